@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ops.broker_settings import BrokerSettings, SettingsError
+from ops.broker_settings import SettingsError
+from ops.replication_settings import ReplicationSettings
 
 
-class HttpSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpSettings(ReplicationSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings up to those of the HTTP API."""
 
     http: str | None = None

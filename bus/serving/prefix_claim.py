@@ -30,20 +30,27 @@ class _Service(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     store_id: str
     has_prefix: bool
+    is_member: bool = False
 
 
 _decode_service = msgspec.json.Decoder(_Service).decode
 
 
 class PrefixClaim:
-    """One service's claim to the prefix of `names`. `instance` is its id, which a later one's exceeds."""
+    """One service's claim to the prefix of `names`. `instance` is its id, which a later one's exceeds.
 
-    def __init__(self, relay: Client, names: BusNames, *, instance: str, store_id: str) -> None:
+    Members of one store that follow the same log share it.
+    """
+
+    def __init__(
+        self, relay: Client, names: BusNames, *, instance: str, store_id: str, is_member: bool = False
+    ) -> None:
         self._relay = relay
         self._subject = names.notice("services")
         self._prefix = names.prefix
         self._instance = instance
         self._store_id = store_id
+        self._is_member = is_member
         self._has_prefix = False
         self._is_heard = False
         self._rival: _Service | None = None
@@ -80,11 +87,17 @@ class PrefixClaim:
         if other.instance == self._instance:
             self._is_heard = True
             return
-        if other.has_prefix or other.instance < self._instance:
+        shares = self._is_member and other.is_member and other.store_id == self._store_id
+        if not shares and (other.has_prefix or other.instance < self._instance):
             self._rival = other
         if message.subject.endswith(".starting"):
             await self._say("present")
 
     async def _say(self, what: str) -> None:
-        said = _Service(instance=self._instance, store_id=self._store_id, has_prefix=self._has_prefix)
+        said = _Service(
+            instance=self._instance,
+            store_id=self._store_id,
+            has_prefix=self._has_prefix,
+            is_member=self._is_member,
+        )
         await self._relay.publish(f"{self._subject}.{what}", codec.encode(said))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import apsw
 
 from bus.broker.server import NatsServer
-from bus.broker.users import ADMIN, APP, RESPONDER
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
@@ -38,6 +38,7 @@ from ops.service.notices import Notices
 from ops.service.restores import make_sound
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import leadership_on, leading_verbs
+from ops.service.roles.replicated import replicator_on
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.settings import Settings
@@ -124,7 +125,7 @@ class Service:
         ground = await self._connect()
         await self._take_the_prefix(ground)
         # What the service that writes has, and no other one; the rest is there whoever writes.
-        leadership = leadership_on(ground, connection)
+        leadership = leadership_on(ground, connection, await replicator_on(ground, connection))
         self._stack.push_async_callback(leadership.stop)
         self._tie_together(ground, leadership.leading)
         await leadership.start()
@@ -179,6 +180,7 @@ class Service:
             relay_connection=broker.relay,
             responder_connection=broker.responder,
             connect=partial(connect_as, RESPONDER, broker.address_for(RESPONDER)),
+            connect_relay=partial(connect_as, RELAY, broker.address_for(RELAY)),
             command_endpoints=command_endpoints(self.names),
             admission=Admission(self.subjects, self.registry.principal_of, noted, self.now_ms),
             standing_alone=self._standing_alone,
@@ -204,7 +206,11 @@ class Service:
         if ground.nats_server is None:
             relay, instance = ground.relay_connection, self.discovery.instance
             await self._standing_alone.take_prefix(
-                relay, self.names, instance=instance, store_id=self.origin.store_id
+                relay,
+                self.names,
+                instance=instance,
+                store_id=self.origin.store_id,
+                is_member=self.settings.replication != "off",
             )
         await self.discovery.start()
 

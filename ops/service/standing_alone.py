@@ -18,6 +18,7 @@ class StandingAlone:
 
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None
+        self._shares_broker = False
         self._relay: Relay | None = None
 
     def is_so(self) -> bool:
@@ -26,15 +27,22 @@ class StandingAlone:
             self._relay is None or self._relay.is_of_this_log
         )
 
-    async def take_prefix(self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str) -> None:
+    async def take_prefix(
+        self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str, is_member: bool = False
+    ) -> None:
         """Returns when this service, and no other, has the prefix on a nats-server that others use, too.
+
+        A member of several that follow one log shares it with them: of those, the log says who leads.
 
         Raises:
             ServiceError: another one has it.
         """
-        claim = PrefixClaim(relay, names, instance=instance, store_id=store_id)
+        claim = PrefixClaim(relay, names, instance=instance, store_id=store_id, is_member=is_member)
         if (rival := await claim.rival()) is not None:
             raise ServiceError(f"another service serves the prefix {names.prefix}: {rival}")
+        self._shares_broker = True
+        if is_member:
+            return
         api = JetStreamApi(relay)
         self._incarnation = Incarnation(api, names.events, instance, lambda: ticks_ms() / 1_000)
 
@@ -50,7 +58,7 @@ class StandingAlone:
         """
         self._relay = relay
         # The embedded nats-server is ours alone, and so is what it has.
-        has_events = await relay.prepare(may_delete=self._incarnation is None)
+        has_events = await relay.prepare(may_delete=not self._shares_broker)
         if self._incarnation is not None:
             try:
                 await self._incarnation.take(has_events=has_events)

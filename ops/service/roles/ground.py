@@ -29,7 +29,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The open store, the ways to the broker and to those who run the service, from its start to its stop.
 
     `nats_server` is the embedded one; None where another is used. `connect` makes one more connection as the
-    responder. `now_ms` is the service's clock, in milliseconds since the epoch.
+    responder, `connect_relay` as the relay. `now_ms` is the service's clock, in milliseconds since the epoch.
     """
 
     settings: Settings
@@ -44,6 +44,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     relay_connection: LeanClient
     responder_connection: LeanClient
     connect: Callable[[], Awaitable[LeanClient]]
+    connect_relay: Callable[[], Awaitable[LeanClient]]
     command_endpoints: Mapping[str, Endpoint]
     admission: Admission
     standing_alone: StandingAlone

@@ -15,6 +15,7 @@ import apsw
 from bus.broker.server import NatsServer
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
+from bus.replication.replicating import Replicator
 from bus.serving.administration import AdministrationVerb
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.durable.intake import DurableIntake
@@ -107,8 +108,13 @@ class Leadership:
             logger.warning("not every event is published yet; the rest follows after the next start")
 
 
-def leadership_on(ground: Ground, connection: apsw.Connection) -> Leadership:
-    """The parts that lead, none of which has begun. `connection` is the one that writes, and theirs alone."""
+def leadership_on(
+    ground: Ground, connection: apsw.Connection, replicator: Replicator | None = None
+) -> Leadership:
+    """The parts that lead, none of which has begun. `connection` is the one that writes, and theirs alone.
+
+    `replicator` has each group first, where others follow.
+    """
     handover: Handover
 
     def committed(commit: Commit) -> None:
@@ -118,7 +124,7 @@ def leadership_on(ground: Ground, connection: apsw.Connection) -> Leadership:
     relay, responder = ground.relay_connection, ground.responder_connection
     limits, secrets, admission = settings.stream_limits, settings.allowed_secrets, ground.admission
     traces = traces_if_wanted(names, ground.version)
-    writer = _writer(ground, connection, committed)
+    writer = _writer(ground, connection, committed, replicator)
     rows = MirroredRows(ground.readers)
     dead_letters = DeadLetters(relay, ground.subjects, secrets, limits.dead_letters)
     suspects = Suspects(settings.data / "durable")
@@ -162,9 +168,14 @@ def leading_verbs(leading: Leading, secrets: AllowedPaths) -> tuple[Administrati
     )
 
 
-def _writer(ground: Ground, connection: apsw.Connection, committed: Callable[[Commit], None]) -> Writer:
+def _writer(
+    ground: Ground,
+    connection: apsw.Connection,
+    committed: Callable[[Commit], None],
+    replicator: Replicator | None,
+) -> Writer:
     settings = ground.settings
-    return Writer(
+    writer = Writer(
         connection,
         ground.tables,
         on_commit=committed,
@@ -176,7 +187,11 @@ def _writer(ground: Ground, connection: apsw.Connection, committed: Callable[[Co
         clock=ground.now_ms,
         is_ours=ground.standing_alone.is_so,
         damage=ground.readers.damage,
+        replication=replicator,
     )
+    if replicator is not None:
+        writer.thread.ending.push_async_callback(replicator.close)
+    return writer
 
 
 def _relay(ground: Ground, traces: Traces | None) -> Relay:
