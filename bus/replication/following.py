@@ -1,83 +1,265 @@
-"""A follower's side of the log: frames in order, from where a file ends to where the log does."""
+"""A follower's side of the log: frames in order, from where a file ends to where the log does.
+
+    find where the file ends in the log ──▶ read and apply ──▶ at its end ──▶ wait for more
+              ▲                                    │ anything odd      │ nothing for a second: ask for the end
+              └────────────────────────────────────┴───────────────────┘
+
+It keeps no cursor: the positions in the log and the hashes in the file say where it goes on.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
+import apsw
+import msgspec
+import nats.errors
+
+from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.replication.applying import TRANSACTION_EVENTS, Applier
-from bus.replication.frame import Frame, Frames
-from bus.replication.log_stream import LogEnd, LogStream
+from bus.replication.frame import Frame, FrameError, Frames
+from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
 from bus.tasks import to_its_end
+from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
 from bus.transport.jetstream_answers import StoredMessage
+from bus.waiting import Trouble, is_set_within
 
 # A replica may be late; what the log's leader has is there within this time, or something is wrong.
 LATE_SECONDS = 10.0
 LATE_PAUSE_SECONDS = 0.02
+# How often the end of the log is asked for while nothing comes; nothing tells us when the stream is deleted.
+LOOK_INTERVAL_MS = 1_000
+FIRST_RETRY_MS = 50
+LONGEST_RETRY_MS = 1_000
 
 logger = logging.getLogger(__name__)
+
+
+class Reading:
+    """The log being read into a file, by one task. `sequence` is that of the last message read."""
+
+    def __init__(
+        self,
+        log: LogStream,
+        applier: Applier,
+        sequence: int,
+        on_applied: Callable[[list[chain.Row]], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._applier = applier
+        self._frames = Frames(log.name)
+        self._on_applied = on_applied
+        self.sequence = sequence
+
+    @classmethod
+    async def begin(
+        cls,
+        log: LogStream,
+        applier: Applier,
+        end: LogEnd,
+        on_applied: Callable[[list[chain.Row]], None] | None = None,
+    ) -> Self:
+        """Reading from where the file ends; there may be nothing to read.
+
+        Raises:
+            FrameError, JetStreamError: the log cannot be read.
+        """
+        first = await log.first_reaching(applier.head.position, end)
+        return cls(log, applier, end.sequence if first is None else first - 1, on_applied)
+
+    async def up_to(self, sequence: int) -> None:
+        """Returns when everything up to a message of the log is in the file.
+
+        Raises:
+            LogStreamError, FrameError: the log does not lead on from the file's end, or cannot be read.
+            JetStreamError: the broker does not answer, or lacks what it should have.
+            apsw.Error: the file cannot be written.
+        """
+        until = time.monotonic() + LATE_SECONDS
+        while self.sequence < sequence:
+            messages = [one for one in await self._log.read(self.sequence + 1) if one.sequence <= sequence]
+            if messages:
+                await self._apply(messages)
+                self.sequence = messages[-1].sequence
+                until = time.monotonic() + LATE_SECONDS
+            elif time.monotonic() > until:
+                missing = self.sequence + 1
+                raise JetStreamError(
+                    f"message {missing} of {self._log.name} cannot be had, and it ends at {sequence}"
+                )
+            else:
+                await asyncio.sleep(LATE_PAUSE_SECONDS)
+
+    async def _apply(self, messages: Sequence[StoredMessage]) -> None:
+        """Applies the frames that these messages bring to an end, several in one transaction."""
+        frames: list[Frame] = []
+        events = 0
+        try:
+            for message in messages:
+                frame = self._frames.take(message)
+                if frame is None:
+                    continue
+                frames.append(frame)
+                events += len(frame.rows)
+                if events >= TRANSACTION_EVENTS:
+                    together, frames, events = frames, [], 0
+                    await self._carry_out(together)
+        except FrameError:
+            # What came before it is sound.
+            await self._carry_out(frames)
+            raise
+        await self._carry_out(frames)
+
+    async def _carry_out(self, frames: Sequence[Frame]) -> None:
+        if not frames:
+            return
+        rows = await to_its_end(lambda: self._applier.apply(frames))
+        if rows and self._on_applied is not None:
+            self._on_applied(rows)
 
 
 async def catch_up(log: LogStream, applier: Applier) -> LogEnd:
     """Where the log ended, with everything up to there applied.
 
     Raises:
-        LogStreamError, FrameError: the log does not lead on from the file's end, or cannot be read.
-        JetStreamError: the broker does not answer, or lacks what it should have.
+        What `Reading.begin` and `Reading.up_to` do.
     """
     end = await log.end()
-    sequence = await log.first_reaching(applier.head.position, end)
-    frames = Frames(log.name)
-    until = time.monotonic() + LATE_SECONDS
-    while sequence is not None and sequence <= end.sequence:
-        messages = [one for one in await log.read(sequence) if one.sequence <= end.sequence]
-        if messages:
-            await apply(applier, frames, messages)
-            sequence = messages[-1].sequence + 1
-            until = time.monotonic() + LATE_SECONDS
-        elif time.monotonic() > until:
-            raise JetStreamError(
-                f"message {sequence} of {log.name} cannot be had, and it ends at {end.sequence}"
-            )
-        else:
-            await asyncio.sleep(LATE_PAUSE_SECONDS)
+    reading = await Reading.begin(log, applier, end)
+    await reading.up_to(end.sequence)
     return end
 
 
-async def apply(
-    applier: Applier,
-    frames: Frames,
-    messages: Sequence[StoredMessage],
-    on_applied: Callable[[list[chain.Row]], None] | None = None,
-) -> None:
-    """Applies the frames that these messages bring to an end, several in one transaction.
+class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a follower is.
 
-    Raises:
-        LogStreamError, FrameError: as `Applier.apply` and `Frames.take` do; what came before is applied.
-        apsw.Error: the file cannot be written.
+    `position` is that of its file's end, `log_position` that of the log's, as far as it is known.
+    `age_ms` says how long ago it was known to have all that the log had; None: not since the start.
+    `problem` says why nothing comes now, `repair` what an operator can do, where there is anything.
     """
-    waiting: list[Frame] = []
-    events = 0
 
-    async def carry_out() -> None:
-        nonlocal events
-        if waiting:
-            together = tuple(waiting)
-            waiting.clear()
-            events = 0
-            rows = await to_its_end(lambda: applier.apply(together))
-            if on_applied is not None and rows:
-                on_applied(rows)
+    position: int
+    log_position: int | None
+    age_ms: int | None
+    problem: str | None
+    repair: str | None
 
-    try:
-        for message in messages:
-            frame = frames.take(message)
-            if frame is not None:
-                waiting.append(frame)
-                events += len(frame.rows)
-            if events >= TRANSACTION_EVENTS:
-                await carry_out()
-    finally:
-        await carry_out()
+    @property
+    def healthy(self) -> bool:
+        return self.problem is None
+
+    @property
+    def lag(self) -> int:
+        """How many events are still to come, as far as it is known."""
+        return max((self.log_position or 0) - self.position, 0)
+
+
+class Follower:
+    """Has a file follow the log, for ever. All but `state` is called on the event loop's thread.
+
+    `connection` is the relay user's, and comes back for ever. `on_applied` hears of the rows that were added,
+    on the event loop's thread, once they are on disk.
+    """
+
+    def __init__(
+        self,
+        connection: LeanClient,
+        names: BusNames,
+        store_id: str,
+        applier: Applier,
+        *,
+        on_applied: Callable[[list[chain.Row]], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._names = names
+        self._log = LogStream(connection, names, store_id)
+        self._applier = applier
+        self._on_applied = on_applied
+        self._stopped, self._news = asyncio.Event(), asyncio.Event()
+        # The sequence of the last message that the broker told of.
+        self._told = 0
+        self._log_position: int | None = None
+        self._current_at: float | None = None
+        self._trouble = Trouble(
+            f"following {names.log}", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
+        )
+
+    @property
+    def state(self) -> FollowerState:
+        """How far it is, now. Any thread may ask."""
+        current_at = self._current_at
+        return FollowerState(
+            position=self._applier.head.position,
+            log_position=self._log_position,
+            age_ms=None if current_at is None else int((time.monotonic() - current_at) * 1_000),
+            problem=self._trouble.problem,
+            repair=self._trouble.repair,
+        )
+
+    async def run(self) -> None:
+        """Follows until `stop`. What goes wrong stands in `state`, and is tried again."""
+        subscription = await self._connection.subscribe_direct(
+            self._names.live(self._names.frames), handler=self._hear
+        )
+        try:
+            while not self._stopped.is_set():
+                try:
+                    await self._follow()
+                except (LogStreamError, FrameError, JetStreamError, apsw.Error, TimeoutError) as error:
+                    self._trouble.failed(error)
+                    await is_set_within(self._stopped, self._trouble.next_pause_ms())
+        finally:
+            try:
+                await subscription.unsubscribe()
+            except nats.errors.Error as error:
+                logger.debug("the end of following was not told: %s", error)
+
+    def stop(self) -> None:
+        """Ends `run` once what is being applied is in the file."""
+        self._stopped.set()
+        self._news.set()
+
+    async def _follow(self) -> None:
+        reading: Reading | None = None
+        while not self._stopped.is_set():
+            looked_at = time.monotonic()
+            end = await self._log.end()
+            if reading is None or end.sequence < reading.sequence:
+                # At the start, or where the stream was made anew.
+                reading = await Reading.begin(self._log, self._applier, end, self._on_applied)
+            await reading.up_to(end.sequence)
+            self._require_all_there(end)
+            self._note_current(looked_at, 0 if end.place is None else end.place.last)
+            await self._follow_news(reading, looked_at + LOOK_INTERVAL_MS / 1_000)
+
+    async def _follow_news(self, reading: Reading, until: float) -> None:
+        """Reads what the broker tells of, without asking for the log's end each time."""
+        while (left := until - time.monotonic()) > 0 and not self._stopped.is_set():
+            if await is_set_within(self._news, left * 1_000):
+                self._news.clear()
+                told_at = time.monotonic()
+                if self._told > reading.sequence:
+                    await reading.up_to(self._told)
+                    self._note_current(told_at, self._applier.head.position)
+
+    def _hear(self, _: str, __: str, headers: Mapping[str, str] | None, ___: bytes) -> None:
+        sequence = (headers or {}).get("Nats-Sequence", "")
+        if sequence.isascii() and sequence.isdigit():
+            self._told = int(sequence)
+            self._news.set()
+
+    def _note_current(self, at: float, position: int) -> None:
+        self._current_at, self._log_position = at, position
+        self._trouble.recovered()
+
+    def _require_all_there(self, end: LogEnd) -> None:
+        position, known = self._applier.head.position, 0 if end.place is None else end.place.last
+        if position > known:
+            raise LogStreamError(
+                f"the log ends at position {known}, and this file has {position}: the log has lost its end",
+                "the next leader puts it back, if its file has it",
+            )

@@ -108,7 +108,12 @@ class LogStream:
             "no_ack": False,
             "duplicate_window": _DUPLICATE_WINDOW_NS,
             "max_msg_size": -1,
-            "republish": {"src": self._names.frames, "dest": self._names.live(self._names.frames)},
+            # Followers hear of each frame at once, and read it themselves.
+            "republish": {
+                "src": self._names.frames,
+                "dest": self._names.live(self._names.frames),
+                "headers_only": True,
+            },
             "metadata": {STORE_ID: self._store_id},
         }
 

@@ -13,11 +13,10 @@ from tests.support.services.asking import HttpTalk
 
 
 def test_what_is_answered_is_in_the_log_and_the_next_start_goes_on(tmp_path: Path):
-    alone = {"replication": "sync", "replication_replicas": 1}
-    with HttpTalk(tmp_path, **alone) as talk:
+    with HttpTalk(tmp_path, replication="sync", replication_replicas=1) as talk:
         first = talk.post("/api/v1/app_state/set", {"key": "k", "value": 1})
         assert first.json()["version"] == 1
-    with HttpTalk(tmp_path, **alone) as talk:
+    with HttpTalk(tmp_path, replication="sync", replication_replicas=1) as talk:
         assert talk.post("/api/v1/app_state/set", {"key": "k", "value": 2}).json()["version"] == 2
         origin = talk.service.origin
         log = LogStream(talk.service.parts.relay_connection, talk.service.names, origin.store_id)

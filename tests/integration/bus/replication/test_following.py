@@ -1,0 +1,112 @@
+"""A file that follows a log on a real nats-server, whatever becomes of that."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bus.replication.following import Follower
+from tests.support.patience import until
+from tests.support.stores.relaying import NAMES, Broker, broker_in
+from tests.support.stores.replicated import (
+    STORE_ID,
+    FollowedFile,
+    Led,
+    followed_file,
+    leading,
+    replicated_content,
+)
+
+
+@asynccontextmanager
+async def following(broker: Broker, file: FollowedFile) -> AsyncIterator[Follower]:
+    """A follower that runs."""
+    follower = Follower(broker.connection, NAMES, STORE_ID, file.applier)
+    task = asyncio.create_task(follower.run())
+    try:
+        yield follower
+    finally:
+        follower.stop()
+        await task
+
+
+async def set_values(led: Led, count: int) -> None:
+    for number in range(count):
+        # Each differs from the last one, or it would change nothing.
+        body = {"key": f"k.{number % 7}", "value": led.store.writer.head.position}
+        assert (await asyncio.to_thread(led.store.send, "app_state.set", body)).code is None
+
+
+async def until_equal(follower: Follower, file: FollowedFile, led: Led) -> None:
+    position = led.store.writer.head.position
+    await until(lambda: follower.state.log_position == position and follower.state.healthy)
+    # What is being applied is on disk before the head says so.
+    assert replicated_content(file.connection) == led.store.in_writer(replicated_content)
+
+
+def test_what_a_leader_decides_is_soon_in_the_files_of_its_followers(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 5)
+                    async with following(broker, file) as follower:
+                        await set_values(led, 20)
+                        await until_equal(follower, file, led)
+                        state = follower.state
+                        assert (state.position, state.log_position, state.lag) == (25, 25, 0)
+                        assert state.age_ms is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_follower_goes_on_after_the_broker_was_killed(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with (
+                    leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led,
+                    following(broker, file) as follower,
+                ):
+                    await set_values(led, 3)
+                    await broker.kill()
+                    await set_values(led, 3)
+                    await until_equal(follower, file, led)
+
+    asyncio.run(scenario())
+
+
+def test_a_follower_that_comes_late_and_far_behind_catches_up(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    async with following(broker, file) as follower:
+                        await set_values(led, 2)
+                        await until_equal(follower, file, led)
+                    await set_values(led, 300)
+                    file.opened()
+                    async with following(broker, file) as follower:
+                        await until_equal(follower, file, led)
+
+    asyncio.run(scenario())
+
+
+def test_a_file_of_another_history_does_not_follow(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 3)
+                    async with following(broker, file) as follower:
+                        await until_equal(follower, file, led)
+                await broker.api.delete(NAMES.log)
+                async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID) as led:
+                    await set_values(led, 4)
+                    file.opened()
+                    async with following(broker, file) as follower:
+                        await until(lambda: "other events" in (follower.state.problem or ""))
+                        assert follower.state.position == 3
+                        assert "keep the file aside" in (follower.state.repair or "")
+
+    asyncio.run(scenario())
