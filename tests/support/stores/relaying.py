@@ -196,6 +196,12 @@ class Broker:
         assert process_id is not None
         os.kill(process_id, number)
 
+    async def freeze(self) -> None:
+        """Has nats-server stand still, which it does when this returns, with its connections open."""
+        self.signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.server.process_id}/task")
+        await until(lambda: all(_state_of(thread) == "T" for thread in threads.iterdir()))
+
     async def restart(self, meanwhile: Callable[[], object]) -> None:
         """Stops nats-server, and starts it again after something was done to its files."""
         await self._end()
@@ -254,6 +260,11 @@ class Broker:
     async def _end(self) -> None:
         await self.server.stop()
         await self._supervising
+
+
+def _state_of(thread: Path) -> str:
+    # Behind the name, which is in brackets and may have anything in it.
+    return (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
 @asynccontextmanager

@@ -90,7 +90,7 @@ def test_while_the_broker_is_away_commands_wait_and_are_answered_once_it_is_back
         with followed_file(tmp_path / "followed.db") as file:
             async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
                 await set_value(led.store, "k", 0)
-                broker.signal(signal.SIGSTOP)
+                await broker.freeze()
                 sending = asyncio.create_task(set_value(led.store, "k", 1, id="c-1"))
                 await until(lambda: led.replicator.waits_since is not None)
                 broker.signal(signal.SIGCONT)
@@ -107,7 +107,7 @@ def test_a_leader_whose_log_never_answers_stores_nothing_and_leads_no_more(tmp_p
     async def scenario(broker: Broker):
         async with leading(broker, tmp_path / "a.db", store_id=STORE_ID, hold_seconds=0.2) as led:
             await set_value(led.store, "k", 0)
-            broker.signal(signal.SIGSTOP)
+            await broker.freeze()
             try:
                 refused = await set_value(led.store, "k", 1, id="c-1")
             finally:
