@@ -1,7 +1,8 @@
 """The one thread that writes: commands in groups, each group one transaction.
 
 writer         the thread, which is a loop_thread; waiting is what waits for it
-group          one group of commands: decided, written, committed, or taken back
+group_commits  each group is stored as a whole, or refused as a whole: one of the transactions
+group          one group of commands: decided, and written
 group_size     how many commands there are in one
 group_context  the things that a decider may look up, uncommitted neighbours included
 content        what one transaction writes into the file

@@ -19,9 +19,10 @@ from bus.serving.durable.delivery import Arrived
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Caller
 from bus.serving.queries import Queries
-from bus.writing import writer
 from bus.writing.aggregates import Aggregates
+from bus.writing.group_commits import GroupCommits
 from bus.writing.submission import Commit
+from bus.writing.transactions import Transactions
 from bus.writing.writer import Writer
 from tests.lab.simulation import faults
 from tests.lab.simulation.faults import Fault
@@ -30,19 +31,28 @@ Patch = tuple[Any, str, Any]
 
 
 def _answers_before_the_commit() -> list[Patch]:
-    commit, end_transaction = Writer._commit, Writer._end_transaction
+    made, commit, on_disk = Writer.__init__, GroupCommits.commit, Transactions.commit
     under_way: list[Any] = []
+    answers: dict[Transactions, Callable[[Commit], None]] = {}
 
-    async def noted(self: Writer, submissions: Any) -> Any:
+    def known(self: Writer, *arguments: Any, **options: Any) -> None:
+        made(self, *arguments, **options)
+        answers[self._transactions] = options["on_commit"]
+
+    async def noted(self: GroupCommits, submissions: Any) -> Any:
         under_way[:] = [one for one in submissions if isinstance(one.context, Caller)]
         return await commit(self, submissions)
 
-    async def answered(self: Writer) -> None:
-        self._on_commit(Commit(list(under_way), [], [], []))
+    async def answered(self: Transactions) -> None:
+        answers[self](Commit(list(under_way), [], [], []))
         await asyncio.sleep(0.002)
-        await end_transaction(self)
+        await on_disk(self)
 
-    return [(Writer, "_commit", noted), (Writer, "_end_transaction", answered)]
+    return [
+        (Writer, "__init__", known),
+        (GroupCommits, "commit", noted),
+        (Transactions, "commit", answered),
+    ]
 
 
 def _commits_without_a_sync() -> list[Patch]:
@@ -92,6 +102,10 @@ def _answers_queries_beside_a_newer_one() -> list[Patch]:
     return [(Queries, "__init__", unfenced)]
 
 
+async def _does_nothing(_: Transactions) -> None:
+    pass
+
+
 class Mutant(msgspec.Struct, frozen=True):
     """What is done to the product, and what brings to light that it was."""
 
@@ -118,7 +132,8 @@ MUTANTS: dict[str, Mutant] = {
         lambda: [(Aggregates, "undo_all", lambda _self: None)], (faults.disk_fails,)
     ),
     "leaves a failed commit where it is replayed": Mutant(
-        lambda: [(writer, "_write_something", lambda _connection: None)], (faults.disk_fails_and_all_ends,)
+        lambda: [(Transactions, "overwrite", _does_nothing)],
+        (faults.disk_fails_and_all_ends,),
     ),
     "serves on beside a newer one": Mutant(
         lambda: [(Incarnation, "is_valid", property(lambda _self: True))], (faults.twin,)

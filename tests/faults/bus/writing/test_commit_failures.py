@@ -11,7 +11,7 @@ import pytest
 from bus.log import answers as kept_answers
 from bus.log import chain
 from bus.writing.group_size import GROUP_COMMANDS
-from bus.writing.writer import Writer
+from bus.writing.transactions import Transactions
 from tests.support.clock import Clock
 from tests.support.machines.failing_disk import FailingDisk, failing_disk
 from tests.support.patience import wait_for
@@ -150,14 +150,14 @@ def test_what_is_on_disk_is_answered_although_its_commit_reports_a_failure(
 ):
     fragile.send("tool_configs.set", {"tool_name": "t", "config": {"a": 1}})
     one = Sent("tool_configs.set", {"tool_name": "t", "config": {"a": 1 + changes_something}}, id="one")
-    end = Writer._end_transaction
+    commit = Transactions.commit
 
-    async def stored_and_failed(writer: Writer) -> None:
-        await end(writer)
+    async def stored_and_failed(transactions: Transactions) -> None:
+        await commit(transactions)
         raise apsw.IOError("on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "_end_transaction", stored_and_failed)
+        patched.setattr(Transactions, "commit", stored_and_failed)
         [reply] = fragile.send_together(one)
     assert reply.code is None
 
