@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from bus.contract.stream_metadata import INCARNATION
 from tests.lab.simulation.machine import Machine
 
 if TYPE_CHECKING:
     from tests.lab.simulation.run import World
 
 Fault = Callable[["World"], Awaitable[None]]
+
+# A service that is to take a store may be cut and frozen before.
+TAKEN_WITHIN_SECONDS = 30.0
 
 
 async def kill(world: "World") -> None:
@@ -122,9 +126,10 @@ async def freeze(world: "World") -> None:
 async def twin(world: "World") -> None:
     """The service is frozen, another one is started on a copy of its disk, and the first one goes on.
 
-    Not before its look at the stream is too old: what it would still answer, a copy cannot have.
+    Not before its look at the stream is too old: what it would still answer, a copy cannot have. Nor before
+    the other one has begun to take the store: until then the first one serves, and a copy lacks what comes.
     """
-    first = world.machine
+    first, taken_by = world.machine, _incarnation(world)
     process = first.process
     if process is None or process.is_frozen or first.service is None or not first.service.is_serving:
         return
@@ -134,7 +139,18 @@ async def twin(world: "World") -> None:
     world.machine = second
     world.keep_up(second)
     await asyncio.sleep(world.chance.choice([4.1, 4.5, 6.0, 10.0]))
+    until = world.scheduler.now + TAKEN_WITHIN_SECONDS
+    while _incarnation(world) in (None, taken_by):
+        if world.scheduler.now > until:
+            break
+        await asyncio.sleep(0.05)
     world.scheduler.thaw(process)
+
+
+def _incarnation(world: "World") -> str | None:
+    """What the stream says of who serves."""
+    stream = world.jetstream.streams.get("HYPERPAGE_EVENTS")
+    return None if stream is None else stream.config.get("metadata", {}).get(INCARNATION)
 
 
 async def _broker_away(world: "World", *, loses_its_tail: bool = False) -> None:
