@@ -1,12 +1,14 @@
 """How the service is: healthy, degraded or unhealthy, the causes, and the figures behind them.
 
-    machine     what the operating system says: memory, room on disks
-    store       what reading the store says: latency, size, migrations, integrity
-    chain_watch the hash chain of the log, recomputed again and again
-    streams     what the broker says of the service's streams
-    causes      what makes a service degraded or unhealthy
-    access      who is let in over HTTP, where an operator has to know of it
-    monitor     looks every two seconds, and answers whoever asks, with the whole report
+    machine       what the operating system says: memory, room on disks
+    store         what reading the store says: latency, size, migrations, integrity
+    chain_watch   the hash chain of the log, recomputed again and again
+    store_checks  the whole store looked at, now and then and when damage is met
+    streams       what the broker says of the service's streams
+    causes        what makes a service degraded or unhealthy
+    figures       the figures of the report
+    access        who is let in over HTTP, where an operator has to know of it
+    monitor       looks every two seconds, and answers whoever asks, with the whole report
 
 Everybody gets the same answer: `service.status` on the bus, `hyperpage status`, and HTTP.
 """

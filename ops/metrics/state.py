@@ -37,7 +37,7 @@ def job_families(writer: Writer) -> Iterator[Metric]:
 
 def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The file and those who read it."""
-    look, readers, integrity = health.look, parts.readers, health.integrity
+    look, readers, integrity = health.look, parts.readers, health.checks.integrity
     statistics = parts.leading.writer.statistics
     yield _gauge(
         "hyperpage_log_position", "The position of the last event.", parts.leading.writer.head.position
@@ -62,7 +62,7 @@ def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
             "When SQLite last checked the store.",
             integrity.checked_at / 1_000,
         )
-    chain = health.chain.state
+    chain = health.checks.chain.state
     yield _gauge(
         "hyperpage_chain_checked_position",
         "The last event whose hash was recomputed in this round.",

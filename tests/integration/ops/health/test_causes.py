@@ -213,7 +213,7 @@ def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path, pace: Pace)
     with Watched(tmp_path, **pace, integrity_check_minutes=0.01) as service:
         for number in range(200):
             service.command("app_state.set", {"key": f"key-{number}", "value": "x" * 200})
-        eventually(service, lambda: service.service.health.integrity.checked_at)
+        eventually(service, lambda: service.service.health.checks.integrity.checked_at)
         assert service.status["store"]["integrity"]["problem"] is None
         with beside(service) as other:
             page = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'app_state'").get

@@ -7,7 +7,7 @@ import pytest
 
 from ops.backup.restoring.repairs import MOST_IN_A_DAY
 from ops.backup.verdict import STORE, Verdict
-from ops.health import monitor
+from ops.health import store_checks
 from tests.support.patience import COMES_WITHIN_SECONDS
 from tests.support.services.watching import Watched, eventually
 
@@ -15,12 +15,12 @@ WITHOUT_LOSS = Verdict(wrong={STORE: "a page is damaged"})
 
 
 def test_repairs_that_could_not_be_written_down_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(monitor, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(monitor, "judge", lambda *_, **__: WITHOUT_LOSS)
+    monkeypatch.setattr(store_checks, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(store_checks, "judge", lambda *_, **__: WITHOUT_LOSS)
     with Watched(tmp_path, health_interval_seconds=0.1) as service:
         health = service.service.health
-        health.damage.confirm("a page is damaged")
-        health.verdict = WITHOUT_LOSS
+        health.checks.damage.confirm("a page is damaged")
+        health.checks.verdict = WITHOUT_LOSS
         # The first is long enough ago when it is asked for the third time.
         counts = iter([MOST_IN_A_DAY, MOST_IN_A_DAY, MOST_IN_A_DAY - 1])
 
@@ -43,11 +43,11 @@ def test_a_look_that_cannot_be_taken_is_tried_again_and_damage_that_was_found_is
             raise OSError("too many open files")
         return "a page is damaged"
 
-    monkeypatch.setattr(monitor, "problem_of_store", look)
-    monkeypatch.setattr(monitor, "LOOK_AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(monitor, "judge", lambda *_, **__: WITHOUT_LOSS)
+    monkeypatch.setattr(store_checks, "problem_of_store", look)
+    monkeypatch.setattr(store_checks, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(store_checks, "judge", lambda *_, **__: WITHOUT_LOSS)
     with Watched(tmp_path, health_interval_seconds=0.1) as service:
-        damage = service.service.health.damage
+        damage = service.service.health.checks.damage
         damage.suspect("a query met what is strange")
         eventually(service, lambda: damage.is_confirmed)
         assert len(looks) == 2

@@ -1,0 +1,65 @@
+"""The figures of the report, by the part that they are of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bus.publishing.mirror import MirrorState
+from bus.writing.writer import Writer
+from ops.health.store import StoreLook
+from ops.health.store_checks import StoreChecks
+from ops.health.streams import StreamFigures
+from ops.parts import Parts
+
+
+def store_figures(look: StoreLook, checks: StoreChecks, writer: Writer) -> dict[str, Any]:
+    """Sizes in bytes, times in milliseconds; what the last checks found."""
+    hit_rate = writer.statistics.cache.hit_rate
+    return {
+        "size_bytes": look.size_bytes,
+        "free_bytes": look.free_bytes,
+        "wal_bytes": look.wal_bytes,
+        "query_ms": look.query_ms,
+        "cache_hit_rate": None if hit_rate is None else round(hit_rate, 4),
+        "integrity": checks.integrity,
+        "chain": checks.chain.state,
+        "migrations": look.migrations or "all applied",
+    }
+
+
+def writer_figures(writer: Writer, commands_per_second: float) -> dict[str, Any]:
+    """What waits for the writer, and what it has done since the start."""
+    statistics = writer.statistics
+    return {
+        "waiting_commands": writer.waiting,
+        "waiting_seconds": round(writer.queue.wait_seconds, 3),
+        "groups": statistics.groups,
+        "commands": statistics.commands,
+        "commands_per_second": round(commands_per_second, 2),
+        "events": statistics.events,
+        "failed_commits": statistics.failed_commits,
+    }
+
+
+def broker_figures(parts: Parts, streams: Mapping[str, StreamFigures]) -> dict[str, Any]:
+    """The way to the broker, and what there is; counts are `None` while it does not say."""
+    server = parts.nats_server
+    return {
+        "embedded": server is not None,
+        "connected": parts.is_connected,
+        "restarts": 0 if server is None else server.restarts,
+        "durable_commands_waiting": messages_in(streams, parts.names.commands),
+        "dead_letters": messages_in(streams, parts.names.dead_letters),
+        "dead_letters_not_kept": parts.leading.durable.unkept_letters,
+        "streams": streams,
+    }
+
+
+def mirror_figures(mirrors: Sequence[MirrorState]) -> list[dict[str, Any]]:
+    """What each bucket lacks, in keys, and why."""
+    return [{"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem} for one in mirrors]
+
+
+def messages_in(streams: Mapping[str, StreamFigures], stream: str) -> int | None:
+    """How many messages a stream has; `None` where that is not known."""
+    figures = streams.get(stream)
+    return None if figures is None else figures.messages
