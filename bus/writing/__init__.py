@@ -8,7 +8,7 @@ group_context  the things that a decider may look up, uncommitted neighbours inc
 content        what one transaction writes into the file
 submission     a command on its way through the writer
 aggregates     the states that commands are decided on; hot_states keeps those that are used
-job_indexes    all unfinished jobs at once: due_jobs, dependents, unique_jobs
+jobs           all unfinished jobs at once
 upkeep         commands of the service's own accord; cron tells when schedules are due
 statistics     the counts of the writer
 """

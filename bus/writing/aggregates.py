@@ -12,7 +12,7 @@ import msgspec
 
 from bus.log.states import SHAPES, read_aggregate, read_aggregates
 from bus.writing.hot_states import HotStates
-from bus.writing.job_indexes import JobIndexes
+from bus.writing.jobs.indexes import JobIndexes
 from domain import jobs, schedules
 from domain.catalogue import BY_TABLE
 from domain.decider import ABSENT, Aggregate, Lease, Transition

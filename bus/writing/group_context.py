@@ -10,7 +10,7 @@ from bus.identifiers import new_ids
 from bus.log.states import read_aggregate
 from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
-from bus.writing.job_indexes import OpenJob
+from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job

@@ -25,7 +25,7 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.content import Replication
 from bus.writing.group_commits import GroupCommits
 from bus.writing.group_context import Projections
-from bus.writing.job_indexes import JobIndexes
+from bus.writing.jobs.indexes import JobIndexes
 from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics, Work
 from bus.writing.submission import Commit, Submission

@@ -6,7 +6,7 @@ import apsw
 import msgspec
 
 from bus.log.reader_pool import ReaderPool
-from bus.writing.job_indexes import OpenJob
+from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
 from projections import app_state, jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row

@@ -11,7 +11,7 @@ import pytest
 
 from bus.serving.consumer_requests import IDLE_NS
 from bus.serving.stream_access import MAXIMUM_CONSUMERS, SCARCE_FROM, SMALL_PART
-from bus.writing.due_jobs import MAXIMUM_PASSED_OVER
+from bus.writing.jobs.due import MAXIMUM_PASSED_OVER
 from ops.security.users import MAXIMUM_USERS
 from tests.support.documents.guides import blocks, guide
 from tests.support.documents.typed_in import typed_in

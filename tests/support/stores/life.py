@@ -14,9 +14,9 @@ from bus.log import answers, chain
 from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
 from bus.writing.content import Replication
-from bus.writing.due_jobs import DueJobs
 from bus.writing.group import Group as GroupCommit
-from bus.writing.job_indexes import JobIndexes
+from bus.writing.jobs.due import DueJobs
+from bus.writing.jobs.indexes import JobIndexes
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal

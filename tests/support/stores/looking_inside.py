@@ -7,9 +7,9 @@ import apsw
 
 from bus.log import chain
 from bus.log.chain import Row
-from bus.writing.dependents import Dependents
 from bus.writing.hot_states import HotStates
-from bus.writing.unique_jobs import UniqueJobs
+from bus.writing.jobs.dependents import Dependents
+from bus.writing.jobs.unique import UniqueJobs
 from domain.decider import Aggregate
 from migrations.connection import open_reader
 

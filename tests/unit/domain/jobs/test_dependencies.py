@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bus.writing.dependents import Dependents
+from bus.writing.jobs.dependents import Dependents
 from domain.jobs.events import (
     AttemptFailed,
     Cancelled,

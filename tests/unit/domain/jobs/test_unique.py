@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus.writing.unique_jobs import UniqueJobs
+from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs.events import (
     Archived,
     AttemptFailed,

@@ -3,7 +3,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.writing.due_jobs import DueJobs, WaitingJob
+from bus.writing.jobs.due import DueJobs, WaitingJob
 
 NOW = 1_000
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bus.writing.dependents import Dependents
-from bus.writing.due_jobs import DueJobs, WaitingJob
-from bus.writing.unique_jobs import UniqueJobs
+from bus.writing.jobs.dependents import Dependents
+from bus.writing.jobs.due import DueJobs, WaitingJob
+from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.state import FINISHED, WAITING
 
