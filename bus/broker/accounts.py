@@ -220,13 +220,15 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
     own = [f"{prefix}.{kind}.v1.>" for kind in ("evt", "dlq", "dcmd", "sys")]
     durable = subjects.sent("*", names.durable_command(">"))
     own += [names.frames, names.live(names.frames)]
+    cluster = f"$KV.{names.cluster}.>"
     return (
-        [*own, durable, *mirrors, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
+        [*own, durable, *mirrors, cluster, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
         # Advisories tell of messages that were delivered too often.
         [
             f"{private_inbox(RELAY)}.>",
             *own,
             *mirrors,
+            names.cluster_changes,
             subjects.sent("*", _API),
             "$JS.EVENT.ADVISORY.>",
         ],

@@ -86,6 +86,16 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.log.v1"
 
     @property
+    def cluster(self) -> str:
+        """The KV bucket in which the members of a cluster tell of themselves, and who leads."""
+        return f"{self._token().lower()}_cluster"
+
+    @property
+    def cluster_changes(self) -> str:
+        """The subjects on which that bucket's stream repeats all it stores, for members who listen."""
+        return f"{self.prefix}_live.cluster.v1.>"
+
+    @property
     def buckets(self) -> tuple[str, str]:
         """The KV buckets of the mirrors: tool configurations, application state."""
         name = self._token().lower()

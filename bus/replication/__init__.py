@@ -1,8 +1,12 @@
 """One log for several machines: each group commit is a message in a stream, which followers apply.
 
-frame        a group commit as others get it, in one message or several
-log_stream   the stream of frames, and where it ends
-replicating  the leader's side: no group is committed that the log does not have
-following    a follower's side: frames in order, applied as they come
-applying     what the frames bring, in a file of one's own
+frame           a group commit as others get it, in one message or several
+log_stream      the stream of frames, and where it ends
+replicating     the leader's side: no group is committed that the log does not have
+following       a follower's side: frames in order, applied as they come
+applying        what the frames bring, in a file of one's own
+cluster_bucket  where members tell of themselves, and who leads
+members         who is live, and how each is
+leader_watch    who leads, and from when on another one may
+lease           the hold of the one who does
 """

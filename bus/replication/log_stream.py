@@ -9,7 +9,7 @@ from any replica: each says what it follows, so one that is not there yet is onl
     └── DivergedLogError       it is not the one that this file is of
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -78,32 +78,16 @@ class LogStream:
         Raises:
             AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
         """
-        report = await self.api.report(self.name)
-        try:
-            if report is None:
-                report = await self.api.create({**self._needed(replicas), "name": self.name})
-            self._require_own(report)
-            needed = self._needed(max(replicas, report.config.get("num_replicas", 1)))
-            wanted = {**report.config, **needed, "metadata": {**report.metadata, **needed["metadata"]}}
-            if said(wanted) != said(report.config):
-                report = await self.api.update(wanted)
-        except JetStreamError as error:
-            if error.code not in _NO_PEERS:
-                raise
-            raise TooFewReplicasError(
-                f"the nats-server cannot keep {replicas} copies of {self.name}: {error.problem}",
-                "add nats-servers to the cluster; or set replication_replicas to 1, if one copy is meant",
-            ) from error
-        return report
+        return await ensure_replicated(self.api, self._needed(), replicas, self._require_own)
 
-    def _needed(self, replicas: int) -> dict[str, Any]:
+    def _needed(self) -> dict[str, Any]:
         return {
+            "name": self.name,
             "subjects": [self._names.frames],
             "retention": "limits",
             "storage": "file",
             # A frame that there is no room for is refused, and its group with it.
             "discard": "new",
-            "num_replicas": replicas,
             "allow_direct": True,
             "no_ack": False,
             "duplicate_window": _DUPLICATE_WINDOW_NS,
@@ -193,3 +177,40 @@ class LogStream:
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise UnansweredError(f"a frame could not be sent: {why}") from error
+
+
+async def ensure_replicated(
+    api: JetStreamApi,
+    needed: dict[str, Any],
+    replicas: int,
+    require_own: Callable[[StreamReport], None],
+) -> StreamReport:
+    """The stream with the settings that it needs and so many replicas, or more; made where there is none.
+
+    `require_own` raises what it likes where a stream that is there is not ours, before anything is changed.
+
+    Raises:
+        TooFewReplicasError: the broker has not so many. JetStreamError: it refuses, or does not answer.
+    """
+    name = needed["name"]
+    try:
+        report = await api.report(name)
+        if report is None:
+            report = await api.create({**needed, "num_replicas": replicas})
+        require_own(report)
+        wanted = {
+            **report.config,
+            **needed,
+            "num_replicas": max(replicas, report.config.get("num_replicas", 1)),
+            "metadata": {**report.metadata, **needed["metadata"]},
+        }
+        if said(wanted) != said(report.config):
+            report = await api.update(wanted)
+    except JetStreamError as error:
+        if error.code not in _NO_PEERS:
+            raise
+        raise TooFewReplicasError(
+            f"the nats-server cannot keep {replicas} copies of {name}: {error.problem}",
+            "add nats-servers to the cluster; or set replication_replicas to 1, if one copy is meant",
+        ) from error
+    return report

@@ -1,0 +1,205 @@
+"""Who leads, as one member sees it, and from when on another one may.
+
+    the bucket ── all that it stores ──▶ LeaderWatch ──▶ on_change, `leader`
+               ◀── a look, each second ──┘       └────▶ `vacant`: nobody leads, and nobody thinks so either
+
+Whoever held the lease relies on it for two thirds of its life from when it sent the last renewal. A successor
+counts a little more from when it *heard* of that one, by a clock of its own, and does not trust a broker to
+have waited for the lease's end: brokers' clocks may differ. A lease lives for longer than that, so nobody
+waits who has heard everything; who has just begun to listen, or missed something, counts from then on. One
+that was given up is vacant at once. (C. Gray and D. Cheriton: Leases, SOSP 1989.)
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from bus.documents import decoded
+from bus.replication.cluster_bucket import ClusterBucket, Entry
+from bus.transport.jetstream import JetStreamError
+
+KEY = "leader"
+# How long a lease that was handed over is left to whom it is for.
+HEAD_START_SECONDS = 2.0
+# What the bucket repeats may be lost, so it is looked at, too.
+LOOK_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLife(msgspec.Struct, frozen=True):
+    """How long the bucket keeps a lease that is not renewed, in whole seconds; the same for all members."""
+
+    seconds: int = 3
+
+    @property
+    def valid_seconds(self) -> float:
+        """How long its holder relies on it, from when it sent the last renewal that was stored."""
+        return self.seconds * 2 / 3
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long others wait, from when they heard of that: clocks do not run equally fast."""
+        return self.valid_seconds * 1.1
+
+    @property
+    def renew_seconds(self) -> float:
+        """How often it is renewed."""
+        return self.seconds / 3
+
+
+USUAL_LIFE = LeaseLife()
+
+
+class Leader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who leads: its name, which process of that name, its term, where its HTTP API is.
+
+    One that `gave_up` leads no more; `successor` is whom it left the lease to, if anybody.
+    """
+
+    name: str
+    instance: str
+    term: int
+    address: str
+    gave_up: bool = False
+    successor: str = ""
+
+
+_decode = msgspec.json.Decoder(Leader).decode
+
+
+def leader_in(entry: Entry) -> Leader | None:
+    """Who stands in an entry of the bucket; nobody, where that has ended or is nobody's of ours."""
+    try:
+        return decoded(_decode, entry.value) if entry.value else None
+    except msgspec.DecodeError:
+        logger.warning("message %d of the cluster's bucket names no leader", entry.sequence)
+        return None
+
+
+class LeaderWatch:
+    """Watches the lease. Used in one event loop; `leader` may be read from any thread.
+
+    `on_change` hears in that loop, at once, of another leader or term, or of none. `clock` counts seconds
+    from any moment; those in which the machine slept should count, too.
+    """
+
+    def __init__(
+        self,
+        bucket: ClusterBucket,
+        *,
+        life: LeaseLife = USUAL_LIFE,
+        on_change: Callable[[Leader | None], None] = lambda leader: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.leader: Leader | None = None
+        self.life = life
+        self._bucket = bucket
+        self._on_change = on_change
+        self.clock = clock
+        # The newest that is known of the key, and who stands there.
+        self._entry: Entry | None = None
+        self._found: Leader | None = None
+        # The sequence up to which all was heard that the bucket stored.
+        self._heard: int | None = None
+        # The latest moments at which somebody may have renewed the lease, and have left it to another.
+        self._renewed_at = self._left_at = clock()
+        self._news = asyncio.Event()
+        self._look_again = asyncio.Event()
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether it knows who leads, or that nobody does."""
+        return self._entry is not None
+
+    @property
+    def sequence(self) -> int:
+        """What whoever writes next must expect."""
+        return 0 if self._entry is None else self._entry.sequence
+
+    async def run(self) -> None:
+        """Watches until it is cancelled."""
+        async with self._bucket.listening(self._hear):
+            while True:
+                self._look_again.clear()
+                try:
+                    await self.look()
+                    seconds = LOOK_SECONDS
+                except JetStreamError as error:
+                    logger.debug("who leads cannot be seen: %s", error)
+                    seconds = _RETRY_SECONDS
+                await _set_or_later(self._look_again, seconds)
+
+    async def look(self) -> None:
+        """Asks the bucket who leads.
+
+        Raises:
+            JetStreamError: it does not answer.
+        """
+        before = self._entry
+        entry = await self._bucket.last(KEY)
+        # What was heard meanwhile may be newer.
+        if before is self._entry or self._entry is None or entry.sequence > self._entry.sequence:
+            self._note(entry, was_heard=False)
+
+    def is_vacant_for(self, name: str) -> bool:
+        """Whether the member of that name may try to get the lease, for all that is known."""
+        return self._vacant_in(name) <= 0
+
+    async def vacant(self, name: str) -> None:
+        """Returns when the member of that name may try to get the lease."""
+        while (seconds := self._vacant_in(name)) > 0:
+            self._news.clear()
+            await _set_or_later(self._news, seconds)
+
+    def _vacant_in(self, name: str) -> float:
+        """In how many seconds it is, if nothing happens."""
+        if self._entry is None:
+            return float("inf")
+        if self._found is None:
+            return self._renewed_at + self.life.wait_seconds - self.clock()
+        if not self._found.gave_up:
+            return float("inf")
+        if self._found.successor in ("", name):
+            return 0.0
+        return self._left_at + HEAD_START_SECONDS - self.clock()
+
+    def _hear(self, entry: Entry) -> None:
+        """Takes in what the bucket has stored, under whichever key."""
+        is_next = self._heard is not None and entry.sequence == self._heard + 1
+        self._heard = entry.sequence
+        if not is_next:
+            # A renewal may have been missed, up to now.
+            self._renewed_at = self.clock()
+            self._look_again.set()
+        if entry.key == KEY and entry.sequence > self.sequence:
+            self._note(entry, was_heard=is_next)
+
+    def _note(self, entry: Entry, *, was_heard: bool) -> None:
+        if self._entry is not None and entry.sequence == self._entry.sequence:
+            return
+        before, self._found = self._found, leader_in(entry)
+        self._entry = entry
+        if not was_heard or self._found is not None:
+            self._renewed_at = self.clock()
+        if self._found is not None and self._found.gave_up:
+            self._left_at = self.clock()
+        self._news.set()
+        if self._found != before:
+            leader = None if self._found is None or self._found.gave_up else self._found
+            if leader != self.leader:
+                self.leader = leader
+                self._on_change(leader)
+
+
+async def _set_or_later(event: asyncio.Event, seconds: float) -> None:
+    """Returns when an event is set, at the latest in so many seconds."""
+    try:
+        async with asyncio.timeout(seconds if seconds != float("inf") else None):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,232 @@
+"""The members of a cluster: what each tells of itself every second, and who of them is live.
+
+    Membership.join ─▶ told under `member.<name>` ── every second ──▶ leave
+                            │ kept for 3 s
+    live_members ◀──────────┘
+
+One name is one process. Whoever finds another process under its name waits whether that tells of itself once
+more: then the name is taken; otherwise it ended without a word, and its name is free.
+
+Ages are by the broker's clock. What members' own clocks show is told, and nothing is decided by it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from bus.contract import codec
+from bus.contract.subjects import escape
+from bus.documents import decoded
+from bus.replication.cluster_bucket import ClusterBucket, ClusterError, Entry, OthersEntryError
+from bus.transport.jetstream import JetStreamError, WrongSequenceError
+
+TELL_SECONDS = 1.0
+# How long the bucket keeps what is not told again.
+LIVE_SECONDS = 3
+# For a name whose process ended without a word, until nobody can take it for live any more.
+FREE_AFTER_SECONDS = 2.0 * LIVE_SECONDS
+_LOOK_SECONDS = 0.2
+_TIMEOUT_MS = 900
+_KEYS = "member."
+
+logger = logging.getLogger(__name__)
+
+
+class NameTakenError(ClusterError):
+    """Another live process is the member of that name."""
+
+
+class NoSuccessorError(ClusterError):
+    """Who was named cannot lead next."""
+
+
+class Role(StrEnum):
+    """What a member does: it leads, may lead, or never will."""
+
+    LEADER = "leader"
+    MEMBER = "member"
+    FOLLOWER = "follower"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member tells of itself. `instance` tells processes of one name apart.
+
+    Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` where
+    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch.
+    """
+
+    name: str
+    instance: str
+    role: Role
+    position: int
+    hash: str
+    version: str
+    address: str
+    time_ms: int
+
+
+class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A member, and how old that is; `clock_ahead_ms` is how far its clock is ahead of the broker's."""
+
+    member: Member
+    age_ms: int
+    clock_ahead_ms: int
+
+
+_decode = msgspec.json.Decoder(Member).decode
+
+
+async def live_members(bucket: ClusterBucket) -> list[LiveMember]:
+    """Those who have told of themselves within the last seconds, by name.
+
+    Raises:
+        JetStreamError: the bucket does not answer.
+    """
+    entries, now = await bucket.entries(f"{_KEYS}*")
+    found = []
+    for entry in entries:
+        member = _member_in(entry)
+        if member is not None and now is not None and entry.stored_at is not None:
+            age_ms = max(0, int((now - entry.stored_at).total_seconds() * 1000))
+            ahead_ms = member.time_ms - int(entry.stored_at.timestamp() * 1000)
+            found.append(LiveMember(member=member, age_ms=age_ms, clock_ahead_ms=ahead_ms))
+    return sorted(found, key=lambda one: one.member.name)
+
+
+def require_successor(members: Sequence[LiveMember], name: str, *, position: int, most_behind: int) -> Member:
+    """The live member of that name, which may lead, and is near a position.
+
+    Raises:
+        NoSuccessorError: there is none, it only follows, or it lacks more than `most_behind` events.
+    """
+    found = next((one.member for one in members if one.member.name == name), None)
+    if found is None:
+        others = ", ".join(one.member.name for one in members) or "nobody"
+        raise NoSuccessorError(f"there is no live member {name}", f"these are live: {others}")
+    if found.role is Role.FOLLOWER:
+        raise NoSuccessorError(f"{name} is a follower, which never leads", "name one with the role member")
+    if position - found.position > most_behind:
+        raise NoSuccessorError(
+            f"{name} is at position {found.position}, {position - found.position} events behind",
+            "wait until it has caught up, or name another one",
+        )
+    return found
+
+
+class Membership:
+    """One process's place among the members. `describe` says how it is, and is called in the event loop."""
+
+    def __init__(
+        self,
+        bucket: ClusterBucket,
+        describe: Callable[[], Member],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bucket = bucket
+        self._describe = describe
+        self._clock = clock
+        first = describe()
+        self._name, self._instance = first.name, first.instance
+        self._key = _KEYS + escape(first.name)
+        self._sequence: int | None = None
+        self._telling = asyncio.Lock()
+
+    async def join(self) -> None:
+        """Returns when it is a member.
+
+        Raises:
+            NameTakenError: another live process has the name. JetStreamError: the bucket does not answer.
+        """
+        expected = (await self._free()).sequence
+        async with self._telling:
+            try:
+                self._sequence = await self._bucket.put(
+                    self._key,
+                    codec.encode(self._describe()),
+                    expected=expected,
+                    lives_seconds=LIVE_SECONDS,
+                    timeout_ms=_TIMEOUT_MS,
+                )
+            except WrongSequenceError:
+                raise self._taken() from None
+
+    async def run(self) -> None:
+        """Tells again and again, until it is cancelled; it has joined.
+
+        Raises:
+            NameTakenError: another process took the name while this one was not heard of.
+        """
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            try:
+                await self.tell()
+            except JetStreamError as error:
+                logger.debug("the cluster was not told of this member: %s", error)
+
+    async def tell(self) -> None:
+        """Tells how it is now, as when its role has changed.
+
+        Raises:
+            NameTakenError: as `run`. JetStreamError: the bucket does not answer.
+        """
+        async with self._telling:
+            if self._sequence is None:
+                return
+            try:
+                self._sequence = await self._bucket.put_over_own(
+                    self._key,
+                    codec.encode(self._describe()),
+                    expected=self._sequence,
+                    is_own=lambda entry: not self._is_others(entry),
+                    lives_seconds=LIVE_SECONDS,
+                    timeout_ms=_TIMEOUT_MS,
+                )
+            except OthersEntryError:
+                self._sequence = None
+                raise self._taken() from None
+
+    async def leave(self) -> None:
+        """Takes itself off the list; what cannot be told, ends by itself."""
+        async with self._telling:
+            if self._sequence is None:
+                return
+            expected, self._sequence = self._sequence, None
+            try:
+                await self._bucket.end(self._key, expected=expected, timeout_ms=_TIMEOUT_MS)
+            except JetStreamError as error:
+                logger.debug("the cluster was not told that this member leaves: %s", error)
+
+    async def _free(self) -> Entry:
+        """What stands under the name, once no other live process does."""
+        first = entry = await self._bucket.last(self._key)
+        until = self._clock() + FREE_AFTER_SECONDS
+        while self._is_others(entry) and self._clock() < until:
+            if entry.sequence != first.sequence:
+                raise self._taken()
+            await asyncio.sleep(_LOOK_SECONDS)
+            entry = await self._bucket.last(self._key)
+        return entry
+
+    def _is_others(self, entry: Entry) -> bool:
+        member = _member_in(entry)
+        return member is not None and member.instance != self._instance
+
+    def _taken(self) -> NameTakenError:
+        return NameTakenError(
+            f"another live process is the member {self._name}",
+            "give each member a name of its own; if this is a copy of its machine, its data directory may be"
+            " a copy, too, and is better begun anew",
+        )
+
+
+def _member_in(entry: Entry) -> Member | None:
+    try:
+        return decoded(_decode, entry.value) if entry.value else None
+    except msgspec.DecodeError:
+        logger.warning("message %d of the cluster's bucket tells of no member", entry.sequence)
+        return None

@@ -1,0 +1,242 @@
+"""One member leads at a time, for all that it knows, and another one soon after it has ended."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bus.broker.server import NatsServer
+from bus.contract import codec
+from bus.replication.leader_watch import HEAD_START_SECONDS, KEY, Leader, LeaseLife
+from bus.replication.lease import LeaseLostError
+from bus.transport.jetstream import JetStreamApi
+from tests.support.patience import patiently, until
+from tests.support.services.electing import (
+    BUCKET_STREAM,
+    LONG,
+    SHORT,
+    Candidate,
+    candidates,
+    emptied,
+)
+from tests.support.services.serving import relay_user
+
+
+def play(
+    broker: NatsServer,
+    scenario: Callable[..., Awaitable[None]],
+    *names: str,
+    life: LeaseLife = LONG,
+    clock: Callable[[], float] | None = None,
+) -> None:
+    """Has candidates act, in an empty cluster."""
+
+    async def played() -> None:
+        async with relay_user(broker) as relay:
+            await emptied(relay)
+            async with candidates(relay, *names, life=life, clock=clock) as found:
+                await scenario(*found)
+
+    asyncio.run(played())
+
+
+async def leads(one: Candidate, *others: Candidate) -> None:
+    """Has a candidate get the lease, which all of them hear."""
+    one.waits()
+    assert await one.lease.acquire(7)
+    await until(lambda: all(candidate.heard[-1:] == [one.name] for candidate in (one, *others)))
+
+
+async def standing(one: Candidate) -> int:
+    """What whoever writes next must expect."""
+    return (await one.bucket.last(KEY)).sequence
+
+
+def test_of_several_one_gets_it_and_the_others_hear_of_it(broker: NatsServer) -> None:
+    async def scenario(*all_of_them: Candidate) -> None:
+        for one in all_of_them:
+            one.waits()
+        got = await asyncio.gather(*(one.lease.acquire(7) for one in all_of_them))
+        assert sorted(got) == [False, False, True]
+        assert [one.lease.is_valid for one in all_of_them] == got
+        winner = all_of_them[got.index(True)]
+        await until(lambda: all(one.heard == [winner.name] for one in all_of_them))
+        expected = Leader(
+            name=winner.name, instance=f"{winner.name}-1", term=7, address=f"http://{winner.name}"
+        )
+        assert [one.watch.leader for one in all_of_them] == [expected] * 3
+        assert not any(one.is_vacant() for one in all_of_them)
+
+    play(broker, scenario, "a", "b", "c")
+
+
+def test_who_has_just_begun_to_listen_waits_for_one_it_may_not_have_heard_of(broker: NatsServer) -> None:
+    async def scenario(one: Candidate) -> None:
+        assert not one.is_vacant()
+        assert not await one.lease.acquire(1)
+        one.seconds.now += LONG.wait_seconds - 1
+        assert not one.is_vacant()
+        one.seconds.now += 1
+        assert one.is_vacant()
+        assert await one.lease.acquire(1)
+
+    play(broker, scenario, "a")
+
+
+def test_a_broker_that_ends_a_lease_too_early_gives_it_to_nobody_before_its_holder_knows(
+    broker: NatsServer,
+) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await leads(one, other)
+        other.waits()
+        await one.lease.tell(8)
+        renewal = await standing(one)
+        await until(lambda: other.watch.sequence == renewal)
+        # As a broker does whose clock is ahead of the others'.
+        await one.bucket.end(KEY, expected=renewal, timeout_ms=5_000)
+        await until(lambda: other.heard[-1] is None)
+        was_valid = one.lease.is_valid
+        assert not await other.lease.acquire(9)
+        for candidate in (one, other):
+            candidate.seconds.now += LONG.valid_seconds
+        assert (was_valid, one.lease.is_valid) == (True, False)
+        assert not other.is_vacant()
+        other.waits()
+        assert await other.lease.acquire(9)
+
+    play(broker, scenario, "a", "b")
+
+
+def test_who_has_missed_something_waits_as_one_who_has_just_begun(broker: NatsServer) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await leads(one, other)
+        await other.stops()
+        await one.lease.tell(8)
+        await one.bucket.end(KEY, expected=await standing(one), timeout_ms=5_000)
+        other.waits()
+        await other.watch.look()
+        assert not other.is_vacant()
+        await other.watches()
+        assert not other.is_vacant()
+        other.waits()
+        assert other.is_vacant()
+
+    play(broker, scenario, "a", "b")
+
+
+def test_a_lease_that_is_released_is_had_at_once(broker: NatsServer) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await leads(one, other)
+        vacant = asyncio.create_task(other.watch.vacant(other.name))
+        began = time.monotonic()
+        await one.lease.release()
+        assert not one.lease.is_valid
+        await vacant
+        assert await other.lease.acquire(8)
+        assert time.monotonic() - began < patiently(0.3)
+        assert other.lease.is_valid
+        await until(lambda: one.heard[-1] == other.name)
+
+    play(broker, scenario, "a", "b")
+
+
+def test_a_lease_that_is_handed_over_is_left_to_whom_it_is_for_for_a_while(broker: NatsServer) -> None:
+    async def scenario(one: Candidate, other: Candidate, third: Candidate) -> None:
+        await leads(one, other, third)
+        await one.lease.release("b")
+        await until(lambda: None in other.heard and None in third.heard)
+        assert not third.is_vacant()
+        assert not await third.lease.acquire(8)
+        assert other.is_vacant()
+        # It has gone meanwhile.
+        third.seconds.now += HEAD_START_SECONDS
+        assert await third.lease.acquire(8)
+        assert not await other.lease.acquire(8)
+
+    play(broker, scenario, "a", "b", "c")
+
+
+def test_a_renewal_that_was_stored_without_an_answer_is_the_holders_own(broker: NatsServer) -> None:
+    async def scenario(one: Candidate) -> None:
+        await leads(one)
+        assert one.watch.leader is not None
+        await one.bucket.put(
+            KEY,
+            codec.encode(one.watch.leader),
+            expected=await standing(one),
+            lives_seconds=60,
+            timeout_ms=5_000,
+        )
+        await one.lease.tell(8)
+        await until(lambda: one.watch.leader is not None and one.watch.leader.term == 8)
+        one.seconds.now += LONG.valid_seconds - 1
+        assert one.lease.is_valid
+
+    play(broker, scenario, "a")
+
+
+def test_one_that_another_has_taken_is_lost(broker: NatsServer) -> None:
+    async def scenario(one: Candidate) -> None:
+        await leads(one)
+        other = Leader(name="b", instance="b-1", term=8, address="")
+        await one.bucket.put(
+            KEY, codec.encode(other), expected=await standing(one), lives_seconds=60, timeout_ms=5_000
+        )
+        with pytest.raises(LeaseLostError, match="b holds the lease"):
+            await one.lease.tell(8)
+        assert not one.lease.is_valid
+
+    play(broker, scenario, "a")
+
+
+def test_one_that_was_not_renewed_in_time_is_given_up_though_a_renewal_comes_through(
+    broker: NatsServer,
+) -> None:
+    async def scenario(one: Candidate) -> None:
+        await leads(one)
+        one.seconds.now += LONG.valid_seconds
+        assert not one.lease.is_valid
+        await one.lease.tell(8)
+        assert not one.lease.is_valid
+
+    play(broker, scenario, "a")
+
+
+def test_one_whose_bucket_is_gone_is_given_up(broker: NatsServer) -> None:
+    async def scenario(one: Candidate) -> None:
+        await one.watch.vacant(one.name)
+        await until(lambda: one.lease.acquire(1))
+        async with relay_user(broker) as relay:
+            await JetStreamApi(relay).delete(BUCKET_STREAM)
+        with pytest.raises(LeaseLostError, match="could not be renewed"):
+            await asyncio.wait_for(one.lease.keep(), patiently(5))
+        assert not one.lease.is_valid
+
+    play(broker, scenario, "a", life=SHORT, clock=time.monotonic)
+
+
+def test_the_end_of_a_lease_is_heard_by_its_marker_and_another_has_it(broker: NatsServer) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await one.watch.vacant(one.name)
+        await until(lambda: one.lease.acquire(1))
+        await until(lambda: "a" in other.heard)
+        # It is frozen, say: nobody renews it.
+        await asyncio.wait_for(other.watch.vacant(other.name), patiently(5))
+        assert other.heard[-1] is None
+        assert not one.lease.is_valid
+        await until(lambda: other.lease.acquire(2))
+
+    play(broker, scenario, "a", "b", life=SHORT, clock=time.monotonic)
+
+
+def test_what_is_no_leader_keeps_nobody_from_leading(broker: NatsServer) -> None:
+    async def scenario(one: Candidate) -> None:
+        one.waits()
+        await one.bucket.put(KEY, b"somebody", expected=0, lives_seconds=None, timeout_ms=5_000)
+        await until(lambda: one.watch.sequence > 0)
+        assert not one.is_vacant()
+        one.waits()
+        assert await one.lease.acquire(1)
+
+    play(broker, scenario, "a")
