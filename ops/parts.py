@@ -6,11 +6,12 @@ import msgspec
 
 from bus.broker.server import NatsServer
 from bus.contract.subjects import BusNames
+from bus.log.chain import Head
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
-from bus.serving.administration import Administration
+from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Endpoint
@@ -19,6 +20,7 @@ from bus.serving.intake import Intake
 from bus.serving.queries import Queries, QueryVerb
 from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
+from domain.errors import Unavailable
 from ops.archive.archiver import Archiver
 from ops.audit.let_through import LetThrough
 from ops.audit.recorder import Recorder
@@ -29,7 +31,10 @@ from ops.store.projections_check import ProjectionsCheck
 
 
 class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What only a service that writes has: these parts decide commands, and publish what became of them."""
+    """What only a service that writes has: these parts decide commands, and publish what became of them.
+
+    `verbs` are what operators can ask of it, and of no other one.
+    """
 
     writer: Writer
     relay: Relay
@@ -39,6 +44,42 @@ class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     intake: Intake
     durable: DurableIntake
     projections: ProjectionsCheck
+    verbs: Mapping[str, AdministrationVerb] = {}
+
+
+class Role:
+    """What a service does now. It changes while the service runs: whoever looks asks each time anew.
+
+    `leading` is None while it does not lead. Set on the event loop's thread; any thread may look.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.leading: Leading | None = None
+        self._head = head
+
+    def lead(self, leading: Leading) -> None:
+        """It leads from now on."""
+        self.leading = leading
+
+    @property
+    def head(self) -> Head:
+        """The end of the log, as far as this service has it."""
+        return self._head if (leading := self.leading) is None else leading.writer.head
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it makes sense to let it run."""
+        return (leading := self.leading) is None or leading.writer.is_alive
+
+    def require_leading(self) -> Leading:
+        """What it leads with.
+
+        Raises:
+            Unavailable: it does not lead.
+        """
+        if (leading := self.leading) is None:
+            raise Unavailable("this service does not lead, and changes nothing", retry_after_ms=1_000)
+        return leading
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -64,7 +105,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     relay_connection: LeanClient
     responder_connection: LeanClient
     readers: ReaderPool
-    leading: Leading
+    role: Role
     backups: BackupSchedule
     queries: Queries
     administration: Administration
@@ -75,19 +116,17 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def is_connected(self) -> bool:
         """Whether there is a way to the broker."""
+        leading = self.role.leading
         return (
             self.relay_connection.is_connected
             and self.responder_connection.is_connected
-            and self.leading.intake.is_connected
+            and (leading is None or leading.intake.is_connected)
             and self.queries.is_connected
         )
 
     @property
     def dropped_requests(self) -> int:
         """Requests that were not carried out, since their reply subject was nobody's inbox."""
-        return (
-            self.leading.intake.dropped
-            + self.queries.dropped
-            + self.leading.durable.dropped
-            + self.administration.dropped
-        )
+        leading = self.role.leading
+        of_commands = 0 if leading is None else leading.intake.dropped + leading.durable.dropped
+        return of_commands + self.queries.dropped + self.administration.dropped

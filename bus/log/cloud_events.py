@@ -18,6 +18,11 @@ class Origin(msgspec.Struct, frozen=True):
     store_id: str
     timelines: tuple[tuple[int, int], ...] = ((1, 1),)
 
+    @property
+    def timeline(self) -> int:
+        """The timeline that goes on now."""
+        return self.timelines[-1][0]
+
     def timeline_at(self, position: int) -> int:
         """The timeline that the event at a position belongs to."""
         for timeline, first_position in reversed(self.timelines):

@@ -40,18 +40,26 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     ends_later: Callable[[Any], bool] = lambda request: False
 
 
+def by_name(*verbs: AdministrationVerb) -> dict[str, AdministrationVerb]:
+    """Verbs, by their names."""
+    return {one.name: one for one in verbs}
+
+
 class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing to say."""
 
 
 class Administration:
-    """The administrative subjects of a service. `record` hears of each act: who, what, what became of it."""
+    """The administrative subjects of a service. `record` hears of each act: who, what, what became of it.
+
+    `verbs` are what can be asked for now.
+    """
 
     def __init__(
         self,
         connection: Client,
         subjects: UserSubjects,
-        verbs: Mapping[str, AdministrationVerb],
+        verbs: Callable[[], Mapping[str, AdministrationVerb]],
         *,
         record: ActRecorder,
         admission: Admission,
@@ -67,7 +75,7 @@ class Administration:
     @property
     def names(self) -> Collection[str]:
         """The names of all verbs."""
-        return self._verbs.keys()
+        return self._verbs().keys()
 
     async def start(self) -> None:
         """Serves from now on."""
@@ -84,7 +92,7 @@ class Administration:
         Raises:
             Refusal: it was not carried out, because of what looks like a credential in it, say.
         """
-        verb = self._verbs.get(name)
+        verb = self._verbs().get(name)
         if verb is None:
             _refuse_credentials((Finding("command", kind),) if (kind := kind_of_text(name)) else ())
             raise NotFound(f"there is no {name[:100]}")

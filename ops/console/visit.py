@@ -175,7 +175,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             "notices": notices,
             "notes": backend.now.health.notes,
             "status": status_of(backend.now.health.causes),
-            "position": backend.now.parts.leading.writer.head.position,
+            "position": backend.now.parts.role.head.position,
             "now_ms": backend.now.parts.now_ms(),
             "command_id": new_id(),
         }

@@ -36,15 +36,16 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
         )
         return
     if not causes:
-        writer, rate = report["writer"], report["store"]["cache_hit_rate"]
+        # Only who leads has a writer.
+        writer, rate = report["writer"] or {}, report["store"]["cache_hit_rate"]
         yield DoctorFinding(
             check="service",
             message=f"the service is healthy, at position {report['position']}",
             figures={
                 "version": report["version"],
                 "position": report["position"],
-                "commands": writer["commands"],
-                "groups": writer["groups"],
+                "commands": writer.get("commands"),
+                "groups": writer.get("groups"),
                 "cache_hit_rate": rate,
                 "memory_bytes": report["memory"]["resident_bytes"],
                 "query_ms": report["store"]["query_ms"],
@@ -61,8 +62,8 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
 
 
 def _look_at_cache(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
-    rate = report["store"]["cache_hit_rate"]
-    is_warm = report["writer"]["commands"] >= WARM_AFTER_COMMANDS
+    rate, writer = report["store"]["cache_hit_rate"], report["writer"]
+    is_warm = writer is not None and writer["commands"] >= WARM_AFTER_COMMANDS
     if rate is not None and rate < LOW_CACHE_HIT_RATE and is_warm:
         yield DoctorFinding(
             check="cache",

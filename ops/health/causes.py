@@ -13,6 +13,7 @@ from bus.contract.subjects import BusNames
 from bus.log.damage import Damage
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirror import MirrorState
+from bus.publishing.relay import RelayState
 from bus.publishing.stream_audit import AuditState
 from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
@@ -62,23 +63,24 @@ class Cause(msgspec.Struct, frozen=True):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-def broker_causes(parts: Parts, now_ms: int) -> Iterator[Cause]:
-    """Causes between the service and JetStream."""
-    relay, failure = (
-        parts.leading.relay.state,
-        None if parts.nats_server is None else parts.nats_server.failure,
-    )
+def broker_causes(parts: Parts) -> Iterator[Cause]:
+    """Causes between the service and the nats-server."""
+    failure = None if parts.nats_server is None else parts.nats_server.failure
     if failure is not None:
         yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {failure}")
     elif not parts.is_connected:
         yield Cause("nats_disconnected", "unhealthy", "there is no connection to the nats-server")
+
+
+def relay_causes(relay: RelayState, settings: Settings, now_ms: int) -> Iterator[Cause]:
+    """Causes for which subscribers do not hear of what was stored."""
     if not relay.healthy:
         yield Cause(
             "relay_stopped", "unhealthy", f"the relay publishes nothing: {relay.problem}", relay.repair or ""
         )
     elif relay.oldest_unpublished_at is not None:
         behind_seconds = (now_ms - relay.oldest_unpublished_at) / 1_000
-        if behind_seconds > parts.settings.relay_lag_degraded_seconds:
+        if behind_seconds > settings.relay_lag_degraded_seconds:
             yield Cause(
                 "relay_behind",
                 "degraded",
@@ -300,10 +302,8 @@ def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) ->
         )
 
 
-def backup_causes(
-    backups: BackupState, archive: ArchiveState, *, now_ms: int, began_ms: int, settings: Settings
-) -> Iterator[Cause]:
-    """Causes for which a restore would lose something."""
+def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings: Settings) -> Iterator[Cause]:
+    """Causes for which a restore would lose something, or may not succeed."""
     if backups.failure is not None:
         yield Cause("backup_failed", "degraded", backups.failure, "`hyperpage backup list` shows the others")
     if backups.stale:
@@ -320,6 +320,10 @@ def backup_causes(
                 f"no backup of the last {since_ms // 3_600_000} hours is proven to be restorable",
                 "`hyperpage backup drill`",
             )
+
+
+def archive_causes(archive: ArchiveState) -> Iterator[Cause]:
+    """Causes for which a restore would lose what came behind the last backup."""
     if archive.problem not in (None, UNTRIED):
         yield Cause("archive_stopped", "degraded", f"the archive is not kept: {archive.problem}")
     elif archive.lag_seconds > ARCHIVE_BEHIND_SECONDS:

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus.publishing.mirror import MirrorState
+from bus.publishing.relay import RelayState
 from bus.writing.writer import Writer
 from ops.health.store import StoreLook
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures
-from ops.parts import Parts
+from ops.parts import Leading, Parts
 
 
-def store_figures(look: StoreLook, checks: StoreChecks, writer: Writer) -> dict[str, Any]:
+def store_figures(look: StoreLook, checks: StoreChecks, leading: Leading | None) -> dict[str, Any]:
     """Sizes in bytes, times in milliseconds; what the last checks found."""
-    hit_rate = writer.statistics.cache.hit_rate
+    hit_rate = None if leading is None else leading.writer.statistics.cache.hit_rate
     return {
         "size_bytes": look.size_bytes,
         "free_bytes": look.free_bytes,
@@ -42,16 +43,21 @@ def writer_figures(writer: Writer, commands_per_second: float) -> dict[str, Any]
 
 def broker_figures(parts: Parts, streams: Mapping[str, StreamFigures]) -> dict[str, Any]:
     """The way to the broker, and what there is; counts are `None` while it does not say."""
-    server = parts.nats_server
+    server, leading = parts.nats_server, parts.role.leading
     return {
         "embedded": server is not None,
         "connected": parts.is_connected,
         "restarts": 0 if server is None else server.restarts,
         "durable_commands_waiting": messages_in(streams, parts.names.commands),
         "dead_letters": messages_in(streams, parts.names.dead_letters),
-        "dead_letters_not_kept": parts.leading.durable.unkept_letters,
+        "dead_letters_not_kept": 0 if leading is None else leading.durable.unkept_letters,
         "streams": streams,
     }
+
+
+def relay_figures(relay: RelayState, lag_seconds: float) -> dict[str, Any]:
+    """How far what is published is."""
+    return {"position": relay.position, "lag_events": relay.lag, "lag_seconds": lag_seconds}
 
 
 def mirror_figures(mirrors: Sequence[MirrorState]) -> list[dict[str, Any]]:

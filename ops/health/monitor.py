@@ -8,11 +8,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from bus.publishing.relay import RelayState
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
 from ops.backup.restoring.repairs import Repair, repairs_of_a_day
@@ -21,6 +22,7 @@ from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note, repai
 from ops.health.causes import (
     Cause,
     access_causes,
+    archive_causes,
     audit_causes,
     audit_of_stream_causes,
     backup_causes,
@@ -29,18 +31,26 @@ from ops.health.causes import (
     machine_causes,
     mirror_causes,
     reading_causes,
+    relay_causes,
     status_of,
     store_causes,
     stream_causes,
     subject_causes,
     writer_causes,
 )
-from ops.health.figures import broker_figures, messages_in, mirror_figures, store_figures, writer_figures
+from ops.health.figures import (
+    broker_figures,
+    messages_in,
+    mirror_figures,
+    relay_figures,
+    store_figures,
+    writer_figures,
+)
 from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
-from ops.parts import Parts
+from ops.parts import Leading, Parts
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
@@ -53,14 +63,14 @@ logger = logging.getLogger(__name__)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings of one look. `at` is by the monotonic clock, in seconds."""
+    """The findings of one look. `at` is by the monotonic clock, in seconds; only who leads has an archive."""
 
     at: float
     store: StoreLook
     disks: list[Disk]
     memory: Memory
     backups: BackupState
-    archive: ArchiveState
+    archive: ArchiveState | None
     repairs: list[Repair]
 
 
@@ -123,11 +133,10 @@ class Monitor:
     @property
     def causes(self) -> list[Cause]:
         """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
-        parts, look, settings = self._parts, self.look, self._settings
-        leading, now_ms = parts.leading, parts.now_ms()
+        parts, look, settings, now_ms = self._parts, self.look, self._settings, self._parts.now_ms()
         found = [
-            *broker_causes(parts, now_ms),
-            *writer_causes(leading.writer, settings),
+            *broker_causes(parts),
+            *(() if (leading := parts.role.leading) is None else self._leading_causes(leading, now_ms)),
             *clock_causes(parts.clock_error_ms()),
             *store_causes(
                 look.store,
@@ -144,17 +153,23 @@ class Monitor:
                 are_readers_exhausted=self._exhausted_looks > 1,
             ),
             *machine_causes(look.disks, look.memory, settings),
-            *stream_causes(self.streams, parts.names, has_unkept_letters=leading.durable.unkept_letters > 0),
-            *subject_causes(self.streams, settings),
-            *audit_of_stream_causes(leading.relay.audit.state, parts.names.events),
-            *mirror_causes(leading.mirrors.state),
             *access_causes(self._access()),
             *audit_causes(parts.audit),
-            *backup_causes(
-                look.backups, look.archive, now_ms=now_ms, began_ms=self._began_ms, settings=settings
-            ),
+            *backup_causes(look.backups, now_ms=now_ms, began_ms=self._began_ms, settings=settings),
         ]
         return sorted(found, key=lambda one: one.level, reverse=True)
+
+    def _leading_causes(self, leading: Leading, now_ms: int) -> Iterator[Cause]:
+        """Causes in what only a service that writes does."""
+        settings, names = self._settings, self._parts.names
+        yield from relay_causes(leading.relay.state, settings, now_ms)
+        yield from writer_causes(leading.writer, settings)
+        yield from stream_causes(self.streams, names, has_unkept_letters=leading.durable.unkept_letters > 0)
+        yield from subject_causes(self.streams, settings)
+        yield from audit_of_stream_causes(leading.relay.audit.state, names.events)
+        yield from mirror_causes(leading.mirrors.state)
+        if (archive := self.look.archive) is not None:
+            yield from archive_causes(archive)
 
     @property
     def notes(self) -> list[Note]:
@@ -168,9 +183,10 @@ class Monitor:
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""
-        parts, look, causes, leading = self._parts, self.look, self.causes, self._parts.leading
-        writer, readers, relay = leading.writer, parts.readers, leading.relay.state
-        statistics = writer.statistics
+        parts, look, causes, leading = self._parts, self.look, self.causes, self._parts.role.leading
+        readers, relay = parts.readers, None if leading is None else leading.relay.state
+        caches = [readers.cache] if leading is None else [readers.cache, leading.writer.statistics.cache]
+        is_writing = leading is not None and leading.writer.statistics.busy_since is not None
         return {
             "status": status_of(causes),
             "reasons": [one.text for one in causes],
@@ -179,29 +195,25 @@ class Monitor:
             "version": parts.version,
             "instance": parts.instance,
             "store_id": parts.origin.store_id,
-            "timeline": writer.timeline,
-            "position": writer.head.position,
-            "store": store_figures(look.store, self.checks, writer),
-            "writer": writer_figures(writer, self.commands_per_second),
+            "timeline": parts.origin.timeline,
+            "position": parts.role.head.position,
+            "store": store_figures(look.store, self.checks, leading),
+            "writer": None if leading is None else writer_figures(leading.writer, self.commands_per_second),
             "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
             # One connection writes; each reader that is in use may have a transaction open.
             "connections": {
                 "open": 1 + readers.open,
-                "open_transactions": readers.in_use + (statistics.busy_since is not None),
+                "open_transactions": readers.in_use + is_writing,
             },
             "memory": {
                 **msgspec.structs.asdict(look.memory),
-                "page_caches_bytes": statistics.cache.used_bytes + readers.cache.used_bytes,
+                "page_caches_bytes": sum(one.used_bytes for one in caches),
             },
             "disks": look.disks,
             "broker": broker_figures(parts, self.streams),
-            "relay": {
-                "position": relay.position,
-                "lag_events": relay.lag,
-                "lag_seconds": self.relay_lag_seconds,
-            },
-            "stream_audit": leading.relay.audit.state,
-            "mirrors": mirror_figures(leading.mirrors.state),
+            "relay": None if relay is None else relay_figures(relay, self.lag_seconds(relay)),
+            "stream_audit": None if leading is None else leading.relay.audit.state,
+            "mirrors": mirror_figures(() if leading is None else leading.mirrors.state),
             "backups": look.backups,
             "archive": look.archive,
             "audit": parts.audit.figures,
@@ -218,10 +230,9 @@ class Monitor:
         """How many dead letters there are; `None` while the broker does not say."""
         return messages_in(self.streams, self._parts.names.dead_letters)
 
-    @property
-    def relay_lag_seconds(self) -> float:
+    def lag_seconds(self, relay: RelayState) -> float:
         """For how long the oldest event that is not published has waited."""
-        oldest = self._parts.leading.relay.state.oldest_unpublished_at
+        oldest = relay.oldest_unpublished_at
         return 0.0 if oldest is None else max(0.0, (self._parts.now_ms() - oldest) / 1_000)
 
     @property
@@ -229,11 +240,19 @@ class Monitor:
         """How many commands came to the writer in each of the last seconds, on average."""
         since, commands = self._counted[0]
         seconds = time.monotonic() - since
-        return (self._parts.leading.writer.statistics.commands - commands) / seconds if seconds > 0 else 0.0
+        return max(0, self._commands - commands) / seconds if seconds > 0 else 0.0
+
+    @property
+    def _commands(self) -> int:
+        """How many have come to the writer; 0 where there is none."""
+        return 0 if (leading := self._parts.role.leading) is None else leading.writer.statistics.commands
 
     def _count(self) -> None:
-        now = time.monotonic()
-        self._counted.append((now, self._parts.leading.writer.statistics.commands))
+        now, commands = time.monotonic(), self._commands
+        if self._counted and commands < self._counted[-1][1]:
+            # Another writer than the last time, or none.
+            self._counted.clear()
+        self._counted.append((now, commands))
         while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
             self._counted.popleft()
 
@@ -254,7 +273,7 @@ class Monitor:
             disks=found,
             memory=memory(),
             backups=parts.backups.state,
-            archive=parts.leading.archiver.state,
+            archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
         )
 
@@ -269,12 +288,16 @@ class Monitor:
 
     def _try_to_write(self) -> None:
         # An unhealthy service is sent no commands by a load balancer, so it has to try by itself.
-        writer = self._parts.leading.writer
+        if (leading := self._parts.role.leading) is None:
+            return
+        writer = leading.writer
         if writer.statistics.last_failure is not None and writer.waiting == 0:
             writer.try_again()
 
     def _known_position(self) -> int:
-        return max(self._parts.leading.writer.head.position, self._parts.leading.relay.state.position or 0)
+        role = self._parts.role
+        published = None if (leading := role.leading) is None else leading.relay.state.position
+        return max(role.head.position, published or 0)
 
     def _tell_changes(self) -> None:
         causes = {one.cause: one for one in self.causes}

@@ -43,7 +43,7 @@ class Backend:
 
     def attach(self, parts: Parts, health: Monitor, metrics: Metrics) -> None:
         """Serves what this service has, from now on."""
-        feed = EventFeed(parts.readers.connection, parts.origin, parts.leading.writer.head.position)
+        feed = EventFeed(parts.readers.connection, parts.origin, parts.role.head.position)
         self._attached = Attached(
             parts=parts,
             health=health,
@@ -122,7 +122,8 @@ class Backend:
             Refusal: it was not carried out.
         """
         with self.in_use() as parts:
-            outcome: Outcome = await parts.leading.intake.carry_out(name, body, headers, principal)
+            leading = parts.role.require_leading()
+            outcome: Outcome = await leading.intake.carry_out(name, body, headers, principal)
         if outcome.refusal is not None:
             raise outcome.refusal
         return outcome.body

@@ -11,6 +11,7 @@ from ops.health.monitor import Monitor
 from ops.metrics.flow import act_families, command_families, http_families, query_families, writer_families
 from ops.metrics.http_counts import HttpCounts
 from ops.metrics.state import (
+    archive_families,
     backup_families,
     broker_families,
     health_families,
@@ -49,12 +50,15 @@ class Metrics(Collector):
         yield from command_families(parts)
         yield from query_families(parts)
         yield from act_families(parts)
-        yield from writer_families(parts.leading.writer)
-        yield from job_families(parts.leading.writer)
+        if (leading := parts.role.leading) is not None:
+            yield from writer_families(leading.writer)
+            yield from job_families(leading.writer)
+            yield from relay_families(leading, health)
         yield from store_families(parts, health)
         yield from machine_families(health.look)
-        yield from relay_families(parts, health)
         yield from broker_families(parts, health)
-        yield from backup_families(health.look)
+        yield from backup_families(health.look.backups)
+        if (archive := health.look.archive) is not None:
+            yield from archive_families(archive)
         if self._http is not None:
             yield from http_families(self._http)

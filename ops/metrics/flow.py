@@ -14,13 +14,10 @@ from ops.parts import Parts
 def command_families(parts: Parts) -> Iterator[Metric]:
     """Commands by what became of them, and how long their senders waited."""
     outcomes = Tally()
-    # Commands that never came to the writer are counted where they came in.
-    for one in (
-        parts.leading.writer.statistics.outcomes,
-        parts.leading.intake.refused,
-        parts.leading.durable.refused,
-    ):
-        outcomes.add_all(one)
+    if (leading := parts.role.leading) is not None:
+        # Commands that never came to the writer are counted where they came in.
+        for one in (leading.writer.statistics.outcomes, leading.intake.refused, leading.durable.refused):
+            outcomes.add_all(one)
     counted = CounterMetricFamily(
         "hyperpage_commands",
         "Commands by outcome: accepted, repeated (an id that was seen before), or the code of the refusal."

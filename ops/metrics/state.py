@@ -6,9 +6,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from bus.waiting import UNTRIED
 from bus.writing.writer import Writer
+from ops.archive.archiver import ArchiveState
+from ops.backup.schedule import BackupState
 from ops.health.causes import status_of
 from ops.health.monitor import Look, Monitor
-from ops.parts import Parts
+from ops.parts import Leading, Parts
 
 
 def health_families(version: str, health: Monitor) -> Iterator[Metric]:
@@ -38,13 +40,8 @@ def job_families(writer: Writer) -> Iterator[Metric]:
 def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The file and those who read it."""
     look, readers, integrity = health.look, parts.readers, health.checks.integrity
-    statistics = parts.leading.writer.statistics
-    yield _gauge(
-        "hyperpage_log_position", "The position of the last event.", parts.leading.writer.head.position
-    )
-    yield _gauge(
-        "hyperpage_timeline", "The timeline; a restore begins a new one.", parts.leading.writer.timeline
-    )
+    yield _gauge("hyperpage_log_position", "The position of the last event.", parts.role.head.position)
+    yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", parts.origin.timeline)
     yield _gauge("hyperpage_store_size_bytes", "The size of the store.", look.store.size_bytes)
     yield _gauge(
         "hyperpage_store_free_bytes", "What is free inside it, and used first.", look.store.free_bytes
@@ -85,7 +82,10 @@ def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     memory = GaugeMetricFamily(
         "hyperpage_page_cache_bytes", "The memory of SQLite's page caches.", labels=("connections",)
     )
-    for connections, cache in (("writer", statistics.cache), ("readers", readers.cache)):
+    caches = {"readers": readers.cache}
+    if (leading := parts.role.leading) is not None:
+        caches["writer"] = leading.writer.statistics.cache
+    for connections, cache in caches.items():
         lookups.add_metric((connections, "hit"), cache.hits)
         lookups.add_metric((connections, "miss"), cache.misses)
         memory.add_metric((connections,), cache.used_bytes)
@@ -110,17 +110,17 @@ def machine_families(look: Look) -> Iterator[Metric]:
     )
 
 
-def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
+def relay_families(leading: Leading, health: Monitor) -> Iterator[Metric]:
     """How far events and mirrors are."""
-    relay = parts.leading.relay.state
+    relay = leading.relay.state
     yield _gauge("hyperpage_relay_healthy", "Whether events are published: 1 or 0.", relay.healthy)
     yield _gauge("hyperpage_relay_lag_events", "Events that are not published yet.", relay.lag)
     yield _gauge(
         "hyperpage_relay_lag_seconds",
         "For how long the oldest of them has waited.",
-        health.relay_lag_seconds,
+        health.lag_seconds(relay),
     )
-    audit = parts.leading.relay.audit.state
+    audit = leading.relay.audit.state
     yield _gauge(
         "hyperpage_stream_audit_sequence",
         "The last message of the stream of events that was compared with the log.",
@@ -139,14 +139,14 @@ def relay_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         "hyperpage_mirror_waiting_keys", "Keys that are not written yet, by bucket.", labels=("bucket",)
     )
-    for mirror in parts.leading.mirrors.state:
+    for mirror in leading.mirrors.state:
         waiting.add_metric((mirror.bucket,), mirror.waiting)
     yield waiting
 
 
 def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     """The nats-server and what waits there. Where it does not say, there is no sample."""
-    server = parts.nats_server
+    server, leading = parts.nats_server, parts.role.leading
     yield _gauge("hyperpage_broker_connected", "Whether it is connected: 1 or 0.", parts.is_connected)
     yield CounterMetricFamily(
         "hyperpage_broker_restarts",
@@ -164,7 +164,7 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "hyperpage_dead_letters_not_kept",
         "Messages that are no command, and for which there was no room there.",
-        parts.leading.durable.unkept_letters,
+        0 if leading is None else leading.durable.unkept_letters,
     )
     size, limit, consumers, subjects = (
         GaugeMetricFamily(name, said, labels=("stream",))
@@ -184,9 +184,8 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
     yield from (size, limit, consumers, subjects)
 
 
-def backup_families(look: Look) -> Iterator[Metric]:
-    """Backups and the archive. Where there is no backup, there is no time of one."""
-    backups, archive = look.backups, look.archive
+def backup_families(backups: BackupState) -> Iterator[Metric]:
+    """Backups. Where there is none, there is no time of one."""
     yield _gauge("hyperpage_backups", "Backups that are there.", backups.count)
     yield _gauge(
         "hyperpage_backup_failed",
@@ -203,6 +202,10 @@ def backup_families(look: Look) -> Iterator[Metric]:
         "When the newest one was made that is proven to be restorable.",
         _seconds(backups.last_proven_at),
     )
+
+
+def archive_families(archive: ArchiveState) -> Iterator[Metric]:
+    """The archive."""
     yield _gauge(
         "hyperpage_archive_healthy",
         "Whether the archive is written: 1 or 0.",

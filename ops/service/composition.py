@@ -14,7 +14,7 @@ from bus.contract.codec import encode
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
-from bus.serving.administration import Administration, AdministrationVerb
+from bus.serving.administration import Administration, AdministrationVerb, by_name
 from bus.serving.admission import Admission
 from bus.serving.discovery import Discovery
 from bus.serving.queries import Queries
@@ -27,7 +27,7 @@ from ops.backup.schedule import BackupSchedule
 from ops.contract.queries import query_verbs
 from ops.health.monitor import Monitor
 from ops.metrics.collector import Metrics
-from ops.parts import Leading, Parts
+from ops.parts import Leading, Parts, Role
 from ops.security.registry import Registry
 from ops.security.sharing import SharedUse
 from ops.service.acts import ActRecord, record_start, recorder
@@ -37,7 +37,7 @@ from ops.service.endpoints import command_endpoints, query_endpoints, status_ver
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
 from ops.service.roles.ground import Ground
-from ops.service.roles.leadership import leadership_on, leading_verbs
+from ops.service.roles.leadership import leadership_on, verbs_of
 from ops.service.roles.replicated import replicator_on
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
@@ -109,6 +109,15 @@ class Service:
         """Waits until a part that must not end has ended, and raises why."""
         await self._background.failure()
 
+    @property
+    def leading(self) -> Leading:
+        """What it leads with.
+
+        Raises:
+            Unavailable: it does not lead.
+        """
+        return self.role.require_leading()
+
     def now_ms(self) -> int:
         """The time by the service's clock."""
         return self._clock()
@@ -127,13 +136,14 @@ class Service:
         # What the service that writes has, and no other one; the rest is there whoever writes.
         leadership = leadership_on(ground, connection, await replicator_on(ground, connection))
         self._stack.push_async_callback(leadership.stop)
-        self._tie_together(ground, leadership.leading)
+        self.role.lead(leadership.leading)
+        self._tie_together(ground)
         await leadership.start()
         await self._start_answering()
         await leadership.let_commands_in()
         await self._start_watching()
         self._announce()
-        await record_start(self.audit, self._stack, self.version, self.leading.writer.head.position)
+        await record_start(self.audit, self._stack, self.version, self.role.head.position)
 
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`. A migration may take minutes."""
@@ -144,7 +154,8 @@ class Service:
             upgrade_check_seconds=settings.upgrade_check_seconds,
         )
         self._stack.callback(connection.close)
-        continue_from(self._clock, read_head(connection).recorded_at)
+        self.role = Role(head := read_head(connection))
+        continue_from(self._clock, head.recorded_at)
         self.readers = ReaderPool(
             settings.store_path,
             maximum=settings.reader_connections,
@@ -214,9 +225,8 @@ class Service:
             )
         await self.discovery.start()
 
-    def _tie_together(self, ground: Ground, leading: Leading) -> None:
+    def _tie_together(self, ground: Ground) -> None:
         settings, verbs = self.settings, self.query_verbs
-        self.leading = leading
         self.backups = BackupSchedule(
             settings, self.origin.store_id, notify=ground.notices.of_backup, clock=self.now_ms
         )
@@ -244,7 +254,7 @@ class Service:
             instance=self.discovery.instance,
             origin=self.origin,
             now_ms=self.now_ms,
-            clock_error_ms=lambda: error_of(self._clock, leading.writer.head.recorded_at),
+            clock_error_ms=lambda: error_of(self._clock, self.role.head.recorded_at),
             record=ground.notices.record,
             audit=self.audit,
             let_through=ground.let_through,
@@ -253,10 +263,10 @@ class Service:
             relay_connection=ground.relay_connection,
             responder_connection=ground.responder_connection,
             readers=self.readers,
-            leading=leading,
+            role=self.role,
             backups=self.backups,
             queries=self.queries,
-            administration=self._administration(ground, leading),
+            administration=self._administration(ground),
             query_verbs=verbs,
             command_endpoints=ground.command_endpoints,
             query_endpoints=self._query_endpoints,
@@ -265,11 +275,10 @@ class Service:
         self.health = Monitor(self.parts) if http is None else Monitor(self.parts, lambda: http.standing)
         self.metrics = Metrics(self.parts, self.health, None if http is None else http.counts)
 
-    def _administration(self, ground: Ground, leading: Leading) -> Administration:
+    def _administration(self, ground: Ground) -> Administration:
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
-        verbs = (
+        of_all = by_name(
             *running_backups.verbs(),
-            *leading_verbs(leading, self.settings.allowed_secrets),
             *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
             *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
             *self._more_administration,
@@ -277,7 +286,7 @@ class Service:
         return Administration(
             ground.responder_connection,
             self.subjects,
-            {verb.name: verb for verb in verbs},
+            lambda: {**of_all, **verbs_of(self.role)},
             record=ActRecord(self.audit, ground.notices, self.now_ms),
             admission=ground.admission,
         )
@@ -315,8 +324,8 @@ class Service:
                 nats_access=self._broker.address_for(APP).access,
                 http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
-                timeline=self.leading.writer.timeline,
-                position=self.leading.writer.head.position,
+                timeline=self.origin.timeline,
+                position=self.role.head.position,
                 version=self.version,
                 prefix=self.names.prefix,
                 instance=self.discovery.instance,

@@ -116,7 +116,7 @@ async def _serve_once(
             order.announce(_runtime(order.settings))
             supervisor.enter(
                 "serving",
-                is_alive=lambda: service.leading.writer.is_alive,
+                is_alive=lambda: service.role.is_alive,
                 says=lambda: _health_in_short(service),
             )
         either: set[asyncio.Future[Any]] = {failed, stop, restoring, damaged}
@@ -134,7 +134,7 @@ async def _serve_once(
     if is_asked_for:
         await restores.carry_out()
     elif is_to_go_on:
-        await restores.repair(damaged.result(), service.leading.writer.head)
+        await restores.repair(damaged.result(), service.role.head)
     for each in (failed, restoring, damaged):
         await cancel(each)
     return is_asked_for or is_to_go_on

@@ -22,7 +22,7 @@ async def show_projections(visit: Visit) -> Response:
     return visit.render(
         "projections.html",
         rows=await asyncio.to_thread(_rows, parts),
-        check=parts.leading.projections.last,
+        check=None if (leading := parts.role.leading) is None else leading.projections.last,
     )
 
 
@@ -37,7 +37,7 @@ async def rebuild(visit: Visit) -> Response:
 
 
 def _begin(visit: Visit, verb: str, say: Any) -> Response:
-    last = backend_of(visit.request).now.parts.leading.projections.last
+    last = backend_of(visit.request).now.parts.role.require_leading().projections.last
     if last is not None and last.ended_at is None:
         raise Busy("a check is under way", retry_after_ms=1_000)
     return visit.begin(PATH, f"projections.{verb}", say)

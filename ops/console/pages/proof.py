@@ -23,7 +23,7 @@ async def show_proof(visit: Visit) -> Response:
         drilled=_newest(listed, lambda metadata: metadata["last_drilled"]),
         chained=_newest(listed, lambda metadata: metadata["checks"].get("chain")),
         report=msgspec.json.decode(codec.encode(backend.now.health.report())),
-        check=parts.leading.projections.last,
+        check=None if (leading := parts.role.leading) is None else leading.projections.last,
         version=parts.version,
         runs=results.runs,
         experiments=sums(results),

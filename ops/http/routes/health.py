@@ -27,7 +27,7 @@ _FRESH = {"Cache-Control": "no-store"}
 async def answer_livez(request: Request) -> Response:
     """Whether it makes sense to let it run."""
     try:
-        is_alive = backend_of(request).now.parts.leading.writer.is_alive
+        is_alive = backend_of(request).now.parts.role.is_alive
     except Unavailable:
         # It starts, or restores its store, which may take long; a restart would not help.
         is_alive = True

@@ -7,26 +7,27 @@ stop              nothing more comes in ─▶ the writer ends ─▶ told, arch
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 import apsw
+from msgspec import Raw
 
 from bus.broker.server import NatsServer
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.replication.replicating import Replicator
-from bus.serving.administration import AdministrationVerb
+from bus.serving.administration import AdministrationVerb, by_name
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
-from domain.credentials.scanning import AllowedPaths
 from ops.archive.archiver import Archiver
 from ops.importing.destinations import RunningImport
-from ops.parts import Leading
+from ops.parts import Leading, Role
 from ops.service.background import Background
 from ops.service.endpoints import refill_verb
 from ops.service.handover import Handover
@@ -128,9 +129,11 @@ def leadership_on(
     rows = MirroredRows(ground.readers)
     dead_letters = DeadLetters(relay, ground.subjects, secrets, limits.dead_letters)
     suspects = Suspects(settings.data / "durable")
+    event_relay = _relay(ground, traces)
+    projections = ProjectionsCheck(settings.store_path, writer, ground.now_ms)
     leading = Leading(
         writer=writer,
-        relay=_relay(ground, traces),
+        relay=event_relay,
         mirrors=Mirrors(relay, names, rows.row_json, rows.all_rows, limits.mirrors),
         archiver=Archiver(
             settings.archive_folder,
@@ -145,7 +148,13 @@ def leadership_on(
         durable=DurableIntake(
             relay, responder, writer, ground.subjects, dead_letters, suspects, limits, admission
         ),
-        projections=ProjectionsCheck(settings.store_path, writer, ground.now_ms),
+        projections=projections,
+        verbs=by_name(
+            *dead_letters.verbs(),
+            *projections.verbs(),
+            *RunningImport(writer, secrets).verbs(),
+            refill_verb(event_relay),
+        ),
     )
     handover = Handover(leading, ground.let_through, ground.notices, traces=traces, backend=ground.backend)
     return Leadership(
@@ -158,14 +167,29 @@ def leadership_on(
     )
 
 
-def leading_verbs(leading: Leading, secrets: AllowedPaths) -> tuple[AdministrationVerb, ...]:
-    """What operators can ask of the service that writes, and of no other one."""
-    return (
-        *leading.dead_letters.verbs(),
-        *leading.projections.verbs(),
-        *RunningImport(leading.writer, secrets).verbs(),
-        refill_verb(leading.relay),
-    )
+# What operators can ask of the service that writes, and of no other one.
+LEADERS_VERBS = (
+    "backup.restore",
+    "dlq.list",
+    "dlq.show",
+    "dlq.replay",
+    "dlq.drop",
+    "import.file",
+    "projections.verify",
+    "projections.rebuild",
+    "stream.refill",
+)
+
+
+def verbs_of(role: Role) -> Mapping[str, AdministrationVerb]:
+    """What operators can ask of a service that leads now; one that does not refuses all of it."""
+    if (leading := role.leading) is not None:
+        return leading.verbs
+
+    async def refuse(_: Any) -> Any:
+        role.require_leading()
+
+    return by_name(*(AdministrationVerb(name=name, shape=Raw, carry_out=refuse) for name in LEADERS_VERBS))
 
 
 def _writer(

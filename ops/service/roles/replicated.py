@@ -25,7 +25,7 @@ async def replicator_on(ground: Ground, connection: apsw.Connection) -> Replicat
     settings = ground.settings
     if settings.replication == "off":
         return None
-    store_id, (*_, (timeline, _)) = ground.origin.store_id, ground.origin.timelines
+    store_id, timeline = ground.origin.store_id, ground.origin.timeline
     try:
         log = LogStream(ground.relay_connection, ground.names, store_id)
         await log.prepare(settings.replication_replicas)

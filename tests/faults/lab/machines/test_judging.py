@@ -43,7 +43,7 @@ def test_of_a_command_that_gets_no_answer_it_says_what_was_said_instead(tmp_path
             url = broker_of(service).url_for("app")
             applications = Applications(lambda: url, random.Random(1))
             applications.open["id"] = "app_state.set", {"key": "k", "value": 1}
-            await service.parts.leading.intake.stop()
+            await service.leading.intake.stop()
             async with await RawNats.connect(url) as client:
                 await ask_again(client, applications)
 

@@ -42,7 +42,7 @@ async def _publish_another_ones(talk: Talk) -> None:
     """The event that another service with a copy of the store would have published next."""
     parts = talk.service.parts
     entry = chain.Entry("app_state/k", 2, "app_state.changed.v1", None, "{}", None)
-    (row,), _ = chain.extend(parts.leading.writer.head, [entry], parts.now_ms())
+    (row,), _ = chain.extend(parts.role.head, [entry], parts.now_ms())
     event = cloud_event(parts.origin, row)
     await parts.relay_connection.request("hyperpage.evt.v1.app_state.k.changed", event, timeout=30)
 

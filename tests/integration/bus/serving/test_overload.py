@@ -66,7 +66,7 @@ def test_of_a_flood_what_would_wait_too_long_is_busy_and_not_stored_and_the_rest
                 # The broker has all of them.
                 await client.flush()
             answers = list(await asyncio.gather(*asked))
-            counted = dict(service.parts.leading.intake.refused)
+            counted = dict(service.leading.intake.refused)
             assert counted == {("app_state.set", "busy"): sum(one.code is not None for one in answers)}
             return answers
 

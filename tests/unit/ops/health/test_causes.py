@@ -8,12 +8,10 @@ import pytest
 
 from bus.log.damage import Damage
 from ops.archive.archiver import ArchiveState
-from ops.backup.schedule import BackupState
 from ops.health import causes, machine
-from ops.health.causes import backup_causes, store_causes
+from ops.health.causes import archive_causes, store_causes
 from ops.health.machine import limits_in
 from ops.health.store import StoreLook
-from ops.settings import Settings
 from tests.support.documents.guides import guide
 from tests.support.repository import ROOT
 
@@ -74,10 +72,6 @@ def test_a_disk_that_hangs_makes_what_is_known_old_and_the_service_unhealthy():
 
 
 def test_an_archive_that_does_not_keep_up_is_told():
-    backups = BackupState(
-        last=None, last_at=None, last_proven=None, last_proven_at=None, count=0, failure=None, stale=False
-    )
-
     def found(lag_seconds: float) -> list[str]:
         archive = ArchiveState(
             folder="s3://far/away",
@@ -88,8 +82,7 @@ def test_an_archive_that_does_not_keep_up_is_told():
             note=None,
             problem=None,
         )
-        each = backup_causes(backups, archive, now_ms=0, began_ms=0, settings=Settings())
-        return [one.cause for one in each]
+        return [one.cause for one in archive_causes(archive)]
 
     assert found(9.9) == []
     assert found(10.1) == ["archive_behind"]
