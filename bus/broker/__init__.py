@@ -6,5 +6,5 @@ home      its folder: configuration, credentials, lock
 accounts  who may publish and read what
 logins    the passwords of those that it makes itself
 users     who they are
-synced_streams  what describes the streams is on disk
+synced_streams  what it does not sync of the streams is on disk
 """

@@ -67,7 +67,7 @@ class NatsServer:
     The child ends with this process, however that ends; on Linux also with the thread that started it.
 
     `alive` says whether it serves; where it does not, `failure` says why. `restarts` counts those that
-    `supervise` made. `synced_streams` keeps on disk what describes its streams.
+    `supervise` made. `synced_streams` keeps on disk what it does not sync of its streams.
     """
 
     def __init__(
@@ -235,6 +235,7 @@ class NatsServer:
         async with self._changing:
             if self._child is not None:
                 await self._child.end()
+                await self.synced_streams.sync_messages()
             self.failure = "stopped"
             self._unlock()
 
@@ -275,6 +276,7 @@ class NatsServer:
             self._settings = self.home.settings(port)
             configuration = self._write_configuration()
             self.home.forget_port()
+            await self.synced_streams.sync_messages()
             child = await NatsChild.spawn(
                 [str(program), "--config", str(configuration)], log=self.home.log, keep_open=self._lock
             )

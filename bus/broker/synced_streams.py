@@ -1,13 +1,15 @@
-"""What describes the streams of the embedded nats-server is on disk soon after it is written.
+"""What the embedded nats-server leaves to the system to write is on disk soon after it is written.
 
-nats-server syncs messages, and leaves it to the system when `meta.inf` and `meta.sum` are written. After a
-power cut, on XFS above all, a stream that was made within some fifteen seconds may not be known any more.
+It syncs messages, but not `meta.inf` and `meta.sum`: after a power cut, on XFS above all, a stream that was
+made within some fifteen seconds may not be known any more. And nobody syncs what it wrote in the second
+before its end: the next one syncs how far the streams are, and a power cut may take the messages alone.
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from bus.kept_files import sync_folder
 
 # nats-server tells of a change just before it writes the file, and several often come together.
 PAUSE_SECONDS = 0.2
+# What is older was written by the system, which waits for half a minute.
+LATELY_SECONDS = 3_600
 _TOLD_OF = ("$JS.EVENT.ADVISORY.STREAM.CREATED.>", "$JS.EVENT.ADVISORY.STREAM.UPDATED.>")
 
 logger = logging.getLogger(__name__)
@@ -45,17 +49,24 @@ class SyncedStreams:
 
     async def sync(self) -> None:
         """Returns when all that is described there is on disk, or cannot be."""
-        try:
-            await asyncio.to_thread(self._sync)
-        except OSError as error:
-            logger.warning("what describes the streams may not be on disk yet: %s", error)
+        await self._synced("what describes the streams", self._described)
+
+    async def sync_messages(self) -> None:
+        """Returns when what a nats-server that has ended left of messages is on disk, or cannot be."""
+        await self._synced("the newest messages of streams", self._written_lately)
 
     async def _note(self, _: Msg) -> None:
         self._changed.set()
 
-    def _sync(self) -> None:
+    async def _synced(self, what: str, paths: Callable[[], Iterable[Path]]) -> None:
+        try:
+            await asyncio.to_thread(self._sync, paths)
+        except OSError as error:
+            logger.warning("%s may not be on disk yet: %s", what, error)
+
+    def _sync(self, paths: Callable[[], Iterable[Path]]) -> None:
         folders = {self._folder}
-        for path in self._described():
+        for path in paths():
             # A stream may be deleted meanwhile.
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -71,3 +82,9 @@ class SyncedStreams:
     def _described(self) -> Iterator[Path]:
         for name in ("meta.inf", "meta.sum"):
             yield from self._folder.glob(f"jetstream/*/streams/*/{name}")
+
+    def _written_lately(self) -> Iterator[Path]:
+        since = time.time() - LATELY_SECONDS
+        for path in self._folder.glob("jetstream/*/streams/*/msgs/*.blk"):
+            if path.stat().st_mtime > since:
+                yield path

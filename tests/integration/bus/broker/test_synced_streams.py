@@ -1,12 +1,16 @@
-"""What describes a stream is synced, which nats-server leaves to the system."""
+"""What nats-server leaves to the system is synced: what describes a stream, and what it wrote last."""
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bus.broker.child import NatsChild
 from tests.support.patience import until
 from tests.support.services.talking import Talk
+from tests.support.stores.relaying import bus_in, relayed
 
 STREAMS = "nats/jetstream/STREAMS/streams"
 
@@ -49,3 +53,30 @@ def test_streams_are_on_disk_before_a_service_serves_and_soon_after_each_change(
         talk.administer("stream.refill")
         synced.inodes.clear()
         talk.run(until(lambda: all(map(synced.has, (events, events / "meta.inf", events / "meta.sum")))))
+
+
+def test_what_a_server_that_was_killed_wrote_last_is_on_disk_before_the_next_one_begins_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    synced = Synced(monkeypatch)
+    were_there: list[bool] = []
+    spawn = NatsChild.spawn
+
+    async def note_and_spawn(*arguments: Any, **named: Any) -> NatsChild:
+        were_there.append(synced.has(block))
+        return await spawn(*arguments, **named)
+
+    monkeypatch.setattr(NatsChild, "spawn", note_and_spawn)
+    block = tmp_path / STREAMS / "HYPERPAGE_EVENTS" / "msgs" / "1.blk"
+
+    async def scenario() -> None:
+        async with bus_in(tmp_path) as (broker, store):
+            store.append(3)
+            await relayed(broker, store)
+            assert block.exists()
+            await broker.kill()
+            synced.inodes.clear()
+        were_there.append(synced.has(block))
+
+    asyncio.run(scenario())
+    assert were_there == [False, True, True]
