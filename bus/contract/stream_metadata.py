@@ -12,6 +12,7 @@ STORE_ID = "hyperpage_store_id"
 OFFSETS = "hyperpage_offsets"
 FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
 INCARNATION = "hyperpage_incarnation"
+BEGINS_AT = "hyperpage_begins_at"
 
 
 class Segment(msgspec.Struct, frozen=True):

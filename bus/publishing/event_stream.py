@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import apsw
 
-from bus.contract.stream_metadata import FOREIGN_SEQUENCE, INCARNATION, metadata_of
+from bus.contract.stream_metadata import BEGINS_AT, FOREIGN_SEQUENCE, INCARNATION, Segment, metadata_of
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.publishing.publisher import DUPLICATE_WINDOW_NS
+from bus.publishing.stream_losses import Loss, first_there, lost_at_beginning, lost_between
 from bus.publishing.stream_state import (
     AnotherStoreError,
     DivergedError,
@@ -59,12 +61,15 @@ class EventStream:
         self._may_delete = False
         # When the stream was made that lacked its last messages at the start.
         self._cut_off: str | None = None
+        # When it was made that lacked others, and how many; where it began if it lacked none.
+        self._lost = ("", 0)
+        self._began = ("", 1)
 
     async def require_own(self, *, may_delete: bool) -> bool:
         """Whether the log has events, for all that is known; the stream is made where there is none.
 
         `may_delete` says that a stream that a power cut has damaged may be deleted, and filled anew: nobody
-        else has consumers on it. Where it may not, `stand` tells of it.
+        else has consumers on it. Where it may not, `stand` tells of it, or `lost_at_start`.
 
         Raises:
             AnotherStoreError: it is another store's.
@@ -75,22 +80,29 @@ class EventStream:
         report = await self._found_or_made()
         try:
             _, head, _ = await self._compare(report)
+            loss = await self._loss(report)
         except (AnotherStoreError, OtherHistoryError):
             raise
         except (DivergedError, apsw.Error):
             # `stand` tells of it, and of a log that cannot be read.
             return True
-        counts = report.state
-        if counts.messages and await self._api.message_at(self._names.events, counts.last_seq) is None:
-            # After a power cut, nats-server may know how far a stream was, and not have its last messages:
-            # what is published next would leave a gap for good. All of them are in the log.
-            if may_delete:
-                logger.warning("%s lacks its last messages, and is filled anew", self._names.events)
-                await self.delete()
-                await self._made()
-            else:
-                self._cut_off = report.created
+        if loss is not None and may_delete:
+            # All of them are in the log.
+            logger.warning("%s lacks %s, and is filled anew", self._names.events, loss)
+            await self.delete()
+            await self._made()
+        elif loss is Loss.END:
+            # What is published next would leave a gap for good.
+            self._cut_off = report.created
         return head.position > 0
+
+    def lost_at_start(self, created: str) -> int:
+        """How many messages of the stream that was made then were gone at the start, and no limit says why.
+
+        Those between others are not counted if nats-server does.
+        """
+        of, lost = self._lost
+        return lost if created == of else 0
 
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
@@ -115,7 +127,11 @@ class EventStream:
             # If it is deleted, this alone tells that the sequences behind it are off by one.
             await self._configure(report, {FOREIGN_SEQUENCE: str(error.sequence)})
             raise
-        await self._configure(report, metadata_of(self._origin.store_id, standing.segments))
+        metadata = metadata_of(self._origin.store_id, standing.segments)
+        of, began = self._began
+        if report.created == of and began > 1:
+            metadata[BEGINS_AT] = str(began)
+        await self._configure(report, metadata)
         return standing, head, next_row
 
     async def delete(self) -> None:
@@ -149,6 +165,32 @@ class EventStream:
                 "metadata": metadata_of(self._origin.store_id, ()) | self._serving,
             },
         )
+
+    async def _loss(self, report: StreamReport) -> Loss | None:
+        """What the stream lacks; `None` if it has all that it can have."""
+        stream, counts = self._names.events, report.state
+        ends = {counts.first_seq, counts.last_seq} if counts.messages else set()
+        unread = [one for one in ends if await self._api.message_at(stream, one) is None]
+        # Only when it reads them, nats-server finds what it does not have; and they may have left meanwhile,
+        # as the oldest do where there is a limit.
+        report = await self._api.report(stream) or report
+        first = first_there(report.state)
+        unread = [one for one in unread if one >= first]
+        if counts.last_seq in unread:
+            return Loss.END
+        segments = recorded_segments(stream, self._origin.store_id, report.metadata, report.state.last_seq)
+        lost = await asyncio.to_thread(self._lost_at_beginning, report, segments)
+        # Each has a subject: where there are more of these, messages could not be read.
+        lost = lost or max(report.state.num_subjects - report.state.messages, len(unread))
+        self._lost = (report.created, lost)
+        if lost or lost_between(report):
+            return Loss.OTHERS
+        self._began = (report.created, first)
+        return None
+
+    def _lost_at_beginning(self, report: StreamReport, segments: Sequence[Segment]) -> int:
+        with self._read() as connection:
+            return lost_at_beginning(connection, report, segments, time.time_ns() // 1_000_000)
 
     async def _compare(self, report: StreamReport) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         stream, counts = self._names.events, report.state

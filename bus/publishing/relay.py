@@ -96,7 +96,13 @@ class Relay:
         api = JetStreamApi(connection)
         self._stream = EventStream(api, names, origin, read, limits)
         self.audit = StreamAudit(
-            api, names, origin, read, is_published=lambda: self.state.healthy, kept=audited
+            api,
+            names,
+            origin,
+            read,
+            is_published=lambda: self.state.healthy,
+            lost_at_start=self._stream.lost_at_start,
+            kept=audited,
         )
         self._publisher = Publisher(connection, names.events, on_stored=self._on_stored)
         self._encoder = EventEncoder(names, origin)

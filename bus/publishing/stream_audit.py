@@ -68,7 +68,8 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
 
     `sequence` is the last message that was compared in this pass, `last_sequence` the stream's last one, None
     until it was asked. `whole_at` is when a pass last came to the end, in milliseconds since the epoch. Of
-    `differing` messages, the first are in `differences`; `deleted` are missing between others.
+    `differing` messages, the first are in `differences`; `deleted` are missing between others, or were gone
+    when the service started and no limit says why.
     """
 
     sequence: int = 0
@@ -102,8 +103,10 @@ class StreamAudit:
     """The audit of one store's stream of events; used on the event loop's thread, but for `state`.
 
     `read` lends connections to the store, in other threads. `is_published` says whether the relay keeps the
-    end of the stream equal to the log's: where not, the relay tells why. `kept` is the file for its place;
-    without one, each start begins anew. `now_ms` is the time in milliseconds since the epoch.
+    end of the stream equal to the log's: where not, the relay tells why. `lost_at_start` says how many
+    messages a stream, by when it was made, lacked at the service's start, besides those that nats-server
+    counts. `kept` is the file for its place; without one, each start begins anew. `now_ms` is the time in
+    milliseconds since the epoch.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class StreamAudit:
         read: Callable[[], AbstractContextManager[apsw.Connection]],
         *,
         is_published: Callable[[], bool],
+        lost_at_start: Callable[[str], int] = lambda created: 0,
         kept: Path | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -122,6 +126,7 @@ class StreamAudit:
         self._origin = origin
         self._read = read
         self._is_published = is_published
+        self._lost_at_start = lost_at_start
         self._kept = kept
         self._now_ms = now_ms
         self._events = (
@@ -167,7 +172,8 @@ class StreamAudit:
         self._begin_where_due(report.created)
         self._forget_before(counts.first_seq)
         self._is_busy = counts.last_seq != self.state.last_sequence
-        self._note(last_sequence=counts.last_seq, deleted=counts.num_deleted)
+        deleted = counts.num_deleted + self._lost_at_start(report.created)
+        self._note(last_sequence=counts.last_seq, deleted=deleted)
         start = max(self.state.sequence + 1, counts.first_seq)
         if start <= counts.last_seq:
             await self._compare(report, start)

@@ -97,7 +97,7 @@ def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
     if audit.differing > 1:
         said.append(f"{audit.differing - 1} more are not as the log says")
     if audit.deleted:
-        said.append(f"{audit.deleted} were deleted from between others")
+        said.append(f"{audit.deleted} are gone, and no limit says why")
     yield Cause(
         "stream_differs",
         "degraded",

@@ -269,6 +269,22 @@ FOUND = (
         "tests/integration/bus/publishing/test_stream_audit.py::"
         "test_an_event_of_which_no_message_can_be_made_hides_nothing_behind_it",
     ),
+    Found(
+        "the power is cut on XFS soon after nats-server was ended and started again",
+        "it knew how far the stream of events was, and had none of its messages, or not the first ones: they "
+        "were taken for aged out, for good",
+        "2026-11-29",
+        "tests/faults/bus/publishing/test_relay.py::"
+        "test_a_stream_whose_messages_were_lost_in_a_power_cut_is_filled_anew",
+    ),
+    Found(
+        "the same",
+        "what nats-server had acknowledged in the second before its end was never synced by the next one: "
+        "durable commands and dead letters, too",
+        "2026-11-29",
+        "tests/integration/bus/broker/test_synced_streams.py::"
+        "test_what_a_server_that_was_killed_wrote_last_is_on_disk_before_the_next_one_begins_and_at_the_end",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a
@@ -283,6 +299,8 @@ JUDGED: Mapping[tuple[str, int], str] = {
     "at two kills became a dead letter, as it is to",
     ("power-cuts-on-ext4", 1904122064): "a mistake of the experiment's: it asked for more than a thousand "
     "answers at once, and took `busy`, as some of them are refused then, for none",
+    ("power-cuts-on-xfs", 1904122064): "mended on 2026-11-29: the stream's messages were gone, all of them, "
+    "and taken for aged out",
 }
 
 # Sentences: what a reader may not conclude from the page.

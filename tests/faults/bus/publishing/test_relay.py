@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from bus.broker.users import RELAY
 from bus.publishing.relay import Relay
 from bus.transport.jetstream import JetStreamError
+from bus.transport.stream_limits import NO_LIMITS, Limits
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.stores.relaying import (
@@ -100,6 +101,56 @@ def test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew(tmp_p
                 await until(lambda: "stream refill" in (relay.state.repair or ""))
                 await relay.refill()
             await through(relay, store)
+        assert await broker.bodies() == store.bodies()
+        assert await broker.offsets() == [(1, 1, 0)]
+
+    play(scenario, tmp_path)
+
+
+def gone(block: Path) -> None:
+    block.unlink()
+
+
+def without_its_beginning(block: Path) -> None:
+    content = block.read_bytes()
+    half = len(content) // 2
+    block.write_bytes(bytes(half) + content[half:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "number", "of", "limits"),
+    [
+        pytest.param(gone, 0, 1, NO_LIMITS, id="all"),
+        pytest.param(gone, 0, 1, Limits(kept_seconds=86_400), id="all of a day"),
+        pytest.param(without_its_beginning, 0, 1, NO_LIMITS, id="the beginning of a file"),
+        pytest.param(gone, 0, 3, Limits(size_bytes=64 * 1024 * 1024), id="the first file of 64 MiB"),
+        pytest.param(gone, 1, 3, NO_LIMITS, id="a file between"),
+    ],
+)
+def test_a_stream_whose_messages_were_lost_in_a_power_cut_is_filled_anew(
+    tmp_path: Path, damage: Callable[[Path], None], number: int, of: int, limits: Limits
+):
+    async def scenario(broker: Broker, store: Store):
+        async def relayed_within(limits: Limits) -> None:
+            relay = Relay(broker.connection, NAMES, store.origin, store.readers.connection, limits=limits)
+            await relay.prepare(may_delete=True)
+            async with running(relay):
+                await through(relay, store)
+
+        def lose() -> None:
+            # nats-server knows how far the stream was, by `index.db`.
+            blocks = sorted((broker.streams / NAMES.events / "msgs").glob("*.blk"))
+            assert len(blocks) == of
+            damage(blocks[number])
+
+        store.append(20, size=20 if of == 1 else 4_000)
+        # By such a limit, nats-server makes files of 32 kB.
+        await relayed_within(Limits(size_bytes=120_000))
+        await broker.change(max_bytes=-1)
+        await broker.restart(lose)
+        await broker.reconnect()
+        store.append(5)
+        await relayed_within(limits)
         assert await broker.bodies() == store.bodies()
         assert await broker.offsets() == [(1, 1, 0)]
 
