@@ -13,6 +13,9 @@ OFFSETS = "hyperpage_offsets"
 FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
 INCARNATION = "hyperpage_incarnation"
 BEGINS_AT = "hyperpage_begins_at"
+# Of the stream of frames: their timeline, and the position behind which the first one went on.
+TIMELINE = "hyperpage_timeline"
+LOG_BEGINS = "hyperpage_log_begins"
 
 
 class Segment(msgspec.Struct, frozen=True):

@@ -11,8 +11,9 @@ ends are found by the numbers of their answers.
 
 import re
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import apsw
@@ -49,8 +50,8 @@ _FROM_THE_LOG = """(
     FROM events AS last WHERE last.position = kept.position AND kept.events > 0
 )"""
 _SELECT = (
-    f"SELECT {_ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG})"
-    " FROM command_answers AS kept"
+    f"SELECT {_ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG}),"
+    " iif(answer ISNULL, kept.events, 0) FROM command_answers AS kept"
 )
 # For who can't have a temporary table.
 _TAIL = (
@@ -189,6 +190,19 @@ def read_answers(connection: apsw.Connection, first: int, last: int | None = Non
         LostAnswerError: the log lacks the events of one.
     """
     return list(_read(connection, "position >= ? AND position <= ?", first, chain.or_last(last)))
+
+
+def read_since(connection: apsw.Connection, position: int, last_id: str | None) -> list[tuple[Answer, int]]:
+    """What was remembered at a position or behind it, and behind the answer to `last_id`, in that order.
+
+    Each comes with how many events say all of it, as `remember` takes it.
+
+    Raises:
+        LostAnswerError: the log lacks the events of one.
+    """
+    rows = connection.execute(f"{_SELECT} ORDER BY number DESC")
+    behind = takewhile(lambda row: row[2] >= position and row[0] != last_id, rows)
+    return [(_answer_of(row), row[4]) for row in behind][::-1]
 
 
 def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> list[int]:
@@ -340,9 +354,13 @@ def index_ids(connection: apsw.Connection) -> None:
 
 def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[Answer]:
     for row in connection.execute(f"{_SELECT} WHERE {where}", bindings):
-        if None in row:
-            raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
-        yield Answer(*row)
+        yield _answer_of(row)
+
+
+def _answer_of(row: Sequence[Any]) -> Answer:
+    if None in row:
+        raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
+    return Answer(*row[:4])
 
 
 def _is_json(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 frame           a group commit as others get it, in one message or several
 log_stream      the stream of frames, and where it ends
+putting_back    what a log lacks at its end, out of a file that has it
 replicating     the leader's side: no group is committed that the log does not have
 following       a follower's side: frames in order, applied as they come
 applying        what the frames bring, in a file of one's own

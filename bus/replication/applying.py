@@ -41,13 +41,15 @@ class Applier:
         cache_capacity: int = 10_000,
         cache_bytes: int = 16 * 1024 * 1024,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._projections = projections
-        self._store_id = store_id
-        self._timeline = timeline
+        self.store_id = store_id
+        self.timeline = timeline
         self._aggregates = Aggregates(connection, capacity=cache_capacity, maximum_bytes=cache_bytes)
         self._answers = Answers(connection)
         self.head = chain.read_head(connection)
+        # The id of the last answer in what was applied, known before or not, since reading was begun.
+        self.last_answered: str | None = None
 
     def apply(self, frames: Sequence[Frame]) -> list[chain.Row]:
         """The rows that were added by these frames, in order; all of it is on disk when this returns.
@@ -59,17 +61,20 @@ class Applier:
         """
         added: list[chain.Row] = []
         try:
-            with write_transaction(self._connection):
+            with write_transaction(self.connection):
                 answers: dict[str, tuple[Answer, int]] = {}
-                head = self.head
+                head, last_answered = self.head, self.last_answered
                 for frame in frames:
                     content = self._require_following(head, frame)
                     rows = [row for row in content.rows if row.position > head.position]
                     self._evolve(rows)
+                    for job_id in self._other_leases(content) if frame.all_leases else ():
+                        self._aggregates.set_lease(job_id, None)
                     for job_id, lease in content.leases.items():
                         self._aggregates.set_lease(job_id, lease)
                     for answer, events in content.answers:
                         answers.setdefault(answer.command_id, (answer, events))
+                        last_answered = answer.command_id
                     if rows:
                         head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
                         added += rows
@@ -79,27 +84,32 @@ class Applier:
             raise
         self._aggregates.settle()
         self._answers.settle()
-        self.head = head
+        self.head, self.last_answered = head, last_answered
         return added
+
+    def _other_leases(self, content: Content) -> set[str]:
+        """The jobs that have a lease now, and none in what is applied."""
+        kept = {job_id for (job_id,) in self.connection.execute("SELECT job_id FROM job_leases")}
+        return (kept | self._aggregates.changed_leases().keys()) - content.leases.keys()
 
     def _write(self, rows: list[chain.Row], answers: dict[str, tuple[Answer, int]]) -> None:
         for known in self._answers.recall(answers):
             del answers[known]
         leases: dict[str, Lease | None] = self._aggregates.changed_leases()
         content = Content(before=self.head, rows=rows, answers=list(answers.values()), leases=leases)
-        write(self._connection, self._projections, self._aggregates, self._answers, content)
+        write(self.connection, self._projections, self._aggregates, self._answers, content)
 
     def _require_following(self, head: chain.Head, frame: Frame) -> Content:
         """What a frame brings, if the file may have it behind `head`, or has it already."""
-        if frame.store_id != self._store_id:
+        if frame.store_id != self.store_id:
             raise AnotherStoresLogError(
-                f"the log has events of the store {frame.store_id}, and this one is {self._store_id}",
+                f"the log has events of the store {frame.store_id}, and this one is {self.store_id}",
                 "only the user of the relay may have the right to publish there",
             )
-        if frame.timeline != self._timeline or not self._agrees(head, frame):
+        if frame.timeline != self.timeline or not self._agrees(head, frame):
             raise DivergedLogError(
                 f"the log has other events than this file, from position {frame.before.position} on"
-                f" (timeline {frame.timeline}; this file has {self._timeline})",
+                f" (timeline {frame.timeline}; this file has {self.timeline})",
                 "keep the file aside, and let this member begin with an empty data directory; its own events"
                 " that the log lacks are in that file alone",
             )
@@ -129,7 +139,7 @@ class Applier:
             return head.hash
         if position == 0:
             return chain.GENESIS_HASH
-        row = chain.read_at(self._connection, position)
+        row = chain.read_at(self.connection, position)
         return None if row is None else row.hash
 
     def _evolve(self, rows: Iterable[chain.Row]) -> None:

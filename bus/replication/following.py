@@ -63,12 +63,13 @@ class Reading:
         end: LogEnd,
         on_applied: Callable[[list[chain.Row]], None] | None = None,
     ) -> Self:
-        """Reading from where the file ends; there may be nothing to read.
+        """Reading from where the file ends, or the log, if that is before it: there, both are compared.
 
         Raises:
             FrameError, JetStreamError: the log cannot be read.
         """
-        first = await log.first_reaching(applier.head.position, end)
+        applier.last_answered = None
+        first = await log.first_reaching(min(applier.head.position, end.position), end)
         return cls(log, applier, end.sequence if first is None else first - 1, on_applied)
 
     async def up_to(self, sequence: int) -> None:
@@ -233,7 +234,7 @@ class Follower:
                 reading = await Reading.begin(self._log, self._applier, end, self._on_applied)
             await reading.up_to(end.sequence)
             self._require_all_there(end)
-            self._note_current(looked_at, 0 if end.place is None else end.place.last)
+            self._note_current(looked_at, end.position)
             await self._follow_news(reading, looked_at + LOOK_INTERVAL_MS / 1_000)
 
     async def _follow_news(self, reading: Reading, until: float) -> None:
@@ -257,7 +258,7 @@ class Follower:
         self._trouble.recovered()
 
     def _require_all_there(self, end: LogEnd) -> None:
-        position, known = self._applier.head.position, 0 if end.place is None else end.place.last
+        position, known = self._applier.head.position, end.position
         if position > known:
             raise LogStreamError(
                 f"the log ends at position {known}, and this file has {position}: the log has lost its end",

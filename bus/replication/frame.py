@@ -4,10 +4,10 @@
                 CRC-32 of that
                 SHA-256 of what follows, zstd of MessagePack; or a part of these
 
-The first frame of a leader is its *term*: it has a name and nothing else. A frame that is larger than one
-message may be comes in parts, which follow each other; only all of them together are one, and those of a
-leader that did not come to the end are passed over. The hashes of its rows follow from `before`, the log's
-end before it, so each frame vouches for where it belongs.
+The first frame of a leader is its *term*: it has a name, all leases that there are, and nothing else. A
+frame that is larger than one message may be comes in parts, which follow each other; only all of them
+together are one, and those of a leader that did not come to the end are passed over. The hashes of its rows
+follow from `before`, the log's end before it, so each frame vouches for where it belongs.
 
     FrameError             what is in a message is no frame that may be applied; `hint` says what to do
     ├── DamagedFrameError  its bytes are not those that were sent
@@ -77,6 +77,8 @@ _Answer = tuple[str, bytes, int, str, int]
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a leader has stored in its term behind `before`. `leader` is the name in a term's first frame.
 
+    Where `leases` are `all_leases`, there are no others: whoever applies it ends those that it does not name.
+
     Rows in the order of the table's columns; answers as (command id, hash of the request, position, answer,
     how many events say all of it).
     """
@@ -90,6 +92,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: Sequence[_Answer] = ()
     leases: Sequence[Lease] = ()
     ended_leases: Sequence[str] = ()
+    all_leases: bool = False
 
     @property
     def last(self) -> int:

@@ -9,13 +9,15 @@ from any replica: each says what it follows, so one that is not there yet is onl
     └── DivergedLogError       it is not the one that this file is of
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
 
 import msgspec
 import nats.errors
 
-from bus.contract.stream_metadata import STORE_ID
+from bus.contract.stream_metadata import LOG_BEGINS, STORE_ID, TIMELINE
 from bus.contract.subjects import BusNames
 from bus.replication.frame import Place, place_of
 from bus.transport.connection import LeanClient
@@ -27,6 +29,8 @@ from bus.transport.jetstream_answers import StoredMessage, StreamReport
 _DUPLICATE_WINDOW_NS = 100_000_000
 # JetStream's numbers for: no peers for so many replicas; replicas without a cluster.
 _NO_PEERS = {10005, 10074}
+# Another one has just made the stream.
+_NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
 # How long an answer is waited for. A cluster chooses another leader within as much.
 APPEND_TIMEOUT_MS = 2_000
@@ -54,12 +58,29 @@ class DivergedLogError(LogStreamError):
 
 
 class LogEnd(msgspec.Struct, frozen=True):
-    """Where the log ends: the sequence of its last message, and that message; the first that is there."""
+    """Where the log ends: the sequence of its last message, and that message; the first that is there.
+
+    `position` is where its last whole frame ends, as far as that message tells; 0 where there is no message.
+    """
 
     sequence: int = 0
     place: Place | None = None
     message: StoredMessage | None = None
     first: int = 1
+
+    @property
+    def position(self) -> int:
+        if self.place is None:
+            return 0
+        # One that was begun and not ended counts only as far as it says where it was to go on.
+        return self.place.last if self.place.part == self.place.parts else self.place.after
+
+
+class LogBeginning(msgspec.Struct, frozen=True):
+    """Where the log begins: what its first frame goes on behind. `timeline` is that of all of it."""
+
+    timeline: int
+    position: int
 
 
 class LogStream:
@@ -70,15 +91,35 @@ class LogStream:
         self.api = JetStreamApi(connection)
         self.name = names.log
         self._names = names
-        self._store_id = store_id
+        self.store_id = store_id
 
-    async def prepare(self, replicas: int) -> StreamReport:
-        """The stream with so many replicas; it is made where there is none.
+    @classmethod
+    async def there(cls, connection: LeanClient, names: BusNames) -> Self | None:
+        """The log that is there, whosever it is; None where there is none.
+
+        Raises:
+            AnotherStoresLogError: the stream is nobody's of ours.
+        """
+        report = await JetStreamApi(connection).report(names.log)
+        if report is None:
+            return None
+        log = cls(connection, names, report.metadata.get(STORE_ID, ""))
+        if not log.store_id:
+            log._require_own(report)
+        return log
+
+    async def prepare(self, replicas: int, *, timeline: int, position: int) -> StreamReport:
+        """The stream with so many replicas; where there is none, it is made, to go on behind that position.
 
         Raises:
             AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
         """
-        return await ensure_replicated(self.api, self._needed(), replicas, self._require_own)
+        made_with = {
+            # A leader of a stream that was deleted may come back, and is not to send what fits into this one.
+            "first_seq": time.time_ns() // 1_000_000,
+            "metadata": {STORE_ID: self.store_id, TIMELINE: str(timeline), LOG_BEGINS: str(position)},
+        }
+        return await ensure_replicated(self.api, self._needed(), replicas, self._require_own, made_with)
 
     def _needed(self) -> dict[str, Any]:
         return {
@@ -98,17 +139,20 @@ class LogStream:
                 "dest": self._names.live(self._names.frames),
                 "headers_only": True,
             },
-            "metadata": {STORE_ID: self._store_id},
+            "metadata": {STORE_ID: self.store_id},
         }
 
     def _require_own(self, report: StreamReport) -> None:
         owner = report.metadata.get(STORE_ID)
-        if owner != self._store_id:
+        if owner != self.store_id:
             raise AnotherStoresLogError(
-                f"the stream {self.name} belongs to the store {owner}, and this one is {self._store_id}",
+                f"the stream {self.name} belongs to the store {owner}, and this one is {self.store_id}",
                 "a member of that one begins with an empty data directory; a store of its own needs another"
                 " prefix, or another nats-server",
             )
+
+    def _is_gone(self) -> LogStreamError:
+        return LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
 
     async def end(self) -> LogEnd:
         """Where the log ends now, as the stream's leader says.
@@ -119,7 +163,7 @@ class LogStream:
         """
         report = await self.api.report(self.name)
         if report is None:
-            raise LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
+            raise self._is_gone()
         self._require_own(report)
         counts = report.state
         if counts.messages == 0:
@@ -131,6 +175,24 @@ class LogStream:
                 f"delete the stream {self.name} while the member with the highest position is to lead next",
             )
         return LogEnd(counts.last_seq, place_of(self.name, message), message, counts.first_seq)
+
+    async def beginning(self) -> LogBeginning:
+        """Where it begins: a file that ends before that needs something else first.
+
+        Raises:
+            ForeignFrameError: its first message is not a leader's. LogStreamError: the stream is gone.
+        """
+        while True:
+            if (report := await self.api.report(self.name)) is None:
+                raise self._is_gone()
+            self._require_own(report)
+            timeline, position = (int(report.metadata.get(one, "0")) for one in (TIMELINE, LOG_BEGINS))
+            if report.state.messages == 0:
+                return LogBeginning(timeline, position)
+            message = await self.api.message_at(self.name, report.state.first_seq)
+            # The first ones may go meanwhile.
+            if message is not None:
+                return LogBeginning(timeline, place_of(self.name, message).after)
 
     async def first_reaching(self, position: int, end: LogEnd) -> int | None:
         """The sequence of the first frame that ends at a position or behind it; `None`: there is none."""
@@ -184,10 +246,12 @@ async def ensure_replicated(
     needed: dict[str, Any],
     replicas: int,
     require_own: Callable[[StreamReport], None],
+    made_with: Mapping[str, Any] = MappingProxyType({}),
 ) -> StreamReport:
     """The stream with the settings that it needs and so many replicas, or more; made where there is none.
 
     `require_own` raises what it likes where a stream that is there is not ours, before anything is changed.
+    One that is made gets what it is `made_with`, too, which stays as it is later.
 
     Raises:
         TooFewReplicasError: the broker has not so many. JetStreamError: it refuses, or does not answer.
@@ -196,7 +260,7 @@ async def ensure_replicated(
     try:
         report = await api.report(name)
         if report is None:
-            report = await api.create({**needed, "num_replicas": replicas})
+            report = await _made(api, {**needed, "num_replicas": replicas, **made_with})
         require_own(report)
         wanted = {
             **report.config,
@@ -214,3 +278,13 @@ async def ensure_replicated(
             "add nats-servers to the cluster; or set replication_replicas to 1, if one copy is meant",
         ) from error
     return report
+
+
+async def _made(api: JetStreamApi, config: dict[str, Any]) -> StreamReport:
+    """The stream, made by this one, or by another one at the same moment."""
+    try:
+        return await api.create(config)
+    except JetStreamError as error:
+        if error.code != _NAME_IN_USE or (found := await api.report(config["name"])) is None:
+            raise
+        return found

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 import nats.errors
@@ -23,7 +24,9 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.log_stream import LogStream, LogStreamError
+from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
+from bus.replication.putting_back import frames_lacking, term_of
+from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
 from bus.writing.content import Content
@@ -48,8 +51,10 @@ class Term(msgspec.Struct, frozen=True):
     timeline: int
 
 
-async def take_term(log: LogStream, applier: Applier, *, name: str, store_id: str, timeline: int) -> Term:
+async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
     """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
+
+    What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored.
 
     Raises:
         LogStreamError, FrameError: the log is not this file's, or cannot be read.
@@ -59,15 +64,41 @@ async def take_term(log: LogStream, applier: Applier, *, name: str, store_id: st
     while True:
         try:
             end = await catch_up(log, applier)
+            if end.place is None:
+                await _require_enough(log, applier)
             number = 1 if end.place is None else end.place.term + 1
-            first = Frame(store_id=store_id, timeline=timeline, term=number, before=applier.head, leader=name)
-            sequence = await log.append(messages_of(first), end.sequence)
-            return Term(number, sequence, store_id, timeline)
+            sequence = end.sequence
+            frames = await to_its_end(partial(_first_frames, applier, end, number, name))
+            for frame in frames:
+                sequence = await log.append(messages_of(frame), sequence)
+            if len(frames) > 1:
+                logger.warning(
+                    "the log had lost its end: it was at position %d, and is at %d again",
+                    *(end.position, applier.head.position),
+                )
+            return Term(number, sequence, applier.store_id, applier.timeline)
         except JetStreamError:
             # Also where another one was quicker, or where it is not known whether it was stored.
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
+async def _require_enough(log: LogStream, applier: Applier) -> None:
+    """Refuses to begin a log that was made by somebody who had more."""
+    position = (await log.beginning()).position
+    if applier.head.position < position:
+        raise LogStreamError(
+            f"the log was made to go on behind position {position}, and this file ends at"
+            f" {applier.head.position}",
+            "another member has more, and is to lead",
+        )
+
+
+def _first_frames(applier: Applier, end: LogEnd, number: int, name: str) -> list[Frame]:
+    """What is put back, and the term."""
+    lacking = [] if end.place is None else frames_lacking(applier, end.position, number)
+    return [*lacking, term_of(applier, number, name)]
 
 
 class Replicator:

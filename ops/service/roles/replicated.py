@@ -28,9 +28,9 @@ async def replicator_on(ground: Ground, connection: apsw.Connection) -> Replicat
     store_id, timeline = ground.origin.store_id, ground.origin.timeline
     try:
         log = LogStream(ground.relay_connection, ground.names, store_id)
-        await log.prepare(settings.replication_replicas)
         applier = Applier(connection, ground.tables, store_id=store_id, timeline=timeline)
-        term = await take_term(log, applier, name=settings.member_name, store_id=store_id, timeline=timeline)
+        await log.prepare(settings.replication_replicas, timeline=timeline, position=applier.head.position)
+        term = await take_term(log, applier, settings.member_name)
     except LogStreamError as error:
         raise ServiceError(error.problem, hint=error.repair) from error
     except FrameError as error:

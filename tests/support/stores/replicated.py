@@ -71,6 +71,17 @@ def replicated_content(connection: apsw.Connection) -> dict[str, list[Any]]:
     return found
 
 
+async def lose_tail(broker: Broker, count: int) -> None:
+    """Has the stream of frames lose its last messages, as a broker that was cut off its power may."""
+    report = await broker.api.report(NAMES.log)
+    assert report is not None
+    kept = (await broker.messages(NAMES.log))[:-count]
+    await broker.api.delete(NAMES.log)
+    await broker.api.create(report.config)
+    for message in kept:
+        assert await broker.api.store(NAMES.frames, message.payload, {}) == message.sequence
+
+
 class Led:
     """A store that leads a term, and why it does no more."""
 
@@ -88,10 +99,10 @@ async def leading(
     connection, origin = opened(path, store_id)
     try:
         log = LogStream(broker.connection, NAMES, origin.store_id)
-        await log.prepare(1)
         timeline = origin.timelines[-1][0]
         applier = Applier(connection, Tables(), store_id=origin.store_id, timeline=timeline)
-        term = await take_term(log, applier, name=name, store_id=origin.store_id, timeline=timeline)
+        await log.prepare(1, timeline=timeline, position=applier.head.position)
+        term = await take_term(log, applier, name)
     finally:
         connection.close()
     ended: list[str] = []

@@ -7,11 +7,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from bus.replication.following import catch_up
-from bus.replication.log_stream import LogStream
+from bus.replication.log_stream import DivergedLogError, LogStream, LogStreamError
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
-from tests.support.stores.replicated import STORE_ID, FollowedFile, followed_file, leading, replicated_content
+from tests.support.stores.replicated import (
+    STORE_ID,
+    FollowedFile,
+    followed_file,
+    leading,
+    lose_tail,
+    replicated_content,
+)
 from tests.support.stores.writing import Reply, Sent, Store, batch
 
 
@@ -154,5 +163,68 @@ def test_a_group_larger_than_a_message_goes_out_in_parts(tmp_path: Path):
                 assert end.place is not None
                 assert end.place.parts > 1
                 assert await followed(broker, file) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
+
+
+def test_what_the_log_has_lost_at_its_end_the_next_leader_puts_back(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "early.db") as early, followed_file(tmp_path / "late.db") as late:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "k", 1, id="c-1")
+                await followed(broker, early)
+                await send(led.store, "jobs.enqueue", {"id": "j", "type": "mail", "name": "A mail"}, id="c-2")
+                await send(led.store, "jobs.claim", {"worker": "w"}, id="c-3")
+                await set_value(led.store, "k", 2, id="c-4")
+                await followed(broker, late)
+            await lose_tail(broker, 3)
+            async with leading(broker, tmp_path / "a.db") as led:
+                await set_value(led.store, "k", 3, id="c-5")
+                for file in (early, late):
+                    file.opened()
+                    assert await followed(broker, file) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
+
+
+def test_what_only_a_follower_has_it_puts_back_when_it_leads(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "early.db") as early:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "k", 1, id="c-1")
+                answer = await set_value(led.store, "k", 2, id="c-2")
+                with followed_file(tmp_path / "b.db") as file:
+                    await followed(broker, file)
+            await lose_tail(broker, 1)
+            async with leading(broker, tmp_path / "b.db", "b") as led:
+                assert await set_value(led.store, "k", 2, id="c-2") == answer
+                assert await followed(broker, early) == led.store.in_writer(replicated_content)
+
+    play(scenario, tmp_path)
+
+
+def test_nobody_puts_back_behind_a_log_of_another_history(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+            for value in range(3):
+                await set_value(led.store, "k", value)
+        await broker.api.delete(NAMES.log)
+        async with leading(broker, tmp_path / "b.db", store_id=STORE_ID) as led:
+            await set_value(led.store, "other")
+            before = await broker.messages(NAMES.log)
+            with pytest.raises(DivergedLogError):
+                async with leading(broker, tmp_path / "a.db"):
+                    pass
+            assert await broker.messages(NAMES.log) == before
+
+    play(scenario, tmp_path)
+
+
+def test_nobody_leads_a_new_log_who_has_less_than_it_was_made_for(tmp_path: Path):
+    async def scenario(broker: Broker):
+        await log_of(broker).prepare(1, timeline=1, position=7)
+        with pytest.raises(LogStreamError, match="behind position 7, and this file ends at 0"):
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID):
+                pass
 
     play(scenario, tmp_path)

@@ -1,0 +1,62 @@
+"""Whatever tail a log has lost, who leads next puts it back, and everybody comes to the same file."""
+
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bus.log.answers import verify_answers
+from bus.replication import putting_back
+from bus.replication.frame import Frame
+from bus.replication.putting_back import FRAME_EVENTS, frames_lacking, term_of
+from tests.support.domain.generated_histories import Chance
+from tests.support.stores.life import Life, frequently_kept_states
+from tests.support.stores.replicated import FollowedFile, RecordedFrames, followed_file, replicated_content
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+):
+    chance = random.Random(seed)
+    monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
+    with tempfile.TemporaryDirectory() as name, frequently_kept_states():
+        folder = Path(name)
+        log = lived_through(folder, seed)
+        for cut in chance.sample(range(1, len(log) + 1), 5):
+            kept, had = log[:cut], chance.randint(0, cut)
+            with (
+                followed_file(folder / f"had-all-{cut}.db") as had_all,
+                followed_file(folder / f"had-some-{cut}.db") as had_some,
+                followed_file(folder / "hyperpage.db") as leader,
+            ):
+                had_all.apply(log)
+                had_some.apply(log[:had])
+                follow(leader, kept)
+                put_back = frames_lacking(leader.applier, kept[-1].last, 2)
+                after = [*kept, *put_back, term_of(leader.applier, 2, "next")]
+                for follower in (had_all, had_some, leader):
+                    follow(follower, after)
+                    verify_answers(follower.connection)
+                    assert replicated_content(follower.connection) == replicated_content(leader.connection)
+
+
+def lived_through(folder: Path, seed: int) -> Sequence[Frame]:
+    """The log of a history, and its leader's file, which nobody has open any more."""
+    log = RecordedFrames()
+    life = Life(folder, log)
+    try:
+        for one in Chance(seed).history(60):
+            life.live(one)
+    finally:
+        life.store.close()
+    return log.frames
+
+
+def follow(file: FollowedFile, log: Sequence[Frame]) -> None:
+    """Applies what leads on from the end of the file, or of the log where that is before it."""
+    file.opened()
+    start = min(file.applier.head.position, log[-1].last)
+    file.apply(log[next(index for index, frame in enumerate(log) if frame.last >= start) :])
