@@ -102,7 +102,7 @@ class Restores:
             code=None if self.last.error is None else "not_restored",
         )
         # Now, and not once the next service serves: it may not come that far.
-        await _put_on_record(self._settings, self._act)
+        await put_on_record(self._settings, self._act)
 
     def repairs_of_a_day(self) -> int:
         """How many repairs this process has begun within a day, whatever became of them."""
@@ -129,7 +129,7 @@ class Restores:
             logger.error("the damaged file is %s", made.set_aside)
             self.unrepaired = None
             self._act = own_act("store.repair", {**said, "begins_with": made.backup, "aside": made.set_aside})
-        await _put_on_record(self._settings, self._act)
+        await put_on_record(self._settings, self._act)
 
     def _make_anew(self, begun: Repair, head: Head) -> Restored:
         with self._settled() as settings:
@@ -206,6 +206,13 @@ class Restores:
         return self.last
 
 
+async def settled(settings: Settings) -> None:
+    """Ends a restore that was cut off, and tells of it. The caller holds the data directory."""
+    if (which := settle(settings.store_path)) is not None:
+        logger.warning("%s", which)
+        await put_on_record(settings, own_act("store.settle", {"said": which}))
+
+
 async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -> None:
     """Ends a restore that was cut off, and recovers a store that is damaged or gone.
 
@@ -213,9 +220,7 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
         DamagedStoreError: it is damaged or gone, and was left as it is.
         OSError: there is no store, and it cannot be seen whether there is a backup of one.
     """
-    if (which := settle(settings.store_path)) is not None:
-        logger.warning("%s", which)
-        await _put_on_record(settings, own_act("store.settle", {"said": which}))
+    await settled(settings)
     recovered = await to_its_end(
         partial(require_sound_store, settings, after_a_crash=after_a_crash, version=version)
     )
@@ -224,10 +229,11 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
             logger.error("passed over: %s", reason)
         logger.error("the store is as it was at position %d", recovered.position)
         found = {"position": recovered.position, "timeline": recovered.timeline}
-        await _put_on_record(settings, own_act("store.recover", found))
+        await put_on_record(settings, own_act("store.recover", found))
 
 
-async def _put_on_record(settings: Settings, act: Act) -> None:
+async def put_on_record(settings: Settings, act: Act) -> None:
+    """Has the audit log say what was done while no service runs."""
     trail = audit_trail(settings.data, settings.audit_kept_mib)
     try:
         await asyncio.to_thread(trail.append, act)

@@ -8,6 +8,7 @@ going_on         the latest: all that leads on, of the present store, too
 present          the present store, as far as it can be read
 materialize      makes the file
 swap             puts it in the place of the present one
+seed             a store of another one's backup and archive, which goes on as that one
 preparing        what a restore needs, made readable for a service that has no key
 repair           a damaged store made anew, where nothing is lost with it
 repairs          what a service has repaired by itself

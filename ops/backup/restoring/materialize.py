@@ -54,6 +54,7 @@ def materialize(
     signing: Signing = ANYBODYS,
     going_on: GoingOn | None = None,
     same_as: chain.Head | None = None,
+    keeps_leases: bool = False,
     progress: Progress,
 ) -> Made:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
@@ -63,15 +64,13 @@ def materialize(
     `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
     are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
     `going_on` has all that leads on, too. Where the log is to be the `same_as` another one, it gets no fork:
-    nothing is given up, and positions mean what they meant.
+    nothing is given up, and positions mean what they meant. Leases are given up, unless it `keeps_leases`.
 
     Raises:
         BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
             log; it does not end as it should.
     """
-    # A killed restore may have left files, a WAL above all: SQLite would take it for this file's.
-    for leftover in work.parent.glob(f"{work.name}*"):
-        leftover.unlink()
+    remove_leftovers(work)
     if restore_path.backup is not None:
         _copy(restore_path.backup, work, progress)
     with closing(apsw.Connection(str(work))) as connection:
@@ -90,7 +89,7 @@ def materialize(
             signatures = going_on.go_on(connection, restore_path)
             position = _reached(connection, restore_path, same_as)
         with write_transaction(connection):
-            _cut(connection, position)
+            _cut(connection, position, keeps_leases=keeps_leases)
             keep_timelines(connection, restore_path.timelines)
             if same_as is None:
                 _fork(connection, position, timeline, now_ms)
@@ -103,6 +102,12 @@ def materialize(
     seal(work)
     _require_made(work, position, is_checked=is_checked, ends=position + (same_as is None))
     return Made(position, signatures)
+
+
+def remove_leftovers(work: Path) -> None:
+    """Removes what a killed restore may have left, a WAL above all: SQLite would take it for a new file's."""
+    for leftover in work.parent.glob(f"{work.name}*"):
+        leftover.unlink()
 
 
 def _make_tables(work: Path, begins_with: str) -> None:
@@ -204,7 +209,7 @@ def seal(path: Path) -> None:
     sync_file(path)
 
 
-def _cut(connection: apsw.Connection, position: int) -> None:
+def _cut(connection: apsw.Connection, position: int, *, keeps_leases: bool) -> None:
     for table, column in (
         ("events", "position"),
         ("command_answers", "position"),
@@ -213,8 +218,9 @@ def _cut(connection: apsw.Connection, position: int) -> None:
         connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (position,))
     # Kept states shorten reading alone, and no hash vouches for them: the log makes them again.
     connection.execute("DELETE FROM snapshots")
-    # No worker holds a job of that moment any more: every running job is to be rescued.
-    connection.execute("DELETE FROM job_leases")
+    if not keeps_leases:
+        # No worker holds a job of that moment any more: every running job is to be rescued.
+        connection.execute("DELETE FROM job_leases")
 
 
 def _fork(connection: apsw.Connection, position: int, timeline: int, now_ms: int) -> None:

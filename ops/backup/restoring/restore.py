@@ -19,7 +19,7 @@ from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
 from ops.backup.opening import plain_metadata
 from ops.backup.restoring.going_on import GoingOn
-from ops.backup.restoring.materialize import Made, materialize
+from ops.backup.restoring.materialize import Made, materialize, remove_leftovers
 from ops.backup.restoring.plan import checked, gap_before, highest_timeline_of, next_signed, source_of
 from ops.backup.restoring.restore_path import PRESENT, Moment, RestorePath
 from ops.backup.restoring.search import Search
@@ -132,8 +132,7 @@ def _make(
             progress=progress,
         )
     except BaseException:
-        for leftover in work.parent.glob(f"{work.name}*"):
-            leftover.unlink()
+        remove_leftovers(work)
         raise
     if restore_path.backup is not None:
         made.signatures[str(restore_path.backup.signature)] += 1

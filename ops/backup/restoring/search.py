@@ -1,7 +1,7 @@
 """The search for a way to a moment, which passes over what turns out to be damaged."""
 
 from ops.backup.metadata import Backup, list_backups
-from ops.backup.restoring.present import read_present
+from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.restore_path import Moment, RestorePath, find_restore_path
 from ops.targets.errors import UNUSABLE, UNUSABLE_SEGMENT, BackupError
 from ops.targets.places import Places
@@ -12,17 +12,24 @@ from ops.targets.signing import require_accepted
 class Search:
     """The way to a moment, without damaged backups; to the latest, without damaged segments, too.
 
-    Where a `repair` is what is wanted, what cannot be read without a key is passed over, as well.
+    Where a `repair` is what is wanted, what cannot be read without a key is passed over, as well. The store
+    that is there is `present`, if that is said, whatever there is.
     """
 
     def __init__(
-        self, places: Places, moment: Moment, identities: Identities = (), *, repair: bool = False
+        self,
+        places: Places,
+        moment: Moment,
+        identities: Identities = (),
+        *,
+        repair: bool = False,
+        present: Present | None = None,
     ) -> None:
         self._places = places
         self._is_repair = repair
         self._moment = moment
         self._identities = identities
-        self.present = read_present(places.store)
+        self.present = present or read_present(places.store)
         """The present store; `None` where there is none, or none that could be read."""
         self.passed_over: dict[str, str] = {}
         self._refused: BackupError | None = None

@@ -41,7 +41,7 @@ def finish_swap(store: Path) -> Intent | None:
         return None
     work = store.parent / intent.work
     if work.exists():
-        _remove_old(store, intent.set_aside)
+        remove(store, intent.set_aside)
         sync_folder(store.parent)
         work.replace(store)
         sync_folder(store.parent)
@@ -69,7 +69,8 @@ def settle(store: Path) -> str | None:
     return None
 
 
-def _remove_old(store: Path, set_aside: str | None) -> None:
+def remove(store: Path, set_aside: str | None) -> None:
+    """Gives a store that nobody uses another name; without one, its side files go, and it may be replaced."""
     # A WAL of the old file beside the new one would be taken for its own, and destroy it.
     for suffix in ("-wal", "-shm", "-journal", ""):
         old = store.with_name(store.name + suffix)

@@ -1,0 +1,104 @@
+"""A store of another one's backup and archive, which goes on as that one: `make_seed`.
+
+No restore: the log stays what it is, so it begins no timeline, and what was to be had from it goes on.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from bus.log import chain
+from ops.backup.restoring.materialize import materialize
+from ops.backup.restoring.plan import checked, next_signed
+from ops.backup.restoring.present import Present
+from ops.backup.restoring.restore_path import Moment, RestorePath
+from ops.backup.restoring.search import Search
+from ops.progress import Progress, ignore_progress
+from ops.targets.errors import BackupError
+from ops.targets.places import Places
+
+_FIRST_TIMELINE = ((1, 1),)
+
+
+class Seed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file was made of, and the position at which its log ends."""
+
+    position: int
+    begins_with: str
+    segments: int
+    passed_over: dict[str, str]
+
+
+def make_seed(
+    places: Places,
+    work: Path,
+    store_id: str,
+    begins: int,
+    *,
+    now_ms: int,
+    progress: Progress = ignore_progress,
+) -> Seed:
+    """Makes a file of that store: the newest backup, and the archive as far as it leads on.
+
+    The archive is left out where the backup reaches the position `begins`, behind which the rest is to be
+    had elsewhere, leases, too: those of the backup are kept then. Where there is nothing, the file is that of
+    a store without events. What cannot be used, is passed over. The file is whole and on disk when this
+    returns, and closed.
+
+    Raises:
+        BackupError: what there is may not be used, since nobody has signed it, say.
+        OSError, apsw.Error: the disk is full, a bucket is away.
+    """
+    whose = Present(store_id, _FIRST_TIMELINE, None)
+    search = Search(places, Moment(latest=True), repair=True, present=whose)
+    while True:
+        way = _shortest(_next_way(search, places, store_id), begins)
+        try:
+            with checked(way, places, whose, (), progress, inside=False) as sound:
+                made = materialize(
+                    msgspec.structs.replace(way, backup=sound),
+                    work,
+                    timeline=way.timelines[-1][0],
+                    now_ms=now_ms,
+                    signing=places.signing,
+                    same_as=chain.Head(),
+                    keeps_leases=not way.stretches,
+                    progress=progress,
+                )
+        except BackupError as error:
+            search.pass_over(error.backup or way.begins_with, error)
+            continue
+        return Seed(
+            position=made.position,
+            begins_with=way.begins_with,
+            segments=len(way.stretches),
+            passed_over=search.passed_over,
+        )
+
+
+def _next_way(search: Search, places: Places, store_id: str) -> RestorePath:
+    try:
+        return next_signed(search, places.signing)
+    except BackupError as error:
+        if error.reason != "not_found":
+            raise
+    return RestorePath(
+        position=0,
+        store_id=store_id,
+        timelines=_FIRST_TIMELINE,
+        backup=None,
+        stretches=[],
+        from_nothing=True,
+    )
+
+
+def _shortest(way: RestorePath, begins: int) -> RestorePath:
+    """The way without the archive, where that is not needed."""
+    if way.backup is not None and way.backup.metadata.position >= begins:
+        metadata = way.backup.metadata
+        return msgspec.structs.replace(
+            way, position=metadata.position, timelines=metadata.timelines, stretches=[]
+        )
+    if begins == 0:
+        return msgspec.structs.replace(way, position=0, timelines=_FIRST_TIMELINE, stretches=[])
+    return way

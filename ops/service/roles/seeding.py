@@ -1,0 +1,177 @@
+"""Where a member's file comes from, before it is opened: `seeded`.
+
+    no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
+    a file that ends before the log begins ──▶ the same, and it has all that the old one had
+    neither a file nor a log ──▶ a log is made, of a store without events, and the file of it
+
+The new file is made beside the old one, which stays what it is until the new one has all that the log has.
+"""
+
+import logging
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from bus.contract.stream_metadata import STORE_ID
+from bus.identifiers import new_id
+from bus.kept_files import make_folder, sync_folder
+from bus.log import chain
+from bus.log.cloud_events import read_origin
+from bus.replication.applying import Applier
+from bus.replication.following import Reading
+from bus.replication.frame import FrameError
+from bus.replication.log_stream import AnotherStoresLogError, LogBeginning, LogStream, LogStreamError
+from bus.tasks import to_its_end
+from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi
+from migrations.connection import open_writer
+from ops.archive.segment import list_segments
+from ops.audit.own_acts import own_act
+from ops.backup.metadata import list_backups
+from ops.backup.restoring.materialize import remove_leftovers, seal
+from ops.backup.restoring.present import Present, read_present
+from ops.backup.restoring.seed import Seed, make_seed
+from ops.backup.restoring.swap import WORK_SUFFIX, remove
+from ops.backup.sound import head_at, open_sealed
+from ops.service.errors import ServiceError
+from ops.service.restores import put_on_record, settled
+from ops.settings import Settings
+from ops.store.tables import Tables
+from ops.targets.errors import BackupError
+
+logger = logging.getLogger(__name__)
+
+
+async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> None:
+    """Returns when there is a file that the log leads on from, or none is needed; for a service with a log.
+
+    It is called before anything looks at the store (before `make_sound`, too), by who holds the data
+    directory; `relay` is a connection of the relay's. Without a log, a file that is there stays as it is; who
+    `may_lead` and has none, begins a log and a store. Where a store that is gone is to be brought back
+    first, this does nothing: `make_sound` tells. So it does of a file that is damaged.
+
+    Raises:
+        ServiceError: there is nothing to make the file of, or it is of another history than the log.
+        JetStreamError: JetStream refuses, or does not answer.
+        OSError, apsw.Error: the disk is full, a bucket is away.
+    """
+    await settled(settings)
+    try:
+        log = await LogStream.there(relay, settings.names)
+        present = await to_its_end(partial(read_present, settings.store_path))
+        if present is None and not _is_empty(settings.store_path):
+            return
+        if log is None and present is None:
+            log = await _first_log(settings, relay, may_lead=may_lead)
+        if log is not None:
+            await _seed_if_needed(settings, log, present)
+    except LogStreamError as error:
+        raise ServiceError(error.problem, hint=error.repair) from error
+    except FrameError as error:
+        raise ServiceError(error.problem, hint=error.hint) from error
+    except BackupError as error:
+        raise ServiceError(f"a file of the store cannot be made: {error.message}", hint=error.hint) from error
+
+
+def _is_empty(store: Path) -> bool:
+    return not store.exists() or store.stat().st_size == 0
+
+
+async def _first_log(settings: Settings, relay: LeanClient, *, may_lead: bool) -> LogStream | None:
+    """The log of a store that nobody has yet. Of several who begin at once, one makes it."""
+    if settings.restore_when_damaged and await to_its_end(partial(_has_kept, settings)):
+        return None
+    if (events := await JetStreamApi(relay).report(settings.names.events)) is not None:
+        raise ServiceError(
+            f"there is no log yet, and the nats-server has events of the store"
+            f" {events.metadata.get(STORE_ID)}, which is not in {settings.data}",
+            hint="start the service that has its file first, with replication; where none has it any more:"
+            f" hyperpage backup restore --latest --yes --data {settings.data}",
+        )
+    if await to_its_end(partial(_has_kept, settings)):
+        return None
+    if not may_lead:
+        raise ServiceError(
+            "there is no log to follow yet", hint="start a service that may lead first: it begins the log"
+        )
+    log = LogStream(relay, settings.names, new_id())
+    try:
+        await log.prepare(settings.replication_replicas, timeline=1, position=0)
+    except AnotherStoresLogError:
+        return await LogStream.there(relay, settings.names)
+    return log
+
+
+def _has_kept(settings: Settings) -> bool:
+    return bool(list_backups(settings.backup_folder) or list_segments(settings.archive_folder))
+
+
+async def _seed_if_needed(settings: Settings, log: LogStream, present: Present | None) -> None:
+    begins = await log.beginning()
+    if present is not None:
+        if present.store_id != log.store_id:
+            raise AnotherStoresLogError(
+                f"the stream {log.name} belongs to the store {log.store_id}, and {settings.store_path} is"
+                f" {present.store_id}",
+                "a member of that one begins with an empty data directory; a store of its own needs another"
+                " prefix, or another nats-server",
+            )
+        if present.head is None or present.head.position >= begins.position:
+            return
+    store = settings.store_path
+    work = store.with_name(store.name + WORK_SUFFIX)
+    try:
+        seed = await to_its_end(partial(_made, settings, work, log.store_id, begins))
+        head = await _brought_forward(work, log)
+        if present is not None and present.head is not None:
+            _require_same(work, store, present.head)
+        remove(store, None)
+        work.replace(store)
+        sync_folder(store.parent)
+    finally:
+        remove_leftovers(work)
+    for reason in seed.passed_over.values():
+        logger.error("passed over: %s", reason)
+    logger.warning(
+        "%s is made of %s, %d segments of the archive and the log, up to position %d",
+        *(store.name, seed.begins_with, seed.segments, head.position),
+    )
+    said = {"begins_with": seed.begins_with, "segments": seed.segments, "position": head.position}
+    await put_on_record(settings, own_act("store.seed", said))
+
+
+def _made(settings: Settings, work: Path, store_id: str, begins: LogBeginning) -> Seed:
+    make_folder(work.parent)
+    seed = make_seed(settings.places, work, store_id, begins.position, now_ms=time.time_ns() // 1_000_000)
+    if seed.position < begins.position:
+        reached = f"{seed.begins_with} and the archive" if seed.position else "backups and archive"
+        damaged = "".join(f"; {one}" for one in seed.passed_over.values())
+        raise ServiceError(
+            f"the log begins behind position {begins.position}, and {reached} lead to position"
+            f" {seed.position}{damaged}",
+            hint=f"make a backup where the log is led (hyperpage backup create), in a place that both reach;"
+            f" this one looks in {settings.backup_folder} and {settings.archive_folder}",
+        )
+    return seed
+
+
+async def _brought_forward(work: Path, log: LogStream) -> chain.Head:
+    """Where the log ends, all of which the file has then."""
+    with closing(open_writer(work)) as connection:
+        origin = read_origin(connection)
+        timeline = origin.timelines[-1][0]
+        applier = Applier(connection, Tables(), store_id=origin.store_id, timeline=timeline)
+        end = await log.end()
+        # All of it: frames that the file has the events of may have leases that it has not.
+        await Reading(log, applier, end.first - 1).up_to(end.sequence)
+    await to_its_end(partial(seal, work))
+    return applier.head
+
+
+def _require_same(work: Path, store: Path, old: chain.Head) -> None:
+    with closing(open_sealed(work)) as connection:
+        if head_at(connection, old.position).hash != old.hash:
+            raise ServiceError(
+                f"{store.name} has other events than the log, from before position {old.position} on"
+            )

@@ -1,0 +1,270 @@
+"""A member's file is made of a backup, the archive and the log, on a real nats-server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from bus.log.answers import read_answers
+from bus.log.reader_pool import ReaderPool
+from bus.replication.log_stream import LogStream
+from migrations.connection import open_reader
+from ops.archive.archiver import Archiver
+from ops.backup.create import create_backup
+from ops.service.errors import ServiceError
+from ops.service.roles.seeding import seeded
+from ops.settings import Settings
+from tests.support.clock import HOUR_MS
+from tests.support.stores.relaying import NAMES, Broker, broker_in
+from tests.support.stores.replicated import Led, leading, opened, replicated_content
+
+
+class Scene:
+    """A leader's file, the places that it shares with a member, and that member's settings."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self.broker = broker
+        self.leaders = folder / "leader" / "hyperpage.db"
+        self.leaders.parent.mkdir()
+        self.settings = self.settings_of(folder / "member")
+        self.settings.data.mkdir()
+
+    def settings_of(self, data: Path) -> Settings:
+        return Settings(
+            data=data,
+            backups=str(data.parent / "backups"),
+            archive=str(data.parent / "archive"),
+            replication="sync",
+            replication_replicas=1,
+        )
+
+    async def seeded(self, *, may_lead: bool = True) -> None:
+        await seeded(self.settings, self.broker.connection, may_lead=may_lead)
+
+    def backup(self) -> None:
+        create_backup(self.leaders, self.settings.backup_folder, version="0")
+
+    async def archive(self, led: Led) -> None:
+        """Archives all that the leader has committed."""
+        readers = ReaderPool(self.leaders)
+        archiver = Archiver(
+            self.settings.archive_folder, led.store.origin, readers.connection, store=self.leaders
+        )
+        for commit in led.store.commits:
+            archiver.notify(commit)
+        await archiver.stop()
+        readers.close()
+
+    def content(self) -> dict[str, list[Any]]:
+        """What the member's file has."""
+        with closing(open_reader(self.settings.store_path)) as connection:
+            return content_of(connection)
+
+    async def cut(self, position: int) -> None:
+        """Has the log begin at the first frame that reaches a position."""
+        log = await LogStream.there(self.broker.connection, NAMES)
+        assert log is not None
+        await self.broker.purge(NAMES.log, seq=await log.first_reaching(position, await log.end()))
+
+
+def play(scenario: Callable[[Scene], Awaitable[None]], folder: Path) -> None:
+    async def played() -> None:
+        async with broker_in(folder / "broker") as broker:
+            await scenario(Scene(folder, broker))
+
+    asyncio.run(played())
+
+
+def token_of(job_id: str, connection: apsw.Connection) -> str:
+    return str(connection.execute("SELECT token FROM job_leases WHERE job_id = ?", (job_id,)).get)
+
+
+async def work(led: Led, first: int, count: int = 10) -> None:
+    """Changes some state, and has a job begun and one ended, each under a lease."""
+    send = led.store.send
+    for number in range(first, first + count):
+        for name, body in (
+            ("app_state.set", {"key": f"k.{number}", "value": number}),
+            ("jobs.enqueue", {"id": f"job-{number}", "type": "mail", "name": "A mail"}),
+            ("jobs.claim", {"worker": "w", "lease_ms": HOUR_MS}),
+        ):
+            reply = await asyncio.to_thread(send, name, body, id=f"{name}-{number}")
+            assert reply.code is None
+        if number % 2:
+            token = led.store.in_writer(partial(token_of, f"job-{number}"))
+            done = await asyncio.to_thread(send, "jobs.complete", {"id": f"job-{number}", "lease": token})
+            assert done.code is None
+
+
+def content_of(connection: apsw.Connection) -> dict[str, list[Any]]:
+    """All that must be the same: states that are kept to shorten reading are not, nor the form of answers."""
+    content = replicated_content(connection)
+    del content["snapshots"]
+    return content | {"command_answers": sorted(read_answers(connection, 0))}
+
+
+async def require_same(scene: Scene, led: Led) -> None:
+    leaders = led.store.in_writer(content_of)
+    assert leaders["job_leases"]
+    assert scene.content() == leaders
+
+
+def test_a_log_that_begins_with_the_first_event_is_enough(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded(may_lead=False)
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_the_newest_backup_is_brought_forward_by_the_log(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            position = led.store.writer.head.position
+            await asyncio.to_thread(scene.backup)
+            await work(led, 20)
+            await scene.cut(position)
+            await scene.seeded()
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_the_archive_leads_from_an_older_backup_to_a_log_that_was_begun_anew(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await asyncio.to_thread(scene.backup)
+            await work(led, 20)
+            await scene.archive(led)
+        await scene.broker.api.delete(NAMES.log)
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 40)
+            await scene.seeded()
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.cut(20)
+            with pytest.raises(ServiceError, match="begins behind position 19, and backups") as refused:
+                await scene.seeded()
+            assert "make a backup where the log is led" in refused.value.hint
+            assert [one.name for one in scene.settings.data.iterdir()] == []
+            # So it is the next time, with what was missing.
+            await asyncio.to_thread(scene.backup)
+            await scene.seeded()
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_a_file_that_ends_before_the_log_begins_is_made_anew(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded()
+            await work(led, 20)
+            await asyncio.to_thread(scene.backup)
+            await scene.cut(led.store.writer.head.position)
+            await scene.seeded()
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_a_file_that_the_log_leads_on_from_stays_as_it_is(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded()
+            before = scene.settings.store_path.read_bytes()
+            await work(led, 20)
+            await scene.seeded()
+            assert scene.settings.store_path.read_bytes() == before
+
+    play(scenario, tmp_path)
+
+
+def test_an_older_file_with_other_events_stays_as_it_is(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await asyncio.to_thread(scene.backup)
+            position = led.store.writer.head.position
+            await work(led, 20)
+            await scene.cut(position)
+            connection, _ = opened(scene.settings.store_path, led.store.origin.store_id)
+            connection.close()
+            await scene.broker.api.delete(NAMES.log)
+        async with leading(scene.broker, scene.settings.store_path) as led:
+            await work(led, 1, 1)
+        await scene.broker.api.delete(NAMES.log)
+        async with leading(scene.broker, scene.leaders) as led:
+            await asyncio.to_thread(scene.backup)
+            before = scene.content()
+            with pytest.raises(ServiceError, match="has other events than the log"):
+                await scene.seeded()
+            assert scene.content() == before
+
+    play(scenario, tmp_path)
+
+
+def test_members_that_begin_at_once_are_of_one_new_store(tmp_path: Path):
+    async def scenario(scene: Scene):
+        folders = [tmp_path / name for name in ("one", "two", "three")]
+        members = [scene.settings_of(folder) for folder in folders]
+        for folder in folders:
+            folder.mkdir()
+        await asyncio.gather(*(seeded(one, scene.broker.connection, may_lead=True) for one in members))
+
+        stores = set()
+        for one in members:
+            connection, origin = opened(one.store_path)
+            connection.close()
+            stores.add(origin.store_id)
+        assert len(stores) == 1
+
+    play(scenario, tmp_path)
+
+
+def test_who_may_not_lead_begins_no_log(tmp_path: Path):
+    async def scenario(scene: Scene):
+        with pytest.raises(ServiceError, match="no log to follow yet"):
+            await scene.seeded(may_lead=False)
+        assert not scene.settings.store_path.exists()
+
+    play(scenario, tmp_path)
+
+
+def test_nobody_begins_a_new_store_where_another_has_published_events(tmp_path: Path):
+    async def scenario(scene: Scene):
+        config = {"name": NAMES.events, "subjects": ["e"], "metadata": {"hyperpage_store_id": "theirs"}}
+        await scene.broker.api.create(config)
+        with pytest.raises(ServiceError, match="has events of the store theirs"):
+            await scene.seeded()
+        assert await LogStream.there(scene.broker.connection, NAMES) is None
+
+    play(scenario, tmp_path)
+
+
+def test_a_file_of_another_store_stays_as_it_is(tmp_path: Path):
+    async def scenario(scene: Scene):
+        opened(scene.settings.store_path)[0].close()
+        async with leading(scene.broker, scene.leaders):
+            with pytest.raises(ServiceError, match="belongs to the store"):
+                await scene.seeded()
+
+    play(scenario, tmp_path)
