@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bus.serving.durable.suspects import Place
+
 
 class Arrived(msgspec.Struct, frozen=True):
     """A message of the stream, delivered for the how manieth time.
@@ -19,6 +21,11 @@ class Arrived(msgspec.Struct, frozen=True):
     acknowledgement: str
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def place(self) -> Place:
+        """Which one of its stream it is."""
+        return self.sequence, self.stored_ns
 
     @property
     def id(self) -> str:

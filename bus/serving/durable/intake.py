@@ -169,7 +169,7 @@ class DurableIntake:
 
     def _hand_over(self) -> None:
         submissions, self._read = self._read, []
-        self._portions.handed_over([one.context.message.sequence for one in submissions])
+        self._portions.handed_over([one.context.message.place for one in submissions])
         turned_away = self._writer.submit(submissions)
         self._undecided = len(submissions) - len(turned_away)
         self._pace.begin(self._undecided)
@@ -207,7 +207,7 @@ class DurableIntake:
         delivery = self._delivery(message)
         if self._is_dropped(delivery):
             self._admission.dropped(message.subject, "unknown_inbox")
-            self._suspects.decided(message.stream, message.sequence)
+            self._suspects.decided(message.stream, message.place)
             return None
         principal = self._admission.known(delivery.user)
         if delivery.name == BATCH:
@@ -271,7 +271,7 @@ class DurableIntake:
             if letter is None and refusal is not None and refusal is submission.requests[0]:
                 refusal.details["kept"] = False
                 outcome = refused(refusal)
-            self._suspects.decided(delivery.message.stream, delivery.message.sequence)
+            self._suspects.decided(delivery.message.stream, delivery.message.place)
             if letter is not None:
                 self._under_way.start(self._keep(letter, delivery, outcome))
             elif isinstance(refusal, Internal):

@@ -3,7 +3,7 @@
 from collections import deque
 
 from bus.serving.durable.delivery import Arrived
-from bus.serving.durable.suspects import Suspects
+from bus.serving.durable.suspects import Place, Suspects
 
 # How many are read, one after the other, before the event loop has its turn.
 PORTION = 512
@@ -23,8 +23,8 @@ class Portions:
         self._suspects = suspects
         self._arrived: deque[Arrived] = deque()
         self._arrived_bytes = 0
-        # What is marked: sequences of one stream.
-        self._marked: list[int] = []
+        # What is marked: those of one stream.
+        self._marked: list[Place] = []
         self._marked_stream = 0
         self._is_alone = False
 
@@ -56,7 +56,7 @@ class Portions:
     def next(self, *, is_busy: bool, at_most: int = PORTION) -> tuple[list[Arrived], int]:
         """The next portion, and how often the service went down with it, if it is a suspect.
 
-        Their numbers stand on disk when this returns, beside those that the writer has.
+        Their places stand on disk when this returns, beside those that the writer has.
 
         Raises:
             OSError: the disk refuses.
@@ -72,15 +72,15 @@ class Portions:
         ):
             portion.append(self._arrived.popleft())
         self._arrived_bytes -= sum(len(message.body) for message in portion)
-        marked = [message.sequence for message in portion]
+        marked = [message.place for message in portion]
         self._marked = [*self._marked, *marked] if is_busy else marked
         self._marked_stream, self._is_alone = first.stream, downs > 0
         self._suspects.mark(first.stream, self._marked, synced=downs > 0)
         return portion, downs
 
-    def handed_over(self, sequences: list[int]) -> None:
+    def handed_over(self, places: list[Place]) -> None:
         """Notes which ones the writer has now; all that it had before is decided."""
-        self._marked = sequences
+        self._marked = places
 
     def _downs(self, message: Arrived) -> int:
-        return self._suspects.downs(message.stream, message.sequence)
+        return self._suspects.downs(message.stream, message.place)

@@ -12,7 +12,7 @@ over hundreds at once, and each start of the service begins with a new consumer.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,20 +28,25 @@ _LARGEST_MARK_BYTES = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 
+# The sequence of a command in its stream, and when it was stored there, in nanoseconds: a broker that lost
+# its tail in a power cut gives the same sequences again, to other commands.
+Place = tuple[int, int]
+
+
 class _Mark(msgspec.Struct, frozen=True):
     """Those that are being decided. `stream` tells sequences of a stream from those of one before it."""
 
     id: str
     stream: int
-    sequences: Sequence[int]
+    places: Sequence[Place]
 
 
 class _Counts(msgspec.Struct, frozen=True):
-    """How often the service went down with each sequence. `counted` is the last mark that is in it."""
+    """How often the service went down with each command. `counted` is the last mark that is in it."""
 
     counted: str
     stream: int
-    downs: Mapping[int, int]
+    downs: Sequence[tuple[Place, int]]
 
 
 _decode_mark = msgspec.json.Decoder(_Mark).decode
@@ -62,7 +67,7 @@ class Suspects:
         # Whatever is there may be one.
         self._is_marked = True
         self._stream = 0
-        self._downs: dict[int, int] = {}
+        self._downs: dict[Place, int] = {}
         self._take_over()
 
     def close(self) -> None:
@@ -74,17 +79,17 @@ class Suspects:
         """How many there are that have not been decided since."""
         return len(self._downs)
 
-    def downs(self, stream: int, sequence: int) -> int:
+    def downs(self, stream: int, place: Place) -> int:
         """How often the service went down while it decided that command."""
-        return self._downs.get(sequence, 0) if stream == self._stream else 0
+        return self._downs.get(place, 0) if stream == self._stream else 0
 
-    def mark(self, stream: int, sequences: Sequence[int], *, synced: bool = False) -> None:
+    def mark(self, stream: int, places: Sequence[Place], *, synced: bool = False) -> None:
         """Notes that these, and no others, are being decided from now on.
 
         Raises:
             OSError: the disk refuses.
         """
-        self._write(msgspec.json.encode(_Mark(new_id(), stream, sequences)))
+        self._write(msgspec.json.encode(_Mark(new_id(), stream, places)))
         self._is_marked = True
         if synced:
             os.fdatasync(self._mark_file)
@@ -96,10 +101,10 @@ class Suspects:
                 self._write(b"")
                 self._is_marked = False
 
-    def decided(self, stream: int, sequence: int) -> None:
+    def decided(self, stream: int, place: Place) -> None:
         """Notes that a suspect was decided, and the service is still there."""
-        if self.downs(stream, sequence):
-            del self._downs[sequence]
+        if self.downs(stream, place):
+            del self._downs[place]
             if not self._downs:
                 with _tolerated():
                     self._write_counts("")
@@ -107,7 +112,7 @@ class Suspects:
     def forget_before(self, stream: int, first_sequence: int) -> None:
         """Notes that the stream has none before that one any more."""
         if stream == self._stream:
-            self._downs = {one: downs for one, downs in self._downs.items() if one >= first_sequence}
+            self._downs = {one: downs for one, downs in self._downs.items() if one[0] >= first_sequence}
 
     def _take_over(self) -> None:
         """Counts what was marked when the service was last here, once, whenever it goes down meanwhile."""
@@ -118,8 +123,8 @@ class Suspects:
         if mark.id != counts.counted:
             if mark.stream != self._stream:
                 self._stream, self._downs = mark.stream, {}
-            for sequence in mark.sequences:
-                self._downs[sequence] = self._downs.get(sequence, 0) + 1
+            for place in mark.places:
+                self._downs[place] = self._downs.get(place, 0) + 1
             self._write_counts(mark.id)
         self.clear()
 
@@ -135,14 +140,16 @@ class Suspects:
         try:
             return decoded(_decode_counts, self._counts_file.read_bytes())
         except (FileNotFoundError, msgspec.DecodeError):
-            return _Counts("", 0, {})
+            return _Counts("", 0, ())
 
     def _write(self, mark: bytes) -> None:
         # What is left of a longer mark behind the end of the line is not read.
         os.pwrite(self._mark_file, mark + b"\n", 0)
 
     def _write_counts(self, counted: str) -> None:
-        write_private(self._counts_file, msgspec.json.encode(_Counts(counted, self._stream, self._downs)))
+        write_private(
+            self._counts_file, msgspec.json.encode(_Counts(counted, self._stream, tuple(self._downs.items())))
+        )
 
 
 @contextmanager

@@ -149,23 +149,27 @@ class Suspects:
     def play(self, root: Path, notes: Notes) -> None:
         folder = root / DATA / "durable"
         suspects = durable.Suspects(folder)
-        suspects.mark(self.STREAM, self._sequences)
+        suspects.mark(self.STREAM, [(one, one) for one in self._sequences])
         suspects.close()
         # The service went down, and comes again.
         suspects = durable.Suspects(folder)
         for sequence in self._sequences:
-            suspects.mark(self.STREAM, [sequence], synced=True)
+            suspects.mark(self.STREAM, [(sequence, sequence)], synced=True)
             notes(marked=sequence)
             # With the last one, it goes down again.
             if sequence != self._sequences[-1]:
                 notes(is_decided=sequence)
                 suspects.clear()
-                suspects.decided(self.STREAM, sequence)
+                suspects.decided(self.STREAM, (sequence, sequence))
 
     def require(self, root: Path, heard: Heard) -> int:
         found = durable.Suspects(root / DATA / "durable")
         try:
-            if heard and "marked" in heard[-1] and found.downs(self.STREAM, heard[-1]["marked"]) < 2:
+            if (
+                heard
+                and (marked := heard[-1].get("marked"))
+                and found.downs(self.STREAM, (marked, marked)) < 2
+            ):
                 raise Broken(f"nothing tells which command was decided: {found.count} are suspected")
         finally:
             found.close()

@@ -133,8 +133,8 @@ def _suspects(folder: Path) -> dict[str, Target]:
         Suspects(own).close()
         return None
 
-    mark = b'{"id":"a","stream":1,"sequences":[1,2,3]}\n'
-    counts = b'{"counted":"a","stream":1,"downs":{"1":2}}'
+    mark = b'{"id":"a","stream":1,"places":[[1,10],[2,20],[3,30]]}\n'
+    counts = b'{"counted":"a","stream":1,"downs":[[[1,10],2]]}'
     return {
         "the mark of suspects": Target(_rewriting(own / "deciding", read), [mark], ()),
         "the counts of suspects": Target(_rewriting(own / "counts.json", read), [counts], ()),
