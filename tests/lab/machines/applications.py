@@ -256,7 +256,8 @@ class Applications:
             return None
         name, _ = self.commands[command_id]
         if answer.code is not None:
-            if answer.code in NOT_NOW:
+            # One that was being decided at two kills is a dead letter, as it is said: it may have killed.
+            if answer.code in NOT_NOW or b"the service went down" in answer.body:
                 self.put_off[command_id] = answer.body.decode()
                 return None
             raise Broken(f"{name} was refused: {answer.body!r}")

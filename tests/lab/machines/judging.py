@@ -125,7 +125,8 @@ async def _go_on(client: RawNats, applications: Applications, stored: Collection
             subject = f"$JS.API.DIRECT.GET.HYPERPAGE_RESULTS.hyperpage.res.v1.{one}"
             answer = await client.request(subject)
             if answer.status is None:
-                applications.take(one, answer)
+                if applications.take(one, answer) is None and one == command_id:
+                    raise Broken(f"a new durable command is not carried out: {answer.body!r}")
                 open_ids.discard(one)
         return not awaited and not open_ids
 

@@ -18,9 +18,6 @@ from tests.lab.machines.starter import starter
 SEED = 1
 
 
-# One of 75 cuts on ext4 ended in a break that is open (docs/reliability.md): until it is mended, this says
-# nothing of the change that it is run for.
-@pytest.mark.prove
 def test_what_was_answered_is_there_after_cuts_and_is_not_where_flushes_do_not_count(tmp_path: Path) -> None:
     if (why := why_not("ext4")) is not None:
         pytest.skip(f"not on this machine: {why}")
