@@ -12,7 +12,13 @@ from bus.log import chain
 from bus.log.answers import Answer, Answers
 from bus.log.states import to_recorded
 from bus.replication.frame import Frame
-from bus.replication.log_stream import AnotherStoresLogError, DivergedLogError, LogStreamError
+from bus.replication.log_stream import (
+    AnotherStoresLogError,
+    DivergedLogError,
+    EarlierTimelineError,
+    GapError,
+    LaterTimelineError,
+)
 from bus.writing.aggregates import Aggregates
 from bus.writing.content import Content, WrittenTables, write
 from domain.catalogue import BY_TABLE
@@ -22,10 +28,6 @@ from migrations.connection import write_transaction
 
 # How many events go into one transaction at most, when a follower is far behind.
 TRANSACTION_EVENTS = 2_000
-
-
-class GapError(LogStreamError):
-    """The log begins behind the end of the file."""
 
 
 class Applier:
@@ -55,8 +57,8 @@ class Applier:
         """The rows that were added by these frames, in order; all of it is on disk when this returns.
 
         Raises:
-            DivergedLogError: the file has other events than the log. GapError: events between them are
-                missing. AnotherStoresLogError: a frame is of another store.
+            DivergedLogError: the file has other events than the log. OutdatedFileError: events between them
+                are missing, or the log was begun anew. AnotherStoresLogError: a frame is of another store.
             apsw.Error: nothing was stored.
         """
         added: list[chain.Row] = []
@@ -106,14 +108,31 @@ class Applier:
                 f"the log has events of the store {frame.store_id}, and this one is {self.store_id}",
                 "only the user of the relay may have the right to publish there",
             )
-        if frame.timeline != self.timeline or not self._agrees(head, frame):
+        self.require_timeline(frame.timeline)
+        if not self._agrees(head, frame):
             raise DivergedLogError(
-                f"the log has other events than this file, from position {frame.before.position} on"
-                f" (timeline {frame.timeline}; this file has {self.timeline})",
-                "keep the file aside, and let this member begin with an empty data directory; its own events"
-                " that the log lacks are in that file alone",
+                f"the log has other events than this file, from position {frame.before.position} on",
+                "stop this one, and have its file made anew with `hyperpage cluster reseed`: the old one is"
+                " kept, and its events that the log lacks are told",
             )
         return frame.content
+
+    def require_timeline(self, timeline: int) -> None:
+        """Returns if the log, which is of that timeline, is of the file's.
+
+        Raises:
+            EarlierTimelineError, LaterTimelineError: it is not.
+        """
+        if timeline < self.timeline:
+            raise EarlierTimelineError(
+                f"the log is of timeline {timeline}, and this file was restored to {self.timeline}",
+                "once a member with such a file leads, the log is begun anew; until then, no other may lead",
+            )
+        if timeline > self.timeline:
+            raise LaterTimelineError(
+                f"the log is of timeline {timeline}, and this file of {self.timeline}",
+                "the leader was restored: at the next start, the file is made anew",
+            )
 
     def _agrees(self, head: chain.Head, frame: Frame) -> bool:
         """Whether the hashes of a frame fit those of the file, where both know them."""
@@ -121,7 +140,7 @@ class Applier:
         if before > head.position:
             raise GapError(
                 f"the log goes on at position {before}, and this file ends at {head.position}",
-                "a backup that is newer, or the archive, has what is between",
+                "at the next start, the file is made anew of a newer backup, or of the archive",
             )
         previous = self._hash_at(before, head)
         if previous is not None and previous != frame.before.hash:

@@ -21,7 +21,7 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.replication.applying import TRANSACTION_EVENTS, Applier
 from bus.replication.frame import Frame, FrameError, Frames
-from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
+from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, OutdatedFileError
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
@@ -66,8 +66,10 @@ class Reading:
         """Reading from where the file ends, or the log, if that is before it: there, both are compared.
 
         Raises:
-            FrameError, JetStreamError: the log cannot be read.
+            EarlierTimelineError, LaterTimelineError: the log is of another timeline.
+            FrameError, JetStreamError: it cannot be read.
         """
+        applier.require_timeline(end.timeline)
         applier.last_answered = None
         first = await log.first_reaching(min(applier.head.position, end.position), end)
         return cls(log, applier, end.sequence if first is None else first - 1, on_applied)
@@ -202,7 +204,11 @@ class Follower:
         )
 
     async def run(self) -> None:
-        """Follows until `stop`. What goes wrong stands in `state`, and is tried again."""
+        """Follows until `stop`. What goes wrong stands in `state`, and is tried again.
+
+        Raises:
+            OutdatedFileError: the file is to be made anew first.
+        """
         subscription = await self._connection.subscribe_direct(
             self._names.live(self._names.frames), handler=self._hear
         )
@@ -210,6 +216,8 @@ class Follower:
             while not self._stopped.is_set():
                 try:
                     await self._follow()
+                except OutdatedFileError:
+                    raise
                 except (LogStreamError, FrameError, JetStreamError, apsw.Error, TimeoutError) as error:
                     self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())

@@ -6,7 +6,11 @@ from any replica: each says what it follows, so one that is not there yet is onl
     LogStreamError             the log cannot be followed or led; `repair` says what to do
     ├── AnotherStoresLogError  it is another store's
     ├── TooFewReplicasError    the broker is no cluster, or too small a one
-    └── DivergedLogError       it is not the one that this file is of
+    ├── DivergedLogError      it is not the one that this file is of
+    │   └── EarlierTimelineError  the file was restored, and the log was not begun anew yet
+    └── OutdatedFileError     the file is to be made anew before it can follow
+        ├── GapError            the log begins behind its end
+        └── LaterTimelineError  the log was begun anew by one that was restored
 """
 
 import time
@@ -57,21 +61,40 @@ class DivergedLogError(LogStreamError):
     """The log is not the one that this file is of."""
 
 
+class EarlierTimelineError(DivergedLogError):
+    """The log is of a timeline before that of the file: whoever leads with such a file begins it anew."""
+
+
+class OutdatedFileError(LogStreamError):
+    """The file is to be made anew before it can follow, of a backup or the archive."""
+
+
+class GapError(OutdatedFileError):
+    """The log begins behind the end of the file."""
+
+
+class LaterTimelineError(OutdatedFileError):
+    """The log is of a timeline behind that of the file: one that was restored leads."""
+
+
 class LogEnd(msgspec.Struct, frozen=True):
     """Where the log ends: the sequence of its last message, and that message; the first that is there.
 
-    `position` is where its last whole frame ends, as far as that message tells; 0 where there is no message.
+    `position` is where its last whole frame ends, as far as that message tells; where there is none, the one
+    behind which it begins. `timeline` is that of all of it.
     """
 
     sequence: int = 0
     place: Place | None = None
     message: StoredMessage | None = None
     first: int = 1
+    timeline: int = 1
+    begins: int = 0
 
     @property
     def position(self) -> int:
         if self.place is None:
-            return 0
+            return self.begins
         # One that was begun and not ended counts only as far as it says where it was to go on.
         return self.place.last if self.place.part == self.place.parts else self.place.after
 
@@ -115,8 +138,9 @@ class LogStream:
             AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
         """
         made_with = {
-            # A leader of a stream that was deleted may come back, and is not to send what fits into this one.
-            "first_seq": time.time_ns() // 1_000_000,
+            # A leader of a stream that was deleted may come back, and is not to send what fits into this one:
+            # so none of them has the sequences of another.
+            "first_seq": time.time_ns() // 1_000,
             "metadata": {STORE_ID: self.store_id, TIMELINE: str(timeline), LOG_BEGINS: str(position)},
         }
         return await ensure_replicated(self.api, self._needed(), replicas, self._require_own, made_with)
@@ -151,6 +175,18 @@ class LogStream:
                 " prefix, or another nats-server",
             )
 
+    async def begin_anew(self, *, timeline: int, position: int) -> None:
+        """Deletes the stream, and makes it for a log that goes on behind a position of another timeline.
+
+        Raises:
+            AnotherStoresLogError: it is another store's.
+        """
+        if (report := await self.api.report(self.name)) is None:
+            raise self._is_gone()
+        self._require_own(report)
+        await self.api.delete(self.name)
+        await self.prepare(report.config.get("num_replicas", 1), timeline=timeline, position=position)
+
     def _is_gone(self) -> LogStreamError:
         return LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
 
@@ -165,16 +201,18 @@ class LogStream:
         if report is None:
             raise self._is_gone()
         self._require_own(report)
+        timeline, begins = _made_for(report)
         counts = report.state
         if counts.messages == 0:
-            return LogEnd(counts.last_seq, first=counts.last_seq + 1)
+            return LogEnd(counts.last_seq, first=counts.last_seq + 1, timeline=timeline, begins=begins)
         message = await self.api.message_at(self.name, counts.last_seq)
         if message is None:
             raise LogStreamError(
                 f"message {counts.last_seq} of {self.name} is gone",
                 f"delete the stream {self.name} while the member with the highest position is to lead next",
             )
-        return LogEnd(counts.last_seq, place_of(self.name, message), message, counts.first_seq)
+        place = place_of(self.name, message)
+        return LogEnd(counts.last_seq, place, message, counts.first_seq, timeline, begins)
 
     async def beginning(self) -> LogBeginning:
         """Where it begins: a file that ends before that needs something else first.
@@ -186,7 +224,7 @@ class LogStream:
             if (report := await self.api.report(self.name)) is None:
                 raise self._is_gone()
             self._require_own(report)
-            timeline, position = (int(report.metadata.get(one, "0")) for one in (TIMELINE, LOG_BEGINS))
+            timeline, position = _made_for(report)
             if report.state.messages == 0:
                 return LogBeginning(timeline, position)
             message = await self.api.message_at(self.name, report.state.first_seq)
@@ -239,6 +277,11 @@ class LogStream:
         except (nats.errors.Error, OSError) as error:
             why = str(error) or type(error).__name__
             raise UnansweredError(f"a frame could not be sent: {why}") from error
+
+
+def _made_for(report: StreamReport) -> tuple[int, int]:
+    """The timeline of the log, and the position behind which it was begun."""
+    return int(report.metadata.get(TIMELINE, "1")), int(report.metadata.get(LOG_BEGINS, "0"))
 
 
 async def ensure_replicated(

@@ -24,7 +24,7 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.log_stream import LogEnd, LogStream, LogStreamError
+from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError
 from bus.replication.putting_back import frames_lacking, term_of
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
@@ -55,6 +55,7 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
     """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
 
     What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored.
+    A file that was restored since gets a log of its own: that of the timeline before is deleted.
 
     Raises:
         LogStreamError, FrameError: the log is not this file's, or cannot be read.
@@ -63,9 +64,20 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
     until = time.monotonic() + TAKE_SECONDS
     while True:
         try:
-            end = await catch_up(log, applier)
-            if end.place is None:
-                await _require_enough(log, applier)
+            try:
+                end = await catch_up(log, applier)
+            except EarlierTimelineError as error:
+                logger.warning(
+                    "%s: the log is begun anew at position %d", error.problem, applier.head.position
+                )
+                await log.begin_anew(timeline=applier.timeline, position=applier.head.position)
+                continue
+            if end.place is None and applier.head.position < end.begins:
+                raise LogStreamError(
+                    f"the log was made to go on behind position {end.begins}, and this file ends at"
+                    f" {applier.head.position}",
+                    "another member has more, and is to lead",
+                )
             number = 1 if end.place is None else end.place.term + 1
             sequence = end.sequence
             frames = await to_its_end(partial(_first_frames, applier, end, number, name))
@@ -82,17 +94,6 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(LONGEST_PAUSE_SECONDS)
-
-
-async def _require_enough(log: LogStream, applier: Applier) -> None:
-    """Refuses to begin a log that was made by somebody who had more."""
-    position = (await log.beginning()).position
-    if applier.head.position < position:
-        raise LogStreamError(
-            f"the log was made to go on behind position {position}, and this file ends at"
-            f" {applier.head.position}",
-            "another member has more, and is to lead",
-        )
 
 
 def _first_frames(applier: Applier, end: LogEnd, number: int, name: str) -> list[Frame]:

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from bus.replication.following import Follower
+from bus.replication.log_stream import GapError
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
 from tests.support.stores.replicated import (
@@ -107,6 +110,20 @@ def test_a_file_of_another_history_does_not_follow(tmp_path: Path):
                     async with following(broker, file) as follower:
                         await until(lambda: "other events" in (follower.state.problem or ""))
                         assert follower.state.position == 3
-                        assert "keep the file aside" in (follower.state.repair or "")
+                        assert "hyperpage cluster reseed" in (follower.state.repair or "")
+
+    asyncio.run(scenario())
+
+
+def test_a_follower_whose_file_ends_before_the_log_begins_ends_for_it_to_be_made_anew(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 3)
+                await broker.api.delete(NAMES.log)
+                async with leading(broker, tmp_path / "a.db"):
+                    with pytest.raises(GapError, match="goes on at position 3, and this file ends at 0"):
+                        await Follower(broker.connection, NAMES, STORE_ID, file.applier).run()
 
     asyncio.run(scenario())
