@@ -1,7 +1,7 @@
 """The command line, `hyperpage`.
 
     main         all commands, and how each ends
-    serve, messages (send, query), tail, schema, status, doctor, projections, token, user, audit,
+    serve, messages (send, query), tail, schema, status, doctor, projections, cluster, token, user, audit,
     console, import_file, files, nats_config
                  one command a module; backup, streams (dlq, stream), upgrading (check-upgrade, migrate)
                  and analytics are packages

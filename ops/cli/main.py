@@ -17,6 +17,7 @@ from ops.cli.backup.keep import create, delete, list_all, pin, prune, unpin
 from ops.cli.backup.key import new_key, sign_archive, signing_key
 from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
+from ops.cli.cluster import cluster
 from ops.cli.console import console
 from ops.cli.doctor import doctor
 from ops.cli.files import files
@@ -106,7 +107,8 @@ def application() -> App:
     app.command(doctor, group=operation, sort_key=1)
     app.command(console, group=operation, sort_key=2)
     access = (token(), user(), audit())
-    several = (_backup(), projections(), migrate(), dead_letters(), stream(), *access, _analytics())
+    of_data = (_backup(), projections(), migrate(), dead_letters(), stream(), cluster())
+    several = (*of_data, *access, _analytics())
     for place, commands in enumerate(several, start=3):
         commands.group, commands.sort_key = operation, place
         app.command(commands)

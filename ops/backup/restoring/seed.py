@@ -16,6 +16,7 @@ from ops.backup.restoring.search import Search
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
+from ops.targets.target import address
 
 _FIRST_TIMELINE = ((1, 1),)
 
@@ -23,6 +24,7 @@ _FIRST_TIMELINE = ((1, 1),)
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
     """What a file was made of, and the position at which its log ends."""
 
+    timeline: int
     position: int
     begins_with: str
     segments: int
@@ -33,12 +35,13 @@ def make_seed(
     places: Places,
     work: Path,
     store_id: str,
-    begins: int,
     *,
+    timeline: int,
+    begins: int,
     now_ms: int,
     progress: Progress = ignore_progress,
 ) -> Seed:
-    """Makes a file of that store: the newest backup, and the archive as far as it leads on.
+    """Makes a file of that store on that timeline: the newest backup, and the archive as far as it leads on.
 
     The archive is left out where the backup reaches the position `begins`, behind which the rest is to be
     had elsewhere, leases, too: those of the backup are kept then. Where there is nothing, the file is that of
@@ -52,7 +55,7 @@ def make_seed(
     whose = Present(store_id, _FIRST_TIMELINE, None)
     search = Search(places, Moment(latest=True), repair=True, present=whose)
     while True:
-        way = _shortest(_next_way(search, places, store_id), begins)
+        way = _shortest(_next_way(search, places, store_id, timeline), begins)
         try:
             with checked(way, places, whose, (), progress, inside=False) as sound:
                 made = materialize(
@@ -69,6 +72,7 @@ def make_seed(
             search.pass_over(error.backup or way.begins_with, error)
             continue
         return Seed(
+            timeline=way.timelines[-1][0],
             position=made.position,
             begins_with=way.begins_with,
             segments=len(way.stretches),
@@ -76,9 +80,14 @@ def make_seed(
         )
 
 
-def _next_way(search: Search, places: Places, store_id: str) -> RestorePath:
+def _next_way(search: Search, places: Places, store_id: str, timeline: int) -> RestorePath:
     try:
-        return next_signed(search, places.signing)
+        while (found := (way := next_signed(search, places.signing)).timelines[-1][0]) > timeline:
+            backup = way.backup
+            is_of_backup = backup is not None and backup.metadata.timeline > timeline
+            which = str(backup.place) if backup is not None and is_of_backup else address(places.archive)
+            search.passed_over[which] = f"{which} is of timeline {found}, and the log of {timeline}"
+        return way
     except BackupError as error:
         if error.reason != "not_found":
             raise

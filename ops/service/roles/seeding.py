@@ -2,6 +2,7 @@
 
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
     a file that ends before the log begins ──▶ the same, and it has all that the old one had
+    a log of a later timeline, or an operator who asks ──▶ the same, and the old one is kept
     neither a file nor a log ──▶ a log is made, of a store without events, and the file of it
 
 The new file is made beside the old one, which stays what it is until the new one has all that the log has.
@@ -21,11 +22,17 @@ from bus.log.cloud_events import read_origin
 from bus.replication.applying import Applier
 from bus.replication.following import Reading
 from bus.replication.frame import FrameError
-from bus.replication.log_stream import AnotherStoresLogError, LogBeginning, LogStream, LogStreamError
+from bus.replication.log_stream import (
+    AnotherStoresLogError,
+    DivergedLogError,
+    LogBeginning,
+    LogStream,
+    LogStreamError,
+)
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
-from migrations.connection import open_writer
+from migrations.connection import open_reader, open_writer
 from ops.archive.segment import list_segments
 from ops.audit.own_acts import own_act
 from ops.backup.metadata import list_backups
@@ -33,10 +40,11 @@ from ops.backup.restoring.materialize import remove_leftovers, seal
 from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.seed import Seed, make_seed
 from ops.backup.restoring.swap import WORK_SUFFIX, remove
-from ops.backup.sound import head_at, open_sealed
+from ops.backup.sound import head_at
 from ops.service.errors import ServiceError
 from ops.service.restores import put_on_record, settled
 from ops.settings import Settings
+from ops.store.reseeding import forget_reseed, reseed_asked
 from ops.store.tables import Tables
 from ops.targets.errors import BackupError
 
@@ -109,24 +117,43 @@ def _has_kept(settings: Settings) -> bool:
 
 async def _seed_if_needed(settings: Settings, log: LogStream, present: Present | None) -> None:
     begins = await log.beginning()
-    if present is not None:
-        if present.store_id != log.store_id:
-            raise AnotherStoresLogError(
-                f"the stream {log.name} belongs to the store {log.store_id}, and {settings.store_path} is"
-                f" {present.store_id}",
-                "a member of that one begins with an empty data directory; a store of its own needs another"
-                " prefix, or another nats-server",
-            )
-        if present.head is None or present.head.position >= begins.position:
-            return
+    if present is not None and present.store_id != log.store_id:
+        raise AnotherStoresLogError(
+            f"the stream {log.name} belongs to the store {log.store_id}, and {settings.store_path} is"
+            f" {present.store_id}",
+            "a member of that one begins with an empty data directory; a store of its own needs another"
+            " prefix, or another nats-server",
+        )
+    if present is None:
+        await _seed(settings, log, begins, None, is_kept=False)
+    elif present.head is not None and (
+        present.timeline < begins.timeline or reseed_asked(settings.data) == present.head
+    ):
+        await _seed(settings, log, begins, present.head, is_kept=True)
+    elif present.head is not None and present.head.position < begins.position:
+        await _seed(settings, log, begins, present.head, is_kept=False)
+    forget_reseed(settings.data)
+
+
+async def _seed(
+    settings: Settings, log: LogStream, begins: LogBeginning, old: chain.Head | None, *, is_kept: bool
+) -> None:
+    """Makes the file and puts it in its place, where one may be that ends with `old`."""
     store = settings.store_path
     work = store.with_name(store.name + WORK_SUFFIX)
+    aside = f"{store.name}.set-aside-{time.time_ns() // 1_000_000}" if is_kept else None
+    common = 0
     try:
         seed = await to_its_end(partial(_made, settings, work, log.store_id, begins))
         head = await _brought_forward(work, log)
-        if present is not None and present.head is not None:
-            _require_same(work, store, present.head)
-        remove(store, None)
+        if old is not None:
+            common = await to_its_end(partial(_common_end, work, store))
+            if not is_kept and common < old.position:
+                raise DivergedLogError(
+                    f"{store.name} has other events than the log, from position {common + 1} on",
+                    "`hyperpage cluster reseed` has it made anew, and keeps the old file",
+                )
+        remove(store, aside)
         work.replace(store)
         sync_folder(store.parent)
     finally:
@@ -138,19 +165,30 @@ async def _seed_if_needed(settings: Settings, log: LogStream, present: Present |
         *(store.name, seed.begins_with, seed.segments, head.position),
     )
     said = {"begins_with": seed.begins_with, "segments": seed.segments, "position": head.position}
+    if old is not None and aside is not None:
+        alone = f"{common + 1} to {old.position}" if common < old.position else "none"
+        logger.warning("the old file is %s; events that it alone has: %s", store.with_name(aside), alone)
+        said |= {"aside": aside, "events_of_it_alone": alone}
     await put_on_record(settings, own_act("store.seed", said))
 
 
 def _made(settings: Settings, work: Path, store_id: str, begins: LogBeginning) -> Seed:
     make_folder(work.parent)
-    seed = make_seed(settings.places, work, store_id, begins.position, now_ms=time.time_ns() // 1_000_000)
-    if seed.position < begins.position:
+    seed = make_seed(
+        settings.places,
+        work,
+        store_id,
+        timeline=begins.timeline,
+        begins=begins.position,
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    if (seed.timeline, seed.position) < (begins.timeline, begins.position):
         reached = f"{seed.begins_with} and the archive" if seed.position else "backups and archive"
         damaged = "".join(f"; {one}" for one in seed.passed_over.values())
         raise ServiceError(
-            f"the log begins behind position {begins.position}, and {reached} lead to position"
-            f" {seed.position}{damaged}",
-            hint=f"make a backup where the log is led (hyperpage backup create), in a place that both reach;"
+            f"the log begins behind position {begins.position} of timeline {begins.timeline}, and {reached}"
+            f" lead to position {seed.position} of timeline {seed.timeline}{damaged}",
+            hint="make a backup where the log is led (hyperpage backup create), in a place that both reach;"
             f" this one looks in {settings.backup_folder} and {settings.archive_folder}",
         )
     return seed
@@ -169,9 +207,15 @@ async def _brought_forward(work: Path, log: LogStream) -> chain.Head:
     return applier.head
 
 
-def _require_same(work: Path, store: Path, old: chain.Head) -> None:
-    with closing(open_sealed(work)) as connection:
-        if head_at(connection, old.position).hash != old.hash:
-            raise ServiceError(
-                f"{store.name} has other events than the log, from before position {old.position} on"
-            )
+def _common_end(one: Path, other: Path) -> int:
+    """The last position up to which two files have the same events; nobody changes them meanwhile."""
+    with closing(open_reader(one)) as first, closing(open_reader(other)) as second:
+        same, end = 0, min(chain.read_head(first).position, chain.read_head(second).position)
+        # Each hash vouches for all that came before it.
+        while same < end:
+            middle = (same + end + 1) // 2
+            if head_at(first, middle) == head_at(second, middle):
+                same = middle
+            else:
+                end = middle - 1
+    return same

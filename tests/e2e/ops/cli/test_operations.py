@@ -56,6 +56,15 @@ def test_a_row_that_was_changed_behind_the_log_is_found_and_put_right_in_a_stopp
     assert hyperpage("projections", "verify", *where).code == 0
 
 
+def test_the_file_of_a_member_is_given_up_while_it_is_stopped_and_only_if_that_is_meant(tmp_path):
+    where = ("--data", tmp_path / "data")
+    with Served(tmp_path / "data") as service:
+        service.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
+        assert hyperpage("cluster", "reseed", "--yes", *where, "--json").json["error"]["code"] == "in_use"
+    assert hyperpage("cluster", "reseed", *where).code == 2
+    assert hyperpage("cluster", "reseed", "--yes", *where, "--json").json == {"position": 1}
+
+
 def test_a_stopped_store_is_migrated_down_and_up_and_its_events_are_kept(tmp_path):
     where = ("--data", tmp_path / "data")
     with Served(tmp_path / "data") as service:

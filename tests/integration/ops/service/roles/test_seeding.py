@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from bus.log.answers import read_answers
 from bus.log.reader_pool import ReaderPool
-from bus.replication.log_stream import LogStream
+from bus.replication.log_stream import LaterTimelineError, LogStream
 from migrations.connection import open_reader
 from ops.archive.archiver import Archiver
 from ops.backup.create import create_backup
+from ops.backup.restoring.present import read_present
+from ops.backup.restoring.restore import restore
+from ops.backup.restoring.restore_path import Moment
 from ops.service.errors import ServiceError
 from ops.service.roles.seeding import seeded
 from ops.settings import Settings
+from ops.store.reseeding import ask_reseed
 from tests.support.clock import HOUR_MS
 from tests.support.stores.relaying import NAMES, Broker, broker_in
 from tests.support.stores.replicated import Led, leading, opened, replicated_content
@@ -159,7 +164,7 @@ def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path):
         async with leading(scene.broker, scene.leaders) as led:
             await work(led, 1)
             await scene.cut(20)
-            with pytest.raises(ServiceError, match="begins behind position 19, and backups") as refused:
+            with pytest.raises(ServiceError, match="begins behind position 19 of") as refused:
                 await scene.seeded()
             assert "make a backup where the log is led" in refused.value.hint
             assert [one.name for one in scene.settings.data.iterdir()] == []
@@ -266,5 +271,83 @@ def test_a_file_of_another_store_stays_as_it_is(tmp_path: Path):
         async with leading(scene.broker, scene.leaders):
             with pytest.raises(ServiceError, match="belongs to the store"):
                 await scene.seeded()
+
+    play(scenario, tmp_path)
+
+
+def test_a_file_that_its_operator_gives_up_is_kept_and_what_it_alone_has_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async def scenario(scene: Scene):
+        store = scene.settings.store_path
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded()
+            await work(led, 20, 1)
+        await scene.broker.api.delete(NAMES.log)
+        async with leading(scene.broker, store) as led:
+            await work(led, 40, 1)
+        before = scene.content()
+        await scene.broker.api.delete(NAMES.log)
+        async with leading(scene.broker, scene.leaders) as led:
+            await asyncio.to_thread(scene.backup)
+            head = read_present(store)
+            assert head is not None
+            assert head.head is not None
+            ask_reseed(scene.settings.data, head.head)
+            await scene.seeded()
+            await require_same(scene, led)
+        (aside,) = store.parent.glob(f"{store.name}.set-aside-*[0-9]")
+        with closing(open_reader(aside)) as connection:
+            assert content_of(connection) == before
+        assert "events that it alone has: 36 to 38" in caplog.text
+        # It was asked for once.
+        await scene.seeded()
+        assert len([*store.parent.glob(f"{store.name}.set-aside-*[0-9]")]) == 1
+
+    play(scenario, tmp_path)
+
+
+def test_after_a_restore_the_log_is_begun_anew_and_others_make_their_files_anew(tmp_path: Path):
+    async def scenario(scene: Scene):
+        places = msgspec.structs.replace(scene.settings.places, store=scene.leaders)
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await asyncio.to_thread(scene.backup)
+            await work(led, 20)
+            await scene.seeded()
+        await asyncio.to_thread(restore, places, Moment(), version="0")
+        await scene.seeded()
+        before = scene.content()
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 40)
+            await asyncio.to_thread(scene.backup)
+            with pytest.raises(LaterTimelineError):
+                await leading(scene.broker, scene.settings.store_path).__aenter__()
+            assert scene.content() == before
+            await scene.seeded()
+            await require_same(scene, led)
+        store = scene.settings.store_path
+        (aside,) = store.parent.glob(f"{store.name}.set-aside-*[0-9]")
+        with closing(open_reader(aside)) as connection:
+            assert content_of(connection) == before
+
+    play(scenario, tmp_path)
+
+
+def test_a_restored_leader_without_a_backup_of_its_own_time_leaves_others_as_they_are(tmp_path: Path):
+    async def scenario(scene: Scene):
+        places = msgspec.structs.replace(scene.settings.places, store=scene.leaders)
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await asyncio.to_thread(scene.backup)
+            await work(led, 20)
+            await scene.seeded()
+            before = scene.content()
+        await asyncio.to_thread(restore, places, Moment(), version="0", safety=False)
+        async with leading(scene.broker, scene.leaders):
+            with pytest.raises(ServiceError, match=r"of timeline 2, and .* of timeline 1"):
+                await scene.seeded()
+        assert scene.content() == before
 
     play(scenario, tmp_path)

@@ -1,0 +1,65 @@
+"""`hyperpage cluster`: what operators do with one of several services that have one log."""
+
+from typing import Annotated
+
+from cyclopts import App
+
+from ops.cli.stopped import require_store, stopped_directory
+from ops.cli.terminal.exits import Exit, failure, usage_failure
+from ops.cli.terminal.failures import understandable
+from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.output import print_result
+from ops.cli.terminal.recording import recorded
+
+
+def cluster() -> App:
+    """The commands about services that have one log."""
+    app = App(name="cluster", help="Several services with one log: has the file of one made anew.")
+    app.command(reseed)
+    return app
+
+
+def reseed(
+    *,
+    yes: Annotated[bool, option("Yes, give up the file of this service.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Has the next start make the store's file anew, as the log of the cluster has it.
+
+    For example:
+
+        hyperpage cluster reseed --yes --data /var/lib/hyperpage
+
+    For a file that has other events than the log; the service must be stopped.
+    The next start makes a new file of the newest backup that it can reach, the
+    archive and the log. The old one stays where it is until then, and is kept
+    under another name: it alone may have events, whose positions the start
+    tells.
+    """
+    from ops.backup.restoring.present import read_present
+    from ops.store.reseeding import ask_reseed
+
+    if not yes:
+        raise usage_failure(
+            "this gives up the store's file for what the log of the cluster says", "say --yes"
+        )
+    settings = settings_for(data)
+    require_store(settings.store_path)
+    with stopped_directory(settings), understandable(settings.store_path):
+        present = read_present(settings.store_path)
+        if present is None or present.head is None:
+            raise failure(
+                Exit.FAILED,
+                "damaged",
+                f"{settings.store_path} cannot be read",
+                "move it out of the directory, and whatever begins with its name: the next start makes it",
+            )
+        with recorded(settings, "cluster.reseed", {"position": present.head.position}):
+            ask_reseed(settings.data, present.head)
+    print_result(
+        {"position": present.head.position},
+        as_json,
+        f"The next start makes {settings.store_path.name} anew, and keeps the old one, which ends at position"
+        f" {present.head.position}.",
+    )
