@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from tests.lab.machines.disk_server import FLUSH, RECORD
 
 # What a disk writes in one go, or does not: of old ones, and of today's.
 SECTORS_BYTES = (512, 4096)
+# ext4 cannot be mounted with half a superblock, which is two old sectors: then, nobody has any file.
+SUPERBLOCK_BYTES = 4096
 HOWS = ("none", "all", "some writes", "some sectors", "the first ones")
 
 
@@ -107,11 +110,15 @@ def _kept(pending: Sequence[Write], how: str, chance: random.Random) -> Iterator
             yield from (one for one in pending if chance.random() < share)
         case "some sectors":
             share, sector = chance.random(), chance.choice(SECTORS_BYTES)
-            for one in pending:
-                for start in range(0, one.size, sector):
-                    if chance.random() < share:
-                        size = min(sector, one.size - start)
-                        yield Write(one.at_ns, one.offset + start, size, False, one.place + start)
+            pieces = (piece for one in pending for piece in _pieces(one, sector))
+            yield from (piece for piece in pieces if chance.random() < share)
+
+
+def _pieces(one: Write, sector: int) -> Iterator[Write]:
+    """The parts of a write each of which is there or is not."""
+    starts = [n for n in range(0, one.size, sector) if n == 0 or one.offset + n >= SUPERBLOCK_BYTES]
+    for start, end in pairwise([*starts, one.size]):
+        yield Write(one.at_ns, one.offset + start, end - start, False, one.place + start)
 
 
 def _apply(image: Path, contents: int, writes: Sequence[Write]) -> None:
