@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -48,7 +49,10 @@ async def to_its_end(work: Callable[[], T]) -> T:
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        await asyncio.wait({working})
+        while not working.done():
+            # `cancel` cancels again and again; the thread goes on all the same.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({working})
         working.exception()
         raise
 

@@ -48,7 +48,7 @@ class Trouble:
         if problem != self.problem:
             self._logger.warning("%s: %s", self._what, problem)
         self.problem = problem
-        self.repair = getattr(error, "repair", None)
+        self.repair = getattr(error, "repair", None) or getattr(error, "hint", None)
 
     def next_pause_ms(self) -> int:
         """How long to wait before the next attempt."""

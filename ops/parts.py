@@ -1,6 +1,7 @@
 """The running parts of a service, for those that look at them: health, metrics, HTTP, the console."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -11,6 +12,7 @@ from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
+from bus.replication.following import Follower
 from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
@@ -47,24 +49,49 @@ class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     verbs: Mapping[str, AdministrationVerb] = {}
 
 
+RoleName = Literal["leader", "member", "follower"]
+
+
 class Role:
     """What a service does now. It changes while the service runs: whoever looks asks each time anew.
 
-    `leading` is None while it does not lead. Set on the event loop's thread; any thread may look.
+    At most one of `leading` and `follower` is there; neither, while it goes from one to the other.
+    `otherwise` is what it is called while it does not lead. `leader` answers with where the leader is
+    reached, as far as it is known. Set on the event loop's thread; any thread may look.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, otherwise: RoleName = "member") -> None:
         self.leading: Leading | None = None
+        self.follower: Follower | None = None
+        self.leader: Callable[[], str | None] = lambda: None
+        self._otherwise = otherwise
         self._head = head
 
     def lead(self, leading: Leading) -> None:
         """It leads from now on."""
-        self.leading = leading
+        self.leading, self.follower = leading, None
+
+    def follow(self, follower: Follower) -> None:
+        """It follows from now on."""
+        self.rest()
+        self.follower = follower
+
+    def rest(self) -> None:
+        """It does neither, for now."""
+        self._head = self.head
+        self.leading = self.follower = None
+
+    @property
+    def name(self) -> RoleName:
+        """What it is called."""
+        return self._otherwise if self.leading is None else "leader"
 
     @property
     def head(self) -> Head:
-        """The end of the log, as far as this service has it."""
-        return self._head if (leading := self.leading) is None else leading.writer.head
+        """The end of the log, as far as this service has it on disk."""
+        if (leading := self.leading) is not None:
+            return leading.writer.head
+        return self._head if (follower := self.follower) is None else follower.head
 
     @property
     def is_alive(self) -> bool:
@@ -78,7 +105,12 @@ class Role:
             Unavailable: it does not lead.
         """
         if (leading := self.leading) is None:
-            raise Unavailable("this service does not lead, and changes nothing", retry_after_ms=1_000)
+            leader = self.leader()
+            raise Unavailable(
+                f"this service is a {self.name}, and changes nothing",
+                hint="ask the leader" if leader is None else f"ask the leader, {leader}",
+                retry_after_ms=1_000,
+            )
         return leading
 
 

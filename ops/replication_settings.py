@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ops.broker_settings import BrokerSettings
+from ops.broker_settings import BrokerSettings, SettingsError
 
 Replication = Literal["off", "sync"]
+# What a service may be among those that follow the same log.
+MembersRole = Literal["member", "follower"]
 
 
 class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,8 +22,37 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     replication_replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
     """On how many nats-servers of a cluster that log is kept; 1 on a single one. Default 3."""
 
+    role: MembersRole = "member"
+    """What this service is where the log is replicated: a `member`, which may lead, or a `follower`, which
+    only reads: it answers queries, and takes no commands. Default `member`."""
+
+    follower_behind_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """If one that follows is known to have had all of the log longer ago, in seconds, it is degraded.
+    Default 10."""
+
     member: str | None = None
     """The name of this service among those that follow the same log. Default: the machine's name."""
+
+    @property
+    def is_replicated(self) -> bool:
+        """Whether there is a log that others follow."""
+        return self.replication != "off"
+
+    @property
+    def only_follows(self) -> bool:
+        """Whether this service never leads.
+
+        Raises:
+            SettingsError: there is no log that it could follow.
+        """
+        if self.role == "member":
+            return False
+        if not self.is_replicated or self.nats is None:
+            raise SettingsError(
+                "a follower reads the log that a leader keeps on a nats-server: set `nats` to the address of"
+                ' that one, and `replication` to "sync", as the leader has it'
+            )
+        return True
 
     @property
     def member_name(self) -> str:

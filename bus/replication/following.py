@@ -19,6 +19,7 @@ import nats.errors
 
 from bus.contract.subjects import BusNames
 from bus.log import chain
+from bus.log.damage import Damage
 from bus.replication.applying import TRANSACTION_EVENTS, Applier
 from bus.replication.frame import Frame, FrameError, Frames
 from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, OutdatedFileError
@@ -162,10 +163,10 @@ class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Follower:
-    """Has a file follow the log, for ever. All but `state` is called on the event loop's thread.
+    """Has a file follow the log, for ever. All but `state` and `head` is called on the event loop's thread.
 
     `connection` is the relay user's, and comes back for ever. `on_applied` hears of the rows that were added,
-    on the event loop's thread, once they are on disk.
+    on the event loop's thread, once they are on disk. `damage` is told what is met of the file.
     """
 
     def __init__(
@@ -176,12 +177,14 @@ class Follower:
         applier: Applier,
         *,
         on_applied: Callable[[list[chain.Row]], None] | None = None,
+        damage: Damage | None = None,
     ) -> None:
         self._connection = connection
         self._names = names
         self._log = LogStream(connection, names, store_id)
         self._applier = applier
         self._on_applied = on_applied
+        self._damage = damage or Damage()
         self._stopped, self._news = asyncio.Event(), asyncio.Event()
         # The sequence of the last message that the broker told of.
         self._told = 0
@@ -190,6 +193,11 @@ class Follower:
         self._trouble = Trouble(
             f"following {names.log}", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
         )
+
+    @property
+    def head(self) -> chain.Head:
+        """Where the file ends, with all up to there on disk. Any thread may ask."""
+        return self._applier.head
 
     @property
     def state(self) -> FollowerState:
@@ -219,6 +227,7 @@ class Follower:
                 except OutdatedFileError:
                     raise
                 except (LogStreamError, FrameError, JetStreamError, apsw.Error, TimeoutError) as error:
+                    self._damage.note(error, "who follows the log")
                     self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
         finally:
@@ -237,6 +246,7 @@ class Follower:
         while not self._stopped.is_set():
             looked_at = time.monotonic()
             end = await self._log.end()
+            self._log_position = end.position
             if reading is None or end.sequence < reading.sequence:
                 # At the start, or where the stream was made anew.
                 reading = await Reading.begin(self._log, self._applier, end, self._on_applied)

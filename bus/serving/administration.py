@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
@@ -18,8 +19,11 @@ from bus.serving.audit import Actor, ActRecorder, AuditOutcome, acting
 from bus.serving.decoding import findings_in_headers
 from bus.serving.discovery import QUEUE_GROUP
 from bus.tasks import Tasks
+from bus.transport.connection import stop_receiving
 from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import NotFound, Refusal
+
+_AT = "at."
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,11 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     ends_later: Callable[[Any], bool] = lambda request: False
 
 
+def administration_at(instance: str, verb: str) -> str:
+    """The name under which one service is asked for a verb, whoever else serves its prefix."""
+    return f"{_AT}{instance}.{verb}"
+
+
 def by_name(*verbs: AdministrationVerb) -> dict[str, AdministrationVerb]:
     """Verbs, by their names."""
     return {one.name: one for one in verbs}
@@ -52,7 +61,8 @@ class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Administration:
     """The administrative subjects of a service. `record` hears of each act: who, what, what became of it.
 
-    `verbs` are what can be asked for now.
+    `verbs` are what can be asked for now. Of several services that serve one prefix, each is asked by its id,
+    `instance`; what is asked of none in particular, one of them answers.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Administration:
         subjects: UserSubjects,
         verbs: Callable[[], Mapping[str, AdministrationVerb]],
         *,
+        instance: str,
         record: ActRecorder,
         admission: Admission,
     ) -> None:
@@ -69,6 +80,8 @@ class Administration:
         self._verbs = verbs
         self._record = record
         self._admission = admission
+        self._own = administration_at(instance, "")
+        self._shared: list[Subscription] = []
         self._under_way = Tasks()
         self.dropped = 0
 
@@ -78,9 +91,22 @@ class Administration:
         return self._verbs().keys()
 
     async def start(self) -> None:
-        """Serves from now on."""
+        """Answers from now on what this one is asked by its id."""
+        for subject in self._subjects.arrivals(self._subjects.names.administration(f"{self._own}>")):
+            await self._connection.subscribe(subject, cb=self._receive)
+
+    async def answer_for_all(self) -> None:
+        """Answers from now on what is asked of none in particular, too."""
         for subject in self._subjects.arrivals(self._subjects.names.administration(">")):
-            await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive)
+            self._shared.append(
+                await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive_shared)
+            )
+
+    async def leave_to_others(self) -> None:
+        """Takes back `answer_for_all`."""
+        shared, self._shared = self._shared, []
+        for subscription in shared:
+            await stop_receiving(subscription)
 
     async def stop(self) -> None:
         """Gives up what is under way."""
@@ -119,6 +145,10 @@ class Administration:
         except Exception as error:
             raise internal(logger, f"{verb.name} failed", error, command=verb.name) from None
 
+    async def _receive_shared(self, message: Msg) -> None:
+        if not self._subjects.names.name_in(self._subjects.as_known(message.subject)).startswith(_AT):
+            await self._receive(message)
+
     async def _receive(self, message: Msg) -> None:
         sender = self._subjects.sender(message.subject, message.reply, is_operators=True)
         # The broker lets nobody else send here; where all share an account, it has to see to that.
@@ -131,7 +161,8 @@ class Administration:
     async def _serve(self, sender: Sender, message: Msg) -> None:
         headers: dict[str, str] | None = None
         try:
-            body = codec.encode(await self.carry_out(sender.name, message.data, _actor(message, sender.user)))
+            name, actor = sender.name.removeprefix(self._own), _actor(message, sender.user)
+            body = codec.encode(await self.carry_out(name, message.data, actor))
         except Refusal as refusal:
             body, headers = codec.error_body(refusal), codec.error_headers(refusal)
         try:

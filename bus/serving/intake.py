@@ -35,6 +35,8 @@ from domain.errors import Refusal
 
 # How long the broker has to take the last answers.
 FLUSH_SECONDS = 2
+# How many commands are kept at most for whoever takes them next.
+MAXIMUM_HELD = 20_000
 # What has waited for longer at the broker has met a reading that does not keep up.
 READ_LATE_NS = 100_000_000
 
@@ -77,6 +79,8 @@ class Intake:
         self._unknown = Endpoint(name="unknown", subject="")
         self._subscriptions: list[Subscription] = []
         self._refused: list[Submission] = []
+        # What came since `hold`, as it came.
+        self._held: list[RawMessage] | None = None
         self._sending = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
@@ -101,6 +105,25 @@ class Intake:
         if self._writer.is_alive:
             await self._writer.thread.run(self._stop())
 
+    async def hold(self) -> None:
+        """Keeps what comes from now on, undecided, until `pass_on`; called once, before `stop`."""
+        await self._writer.thread.run(self._hold())
+
+    async def pass_on(self) -> None:
+        """Takes nothing more, and sends on what was kept: another service takes commands by now."""
+        await self._writer.thread.run(self._pass_on())
+
+    async def _hold(self) -> None:
+        self._held = []
+
+    async def _pass_on(self) -> None:
+        assert self._connection is not None
+        await self._stop()
+        held, self._held = self._held or [], []
+        # It comes back to whoever has subscribed, from where it came, with the inbox that it came with.
+        await self._connection.publish_many(held)
+        await self._connection.flush(timeout=FLUSH_SECONDS)
+
     async def _start(self) -> None:
         self._connection = connection = await self._connect()
         self._age = QueueAge(connection)
@@ -114,11 +137,15 @@ class Intake:
         await connection.flush()
 
     async def _stop(self) -> None:
-        # There are none if the service could not start.
-        for subscription in self._subscriptions:
+        # There are none if the service could not start, or has passed on what came.
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
             await stop_receiving(subscription)
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+        if self._held is not None and len(self._held) < MAXIMUM_HELD:
+            self._held.append((subject, reply, body, headers))
+            return
         found = self._admission.find(subject, reply)
         if found is None:
             # Answering would publish, with our rights, where the sender may not have any.

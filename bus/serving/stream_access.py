@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
@@ -44,7 +45,7 @@ from bus.serving.stream_requests import (
 )
 from bus.serving.stream_scope import Scope, scope_of
 from bus.tasks import Tasks
-from bus.transport.connection import LeanClient
+from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.protocol import status_message
 
 # Of one user: nobody's requests are refused for those of another.
@@ -93,6 +94,7 @@ class StreamAccess:
         self._consumers = ConsumerNames(key)
         self._admission = admission
         self._places = consumers
+        self._subscription: Subscription | None = None
         self._under_way = Tasks()
         self._asked_by: Counter[str | None] = Counter()
         # So that the consumers of one user are counted and made one after the other.
@@ -107,11 +109,15 @@ class StreamAccess:
         return len(self._under_way)
 
     async def start(self) -> None:
-        """Serves from now on."""
-        await self._relay.subscribe(self._subjects.sent("*", "$JS.API.>"), cb=self._receive)
+        """Serves from now on, again where it was stopped."""
+        sent = self._subjects.sent("*", "$JS.API.>")
+        self._subscription = await self._relay.subscribe(sent, cb=self._receive)
 
     async def stop(self) -> None:
-        """Gives up what is under way."""
+        """Serves no more, and gives up what is under way."""
+        if self._subscription is not None:
+            await stop_receiving(self._subscription)
+            self._subscription = None
         await self._under_way.cancel()
 
     async def drop_consumers(self) -> None:

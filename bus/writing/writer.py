@@ -156,6 +156,11 @@ class Writer:
         return self.queue.commands
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether anything waits, or is being decided and not yet answered. Any thread may ask."""
+        return bool(self.queue) or self.statistics.busy_since is not None
+
+    @property
     def work(self) -> Work:
         """How much there is; counts that may be from between two commands."""
         jobs = self._aggregates.jobs

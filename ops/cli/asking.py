@@ -42,6 +42,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     names: BusNames
     inbox_prefix: str
     instance: str = ""
+    asked_by_id: bool = False
 
 
 def application_address(data: Path | None) -> Address:
@@ -63,6 +64,7 @@ def application_address(data: Path | None) -> Address:
         names=names,
         inbox_prefix=names.inbox_prefix.removesuffix("."),
         instance=runtime.instance,
+        asked_by_id=runtime.asked_by_id,
     )
 
 
@@ -189,8 +191,13 @@ def administer(
     Raises:
         CommandFailure, SettingsError: as `administrator_address` and `ask`.
     """
+    from bus.serving.administration import administration_at
+
     address = administrator_address(data)
-    subject, body = address.names.administration(verb), msgspec.json.encode(request)
+    # Backups, users and the audit log are this directory's; all else is the store's, whoever leads.
+    is_of_one = address.asked_by_id and verb.startswith(("backup.", "user.", "audit."))
+    asked = administration_at(address.instance, verb) if is_of_one else verb
+    subject, body = address.names.administration(asked), msgspec.json.encode(request)
     answer: dict[str, Any] = msgspec.json.decode(
         asyncio.run(
             ask(

@@ -23,6 +23,14 @@ NatsCredentialsOption = Annotated[
 NatsCaOption = Annotated[
     Path | None, option("The authority that vouches for that nats-server, in PEM. Default: the system's.")
 ]
+NatsPortOption = Annotated[
+    int | None,
+    option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
+]
+RoleOption = Annotated[
+    str | None,
+    option("Of several with one log: member, which may lead, or follower, which only reads."),
+]
 HttpOption = Annotated[
     str | None,
     option(
@@ -47,14 +55,12 @@ def serve(
     ] = None,
     nats_credentials: NatsCredentialsOption = None,
     nats_ca: NatsCaOption = None,
-    nats_port: Annotated[
-        int | None,
-        option("Port of its own nats-server. Default: 4222 if that is free, else a free one; 0: a free one."),
-    ] = None,
+    nats_port: NatsPortOption = None,
     http: HttpOption = None,
     no_http: Annotated[bool, option("No HTTP API.")] = False,
     http_open: HttpOpenOption = False,
     prefix: Annotated[str | None, option("What every subject begins with. Default: hyperpage.")] = None,
+    role: RoleOption = None,
     demo: Annotated[
         bool, option("Send itself a small, realistic workload, for a first look around.")
     ] = False,
@@ -94,6 +100,7 @@ def serve(
         no_http=no_http or None,
         http_open=http_open or None,
         prefix=prefix,
+        role=role,
         log_level=log_level,
         log_format=log_format,
     )

@@ -2,7 +2,7 @@
 
 process         serves until it is told to stop, restores, serves again
 composition     every part of one service, started and stopped in order
-roles           what a service does by its role: leading
+roles           what a service does by its role: leading, or following
 connections     to the broker, and the server for HTTP
 standing_alone  no other service with the same prefix or store
 steady_clock    the time of a service, whatever becomes of the machine's clock

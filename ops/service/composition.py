@@ -36,9 +36,11 @@ from ops.service.connections import administration_by, connect_as, listening, op
 from ops.service.endpoints import command_endpoints, query_endpoints, status_verb
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
+from ops.service.roles.cluster import Cluster
+from ops.service.roles.getting_ready import when_it_answers
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import leadership_on, verbs_of
-from ops.service.roles.replicated import replicator_on
+from ops.service.roles.seeding import seeded
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.settings import Settings
@@ -128,22 +130,69 @@ class Service:
         self._directory = directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
         take_from_others(self.settings.data, (self.settings.backup_folder, self.settings.archive_folder))
+        await self._seed()
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
         connection = await to_its_end(self._open_store)
         await self._listen()
         ground = await self._connect()
         await self._take_the_prefix(ground)
+        if self.settings.is_replicated:
+            await self._be_a_member(ground, connection)
+        else:
+            await self._lead(ground, connection)
+        await self._start_watching()
+        self._announce()
+        await record_start(self.audit, self._stack, self.version, self.role.head.position)
+
+    async def _lead(self, ground: Ground, connection: apsw.Connection) -> None:
         # What the service that writes has, and no other one; the rest is there whoever writes.
-        leadership = leadership_on(ground, connection, await replicator_on(ground, connection))
+        leadership = leadership_on(ground, connection)
         self._stack.push_async_callback(leadership.stop)
         self.role.lead(leadership.leading)
         self._tie_together(ground)
         await leadership.start()
         await self._start_answering()
+        self._stack.push_async_callback(self.stream_access.stop)
+        await self._answer_for_all()
         await leadership.let_commands_in()
-        await self._start_watching()
-        self._announce()
-        await record_start(self.audit, self._stack, self.version, self.role.head.position)
+
+    async def _be_a_member(self, ground: Ground, connection: apsw.Connection) -> None:
+        self.cluster = Cluster(
+            ground,
+            connection,
+            self.role,
+            instance=self.discovery.instance,
+            address="" if self.http is None else self.http.url,
+            on_lead=self._answer_for_all,
+            on_rest=self._leave_to_others,
+        )
+        self._stack.push_async_callback(self.cluster.stop)
+        self.role.leader = self.cluster.leaders_address
+        self._tie_together(ground)
+        await self._start_answering()
+        await self.cluster.start()
+
+    async def _answer_for_all(self) -> None:
+        """Answers what is asked of whoever leads: about streams, and as an operator."""
+        await self.stream_access.start()
+        await self.parts.administration.answer_for_all()
+
+    async def _leave_to_others(self) -> None:
+        await self.parts.administration.leave_to_others()
+        await self.stream_access.stop()
+
+    async def _seed(self) -> None:
+        """Has a member's file be one that the log leads on from."""
+        addresses = self.settings.outside_nats
+        if addresses is None or not self.settings.is_replicated:
+            # An embedded nats-server, and what it has, is this service's alone.
+            return
+        relay = await connect_as(RELAY, addresses[RELAY])
+        try:
+            may_lead = not self.settings.only_follows
+            await when_it_answers(partial(seeded, self.settings, relay, may_lead=may_lead))
+        finally:
+            await relay.close()
 
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`. A migration may take minutes."""
@@ -154,7 +203,7 @@ class Service:
             upgrade_check_seconds=settings.upgrade_check_seconds,
         )
         self._stack.callback(connection.close)
-        self.role = Role(head := read_head(connection))
+        self.role = Role(head := read_head(connection), settings.role)
         continue_from(self._clock, head.recorded_at)
         self.readers = ReaderPool(
             settings.store_path,
@@ -221,7 +270,7 @@ class Service:
                 self.names,
                 instance=instance,
                 store_id=self.origin.store_id,
-                is_member=self.settings.replication != "off",
+                is_member=self.settings.is_replicated,
             )
         await self.discovery.start()
 
@@ -244,7 +293,8 @@ class Service:
             verbs,
             self._query_endpoints,
             ground.admission,
-            self._standing_alone.is_so,
+            # Members answer as of their own files, which may be behind.
+            (lambda: True) if settings.is_replicated else self._standing_alone.is_so,
             settings.busy_after_ms,
         )
         self.parts = Parts(
@@ -279,7 +329,7 @@ class Service:
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         of_all = by_name(
             *running_backups.verbs(),
-            *self.registry.verbs(self.nats_server, self._announce, self.stream_access.drop_consumers),
+            *self.registry.verbs(self.nats_server, self._announce, self._drop_consumers),
             *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
             *self._more_administration,
         )
@@ -287,14 +337,13 @@ class Service:
             ground.responder_connection,
             self.subjects,
             lambda: {**of_all, **verbs_of(self.role)},
+            instance=self.discovery.instance,
             record=ActRecord(self.audit, ground.notices, self.now_ms),
             admission=ground.admission,
         )
 
     async def _start_answering(self) -> None:
         await self.health.start()
-        await self.stream_access.start()
-        self._stack.push_async_callback(self.stream_access.stop)
         await self.queries.start()
         self._stack.push_async_callback(self.queries.stop)
         await self.parts.administration.start()
@@ -303,7 +352,7 @@ class Service:
     async def _start_watching(self) -> None:
         """Has all that is done beside commands and queries done, and HTTP answered."""
         start = self._background.start
-        users = self.registry.run(self.nats_server, self.stream_access.drop_consumers)
+        users = self.registry.run(self.nats_server, self._drop_consumers)
         start(users, "the registry of users")
         start(watch(self.settings.store_path), "the watch over the store's file")
         start(close_idle(self.readers), "the closing of idle readers")
@@ -314,6 +363,11 @@ class Service:
         if self.http is not None:
             self.http.backend.attach(self.parts, self.health, self.metrics)
             self._stack.push_async_callback(self.http.backend.detach)
+
+    async def _drop_consumers(self) -> None:
+        # Who leads knows of all of them.
+        if self.role.leading is not None:
+            await self.stream_access.drop_consumers()
 
     def _announce(self) -> None:
         """Has others find the service, with the logins as they are now."""
@@ -329,6 +383,7 @@ class Service:
                 version=self.version,
                 prefix=self.names.prefix,
                 instance=self.discovery.instance,
+                asked_by_id=True,
                 backups=address(self.settings.backup_folder),
                 archive=address(self.settings.archive_folder),
             ),

@@ -1,5 +1,6 @@
 """One prefix and one store, one service: what is known of others, and what follows from it."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from bus.contract.subjects import BusNames
@@ -19,13 +20,20 @@ class StandingAlone:
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None
         self._shares_broker = False
+        self._holds: Callable[[], bool] = lambda: True
         self._relay: Relay | None = None
 
     def is_so(self) -> bool:
         """Whether it may, for all that is known. Any thread may ask."""
-        return (self._incarnation is None or self._incarnation.is_valid) and (
-            self._relay is None or self._relay.is_of_this_log
+        return (
+            (self._incarnation is None or self._incarnation.is_valid)
+            and self._holds()
+            and (self._relay is None or self._relay.is_of_this_log)
         )
+
+    def rests_on(self, holds: Callable[[], bool]) -> None:
+        """Has it be so only while that holds, too, which any thread may ask."""
+        self._holds = holds
 
     async def take_prefix(
         self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str, is_member: bool = False

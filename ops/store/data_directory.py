@@ -39,6 +39,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = "hyperpage"
     instance: str = ""
     """By which it is told from another one that serves the same prefix."""
+    asked_by_id: bool = False
+    """Whether it answers what an operator asks of that instance."""
     backups: str = ""
     archive: str = ""
     """Where it keeps these: commands that look elsewhere say so."""

@@ -1,7 +1,11 @@
 """What a service does by its role, apart from what every one does.
 
 seeding     a member's file, before it is opened: of a backup, the archive and the log
+getting_ready  asking a JetStream that is not there yet
 ground      what the parts stand on, whatever the role
-replicated  leading a log that others follow: a term of it
+cluster     a service among others that follow one log
+election    who of them leads: a member's part in it
+turns       following and leading on one store, one after the other
+following   reading a log that another one writes
 leadership  deciding commands and publishing what became of them
 """

@@ -19,9 +19,9 @@ from bus.replication.cluster_bucket import (
 from bus.replication.log_stream import TooFewReplicasError
 from bus.transport.connecting import connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from tests.support.cluster import Cluster
+from tests.support.clusters.electing import BUCKET_STREAM, STORE_ID, emptied, prepared
+from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
-from tests.support.services.electing import BUCKET_STREAM, STORE_ID, emptied, prepared
 from tests.support.services.serving import relay_user
 
 NAMES = BusNames()

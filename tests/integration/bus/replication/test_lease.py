@@ -11,8 +11,7 @@ from bus.contract import codec
 from bus.replication.leader_watch import HEAD_START_SECONDS, KEY, Leader, LeaseLife
 from bus.replication.lease import LeaseLostError
 from bus.transport.jetstream import JetStreamApi
-from tests.support.patience import patiently, until
-from tests.support.services.electing import (
+from tests.support.clusters.electing import (
     BUCKET_STREAM,
     LONG,
     SHORT,
@@ -20,6 +19,7 @@ from tests.support.services.electing import (
     candidates,
     emptied,
 )
+from tests.support.patience import patiently, until
 from tests.support.services.serving import relay_user
 
 

@@ -19,8 +19,8 @@ from bus.replication.members import (
     live_members,
 )
 from bus.tasks import cancel
+from tests.support.clusters.electing import Seconds, emptied
 from tests.support.patience import until
-from tests.support.services.electing import Seconds, emptied
 from tests.support.services.serving import relay_user
 
 FIRST = Member(

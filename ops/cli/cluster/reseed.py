@@ -1,8 +1,6 @@
-"""`hyperpage cluster`: what operators do with one of several services that have one log."""
+"""`hyperpage cluster reseed`: has the file of a member made anew."""
 
 from typing import Annotated
-
-from cyclopts import App
 
 from ops.cli.stopped import require_store, stopped_directory
 from ops.cli.terminal.exits import Exit, failure, usage_failure
@@ -10,13 +8,6 @@ from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
 from ops.cli.terminal.recording import recorded
-
-
-def cluster() -> App:
-    """The commands about services that have one log."""
-    app = App(name="cluster", help="Several services with one log: has the file of one made anew.")
-    app.command(reseed)
-    return app
 
 
 def reseed(

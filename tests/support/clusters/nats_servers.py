@@ -244,7 +244,9 @@ class Cluster:
                     "pool_size": -1,
                 },
             }
-            server.configure(server_configuration(self.names, passwords, self._users, settings))
+            server.configure(
+                server_configuration(self.names, passwords, self._users, settings, for_several=True)
+            )
 
     def _listens_or_ended(self) -> bool:
         if ended := [server for server in self.servers if not server.is_running]:

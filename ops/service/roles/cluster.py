@@ -1,0 +1,171 @@
+"""`Cluster`: a service's part among several that follow one log.
+
+start  the log and the bucket are this store's ─▶ follows ─▶ is a member ─▶ leads, or knows who does
+stop   is no member ─▶ leads no more, and leaves the lease ─▶ follows no more
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import apsw
+
+from bus.replication.cluster_bucket import ClusterBucket, ClusterError
+from bus.replication.leader_watch import Leader, LeaderWatch
+from bus.replication.lease import Lease
+from bus.replication.log_stream import LogStreamError
+from bus.replication.members import LiveMember, Member, Membership, live_members, require_successor
+from bus.replication.members import Role as MemberRole
+from ops.parts import Role
+from ops.service.background import Background
+from ops.service.errors import ServiceError
+from ops.service.roles.election import Election
+from ops.service.roles.getting_ready import when_it_answers
+from ops.service.roles.ground import Ground
+from ops.service.roles.turns import Turns
+from ops.service.steady_clock import ticks_ms
+
+# How long a start waits until somebody leads; after that, health says that nobody does.
+LED_WITHIN_SECONDS = 15.0
+# A successor that lacks more than so many events would have others wait for it.
+MOST_BEHIND = 1_000
+HANDED_OVER_WITHIN_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster:
+    """This service among the others; `address` is where its HTTP API is. Used in one event loop.
+
+    `on_lead` is called when it begins to lead, and has all that a leader answers answered; `on_rest` before
+    it ends.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        connection: apsw.Connection,
+        role: Role,
+        *,
+        instance: str,
+        address: str,
+        on_lead: Callable[[], Awaitable[None]],
+        on_rest: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._ground = ground
+        self._role = role
+        self._instance = instance
+        self._address = address
+        self._name = ground.settings.member_name
+        self._may_lead = not ground.settings.only_follows
+        self._turns = Turns(ground, connection, role, on_lead=on_lead, on_rest=on_rest)
+        self._bucket = ClusterBucket(ground.relay_connection, ground.names)
+        self._watch = LeaderWatch(self._bucket, on_change=self._note_leader, clock=lambda: ticks_ms() / 1_000)
+        self._lease = Lease(self._bucket, self._watch, name=self._name, instance=instance, address=address)
+        self._election: Election | None = None
+        self._membership = Membership(self._bucket, self._described)
+        self._is_led = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._background: Background = ground.background.ended_by(self._stack)
+
+    @property
+    def leader(self) -> Leader | None:
+        """Who leads, as far as this one knows. Any thread may ask."""
+        return self._watch.leader
+
+    def leaders_address(self) -> str | None:
+        """Where the HTTP API of the leader is, or its name, if anybody is known to lead."""
+        leader = self._watch.leader
+        return None if leader is None else leader.address or leader.name
+
+    async def start(self) -> None:
+        """Follows when this returns, and leads, if nobody else does; where it raises, `stop` undoes it.
+
+        Raises:
+            ServiceError: it may not be a member as it is; the message says why.
+            JetStreamError: JetStream refuses, or does not answer.
+        """
+        ground = self._ground
+        self._stack.push_async_callback(self._turns.stop)
+        try:
+            await when_it_answers(self._turns.prepare)
+            await when_it_answers(
+                partial(
+                    self._bucket.prepare,
+                    store_id=ground.origin.store_id,
+                    replicas=ground.settings.replication_replicas,
+                )
+            )
+            await when_it_answers(self._membership.join)
+        except (ClusterError, LogStreamError) as error:
+            raise ServiceError(error.problem, hint=error.repair) from error
+        await self._turns.follow()
+        self._background.start(self._membership.run(), "telling others of this member")
+        self._background.start(self._watch.run(), "the watch over who leads")
+        if self._may_lead:
+            self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
+            ground.standing_alone.rests_on(lambda: self._lease.is_valid)
+            self._background.start(self._election.run(), "the election")
+            self._stack.push_async_callback(self._election.stop)
+        try:
+            async with asyncio.timeout(LED_WITHIN_SECONDS):
+                await self._is_led.wait()
+        except TimeoutError:
+            logger.warning("nobody leads the cluster yet")
+
+    async def stop(self) -> None:
+        """Is no member any more, and leaves the lead to others."""
+        # First: those who stop together leave it to nobody among them.
+        await self._membership.leave()
+        await self._stack.aclose()
+
+    async def members(self) -> list[LiveMember]:
+        """Those who are live, by name.
+
+        Raises:
+            JetStreamError: the bucket does not answer.
+        """
+        return await live_members(self._bucket)
+
+    async def hand_over(self, successor: str) -> None:
+        """Returns when a member of that name leads; this one has led until then.
+
+        Raises:
+            ClusterError: it cannot lead next. ServiceError: this one does not lead, or the other one did not
+                take it. JetStreamError: the bucket does not answer.
+        """
+        if self._election is None or not self._election.is_leading:
+            raise ServiceError("this member does not lead", hint="ask the one that does")
+        require_successor(
+            await self.members(), successor, position=self._role.head.position, most_behind=MOST_BEHIND
+        )
+        self._election.hand_over(successor)
+        until = time.monotonic() + HANDED_OVER_WITHIN_SECONDS
+        while time.monotonic() < until:
+            leader = self._watch.leader
+            if leader is not None and leader.name == successor and leader.term > 0:
+                return
+            await asyncio.sleep(0.01)
+        raise ServiceError(
+            f"{successor} has not taken over", hint="`hyperpage cluster status` says who leads"
+        )
+
+    def _note_leader(self, leader: Leader | None) -> None:
+        if leader is not None and leader.term > 0:
+            self._is_led.set()
+
+    def _described(self) -> Member:
+        head = self._role.head
+        return Member(
+            name=self._name,
+            instance=self._instance,
+            role=MemberRole(self._role.name),
+            position=head.position,
+            hash=head.hash.hex(),
+            version=self._ground.version,
+            address=self._address,
+            time_ms=self._ground.now_ms(),
+        )

@@ -1,0 +1,61 @@
+"""`Following`: what a service does that only reads, of a log that another one writes.
+
+start  frames come out of the log ─▶ rows into the file ─▶ who waits for events hears of them
+stop   what is being applied is in the file ─▶ the connection that writes is free for others
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import apsw
+
+from bus.log import chain
+from bus.replication.applying import Applier
+from bus.replication.following import Follower
+from ops.service.roles.ground import Ground
+
+
+def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
+    """What brings the store's file forward; `connection` is the one that writes."""
+    return Applier(
+        connection,
+        ground.tables,
+        store_id=ground.origin.store_id,
+        timeline=ground.origin.timeline,
+        cache_capacity=ground.settings.hot_aggregates,
+        cache_bytes=ground.settings.hot_aggregates_kib * 1024,
+    )
+
+
+class Following:
+    """Has the store follow the log, from `start` to `stop`; used once.
+
+    `connection` is the one that writes, and this one's alone meanwhile. No commands are taken, and nothing is
+    published, mirrored or archived: all of that is the leader's.
+    """
+
+    def __init__(self, ground: Ground, connection: apsw.Connection) -> None:
+        self._ground = ground
+        self.follower = Follower(
+            ground.relay_connection,
+            ground.names,
+            ground.origin.store_id,
+            applier_on(ground, connection),
+            on_applied=self._applied,
+            damage=ground.readers.damage,
+        )
+        self._stack = AsyncExitStack()
+        self._background = ground.background.ended_by(self._stack)
+
+    def start(self) -> None:
+        """Begins to follow; `follower` says how far it is."""
+        self._background.start(self.follower.run(), "following the log")
+
+    async def stop(self) -> None:
+        """Returns when nothing is being applied any more."""
+        self.follower.stop()
+        await self._stack.aclose()
+
+    def _applied(self, rows: Sequence[chain.Row]) -> None:
+        if self._ground.backend is not None:
+            self._ground.backend.committed(rows[-1].position)

@@ -1,0 +1,172 @@
+"""`Turns`: following and leading on one store, one after the other, as an election has it.
+
+    follow ──▶ stand ──▶ lead ──▶ follow
+       ▲         └─ not the one ─────┘
+
+The connection that writes is the follower's or the leader's, never both's.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import apsw
+
+from bus.replication.applying import Applier
+from bus.replication.following import catch_up
+from bus.replication.frame import FrameError
+from bus.replication.log_stream import LogStream, LogStreamError
+from bus.replication.replicating import Replicator, take_term
+from ops.parts import Role
+from ops.service.errors import ServiceError
+from ops.service.roles.following import Following, applier_on
+from ops.service.roles.ground import Ground
+from ops.service.roles.leadership import Leadership, leadership_on
+
+# How long what was taken may take to be answered before another one leads.
+PAUSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Turns:
+    """What the service does now, and how it comes to do the other thing. Used by one task at a time."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        connection: apsw.Connection,
+        role: Role,
+        *,
+        on_lead: Callable[[], Awaitable[None]],
+        on_rest: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._on_lead = on_lead
+        self._on_rest = on_rest
+        self._ground = ground
+        self._connection = connection
+        self._role = role
+        self._log = LogStream(ground.relay_connection, ground.names, ground.origin.store_id)
+        self._applier: Applier | None = None
+        self._following: Following | None = None
+        self._leadership: Leadership | None = None
+        self._is_paused = False
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @property
+    def position(self) -> int:
+        """Where the file ends."""
+        return self._role.head.position
+
+    async def prepare(self) -> None:
+        """Makes the log where there is none.
+
+        Raises:
+            ServiceError: it is another store's, or cannot be kept as the settings say.
+            JetStreamError: JetStream refuses, or does not answer.
+        """
+        try:
+            await self._log.prepare(
+                self._ground.settings.replication_replicas,
+                timeline=self._ground.origin.timeline,
+                position=self.position,
+            )
+        except LogStreamError as error:
+            raise _told(error) from error
+
+    async def follow(self) -> None:
+        """Follows: if it led, what was taken is answered, and what came since `pause` goes to who leads."""
+        await self._end_leading()
+        if self._following is None:
+            self._following = Following(self._ground, self._connection)
+            self._following.start()
+            self._role.follow(self._following.follower)
+
+    async def stand(self) -> None:
+        """Follows no more, with everything in the file that the log has.
+
+        Raises:
+            ServiceError: the log does not lead on from the file. JetStreamError: it cannot be read.
+        """
+        await self._end_following()
+        self._applier = applier_on(self._ground, self._connection)
+        try:
+            await catch_up(self._log, self._applier)
+        except (LogStreamError, FrameError) as error:
+            raise _told(error) from error
+
+    async def lead(self) -> int:
+        """Takes the next term, whose number this is, and serves commands when it returns.
+
+        Raises:
+            ServiceError, JetStreamError, and what the parts raise: what keeps it from it.
+        """
+        assert self._applier is not None, "it stands before it leads"
+        ground = self._ground
+        try:
+            term = await take_term(self._log, self._applier, ground.settings.member_name)
+        except (LogStreamError, FrameError) as error:
+            raise _told(error) from error
+        loop = asyncio.get_running_loop()
+        self._ended = ended = loop.create_future()
+
+        def note_end(why: str) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_set_once, ended, why)
+
+        replicator = Replicator(ground.connect_relay, ground.names, term, on_end=note_end)
+        self._leadership = leadership_on(ground, self._connection, replicator)
+        await self._leadership.start()
+        self._role.lead(self._leadership.leading)
+        await self._on_lead()
+        await self._leadership.let_commands_in()
+        return term.number
+
+    async def led_no_more(self) -> str:
+        """Waits until the log has ended this one's term, and answers why."""
+        return await asyncio.shield(self._ended)
+
+    async def pause(self) -> None:
+        """Takes nothing more, but keeps what comes; what was taken is answered when this returns."""
+        assert self._leadership is not None
+        leading = self._leadership.leading
+        self._is_paused = True
+        await leading.intake.hold()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_SECONDS):
+                while leading.writer.is_at_work:  # noqa: ASYNC110  # a moment, once
+                    await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Does neither any more."""
+        await self._end_leading()
+        await self._end_following()
+
+    async def _end_leading(self) -> None:
+        leadership, self._leadership = self._leadership, None
+        if leadership is None:
+            return
+        await self._on_rest()
+        try:
+            if self._is_paused:
+                await leadership.leading.intake.pass_on()
+        finally:
+            self._is_paused = False
+            await leadership.stop()
+            self._role.rest()
+
+    async def _end_following(self) -> None:
+        following, self._following = self._following, None
+        if following is not None:
+            await following.stop()
+
+
+def _set_once(future: "asyncio.Future[str]", why: str) -> None:
+    if not future.done():
+        future.set_result(why)
+
+
+def _told(error: LogStreamError | FrameError) -> ServiceError:
+    hint = error.repair if isinstance(error, LogStreamError) else error.hint
+    return ServiceError(error.problem, hint=hint)

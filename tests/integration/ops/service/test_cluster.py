@@ -1,0 +1,95 @@
+"""Several services that follow one log: one leads, and whoever leads next has all that was answered."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clusters.members import members
+from tests.support.clusters.nats_servers import Cluster
+from tests.support.patience import until
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    asyncio.run(cluster.start())
+    yield cluster
+    asyncio.run(cluster.stop())
+
+
+def test_one_of_several_leads_and_the_others_have_what_it_answers(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            await several.led_by()
+            for number in range(5):
+                await several.set_value(f"k.{number}", number, f"c-{number}")
+            await several.until_equal()
+
+            assert len(several.leaders) == 1
+            assert [one.role.head.position for one in several.services.values()] == [5, 5, 5]
+
+    asyncio.run(scenario())
+
+
+def test_when_the_leader_ends_another_one_goes_on_with_all_that_it_answered(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            first = await several.led_by()
+            answer = await several.set_value("k", 1, "c-1")
+            await several.stop(first)
+            second = await several.led_by()
+
+            assert second != first
+            assert await several.set_value("k", 1, "c-1") == answer
+            assert (await several.set_value("k", 2, "c-2"))["version"] == 2
+            await several.start(first)
+            await several.until_equal()
+            assert several.leaders == [second]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor(
+    cluster: Cluster, tmp_path: Path
+):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            first = await several.led_by()
+            successor = next(name for name in several.services if name != first)
+            await several.set_value("k", 0, "c-0")
+            answers: list[int] = []
+            is_over = asyncio.Event()
+
+            async def send() -> None:
+                while not is_over.is_set():
+                    number = len(answers) + 1
+                    said = await several.asked_once(
+                        "app_state.set", {"key": "k", "value": number}, f"c-{number}"
+                    )
+                    answers.append(said["version"])
+
+            sending = asyncio.create_task(send())
+            await several.services[first].cluster.hand_over(successor)
+            await asyncio.sleep(0)
+            is_over.set()
+            await sending
+
+            await until(lambda: several.leaders == [successor])
+            assert answers == list(range(2, len(answers) + 2))
+
+    asyncio.run(scenario())
+
+
+def test_who_only_follows_never_leads(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "a") as several:
+            await several.led_by("a")
+            await several.start("b", role="follower")
+            await several.set_value("k", 1, "c-1")
+            await several.until_equal()
+            assert several.services["b"].role.name == "follower"
+            assert several.leaders == ["a"]
+
+    asyncio.run(scenario())

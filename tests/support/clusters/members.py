@@ -1,0 +1,128 @@
+"""Members of a cluster: whole services in one event loop, on nats-servers that are a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.errors import Error as NatsError
+
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
+from bus.transport.connection import LeanClient
+from ops.service.composition import Service
+from ops.settings import Settings
+from tests.support.clusters.nats_servers import Cluster
+from tests.support.patience import COMES_WITHIN_SECONDS, until
+
+# Of one attempt; who asks again gets the answer of the one that leads by then.
+ANSWER_SECONDS = 1.0
+
+
+class Members:
+    """Services by name, `a` on the first nats-server and so on, and an application of whoever leads."""
+
+    def __init__(self, cluster: Cluster, folder: Path, application: LeanClient) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._application = application
+        self.services: dict[str, Service] = {}
+
+    async def start(self, name: str, **settings: Any) -> Service:
+        """A member that follows or leads when this returns."""
+        number = ord(name) - ord("a")
+        urls = {user: self._cluster.urls_for(user)[number % 3] for user in (APP, RELAY, RESPONDER, ADMIN)}
+        service = Service(
+            Settings(
+                data=self._folder / name,
+                nats=urls[APP],
+                nats_relay=urls[RELAY],
+                nats_responder=urls[RESPONDER],
+                nats_admin=urls[ADMIN],
+                no_http=True,
+                member=name,
+                replication="sync",
+                **settings,
+            )
+        )
+        await service.start()
+        self.services[name] = service
+        return service
+
+    async def stop(self, name: str) -> None:
+        await self.services.pop(name).stop()
+
+    @property
+    def leaders(self) -> list[str]:
+        """Who leads, by its own account."""
+        return [name for name, one in self.services.items() if one.role.leading is not None]
+
+    async def led_by(self, *names: str) -> str:
+        """Who leads, once one of these does (any, if none are named)."""
+        await until(lambda: bool(set(self.leaders) & set(names or self.services)))
+        return self.leaders[0]
+
+    async def command(self, name: str, body: Any, command_id: str) -> Any:
+        """The answer to a command; asked again, with the same id, until somebody who leads has one."""
+        found: list[Any] = []
+
+        async def answered() -> bool:
+            try:
+                answer = await self._application.request(
+                    f"hyperpage.cmd.v1.{name}",
+                    msgspec.json.encode(body),
+                    timeout=ANSWER_SECONDS,
+                    headers={"Hyperpage-Command-Id": command_id},
+                )
+            except NatsError:
+                return False
+            said = msgspec.json.decode(answer.data)
+            if said.get("error", {}).get("code") == "unavailable":
+                return False
+            found.append(said)
+            return True
+
+        await until(answered)
+        return found[0]
+
+    async def asked_once(self, name: str, body: Any, command_id: str) -> Any:
+        """The answer to a command that is sent once, and waited for."""
+        answer = await self._application.request(
+            f"hyperpage.cmd.v1.{name}",
+            msgspec.json.encode(body),
+            timeout=COMES_WITHIN_SECONDS,
+            headers={"Hyperpage-Command-Id": command_id},
+        )
+        return msgspec.json.decode(answer.data)
+
+    async def set_value(self, key: str, value: Any, command_id: str) -> Any:
+        return await self.command("app_state.set", {"key": key, "value": value}, command_id)
+
+    async def until_equal(self) -> None:
+        """Returns when all files end at one position, with one hash."""
+        await until(lambda: len({one.role.head for one in self.services.values()}) == 1)
+
+
+@asynccontextmanager
+async def members(
+    cluster: Cluster, folder: Path, names: str = "abc", **settings: Any
+) -> AsyncIterator[Members]:
+    """Members that run, of a store of their own."""
+    async with AsyncExitStack() as stack:
+        application = await stack.enter_async_context(cluster.connected(APP))
+        found = Members(cluster, folder, application)
+        try:
+            await asyncio.gather(*(found.start(name, **settings) for name in names))
+            yield found
+        finally:
+            await asyncio.gather(*(one.stop() for one in found.services.values()))
+            async with cluster.connected(RELAY) as relay:
+                for stream in await _streams(relay):
+                    await relay.request(f"$JS.API.STREAM.DELETE.{stream}", b"", timeout=10)
+
+
+async def _streams(relay: LeanClient) -> list[str]:
+    answer = await relay.request("$JS.API.STREAM.NAMES", b"", timeout=10)
+    names: list[str] = msgspec.json.decode(answer.data).get("streams") or []
+    return names
