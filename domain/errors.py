@@ -14,6 +14,7 @@ The tree, with the code that an answer carries and its number:
     ├── SecretRejected             secret_rejected      422  a value looks like a credential
     ├── Busy                       busy                 429  too much is waiting; details.retry_after_ms
     ├── Unavailable                unavailable          503  nothing was stored; try again later
+    ├── Behind                     behind               503  what answers is not as new as was asked for
     └── Internal                   internal             500  a defect here; details.incident is its id
 """
 
@@ -114,6 +115,25 @@ class Unavailable(Refusal):
 
     code = "unavailable"
     number = 503
+
+
+class Behind(Refusal):
+    """The store that answers did not come to `Hyperpage-Min-Position` in time; `details` has where it is.
+
+    `leads` says whether no other has more: then what was asked for is not of its log.
+    """
+
+    code = "behind"
+    number = 503
+
+    def __init__(self, *, timeline: int, position: int, leads: bool) -> None:
+        super().__init__(
+            f"the store that answers is at position {position}, and does not have what was asked for yet",
+            hint="no store has more: leave the header out" if leads else "ask again",
+            position=position,
+            timeline=timeline,
+            leads=leads,
+        )
 
 
 class Internal(Refusal):

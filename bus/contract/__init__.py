@@ -3,7 +3,8 @@
 subjects         the names of subjects, streams and buckets, made of one prefix
 senders          who sent a message, and where its answer goes
 rights           what a user may do
-headers          the headers of commands
+headers          the headers of commands and queries
+log_places       how new what is read is, and has to be
 codec            bodies of commands and answers, read and written
 log_requests     requests to the log
 stream_metadata  the metadata of the stream of events

@@ -10,6 +10,10 @@ CAUSATION_ID = "Hyperpage-Causation-Id"
 TRACEPARENT = "traceparent"
 # A second place for a durable command's answer, beside the results; its reply subject is JetStream's.
 REPLY_TO = "Hyperpage-Reply-To"
+# How new what was read is: the log's position and timeline. And what it has to be at least, in a query.
+POSITION = "Hyperpage-Position"
+TIMELINE = "Hyperpage-Timeline"
+MINIMUM_POSITION = "Hyperpage-Min-Position"
 # An answer that is an error has these: its code and text, and its number (Services API, NATS ADR-32).
 ERROR = "Nats-Service-Error"
 ERROR_CODE = "Nats-Service-Error-Code"

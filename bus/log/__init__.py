@@ -6,6 +6,7 @@ states        aggregates as the log has them
 reading       a stream, a part of the log, a row as it was
 answers       the remembered answers, told again from the log
 search        events by what they were caused by, and by what is in them
+snapshot      one look at a store, and where the log is in it
 damage        what is found damaged, by whomever
 reader_pool   the connections that read
 page_cache    how well SQLite's page cache does

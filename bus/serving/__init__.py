@@ -8,6 +8,7 @@ permissions      what users of limited rights may send and ask
 stream_access    JetStream's API as users have it, by stream_scope and stream_requests
 consumer_names   users' consumers; consumer_requests makes them
 queries          questions about the state, answered beside the writer; lookups are those for one row
+awaited_places   queries that wait until the log has come to a place
 turns            whose queries are refused where not all have their turn soon
 administration   requests of operators alone; audit records them
 discovery        the endpoints, as tools find them on the network

@@ -89,7 +89,7 @@ def _request(
     findings = codec.findings_in(body)
     command_id, expected_version = fallback_id, None
     if headers:
-        _require_readable(headers)
+        require_readable(headers)
         command_id = _command_id(headers.get(COMMAND_ID)) or fallback_id
         expected_version = _version(headers.get(EXPECTED_VERSION))
         findings = findings_in_headers(headers) + findings
@@ -112,7 +112,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
     if not batch.commands:
         raise Invalid("a batch has at least one command", path="$.commands")
     if headers:
-        _require_readable(headers)
+        require_readable(headers)
     if headers and EXPECTED_VERSION in headers:
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
     metadata = _metadata(headers, principal)
@@ -173,7 +173,12 @@ def _findings_in_id(value: str | None, path: str) -> tuple[Finding, ...]:
     return () if kind is None else (Finding(path, kind),)
 
 
-def _require_readable(headers: Mapping[str, str]) -> None:
+def require_readable(headers: Mapping[str, str]) -> None:
+    """Returns if the headers of a message were read.
+
+    Raises:
+        Invalid: they were not.
+    """
     # A command without its expected version, say, would be a different one.
     if headers == UNREADABLE:
         raise Invalid("the headers of the message cannot be read", path="$")

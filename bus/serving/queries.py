@@ -1,9 +1,11 @@
 """Requests for state: answered from read-only connections, beside the writer.
 
     message ─▶ decode ─┬─ a row by its key ─────────────────▶ looked up at once ─┬─▶ answer
-                       └─ all else, or reading takes long ──▶ a reader's thread ─┘
+                       ├─ all else, or reading takes long ──▶ a reader's thread ─┤
+                       └─ asks for more than there is ─▶ waits ─▶ the same ──────┘
 
 They come in, and are answered, in a thread of their own: a disk that stops has nothing else stand still.
+Each answer says how new it is.
 """
 
 import asyncio
@@ -12,7 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, Self
 
 import apsw
 import msgspec
@@ -20,16 +23,21 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
+from bus.contract.log_places import LogPlace, least_place
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal, Rights
 from bus.contract.senders import Sender, UserSubjects
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError, ReaderPool
+from bus.log.snapshot import begin_snapshot, end_snapshot
 from bus.serving.admission import Admission, Way
+from bus.serving.awaited_places import AwaitedPlaces
+from bus.serving.decoding import require_readable
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.lookups import Lookups
 from bus.serving.turns import Turns
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
+from bus.transport.protocol import RepeatedHeaders
 from bus.transport.queue_age import QueueAge
 from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
@@ -59,12 +67,30 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     limited: Callable[[Any, Any, Rights], bytes] | None = None
 
 
+class Reading(NamedTuple):
+    """What a query led to: its answer, or else a refusal and its body.
+
+    `place` is where the log was in what was read: all up to there is in it, and nothing else; `None` where
+    nothing of the store was read.
+    """
+
+    body: bytes
+    place: LogPlace | None = None
+    refusal: Refusal | None = None
+
+    @classmethod
+    def refused(cls, refusal: Refusal, place: LogPlace | None = None) -> Self:
+        """There is no answer."""
+        return cls(codec.error_body(refusal), place, refusal)
+
+
 class Queries:
     """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
 
-    `connect` makes the connection on which they come in. `admission` is asked in any thread. `is_ours` says
-    whether the store is this service's: while it is not, what came over NATS is not answered from it. Those
-    that would wait for longer than `busy_after_ms` are refused.
+    `connect` makes the connection on which they come in. `admission` is asked in any thread, and so is
+    `place`: where the log is, and what the readers see at least. `is_ours` says whether the store is this
+    service's: while it is not, what came over NATS is not answered from it. Those that would wait for longer
+    than `busy_after_ms` are refused. `leads` says whether nobody else can have more of the log.
     """
 
     def __init__(
@@ -75,13 +101,15 @@ class Queries:
         verbs: Mapping[str, QueryVerb],
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
+        place: Callable[[], LogPlace],
         is_ours: Callable[[], bool] = lambda: True,
         busy_after_ms: int = BUSY_AFTER_MS,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connect = connect
         self._is_ours = is_ours
         self._readers = readers
-        self._lookups = Lookups(readers.separate, damage=readers.damage)
+        self._lookups = Lookups(readers.separate, place, damage=readers.damage)
         self._subjects = subjects
         self._admission = admission
         self._connection: LeanClient | None = None
@@ -92,6 +120,8 @@ class Queries:
         self._threads = ThreadPoolExecutor(20, thread_name_prefix="reader")
         self._loop = asyncio.get_running_loop()
         self.thread = LoopThread("queries")
+        self._place = place
+        self._awaited = AwaitedPlaces(place, leads)
         self._ended = asyncio.Event()
         # Of the thread alone.
         self._under_way = Tasks()
@@ -143,6 +173,7 @@ class Queries:
     async def _stop(self) -> None:
         for subscription in self._subscriptions:
             await stop_receiving(subscription)
+        self._awaited.close()
         await self._under_way.finish()
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
@@ -154,39 +185,46 @@ class Queries:
         verb = self._verbs.get(request.sender.name)
         is_quick = verb is not None and verb.is_lookup and self._lookups.are_quick
         try:
+            least = None
+            if headers:
+                require_readable(headers)
+                least = least_place(headers)
             if verb is not None and verb.reads:
                 self.turns.require(request.principal.name, request.arrived_ns, needs_thread=not is_quick)
-            if verb is None or not is_quick:
-                self._under_way.start(self._serve(request))
+            if verb is None or not is_quick or not self._is_at(least):
+                self._under_way.start(self._serve(request, least))
                 return
             query = _query(verb, body)
-            self._answer(request, self._read(verb, query, request.principal, self._lookups.reader))
+            if least is not None:
+                self._lookups.see(least)
+            self._answer(request, self._read(verb, query, request.principal, self._lookups))
         except Refusal as refusal:
-            self._refuse(request, refusal)
+            self._answer(request, Reading.refused(refusal))
 
-    async def _serve(self, request: "_Request") -> None:
+    async def _serve(self, request: "_Request", least: LogPlace | None) -> None:
         try:
             asked = request.sender.name, request.body, request.principal, request.arrived_ns
-            self._answer(request, await self._ask(*asked))
+            self._answer(request, await self._ask(*asked, least))
         except Refusal as refusal:
-            self._refuse(request, refusal)
+            self._answer(request, Reading.refused(refusal))
 
-    def _refuse(self, request: "_Request", refusal: Refusal) -> None:
-        if isinstance(refusal, Forbidden):
-            self._admission.may_not(request.principal, "query.ask", request.sender.name)
-        self._answer(request, codec.error_body(refusal), refusal)
-
-    def _answer(self, request: "_Request", body: bytes, refusal: Refusal | None = None) -> None:
+    def _answer(self, request: "_Request", reading: Reading) -> None:
         sender = request.sender
         verb = self._verbs.get(sender.name)
         # Behind the reading: if it was this service's by then, nobody else had answered a command before. Who
         # asks over NATS cannot tell who answers; over HTTP, it is this service's store that is asked for.
         if verb is not None and verb.reads and not self._is_ours():
-            refusal = Unavailable("another service may have taken over the store", hint="try again")
-            body = codec.error_body(refusal)
+            reading = Reading.refused(
+                Unavailable("another service may have taken over the store", hint="try again")
+            )
+        body, place, refusal = reading
+        if isinstance(refusal, Forbidden):
+            self._admission.may_not(request.principal, "query.ask", sender.name)
         endpoint = self._endpoints.get(sender.name, self._unknown)
         endpoint.count(time.perf_counter_ns() - request.arrived_ns, refusal)
-        headers = None if refusal is None else codec.error_headers(refusal)
+        headers = None if place is None else _headers(place)
+        if refusal is not None:
+            headers = {**codec.error_headers(refusal), **(headers or {})}
         answer = (sender.reply, "", body, headers)
         connection = self._connection
         assert connection is not None, "it came over it"
@@ -195,28 +233,36 @@ class Queries:
                 self._under_way.start(_send_slowly(connection, answer))
 
     async def ask(
-        self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL, way: Way = "http"
-    ) -> bytes:
-        """The answer to a query of a principal.
+        self,
+        name: str,
+        body: bytes,
+        principal: Principal = UNKNOWN_PRINCIPAL,
+        way: Way = "http",
+        *,
+        least: LogPlace | None = None,
+    ) -> Reading:
+        """What a query of a principal leads to, read where the log is at a place, or behind it.
 
         Raises:
-            Refusal: there is none.
+            Refusal: nothing was read.
         """
         arrived_ns = time.perf_counter_ns()
         verb = self._verbs.get(name)
         if verb is not None and verb.reads:
             self.turns.require(principal.name, arrived_ns, needs_thread=True)
-        try:
-            return await self._ask(name, body, principal, arrived_ns)
-        except Forbidden:
+        reading = await self._ask(name, body, principal, arrived_ns, least)
+        if isinstance(reading.refusal, Forbidden):
             self._admission.may_not(principal, "query.ask", name, way)
-            raise
+        return reading
 
-    async def _ask(self, name: str, body: bytes, principal: Principal, arrived_ns: int) -> bytes:
+    async def _ask(
+        self, name: str, body: bytes, principal: Principal, arrived_ns: int, least: LogPlace | None
+    ) -> Reading:
         verb = self._verbs.get(name)
         if verb is None:
             raise NotFound(f"there is no query {name}", hint="`hyperpage schema` lists all of them")
-        if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY:
+        # Those that wait for the log take nobody's place.
+        if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + self._awaited.waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
         query = _query(verb, body)
         loop = asyncio.get_running_loop()
@@ -225,6 +271,11 @@ class Queries:
             if loop is self._loop:
                 return await said
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(said, self._loop))
+        if least is not None and not self._is_at(least):
+            reach = self._awaited.reach(least)
+            await (reach if self.thread.is_current else self.thread.run(reach))
+            # It is no overload if the log is behind.
+            arrived_ns = time.perf_counter_ns()
         number = self.turns.wait(arrived_ns)
         try:
             return await loop.run_in_executor(
@@ -233,25 +284,40 @@ class Queries:
         finally:
             self.turns.end_wait(number)
 
-    def _read_in_turn(self, number: int, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
-        self.turns.end_wait(number)
-        return self._read(verb, query, principal, self._readers.connection)
+    def _is_at(self, least: LogPlace | None) -> bool:
+        return least is None or self._place().has(least)
 
-    async def _say(self, verb: QueryVerb, query: Any, principal: Principal) -> bytes:
-        return self._read(verb, query, principal, nullcontext)
+    def _read_in_turn(self, number: int, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
+        self.turns.end_wait(number)
+        return self._read(verb, query, principal, self._snapshot())
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[tuple[apsw.Connection, LogPlace]]:
+        # Before there is a connection: what it sees is newer.
+        known = self._place()
+        with self._readers.connection() as connection:
+            place = begin_snapshot(connection, known, self._readers.damage)
+            try:
+                yield connection, place
+            finally:
+                end_snapshot(connection)
+
+    async def _say(self, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
+        return self._read(verb, query, principal, nullcontext((None, None)))
 
     def _read(
         self,
         verb: QueryVerb,
         query: Any,
         principal: Principal,
-        reader: Callable[[], AbstractContextManager[Any]],
-    ) -> bytes:
+        reader: AbstractContextManager[tuple[Any, LogPlace | None]],
+    ) -> Reading:
+        place = None
         try:
-            with reader() as connection:
+            with reader as (connection, place):
                 answer = _answer(verb, connection, query, principal)
-        except Refusal:
-            raise
+        except Refusal as refusal:
+            return Reading.refused(refusal, place)
         except PoolExhaustedError:
             raise Busy("all readers are busy", hint="try again", retry_after_ms=500) from None
         except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
@@ -260,12 +326,13 @@ class Queries:
         except Exception as error:
             raise internal(logger, "a query could not be answered", error, query=verb.name) from None
         if len(answer) > codec.MAXIMUM_ANSWER_BYTES:
-            raise TooLarge(
+            too_large = TooLarge(
                 "the answer would not fit into a message",
                 limit_bytes=codec.MAXIMUM_ANSWER_BYTES,
                 size_bytes=len(answer),
             )
-        return answer
+            return Reading.refused(too_large, place)
+        return Reading(answer, place)
 
 
 class _Request(NamedTuple):
@@ -275,6 +342,12 @@ class _Request(NamedTuple):
     principal: Principal
     body: bytes
     arrived_ns: int
+
+
+# Those that are asked at about the same time are answered at few places.
+@lru_cache(maxsize=8)
+def _headers(place: LogPlace) -> Mapping[str, str]:
+    return RepeatedHeaders(place.headers)
 
 
 @contextmanager

@@ -121,6 +121,18 @@ def end_of_next(data: bytes, position: int) -> int | None:
     return end if end <= len(data) else None
 
 
+class RepeatedHeaders(dict[str, str]):
+    """Headers that many messages have, encoded once; they stay as they are.
+
+    Raises:
+        nats.errors.BadHeaderError: the name of a header is no token.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.block = _encode_headers(headers)
+
+
 def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] | None) -> bytes:
     """The bytes before a message's body. A line's end comes after the body.
 
@@ -129,7 +141,7 @@ def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] |
     """
     if headers is None:
         return f"PUB {subject} {reply} {body_bytes}\r\n".encode()
-    block = _encode_headers(headers)
+    block = headers.block if isinstance(headers, RepeatedHeaders) else _encode_headers(headers)
     return f"HPUB {subject} {reply} {len(block)} {len(block) + body_bytes}\r\n".encode() + block
 
 

@@ -13,9 +13,15 @@ from bus.contract.headers import (
     CAUSATION_ID,
     COMMAND_ID,
     CORRELATION_ID,
+    ERROR,
+    ERROR_CODE,
     EXPECTED_VERSION,
+    MINIMUM_POSITION,
+    POSITION,
+    TIMELINE,
     TRACEPARENT,
 )
+from bus.contract.log_places import PLACE_PATTERN
 from bus.contract.subjects import BATCH, BusNames
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
@@ -26,6 +32,10 @@ from ops.contract.schema import Schema, all_structs, described
 # Placeholders of the parameters while a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
 _SCHEMAS = "#/components/schemas/"
+_NUMBER = {"type": "string", "pattern": "^[0-9]+$"}
+# Up to where all of the log is in what was read; and up to where it has to be.
+_PLACE = {POSITION: _NUMBER, TIMELINE: _NUMBER}
+_LEAST_PLACE = {"type": "string", "pattern": PLACE_PATTERN}
 
 Document = dict[str, Any]
 
@@ -45,7 +55,7 @@ def asyncapi_document(names: BusNames, version: str) -> Document:
         _add_received(document, f"durable.{name}", durable, name, ("results", answer))
     for name, struct in kinds["queries"].items():
         _add_schemas(document, name, struct)
-        _add_message(document, name, name)
+        _add_message(document, name, name, headers="query_headers")
         _add_request(document, f"query.{name}", names.query(name), name, f"{name}.answer")
     for stream, type_name in _event_types():
         _add_schemas(document, type_name, kinds["events"][type_name])
@@ -126,6 +136,7 @@ def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) ->
     for message in answers:
         document["components"]["messages"][message] = {
             "name": message,
+            "headers": _to_schema("query_answer_headers"),
             "payload": query_answer(message.removesuffix(".answer"), _to_schema("cloud_event")),
         }
     commands = ["answer", "batch_answer", "error"]
@@ -199,7 +210,9 @@ def _shared_schemas() -> dict[str, Schema]:
     refusal = refusal_schema()
     return {
         "command_headers": object_of(dict.fromkeys(headers, TEXT), required=()),
-        "error_headers": object_of({"Nats-Service-Error": TEXT, "Nats-Service-Error-Code": TEXT}),
+        "query_headers": object_of({MINIMUM_POSITION: _LEAST_PLACE}, required=()),
+        "query_answer_headers": object_of(_PLACE, required=()),
+        "error_headers": object_of({ERROR: TEXT, ERROR_CODE: TEXT, **_PLACE}, required=(ERROR, ERROR_CODE)),
         "answer": answer,
         "batch_answer": object_of(
             {"outcomes": {"type": "array", "items": {"anyOf": [_to_schema("answer"), refusal]}}}

@@ -11,6 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    CORRELATION_ID,
+    MINIMUM_POSITION,
+    POSITION,
+    TIMELINE,
+    TRACEPARENT,
+)
 from domain.errors import Refusal
 from ops.http.access.authentication import Access
 from ops.http.backend import Backend
@@ -31,9 +40,9 @@ from ops.metrics.http_counts import HttpCounts
 # What pages of other origins may send and read, where the settings allow some.
 _SENT_HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
-    *("Hyperpage-Actor", "Hyperpage-Correlation-Id", "Hyperpage-Causation-Id", "traceparent"),
+    *(ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT, MINIMUM_POSITION),
 )
-_READ_HEADERS = ("ETag", "Link", "Location", "Retry-After")
+_READ_HEADERS = ("ETag", "Link", "Location", "Retry-After", POSITION, TIMELINE)
 
 
 ANSWERS = (*api.ROUTES, *document.ROUTES)

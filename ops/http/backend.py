@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.serving.audit import Act, Actor, write_to_log
+from bus.serving.queries import Reading
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
 from ops.health.monitor import Monitor
@@ -128,14 +130,27 @@ class Backend:
             raise outcome.refusal
         return outcome.body
 
-    async def query(self, name: str, body: bytes, principal: Principal = UNKNOWN_PRINCIPAL) -> bytes:
-        """The answer to a query of a principal.
+    async def read(
+        self, name: str, body: bytes, principal: Principal, *, least: LogPlace | None = None
+    ) -> Reading:
+        """What a query of a principal leads to, where the log is at a place, or behind it.
+
+        Raises:
+            Refusal: nothing was read.
+        """
+        with self.in_use() as parts:
+            return await parts.queries.ask(name, body, principal, least=least)
+
+    async def query(self, name: str, body: bytes) -> bytes:
+        """The answer to a query of the service's own.
 
         Raises:
             Refusal: there is none.
         """
-        with self.in_use() as parts:
-            return await parts.queries.ask(name, body, principal)
+        reading = await self.read(name, body, UNKNOWN_PRINCIPAL)
+        if reading.refusal is not None:
+            raise reading.refusal
+        return reading.body
 
     async def administer(self, name: str, body: bytes, actor: Actor) -> Any:
         """The answer to an administrative request.

@@ -11,6 +11,7 @@ import apsw
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
+from bus.contract.log_places import LogPlace
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
@@ -123,6 +124,9 @@ class Service:
     def now_ms(self) -> int:
         """The time by the service's clock."""
         return self._clock()
+
+    def _place(self) -> LogPlace:
+        return LogPlace(self.origin.timelines[-1][0], self.role.head.position)
 
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need
@@ -293,9 +297,11 @@ class Service:
             verbs,
             self._query_endpoints,
             ground.admission,
+            self._place,
             # Members answer as of their own files, which may be behind.
             (lambda: True) if settings.is_replicated else self._standing_alone.is_so,
             settings.busy_after_ms,
+            lambda: self.role.leading is not None,
         )
         self.parts = Parts(
             settings=settings,

@@ -51,6 +51,15 @@ An accepted command is answered with these members, in this order: `command_id`;
 A key has 1 to 200 characters out of `A-Z a-z 0-9 . _ : @ / + = -`. It begins with a letter or a digit, does
 not end with a dot, and has no two dots in a row.
 
+### How new an answer is
+
+The answer to a query, and the refusal of one that was read for in vain, has the headers `Hyperpage-Position`
+and `Hyperpage-Timeline`: all of the log up to there is in what was read, and nothing else. That of a command
+has both in its body. Who sends them back with a query, as `Hyperpage-Min-Position: 1-41872` (timeline and
+position), reads nothing older: it waits up to 2 s until the store that answers is as far, and is refused as
+`behind` otherwise. What a restore has undone meanwhile is not waited for. A position alone, without its
+timeline, is of whatever timeline the store has.
+
 ### Refusals
 
 A refused command or query is answered with `{"error": {"code", "message", "hint", "details"}}`, and with the
@@ -60,7 +69,7 @@ an `error` of its own, which is a text or null.
 A refused command changed nothing. Beside what stands with a verb, any can be refused as `invalid`,
 `too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, as `forbidden` where
 it is not its [user's](users.md) to send, and as `version_conflict` where it came with an expected version. A
-query can be `forbidden`, too.
+query can be `forbidden`, too, and `behind`.
 
 | code | number | when |
 |---|---|---|

@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 
 from bus.contract import codec
-from bus.contract.headers import ACTOR, CAUSATION_ID, CORRELATION_ID, TRACEPARENT
+from bus.contract.headers import (
+    ACTOR,
+    CAUSATION_ID,
+    CORRELATION_ID,
+    MINIMUM_POSITION,
+    POSITION,
+    TIMELINE,
+    TRACEPARENT,
+)
+from bus.contract.log_places import PLACE_PATTERN
 from bus.contract.subjects import BATCH
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
@@ -36,6 +45,9 @@ MERGE_PATCH = "application/merge-patch+json"
 # Statuses of refusals, beside those of any request with a body.
 _OF_COMMANDS = (404, 409, 422)
 _OF_QUERIES = (404, 413)
+
+# How new what was read is.
+_PLACE = (POSITION, TIMELINE)
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
 _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
@@ -101,13 +113,15 @@ def _query(name: str, schema: Schema, path: str) -> OperationObject:
     parameters = query_parameters(_without_key(table, schema) if "{key}" in path else schema)
     if "{key}" in path:
         parameters.insert(0, _key(table))
-    found: dict[int, Any] = {200: answer("The answer.", query_answer(name, EVENT))}
+    parameters.append({"$ref": f"#/components/parameters/{MINIMUM_POSITION}"})
+    found: dict[int, Any] = {200: answer("The answer.", query_answer(name, EVENT), headers=_PLACE)}
     if verb == "get":
-        found[200] = answer("The row.", query_answer(name, EVENT), headers=["ETag"])
-        found[304] = empty("The row is still at a version that If-None-Match names.", headers=["ETag"])
+        headers = ["ETag", *_PLACE]
+        found[200] = answer("The row.", query_answer(name, EVENT), headers=headers)
+        found[304] = empty("The row is still at a version that If-None-Match names.", headers=headers)
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
     elif verb == "list":
-        found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link"])
+        found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link", *_PLACE])
     query = Operation(name, table, found, problems=_OF_QUERIES, parameters=parameters, **_texts(schema))
     return operation_object(query, "read")
 
@@ -201,6 +215,13 @@ PARAMETERS: Mapping[str, Parameter] = {
     ),
     "If-None-Match": parameter(
         "If-None-Match", "header", TEXT, description="ETags of what is known already."
+    ),
+    MINIMUM_POSITION: parameter(
+        MINIMUM_POSITION,
+        "header",
+        {"type": "string", "pattern": PLACE_PATTERN},
+        description="How new what is read has to be: timeline and position, as an answer had them, `1-41872`,"
+        " or a position alone, of whatever timeline. It is waited for, 2 s at most.",
     ),
     **{
         name: parameter(name, "header", _TEXT_OF_A_HEADER, description=meaning)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bus.contract.headers import POSITION, TIMELINE
 from domain import errors
 from ops.contract.answers import INTEGER, TEXT, object_of
 from ops.contract.schema import Schema, described
@@ -37,7 +38,7 @@ _PROBLEMS: Mapping[int, tuple[type[errors.Refusal] | type[refusals.HttpRefusal],
     429: (errors.Busy, refusals.TooManyRequests),
     431: (refusals.HeadTooLarge,),
     500: (errors.Internal,),
-    503: (errors.Unavailable,),
+    503: (errors.Unavailable, errors.Behind),
 }
 _PRECONDITION_FAILED = "The row is at another version than If-Match or If-None-Match said."
 
@@ -119,5 +120,10 @@ HEADERS: Mapping[str, Any] = {
     },
     "Link": {"description": 'The next page, as rel="next" (RFC 8288).', "schema": TEXT},
     "Location": {"description": "Where what was made is found.", "schema": TEXT},
+    POSITION: {
+        "description": "The position of the log up to which everything is in what was read.",
+        "schema": INTEGER,
+    },
+    TIMELINE: {"description": "The timeline of that position.", "schema": INTEGER},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }

@@ -15,6 +15,7 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
+from bus.contract.log_places import least_place
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
 from ops.http.meaning import PREFIX, RequestMeaning, command_body, meaning_of, query_body
@@ -52,12 +53,19 @@ async def answer_message(request: Request) -> Response:
         body = await json_body(request)
     else:
         body = query_body(queries[meaning.name].shape, meaning.key, request.query_params.multi_items())
-    answer = await backend.query(meaning.name, body, bus_principal_of(request))
-    if meaning.verb == "get":
-        return _row(request, answer)
-    if meaning.verb == "list" and request.method != "POST":
-        return json_response(answer, headers=next_page(request, answer))
-    return json_response(answer)
+    least = least_place(request.headers)
+    reading = await backend.read(meaning.name, body, bus_principal_of(request), least=least)
+    if reading.refusal is not None:
+        response = problem(reading.refusal)
+    elif meaning.verb == "get":
+        response = _row(request, reading.body)
+    elif meaning.verb == "list" and request.method != "POST":
+        response = json_response(reading.body, headers=next_page(request, reading.body))
+    else:
+        response = json_response(reading.body)
+    if reading.place is not None:
+        response.headers.update(reading.place.headers)
+    return response
 
 
 async def _answer_command(request: Request, meaning: RequestMeaning) -> Response:

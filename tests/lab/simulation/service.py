@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from bus.broker.users import RELAY, RESPONDER
+from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BusNames
@@ -115,7 +116,12 @@ class SimulatedService:
         )
         handover = Handover(leading, nothing, nothing, traces=None, backend=None)
         verbs = query_verbs(tables.row_json, self.clock)
-        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, self.standing.is_so)
+
+        def place() -> LogPlace:
+            return LogPlace(writer.timeline, writer.head.position)
+
+        is_ours = self.standing.is_so
+        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, place, is_ours)
         leadership = Leadership(leading, handover, suspects, self.standing, self.background, nats_server=None)
         stack.push_async_callback(leadership.stop)
         await leadership.start()

@@ -169,9 +169,9 @@ class RawNats:
             said["Hyperpage-Expected-Version"] = str(expected)
         return await self.request(f"hyperpage.cmd.v1.{name}", body, said or None)
 
-    async def query(self, name: str, body: Any = b"{}") -> Message:
+    async def query(self, name: str, body: Any = b"{}", headers: Headers = None) -> Message:
         """The answer to a query of the service with the usual prefix."""
-        return await self.request(f"hyperpage.qry.v1.{name}", body)
+        return await self.request(f"hyperpage.qry.v1.{name}", body, headers)
 
     def _subscribe(self, subject: str) -> bytes:
         number = b"%d" % next(self._numbers)

@@ -68,9 +68,9 @@ class Talk:
         """The answer to a batch of commands, each an object as the contract has it."""
         return self.command("batch", {"atomic": atomic, "commands": list(commands)}, **headers)
 
-    def query(self, name: str, body: Any = b"{}") -> Message:
+    def query(self, name: str, body: Any = b"{}", headers: Any = None) -> Message:
         """The answer to a query."""
-        message: Message = self.run(self.client.query(name, body))
+        message: Message = self.run(self.client.query(name, body, headers))
         return message
 
     def administer(self, name: str, body: Any = b"{}") -> Message:

@@ -1,14 +1,19 @@
 """Commands and queries over HTTP: the same meaning, the same limits, the same writer as over the bus."""
 
+import asyncio
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 
+from bus.identifiers import new_id
+from bus.serving import awaited_places
 from domain.catalogue import VERBS
 from ops.http.backend import Backend
 from ops.http.meaning import meaning_of
 from ops.store.data_directory import read_runtime
+from tests.support.patience import until
 from tests.support.services.asking import HttpTalk, problem
 
 
@@ -175,10 +180,10 @@ def test_a_refusal_says_its_rule_its_path_and_what_to_do(shared: HttpTalk) -> No
 def test_a_defect_is_told_by_its_incident_alone(
     shared: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fails(*_: object) -> bytes:
+    async def fails(*_: object, **__: object) -> bytes:
         raise RuntimeError("what nobody is to read")
 
-    monkeypatch.setattr(Backend, "query", fails)
+    monkeypatch.setattr(Backend, "read", fails)
     answer = shared.get("/api/v1/jobs")
 
     refused = problem(answer, 500, "internal")
@@ -274,3 +279,55 @@ async def raw(talk: HttpTalk, request: str) -> bytes:
         answer = await reader.read()
     writer.close()
     return answer
+
+
+def test_a_read_says_how_new_it_is(shared: HttpTalk) -> None:
+    position = shared.post("/api/v1/app_state/set", {"key": "new", "value": new_id()}).json()["position"]
+    row = shared.get("/api/v1/app_state/new")
+    tag = {"If-None-Match": row.headers["etag"]}
+
+    for answer in (
+        row,
+        shared.get("/api/v1/app_state/new", headers=tag),
+        shared.get("/api/v1/app_state/nobody"),
+        shared.get("/api/v1/app_state"),
+        shared.post("/api/v1/app_state/count", {}),
+    ):
+        assert answer.headers["hyperpage-position"] == str(position), answer.text
+        assert answer.headers["hyperpage-timeline"] == "1"
+    assert "hyperpage-position" not in shared.get("/api/v1/service/-/status").headers
+
+
+def test_a_read_waits_for_what_it_asks_for(shared: HttpTalk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 600)
+    set_it = shared.url + "/api/v1/app_state/set"
+
+    async def scenario() -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            stored = await client.post(set_it, json={"key": "awaited", "value": new_id()})
+            least = {"Hyperpage-Min-Position": f"1-{stored.json()['position'] + 1}"}
+            reading = client.get(f"{shared.url}/api/v1/app_state/awaited", headers=least)
+            asked = asyncio.create_task(reading)
+            await until(lambda: shared.service.queries._awaited.waiting == 1)
+            await client.post(set_it, json={"key": "awaited", "value": "at last"})
+            return await asked
+
+    answer = shared.run(scenario())
+
+    assert (answer.status_code, answer.json()["value"]) == (200, "at last")
+    assert int(answer.headers["hyperpage-position"]) == answer.json()["position"]
+
+
+def test_a_read_of_what_does_not_come_in_time_is_behind(
+    shared: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 0.01)
+
+    def read(least: str) -> httpx.Response:
+        return shared.get("/api/v1/app_state", headers={"Hyperpage-Min-Position": least})
+
+    behind = problem(read("9223372036854775807"), 503, "behind")
+    assert behind["details"] == {"position": shared.position, "timeline": 1, "leads": True}
+    assert "leave the header out" in behind["hint"]
+    for wrong in ("-1", "one", "9223372036854775808"):
+        assert problem(read(wrong), 400, "invalid")["path"] == "Hyperpage-Min-Position"

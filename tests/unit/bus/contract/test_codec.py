@@ -562,7 +562,7 @@ def test_every_kind_of_refusal_has_a_code_and_a_number_of_its_own_kind():
     assert kinds == {
         "invalid": 400, "forbidden": 403, "not_found": 404, "version_conflict": 409, "already_exists": 409,
         "command_id_reused": 409, "too_large": 413, "refused": 422, "secret_rejected": 422, "busy": 429,
-        "unavailable": 503, "internal": 500,
+        "unavailable": 503, "behind": 503, "internal": 500,
     }  # fmt: skip
     assert all(code in (errors.__doc__ or "") for code in kinds)
 
