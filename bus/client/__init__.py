@@ -15,6 +15,7 @@ connection     one connection that is kept, and requests that are asked again un
 questions      those that wait for an answer
 durable        commands that a stream keeps
 outgoing       commands on their way out
+seen           how far into the log a client has seen
 refusals       a refused request as the exception that it is
 change_events  events as they are received
 subscription   every event, each once: remote_log reads the log, live_feed the stream of events, whose state

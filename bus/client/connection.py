@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
-from bus.client.questions import Question, Questions
+from bus.client.questions import Answer, Question, Questions
 from bus.client.refusals import read_refusal
 from bus.contract.headers import ERROR_CODE
 from bus.transport.access import Access
@@ -29,7 +29,7 @@ from bus.transport.connecting import NOTHING_MORE, NotConnectedError, connect
 from bus.transport.connection import LeanClient
 from bus.transport.sending import RawMessage
 from bus.waiting import is_set_within
-from domain.errors import Busy, Refusal, TooLarge, Unavailable
+from domain.errors import Behind, Busy, Refusal, TooLarge, Unavailable
 
 # An answer takes milliseconds, and a few hundred of them on a busy service. After this time a question is
 # asked again, then after twice as long, and so on, so that impatience adds little to the load.
@@ -157,10 +157,21 @@ class ClientConnection:
         """The answer to a question that may be asked several times: it is, until then.
 
         Raises:
-            Refusal: the service's; `Busy` and `Unavailable` only when the time is up.
+            Refusal: the service's; `Busy`, `Unavailable` and `Behind` only when the time is up.
             Unreachable: there was no answer, or one attempt is still without one.
             ClosedError: the connection is closed.
         """
+        return (await self.answer(subject, body, headers, within_seconds=within_seconds))[1]
+
+    async def answer(
+        self,
+        subject: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        within_seconds: float,
+    ) -> Answer:
+        """As `ask`, with the answer's headers."""
         token, question = self._questions.begin()
         try:
             return await self._ask(
@@ -178,20 +189,24 @@ class ClientConnection:
         finally:
             self._questions.end(token)
 
-    async def ask_patiently(self, subject: str, body: bytes) -> bytes:
+    async def ask_patiently(
+        self, subject: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         """As `ask`, and without a deadline: returns when the service is there again.
 
         Raises:
-            Refusal: the service's, but for `Busy` and `Unavailable`.
+            Refusal: the service's, but for those that only the end of the time lets through.
             ClosedError: the connection is closed.
         """
         while True:
             try:
-                return await self.ask(subject, body, within_seconds=PATIENT_SECONDS)
-            except (Unreachable, Busy, Unavailable) as error:
+                return await self.ask(subject, body, headers, within_seconds=PATIENT_SECONDS)
+            except (Unreachable, Busy, Unavailable, Behind) as error:
+                if isinstance(error, Refusal) and not _may_end_otherwise(error):
+                    raise
                 logger.info("%s: %s; asking on", subject, error)
 
-    async def _ask(self, question: Question, message: RawMessage, within_seconds: float) -> bytes:
+    async def _ask(self, question: Question, message: RawMessage, within_seconds: float) -> Answer:
         clock = self._clock
         deadline = clock() + within_seconds
         refusal: Refusal | None = None
@@ -209,12 +224,12 @@ class ClientConnection:
                     await self._questions.woken(question, min(send_again, deadline))
                     if not question.answers:
                         break
-                headers, body = question.answers.pop(0)
+                headers, body = answer = question.answers.pop(0)
                 if _SIGNS.isdisjoint(headers):
-                    return body
+                    return answer
                 # If it is no refusal of the service's, it is the broker's answer that nobody listens.
                 refusal = read_refusal(body) if ERROR_CODE in headers else None
-                if refusal is not None and not isinstance(refusal, Busy | Unavailable):
+                if refusal is not None and not _may_end_otherwise(refusal):
                     raise refusal
                 send_again = clock() + _pause(attempt, refusal)
         if refusal is not None and not question.is_open:
@@ -279,6 +294,13 @@ class ClientConnection:
             self._questions.wake_all()
         for listener in tuple(self.listeners):
             listener()
+
+
+def _may_end_otherwise(refusal: Refusal) -> bool:
+    """Whether the same question may be answered a moment later, or by another service."""
+    if isinstance(refusal, Behind):
+        return not refusal.details.get("leads")
+    return isinstance(refusal, Busy | Unavailable)
 
 
 def _pause(attempt: int, refusal: Refusal | None) -> float:

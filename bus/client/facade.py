@@ -12,12 +12,13 @@ from bus.client.connection import ClientConnection, Unreachable
 from bus.client.durable import DurableSender
 from bus.client.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
 from bus.client.refusals import refusal_in
+from bus.client.seen import Seen
 from bus.client.subscription import Subscription
 from bus.contract.codec import CommandAnswer, encode
 from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
 from bus.transport.access import Access
-from domain.errors import Refusal
+from domain.errors import Behind, Refusal
 from domain.messages import Command
 
 ANSWER_SECONDS = 5.0
@@ -33,12 +34,24 @@ class Client:
     Everything may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and what the
     service refuses with: a `Refusal`, whose subclass says why. `connection` and `names` are for
     programs on top of it, such as a worker.
+
+    What it reads is never older than `seen`: what it was answered before, and the events that it got. With
+    `reads_own_writes=False`, it asks for no more than whoever answers has.
     """
 
-    def __init__(self, connection: ClientConnection, names: BusNames, *, actor: str | None = None) -> None:
+    def __init__(
+        self,
+        connection: ClientConnection,
+        names: BusNames,
+        *,
+        actor: str | None = None,
+        reads_own_writes: bool = True,
+    ) -> None:
         self.connection = connection
         self.names = names
+        self.seen = Seen()
         self._actor = actor
+        self._reads_own_writes = reads_own_writes
         self._durable = DurableSender(connection, names)
 
     async def send(
@@ -67,7 +80,7 @@ class Client:
         except Unreachable as error:
             error.command_id = one.command_id
             raise
-        return _decode_answer(answer)
+        return self._noted(_decode_answer(answer))
 
     async def send_batch(
         self,
@@ -89,7 +102,7 @@ class Client:
             self.names.command(BATCH), content, headers, within_seconds=timeout_seconds
         )
         outcomes = _decode_json(answer)["outcomes"]
-        return [refusal_in(one) or msgspec.convert(one, CommandAnswer) for one in outcomes]
+        return [refusal_in(one) or self._noted(msgspec.convert(one, CommandAnswer)) for one in outcomes]
 
     @overload
     async def send_durable(
@@ -142,7 +155,7 @@ class Client:
         refusal = refusal_in(outcome)
         if refusal is not None:
             raise refusal
-        return msgspec.convert(outcome, CommandAnswer)
+        return self._noted(msgspec.convert(outcome, CommandAnswer))
 
     async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
@@ -212,7 +225,13 @@ class Client:
         if position < 0:
             raise ValueError(f"positions begin with 1, not with {from_position}")
         return Subscription(
-            self.connection, self.names, position=position, timeline=timeline, table=table, stream=stream
+            self.connection,
+            self.names,
+            position=position,
+            timeline=timeline,
+            table=table,
+            stream=stream,
+            seen=self.seen,
         )
 
     async def _items(self, name: str, asked: dict[str, Any]) -> AsyncIterator[Any]:
@@ -226,7 +245,24 @@ class Client:
 
     async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
         content = b"{}" if body is None else encode(body)
-        return await self.connection.ask(self.names.query(name), content, within_seconds=timeout_seconds)
+        subject = self.names.query(name)
+        least = self.seen.headers if self._reads_own_writes else None
+        try:
+            headers, answer = await self.connection.answer(
+                subject, content, least, within_seconds=timeout_seconds
+            )
+        except Behind as behind:
+            if least is None or not behind.details.get("leads"):
+                raise
+            # Nobody has what was seen: it was another store's.
+            self.seen.forget()
+            headers, answer = await self.connection.answer(subject, content, within_seconds=timeout_seconds)
+        self.seen.note_headers(headers)
+        return answer
+
+    def _noted(self, answer: CommandAnswer) -> CommandAnswer:
+        self.seen.note_answer(answer)
+        return answer
 
     def _about(self, about: About) -> About:
         return about if self._actor is None else {"actor": self._actor, **about}
@@ -238,6 +274,7 @@ async def connect(
     *,
     prefix: str = "hyperpage",
     actor: str | None = None,
+    reads_own_writes: bool = True,
     inbox_prefix: str = "_INBOX",
     name: str = "hyperpage client",
     timeout_seconds: float = 10.0,
@@ -253,7 +290,7 @@ async def connect(
     the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
     in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
     Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
-    no other one.
+    no other one; of `reads_own_writes`, see `Client`.
 
     Raises:
         Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
@@ -267,6 +304,6 @@ async def connect(
         access=Access.of(credentials=credentials, ca=ca, certificate=certificate, key=key),
     )
     try:
-        yield Client(connection, names, actor=actor)
+        yield Client(connection, names, actor=actor, reads_own_writes=reads_own_writes)
     finally:
         await connection.close()

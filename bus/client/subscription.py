@@ -14,16 +14,21 @@ import asyncio
 import logging
 import re
 from collections import deque
+from contextlib import suppress
 from typing import Self
 
 from bus.client.change_events import ChangeEvent
 from bus.client.connection import ClientConnection
 from bus.client.live_feed import LiveFeed
 from bus.client.remote_log import LogEnd, RemoteLog
+from bus.client.seen import Seen
 from bus.client.stream_report import FeedLostError
+from bus.contract.headers import MINIMUM_POSITION
+from bus.contract.log_places import LogPlace
 from bus.contract.subjects import BusNames
 from bus.tasks import cancel
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+from domain.errors import Behind
 
 # The pauses between attempts to open a feed. The log is read each time.
 FIRST_PAUSE_SECONDS = 0.1
@@ -45,7 +50,8 @@ class PlaceLostError(RuntimeError):
 class Subscription:
     """An iterator over events, used by one task. It holds a page of them (at most 1,000) in memory.
 
-    The place it has reached is the last event of a timeline: up to there, everything was handed out.
+    The place it has reached is the last event of a timeline: up to there, everything was handed out. `seen`
+    takes it in.
     """
 
     def __init__(
@@ -57,14 +63,16 @@ class Subscription:
         timeline: int | None,
         table: str | None,
         stream: str | None,
+        seen: Seen | None = None,
     ) -> None:
         self._connection = connection
         self._stream_name = names.events
         self._subjects = _subjects(names, table, stream)
         self._table = table
         self._stream = stream
-        query = names.query("events.read")
-        self._log = RemoteLog(lambda body: connection.ask_patiently(query, body))
+        self._query = names.query("events.read")
+        self._log = RemoteLog(self._ask)
+        self._seen = seen or Seen()
         self._position = position
         self._timeline = timeline
         self._store_id: str | None = None
@@ -98,7 +106,9 @@ class Subscription:
                 # Its error is raised once; the next call tries again.
                 if step.done():
                     self._step = None
-        return self._ready.popleft()
+        event = self._ready.popleft()
+        self._seen.note(LogPlace(event.timeline, event.position))
+        return event
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,6 +122,14 @@ class Subscription:
         if step is not None:
             await cancel(step)
         await self._drop_feed()
+
+    async def _ask(self, body: bytes) -> bytes:
+        """The answer of a store that has what was seen here, if there is one."""
+        if self._timeline is not None:
+            seen = {MINIMUM_POSITION: str(LogPlace(self._timeline, self._position))}
+            with suppress(Behind):
+                return await self._connection.ask_patiently(self._query, body, seen)
+        return await self._connection.ask_patiently(self._query, body)
 
     async def _advance(self) -> None:
         if self._log_end > self._position or self._fork is not None:

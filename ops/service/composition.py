@@ -126,7 +126,7 @@ class Service:
         return self._clock()
 
     def _place(self) -> LogPlace:
-        return LogPlace(self.origin.timelines[-1][0], self.role.head.position)
+        return LogPlace(self.origin.timeline, self.role.head.position)
 
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need

@@ -15,6 +15,8 @@ import bus.writing.waiting
 from bus.broker.server import NatsServer
 from bus.broker.users import APP
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
+from bus.contract.log_places import LogPlace
+from bus.serving import awaited_places
 from domain import app_state
 from domain.errors import (
     Busy,
@@ -473,3 +475,76 @@ def test_another_prefix_is_another_store(tmp_path: Path):
                 await client.query("jobs.count", timeout_seconds=1)
 
     asyncio.run(scenario())
+
+
+def test_what_a_client_was_answered_is_in_all_that_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 600)
+
+    one = msgspec.Raw(b"1")
+
+    async def scenario():
+        async with service_and_client(tmp_path) as (service, client), client_of(service) as other:
+            seen = [client.seen.place]
+            await set_keys(client, "a")
+            seen.append(client.seen.place)
+            await client.send_batch([app_state.Set(key=key, value=one) for key in "bcd"])
+            seen.append(client.seen.place)
+            await client.send_durable(app_state.Set(key="e", value=one))
+            seen.append(client.seen.place)
+            await set_keys(other, "f")
+            await client.count("app_state")
+            seen.append(client.seen.place)
+            # What was seen elsewhere, say by whoever sent it here.
+            client.seen.note(LogPlace(1, 7))
+            asked = asyncio.create_task(client.count("app_state"))
+            await until(lambda: service.queries._awaited.waiting)
+            await set_keys(other, "g")
+            return seen, await asked
+
+    seen, count = asyncio.run(scenario())
+
+    assert seen == [None, "1-1", "1-4", "1-5", "1-6"]
+    assert count == 7
+
+
+def test_a_client_takes_whatever_it_reads_if_it_is_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 600)
+
+    async def scenario():
+        async with (
+            serving(tmp_path) as service,
+            connect(broker_of(service).url_for(APP), reads_own_writes=False) as client,
+        ):
+            client.seen.note(LogPlace(1, 1_000))
+            return await client.count("app_state")
+
+    assert asyncio.run(scenario()) == 0
+
+
+def test_what_another_store_had_is_not_asked_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 0.01)
+
+    async def scenario():
+        async with service_and_client(tmp_path) as (_, client):
+            await set_keys(client, "a")
+            client.seen.note(LogPlace(1, 1_000))
+            return await client.count("app_state"), client.seen.place
+
+    assert asyncio.run(scenario()) == (1, "1-1")
+
+
+def test_one_that_follows_is_asked_again_until_the_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 0.01)
+
+    async def scenario():
+        async with service_and_client(tmp_path) as (service, client), client_of(service) as other:
+            monkeypatch.setattr(service.queries._awaited, "_leads", lambda: False)
+            client.seen.note(LogPlace(1, 1))
+            asked = asyncio.create_task(client.query("app_state.count", timeout_seconds=patiently(5)))
+            await until(partial(has_refused, service, 2))
+            await set_keys(other, "a")
+            return (await asked)["count"], client.seen.place
+
+    assert asyncio.run(scenario()) == (1, "1-1")

@@ -14,6 +14,7 @@ import pytest
 import bus.client.live_feed
 from bus.broker.server import NatsServer
 from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
+from bus.serving import awaited_places
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
 from domain.jobs import commands
@@ -295,7 +296,36 @@ def test_a_subscriber_goes_on_behind_the_event_it_has_handled_last(tmp_path: Pat
     assert positions(asyncio.run(scenario())) == list(range(1, 10))
 
 
-def test_a_place_that_the_log_does_not_have_is_refused(tmp_path: Path):
+def test_what_came_as_an_event_is_in_what_is_read_from_then_on(tmp_path: Path):
+    async def scenario():
+        async with serving(tmp_path) as service, client_of(service) as client, client_of(service) as other:
+            await set_keys(other, *keys(3))
+            async with client.subscribe() as events:
+                await take(events, 2)
+                return client.seen.place
+
+    assert asyncio.run(scenario()) == "1-2"
+
+
+def test_a_log_that_is_behind_what_was_seen_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 600)
+
+    async def scenario():
+        async with serving(tmp_path) as service, client_of(service) as client:
+            await set_keys(client, *keys(2))
+            # The event was seen elsewhere: this service is one that follows, say.
+            subscription = client.subscribe(after="1-3")
+            going_on = asyncio.create_task(take(subscription, 1))
+            await until(lambda: service.queries._awaited.waiting)
+            await set_keys(client, *keys(4, "more"))
+            return await going_on
+
+    assert positions(asyncio.run(scenario())) == [4]
+
+
+def test_a_place_that_the_log_does_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_places, "LONGEST_WAIT_SECONDS", 0.01)
+
     async def scenario():
         async with serving(tmp_path) as service, client_of(service) as client:
             await set_keys(client, *keys(3))
