@@ -30,6 +30,10 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     """If one that follows is known to have had all of the log longer ago, in seconds, it is degraded.
     Default 10."""
 
+    replication_log_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How much that log may take on each of them, in MiB; beyond that, commands are refused until a backup
+    was proven, which lets what is older go. Default 0: as the stream is, which has room for everything."""
+
     member: str | None = None
     """The name of this service among those that follow the same log. Default: the machine's name."""
 

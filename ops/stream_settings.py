@@ -79,6 +79,7 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
             ),
             dead_letters=_room(self.dead_letters_stream_mib),
             mirrors=_room(self.mirror_stream_mib, consumers=consumers),
+            log=Limits(size_bytes=self.replication_log_mib * MIB),
         )
 
 

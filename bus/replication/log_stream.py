@@ -28,6 +28,7 @@ from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
 from bus.transport.jetstream import JetStreamApi, JetStreamError, UnansweredError
 from bus.transport.jetstream_answers import StoredMessage, StreamReport
+from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # The broker remembers the ids of messages for so long, and ours have none: sequences tell.
 _DUPLICATE_WINDOW_NS = 100_000_000
@@ -131,7 +132,9 @@ class LogStream:
             log._require_own(report)
         return log
 
-    async def prepare(self, replicas: int, *, timeline: int, position: int) -> StreamReport:
+    async def prepare(
+        self, replicas: int, *, timeline: int, position: int, limits: Limits = NO_LIMITS
+    ) -> StreamReport:
         """The stream with so many replicas; where there is none, it is made, to go on behind that position.
 
         Raises:
@@ -143,7 +146,8 @@ class LogStream:
             "first_seq": time.time_ns() // 1_000,
             "metadata": {STORE_ID: self.store_id, TIMELINE: str(timeline), LOG_BEGINS: str(position)},
         }
-        return await ensure_replicated(self.api, self._needed(), replicas, self._require_own, made_with)
+        needed = self._needed() | limits.config
+        return await ensure_replicated(self.api, needed, replicas, self._require_own, made_with)
 
     def _needed(self) -> dict[str, Any]:
         return {
@@ -184,8 +188,11 @@ class LogStream:
         if (report := await self.api.report(self.name)) is None:
             raise self._is_gone()
         self._require_own(report)
+        replicas, limits = report.config.get("num_replicas", 1), report.config.get("max_bytes", -1)
         await self.api.delete(self.name)
-        await self.prepare(report.config.get("num_replicas", 1), timeline=timeline, position=position)
+        await self.prepare(
+            replicas, timeline=timeline, position=position, limits=Limits(size_bytes=max(0, limits))
+        )
 
     def _is_gone(self) -> LogStreamError:
         return LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
@@ -245,6 +252,21 @@ class LogStream:
             else:
                 low = middle + 1
         return low
+
+    async def drop_before(self, position: int) -> int:
+        """Has the frames go that end before a position; how many messages these were.
+
+        Those that stay lead on from there. The last one always stays.
+
+        Raises:
+            What `end` does.
+        """
+        end = await self.end()
+        first = await self.first_reaching(min(position, end.position), end)
+        if first is None or first <= end.first:
+            return 0
+        await self.api.purge(self.name, first)
+        return first - end.first
 
     async def read(self, sequence: int) -> list[StoredMessage]:
         """Some of the messages from a sequence on, in order, as far as the replica that answers has them."""

@@ -91,6 +91,10 @@ class JetStreamApi:
         """Removes a stream with all that it holds, if it is there."""
         await self._ask(f"STREAM.DELETE.{stream}", absent=NO_STREAM)
 
+    async def purge(self, stream: str, before: int) -> None:
+        """Removes the messages of a stream that come before a sequence."""
+        await self._ask(f"STREAM.PURGE.{stream}", {"seq": before})
+
     async def message_at(self, stream: str, sequence: int) -> StoredMessage | None:
         """The message at a sequence, if it is still there."""
         return await self._message(stream, {"seq": sequence})

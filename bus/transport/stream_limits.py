@@ -45,9 +45,18 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     results: Limits = NO_LIMITS
     dead_letters: Limits = NO_LIMITS
     mirrors: Limits = NO_LIMITS
+    log: Limits = NO_LIMITS
 
     @property
     def set_aside_bytes(self) -> int:
         """The bytes that a broker must have for all of them."""
-        each = (self.events, self.commands, self.results, self.dead_letters, self.mirrors, self.mirrors)
+        each = (
+            self.events,
+            self.commands,
+            self.results,
+            self.dead_letters,
+            self.mirrors,
+            self.mirrors,
+            self.log,
+        )
         return sum(one.size_bytes for one in each) + SMALLEST_BYTES

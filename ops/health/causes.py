@@ -125,7 +125,15 @@ def stream_causes(
 ) -> Iterator[Cause]:
     """Causes in streams that are nearly as large as they may be."""
     commands, results = streams.get(names.commands), streams.get(names.results)
-    letters = streams.get(names.dead_letters)
+    letters, log = streams.get(names.dead_letters), streams.get(names.log)
+    if log is not None and log.is_filled_to(NEARLY_FULL):
+        yield Cause(
+            "log_stream_full",
+            "degraded",
+            f"the log of the cluster takes {log.room}; once it is full, commands are refused",
+            "a proven backup lets what is older go: `hyperpage backup create`, then `hyperpage backup drill`;"
+            " or raise HYPERPAGE_REPLICATION_LOG_MIB",
+        )
     if commands is not None and commands.is_filled_to(NEARLY_FULL):
         yield Cause(
             "commands_stream_full",

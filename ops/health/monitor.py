@@ -281,7 +281,9 @@ class Monitor:
         try:
             async with asyncio.timeout(BROKER_SECONDS):
                 api = JetStreamApi(self._parts.relay_connection)
-                self.streams = await stream_figures(api, self._parts.names)
+                self.streams = await stream_figures(
+                    api, self._parts.names, has_log=self._settings.replication != "off"
+                )
         except (JetStreamError, TimeoutError):
             # The figures are not known meanwhile; the state of the relay has the reason.
             self.streams = {}

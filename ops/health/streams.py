@@ -34,14 +34,15 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.size_bytes / 2**20:,.1f}{of_bytes} MiB in {self.messages:,}{of_messages} messages"
 
 
-async def stream_figures(api: JetStreamApi, names: BusNames) -> Mapping[str, StreamFigures]:
-    """Each of the service's streams that is there, by its name.
+async def stream_figures(api: JetStreamApi, names: BusNames, *, has_log: bool) -> Mapping[str, StreamFigures]:
+    """Each of the service's streams that is there, by its name. It `has_log` where others have its log, too.
 
     Raises:
         JetStreamError: JetStream does not answer.
     """
     streams = [names.events, names.commands, names.results, names.dead_letters]
     streams += [names.stream_of_bucket(bucket) for bucket in names.buckets]
+    streams += [names.log] if has_log else []
     reports = await asyncio.gather(*map(api.report, streams))
     return {
         stream: _figures(report)

@@ -7,5 +7,6 @@ cluster     a service among others that follow one log
 election    who of them leads: a member's part in it
 turns       following and leading on one store, one after the other
 following   reading a log that another one writes
+trimming    what of the log nobody needs any more, goes
 leadership  deciding commands and publishing what became of them
 """

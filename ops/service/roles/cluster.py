@@ -61,7 +61,9 @@ class Cluster:
         self._address = address
         self._name = ground.settings.member_name
         self._may_lead = not ground.settings.only_follows
-        self._turns = Turns(ground, connection, role, on_lead=on_lead, on_rest=on_rest)
+        self._turns = Turns(
+            ground, connection, role, on_lead=on_lead, on_rest=on_rest, positions=self._positions
+        )
         self._bucket = ClusterBucket(ground.relay_connection, ground.names)
         self._watch = LeaderWatch(self._bucket, on_change=self._note_leader, clock=lambda: ticks_ms() / 1_000)
         self._lease = Lease(self._bucket, self._watch, name=self._name, instance=instance, address=address)
@@ -129,6 +131,9 @@ class Cluster:
             JetStreamError: the bucket does not answer.
         """
         return await live_members(self._bucket)
+
+    async def _positions(self) -> list[int]:
+        return [one.member.position for one in await self.members()]
 
     async def hand_over(self, successor: str) -> None:
         """Returns when a member of that name leads; this one has led until then.

@@ -8,7 +8,7 @@ The connection that writes is the follower's or the leader's, never both's.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 import apsw
@@ -16,13 +16,15 @@ import apsw
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import FrameError
-from bus.replication.log_stream import LogStream, LogStreamError
+from bus.replication.log_stream import EarlierTimelineError, LogStream, LogStreamError
 from bus.replication.replicating import Replicator, take_term
+from bus.tasks import cancel
 from ops.parts import Role
 from ops.service.errors import ServiceError
 from ops.service.roles.following import Following, applier_on
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import Leadership, leadership_on
+from ops.service.roles.trimming import Trimming
 
 # How long what was taken may take to be answered before another one leads.
 PAUSE_SECONDS = 5.0
@@ -31,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class Turns:
-    """What the service does now, and how it comes to do the other thing. Used by one task at a time."""
+    """What the service does now, and how it comes to do the other thing. Used by one task at a time.
+
+    `on_lead` and `on_rest` are those of the `Cluster`, `positions` the ends of its live members' files.
+    """
 
     def __init__(
         self,
@@ -41,7 +46,9 @@ class Turns:
         *,
         on_lead: Callable[[], Awaitable[None]],
         on_rest: Callable[[], Awaitable[None]],
+        positions: Callable[[], Awaitable[Iterable[int]]],
     ) -> None:
+        self._positions = positions
         self._on_lead = on_lead
         self._on_rest = on_rest
         self._ground = ground
@@ -51,6 +58,7 @@ class Turns:
         self._applier: Applier | None = None
         self._following: Following | None = None
         self._leadership: Leadership | None = None
+        self._trimming: asyncio.Task[None] | None = None
         self._is_paused = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -71,6 +79,7 @@ class Turns:
                 self._ground.settings.replication_replicas,
                 timeline=self._ground.origin.timeline,
                 position=self.position,
+                limits=self._ground.settings.stream_limits.log,
             )
         except LogStreamError as error:
             raise _told(error) from error
@@ -93,6 +102,9 @@ class Turns:
         self._applier = applier_on(self._ground, self._connection)
         try:
             await catch_up(self._log, self._applier)
+        except EarlierTimelineError:
+            # This file was restored: whoever leads with it begins the log anew.
+            return
         except (LogStreamError, FrameError) as error:
             raise _told(error) from error
 
@@ -121,6 +133,10 @@ class Turns:
         self._role.lead(self._leadership.leading)
         await self._on_lead()
         await self._leadership.let_commands_in()
+        trimming = Trimming(
+            ground.settings, self._log, ground.readers, ground.origin.timeline, self._positions
+        )
+        self._trimming = asyncio.create_task(trimming.run(), name="the trimming of the log")
         return term.number
 
     async def led_no_more(self) -> str:
@@ -144,6 +160,9 @@ class Turns:
         await self._end_following()
 
     async def _end_leading(self) -> None:
+        trimming, self._trimming = self._trimming, None
+        if trimming is not None:
+            await cancel(trimming)
         leadership, self._leadership = self._leadership, None
         if leadership is None:
             return

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,14 +21,17 @@ import pytest
 
 from bus.broker.server import find_nats_server
 from bus.broker.users import RELAY, private_inbox
+from bus.replication.log_stream import LogStream
 from bus.writing.waiting import BURST_COMMANDS
 from domain.errors import Busy
 from ops.archive import archiver
 from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
+from ops.backup.drill import prove
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes
 from ops.http.access.tokens import TokenFile
+from ops.service.roles.trimming import Trimming
 from ops.service.steady_clock import SteadyClock, wall_ms
 from ops.targets.target import local
 from tests.support.clock import DAY_MS, HOUR_MS, Clock
@@ -194,6 +198,35 @@ def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_pa
         service.run(service.client.request(f"$JS.API.CONSUMER.CREATE.{EVENTS}.c", consumer))
         assert "takes no more" in service.sees("consumers_full", level="degraded")
         service.sees_none("consumers_full")
+
+
+async def nobody() -> list[int]:
+    """The positions of other members, where there are none."""
+    return []
+
+
+def test_a_log_that_is_nearly_full_is_told_and_refuses_what_it_has_no_room_for(tmp_path: Path, pace: Pace):
+    log: Pace = {"replication": "sync", "replication_replicas": 1, "replication_log_mib": 1}
+    chance = random.Random(1)
+    with Watched(tmp_path, **pace, **log) as service:
+
+        def fill() -> str | None:
+            code: str | None = service.command(
+                "app_state.set", {"key": "k", "value": chance.randbytes(20_000).hex()}
+            ).code
+            return code
+
+        filled = [fill() for _ in range(45)]
+        assert filled == [None] * 45
+        assert "commands are refused" in service.sees("log_stream_full", level="degraded")
+        wait_for(lambda: fill() == "unavailable")
+        create_backup(service.settings.store_path, service.settings.backup_folder, version="0", prove=prove)
+        parts = service.service.parts
+        stream = LogStream(parts.relay_connection, parts.names, parts.origin.store_id)
+        trimming = Trimming(service.settings, stream, parts.readers, 1, nobody)
+        assert service.run(trimming.trim()) > 0
+        service.sees_none("log_stream_full")
+        assert fill() is None
 
 
 def test_a_store_whose_shape_is_changed_by_another_program_is_told(tmp_path: Path, pace: Pace):
