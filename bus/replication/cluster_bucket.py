@@ -9,12 +9,12 @@ be behind. A value whose time is over is followed by a *marker*, which has a seq
 writes next expects that one. What the stream repeats on `cluster_changes` tells when to look; some of it may
 be lost. Times to live of single messages: NATS's ADR-43 and ADR-48, from nats-server 2.11 on.
 
-    ClusterError          this one may not be a member as it is; `repair` says what to do
-    ├── OldBrokerError    the nats-server is too old
-    ├── AnotherStoreError the cluster is another store's
-    ├── AnotherPrefixError or another prefix's, whose streams have the same names
-    ├── NameTakenError    a live member has the name (bus.replication.members)
-    └── NoSuccessorError  who was named cannot lead next (bus.replication.members)
+    ClusterError                   this one may not be a member as it is; `repair` says what to do
+    ├── OldBrokerError             the nats-server is too old
+    ├── AnotherStoresClusterError  the cluster is another store's
+    ├── AnotherPrefixError         or another prefix's, whose streams have the same names
+    ├── NameTakenError             a live member has the name (bus.replication.members)
+    └── NoSuccessorError           who was named cannot lead next (bus.replication.members)
 """
 
 import logging
@@ -59,7 +59,7 @@ class OldBrokerError(ClusterError):
     """The nats-server is too old for what is used."""
 
 
-class AnotherStoreError(ClusterError):
+class AnotherStoresClusterError(ClusterError):
     """The cluster is another store's."""
 
 
@@ -102,7 +102,8 @@ class ClusterBucket:
         """Makes the bucket with so many replicas, or finds it; one is for a nats-server that is no cluster.
 
         Raises:
-            OldBrokerError: nats-server 2.11 is needed. AnotherStoreError, AnotherPrefixError: it is not ours.
+            OldBrokerError: nats-server 2.11 is needed.
+            AnotherStoresClusterError, AnotherPrefixError: it is not ours.
             TooFewReplicasError: the broker has not so many.
             JetStreamError: it does not answer, or refuses; a cluster does so for seconds after its start.
         """
@@ -244,7 +245,7 @@ class ClusterBucket:
                 "take a prefix that differs in more than its punctuation",
             )
         if owner != store_id:
-            raise AnotherStoreError(
+            raise AnotherStoresClusterError(
                 f"the cluster {self.name} is of the store {owner}, and this one is {store_id}",
                 "a member of that one begins with an empty data directory; a store of its own needs another"
                 " prefix, or another nats-server",

@@ -180,7 +180,9 @@ class LeaderWatch:
             self._note(entry, was_heard=is_next)
 
     def _note(self, entry: Entry, *, was_heard: bool) -> None:
-        if self._entry is not None and entry.sequence == self._entry.sequence:
+        known = self._entry
+        # In a bucket that was made anew, sequences begin anew.
+        if known is not None and (entry.sequence, entry.value) == (known.sequence, known.value):
             return
         before, self._found = self._found, leader_in(entry)
         self._entry = entry

@@ -115,9 +115,6 @@ class Lease:
                 except JetStreamError as error:
                     logger.debug("the lease was not renewed: %s", error)
                     seconds = _RETRY_SECONDS
-                if not self.is_valid:
-                    self._lose()
-                    raise LeaseLostError(f"the lease could not be renewed for {self._life.valid_seconds:g} s")
 
     async def tell(self, term: int) -> None:
         """Says, with a renewal, which term its holder leads in.
@@ -136,21 +133,23 @@ class Lease:
         Raises:
             JetStreamError: others may not know; it ends by itself. LeaseLostError: it was lost before.
         """
-        # Before anybody may hear of it.
-        self._valid_until = _NEVER
         async with self._writing:
             if self._is_held:
+                # Before anybody may hear of it.
                 self._lose()
                 left = msgspec.structs.replace(self._said, gave_up=True, successor=successor)
                 # It stays until the next one has it, who need not wait for its end.
                 await self._write(left, lives_seconds=None)
 
     async def _renew(self) -> None:
+        """Renews it in time, or gives it up: also where it is renewed, but too late."""
         began = self._clock()
-        await self._write(self._said, lives_seconds=self._life.seconds)
-        # One that could not be renewed in time was given up, whatever became of it since.
         if self.is_valid:
-            self._valid_until = began + self._life.valid_seconds
+            await self._write(self._said, lives_seconds=self._life.seconds)
+        if not self.is_valid:
+            self._lose()
+            raise LeaseLostError(f"the lease could not be renewed for {self._life.valid_seconds:g} s")
+        self._valid_until = began + self._life.valid_seconds
 
     async def _write(self, leader: Leader, *, lives_seconds: int | None) -> None:
         """Writes it over our own last one."""

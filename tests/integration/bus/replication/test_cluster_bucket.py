@@ -5,19 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from nats.aio.client import ServerVersion
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import (
     AnotherPrefixError,
-    AnotherStoreError,
+    AnotherStoresClusterError,
     ClusterBucket,
     OldBrokerError,
     is_end,
 )
 from bus.replication.log_stream import TooFewReplicasError
 from bus.transport.connecting import connect
+from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from tests.support.clusters.electing import BUCKET_STREAM, STORE_ID, emptied, prepared
 from tests.support.clusters.nats_servers import Cluster
@@ -36,6 +38,14 @@ async def has_replicas(api: JetStreamApi, count: int) -> bool:
     return report is not None and report.config["num_replicas"] == count
 
 
+class OldBrokersClient(LeanClient):
+    """A connection with a nats-server that is older."""
+
+    @property
+    def connected_server_version(self) -> ServerVersion:
+        return ServerVersion("2.10.29")
+
+
 @asynccontextmanager
 async def bucket_on(broker: NatsServer) -> AsyncIterator[ClusterBucket]:
     async with relay_user(broker) as relay:
@@ -47,7 +57,9 @@ def test_another_stores_cluster_is_refused(broker: NatsServer) -> None:
     async def scenario() -> None:
         async with bucket_on(broker) as bucket:
             await bucket.prepare(store_id=STORE_ID, replicas=1)
-            with pytest.raises(AnotherStoreError, match="is of the store store-1, and this one is another"):
+            with pytest.raises(
+                AnotherStoresClusterError, match="is of the store store-1, and this one is another"
+            ):
                 await bucket.prepare(store_id="another", replicas=1)
             assert await bucket.store_id() == STORE_ID
 
@@ -80,13 +92,17 @@ def test_a_broker_that_is_no_cluster_has_one_copy_and_only_where_that_is_meant(b
 
 def test_a_broker_that_is_too_old_is_named_with_the_version_that_is_needed(broker: NatsServer) -> None:
     async def scenario() -> None:
-        async with older(broker) as url:
-            relay = await connect(url, inbox_prefix=private_inbox(RELAY), within_seconds=10)
-            try:
-                with pytest.raises(OldBrokerError, match=r"which is 2\.10\.29, .* 2\.11 or newer"):
-                    await ClusterBucket(relay, NAMES).prepare(store_id=STORE_ID, replicas=1)
-            finally:
-                await relay.close()
+        relay = await connect(
+            broker.url_for(RELAY),
+            inbox_prefix=private_inbox(RELAY),
+            within_seconds=10,
+            client=OldBrokersClient(),
+        )
+        try:
+            with pytest.raises(OldBrokerError, match=r"which is 2\.10\.29, .* 2\.11 or newer"):
+                await ClusterBucket(relay, NAMES).prepare(store_id=STORE_ID, replicas=1)
+        finally:
+            await relay.close()
 
     asyncio.run(scenario())
 
@@ -112,34 +128,3 @@ def test_a_value_ends_with_a_marker_of_whatever_kind() -> None:
     assert is_end({"Nats-Marker-Reason": "MaxAge"})
     assert is_end({"KV-Operation": "PURGE"})
     assert not is_end({"KV-Operation": "PUT"})
-
-
-@asynccontextmanager
-async def older(broker: NatsServer) -> AsyncIterator[str]:
-    """The address of a way to the broker on which it says that it is an older one."""
-    under_way: list[asyncio.Task[None]] = []
-
-    async def there(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while part := await reader.read(65_536):
-            writer.write(part)
-        writer.close()
-
-    async def back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        greeting = await reader.readline()
-        version = greeting.partition(b'"version":"')[2].partition(b'"')[0]
-        writer.write(greeting.replace(version, b"2.10.29", 1))
-        await there(reader, writer)
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", broker.port)
-        under_way.extend(
-            asyncio.create_task(way) for way in (there(reader, far_writer), back(far_reader, writer))
-        )
-
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    login = broker.url_for(RELAY).rpartition("@")[0]
-    try:
-        yield f"{login}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await asyncio.gather(*under_way, return_exceptions=True)

@@ -7,10 +7,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bus.broker.server import NatsServer
+from bus.broker.users import RELAY, private_inbox
 from bus.contract import codec
 from bus.replication.leader_watch import HEAD_START_SECONDS, KEY, Leader, LeaseLife
 from bus.replication.lease import LeaseLostError
-from bus.transport.jetstream import JetStreamApi
+from bus.tasks import cancel
+from bus.transport.connecting import connect
+from bus.transport.jetstream import JetStreamApi, JetStreamError
+from tests.lab.machines.links import Link
 from tests.support.clusters.electing import (
     BUCKET_STREAM,
     LONG,
@@ -46,6 +50,19 @@ async def leads(one: Candidate, *others: Candidate) -> None:
     one.waits()
     assert await one.lease.acquire(7)
     await until(lambda: all(candidate.heard[-1:] == [one.name] for candidate in (one, *others)))
+
+
+async def gets(one: Candidate) -> bool:
+    """Whether a candidate has the lease now, by its own means."""
+    try:
+        return one.is_vacant() and await one.lease.acquire(1)
+    except JetStreamError:
+        return False
+
+
+async def gets_and_keeps(one: Candidate) -> None:
+    await until(lambda: gets(one))
+    await one.lease.keep()
 
 
 async def standing(one: Candidate) -> int:
@@ -141,6 +158,16 @@ def test_a_lease_that_is_released_is_had_at_once(broker: NatsServer) -> None:
     play(broker, scenario, "a", "b")
 
 
+def test_one_that_is_released_while_it_is_renewed_is_had_at_once_too(broker: NatsServer) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await leads(one, other)
+        await asyncio.gather(one.lease.tell(8), one.lease.release("b"))
+        await other.watch.vacant("b")
+        assert await other.lease.acquire(9)
+
+    play(broker, scenario, "a", "b")
+
+
 def test_a_lease_that_is_handed_over_is_left_to_whom_it_is_for_for_a_while(broker: NatsServer) -> None:
     async def scenario(one: Candidate, other: Candidate, third: Candidate) -> None:
         await leads(one, other, third)
@@ -190,23 +217,22 @@ def test_one_that_another_has_taken_is_lost(broker: NatsServer) -> None:
     play(broker, scenario, "a")
 
 
-def test_one_that_was_not_renewed_in_time_is_given_up_though_a_renewal_comes_through(
-    broker: NatsServer,
-) -> None:
+def test_one_that_was_not_renewed_in_time_is_given_up_and_not_renewed_any_more(broker: NatsServer) -> None:
     async def scenario(one: Candidate) -> None:
         await leads(one)
+        before = await standing(one)
         one.seconds.now += LONG.valid_seconds
         assert not one.lease.is_valid
-        await one.lease.tell(8)
-        assert not one.lease.is_valid
+        with pytest.raises(LeaseLostError, match="could not be renewed for 40 s"):
+            await one.lease.tell(8)
+        assert await standing(one) == before
 
     play(broker, scenario, "a")
 
 
 def test_one_whose_bucket_is_gone_is_given_up(broker: NatsServer) -> None:
     async def scenario(one: Candidate) -> None:
-        await one.watch.vacant(one.name)
-        await until(lambda: one.lease.acquire(1))
+        await until(lambda: gets(one))
         async with relay_user(broker) as relay:
             await JetStreamApi(relay).delete(BUCKET_STREAM)
         with pytest.raises(LeaseLostError, match="could not be renewed"):
@@ -218,16 +244,56 @@ def test_one_whose_bucket_is_gone_is_given_up(broker: NatsServer) -> None:
 
 def test_the_end_of_a_lease_is_heard_by_its_marker_and_another_has_it(broker: NatsServer) -> None:
     async def scenario(one: Candidate, other: Candidate) -> None:
-        await one.watch.vacant(one.name)
-        await until(lambda: one.lease.acquire(1))
+        await until(lambda: gets(one))
         await until(lambda: "a" in other.heard)
         # It is frozen, say: nobody renews it.
         await asyncio.wait_for(other.watch.vacant(other.name), patiently(5))
         assert other.heard[-1] is None
         assert not one.lease.is_valid
-        await until(lambda: other.lease.acquire(2))
+        await until(lambda: gets(other))
 
     play(broker, scenario, "a", "b", life=SHORT, clock=time.monotonic)
+
+
+def test_one_that_is_cut_off_has_given_up_when_another_has_it(broker: NatsServer) -> None:
+    async def scenario(other: Candidate) -> None:
+        async with Link(broker.port) as link:
+            url = f"{broker.url_for(RELAY).rpartition('@')[0]}@127.0.0.1:{link.port}"
+            connection = await connect(url, inbox_prefix=private_inbox(RELAY), within_seconds=10)
+            try:
+                async with candidates(connection, "a", life=SHORT, clock=time.monotonic) as (one,):
+                    keeping = asyncio.create_task(gets_and_keeps(one))
+                    await until(lambda: "a" in other.heard)
+                    link.hold()
+                    await until(lambda: gets(other))
+                    assert not one.lease.is_valid
+                    link.heal()
+                    await cancel(keeping)
+            finally:
+                link.heal()
+                await connection.close()
+
+    play(broker, scenario, "b", life=SHORT, clock=time.monotonic)
+
+
+def test_in_a_bucket_that_was_made_anew_another_leads_after_the_holder_has_given_up(
+    broker: NatsServer,
+) -> None:
+    async def scenario(one: Candidate, other: Candidate) -> None:
+        await leads(one, other)
+        async with relay_user(broker) as relay:
+            await emptied(relay)
+        await until(lambda: other.heard[-1] is None)
+        assert not other.is_vacant()
+        other.waits()
+        one.waits()
+        assert await other.lease.acquire(8)
+        with pytest.raises(LeaseLostError):
+            # Its last message had the sequence that the other one's has now.
+            await one.lease.tell(9)
+        await until(lambda: one.heard[-1] == "b")
+
+    play(broker, scenario, "a", "b")
 
 
 def test_what_is_no_leader_keeps_nobody_from_leading(broker: NatsServer) -> None:
