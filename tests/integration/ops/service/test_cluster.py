@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.broker.users import APP
+from bus.client import connect
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
@@ -91,5 +93,32 @@ def test_who_only_follows_never_leads(cluster: Cluster, tmp_path: Path):
             await several.until_equal()
             assert several.services["b"].role.name == "follower"
             assert several.leaders == ["a"]
+
+    asyncio.run(scenario())
+
+
+def test_who_writes_reads_that_whichever_member_answers(cluster: Cluster, tmp_path: Path):
+    async def write_and_read(url: str, key: str) -> list[int]:
+        """What was read that was older than what had just been written."""
+        stale = []
+        async with connect(url) as client:
+            for number in range(10):
+                await client.send("app_state.set", {"key": key, "value": number}, timeout_seconds=30)
+                read = await client.query("app_state.get", {"key": key}, timeout_seconds=30)
+                if read["value"] != number:
+                    stale.append(number)
+        return stale
+
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            await several.led_by()
+            # A nats-server has a query answered by the member beside it, where there is one.
+            urls = cluster.urls_for(APP)
+            found = await asyncio.gather(
+                *(write_and_read(url, f"k.{number}") for number, url in enumerate(urls))
+            )
+            assert found == [[]] * 3
+            asked = [one.queries._endpoints["app_state.get"].requests for one in several.services.values()]
+            assert all(asked), asked
 
     asyncio.run(scenario())
