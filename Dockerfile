@@ -43,7 +43,9 @@ ENV PATH=/opt/hyperpage/bin:/usr/local/bin:/usr/bin:/bin \
     HYPERPAGE_HTTP=0.0.0.0:8822 \
     PYTHONDONTWRITEBYTECODE=1
 # A directory that a new volume takes its owner from: whoever mounts a folder gives it to 10001 first.
-RUN mkdir -p -m 0700 /var/lib/hyperpage && chown 10001:10001 /var/lib/hyperpage
+# The second one is for backups that several members reach; see compose.cluster.yaml.
+RUN mkdir -p -m 0700 /var/lib/hyperpage /var/lib/hyperpage-shared \
+    && chown 10001:10001 /var/lib/hyperpage /var/lib/hyperpage-shared
 # A number, not a name: Kubernetes sees from it that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/hyperpage

@@ -1,6 +1,7 @@
 # Only Python 3.11 or newer and make are assumed. The first run sets up .venv, the next ones start at once.
 #
 #   make run       serve ./data             ARGS='--nats nats://…' is passed on; PYTHON= chooses the Python
+#   make run-cluster   three nats-servers and three members in ./cluster, to try out      ARGS='--members 5'
 #   make test      lint, types, import contract and tests             ARGS='-k claim' is passed to pytest
 #   make prove     the long counts: minutes, not seconds              ARGS= likewise
 #   make lab       an hour of experiments against what is promised   ARGS='--minutes 5 --only NAME --seed N --trials 1'
@@ -33,11 +34,14 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run test prove lab bench bench-gate reference credential-rules sample samples install lock sbom licences audit clean
+.PHONY: run run-cluster test prove lab bench bench-gate reference credential-rules sample samples install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
 	@HYPERPAGE_CONSOLE_LINK=$${HYPERPAGE_CONSOLE_LINK:-always} exec $(BIN)/hyperpage serve --data ./data $(ARGS)
+
+run-cluster: $(VENV)/.runtime
+	@exec $(BIN)/hyperpage cluster run $(ARGS)
 
 test: $(VENV)/.development
 	@$(UV) lock --check --quiet || { echo "error: pyproject.toml asks for what uv.lock does not have: run" \

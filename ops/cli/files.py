@@ -14,6 +14,7 @@ FILES = {
     "hyperpage.toml": "every setting, with its meaning and its default",
     "hyperpage.service": "a unit for systemd",
     "nats-server.conf": "a stock nats-server beside the service, as in compose.yaml",
+    "nats-cluster.conf": "one of three for several services, as in compose.cluster.yaml",
     "alert-rules.yml": "alerts for Prometheus",
     "grafana-dashboard.json": "a dashboard for Grafana",
 }

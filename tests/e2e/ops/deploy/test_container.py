@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 import tomllib
 from collections.abc import Iterator
@@ -28,12 +29,33 @@ SHUT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt",
 
 
 def test_each_setting_in_the_files_for_containers_is_one():
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("Dockerfile", "compose.yaml")}
-    # Those that compose.yaml asks for are its own.
-    asked = set(re.findall(r"\$\{(HYPERPAGE_\w+)", texts["compose.yaml"]))
+    names = ("Dockerfile", "compose.yaml", "compose.cluster.yaml")
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
+    # Those that these files ask for are their own, and so is what a nats-server is told.
+    asked = {one for text in texts.values() for one in re.findall(r"\$\{(HYPERPAGE_\w+)", text)}
+    asked |= {"HYPERPAGE_NATS_NAME"}
     named = {one for text in texts.values() for one in re.findall(r"HYPERPAGE_[A-Z_]+", text)} - asked
     assert named >= {"HYPERPAGE_DATA", "HYPERPAGE_NATS", "HYPERPAGE_HTTP"}
     assert {one.removeprefix("HYPERPAGE_").lower() for one in named} <= set(Settings.__struct_fields__)
+
+
+def test_the_cluster_of_containers_is_three_nats_servers_and_three_members(tmp_path: Path):
+    text = (ROOT / "compose.cluster.yaml").read_text(encoding="utf-8")
+    servers = set(re.findall(r"HYPERPAGE_NATS_NAME: (\S+)", text))
+    assert servers == {"nats-1", "nats-2", "nats-3"}
+    assert set(re.findall(r"HYPERPAGE_MEMBER: (\S+)", text)) == {"a", "b", "c"}
+    assert set(re.findall(r"HYPERPAGE_NATS: nats://.*@(\S+):4222", text)) == servers
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text(hyperpage("files", "nats-cluster.conf").out)
+    for name in servers:
+        assert f"@{name}:6222" in configuration.read_text()
+        subprocess.run(
+            [find_nats_server(), "-t", "--config", configuration],
+            env={"HYPERPAGE_NATS_NAME": name, "HYPERPAGE_NATS_PASSWORD": "secret"},
+            check=True,
+            timeout=30,
+            capture_output=True,
+        )
 
 
 def test_the_image_begins_with_one_content_and_installs_only_what_has_a_hash():
