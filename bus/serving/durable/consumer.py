@@ -49,7 +49,8 @@ logger = logging.getLogger(__name__)
 class DurableConsumer:
     """Asks for durable commands and hands each delivery to `take`. Used from the event loop's thread only.
 
-    It asks while there `has_room`; when there is again, `ask` tells it so.
+    It asks while there `has_room`; when there is again, `ask` tells it so. It asks for nothing while it does
+    not hold that `is_ours`: another service has a consumer then, in the place of this one's.
 
     `relay` is the connection that may consume the commands.
     """
@@ -62,6 +63,7 @@ class DurableConsumer:
         *,
         take: Callable[[Arrived], None],
         has_room: Callable[[], bool],
+        is_ours: Callable[[], bool],
     ) -> None:
         self._relay = relay
         self._limits = limits
@@ -70,6 +72,7 @@ class DurableConsumer:
         self._names = subjects.names
         self._take = take
         self._has_room = has_room
+        self._is_ours = is_ours
         self._jetstream = relay.jetstream(timeout=5)
         self._consumer = ""
         self._choosing = asyncio.Lock()
@@ -188,6 +191,8 @@ class DurableConsumer:
 
     async def _keep_asking(self) -> None:
         now = time.monotonic()
+        if not self._is_ours():
+            return
         if self._anew_at is not None:
             if now < self._anew_at:
                 return
@@ -198,7 +203,7 @@ class DurableConsumer:
         await self._ask()
 
     async def _ask(self) -> None:
-        while len(self._pulls) < PULLS and not self._stopping and self._has_room():
+        while len(self._pulls) < PULLS and not self._stopping and self._is_ours() and self._has_room():
             await self._pull()
 
     async def _pull(self) -> None:
@@ -224,7 +229,10 @@ class DurableConsumer:
             )
 
     async def _pull_ended(self, status: str) -> None:
-        if status in ("404", "503"):
+        if not self._is_ours():
+            # It may be gone because another one's is there. If that is not so, it is seen when it is ours.
+            self.begin_anew()
+        elif status in ("404", "503"):
             # The stream or the consumer is gone.
             try:
                 await self.prepare(afresh=False)

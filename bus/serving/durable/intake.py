@@ -21,7 +21,7 @@ once more, the command is put aside (`bus.serving.durable.suspects`).
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from nats.errors import Error as NatsError
@@ -63,6 +63,7 @@ class DurableIntake:
     """Takes durable commands from their stream. Used from the event loop's thread only.
 
     `relay` is the connection that may consume the commands, `responder` the one that may store results.
+    While it does not hold that `is_ours`, another service may take the commands, and this one leaves them.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class DurableIntake:
         suspects: Suspects,
         limits: StreamLimits,
         admission: Admission,
+        *,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self._relay = relay
         self._writer = writer
@@ -87,7 +90,12 @@ class DurableIntake:
         self._suspects = suspects
         self._portions = Portions(suspects)
         self._consumer = DurableConsumer(
-            relay, subjects, limits.commands, take=self._take, has_room=lambda: self._portions.has_room
+            relay,
+            subjects,
+            limits.commands,
+            take=self._take,
+            has_room=lambda: self._portions.has_room,
+            is_ours=is_ours,
         )
         self._results = Results(
             relay,

@@ -101,8 +101,9 @@ class Election:
             if await self._lease.acquire(0):
                 await self._turn()
                 return
-        except (JetStreamError, LeaseLostError, ServiceError) as error:
-            logger.warning("this member does not lead: %s", error)
+        # Whatever keeps it from leading: it follows, and others may do better.
+        except Exception as error:
+            logger.warning("this member does not lead: %s", error, exc_info=not _is_expected(error))
         await is_set_within(self._stopping, RETRY_MS)
 
     def hand_over(self, successor: str) -> None:
@@ -179,3 +180,7 @@ class Election:
                 first = await self._first_of_others()
                 return "" if first is None else first.name
         return ""
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, JetStreamError | LeaseLostError | ServiceError)

@@ -146,7 +146,15 @@ def leadership_on(
         dead_letters=dead_letters,
         intake=Intake(ground.connect, writer, ground.subjects, ground.command_endpoints, admission),
         durable=DurableIntake(
-            relay, responder, writer, ground.subjects, dead_letters, suspects, limits, admission
+            relay,
+            responder,
+            writer,
+            ground.subjects,
+            dead_letters,
+            suspects,
+            limits,
+            admission,
+            is_ours=ground.standing_alone.is_so,
         ),
         projections=projections,
         verbs=by_name(

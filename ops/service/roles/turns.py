@@ -149,6 +149,8 @@ class Turns:
         leading = self._leadership.leading
         self._is_paused = True
         await leading.intake.hold()
+        # Another one's consumer takes the place of this one's.
+        await leading.durable.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_SECONDS):
                 while leading.writer.is_at_work:  # noqa: ASYNC110  # a moment, once

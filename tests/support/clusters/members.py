@@ -42,8 +42,7 @@ class Members:
                 nats_admin=urls[ADMIN],
                 no_http=True,
                 member=name,
-                replication="sync",
-                **settings,
+                **{"replication": "sync", **settings},
             )
         )
         await service.start()

@@ -1,6 +1,7 @@
 """Several services that follow one log: one leads, and whoever leads next has all that was answered."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from bus.broker.users import APP
 from bus.client import connect
+from ops.backup.create import create_backup
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
@@ -120,5 +122,75 @@ def test_who_writes_reads_that_whichever_member_answers(cluster: Cluster, tmp_pa
             assert found == [[]] * 3
             asked = [one.queries._endpoints["app_state.get"].requests for one in several.services.values()]
             assert all(asked), asked
+
+    asyncio.run(scenario())
+
+
+def test_a_service_grows_into_a_cluster_without_losing_anything(cluster: Cluster, tmp_path: Path):
+    shared = {"backups": str(tmp_path / "backups"), "archive": str(tmp_path / "archive")}
+
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "") as several:
+            alone = await several.start("a", replication="off", **shared)
+            answer = await several.set_value("k", 1, "c-1")
+            await several.set_value("k", 2, "c-2")
+            await several.stop("a")
+            await several.start("a", **shared)
+            await several.set_value("k", 3, "c-3")
+            settings = several.services["a"].settings
+            await asyncio.to_thread(
+                create_backup, settings.store_path, settings.backup_folder, version="of the test"
+            )
+            await several.set_value("k", 4, "c-4")
+            await several.start("b", **shared)
+            await several.start("c", **shared)
+            await several.until_equal()
+            await several.stop("a")
+
+            assert await several.led_by() in "bc"
+            assert alone.origin.store_id == several.services["b"].origin.store_id
+            assert await several.set_value("k", 1, "c-1") == answer
+            assert (await several.set_value("k", 5, "c-5"))["version"] == 5
+
+    asyncio.run(scenario())
+
+
+def test_a_member_whose_machine_is_lost_is_replaced_by_an_empty_one(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            lost = await several.led_by()
+            answer = await several.set_value("k", 1, "c-1")
+            await several.stop(lost)
+            shutil.rmtree(tmp_path / lost)
+            await several.set_value("k", 2, "c-2")
+            await several.start(lost)
+            await several.until_equal()
+            (other,) = {"a", "b", "c"} - {lost, await several.led_by()}
+            await several.stop(other)
+            await several.stop(await several.led_by())
+
+            await several.led_by(lost)
+            assert await several.set_value("k", 1, "c-1") == answer
+
+    asyncio.run(scenario())
+
+
+def test_where_all_nats_servers_are_lost_the_files_begin_the_log_anew(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "ab") as several:
+            answer = await several.set_value("k", 1, "c-1")
+            await several.until_equal()
+            for name in "ab":
+                await several.stop(name)
+            for server in cluster.servers:
+                server.kill()
+                server.wipe()
+            await cluster.heal()
+            await several.start("a")
+            await several.start("b")
+
+            assert await several.set_value("k", 1, "c-1") == answer
+            assert (await several.set_value("k", 2, "c-2"))["version"] == 2
+            await several.until_equal()
 
     asyncio.run(scenario())
