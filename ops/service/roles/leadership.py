@@ -135,14 +135,7 @@ def leadership_on(
         writer=writer,
         relay=event_relay,
         mirrors=Mirrors(relay, names, rows.row_json, rows.all_rows, limits.mirrors),
-        archiver=Archiver(
-            settings.archive_folder,
-            ground.origin,
-            ground.readers.connection,
-            store=settings.store_path,
-            recipients=settings.encrypt_to,
-            signing=settings.signing,
-        ),
+        archiver=_archiver(ground),
         dead_letters=dead_letters,
         intake=Intake(ground.connect, writer, ground.subjects, ground.command_endpoints, admission),
         durable=DurableIntake(
@@ -224,6 +217,18 @@ def _writer(
     if replicator is not None:
         writer.thread.ending.push_async_callback(replicator.close)
     return writer
+
+
+def _archiver(ground: Ground) -> Archiver:
+    settings = ground.settings
+    return Archiver(
+        settings.archive_folder,
+        ground.origin,
+        ground.readers.connection,
+        store=settings.store_path,
+        recipients=settings.encrypt_to,
+        signing=settings.signing,
+    )
 
 
 def _relay(ground: Ground, traces: Traces | None) -> Relay:
