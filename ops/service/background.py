@@ -43,7 +43,9 @@ class Background:
         error = task.exception()
         if error is not None:
             hint = str(getattr(error, "hint", ""))
-            self._failed.set_exception(ServiceError(f"{task.get_name()} failed: {error}", hint=hint))
+            failure = ServiceError(f"{task.get_name()} failed: {error}", hint=hint)
+            failure.__cause__ = error
+            self._failed.set_exception(failure)
 
 
 def in_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:

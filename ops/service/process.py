@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
+from bus.replication.log_stream import OutdatedFileError
 from bus.tasks import cancel
 from ops.health.causes import status_of
 from ops.service.composition import Service
@@ -95,7 +96,7 @@ async def _serve_once(
     http: "HttpServer | None",
     supervisor: Supervisor,
 ) -> bool:
-    """Serves until it is to stop, or until the store was restored or repaired, as the answer says."""
+    """Serves until it is to stop, or until the store was restored, repaired or is outdated, as it answers."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
@@ -122,22 +123,32 @@ async def _serve_once(
         either: set[asyncio.Future[Any]] = {failed, stop, restoring, damaged}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        is_to_go_on = (restoring.done() or damaged.done()) and not stop.done()
+        is_outdated = _is_outdated(failed)
+        is_to_go_on = (restoring.done() or damaged.done() or is_outdated) and not stop.done()
         supervisor.enter("restoring" if is_to_go_on else "stopping")
         # The demo first: it would only see its commands refused.
         if working is not None:
             await cancel(working)
         await service.stop()
-    if failed.done() and (error := failed.exception()):
+    if failed.done() and (error := failed.exception()) and not is_outdated:
         raise error
     is_asked_for = restoring.done()
     if is_asked_for:
         await restores.carry_out()
-    elif is_to_go_on:
+    elif is_to_go_on and not is_outdated:
         await restores.repair(damaged.result(), service.role.head)
     for each in (failed, restoring, damaged):
         await cancel(each)
     return is_asked_for or is_to_go_on
+
+
+def _is_outdated(failed: "asyncio.Task[None]") -> bool:
+    """Whether a service has ended for its file to be made anew, which the next start does."""
+    error = failed.exception() if failed.done() else None
+    if error is None or not isinstance(error.__cause__, OutdatedFileError):
+        return False
+    logger.warning("%s", error.__cause__)
+    return True
 
 
 def _health_in_short(service: Service) -> str:

@@ -3,6 +3,7 @@
 No restore: the log stays what it is, so it begins no timeline, and what was to be had from it goes on.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,6 @@ _FIRST_TIMELINE = ((1, 1),)
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
     """What a file was made of, and the position at which its log ends."""
 
-    timeline: int
     position: int
     begins_with: str
     segments: int
@@ -49,13 +49,16 @@ def make_seed(
     returns, and closed.
 
     Raises:
-        BackupError: what there is may not be used, since nobody has signed it, say.
+        BackupError: what there is leads to an earlier position, or may not be used, since nobody has signed
+            it, say.
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
     whose = Present(store_id, _FIRST_TIMELINE, None)
     search = Search(places, Moment(latest=True), repair=True, present=whose)
     while True:
         way = _shortest(_next_way(search, places, store_id, timeline), begins)
+        if (way.timelines[-1][0], way.position) < (timeline, begins):
+            raise _too_short(way, search.passed_over)
         try:
             with checked(way, places, whose, (), progress, inside=False) as sound:
                 made = materialize(
@@ -72,7 +75,6 @@ def make_seed(
             search.pass_over(error.backup or way.begins_with, error)
             continue
         return Seed(
-            timeline=way.timelines[-1][0],
             position=made.position,
             begins_with=way.begins_with,
             segments=len(way.stretches),
@@ -111,3 +113,12 @@ def _shortest(way: RestorePath, begins: int) -> RestorePath:
     if begins == 0:
         return msgspec.structs.replace(way, position=0, timelines=_FIRST_TIMELINE, stretches=[])
     return way
+
+
+def _too_short(way: RestorePath, passed_over: Mapping[str, str]) -> BackupError:
+    reached = f"{way.begins_with} and the archive" if way.position else "backups and archive"
+    damaged = "".join(f"; {one}" for one in passed_over.values())
+    return BackupError(
+        "unreachable_moment",
+        f"{reached} lead to position {way.position} of timeline {way.timelines[-1][0]}{damaged}",
+    )

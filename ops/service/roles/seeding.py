@@ -8,6 +8,7 @@
 The new file is made beside the old one, which stays what it is until the new one has all that the log has.
 """
 
+import asyncio
 import logging
 import time
 from contextlib import closing
@@ -47,6 +48,10 @@ from ops.settings import Settings
 from ops.store.reseeding import forget_reseed, reseed_asked
 from ops.store.tables import Tables
 from ops.targets.errors import BackupError
+
+# For a leader that has just begun the log: its archive is some seconds behind.
+SOURCE_WITHIN_SECONDS = 15.0
+SOURCE_PAUSE_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +149,7 @@ async def _seed(
     aside = f"{store.name}.set-aside-{time.time_ns() // 1_000_000}" if is_kept else None
     common = 0
     try:
-        seed = await to_its_end(partial(_made, settings, work, log.store_id, begins))
+        seed = await _made(settings, work, log, begins)
         head = await _brought_forward(work, log)
         if old is not None:
             common = await to_its_end(partial(_common_end, work, store))
@@ -172,26 +177,32 @@ async def _seed(
     await put_on_record(settings, own_act("store.seed", said))
 
 
-def _made(settings: Settings, work: Path, store_id: str, begins: LogBeginning) -> Seed:
+async def _made(settings: Settings, work: Path, log: LogStream, begins: LogBeginning) -> Seed:
     make_folder(work.parent)
-    seed = make_seed(
+    make = partial(
+        make_seed,
         settings.places,
         work,
-        store_id,
+        log.store_id,
         timeline=begins.timeline,
         begins=begins.position,
         now_ms=time.time_ns() // 1_000_000,
     )
-    if (seed.timeline, seed.position) < (begins.timeline, begins.position):
-        reached = f"{seed.begins_with} and the archive" if seed.position else "backups and archive"
-        damaged = "".join(f"; {one}" for one in seed.passed_over.values())
-        raise ServiceError(
-            f"the log begins behind position {begins.position} of timeline {begins.timeline}, and {reached}"
-            f" lead to position {seed.position} of timeline {seed.timeline}{damaged}",
-            hint="make a backup where the log is led (hyperpage backup create), in a place that both reach;"
-            f" this one looks in {settings.backup_folder} and {settings.archive_folder}",
-        )
-    return seed
+    until = time.monotonic() + SOURCE_WITHIN_SECONDS
+    while True:
+        try:
+            return await to_its_end(make)
+        except BackupError as error:
+            if error.reason != "unreachable_moment":
+                raise
+            if time.monotonic() > until:
+                raise ServiceError(
+                    f"the log begins behind position {begins.position} of timeline {begins.timeline}, and"
+                    f" {error.message}",
+                    hint="make a backup where the log is led (hyperpage backup create), in a place that both"
+                    f" reach; this one looks in {settings.backup_folder} and {settings.archive_folder}",
+                ) from error
+        await asyncio.sleep(SOURCE_PAUSE_SECONDS)
 
 
 async def _brought_forward(work: Path, log: LogStream) -> chain.Head:

@@ -13,6 +13,7 @@ from ops.backup.restoring.present import read_present
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.service.errors import ServiceError
+from ops.service.roles import seeding
 from ops.service.roles.seeding import seeded
 from ops.store.reseeding import ask_reseed
 from tests.support.stores.relaying import NAMES
@@ -66,7 +67,9 @@ def test_the_archive_leads_from_an_older_backup_to_a_log_that_was_begun_anew(tmp
     play(scenario, tmp_path)
 
 
-def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path):
+def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(seeding, "SOURCE_WITHIN_SECONDS", 0)
+
     async def scenario(scene: Scene):
         async with leading(scene.broker, scene.leaders) as led:
             await work(led, 1)
@@ -79,6 +82,21 @@ def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path):
             await asyncio.to_thread(scene.backup)
             await scene.seeded()
             await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+def test_what_is_not_there_yet_is_waited_for(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.cut(20)
+            waiting = asyncio.create_task(scene.seeded())
+            await scene.archive(led)
+            await waiting
+            assert scene.content() | {"job_leases": []} == led.store.in_writer(content_of) | {
+                "job_leases": []
+            }
 
     play(scenario, tmp_path)
 
@@ -242,7 +260,11 @@ def test_after_a_restore_the_log_is_begun_anew_and_others_make_their_files_anew(
     play(scenario, tmp_path)
 
 
-def test_a_restored_leader_without_a_backup_of_its_own_time_leaves_others_as_they_are(tmp_path: Path):
+def test_a_restored_leader_without_a_backup_of_its_own_time_leaves_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(seeding, "SOURCE_WITHIN_SECONDS", 0)
+
     async def scenario(scene: Scene):
         places = msgspec.structs.replace(scene.settings.places, store=scene.leaders)
         async with leading(scene.broker, scene.leaders) as led:
