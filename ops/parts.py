@@ -13,6 +13,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.replication.following import Follower
+from bus.replication.standing import Standing
 from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
@@ -119,7 +120,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
     milliseconds since the epoch, `clock_error_ms` how far the machine's is ahead of it. `record` puts an
-    administrative act into the service's log, and tells whoever listens; `audit` writes the audit log.
+    administrative act into the service's log, and tells whoever listens; `audit` writes the audit log. Only a
+    service that is one of several has a `cluster`.
     """
 
     settings: Settings
@@ -138,6 +140,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     responder_connection: LeanClient
     readers: ReaderPool
     role: Role
+    cluster: Standing | None
     backups: BackupSchedule
     queries: Queries
     administration: Administration

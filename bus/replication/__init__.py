@@ -10,4 +10,5 @@ cluster_bucket  where members tell of themselves, and who leads
 members         who is live, and how each is
 leader_watch    who leads, and from when on another one may
 lease           the hold of the one who does
+standing        how all of that is at this moment, for those who look at it
 """

@@ -117,6 +117,11 @@ class LeaderWatch:
         return self._entry is not None
 
     @property
+    def silent_seconds(self) -> float:
+        """How long ago whoever leads may last have said so. Any thread may ask."""
+        return self.clock() - self._renewed_at
+
+    @property
     def sequence(self) -> int:
         """What whoever writes next must expect."""
         return 0 if self._entry is None else self._entry.sequence

@@ -97,16 +97,23 @@ async def live_members(bucket: ClusterBucket) -> list[LiveMember]:
     return sorted(found, key=lambda one: one.member.name)
 
 
-def require_successor(members: Sequence[LiveMember], name: str, *, position: int, most_behind: int) -> Member:
-    """The live member of that name, which may lead, and is near a position.
+def require_successor(others: Sequence[LiveMember], name: str, *, position: int, most_behind: int) -> Member:
+    """The live member of that name, which may lead, and is near a position; of no name, the one nearest.
 
     Raises:
         NoSuccessorError: there is none, it only follows, or it lacks more than `most_behind` events.
     """
-    found = next((one.member for one in members if one.member.name == name), None)
+    if not name:
+        may_lead = [one.member for one in others if one.member.role is not Role.FOLLOWER]
+        if not may_lead:
+            raise NoSuccessorError("no other live member may lead", "start one")
+        name = max(may_lead, key=lambda one: one.position).name
+    found = next((one.member for one in others if one.member.name == name), None)
     if found is None:
-        others = ", ".join(one.member.name for one in members) or "nobody"
-        raise NoSuccessorError(f"there is no live member {name}", f"these are live: {others}")
+        live = ", ".join(one.member.name for one in others) or "nobody"
+        raise NoSuccessorError(
+            f"there is no live member {name}", f"beside the leader, these are live: {live}"
+        )
     if found.role is Role.FOLLOWER:
         raise NoSuccessorError(f"{name} is a follower, which never leads", "name one with the role member")
     if position - found.position > most_behind:

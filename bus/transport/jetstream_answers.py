@@ -46,13 +46,34 @@ class StreamCounts(msgspec.Struct, frozen=True):
     subjects: Mapping[str, int] = {}
 
 
+class StreamCopy(msgspec.Struct, frozen=True, rename={"silent_ns": "active"}):
+    """One nats-server's copy of a stream, as its leader sees it: what it lacks, and how long it is silent."""
+
+    name: str
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+    silent_ns: int = 0
+
+
+class StreamCluster(msgspec.Struct, frozen=True):
+    """Who keeps a stream: the nats-server that leads it, empty if none does, and those with other copies."""
+
+    leader: str = ""
+    replicas: list[StreamCopy] | None = None
+
+
 class StreamReport(msgspec.Struct, frozen=True, rename={"time": "ts"}):
-    """The state of a stream at a `time`. `created` differs if it was made anew."""
+    """The state of a stream at a `time`. `created` differs if it was made anew.
+
+    Only nats-servers that are a cluster tell of a `cluster`.
+    """
 
     config: dict[str, Any]
     created: str
     state: StreamCounts
     time: datetime | None = None
+    cluster: StreamCluster | None = None
 
     @property
     def metadata(self) -> dict[str, str]:

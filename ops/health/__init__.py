@@ -6,6 +6,7 @@
     store_checks  the whole store looked at, now and then and when damage is met
     streams       what the broker says of the service's streams
     causes        what makes a service degraded or unhealthy
+    cluster       what the cluster that it is a member of says: figures, causes
     figures       the figures of the report
     access        who is let in over HTTP, where an operator has to know of it
     monitor       looks every two seconds, and answers whoever asks, with the whole report

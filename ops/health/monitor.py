@@ -38,6 +38,7 @@ from ops.health.causes import (
     subject_causes,
     writer_causes,
 )
+from ops.health.cluster import cluster_causes, cluster_figures, version_notes
 from ops.health.figures import (
     broker_figures,
     messages_in,
@@ -154,6 +155,11 @@ class Monitor:
             ),
             *machine_causes(look.disks, look.memory, settings),
             *access_causes(self._access()),
+            *(
+                ()
+                if parts.cluster is None
+                else cluster_causes(parts.cluster.state, is_connected=parts.is_connected)
+            ),
             *audit_causes(parts.audit),
             *backup_causes(look.backups, now_ms=now_ms, began_ms=self._began_ms, settings=settings),
         ]
@@ -179,6 +185,7 @@ class Monitor:
             *([HTTP_OPEN] if self._access().is_open else []),
             *([APP_SHARED] if is_shared else []),
             *repair_notes(self.look.repairs),
+            *(() if (cluster := self._parts.cluster) is None else version_notes(cluster.state)),
         ]
 
     def report(self) -> dict[str, Any]:
@@ -217,6 +224,9 @@ class Monitor:
             "backups": look.backups,
             "archive": look.archive,
             "audit": parts.audit.figures,
+            "cluster": None
+            if (cluster := parts.cluster) is None
+            else cluster_figures(cluster.state, parts.role.name),
             "dropped_requests": parts.dropped_requests,
         }
 

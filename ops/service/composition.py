@@ -37,11 +37,10 @@ from ops.service.connections import administration_by, connect_as, listening, op
 from ops.service.endpoints import command_endpoints, query_endpoints, status_verb
 from ops.service.notices import Notices
 from ops.service.restores import make_sound
-from ops.service.roles.cluster import Cluster
-from ops.service.roles.getting_ready import when_it_answers
+from ops.service.roles.cluster import Cluster, hand_over_verb
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import leadership_on, verbs_of
-from ops.service.roles.seeding import seeded
+from ops.service.roles.seeding import make_ready
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.settings import Settings
@@ -134,7 +133,7 @@ class Service:
         self._directory = directory = DataDirectory(self.settings.data)
         self._stack.callback(directory.release)
         take_from_others(self.settings.data, (self.settings.backup_folder, self.settings.archive_folder))
-        await self._seed()
+        await make_ready(self.settings)
         await make_sound(self.settings, self.version, after_a_crash=directory.was_left_behind)
         connection = await to_its_end(self._open_store)
         await self._listen()
@@ -172,7 +171,7 @@ class Service:
         )
         self._stack.push_async_callback(self.cluster.stop)
         self.role.leader = self.cluster.leaders_address
-        self._tie_together(ground)
+        self._tie_together(ground, self.cluster)
         await self._start_answering()
         await self.cluster.start()
 
@@ -184,19 +183,6 @@ class Service:
     async def _leave_to_others(self) -> None:
         await self.parts.administration.leave_to_others()
         await self.stream_access.stop()
-
-    async def _seed(self) -> None:
-        """Has a member's file be one that the log leads on from."""
-        addresses = self.settings.outside_nats
-        if addresses is None or not self.settings.is_replicated:
-            # An embedded nats-server, and what it has, is this service's alone.
-            return
-        relay = await connect_as(RELAY, addresses[RELAY])
-        try:
-            may_lead = not self.settings.only_follows
-            await when_it_answers(partial(seeded, self.settings, relay, may_lead=may_lead))
-        finally:
-            await relay.close()
 
     def _open_store(self) -> apsw.Connection:
         """The connection that writes; others read by `readers`. A migration may take minutes."""
@@ -278,7 +264,7 @@ class Service:
             )
         await self.discovery.start()
 
-    def _tie_together(self, ground: Ground) -> None:
+    def _tie_together(self, ground: Ground, cluster: Cluster | None = None) -> None:
         settings, verbs = self.settings, self.query_verbs
         self.backups = BackupSchedule(
             settings, self.origin.store_id, notify=ground.notices.of_backup, clock=self.now_ms
@@ -320,9 +306,10 @@ class Service:
             responder_connection=ground.responder_connection,
             readers=self.readers,
             role=self.role,
+            cluster=None if cluster is None else cluster.standing,
             backups=self.backups,
             queries=self.queries,
-            administration=self._administration(ground),
+            administration=self._administration(ground, cluster),
             query_verbs=verbs,
             command_endpoints=ground.command_endpoints,
             query_endpoints=self._query_endpoints,
@@ -331,12 +318,13 @@ class Service:
         self.health = Monitor(self.parts) if http is None else Monitor(self.parts, lambda: http.standing)
         self.metrics = Metrics(self.parts, self.health, None if http is None else http.counts)
 
-    def _administration(self, ground: Ground) -> Administration:
+    def _administration(self, ground: Ground, cluster: Cluster | None) -> Administration:
         running_backups = RunningBackups(self.settings, self.origin.store_id, self.backups)
         of_all = by_name(
             *running_backups.verbs(),
             *self.registry.verbs(self.nats_server, self._announce, self._drop_consumers),
             *audit_verbs(self.audit.trail.folder, running_backups.kept_heads),
+            hand_over_verb(cluster, self.role),
             *self._more_administration,
         )
         return Administration(

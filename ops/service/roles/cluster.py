@@ -10,15 +10,21 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Annotated, Any
 
 import apsw
+import msgspec
 
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError
 from bus.replication.leader_watch import Leader, LeaderWatch
 from bus.replication.lease import Lease
 from bus.replication.log_stream import LogStreamError
-from bus.replication.members import LiveMember, Member, Membership, live_members, require_successor
+from bus.replication.members import Member, Membership, live_members, require_successor
 from bus.replication.members import Role as MemberRole
+from bus.replication.standing import Standing
+from bus.serving.administration import AdministrationVerb
+from bus.transport.jetstream import JetStreamError
+from domain.errors import RuleViolated, Unavailable
 from ops.parts import Role
 from ops.service.background import Background
 from ops.service.errors import ServiceError
@@ -65,7 +71,15 @@ class Cluster:
             ground, connection, role, on_lead=on_lead, on_rest=on_rest, positions=self._positions
         )
         self._bucket = ClusterBucket(ground.relay_connection, ground.names)
-        self._watch = LeaderWatch(self._bucket, on_change=self._note_leader, clock=lambda: ticks_ms() / 1_000)
+        self._watch = LeaderWatch(self._bucket, on_change=self._note_leader, clock=_seconds)
+        self.standing = Standing(
+            ground.relay_connection,
+            ground.names,
+            self._bucket,
+            self._watch,
+            name=self._name,
+            clock=_seconds,
+        )
         self._lease = Lease(self._bucket, self._watch, name=self._name, instance=instance, address=address)
         self._election: Election | None = None
         self._membership = Membership(self._bucket, self._described)
@@ -107,6 +121,7 @@ class Cluster:
         await self._turns.follow()
         self._background.start(self._membership.run(), "telling others of this member")
         self._background.start(self._watch.run(), "the watch over who leads")
+        self._background.start(self.standing.run(), "the look at the cluster")
         if self._may_lead:
             self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
             ground.standing_alone.rests_on(lambda: self._lease.is_valid)
@@ -124,41 +139,43 @@ class Cluster:
         await self._membership.leave()
         await self._stack.aclose()
 
-    async def members(self) -> list[LiveMember]:
-        """Those who are live, by name.
-
-        Raises:
-            JetStreamError: the bucket does not answer.
-        """
-        return await live_members(self._bucket)
-
     async def _positions(self) -> list[int]:
-        return [one.member.position for one in await self.members()]
+        return [one.member.position for one in await live_members(self._bucket)]
 
-    async def hand_over(self, successor: str) -> None:
-        """Returns when a member of that name leads; this one has led until then.
+    async def hand_over(self, successor: str = "") -> Leader:
+        """The leader of that name, once it leads; without a name, the member that has the most events.
 
         Raises:
             ClusterError: it cannot lead next. ServiceError: this one does not lead, or the other one did not
                 take it. JetStreamError: the bucket does not answer.
         """
-        if self._election is None or not self._election.is_leading:
+        before = self._watch.leader
+        if self._election is None or not self._election.is_leading or before is None:
             raise ServiceError("this member does not lead", hint="ask the one that does")
-        require_successor(
-            await self.members(), successor, position=self._role.head.position, most_behind=MOST_BEHIND
-        )
+        if successor == self._name:
+            return before
+        successor = require_successor(
+            [one for one in await live_members(self._bucket) if one.member.name != self._name],
+            successor,
+            position=self._role.head.position,
+            most_behind=MOST_BEHIND,
+        ).name
         self._election.hand_over(successor)
         until = time.monotonic() + HANDED_OVER_WITHIN_SECONDS
         while time.monotonic() < until:
             leader = self._watch.leader
-            if leader is not None and leader.name == successor and leader.term > 0:
-                return
+            if leader is not None and leader.term > before.term:
+                if leader.name == successor:
+                    return leader
+                break
             await asyncio.sleep(0.01)
         raise ServiceError(
-            f"{successor} has not taken over", hint="`hyperpage cluster status` says who leads"
+            f"{successor} has not taken over",
+            hint="`hyperpage cluster status` says who leads, and who is live",
         )
 
     def _note_leader(self, leader: Leader | None) -> None:
+        self.standing.note_leader(leader)
         if leader is not None and leader.term > 0:
             self._is_led.set()
 
@@ -174,3 +191,37 @@ class Cluster:
             address=self._address,
             time_ms=self._ground.now_ms(),
         )
+
+
+class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`to` is the name of the member that is to lead; without one, the one with the most events is."""
+
+    to: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+def hand_over_verb(cluster: Cluster | None, role: Role) -> AdministrationVerb:
+    """The verb by which an operator has another member lead. It answers when that one does."""
+
+    async def hand_over(request: HandOver) -> dict[str, Any]:
+        if cluster is None:
+            raise RuleViolated(
+                "no_cluster",
+                "this service is not one of several",
+                hint="docs/cluster.md says how it becomes one",
+            )
+        role.require_leading()
+        try:
+            leader = await cluster.hand_over(request.to)
+        except ClusterError as error:
+            raise RuleViolated("no_successor", error.problem, hint=error.repair) from error
+        except ServiceError as error:
+            raise Unavailable(str(error), hint=error.hint) from error
+        except JetStreamError as error:
+            raise Unavailable(f"the members cannot be seen: {error.problem}", hint="try again") from error
+        return {"leader": leader.name, "term": leader.term, "address": leader.address}
+
+    return AdministrationVerb(name="cluster.hand_over", shape=HandOver, carry_out=hand_over)
+
+
+def _seconds() -> float:
+    return ticks_ms() / 1_000

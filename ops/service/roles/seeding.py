@@ -1,4 +1,4 @@
-"""Where a member's file comes from, before it is opened: `seeded`.
+"""Where a member's file comes from, before it is opened: `make_ready`.
 
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
     a file that ends before the log begins ──▶ the same, and it has all that the old one had
@@ -15,6 +15,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from bus.broker.users import RELAY
 from bus.contract.stream_metadata import STORE_ID
 from bus.identifiers import new_id
 from bus.kept_files import make_folder, sync_folder
@@ -42,8 +43,10 @@ from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.seed import Seed, make_seed
 from ops.backup.restoring.swap import WORK_SUFFIX, remove
 from ops.backup.sound import head_at
+from ops.service.connections import connect_as
 from ops.service.errors import ServiceError
 from ops.service.restores import put_on_record, settled
+from ops.service.roles.getting_ready import when_it_answers
 from ops.settings import Settings
 from ops.store.reseeding import forget_reseed, reseed_asked
 from ops.store.tables import Tables
@@ -54,6 +57,23 @@ SOURCE_WITHIN_SECONDS = 15.0
 SOURCE_PAUSE_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+async def make_ready(settings: Settings) -> None:
+    """Has the file of a service that is one of several be one that the log leads on from.
+
+    Raises:
+        What `seeded` does, and ServiceError where no nats-server lets us in.
+    """
+    addresses = settings.outside_nats
+    if addresses is None or not settings.is_replicated:
+        # An embedded nats-server, and what it has, is this service's alone.
+        return
+    relay = await connect_as(RELAY, addresses[RELAY])
+    try:
+        await when_it_answers(partial(seeded, settings, relay, may_lead=not settings.only_follows))
+    finally:
+        await relay.close()
 
 
 async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -20,8 +21,10 @@ import nats
 import pytest
 
 from bus.broker.server import find_nats_server
-from bus.broker.users import RELAY, private_inbox
+from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
+from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.log_stream import LogStream
+from bus.replication.members import Member, Membership, Role
 from bus.writing.waiting import BURST_COMMANDS
 from domain.errors import Busy
 from ops.archive import archiver
@@ -29,15 +32,17 @@ from ops.archive.segment import list_segments
 from ops.backup.create import create_backup
 from ops.backup.drill import prove
 from ops.backup.schedule import FIRST_AFTER_MS
-from ops.health import causes
+from ops.health import causes, cluster
 from ops.http.access.tokens import TokenFile
 from ops.service.roles.trimming import Trimming
 from ops.service.steady_clock import SteadyClock, wall_ms
 from ops.targets.target import local
 from tests.support.clock import DAY_MS, HOUR_MS, Clock
+from tests.support.clusters.nats_servers import Cluster
 from tests.support.machines.failing_disk import failing_disk
-from tests.support.patience import COMES_WITHIN_SECONDS, wait_for
+from tests.support.patience import COMES_WITHIN_SECONDS, until, wait_for
 from tests.support.services.acts import act
+from tests.support.services.command_line import hyperpage
 from tests.support.services.serving import EVENTS, broker_of
 from tests.support.services.watching import Watched, eventually
 
@@ -198,6 +203,92 @@ def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_pa
         service.run(service.client.request(f"$JS.API.CONSUMER.CREATE.{EVENTS}.c", consumer))
         assert "takes no more" in service.sees("consumers_full", level="degraded")
         service.sees_none("consumers_full")
+
+
+async def told_by(service: Watched, cause: str) -> None:
+    """Returns when the service itself knows of a cause, which may take nats-servers longer than 5 s."""
+    await until(lambda: cause in {one.cause for one in service.service.health.causes})
+
+
+def cluster_status(service: Watched) -> int:
+    """How `cluster status` ends."""
+    result = service.run(asyncio.to_thread(hyperpage, "cluster", "status", "--data", service.data))
+    return int(result.code)
+
+
+def test_nats_servers_of_a_cluster_that_are_away_are_told_and_so_is_that_nobody_leads(
+    tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster, "LEADERLESS_SECONDS", 1.0)
+    monkeypatch.setattr(cluster, "UNSEEN_SECONDS", 4.0)
+    servers = Cluster(tmp_path / "servers")
+    asyncio.run(servers.start())
+    try:
+        urls = {user: servers.urls_for(user)[0] for user in (APP, ADMIN, RELAY, RESPONDER)}
+        at: Pace = {
+            "nats": urls[APP],
+            "nats_admin": urls[ADMIN],
+            "nats_relay": urls[RELAY],
+            "nats_responder": urls[RESPONDER],
+        }
+        with Watched(tmp_path / "a", **pace, **at, replication="sync", member="a") as service:
+            assert service.command("app_state.set", {"key": "k", "value": 1}).code is None
+            servers.servers[1].kill()
+            service.run(told_by(service, "log_copies_away"))
+            assert "away are n1" in service.sees("log_copies_away", level="degraded")
+            servers.servers[2].kill()
+            service.run(told_by(service, "log_without_quorum"))
+            assert "stores nothing" in service.sees("log_without_quorum", level="unhealthy")
+            service.run(told_by(service, "no_leader"))
+            assert "no command is taken" in service.sees("no_leader", level="unhealthy")
+            assert service.status["cluster"]["log"]["has_quorum"] is False
+            assert cluster_status(service) == 1
+
+            asyncio.run(servers.heal())
+            told = {"no_leader", "log_without_quorum", "log_copies_away"}
+            eventually(service, lambda: not told & {one.cause for one in service.service.health.causes})
+            service.sees_none(*told)
+            # Whoever stood still meanwhile gets the lead again, and keeps it.
+            wait_for(lambda: cluster_status(service) == 0)
+    finally:
+        asyncio.run(servers.stop())
+
+
+def test_a_member_whose_clock_differs_is_told_and_one_of_another_version_is_noted(tmp_path: Path, pace: Pace):
+    with Watched(tmp_path, **pace, replication="sync", replication_replicas=1) as service:
+        parts = service.service.parts
+
+        def other() -> Member:
+            return Member(
+                name="b",
+                instance="another",
+                role=Role.MEMBER,
+                position=0,
+                hash="",
+                version="0.0.1",
+                address="",
+                time_ms=wall_ms() - 60_000,
+            )
+
+        async def joined() -> Membership:
+            membership = Membership(ClusterBucket(parts.relay_connection, parts.names), other)
+            await membership.join()
+            return membership
+
+        def notes() -> dict[str, str]:
+            return {one["note"]: one["message"] for one in service.status["notes"]}
+
+        membership = service.run(joined())
+        telling = service.run(begun(membership.run()))
+        service.run(told_by(service, "member_clock_differs"))
+        message = service.sees("member_clock_differs", level="degraded")
+        assert re.search(r"that of b is (59|60|61)\.\d s behind", message)
+        assert "b 0.0.1" in notes()["members_differ_in_version"]
+
+        telling[0].cancel()
+        service.run(membership.leave())
+        service.sees_none("member_clock_differs")
+        assert "members_differ_in_version" not in notes()
 
 
 async def nobody() -> list[int]:

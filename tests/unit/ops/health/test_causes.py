@@ -1,5 +1,6 @@
 """Causes of a bad health: the guide explains each, and one that no disk can be made to have."""
 
+import inspect
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from bus.log.damage import Damage
 from ops.archive.archiver import ArchiveState
-from ops.health import causes, machine
+from ops.health import causes, cluster, machine
 from ops.health.causes import archive_causes, store_causes
 from ops.health.machine import limits_in
 from ops.health.store import StoreLook
@@ -18,9 +19,9 @@ from tests.support.repository import ROOT
 GUIDE = guide("operating.md")
 
 
-SOURCE = Path(causes.__file__).read_text(encoding="utf-8")
+SOURCES = [inspect.getsource(one) for one in (causes, cluster)]
 # Each with its level.
-THERE_ARE = set(re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', SOURCE))
+THERE_ARE = {found for one in SOURCES for found in re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', one)}
 
 
 def test_the_guide_explains_each_cause_with_its_level_and_no_other():

@@ -1,0 +1,154 @@
+"""The cluster that a service is a member of: its figures in the report, and the causes that lie in it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from bus.replication.leader_watch import USUAL_LIFE
+from bus.replication.standing import ClusterState, LogStanding
+from ops.health.access import Note
+from ops.health.causes import Cause
+from ops.parts import RoleName
+
+# Another one leads within five seconds of a loss, and within fifteen where the broker chooses a leader first.
+LEADERLESS_SECONDS = 15.0
+# A look comes every other second, and the broker may take as long to answer.
+UNSEEN_SECONDS = 10.0
+
+
+class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A live member, as it told of itself within the last seconds.
+
+    `lag_events` is what it lacks of the leader's, as far as both have told; `clock_ahead_ms` is how far its
+    clock is ahead of the nats-server's.
+    """
+
+    name: str
+    role: RoleName
+    position: int
+    lag_events: int | None
+    version: str
+    address: str
+    age_ms: int
+    clock_ahead_ms: int
+
+
+def member_figures(state: ClusterState) -> list[MemberFigures]:
+    """The live members, by name."""
+    leader = None if state.leader is None else state.leader.name
+    end = next((one.member.position for one in state.members if one.member.name == leader), None)
+    waited_ms = int((state.looked_seconds_ago or 0) * 1_000)
+    return [
+        MemberFigures(
+            name=(member := live.member).name,
+            role=_role_of(member.role.value, is_leading=member.name == leader),
+            position=member.position,
+            lag_events=None if end is None else max(0, end - member.position),
+            version=member.version,
+            address=member.address,
+            age_ms=live.age_ms + waited_ms,
+            clock_ahead_ms=live.clock_ahead_ms,
+        )
+        for live in state.members
+    ]
+
+
+def cluster_figures(state: ClusterState, role: RoleName) -> dict[str, Any]:
+    """What a member knows of the others, and of the log that all of them follow."""
+    leader, log, looked = state.leader, state.log, state.looked_seconds_ago
+    return {
+        "name": state.name,
+        "role": role,
+        "term": None if leader is None else leader.term,
+        "leader": None if leader is None else {"name": leader.name, "address": leader.address},
+        "leaderless_seconds": round(state.leaderless_seconds, 1),
+        "leader_changes": state.leader_changes,
+        "members": member_figures(state),
+        "log": None if log is None else {**msgspec.structs.asdict(log), "has_quorum": has_quorum(state)},
+        "looked_seconds_ago": None if looked is None else round(looked, 1),
+        "problem": state.problem,
+    }
+
+
+def has_quorum(state: ClusterState) -> bool:
+    """Whether enough of the nats-servers that keep the log were there at a look that is not too old."""
+    return state.log is not None and state.log.has_quorum and not _is_unseen(state)
+
+
+def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause]:
+    """Causes in the cluster: each member tells of them, if its nats-server can be asked."""
+    if not is_connected:
+        return
+    if state.leaderless_seconds > LEADERLESS_SECONDS:
+        yield Cause(
+            "no_leader",
+            "unhealthy",
+            f"nobody has led the cluster for {state.leaderless_seconds:.0f} s: no command is taken",
+            "start a member that may lead; if one runs, its log says what keeps it from it",
+        )
+    if (log := state.log) is not None:
+        yield from _log_causes(log, state)
+    differing = [
+        f"that of {live.member.name} is {abs(live.clock_ahead_ms) / 1_000:.1f} s"
+        f" {'ahead' if live.clock_ahead_ms > 0 else 'behind'}"
+        for live in state.members
+        if abs(live.clock_ahead_ms) > USUAL_LIFE.seconds * 1_000
+    ]
+    if differing:
+        yield Cause(
+            "member_clock_differs",
+            "degraded",
+            f"clocks differ from the nats-server's: {'; '.join(differing)}",
+            "have all machines synchronise their clocks: times of events come from them, though nothing else",
+        )
+
+
+def version_notes(state: ClusterState) -> list[Note]:
+    """That members are of several versions, as they are while one after the other is upgraded."""
+    versions = {live.member.name: live.member.version for live in state.members}
+    if len(set(versions.values())) < 2:
+        return []
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [
+        Note(
+            "members_differ_in_version",
+            f"the members of the cluster are of several versions: {said}",
+            "upgrade those that are older; until then all write what these can read",
+        )
+    ]
+
+
+def _log_causes(log: LogStanding, state: ClusterState) -> Iterator[Cause]:
+    away = [copy.server for copy in log.copies if not copy.available]
+    if not has_quorum(state):
+        seen = (
+            f"it has not said how it is for {state.looked_seconds_ago:.0f} s"
+            if log.has_quorum
+            else f"{log.available} of its {log.replicas} copies are there, and {log.quorum} are needed"
+        )
+        yield Cause(
+            "log_without_quorum",
+            "unhealthy",
+            f"the log {log.stream} stores nothing: {seen}; no command is answered",
+            "bring back the nats-servers that are away; nothing that was answered is lost",
+        )
+    elif away:
+        yield Cause(
+            "log_copies_away",
+            "degraded",
+            f"{log.available} of {log.replicas} copies of the log {log.stream} are there;"
+            f" away are {', '.join(away)}",
+            "bring back that nats-server: without another one, nothing may be stored",
+        )
+
+
+def _is_unseen(state: ClusterState) -> bool:
+    return state.looked_seconds_ago is None or state.looked_seconds_ago > UNSEEN_SECONDS
+
+
+def _role_of(told: str, *, is_leading: bool) -> RoleName:
+    """What a member is, by who leads now: what it told of itself may be older."""
+    if is_leading:
+        return "leader"
+    return "follower" if told == "follower" else "member"
