@@ -89,20 +89,21 @@ class GroupCommits:
         )
         rows: list[chain.Row] = []
         is_replicated = False
-        began = committing = time.perf_counter()
+        began = decided = replicated = time.perf_counter()
         try:
             self._require_ours()
             await self._transactions.begin()
             group.decide(submissions)
             content = group.write()
             rows = content.rows
-            committing = time.perf_counter()
+            decided = replicated = time.perf_counter()
             self._require_ours()
             # The transaction is open, all of it is written, and nobody has been told: what is raised from
             # here on takes it back.
             if self._replication is not None and content:
                 await self._replication.store(content)
                 is_replicated = True
+                replicated = time.perf_counter()
             await self._transactions.commit()
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
             if not self._is_stored(rows):
@@ -110,7 +111,8 @@ class GroupCommits:
                     self._replication.not_committed()
                 return await self._taken_back(submissions, error, is_replicated=is_replicated)
             logger.warning("a group of commands was stored, although its commit reported: %s", error)
-        return self._settled(group, submissions, rows, GroupTimes(began, committing, time.perf_counter()))
+        times = GroupTimes(began, decided, replicated, time.perf_counter())
+        return self._settled(group, submissions, rows, times)
 
     def _require_ours(self) -> None:
         if not self._is_ours():
@@ -137,7 +139,7 @@ class GroupCommits:
         if rows:
             last = rows[-1]
             self.head = chain.Head(last.position, last.hash, last.recorded_at)
-            self._transactions.commit_seconds = times.committed - times.decided
+            self._transactions.commit_seconds = times.committed - times.replicated
         self._statistics.count(group, len(rows), times)
         self.group_limit = limit_after(group.commands, times)
         if not self._is_ours():

@@ -15,7 +15,8 @@ FEWEST_GROUP_COMMANDS = 4
 def limit_after(commands: int, times: GroupTimes) -> int:
     """How many commands the next group takes: deciding them is to take twice as long as the last commit.
 
-    Where deciding takes long, they are fewer: those of others come in between.
+    The way to others before it counts for it: all of a group share that. Where deciding takes long, they are
+    fewer: those of others come in between.
     """
     deciding, committing = times.decided - times.began, times.committed - times.decided
     if deciding > LONGEST_GROUP_SECONDS:

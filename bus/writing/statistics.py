@@ -38,6 +38,8 @@ class Statistics(msgspec.Struct):
     """In seconds, from the first decision to the disk."""
     commit_durations: Histogram = msgspec.field(default_factory=Histogram)
     """In seconds, of the commit alone, which is the writing to disk."""
+    replication_durations: Histogram = msgspec.field(default_factory=Histogram)
+    """In seconds, until others had a group; empty where nobody needs to."""
     cache: PageCache = PageCache()
 
     def count(self, group: Group, events: int, times: GroupTimes) -> None:
@@ -51,4 +53,6 @@ class Statistics(msgspec.Struct):
         self.group_durations.observe(times.committed - times.began)
         if events:
             # Without rows, nothing was written, and it took no time.
-            self.commit_durations.observe(times.committed - times.decided)
+            self.commit_durations.observe(times.committed - times.replicated)
+        if times.replicated > times.decided:
+            self.replication_durations.observe(times.replicated - times.decided)

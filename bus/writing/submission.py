@@ -73,10 +73,14 @@ class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
 
 
 class GroupTimes(msgspec.Struct, frozen=True):
-    """When a group was begun, decided with its rows written, and on disk; by `time.perf_counter`."""
+    """When a group was begun, decided with its rows written, had by others, and on disk.
+
+    By `time.perf_counter`. Where nobody else needs to have it, `replicated` is when it was decided.
+    """
 
     began: float
     decided: float
+    replicated: float
     committed: float
 
 

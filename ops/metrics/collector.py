@@ -8,6 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ops.health.monitor import Monitor
+from ops.metrics.cluster import cluster_families
 from ops.metrics.flow import act_families, command_families, http_families, query_families, writer_families
 from ops.metrics.http_counts import HttpCounts
 from ops.metrics.state import (
@@ -54,6 +55,8 @@ class Metrics(Collector):
             yield from writer_families(leading.writer)
             yield from job_families(leading.writer)
             yield from relay_families(leading, health)
+        if (cluster := parts.cluster) is not None:
+            yield from cluster_families(cluster.state)
         yield from store_families(parts, health)
         yield from machine_families(health.look)
         yield from broker_families(parts, health)

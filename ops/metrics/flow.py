@@ -92,6 +92,11 @@ def writer_families(writer: Writer) -> Iterator[Metric]:
         statistics.group_durations,
     )
     yield _histogram(
+        "hyperpage_replication_duration_seconds",
+        "How long the log of the cluster takes to have a group, before its commit.",
+        statistics.replication_durations,
+    )
+    yield _histogram(
         "hyperpage_commit_duration_seconds",
         "The commit alone: how long the disk takes to say that it has it.",
         statistics.commit_durations,

@@ -130,7 +130,8 @@ class Traces:
         group = {"hyperpage.group.commands": sum(len(one.requests) for one in commit.submissions)}
         for name, began, ended in (
             ("decide", times.began, times.decided),
-            ("commit", times.decided, times.committed),
+            *([("replicate", times.decided, times.replicated)] if times.replicated > times.decided else []),
+            ("commit", times.replicated, times.committed),
         ):
             span = self._tracer.start_span(
                 name, context, SpanKind.INTERNAL, group, start_time=self._at(began)

@@ -33,7 +33,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     """A service that has done some of everything."""
     folder = tmp_path_factory.mktemp("metrics")
-    with HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01) as talk:
+    # The only member of its cluster.
+    log: Any = {"replication": "sync", "replication_replicas": 1, "member": "a"}
+    with HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01, **log) as talk:
         job = {"type": "sync", "name": "x"}
         talk.command("jobs.enqueue", job, id="once")
         talk.command("jobs.enqueue", job, id="once")
@@ -55,6 +57,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
         talk.run(until(lambda: talk.service.health.look.backups.last_proven_at))
         talk.run(until(lambda: talk.service.health.dead_letters is not None))
         talk.run(until(lambda: talk.service.health.checks.integrity.checked_at))
+        talk.run(until(lambda: talk.service.cluster.standing.state.log is not None))
         yield talk
 
 
@@ -151,6 +154,25 @@ def test_labels_are_of_what_there_is_and_not_of_what_was_sent(busy: HttpTalk):
     assert "METHOD" not in text
     # That of `other` methods, for each status that they had.
     assert len(samples(busy)) <= before + 3
+
+
+def test_the_wait_for_the_log_is_apart_from_the_commit(busy: HttpTalk):
+    found = samples(busy)
+    groups = found["hyperpage_replication_duration_seconds_count", ()]
+    assert groups >= found["hyperpage_commit_duration_seconds_count", ()] > 0
+    waited = found["hyperpage_replication_duration_seconds_sum", ()]
+    assert waited > 0
+    whole = found["hyperpage_group_duration_seconds_sum", ()]
+    assert waited + found["hyperpage_commit_duration_seconds_sum", ()] <= whole
+
+
+def test_a_member_tells_of_its_cluster(busy: HttpTalk):
+    found = samples(busy)
+    assert found["hyperpage_cluster_led", ()] == found["hyperpage_cluster_term", ()] == 1
+    assert labelled(found, "hyperpage_cluster_members") == {("leader",): 1}
+    assert labelled(found, "hyperpage_cluster_member_lag_events") == {("a",): 0}
+    assert found["hyperpage_cluster_log_messages", ()] > 0
+    assert found["hyperpage_cluster_log_copies_available", ()] == 1
 
 
 def test_the_guide_lists_the_metrics_that_there_are(busy: HttpTalk):

@@ -20,6 +20,6 @@ from bus.writing.submission import GroupTimes
 def test_the_slower_a_commit_the_more_commands_share_the_next(
     commands: int, deciding: float, committing: float, limit: int
 ):
-    times = GroupTimes(100.0, 100.0 + deciding, 100.0 + deciding + committing)
+    times = GroupTimes(100.0, 100.0 + deciding, 100.0 + deciding, 100.0 + deciding + committing)
 
     assert limit_after(commands, times) == pytest.approx(limit, abs=1)
