@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -47,8 +48,10 @@ def typed(command: str, folder: Path) -> Result:
 
 
 def test_what_the_guide_has_one_type_in_goes_on_after_the_leader_was_killed(folder: Path):
-    send, query = TYPED[1:3]
+    send, query, *operating = TYPED[1:5]
     assert typed(send, folder).code == 0
+    for command in operating:
+        wait_for(partial(succeeds, command, folder))
     names = {"a", "b", "c"}
     leader = leading_in(folder, names)
     runtime = read_runtime(folder / "cluster" / leader)
@@ -58,6 +61,10 @@ def test_what_the_guide_has_one_type_in_goes_on_after_the_leader_was_killed(fold
     wait_for(lambda: typed(send, folder).code == 0)
     wait_for(lambda: [row["name"] for row in rows(query, folder)] == ["acme/site"] * 2)
     assert leading_in(folder, names) != leader
+
+
+def succeeds(command: str, folder: Path) -> bool:
+    return typed(command, folder).code == 0
 
 
 def leading_in(folder: Path, names: set[str]) -> str:
