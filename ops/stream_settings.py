@@ -67,18 +67,24 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
     def stream_limits(self) -> StreamLimits:
         """How much there may be on the broker."""
         consumers = self.stream_consumers
+        # What the one that leads goes on with is there without the machine of the last one.
+        replicas = self.replication_replicas if self.is_replicated else 0
         return StreamLimits(
             events=Limits(
                 size_bytes=self.events_stream_mib * MIB,
                 kept_seconds=self.events_kept_days * 86_400,
                 consumers=consumers,
+                replicas=replicas,
             ),
-            commands=_room(self.commands_stream_mib),
+            commands=_room(self.commands_stream_mib, replicas=replicas),
             results=_room(
-                self.results_stream_mib, kept_seconds=self.results_kept_hours * 3_600, consumers=consumers
+                self.results_stream_mib,
+                kept_seconds=self.results_kept_hours * 3_600,
+                consumers=consumers,
+                replicas=replicas,
             ),
-            dead_letters=_room(self.dead_letters_stream_mib),
-            mirrors=_room(self.mirror_stream_mib, consumers=consumers),
+            dead_letters=_room(self.dead_letters_stream_mib, replicas=replicas),
+            mirrors=_room(self.mirror_stream_mib, consumers=consumers, replicas=replicas),
             log=Limits(size_bytes=self.replication_log_mib * MIB),
         )
 

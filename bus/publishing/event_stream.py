@@ -28,7 +28,7 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.transport.ensured_streams import said, within_room
+from bus.transport.ensured_streams import limited, said, within_room
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
@@ -268,7 +268,8 @@ class EventStream:
         }
 
     async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
-        wanted = {**report.config, **self._needed(), "metadata": {**report.metadata, **metadata}}
+        metadata = {**report.metadata, **metadata}
+        wanted = {**limited(report.config, self._needed()), "metadata": metadata}
         for name in _OTHER_SOURCES:
             wanted.pop(name, None)
         if said(wanted) == said(report.config):

@@ -27,13 +27,11 @@ from bus.replication.frame import Place, place_of
 from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
 from bus.transport.jetstream import JetStreamApi, JetStreamError, UnansweredError
-from bus.transport.jetstream_answers import StoredMessage, StreamReport
+from bus.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # The broker remembers the ids of messages for so long, and ours have none: sequences tell.
 _DUPLICATE_WINDOW_NS = 100_000_000
-# JetStream's numbers for: no peers for so many replicas; replicas without a cluster.
-_NO_PEERS = {10005, 10074}
 # Another one has just made the stream.
 _NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
@@ -336,7 +334,7 @@ async def ensure_replicated(
         if said(wanted) != said(report.config):
             report = await api.update(wanted)
     except JetStreamError as error:
-        if error.code not in _NO_PEERS:
+        if error.code not in NO_PEERS:
             raise
         raise TooFewReplicasError(
             f"the nats-server cannot keep {replicas} copies of {name}: {error.problem}",

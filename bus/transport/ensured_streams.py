@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
+from bus.transport.jetstream_answers import NO_PEERS, STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import SMALLEST_BYTES
 
 _TRIES = 20
@@ -46,7 +46,7 @@ async def found_or_made(
     report = await api.report(name)
     if report is None:
         return await within_room(api, api.create, config | limits)
-    wanted = report.config | (limits if is_adjusted else {})
+    wanted = limited(report.config, limits) if is_adjusted else dict(report.config)
     if not set(config["subjects"]) <= set(wanted.get("subjects", ())):
         wanted["subjects"] = config["subjects"]
     if said(wanted) == said(report.config):
@@ -58,12 +58,21 @@ async def found_or_made(
         return report
 
 
+def limited(config: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with these limits; on no fewer nats-servers than before."""
+    wanted = {**config, **limits}
+    if "num_replicas" in limits:
+        wanted["num_replicas"] = max(limits["num_replicas"], config.get("num_replicas", 1))
+    return wanted
+
+
 async def within_room(
     api: JetStreamApi, configure: Callable[[dict[str, Any]], Awaitable[StreamReport]], config: dict[str, Any]
 ) -> StreamReport:
     """What `configure` answers; where a broker has not so many bytes, for a part of them.
 
     A broker sets aside the most that each of its streams may take. The part leaves room for other streams.
+    Where too few nats-servers are there for so many replicas, there are fewer, until it is asked for again.
 
     Raises:
         JetStreamError: the broker refuses for another reason, has no room at all, or does not answer.
@@ -74,6 +83,10 @@ async def within_room(
         try:
             report = await configure(config | ({"max_bytes": fitting_bytes} if asked_bytes > 0 else {}))
         except JetStreamError as error:
+            if error.code in NO_PEERS and config.get("num_replicas", 1) > 1:
+                config = {**config, "num_replicas": config["num_replicas"] - 1}
+                logger.warning("%s: %s", config["name"], error)
+                continue
             fitting_bytes //= 2
             if error.code != STORAGE_EXCEEDED or fitting_bytes < SMALLEST_BYTES:
                 raise

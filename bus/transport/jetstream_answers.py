@@ -15,6 +15,8 @@ from bus.transport.protocol import decode_headers
 # JetStream's own numbers for what went wrong.
 INSUFFICIENT_RESOURCES = 10023
 STORAGE_EXCEEDED = 10047
+# Too few nats-servers for so many replicas; replicas without a cluster.
+NO_PEERS = {10005, 10074}
 # The numbers of what a stream refuses have other meanings, too (10077); these are its words.
 FULL = ("maximum bytes exceeded", "maximum messages exceeded")
 NO_STREAM = 10059

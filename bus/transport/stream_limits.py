@@ -14,13 +14,15 @@ SMALLEST_BYTES = 1024 * 1024
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a stream may hold, how long it keeps that, how many consumers it may have.
 
-    0: as the stream has it already, and none if it is made.
+    It is kept on so many nats-servers at least: `replicas`. 0: as the stream has it already, and none if it
+    is made.
     """
 
     size_bytes: int = 0
     messages: int = 0
     kept_seconds: float = 0
     consumers: int = 0
+    replicas: int = 0
 
     @property
     def config(self) -> dict[str, Any]:
@@ -30,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             "max_msgs": self.messages,
             "max_age": int(self.kept_seconds * 1e9),
             "max_consumers": self.consumers,
+            "num_replicas": self.replicas,
         }
         return {name: value for name, value in said.items() if value}
 

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi
 from ops.service.composition import Service
 from ops.settings import Settings
 from tests.support.clusters.nats_servers import Cluster
@@ -97,6 +98,12 @@ class Members:
 
     async def set_value(self, key: str, value: Any, command_id: str) -> Any:
         return await self.command("app_state.set", {"key": key, "value": value}, command_id)
+
+    async def replicas(self) -> dict[str, int]:
+        """On how many nats-servers each stream is."""
+        async with self._cluster.connected(RELAY) as relay:
+            reports = [await JetStreamApi(relay).report(name) for name in await _streams(relay)]
+        return {one.config["name"]: one.config["num_replicas"] for one in reports if one is not None}
 
     async def until_equal(self) -> None:
         """Returns when all files end at one position, with one hash."""

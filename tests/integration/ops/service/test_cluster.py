@@ -135,8 +135,13 @@ def test_a_service_grows_into_a_cluster_without_losing_anything(cluster: Cluster
             answer = await several.set_value("k", 1, "c-1")
             await several.set_value("k", 2, "c-2")
             await several.stop("a")
+            assert set((await several.replicas()).values()) == {1}
             await several.start("a", **shared)
             await several.set_value("k", 3, "c-3")
+            # What a leader needs of them goes on without the nats-server that had it first.
+            replicas = await several.replicas()
+            assert len(replicas) > 6
+            assert set(replicas.values()) == {3}, replicas
             settings = several.services["a"].settings
             await asyncio.to_thread(
                 create_backup, settings.store_path, settings.backup_folder, version="of the test"

@@ -1,0 +1,106 @@
+"""What must hold of all members together: of the running ones, then of their files."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Collection
+from contextlib import closing, suppress
+from typing import Any
+
+from migrations.connection import open_reader
+from tests.lab.clusters.processes import Cluster
+from tests.lab.experiment import Broken
+from tests.lab.machines.applications import Applications
+from tests.lab.machines.judging import ask_again, go_on, require_file, require_followed
+from tests.lab.machines.service_process import ServiceProcess
+from tests.support.patience import patiently, until
+from tests.support.services.raw_nats import RawNats
+from tests.support.stores.replicated import replicated_content
+
+# The promise: so soon after everything is repaired, all are healthy.
+HEALED_WITHIN_SECONDS = patiently(30.0)
+ANSWERS_WITHIN_SECONDS = 1.0
+
+
+async def reports_of(url: str, count: int) -> list[dict[str, Any]]:
+    """What as many members say of their health; fewer, if there are fewer."""
+    async with await RawNats.connect(url) as client:
+        inbox = "_INBOX.reports.here"
+        answers = client.subscribe(inbox)
+        await client.flush()
+        client.publish("$SRV.STATUS.hyperpage-persistence", reply=inbox)
+        found: list[dict[str, Any]] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWERS_WITHIN_SECONDS):
+                while len(found) < count:
+                    found.append((await answers.get()).said)
+        return found
+
+
+async def become_well(cluster: Cluster) -> None:
+    """Returns when each member says that it is healthy.
+
+    Raises:
+        Broken: they do not within the time that is promised.
+    """
+    said: list[dict[str, Any]] = []
+
+    async def are_well() -> bool:
+        nonlocal said
+        with suppress(OSError, TimeoutError, ValueError, AssertionError):
+            async with asyncio.timeout(3):
+                said = await reports_of(cluster.url, len(cluster.members))
+        return len([one for one in said if one.get("status") == "healthy"]) == len(cluster.members)
+
+    try:
+        await until(are_well, HEALED_WITHIN_SECONDS)
+    except TimeoutError:
+        words = "; ".join(f"{one.data.name}: {one.last_words[-600:]}" for one in cluster.services)
+        raise Broken(
+            f"not all are healthy {HEALED_WITHIN_SECONDS:g} s after the repair: {said}; {words}"
+        ) from None
+
+
+async def require_all(
+    cluster: Cluster, applications: Applications, *, others: Collection[str]
+) -> dict[str, int]:
+    """Members that run keep every promise about what was heard; they are ended, and their files compared.
+
+    `others` are streams that somebody else changed.
+    """
+    services = cluster.services
+    async with await RawNats.connect(cluster.url) as client:
+        await ask_again(client, applications)
+        await go_on(client, applications, applications.stored)
+    await until(lambda: len({_end_of(one) for one in services}) == 1, HEALED_WITHIN_SECONDS)
+    await require_followed(services[0], applications, stream_is_whole=True)
+    for one in cluster.members:
+        await one.stop()
+    for service in services:
+        require_file(service.data / "hyperpage.db", applications, others=others)
+    _require_equal(services)
+    return {"answers": len(applications.told), "events seen": len(applications.seen)}
+
+
+def _end_of(service: ServiceProcess) -> Any:
+    with closing(open_reader(service.data / "hyperpage.db")) as connection:
+        return connection.execute(
+            "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+
+
+def _require_equal(services: list[ServiceProcess]) -> None:
+    contents = []
+    for service in services:
+        with closing(open_reader(service.data / "hyperpage.db")) as connection:
+            contents.append(replicated_content(connection))
+    first, *others = contents
+    for service, content in zip(services[1:], others, strict=True):
+        for table, rows in first.items():
+            if content[table] != rows:
+                differing = Counter(rows)
+                differing.subtract(Counter(content[table]))
+                shown = json.dumps([one for one in differing.items() if one[1]][:4], default=str)
+                raise Broken(
+                    f"{table} of {service.data.name} is not that of {services[0].data.name}: {shown}"
+                )
