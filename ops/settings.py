@@ -95,7 +95,8 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     restore_when_damaged: bool = False
     """Whether a store that is gone at the start, or so damaged that something is lost, is brought back as far
-    as backups and archive have it; otherwise the service does not start, and says how to. Default false."""
+    as backups and archive have it; otherwise the service does not start, and says how to. Where others have
+    its log, it is never done. Default false."""
 
     backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""

@@ -172,6 +172,13 @@ class Restores:
         return prepared_places(self._settings.places, folder)
 
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
+        if self._settings.is_replicated and not request.dry_run:
+            # While it is done, another one would lead, with what was before.
+            raise RuleViolated(
+                "one_of_several",
+                "this service is one of several with one log",
+                hint="stop all of them, restore one on its own machine, and start that one first",
+            )
         if self._asked is None and not request.dry_run:
             raise RuleViolated("restore_under_way", "a restore is under way already")
         if sum((request.position is not None, request.time is not None, request.latest)) > 1:

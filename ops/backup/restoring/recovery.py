@@ -37,7 +37,7 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
     seconds for a gigabyte, and for a million events; that it is a database, always. A store that is gone
     while there is a backup or archive of one is as good as damaged: a new one in its place would hide that.
     Where everything is had again, a damaged file is set aside, and the store made anew. Where something is
-    not, or the file is gone, only if `restore_when_damaged` allows it.
+    not, or the file is gone, only if `restore_when_damaged` allows it; never in one of several with one log.
 
     Raises:
         DamagedStoreError: it is damaged or gone, and was left as it is.
@@ -47,9 +47,10 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
         settings.check_at_start == "after_a_crash" and after_a_crash
     )
     damage = _damage_of(settings, whole=is_due)
-    if damage is None and after_a_crash:
+    # The log of several brings what a member has not yet, or no more; what they archive is ahead of it.
+    if damage is None and after_a_crash and not settings.is_replicated:
         damage = lost_end(settings.places)
-    is_known_to_end = not after_a_crash
+    is_known_to_end = not after_a_crash and not settings.is_replicated
     if damage is None:
         return None
     # Where it is gone, somebody may want a new store.
@@ -58,7 +59,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
         if repaired is not None:
             return repaired
     hint = _hint(settings)
-    if not settings.restore_when_damaged:
+    # Of several with one log, the others have what is missing: it would be given up for what backups have.
+    if settings.is_replicated or not settings.restore_when_damaged:
         raise DamagedStoreError(damage, hint)
     logger.error("%s; it is being brought back from backups and archive", damage)
     try:
@@ -76,6 +78,11 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
 
 def _hint(settings: Settings) -> str:
     data = settings.data
+    if settings.is_replicated and _has_store(settings):
+        return (
+            f"nothing was changed; move {settings.store_path.name} out of {data}, and whatever begins with"
+            " its name: the next start makes it of backups, archive and the log of the others"
+        )
     try:
         if _kept(settings) is None:
             return "nothing was changed; there is no backup and no archive of it in the places that are set"

@@ -113,8 +113,6 @@ def _is_empty(store: Path) -> bool:
 
 async def _first_log(settings: Settings, relay: LeanClient, *, may_lead: bool) -> LogStream | None:
     """The log of a store that nobody has yet. Of several who begin at once, one makes it."""
-    if settings.restore_when_damaged and await to_its_end(partial(_has_kept, settings)):
-        return None
     if (events := await JetStreamApi(relay).report(settings.names.events)) is not None:
         raise ServiceError(
             f"there is no log yet, and the nats-server has events of the store"

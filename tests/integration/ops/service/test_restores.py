@@ -2,10 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from bus.log import chain
+from domain.errors import RuleViolated
+from ops.backup.requests import RestoreRequest
 from ops.backup.restoring import repair as module
 from ops.backup.restoring.repairs import FILE, MOST_IN_A_DAY, Repair, keep_repair
 from ops.service.restores import Restores
@@ -62,3 +66,16 @@ def test_a_repair_that_was_done_is_none_that_failed_if_that_alone_is_not_kept(tm
     act = restores.take_act()
     assert act is not None
     assert act.outcome == "done"
+
+
+def test_one_of_several_is_not_restored_while_others_would_go_on(tmp_path: Path):
+    settings, _ = stored(tmp_path / "data")
+    (verb, _) = Restores(msgspec.structs.replace(settings, replication="sync")).verbs()
+
+    async def ask(*, dry_run: bool) -> Any:
+        return await verb.carry_out(RestoreRequest(dry_run=dry_run))
+
+    with pytest.raises(RuleViolated, match="one of several") as refused:
+        asyncio.run(ask(dry_run=False))
+    assert "stop all of them" in refused.value.hint
+    assert asyncio.run(ask(dry_run=True))["plan"].segments == 0

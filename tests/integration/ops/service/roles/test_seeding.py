@@ -10,9 +10,11 @@ import pytest
 from bus.replication.log_stream import LaterTimelineError, LogStream
 from migrations.connection import open_reader
 from ops.backup.restoring.present import read_present
+from ops.backup.restoring.recovery import DamagedStoreError
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.service.errors import ServiceError
+from ops.service.restores import make_sound
 from ops.service.roles import seeding
 from ops.service.roles.seeding import seeded
 from ops.store.reseeding import ask_reseed
@@ -278,5 +280,37 @@ def test_a_restored_leader_without_a_backup_of_its_own_time_leaves_others_as_the
             with pytest.raises(ServiceError, match=r"of timeline 2, and .* of timeline 1"):
                 await scene.seeded()
         assert scene.content() == before
+
+    play(scenario, tmp_path)
+
+
+def test_what_others_have_archived_meanwhile_is_no_damage_of_a_member_that_crashed(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded()
+            await work(led, 20)
+            await scene.archive(led)
+            before = scene.content()
+            await make_sound(scene.settings, "0", after_a_crash=True)
+            assert scene.content() == before
+
+    play(scenario, tmp_path)
+
+
+def test_a_damaged_member_gives_nothing_up_for_what_backups_have(tmp_path: Path):
+    async def scenario(scene: Scene):
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await asyncio.to_thread(scene.backup)
+        store = scene.settings.store_path
+        store.write_bytes(b"no database" * 1_000)
+        settings = msgspec.structs.replace(scene.settings, restore_when_damaged=True)
+        with pytest.raises(DamagedStoreError) as refused:
+            await make_sound(settings, "0", after_a_crash=False)
+        assert "move hyperpage.db out of" in refused.value.hint
+        store.unlink()
+        await scene.seeded()
+        assert read_present(store) is not None
 
     play(scenario, tmp_path)
