@@ -16,5 +16,6 @@ linearizability whether a history of overlapping operations can be told as one a
 registers       keys as such histories have them; keys, how clients make them
 fuzzing         bytes that nobody would send, to everything that reads some
 simulation      the write path on a model of everything around it, under one seeded scheduler
+clusters        several services that follow one log, and what they run on, cut and killed at random
 machines        the whole service on machines that fail: power, disks, links, clocks, limits
 """

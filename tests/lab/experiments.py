@@ -1,5 +1,6 @@
 """All experiments of the lab, in the order in which they are told of."""
 
+from tests.lab.clusters import under_faults
 from tests.lab.cuts import experiments as cuts
 from tests.lab.damage import overwriting
 from tests.lab.experiment import Experiment
@@ -14,6 +15,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     histories.EXPERIMENT,
     *cuts.EXPERIMENTS,
     *machines.EXPERIMENTS,
+    under_faults.EXPERIMENT,
     overwriting.EXPERIMENT,
     simulation.SIMULATION,
     simulation.MUTATION,

@@ -62,7 +62,10 @@ def found(table: str, row: dict[str, Any]) -> Found:
 
 
 class KeyUser:
-    """One client that changes and reads keys, one operation after the other, and notes what it saw."""
+    """One client that changes and reads keys, one operation after the other, and notes what it saw.
+
+    `reads` is how much of it reads.
+    """
 
     def __init__(
         self,
@@ -71,12 +74,15 @@ class KeyUser:
         histories: dict[str, list[Operation]],
         clock: Callable[[], float],
         next_value: Callable[[], int],
+        *,
+        reads: float = 0.4,
     ) -> None:
         self._chance = chance
         self._keys = keys
         self._histories = histories
         self._clock = clock
         self._next_value = next_value
+        self._reads = reads
         self._versions: dict[str, int] = {}
 
     async def act(self, client: Client, *, within_seconds: float) -> None:
@@ -87,7 +93,7 @@ class KeyUser:
         """
         table, key = self._chance.choice(self._keys)
         begin = self._clock()
-        if self._chance.random() < 0.4:
+        if self._chance.random() < self._reads:
             await self._read(client, Wish(table, key, Read()), begin, within_seconds)
             return
         known = self._versions.get(f"{table}/{key}", 0)

@@ -20,6 +20,8 @@ from tests.support.stores.replicated import replicated_content
 # The promise: so soon after everything is repaired, all are healthy.
 HEALED_WITHIN_SECONDS = patiently(30.0)
 ANSWERS_WITHIN_SECONDS = 1.0
+# A nats-server that was cut off may be without a leader of a stream for some seconds more.
+JUDGED_SECONDS = patiently(10.0)
 
 
 async def reports_of(url: str, count: int) -> list[dict[str, Any]]:
@@ -69,6 +71,7 @@ async def require_all(
     `others` are streams that somebody else changed.
     """
     services = cluster.services
+    applications.answer_seconds = JUDGED_SECONDS
     async with await RawNats.connect(cluster.url) as client:
         await ask_again(client, applications)
         await go_on(client, applications, applications.stored)

@@ -62,7 +62,7 @@ class ClientsOfCluster(Applications):
         answer = await super().ask(client, command_id, command)
         is_silent = answer is None and self.put_off[command_id].startswith("nothing")
         self._silent[client] = self._silent.get(client, 0) + 1 if is_silent else 0
-        if self._silent[client] >= SILENT_AT_MOST:
+        if self._silent[client] >= SILENT_AT_MOST and self.is_at_work:
             raise TimeoutError
         return answer
 

@@ -22,7 +22,6 @@ from tests.lab.oracle import Answered
 from tests.support.patience import patiently, until
 from tests.support.services.raw_nats import Message, RawNats
 
-# After so long without an answer, the command is sent again, later, under the same id.
 ANSWER_SECONDS = patiently(3.0)
 PAUSE_SECONDS = 0.05
 ANSWERED_WITHIN_SECONDS = 60.0
@@ -50,13 +49,22 @@ class Seen(NamedTuple):
 class Applications:
     """What several applications know, from `at_work` to `at_work`.
 
-    `url` says where the service is now; it may raise while there is none.
+    `url` says where the service is now; it may raise while there is none. Whoever has no answer after
+    `answer_seconds` sends the command again, later, under the same id.
     """
 
-    def __init__(self, url: Callable[[], str], chance: random.Random, *, connections: int = 3) -> None:
+    def __init__(
+        self,
+        url: Callable[[], str],
+        chance: random.Random,
+        *,
+        connections: int = 3,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._url = url
         self.chance = chance
         self._connections = connections
+        self.answer_seconds = answer_seconds
         self._stopped = asyncio.Event()
         # The seed is in each name, so that a trial that is played again sends the same.
         self._name = f"{chance.randrange(2**32):08x}"
@@ -104,6 +112,10 @@ class Applications:
     def restored(self) -> None:
         """Forgets the commands without an id that were stored before: a restore may have undone them."""
         self.stored = {one: when for one, when in self.stored.items() if not one.startswith(ANONYMOUS)}
+
+    @property
+    def is_at_work(self) -> bool:
+        return not self._stopped.is_set()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -175,12 +187,12 @@ class Applications:
         self.open[command_id] = command
         name, body = command
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.answer_seconds):
                 answer = await client.ask(
                     f"hyperpage.cmd.v1.{name}", body, {"Hyperpage-Command-Id": command_id}
                 )
         except TimeoutError:
-            self.put_off[command_id] = f"nothing within {ANSWER_SECONDS:g} s"
+            self.put_off[command_id] = f"nothing within {self.answer_seconds:g} s"
             return None
         return self.take(command_id, answer)
 
@@ -193,7 +205,7 @@ class Applications:
             self.open[command_id] = command
             headers = {"Hyperpage-Command-Id": command_id}
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.answer_seconds):
                 answer = await client.ask(f"hyperpage.dcmd.v1.{name}", body, headers)
         except TimeoutError:
             return False
@@ -312,7 +324,7 @@ class Applications:
 
     async def _answered(self, command_id: str) -> None:
         with suppress(TimeoutError):
-            await until(lambda: command_id not in self.open, ANSWER_SECONDS)
+            await until(lambda: command_id not in self.open, self.answer_seconds)
 
     async def _results(self, client: RawNats) -> None:
         """Notes the answers to durable commands."""

@@ -69,8 +69,8 @@ async def require_all(
     applications.undo(log_of(service.data / "hyperpage.db"))
     async with await RawNats.connect(service.runtime.nats_url) as client:
         await ask_again(client, applications)
-        await _go_on(client, applications, stored)
-    await _require_followed(service, applications, stream_is_whole)
+        await go_on(client, applications, stored)
+    await require_followed(service, applications, stream_is_whole)
     await service.stop()
     require_file(service.data / "hyperpage.db", applications)
     return {"answers": len(applications.told), "events seen": len(applications.seen)}
@@ -95,17 +95,18 @@ async def ask_again(client: RawNats, applications: Applications) -> None:
             raise Broken(f"{name} gets no answer from a healthy service, but {said}")
 
 
-def require_file(store: Path, applications: Applications) -> None:
-    """A file that nobody serves has all that was answered, and nothing else."""
+def require_file(store: Path, applications: Applications, *, others: Collection[str] = ()) -> None:
+    """A file that nobody serves has all that was answered, and no more but what others did to streams."""
     rows = log_of(store)
-    sent = {*applications.commands, *(row.command_id for row in rows if is_anonymous(row.stream))}
+    theirs = (row.command_id for row in rows if is_anonymous(row.stream) or row.stream in others)
+    sent = {*applications.commands, *theirs}
     require_store(store, {one for one in sent if one}, applications.answered)
     streams = Counter(row.stream for row in rows if is_anonymous(row.stream))
     if twice := [stream for stream, count in streams.items() if count > 1]:
         raise Broken(f"a command without an id was carried out more than once: {twice}")
 
 
-async def _go_on(client: RawNats, applications: Applications, stored: Collection[str]) -> None:
+async def go_on(client: RawNats, applications: Applications, stored: Collection[str]) -> None:
     """New commands of every kind are carried out, and what was stored before."""
     fresh = [applications.anonymous() for _ in range(3)]
     for command in fresh:
@@ -138,7 +139,7 @@ async def _go_on(client: RawNats, applications: Applications, stored: Collection
         ) from None
 
 
-async def _require_followed(
+async def require_followed(
     service: ServiceProcess, applications: Applications, stream_is_whole: bool
 ) -> None:
     """Whoever had seen some events goes on behind them, and has the log then; the stream is the log, too."""

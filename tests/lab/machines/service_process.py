@@ -54,8 +54,8 @@ class Command:
 class ServiceProcess:
     """`hyperpage serve` on a folder; `log` is what it said, of all its starts.
 
-    `starter` starts it sooner; else `before` is what runs it, as `prlimit` would. `variables` are those of
-    its environment, as HYPERPAGE_….
+    `starter` starts it sooner, in a network `namespace` if there is one; else `before` is what runs it, as
+    `prlimit` would. `variables` are those of its environment, as HYPERPAGE_….
     """
 
     def __init__(
@@ -65,11 +65,13 @@ class ServiceProcess:
         starter: Starter | None = None,
         before: Sequence[str] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
+        namespace: Path | None = None,
     ) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         self._starter = starter
         self._before = before
+        self._namespace = namespace
         self._arguments = [
             "serve",
             "--data",
@@ -87,7 +89,9 @@ class ServiceProcess:
     def launch(self) -> None:
         """Starts the process, and waits for nothing."""
         if self._starter is not None:
-            self._process = self._starter.start(self._arguments, self.log, self._variables)
+            self._process = self._starter.start(
+                self._arguments, self.log, self._variables, namespace=self._namespace
+            )
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

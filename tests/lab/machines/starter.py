@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.lab.clusters.networks import enter
 from tests.support.repository import ROOT
 from tests.support.services.command_line import environment
 
@@ -42,15 +43,25 @@ class Starter:
         self._process = process
 
     def start(
-        self, arguments: Sequence[str], log: Path, variables: Mapping[str, str], *, out: Path | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        variables: Mapping[str, str],
+        *,
+        out: Path | None = None,
+        namespace: Path | None = None,
     ) -> Started:
-        """Runs `hyperpage` with these; what it says on stderr is appended to `log`, on stdout to `out`."""
+        """Runs `hyperpage` with these; what it says on stderr is appended to `log`, on stdout to `out`.
+
+        With a network `namespace`, it is on the host that this is.
+        """
         process_id = self.ask(
             do="start",
             arguments=list(arguments),
             log=str(log),
             out=os.devnull if out is None else str(out),
             variables=dict(variables),
+            namespace=None if namespace is None else str(namespace),
         )
         return Started(self, process_id)
 
@@ -113,6 +124,8 @@ def _be(request: Mapping[str, Any], run: Any) -> int:
     for name, target in (("out", 1), ("log", 2)):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), target)
     os.environ |= request["variables"]
+    if request["namespace"] is not None:
+        enter(Path(request["namespace"]))
     try:
         return int(run(request["arguments"]))
     except SystemExit as end:
