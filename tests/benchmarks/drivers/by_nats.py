@@ -15,10 +15,16 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from bus.contract.headers import ERROR_CODE
 from tests.benchmarks.drivers.contents import Content, Headers, batch_of_known_jobs, content
 from tests.benchmarks.drivers.rounds import Run, by_tasks, serve
 
 ANSWER_SECONDS = 60.0
+
+
+def is_refused(answer: Msg) -> bool:
+    """Whether an answer is a refusal; other answers may have headers, too."""
+    return answer.headers is not None and ERROR_CODE in answer.headers
 
 
 def by_requests(client: Client, subject: str, make: Callable[[], tuple[bytes, Headers]]) -> Run:
@@ -27,7 +33,7 @@ def by_requests(client: Client, subject: str, make: Callable[[], tuple[bytes, He
     async def ask() -> None:
         body, headers = make()
         answer = await client.request(subject, body, timeout=ANSWER_SECONDS, headers=headers)
-        if answer.headers:
+        if is_refused(answer):
             raise RuntimeError(answer.data.decode())
 
     return by_tasks(ask)
@@ -72,7 +78,7 @@ class LeanClient:
     async def _answered(self, message: Msg) -> None:
         now = time.perf_counter()
         self._latencies.append(now - self._sent.pop(message.subject.rpartition(".")[2]))
-        if message.headers and not self._done.done():
+        if is_refused(message) and not self._done.done():
             self._done.set_exception(RuntimeError(message.data.decode()))
         elif now < self._until:
             await self._send()
