@@ -23,7 +23,7 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     """On how many nats-servers of a cluster that log is kept; 1 on a single one. Default 3."""
 
     role: MembersRole = "member"
-    """What this service is where the log is replicated: a `member`, which may lead, or a `follower`, which
+    """What this service is where others have the same log: a `member`, which may lead, or a `follower`, which
     only reads: it answers queries, and takes no commands. Default `member`."""
 
     follower_behind_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
@@ -39,24 +39,19 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
 
     @property
     def is_replicated(self) -> bool:
-        """Whether there is a log that others follow."""
-        return self.replication != "off"
+        """Whether there is a log that several services have."""
+        return self.replication != "off" or self.role == "follower"
 
     @property
     def only_follows(self) -> bool:
         """Whether this service never leads.
 
         Raises:
-            SettingsError: there is no log that it could follow.
+            SettingsError: it has a nats-server of its own, where nobody writes a log.
         """
-        if self.role == "member":
-            return False
-        if not self.is_replicated or self.nats is None:
-            raise SettingsError(
-                "a follower reads the log that a leader keeps on a nats-server: set `nats` to the address of"
-                ' that one, and `replication` to "sync", as the leader has it'
-            )
-        return True
+        if self.role == "follower" and self.nats is None:
+            raise SettingsError("a follower reads the log on the leader's nats-server: `nats` is its address")
+        return self.role == "follower"
 
     @property
     def member_name(self) -> str:

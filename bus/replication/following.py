@@ -142,13 +142,15 @@ class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a follower is.
 
     `position` is that of its file's end, `log_position` that of the log's, as far as it is known.
-    `age_ms` says how long ago it was known to have all that the log had; None: not since the start.
+    `age_ms` says how long ago it was known to have all that the log had; None: not since it follows, which it
+    does for `follows_ms`.
     `problem` says why nothing comes now, `repair` what an operator can do, where there is anything.
     """
 
     position: int
     log_position: int | None
     age_ms: int | None
+    follows_ms: int
     problem: str | None
     repair: str | None
 
@@ -190,6 +192,7 @@ class Follower:
         self._told = 0
         self._log_position: int | None = None
         self._current_at: float | None = None
+        self._began_at = time.monotonic()
         self._trouble = Trouble(
             f"following {names.log}", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
         )
@@ -202,11 +205,12 @@ class Follower:
     @property
     def state(self) -> FollowerState:
         """How far it is, now. Any thread may ask."""
-        current_at = self._current_at
+        current_at, now = self._current_at, time.monotonic()
         return FollowerState(
             position=self._applier.head.position,
             log_position=self._log_position,
-            age_ms=None if current_at is None else int((time.monotonic() - current_at) * 1_000),
+            age_ms=None if current_at is None else int((now - current_at) * 1_000),
+            follows_ms=int((now - self._began_at) * 1_000),
             problem=self._trouble.problem,
             repair=self._trouble.repair,
         )

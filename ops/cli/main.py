@@ -26,7 +26,7 @@ from ops.cli.messages import query, send
 from ops.cli.nats_config import nats_config
 from ops.cli.projections import projections
 from ops.cli.schema import schema
-from ops.cli.serve import serve
+from ops.cli.serve import follow, serve
 from ops.cli.status import status
 from ops.cli.streams.dead_letters import dead_letters
 from ops.cli.streams.stream import stream
@@ -100,6 +100,7 @@ def application() -> App:
         version=_version,
     )
     app.command(serve, group=service)
+    app.command(follow, group=service)
     each: tuple[Callable[..., int | None], ...] = (send, query, tail, schema)
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)

@@ -1,4 +1,4 @@
-"""`hyperpage serve`: runs the service until it is told to stop."""
+"""`hyperpage serve` and `hyperpage follow`: run a service until it is told to stop."""
 
 import asyncio
 import sys
@@ -45,6 +45,13 @@ HttpOpenOption = Annotated[
         " loopback only."
     ),
 ]
+PrefixOption = Annotated[str | None, option("What every subject begins with. Default: hyperpage.")]
+LogLevelOption = Annotated[
+    str | None, option("DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.")
+]
+LogFormatOption = Annotated[
+    str | None, option("console: for people, or json: one object a line. Default: console.")
+]
 
 
 def serve(
@@ -59,17 +66,13 @@ def serve(
     http: HttpOption = None,
     no_http: Annotated[bool, option("No HTTP API.")] = False,
     http_open: HttpOpenOption = False,
-    prefix: Annotated[str | None, option("What every subject begins with. Default: hyperpage.")] = None,
+    prefix: PrefixOption = None,
     role: RoleOption = None,
     demo: Annotated[
         bool, option("Send itself a small, realistic workload, for a first look around.")
     ] = False,
-    log_level: Annotated[
-        str | None, option("DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.")
-    ] = None,
-    log_format: Annotated[
-        str | None, option("console: for people, or json: one object a line. Default: console.")
-    ] = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,6 +108,48 @@ def serve(
         log_format=log_format,
     )
     _serve(settings, demo=demo, as_json=as_json)
+
+
+def follow(
+    *,
+    nats: Annotated[
+        str | None, option("The nats-server on which the leader keeps the log, credentials included.")
+    ] = None,
+    nats_credentials: NatsCredentialsOption = None,
+    nats_ca: NatsCaOption = None,
+    http: HttpOption = None,
+    no_http: Annotated[bool, option("No HTTP API.")] = False,
+    http_open: HttpOpenOption = False,
+    prefix: PrefixOption = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follows the log of a service, and answers queries, until Ctrl-C or SIGTERM.
+
+    For example:
+
+        hyperpage follow --data /var/lib/hyperpage --nats nats://broker:4222
+
+    The same as `hyperpage serve --role follower`: a copy of the store that
+    never leads, and takes no commands. Its file is made of the newest backup
+    that it can reach, the archive and the log.
+    """
+    settings = settings_for(
+        data,
+        role="follower",
+        nats=nats,
+        nats_credentials=nats_credentials,
+        nats_ca=nats_ca,
+        http=http,
+        no_http=no_http or None,
+        http_open=http_open or None,
+        prefix=prefix,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    _serve(settings, demo=False, as_json=as_json)
 
 
 def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:

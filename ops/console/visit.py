@@ -64,6 +64,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the visitor has a role."""
         return self.principal.may(role)
 
+    def may_change(self, role: Role) -> bool:
+        """Whether the visitor has a role, and the store can be changed here: not where it follows another."""
+        return self.may(role) and self.leads
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the service that writes that is visited."""
+        return backend_of(self.request).now.parts.role.leading is not None
+
     def parameter(self, name: str) -> str | None:
         """A parameter of the address, unless it is empty."""
         return self.request.query_params.get(name, "").strip() or None
@@ -176,6 +185,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             "notes": backend.now.health.notes,
             "status": status_of(backend.now.health.causes),
             "position": backend.now.parts.role.head.position,
+            "role_now": backend.now.parts.role,
             "now_ms": backend.now.parts.now_ms(),
             "command_id": new_id(),
         }

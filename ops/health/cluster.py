@@ -5,11 +5,14 @@ from typing import Any
 
 import msgspec
 
+from bus.replication.following import FollowerState
 from bus.replication.leader_watch import USUAL_LIFE
 from bus.replication.standing import ClusterState, LogStanding
+from bus.waiting import UNTRIED
 from ops.health.access import Note
 from ops.health.causes import Cause
 from ops.parts import RoleName
+from ops.settings import Settings
 
 # Another one leads within five seconds of a loss, and within fifteen where the broker chooses a leader first.
 LEADERLESS_SECONDS = 15.0
@@ -152,3 +155,23 @@ def _role_of(told: str, *, is_leading: bool) -> RoleName:
     if is_leading:
         return "leader"
     return "follower" if told == "follower" else "member"
+
+
+def following_causes(follower: FollowerState, settings: Settings) -> Iterator[Cause]:
+    """Causes for which queries are answered as things were a while ago."""
+    behind_seconds = (follower.follows_ms if follower.age_ms is None else follower.age_ms) / 1_000
+    if follower.problem not in (None, UNTRIED):
+        yield Cause(
+            "following_stopped",
+            "degraded",
+            f"nothing comes from the log: {follower.problem}",
+            follower.repair or "it goes on by itself once the log is to be had",
+        )
+    if behind_seconds > settings.follower_behind_seconds:
+        yield Cause(
+            "follower_behind",
+            "degraded",
+            f"it is not known to have had all of the log for {behind_seconds:.0f} s, and lacks {follower.lag}"
+            " events of what is known",
+            "it catches up by itself; if it does not, its disk or the way to the nats-server is too slow",
+        )

@@ -5,6 +5,7 @@ from typing import Any
 
 from bus.publishing.mirror import MirrorState
 from bus.publishing.relay import RelayState
+from bus.replication.following import FollowerState
 from bus.writing.writer import Writer
 from ops.health.store import StoreLook
 from ops.health.store_checks import StoreChecks
@@ -58,6 +59,16 @@ def broker_figures(parts: Parts, streams: Mapping[str, StreamFigures]) -> dict[s
 def relay_figures(relay: RelayState, lag_seconds: float) -> dict[str, Any]:
     """How far what is published is."""
     return {"position": relay.position, "lag_events": relay.lag, "lag_seconds": lag_seconds}
+
+
+def replication_figures(follower: FollowerState) -> dict[str, Any]:
+    """How far behind the log it is, and how long ago it was known to have all of that."""
+    return {
+        "log_position": follower.log_position,
+        "lag_events": follower.lag,
+        "age_seconds": None if follower.age_ms is None else follower.age_ms / 1_000,
+        "problem": follower.problem,
+    }
 
 
 def mirror_figures(mirrors: Sequence[MirrorState]) -> list[dict[str, Any]]:

@@ -38,12 +38,13 @@ from ops.health.causes import (
     subject_causes,
     writer_causes,
 )
-from ops.health.cluster import cluster_causes, cluster_figures, version_notes
+from ops.health.cluster import cluster_causes, cluster_figures, following_causes, version_notes
 from ops.health.figures import (
     broker_figures,
     messages_in,
     mirror_figures,
     relay_figures,
+    replication_figures,
     store_figures,
     writer_figures,
 )
@@ -51,7 +52,7 @@ from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
-from ops.parts import Leading, Parts
+from ops.parts import Parts
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
@@ -137,7 +138,7 @@ class Monitor:
         parts, look, settings, now_ms = self._parts, self.look, self._settings, self._parts.now_ms()
         found = [
             *broker_causes(parts),
-            *(() if (leading := parts.role.leading) is None else self._leading_causes(leading, now_ms)),
+            *self._role_causes(now_ms),
             *clock_causes(parts.clock_error_ms()),
             *store_causes(
                 look.store,
@@ -165,9 +166,13 @@ class Monitor:
         ]
         return sorted(found, key=lambda one: one.level, reverse=True)
 
-    def _leading_causes(self, leading: Leading, now_ms: int) -> Iterator[Cause]:
-        """Causes in what only a service that writes does."""
-        settings, names = self._settings, self._parts.names
+    def _role_causes(self, now_ms: int) -> Iterator[Cause]:
+        """Causes in what only a service that leads does, or only one that follows."""
+        settings, names, role = self._settings, self._parts.names, self._parts.role
+        if (follower := role.follower) is not None:
+            yield from following_causes(follower.state, settings)
+        if (leading := role.leading) is None:
+            return
         yield from relay_causes(leading.relay.state, settings, now_ms)
         yield from writer_causes(leading.writer, settings)
         yield from stream_causes(self.streams, names, has_unkept_letters=leading.durable.unkept_letters > 0)
@@ -190,7 +195,8 @@ class Monitor:
 
     def report(self) -> dict[str, Any]:
         """The answer to `service.status`: the status, the reasons for it, and the figures."""
-        parts, look, causes, leading = self._parts, self.look, self.causes, self._parts.role.leading
+        parts, look, causes = self._parts, self.look, self.causes
+        leading, follower = parts.role.leading, parts.role.follower
         readers, relay = parts.readers, None if leading is None else leading.relay.state
         caches = [readers.cache] if leading is None else [readers.cache, leading.writer.statistics.cache]
         is_writing = leading is not None and leading.writer.statistics.busy_since is not None
@@ -201,10 +207,13 @@ class Monitor:
             "notes": self.notes,
             "version": parts.version,
             "instance": parts.instance,
+            "role": parts.role.name,
+            "leader": parts.role.leader(),
             "store_id": parts.origin.store_id,
             "timeline": parts.origin.timeline,
             "position": parts.role.head.position,
             "store": store_figures(look.store, self.checks, leading),
+            "replication": None if follower is None else replication_figures(follower.state),
             "writer": None if leading is None else writer_figures(leading.writer, self.commands_per_second),
             "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
             # One connection writes; each reader that is in use may have a transaction open.
@@ -292,7 +301,7 @@ class Monitor:
             async with asyncio.timeout(BROKER_SECONDS):
                 api = JetStreamApi(self._parts.relay_connection)
                 self.streams = await stream_figures(
-                    api, self._parts.names, has_log=self._settings.replication != "off"
+                    api, self._parts.names, has_log=self._settings.is_replicated
                 )
         except (JetStreamError, TimeoutError):
             # The figures are not known meanwhile; the state of the relay has the reason.

@@ -19,6 +19,7 @@ from ops.metrics.state import (
     job_families,
     machine_families,
     relay_families,
+    role_families,
     store_families,
 )
 from ops.parts import Parts
@@ -48,6 +49,7 @@ class Metrics(Collector):
         """The families of our own."""
         parts, health = self._parts, self._health
         yield from health_families(parts.version, health)
+        yield from role_families(parts.role)
         yield from command_families(parts)
         yield from query_families(parts)
         yield from act_families(parts)

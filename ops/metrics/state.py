@@ -1,6 +1,7 @@
 """States, as families of metrics: health, store, machine, relay, broker, backups."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
@@ -10,7 +11,7 @@ from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.causes import status_of
 from ops.health.monitor import Look, Monitor
-from ops.parts import Leading, Parts
+from ops.parts import Leading, Parts, Role, RoleName
 
 
 def health_families(version: str, health: Monitor) -> Iterator[Metric]:
@@ -27,6 +28,25 @@ def health_families(version: str, health: Monitor) -> Iterator[Metric]:
     for cause, level in {(one.cause, one.level) for one in causes}:
         why.add_metric((cause, level), 1)
     yield why
+
+
+def role_families(role: Role) -> Iterator[Metric]:
+    """What the service does among those with the same log; how far behind it is, where it follows."""
+    named = GaugeMetricFamily("hyperpage_role", "1 for what it does now.", labels=("role",))
+    for name in get_args(RoleName):
+        named.add_metric((name,), name == role.name)
+    yield named
+    state = None if (follower := role.follower) is None else follower.state
+    yield _gauge(
+        "hyperpage_replication_lag_events",
+        "Of one that follows: events that the log has and this service has not, as far as it knows.",
+        None if state is None else state.lag,
+    )
+    yield _gauge(
+        "hyperpage_replication_age_seconds",
+        "Of one that follows: how long ago it was known to have all of the log; no sample before that.",
+        None if state is None else _seconds(state.age_ms),
+    )
 
 
 def job_families(writer: Writer) -> Iterator[Metric]:

@@ -191,6 +191,8 @@ class Service:
             settings.store_path,
             cache_kib=settings.writer_cache_kib,
             upgrade_check_seconds=settings.upgrade_check_seconds,
+            # A member's store has an id already, the one of its log.
+            may_begin=not settings.is_replicated or settings.nats is None,
         )
         self._stack.callback(connection.close)
         self.role = Role(head := read_head(connection), settings.role)

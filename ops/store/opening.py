@@ -25,19 +25,35 @@ logger = logging.getLogger(__name__)
 UPGRADE_CHECK_SECONDS = 600.0
 
 
+class NoIdentityError(RuntimeError):
+    """A file is nobody's store yet, and may not become one of its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not the file of a store that others have")
+        self.hint = "move it away: one is made of a backup, the archive or the log at the next start"
+
+
 def open_store(
-    path: Path, *, cache_kib: int, upgrade_check_seconds: float = UPGRADE_CHECK_SECONDS
+    path: Path,
+    *,
+    cache_kib: int,
+    upgrade_check_seconds: float = UPGRADE_CHECK_SECONDS,
+    may_begin: bool = True,
 ) -> tuple[apsw.Connection, Origin]:
     """The writing connection of a store, migrated and with an identity; a new store where there is none.
+
+    One that `may_begin` none has another one's identity already, or is refused.
 
     A store of an older version is brought up to date as a whole, or left as it is; see `bring_up_to_date`.
     The audit log beside it has which migrations were applied to a store that was there.
 
     Raises:
         UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: there is something in the file
-            that its migrations did not make, a trigger say.
+            that its migrations did not make, a trigger say. NoIdentityError: as it says.
     """
     is_new = not path.exists()
+    if is_new and not may_begin:
+        raise NoIdentityError(path)
     if is_new:
         # SQLite would let others read it; its WAL has the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -49,11 +65,19 @@ def open_store(
         applied = bring_up_to_date(connection, path, check_seconds=upgrade_check_seconds)
         if applied and not is_new:
             _record(path, applied)
-        give_identity(connection)
+        if may_begin:
+            give_identity(connection)
+        else:
+            _require_identity(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection, read_origin(connection)
+
+
+def _require_identity(connection: apsw.Connection, path: Path) -> None:
+    if connection.execute("SELECT store_id FROM store").get is None:
+        raise NoIdentityError(path)
 
 
 def _require_room(connection: apsw.Connection, path: Path) -> None:

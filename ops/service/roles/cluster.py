@@ -98,7 +98,9 @@ class Cluster:
         return None if leader is None else leader.address or leader.name
 
     async def start(self) -> None:
-        """Follows when this returns, and leads, if nobody else does; where it raises, `stop` undoes it.
+        """Follows when this returns, and leads, if it may and nobody else does.
+
+        Where it raises, `stop` undoes it.
 
         Raises:
             ServiceError: it may not be a member as it is; the message says why.
@@ -107,14 +109,12 @@ class Cluster:
         ground = self._ground
         self._stack.push_async_callback(self._turns.stop)
         try:
-            await when_it_answers(self._turns.prepare)
-            await when_it_answers(
-                partial(
-                    self._bucket.prepare,
-                    store_id=ground.origin.store_id,
-                    replicas=ground.settings.replication_replicas,
-                )
-            )
+            if self._may_lead:
+                await when_it_answers(self._turns.prepare)
+            # Who only follows leaves it to others how many copies there are.
+            replicas = ground.settings.replication_replicas if self._may_lead else 1
+            store_id = ground.origin.store_id
+            await when_it_answers(partial(self._bucket.prepare, store_id=store_id, replicas=replicas))
             await when_it_answers(self._membership.join)
         except (ClusterError, LogStreamError) as error:
             raise ServiceError(error.problem, hint=error.repair) from error
@@ -122,11 +122,13 @@ class Cluster:
         self._background.start(self._membership.run(), "telling others of this member")
         self._background.start(self._watch.run(), "the watch over who leads")
         self._background.start(self.standing.run(), "the look at the cluster")
-        if self._may_lead:
-            self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
-            ground.standing_alone.rests_on(lambda: self._lease.is_valid)
-            self._background.start(self._election.run(), "the election")
-            self._stack.push_async_callback(self._election.stop)
+        if not self._may_lead:
+            # Nobody need lead for queries to be answered.
+            return
+        self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
+        ground.standing_alone.rests_on(lambda: self._lease.is_valid)
+        self._background.start(self._election.run(), "the election")
+        self._stack.push_async_callback(self._election.stop)
         try:
             async with asyncio.timeout(LED_WITHIN_SECONDS):
                 await self._is_led.wait()

@@ -181,6 +181,7 @@ class Turns:
         following, self._following = self._following, None
         if following is not None:
             await following.stop()
+            self._role.rest()
 
 
 def _set_once(future: "asyncio.Future[str]", why: str) -> None:

@@ -4,13 +4,13 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bus.broker.server import find_nats_server
-from tests.support.patience import until
+from tests.support.patience import until, wait_for
 from tests.support.services.certificates import Issued
 
 
@@ -111,3 +111,17 @@ def tls(issued: Issued, *, clients: Path | None = None) -> dict[str, Any]:
         "min_version": "1.3",
     }
     return block if clients is None else block | {"ca_file": str(clients), "verify": True}
+
+
+@contextmanager
+def stock_nats_server(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A nats-server as anybody would start one, and its address."""
+    ports = folder / "ports"
+    ports.mkdir(parents=True)
+    options = ("-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder), "--ports_file_dir", str(ports))
+    with subprocess.Popen([str(find_nats_server()), *options], stderr=subprocess.DEVNULL) as server:
+        try:
+            found = wait_for(lambda: [one for one in ports.glob("*.ports") if one.read_text().strip()])
+            yield server, json.loads(found[0].read_text())["nats"][0]
+        finally:
+            server.kill()

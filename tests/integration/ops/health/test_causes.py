@@ -1,14 +1,12 @@
 """Each cause of a degraded and of an unhealthy service: caused, and seen from all sides within 5 s."""
 
 import asyncio
-import json
 import os
 import random
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -20,11 +18,11 @@ import apsw
 import nats
 import pytest
 
-from bus.broker.server import find_nats_server
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.log_stream import LogStream
 from bus.replication.members import Member, Membership, Role
+from bus.transport.jetstream import JetStreamApi
 from bus.writing.waiting import BURST_COMMANDS
 from domain.errors import Busy
 from ops.archive import archiver
@@ -43,6 +41,7 @@ from tests.support.machines.failing_disk import failing_disk
 from tests.support.patience import COMES_WITHIN_SECONDS, until, wait_for
 from tests.support.services.acts import act
 from tests.support.services.command_line import hyperpage
+from tests.support.services.outside_nats import stock_nats_server
 from tests.support.services.serving import EVENTS, broker_of
 from tests.support.services.watching import Watched, eventually
 
@@ -63,20 +62,6 @@ async def begun(*work: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
 
 async def finished(task: asyncio.Task[Any]) -> Any:
     return await task
-
-
-@contextmanager
-def stock_nats_server(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A nats-server as anybody would start one, and its address."""
-    ports = folder / "ports"
-    ports.mkdir(parents=True)
-    options = ("-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder), "--ports_file_dir", str(ports))
-    with subprocess.Popen([str(find_nats_server()), *options], stderr=subprocess.DEVNULL) as server:
-        try:
-            found = wait_for(lambda: [one for one in ports.glob("*.ports") if one.read_text().strip()])
-            yield server, json.loads(found[0].read_text())["nats"][0]
-        finally:
-            server.kill()
 
 
 @contextmanager
@@ -575,3 +560,20 @@ def test_an_audit_log_that_cannot_be_written(tmp_path: Path, pace: Pace):
         service.sees("audit_stopped", level="degraded")
         (tmp_path / "audit").unlink()
         service.sees_none("audit_stopped")
+
+
+def test_one_that_follows_tells_that_it_is_behind_and_that_nothing_comes(tmp_path: Path, pace: Pace):
+    with stock_nats_server(tmp_path / "broker") as (_, url):
+        several: dict[str, Any] = {"nats": url, "replication": "sync", "replication_replicas": 1}
+        with Watched(tmp_path / "a", member="a", **several) as leader:
+            leader.command("app_state.set", {"key": "k", "value": 1})
+        # Alone, so that it is asked whoever is asked on the bus.
+        settings = {**several, **pace, "member": "f", "role": "follower"}
+        with Watched(tmp_path / "f", **settings, follower_behind_seconds=1e-6) as follower:
+            assert "had all of the log" in follower.sees("follower_behind", level="degraded")
+            follower.sees_none("following_stopped")
+        with Watched(tmp_path / "f", **settings) as follower:
+            follower.sees_none("follower_behind")
+            relay = JetStreamApi(follower.service.parts.relay_connection)
+            follower.run(relay.delete(follower.service.names.log))
+            assert "there is no stream" in follower.sees("following_stopped", level="degraded")

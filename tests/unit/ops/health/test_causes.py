@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from bus.log.damage import Damage
+from bus.replication.following import FollowerState
 from ops.archive.archiver import ArchiveState
 from ops.health import causes, cluster, machine
 from ops.health.causes import archive_causes, store_causes
+from ops.health.cluster import following_causes
 from ops.health.machine import limits_in
 from ops.health.store import StoreLook
+from ops.settings import Settings
 from tests.support.documents.guides import guide
 from tests.support.repository import ROOT
 
@@ -87,3 +90,16 @@ def test_an_archive_that_does_not_keep_up_is_told():
 
     assert found(9.9) == []
     assert found(10.1) == ["archive_behind"]
+
+
+def test_one_that_follows_is_behind_by_when_it_had_all_of_the_log_or_since_it_began():
+    def found(age_ms: int | None, follows_ms: int) -> list[str]:
+        state = FollowerState(
+            position=5, log_position=9, age_ms=age_ms, follows_ms=follows_ms, problem=None, repair=None
+        )
+        return [one.cause for one in following_causes(state, Settings())]
+
+    assert found(9_000, 60_000) == []
+    assert found(11_000, 60_000) == ["follower_behind"]
+    assert found(None, 9_000) == []
+    assert found(None, 11_000) == ["follower_behind"]
