@@ -8,6 +8,9 @@ import msgspec
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.transport.access import Access, BrokerAddress, has_credentials, without_credentials
 
+# A nats-server that has not answered two of these is left when a third is due: within the time of a lease.
+PING_SECONDS = 1.0
+
 
 class SettingsError(ValueError):
     """A setting has a value that it can not have; the message says which and from where."""
@@ -20,9 +23,9 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Where everything is kept: the store, the embedded broker's files, backups. Default `./data`."""
 
     nats: str | None = None
-    """Address of a nats-server with JetStream; with `tls://`, nothing is said that is not encrypted. It may
-    have a user and a password, and is handed to applications in `runtime.json`. Default: one of its own,
-    embedded."""
+    """Address of a nats-server with JetStream, or of several of one cluster, with commas between them: the
+    first one is taken that is up. With `tls://`, nothing is said that is not encrypted. It may have a user
+    and a password, and is handed to applications in `runtime.json`. Default: one of its own, embedded."""
 
     nats_relay: str | None = None
     """Address for the connection that manages streams and publishes events. Default: that of `nats`."""
@@ -97,6 +100,11 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             )
         return addresses
 
+    @property
+    def asks_often(self) -> bool:
+        """Whether a nats-server that stands still is to be noticed soon: there is another one to go to."""
+        return "," in (self.nats or "")
+
     def _address(self, nats: str, url: str | None, credentials: Path | None) -> BrokerAddress:
         if url is None:
             # Who it is known as there is another's, if it has a file of its own.
@@ -108,4 +116,5 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             name: None if file is None else file.absolute()
             for name, file in {**files, "credentials": credentials}.items()
         }
-        return BrokerAddress(url=url, access=Access.of(**absolute))
+        ping_seconds = PING_SECONDS if self.asks_often else None
+        return BrokerAddress(url=url, access=Access.of(**absolute), ping_seconds=ping_seconds)

@@ -38,6 +38,11 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     """The name of this service among those that follow the same log. Default: the machine's name."""
 
     @property
+    def asks_often(self) -> bool:
+        """Whether a nats-server that stands still is to be noticed soon: the lead depends on it."""
+        return self.is_replicated or super().asks_often
+
+    @property
     def is_replicated(self) -> bool:
         """Whether there is a log that several services have."""
         return self.replication != "off" or self.role == "follower"

@@ -124,6 +124,8 @@ class ClientConnection:
                 on_error=self._note_error,
                 client=self.nats,
                 ping_interval=PING_SECONDS,
+                # Applications of several nats-servers are shared out among them.
+                dont_randomize=False,
                 disconnected_cb=self._went_down,
                 reconnected_cb=self._came_up,
                 closed_cb=self._went_down,

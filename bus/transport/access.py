@@ -1,8 +1,10 @@
 """How one gets into a nats-server: where it is, by what one is known there, and whom one trusts to be it."""
 
 import os
+import re
 import ssl
 import stat
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypedDict
@@ -18,6 +20,8 @@ LONGEST_FILE_BYTES = 256 * 1024
 _JWT = b"-----BEGIN NATS USER JWT-----"
 _SEED = b"-----BEGIN USER NKEY SEED-----"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_SCHEME = re.compile(r"\s*\w+://")
+_BEFORE_A_SCHEME = re.compile(r",(?=\s*\w+://)")
 
 
 class AccessError(ConnectionError):
@@ -133,19 +137,25 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a nats-server is, and what one shows it; `url` may have a user and a password."""
+    """Where a nats-server is, or several of one cluster, with commas between, and what one shows them.
+
+    `url` may have users and passwords. After `ping_seconds` without a word, it is asked whether it is there;
+    None: as seldom as nats-py does.
+    """
 
     url: str
     access: Access = Access()
+    ping_seconds: float | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of each, unchecked."""
+        return addresses_in(self.url)
 
     @property
     def is_on_loopback(self) -> bool:
-        """Whether it is on this machine."""
-        host = urlsplit(self.url if "://" in self.url else f"nats://{self.url}").hostname or ""
-        try:
-            return host == "localhost" or ip_address(host).is_loopback
-        except ValueError:
-            return False
+        """Whether all of them are on this machine."""
+        return all(_is_on_loopback(url) for url in self.urls)
 
     @property
     def shown(self) -> str:
@@ -160,33 +170,59 @@ class Login(msgspec.Struct, frozen=True):
     jwt: bytes | None
 
 
-def checked_address(url: str) -> str:
-    """The address as nats-py understands it, with a scheme.
+def addresses_in(url: str) -> list[str]:
+    """The address of each nats-server in what stands for several of one cluster, unchecked.
+
+    One without a scheme has scheme and user of the one before it; one without a user, the first one's user.
+    """
+    found: list[str] = []
+    first_user = None
+    for scheme, user, hosts in _parts_of(url):
+        first_user = user if first_user is None else first_user
+        found += [scheme + (user or first_user) + host.strip() for host in hosts.split(",")]
+    return found
+
+
+def checked_addresses(url: str) -> list[str]:
+    """The address of each nats-server as nats-py understands it, with a scheme.
 
     Raises:
-        AccessError: it is none. What is said of it repeats nothing of it: it may have a password.
+        AccessError: one is none, or one asks for TLS and another does not. What is said of it repeats
+            nothing of it: it may have a password.
     """
+    checked = [_checked(one) for one in addresses_in(url)]
+    if len({asks_for_tls(one) for one in checked}) > 1:
+        raise AccessError(
+            "of the addresses of the nats-servers, one asks for TLS and another one does not",
+            hint="begin each with tls://, or each with nats://",
+        )
+    return checked
+
+
+def _checked(url: str) -> str:
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
-        if parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0:
+        # Two users and one scheme: the first would be taken for a part of the second one's name.
+        is_one = not {",", "@"} <= set(parts.netloc.rpartition("@")[0])
+        if is_one and parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0:
             return f"{parts.scheme}://{parts.netloc}"
     except ValueError:
         # A port that is no number, or half of an IPv6 address.
         pass
     raise AccessError(
         "the address of the nats-server is none",
-        hint="it is nats://HOST:PORT, or tls://HOST:PORT where nothing may be said in clear; websockets are"
-        " not spoken",
+        hint="it is nats://HOST:PORT, or tls://HOST:PORT where nothing may be said in clear, or several of"
+        " these with commas between them; websockets are not spoken",
     )
 
 
 def asks_for_tls(url: str) -> bool:
-    """Whether a checked address says that nothing may be said in clear."""
+    """Whether checked addresses say that nothing may be said in clear."""
     return url.startswith("tls://")
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a user, a password or a token stands in an address."""
+    """Whether a user, a password or a token stands in an address, or in one of several."""
     return "@" in url
 
 
@@ -199,9 +235,27 @@ def user_in(url: str) -> dict[str, str]:
 
 
 def without_credentials(url: str) -> str:
-    """The address of a nats-server as it may be shown: without a user and a password."""
-    scheme, separator, rest = url.rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+    """The address of a nats-server, or of several, as it may be shown: without a user and a password."""
+    return ",".join(scheme + hosts for scheme, _, hosts in _parts_of(url))
+
+
+def _parts_of(url: str) -> Iterator[tuple[str, str, str]]:
+    """Scheme (with `://`), user (with `@`), and hosts with commas between, for each scheme that is named.
+
+    A comma may stand in a password, too: what is before the last `@` is never taken for a host.
+    """
+    for part in _BEFORE_A_SCHEME.split(url):
+        scheme = "" if (found := _SCHEME.match(part)) is None else found[0]
+        user, at, hosts = part[len(scheme) :].rpartition("@")
+        yield scheme.strip(), user + at, hosts
+
+
+def _is_on_loopback(url: str) -> bool:
+    host = urlsplit(url if "://" in url else f"nats://{url}").hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _load(context: ssl.SSLContext, certificate: str, key: str | None) -> None:

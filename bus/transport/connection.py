@@ -57,14 +57,15 @@ class LeanClient(SendingClient):
     """A client with direct subscriptions and publishing in groups. Used from one event loop's thread.
 
     `access` is what it shows and trusts; with `requires_tls`, it says nothing that is not encrypted. Both are
-    set before it connects. `account` is the name of its user's account, where the server tells it,
-    `last_violation` what the server said it may not do.
+    set before it connects. `asked` is the server that it asked last to let it in, `account` the name of its
+    user's account, where the server tells it, `last_violation` what the server said it may not do.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.access = Access()
         self.requires_tls = False
+        self.asked = ""
         self.account: str | None = None
         self.last_violation: str | None = None
         self._direct: dict[bytes, Handler] = {}
@@ -129,6 +130,7 @@ class LeanClient(SendingClient):
         return message
 
     async def _connect_to_server(self, s: Srv) -> None:
+        self.asked = s.uri.netloc
         await super()._connect_to_server(s)
         transport = self._transport
         if isinstance(transport, TcpTransport):

@@ -59,7 +59,7 @@ def application_address(data: Path | None) -> Address:
     names = BusNames(prefix=runtime.prefix, inbox_prefix=settings.inbox_prefix)
     return Address(
         data=settings.data,
-        url=runtime.nats_url,
+        url=runtime.nats,
         access=runtime.nats_access,
         names=names,
         inbox_prefix=names.inbox_prefix.removesuffix("."),
@@ -79,7 +79,7 @@ def administrator_address(data: Path | None) -> Address:
     if admin is None:
         raise nothing_runs(address.data)
     return msgspec.structs.replace(
-        address, url=admin.nats_url, access=admin.nats_access, inbox_prefix=admin.inbox_prefix
+        address, url=admin.nats, access=admin.nats_access, inbox_prefix=admin.inbox_prefix
     )
 
 

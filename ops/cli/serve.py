@@ -201,7 +201,7 @@ def _new_link(settings: "Settings", http_url: str) -> str:
 
 def _announcement(runtime: Runtime, data: Path) -> str:
     return (
-        f"hyperpage {runtime.version} serves {data} at {without_credentials(runtime.nats_url)}"
+        f"hyperpage {runtime.version} serves {data} at {without_credentials(runtime.nats)}"
         f"{f' and {runtime.http_url}' if runtime.http_url else ''}"
         f"  store {runtime.store_id}  position {runtime.position}"
     )

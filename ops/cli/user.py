@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from bus.kept_files import write_new_private
+from bus.transport.access import without_credentials
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
@@ -177,7 +178,7 @@ def _hand_out(user: "User", given: "Secrets", path: Path, data: Path | None, as_
     write_new_private(path, given.seed.encode())
     _take_effect(data)
     runtime = read_runtime(settings_for(data).data)
-    url = None if runtime is None else f"nats://{runtime.nats_url.rpartition('@')[2]}"
+    url = None if runtime is None else without_credentials(runtime.nats)
     note = f"{path} has the seed of {user.name}'s key, its token for HTTP is above. Neither is shown again."
     if user.rights.keys and user.rights.follows:
         note += " It follows whole tables: the events of all keys."

@@ -370,8 +370,9 @@ class Service:
         self._directory.announce(
             Runtime(
                 pid=os.getpid(),
-                nats_url=self._broker.address_for(APP).url,
-                nats_access=self._broker.address_for(APP).access,
+                nats_url=(at := self._broker.address_for(APP)).urls[0],
+                nats_urls=tuple(at.urls),
+                nats_access=at.access,
                 http_url=None if self.http is None else self.http.url,
                 store_id=self.origin.store_id,
                 timeline=self.origin.timeline,

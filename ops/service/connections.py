@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
+from nats.aio.client import DEFAULT_PING_INTERVAL
 
 from bus.broker.accounts import REFUSED_LOGINS, application_connects
 from bus.broker.server import NatsServer
@@ -47,6 +48,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             within_seconds=CONNECT_SECONDS,
             # For ever: the broker may be away for long, and the store is read meanwhile.
             again_after_seconds=0.1,
+            ping_interval=at.ping_seconds or DEFAULT_PING_INTERVAL,
             on_error=lambda said: logger.warning("nats: %s", said),
             # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
             skip_subject_validation=True,
@@ -193,7 +195,8 @@ def http_server(settings: Settings) -> "HttpServer | None":
 def administration_by(at: BrokerAddress, http: "HttpServer | None") -> Admin:
     """What whoever may read the data directory's private files administers the service with."""
     return Admin(
-        nats_url=at.url,
+        nats_url=at.urls[0],
+        nats_urls=tuple(at.urls),
         nats_access=at.access,
         inbox_prefix=ADMIN_INBOX.removesuffix("."),
         http_secret="" if http is None else http.access.local_secret,

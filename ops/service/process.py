@@ -209,6 +209,6 @@ def _runtime(settings: Settings) -> Runtime:
 async def _demo(settings: Settings) -> None:
     runtime = _runtime(settings)
     try:
-        await run_demo(runtime.nats_url, runtime.prefix, runtime.nats_access)
+        await run_demo(runtime.nats, runtime.prefix, runtime.nats_access)
     except Exception as error:
         logger.warning("the demo ended: %s", str(error) or type(error).__name__)

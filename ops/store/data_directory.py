@@ -46,10 +46,17 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """Where it keeps these: commands that look elsewhere say so."""
     nats_access: Access = Access()
     """What is shown there, and who is trusted to be it, beside what the address says."""
+    nats_urls: tuple[str, ...] = ()
+    """All of its addresses, of which `nats_url` is the first one."""
+
+    @property
+    def nats(self) -> str:
+        """All addresses, as `connect` takes them."""
+        return ",".join(self.nats_urls or (self.nats_url,))
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `admin.json`: the address with the administrator's credentials.
+    """The content of `admin.json`: the address with the administrator's credentials, or several of them.
 
     `inbox_prefix` is for the answers to administrative requests, which nobody else may read; those to the
     administrator's commands and queries go to usual inboxes, as anybody's. `http_secret` is a bearer that may
@@ -59,7 +66,13 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     inbox_prefix: str
     nats_access: Access = Access()
+    nats_urls: tuple[str, ...] = ()
     http_secret: str = ""
+
+    @property
+    def nats(self) -> str:
+        """All addresses, as `connect` takes them."""
+        return ",".join(self.nats_urls or (self.nats_url,))
 
 
 class DataDirectory:

@@ -32,6 +32,11 @@ class _Ports(msgspec.Struct):
     routes: list[int]
     http: list[int]
 
+    def of_nats(self, member: int) -> list[int]:
+        """Those of the nats-servers for a member, from the one beside it on."""
+        first = member % len(self.clients)
+        return self.clients[first:] + self.clients[:first]
+
 
 def run(
     *,
@@ -84,7 +89,7 @@ class _Run:
                 self._kept_running(
                     name,
                     [sys.executable, "-m", "ops.cli", "serve"],
-                    self._settings(name, ports.http[number], ports.clients[number % SERVERS]),
+                    self._settings(name, ports.http[number], ports.of_nats(number)),
                 )
             )
             for number, name in enumerate(self._names)
@@ -115,10 +120,10 @@ class _Run:
         configuration.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
         return [str(find_nats_server()), "--config", str(configuration)]
 
-    def _settings(self, name: str, http: int, nats: int) -> dict[str, str]:
+    def _settings(self, name: str, http: int, nats: list[int]) -> dict[str, str]:
         return {
             "HYPERPAGE_DATA": str(self._folder / name),
-            "HYPERPAGE_NATS": f"nats://{LOOPBACK}:{nats}",
+            "HYPERPAGE_NATS": ",".join(f"nats://{LOOPBACK}:{port}" for port in nats),
             "HYPERPAGE_HTTP": f"{LOOPBACK}:{http}",
             "HYPERPAGE_MEMBER": name,
             "HYPERPAGE_REPLICATION": "sync",

@@ -22,7 +22,10 @@ ANSWER_SECONDS = 1.0
 
 
 class Members:
-    """Services by name, `a` on the first nats-server and so on, and an application of whoever leads."""
+    """Services by name, and an application of whoever leads.
+
+    Each knows all nats-servers, and takes the one beside it first: `a` the first one, and so on.
+    """
 
     def __init__(self, cluster: Cluster, folder: Path, application: LeanClient) -> None:
         self._cluster = cluster
@@ -32,8 +35,11 @@ class Members:
 
     async def start(self, name: str, **settings: Any) -> Service:
         """A member that follows or leads when this returns."""
-        number = ord(name) - ord("a")
-        urls = {user: self._cluster.urls_for(user)[number % 3] for user in (APP, RELAY, RESPONDER, ADMIN)}
+        first = (ord(name) - ord("a")) % len(self._cluster.servers)
+        urls = {}
+        for user in (APP, RELAY, RESPONDER, ADMIN):
+            all_of_them = self._cluster.urls_for(user)
+            urls[user] = ",".join(all_of_them[first:] + all_of_them[:first])
         service = Service(
             Settings(
                 data=self._folder / name,

@@ -57,6 +57,11 @@ class OutsideNats:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
+    def freeze(self) -> None:
+        """Has it stand still, with its connections open; `stop` ends it all the same."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     async def stop(self) -> None:
         if self._process is not None:
             self._process.kill()

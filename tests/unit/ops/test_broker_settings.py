@@ -6,6 +6,7 @@ import pytest
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.transport.access import Access, BrokerAddress
+from ops.broker_settings import PING_SECONDS
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings
 
@@ -33,6 +34,24 @@ def test_one_address_is_that_of_all_roles():
     assert found == dict.fromkeys(ROLES, BrokerAddress(url=url))
     assert not Settings(nats=url).has_accounts
     assert found[APP].shown == "nats://broker.example.org:4222"
+
+
+def test_several_addresses_are_those_of_all_roles_whoever_is_known_there_by_another_name():
+    found = addresses(
+        nats="nats://app:secret@x:1,y:2",
+        nats_relay="nats://relay:secret@x:1,y:2",
+        nats_responder_credentials=Path("/responder.nk"),
+    )
+    assert found[ADMIN].urls == ["nats://app:secret@x:1", "nats://app:secret@y:2"]
+    assert found[RELAY].urls == ["nats://relay:secret@x:1", "nats://relay:secret@y:2"]
+    assert found[RESPONDER].urls == ["nats://x:1", "nats://y:2"]
+    assert found[RESPONDER].shown == "nats://x:1,y:2"
+
+
+def test_one_that_stands_still_is_noticed_soon_where_there_is_another_or_the_lead_depends_on_it():
+    assert addresses(nats="nats://x:1")[APP].ping_seconds is None
+    assert addresses(nats="nats://x:1,y:2")[APP].ping_seconds == PING_SECONDS
+    assert addresses(nats="nats://x:1", replication="sync")[APP].ping_seconds == PING_SECONDS
 
 
 def test_each_role_has_credentials_of_its_own_at_one_address():

@@ -86,6 +86,19 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
     asyncio.run(scenario())
 
 
+def test_a_member_starts_and_leads_while_the_nats_server_beside_it_is_down(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        cluster.servers[0].kill()
+        try:
+            async with members(cluster, tmp_path, "a") as several:
+                await several.led_by("a")
+                await several.set_value("k", 1, "c-1")
+        finally:
+            await cluster.heal()
+
+    asyncio.run(scenario())
+
+
 def test_who_only_follows_never_leads(cluster: Cluster, tmp_path: Path):
     async def scenario() -> None:
         async with members(cluster, tmp_path, "a") as several:

@@ -11,11 +11,16 @@ import pytest
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RESPONDER
+from bus.client import connect
 from ops.health.monitor import Monitor
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
+from ops.store.data_directory import read_admin, read_runtime
 from ops.store.opening import open_store
+from tests.support.patience import COMES_WITHIN_SECONDS
+from tests.support.services.command_line import hyperpage
+from tests.support.services.outside_nats import outside_nats
 from tests.support.services.serving import serving
 
 
@@ -57,6 +62,37 @@ def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytes
 
     assert message.endswith("no answer within 0.5 s")
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_of_several_brokers_one_is_enough_and_applications_hear_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", COMES_WITHIN_SECONDS)
+
+    async def scenario() -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            gone = f"127.0.0.1:{bound.getsockname()[1]}"
+            js = {"jetstream": {"store_dir": str(tmp_path / "streams")}}
+            async with outside_nats(tmp_path / "broker", js) as broker:
+                there = f"127.0.0.1:{broker.port}"
+                settings = Settings(data=tmp_path / "data", nats=f"nats://{gone},{there}", no_http=True)
+                async with Service(settings):
+                    runtime, admin = read_runtime(settings.data), read_admin(settings.data)
+                    assert runtime is not None
+                    assert admin is not None
+                    for found in (runtime, admin):
+                        # Who knows of one alone takes the first.
+                        assert found.nats_url == f"nats://{gone}"
+                        assert found.nats_urls == (f"nats://{gone}", f"nats://{there}")
+                    done = await asyncio.to_thread(hyperpage, "status", "--data", settings.data)
+                    assert done.code == 0, done
+                    async with connect(runtime.nats) as client:
+                        await client.send(
+                            "app_state.set", {"key": "k", "value": 1}, timeout_seconds=COMES_WITHIN_SECONDS
+                        )
+
+    asyncio.run(scenario())
 
 
 def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture):
