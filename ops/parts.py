@@ -77,9 +77,9 @@ class Role:
         self.rest()
         self.follower = follower
 
-    def rest(self) -> None:
-        """It does neither, for now."""
-        self._head = self.head
+    def rest(self, head: Head | None = None) -> None:
+        """It does neither, for now; its file ends there, or where it ended before."""
+        self._head = self.head if head is None else head
         self.leading = self.follower = None
 
     @property

@@ -107,6 +107,9 @@ class Turns:
             return
         except (LogStreamError, FrameError) as error:
             raise _told(error) from error
+        finally:
+            # What the others have is compared with this.
+            self._role.rest(self._applier.head)
 
     async def lead(self) -> int:
         """Takes the next term, whose number this is, and serves commands when it returns.

@@ -99,6 +99,22 @@ def test_a_member_starts_and_leads_while_the_nats_server_beside_it_is_down(clust
     asyncio.run(scenario())
 
 
+def test_who_is_to_lead_counts_what_it_got_at_the_last_moment(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "a") as several:
+            await several.led_by("a")
+            await several.start("b", role="follower")
+            turns = several.services["b"].cluster._turns
+            # As one whose machine is slow.
+            await turns._end_following()
+            await several.set_value("k", 1, "c-1")
+            await turns.stand()
+            assert turns.position == several.services["a"].role.head.position
+            await turns.follow()
+
+    asyncio.run(scenario())
+
+
 def test_who_only_follows_never_leads(cluster: Cluster, tmp_path: Path):
     async def scenario() -> None:
         async with members(cluster, tmp_path, "a") as several:
