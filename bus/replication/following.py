@@ -21,7 +21,7 @@ from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.damage import Damage
 from bus.replication.applying import TRANSACTION_EVENTS, Applier
-from bus.replication.frame import Frame, FrameError, Frames
+from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
 from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, OutdatedFileError
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
@@ -55,6 +55,8 @@ class Reading:
         self._frames = Frames(log.name)
         self._on_applied = on_applied
         self.sequence = sequence
+        # Where that message belongs; None before the first one.
+        self._last: Place | None = None
 
     @classmethod
     async def begin(
@@ -87,8 +89,10 @@ class Reading:
         while self.sequence < sequence:
             messages = [one for one in await self._log.read(self.sequence + 1) if one.sequence <= sequence]
             if messages:
+                await self._require_unbroken(place_of(self._log.name, messages[0]))
                 await self._apply(messages)
                 self.sequence = messages[-1].sequence
+                self._last = place_of(self._log.name, messages[-1])
                 until = time.monotonic() + LATE_SECONDS
             elif time.monotonic() > until:
                 missing = self.sequence + 1
@@ -97,6 +101,30 @@ class Reading:
                 )
             else:
                 await asyncio.sleep(LATE_PAUSE_SECONDS)
+
+    def is_of_another_log(self, end: LogEnd) -> bool:
+        """Whether the log is another one than was read: it ends before that, or with another message."""
+        if end.sequence != self.sequence or self._last is None or end.place is None:
+            return end.sequence < self.sequence
+        # Two messages of one term are of one leader, which never puts one in the place of another.
+        return end.place.term != self._last.term
+
+    async def _require_unbroken(self, place: Place) -> None:
+        """Returns if what comes next, which belongs there, comes behind what was read last.
+
+        A broker that has lost its end gives the same sequences to what comes then, which is of another term.
+
+        Raises:
+            LogStreamError: it does not. JetStreamError: that cannot be seen.
+        """
+        if self._last is None or self._last.term == place.term:
+            return
+        message = await self._log.api.message_at(self._log.name, self.sequence)
+        if message is None or place_of(self._log.name, message) != self._last:
+            raise LogStreamError(
+                f"the log has other messages than were read, from {self.sequence} on or before",
+                "it is read again from where the file ends",
+            )
 
     async def _apply(self, messages: Sequence[StoredMessage]) -> None:
         """Applies the frames that these messages bring to an end, several in one transaction."""
@@ -251,8 +279,8 @@ class Follower:
             looked_at = time.monotonic()
             end = await self._log.end()
             self._log_position = end.position
-            if reading is None or end.sequence < reading.sequence:
-                # At the start, or where the stream was made anew.
+            if reading is None or reading.is_of_another_log(end):
+                # At the start, or where the stream was made anew, or has lost its end.
                 reading = await Reading.begin(self._log, self._applier, end, self._on_applied)
             await reading.up_to(end.sequence)
             self._require_all_there(end)

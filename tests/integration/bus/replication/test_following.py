@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.replication.following import Follower
-from bus.replication.log_stream import GapError
+from bus.replication.following import Follower, Reading
+from bus.replication.log_stream import GapError, LogStream, LogStreamError
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
 from tests.support.stores.replicated import (
@@ -17,6 +17,7 @@ from tests.support.stores.replicated import (
     Led,
     followed_file,
     leading,
+    lose_tail,
     replicated_content,
 )
 
@@ -42,7 +43,12 @@ async def set_values(led: Led, count: int) -> None:
 
 async def until_equal(follower: Follower, file: FollowedFile, led: Led) -> None:
     position = led.store.writer.head.position
-    await until(lambda: follower.state.log_position == position and follower.state.healthy)
+
+    def is_there() -> bool:
+        state = follower.state
+        return state.healthy and state.position == state.log_position == position
+
+    await until(is_there)
     # What is being applied is on disk before the head says so.
     assert replicated_content(file.connection) == led.store.in_writer(replicated_content)
 
@@ -127,3 +133,52 @@ def test_a_follower_whose_file_ends_before_the_log_begins_ends_for_it_to_be_made
                         await Follower(broker.connection, NAMES, STORE_ID, file.applier).run()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("more", [1, 4])
+def test_a_follower_notices_that_the_log_has_lost_its_end_though_there_are_as_many_messages_again(
+    tmp_path: Path, more: int
+):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 5)
+                end = await led_log(broker).end()
+                reading = await Reading.begin(led_log(broker), file.applier, end)
+                await reading.up_to(end.sequence)
+                await lose_tail(broker, 3)
+                async with leading(broker, tmp_path / "a.db") as led:
+                    # What is put back is one message, and the term another.
+                    await set_values(led, more)
+                    end = await led_log(broker).end()
+                    if end.sequence == reading.sequence:
+                        assert reading.is_of_another_log(end)
+                    else:
+                        with pytest.raises(LogStreamError, match="other messages than were read"):
+                            await reading.up_to(end.sequence)
+                    async with following(broker, file) as follower:
+                        await until_equal(follower, file, led)
+
+    asyncio.run(scenario())
+
+
+def test_a_follower_that_runs_has_what_comes_behind_an_end_that_was_lost(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 5)
+                    async with following(broker, file) as follower:
+                        await until_equal(follower, file, led)
+                        await asyncio.to_thread(led.store.close)
+                        await lose_tail(broker, 3)
+                        async with leading(broker, tmp_path / "a.db") as again:
+                            await set_values(again, 1)
+                            await until_equal(follower, file, again)
+
+    asyncio.run(scenario())
+
+
+def led_log(broker: Broker) -> LogStream:
+    return LogStream(broker.connection, NAMES, STORE_ID)
