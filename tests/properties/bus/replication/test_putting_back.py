@@ -16,7 +16,7 @@ from tests.support.stores.life import Life, frequently_kept_states
 from tests.support.stores.replicated import FollowedFile, RecordedFrames, followed_file, replicated_content
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -25,7 +25,7 @@ def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
     with tempfile.TemporaryDirectory() as name, frequently_kept_states():
         folder = Path(name)
         log = lived_through(folder, seed)
-        for cut in chance.sample(range(1, len(log) + 1), 5):
+        for cut in chance.sample(range(1, len(log) + 1), 4):
             kept, had = log[:cut], chance.randint(0, cut)
             with (
                 followed_file(folder / f"had-all-{cut}.db") as had_all,
