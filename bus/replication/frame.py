@@ -176,7 +176,8 @@ def place_of(stream: str, message: StoredMessage) -> Place:
             return place
     raise ForeignFrameError(
         f"message {message.sequence} of {stream} is no frame of a leader",
-        "somebody else has published there: only the user of the relay may have the right to it",
+        f"somebody else has published there: only the user of the relay may have the right to it. Delete the"
+        f" stream {stream}, and start the member with the highest position anew: it makes the log again",
     )
 
 
@@ -203,8 +204,8 @@ def _unpacked(packed: bytes) -> bytes:
 def _damaged(name: str, why: str) -> DamagedFrameError:
     return DamagedFrameError(
         f"{name} is damaged: {why}",
-        "the files of the other members are whole: delete the stream while one of them leads, and it is"
-        " made anew",
+        "the files of members are whole: delete that stream, and start the member with the highest position"
+        " anew: it makes the log again",
     )
 
 

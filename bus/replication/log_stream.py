@@ -193,7 +193,10 @@ class LogStream:
         )
 
     def _is_gone(self) -> LogStreamError:
-        return LogStreamError(f"there is no stream {self.name}", "it is made again at the next start")
+        return LogStreamError(
+            f"there is no stream {self.name}",
+            "start the member with the highest position anew: it makes the log again",
+        )
 
     async def end(self) -> LogEnd:
         """Where the log ends now, as the stream's leader says.
@@ -214,7 +217,8 @@ class LogStream:
         if message is None:
             raise LogStreamError(
                 f"message {counts.last_seq} of {self.name} is gone",
-                f"delete the stream {self.name} while the member with the highest position is to lead next",
+                f"delete the stream {self.name}, and start the member with the highest position anew: it"
+                " makes the log again",
             )
         place = place_of(self.name, message)
         return LogEnd(counts.last_seq, place, message, counts.first_seq, timeline, begins)

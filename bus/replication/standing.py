@@ -18,6 +18,7 @@ from bus.replication.members import LiveMember, live_members
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import StreamCopy, StreamReport
+from bus.waiting import UNTRIED, Trouble
 
 LOOK_SECONDS = 2.0
 # A copy of the log whose nats-server was not heard of for longer counts as away. It is heard of each second.
@@ -63,6 +64,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     `leader` is None while nobody is known to lead, for `leaderless_seconds` by now. `leader_changes` counts
     how often another one led than before, since the start. `members` and `log` are as old as
     `looked_seconds_ago`; None: they were never seen. `problem` says why the last look failed.
+    `kept_from_leading` says why this member could not lead the last time that it tried, `repair` what to do.
     """
 
     name: str
@@ -73,6 +75,8 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     log: LogStanding | None
     looked_seconds_ago: float | None
     problem: str | None
+    kept_from_leading: str | None = None
+    repair: str | None = None
 
 
 class Standing:
@@ -105,6 +109,8 @@ class Standing:
         self._leader_changes = 0
         self._leaderless_since = clock()
         self._is_led = False
+        # Why this member does not lead, where it may.
+        self.trouble: Trouble | None = None
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
@@ -141,7 +147,7 @@ class Standing:
     def state(self) -> ClusterState:
         """How it stands now."""
         now, leaderless_seconds = self._clock(), self._leaderless_seconds()
-        looked_at = self._looked_at
+        looked_at, trouble = self._looked_at, self.trouble
         return ClusterState(
             name=self._name,
             leader=None if leaderless_seconds else self._watch.leader,
@@ -151,6 +157,8 @@ class Standing:
             log=self._log,
             looked_seconds_ago=None if looked_at is None else now - looked_at,
             problem=self._problem,
+            kept_from_leading=None if trouble is None or trouble.problem == UNTRIED else trouble.problem,
+            repair=None if trouble is None else trouble.repair,
         )
 
     def _leaderless_seconds(self) -> float:

@@ -166,7 +166,8 @@ async def ask(
             )
         except NoRespondersError as error:
             raise unreachable(
-                f"the service on {address.data} is not there, or is just stopping", "try again"
+                f"the service on {address.data} is not there, or is just stopping",
+                "try again; of a cluster, `hyperpage cluster status` says whether anybody leads",
             ) from error
         except NatsTimeoutError as error:
             raise unreachable(

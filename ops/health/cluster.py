@@ -71,6 +71,7 @@ def cluster_figures(state: ClusterState, role: RoleName) -> dict[str, Any]:
         "log": None if log is None else {**msgspec.structs.asdict(log), "has_quorum": has_quorum(state)},
         "looked_seconds_ago": None if looked is None else round(looked, 1),
         "problem": state.problem,
+        "kept_from_leading": state.kept_from_leading,
     }
 
 
@@ -87,8 +88,10 @@ def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause
         yield Cause(
             "no_leader",
             "unhealthy",
-            f"nobody has led the cluster for {state.leaderless_seconds:.0f} s: no command is taken",
-            "start a member that may lead; if one runs, its log says what keeps it from it",
+            f"nobody has led the cluster for {state.leaderless_seconds:.0f} s: no command is taken"
+            + (f"; this member cannot: {why}" if (why := state.kept_from_leading) else ""),
+            state.repair
+            or "start a member that may lead; if one runs, its status says what keeps it from it",
         )
     if (log := state.log) is not None:
         yield from _log_causes(log, state)

@@ -55,6 +55,8 @@ def _print_cluster(cluster: Mapping[str, Any]) -> None:
         who = f"{leader['name']}{where}, in term {cluster['term']}"
     print(f"leader  {printable(who)}")
     print(f"asked   {printable(cluster['name'])}, which is a {cluster['role']}")
+    if leader is None and cluster["kept_from_leading"] is not None:
+        print(f"        and cannot lead: {printable(cluster['kept_from_leading'])}")
     if log is not None:
         print(f"log     {_log_line(log)}")
     if cluster["problem"] is not None:

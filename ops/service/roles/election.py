@@ -18,11 +18,13 @@ from bus.replication.lease import Lease, LeaseLostError
 from bus.replication.members import Member, Role, live_members
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
-from bus.waiting import is_set_within
+from bus.waiting import Trouble, is_set_within
 from ops.service.errors import ServiceError
 
 # After a try that failed, so that others have theirs.
 RETRY_MS = 500
+# The longest pause after one that will fail again until somebody does something.
+LONGEST_RETRY_MS = 5_000
 # How long commands are kept for a successor.
 HANDING_OVER_SECONDS = 3.0
 
@@ -75,6 +77,10 @@ class Election:
         self._stopping = asyncio.Event()
         self._has_ended = asyncio.Event()
         self.is_leading = False
+        # What kept it from leading the last time that it tried.
+        self.trouble = Trouble(
+            "taking the lead", logger, first_pause_ms=RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
+        )
 
     async def run(self) -> None:
         """Follows and leads in turns until `stop`. Not to be cancelled before: a turn ends in order."""
@@ -97,14 +103,19 @@ class Election:
         await cancel(stopping)
         if self._stopping.is_set():
             return
+        pause_ms = RETRY_MS
         try:
             if await self._lease.acquire(0):
                 await self._turn()
                 return
         # Whatever keeps it from leading: it follows, and others may do better.
         except Exception as error:
-            logger.warning("this member does not lead: %s", error, exc_info=not _is_expected(error))
-        await is_set_within(self._stopping, RETRY_MS)
+            if not _is_expected(error):
+                logger.warning("this member cannot lead", exc_info=error)
+            self.trouble.failed(error)
+            if isinstance(error, ServiceError):
+                pause_ms = self.trouble.next_pause_ms()
+        await is_set_within(self._stopping, pause_ms)
 
     def hand_over(self, successor: str) -> None:
         """Has this one, which leads, leave it to another one."""
@@ -124,6 +135,7 @@ class Election:
             term = await self._roles.lead()
             await self._lease.tell(term)
             self.is_leading = True
+            self.trouble.recovered()
             successor = await self._until_it_ends(keeping)
             self.is_leading = False
             if successor:
