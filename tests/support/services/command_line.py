@@ -98,13 +98,15 @@ def running(*arguments: str | Path) -> "subprocess.Popen[str]":
 class Served:
     """A service that runs on a directory, and the commands that talk to it."""
 
+    command: tuple[str, ...] = ("serve", "--nats-port", "0")
+
     def __init__(self, data: Path, *options: str, **variables: str) -> None:
         self.data = data
         # A file, not a pipe: nobody reads it while the service runs, and a full pipe would block it.
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "serve", "--data", str(data), "--nats-port", "0", "--json", *options],
+                [*PROGRAM, *self.command, "--data", str(data), "--json", *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -150,6 +152,12 @@ class Served:
             self.stop()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+class Followed(Served):
+    """One that follows another one's log."""
+
+    command = ("follow",)
 
 
 @contextmanager
