@@ -35,7 +35,8 @@ _MESSAGES = """
             'NATS/1.0' || char(13, 10)
                 || 'Nats-Msg-Id: ' || {event_id} || char(13, 10)
                 || 'Nats-Expected-Last-Sequence: ' || (position - 1 + :offset) || char(13, 10)
-                || iif(position = :first, '', 'Nats-Expected-Last-Msg-Id: ' || {id_before} || char(13, 10))
+                || iif(position = :first OR :is_replicated, '',
+                    'Nats-Expected-Last-Msg-Id: ' || {id_before} || char(13, 10))
                 || char(13, 10) AS headers,
             {body} AS body
         FROM events WHERE position > :after AND position <= :last ORDER BY position LIMIT :last - :after
@@ -75,20 +76,29 @@ class EventEncoder:
         offset: int,
         first: int,
         reply: str,
+        is_replicated: bool = False,
         most: int = MAXIMUM_EVENTS,
     ) -> EventMessages | None:
         """The next messages behind position `after`, at most `most`; `None` at the end of the log.
 
         Each expects the stream's last sequence to be its own position, less one, plus `offset`; and that what
         is there is the event before it, of which somebody else's message may have taken the sequence. Only
-        the one at position `first` does not: the one before it may be gone. The last names `reply` as where
-        the answer goes.
+        the one at position `first` does not: the one before it may be gone; and none where the stream
+        `is_replicated` (see `bus.publishing.publisher`), of which each member of the cluster puts the same
+        event under a sequence. The last names `reply` as where the answer goes.
         """
         last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
         if last is None:
             return None
         encoded, count, largest = connection.execute(
             self._messages,
-            {"after": after, "last": last, "offset": offset, "first": first, "reply": reply},
+            {
+                "after": after,
+                "last": last,
+                "offset": offset,
+                "first": first,
+                "reply": reply,
+                "is_replicated": is_replicated,
+            },
         ).fetchone()  # type: ignore[misc]
         return EventMessages(last, encoded or b"", count, largest or 0)

@@ -59,6 +59,8 @@ class EventStream:
         # Who serves the store, as the stream said when it was there.
         self._serving: dict[str, str] = {}
         self._may_delete = False
+        # As of the last look.
+        self.is_replicated = False
         # When the stream was made that lacked its last messages at the start.
         self._cut_off: str | None = None
         # When it was made that lacked others, and how many; where it began if it lacked none.
@@ -131,7 +133,8 @@ class EventStream:
         of, began = self._began
         if report.created == of and began > 1:
             metadata[BEGINS_AT] = str(began)
-        await self._configure(report, metadata)
+        report = await self._configure(report, metadata)
+        self.is_replicated = report.is_replicated
         return standing, head, next_row
 
     async def delete(self) -> None:
@@ -267,15 +270,15 @@ class EventStream:
             **self._limits.config,
         }
 
-    async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> None:
+    async def _configure(self, report: StreamReport, metadata: dict[str, str]) -> StreamReport:
         metadata = {**report.metadata, **metadata}
         wanted = {**limited(report.config, self._needed()), "metadata": metadata}
         for name in _OTHER_SOURCES:
             wanted.pop(name, None)
         if said(wanted) == said(report.config):
-            return
+            return report
         try:
-            await within_room(self._api, self._api.update, wanted)
+            return await within_room(self._api, self._api.update, wanted)
         except JetStreamError as error:
             if error.code in (0, STORAGE_EXCEEDED):
                 # It did not answer, or has no room.

@@ -151,7 +151,9 @@ class Mirror:
         """Brings the whole bucket up to date."""
         self._bucket_before = await self._found_or_made()
         # If anybody else writes to the bucket from here on, our next write is refused.
-        self._publisher.begin(self._bucket_before.state.last_seq)
+        self._publisher.begin(
+            self._bucket_before.state.last_seq, is_replicated=self._bucket_before.is_replicated
+        )
         found = await self._read_bucket()
         # Keys marked before this have been read. Those marked from here on may have been, and are read again.
         self._compared = True

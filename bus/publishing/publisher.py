@@ -5,6 +5,10 @@ all but the first the id of the message there (`Nats-Expected-Last-Msg-Id`): som
 the sequence. So one that fails makes all that follow fail, one that arrives twice is refused, and the answer
 to one vouches for all before it: messages go out in blocks, and only the last of each asks for an answer.
 
+Where a stream has replicas, nothing may expect an id: nats-server 2.11 to 2.15 compare it when they apply the
+message, and whichever replica finds another one there stops the stream for good ("last msgid mismatch"). Then
+each message asks for an answer of its own.
+
 nats-py's own `publish_async` waits on a future a message, which never completes when the broker dies.
 """
 
@@ -86,6 +90,7 @@ class Publisher:
         self._round = 0
         # Ids of messages begin with it.
         self._token = token_urlsafe(6)
+        self.is_replicated = False
         self._restart(0)
 
     async def open(self) -> None:
@@ -102,9 +107,13 @@ class Publisher:
         """How many messages were sent and are not known to be stored."""
         return self._sent - self.stored
 
-    def begin(self, last_sequence: int) -> None:
-        """Continues behind the stream's last sequence; what is still in flight from before counts no more."""
+    def begin(self, last_sequence: int, *, is_replicated: bool) -> None:
+        """Continues behind the stream's last sequence; what is still in flight from before counts no more.
+
+        `is_replicated` says that the stream is on several nats-servers.
+        """
         self._round += 1
+        self.is_replicated = is_replicated
         self._restart(last_sequence)
 
     def nudge(self) -> None:
@@ -134,7 +143,8 @@ class Publisher:
         """
         start = 0
         while start < len(messages):
-            following = messages[start : start + (1 if self.is_first else BLOCK_MESSAGES)]
+            is_alone = self.is_first or self.is_replicated
+            following = messages[start : start + (1 if is_alone else BLOCK_MESSAGES)]
             sizes = accumulate(len(payload) for _, payload, _ in following)
             count = max(1, sum(size <= BLOCK_BYTES for size in sizes))
             await self.send_block(self._block(following[:count]))
@@ -178,7 +188,7 @@ class Publisher:
                 "Nats-Msg-Id": self._id(before + 1),
                 "Nats-Expected-Last-Sequence": str(before),
             }
-            if not (self.is_first and number == 1):
+            if not self.is_replicated and not (self.is_first and number == 1):
                 expected["Nats-Expected-Last-Msg-Id"] = self._id(before)
             reply = self.reply if number == len(messages) else ""
             parts += (protocol.head(subject, reply, len(payload), expected), payload, protocol.CRLF)

@@ -235,7 +235,7 @@ class Relay:
         self._note_published(position)
         self._note_committed(head.position, head.recorded_at if next_row is None else next_row.recorded_at)
         self._drop_published()
-        self._publisher.begin(standing.last_sequence)
+        self._publisher.begin(standing.last_sequence, is_replicated=self._stream.is_replicated)
         while not self._stopped.is_set():
             if self._is_worth_sending(position):
                 position = await self._send_after(position)
@@ -278,6 +278,7 @@ class Relay:
                 offset=self._offset,
                 first=self._first,
                 reply=self._publisher.reply,
+                is_replicated=self._publisher.is_replicated,
                 most=most,
             )
 

@@ -81,6 +81,11 @@ class StreamReport(msgspec.Struct, frozen=True, rename={"time": "ts"}):
     def metadata(self) -> dict[str, str]:
         return self.config.get("metadata") or {}
 
+    @property
+    def is_replicated(self) -> bool:
+        """Whether it is on several nats-servers."""
+        return int(self.config.get("num_replicas", 1)) > 1
+
 
 class StoredMessage(msgspec.Struct, frozen=True):
     """A message in a stream, with the time at which it was stored, where that was told."""

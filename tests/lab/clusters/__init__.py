@@ -5,5 +5,5 @@ processes      nats-servers and members, each started again when it ends, as a s
 faults         what is done to them, and undone
 judging        what must hold of all members together
 under_faults   the experiment: random faults, several at once, healed again and again
-failover       how long nobody answers when the one that leads is killed
+failover       how long nobody answers when the one that leads is killed, or hands over
 """

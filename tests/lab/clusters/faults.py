@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tests.lab.clusters.processes import Broker, Cluster, Member, Supervised
+from tests.support.services.raw_nats import RawNats
 
 # For as long, something stays as it is; longer than a lease, or until others noticed.
 LASTS_AT_MOST_SECONDS = 8.0
+
+ADMIN_INBOX = "_INBOX_admin."
 
 Undo = Callable[[], Awaitable[None]]
 
@@ -37,6 +40,7 @@ class Faults:
             *(partial(self._process, how) for how in ("kill", "kill", "freeze", "freeze", "stop")),
             self._disk,
             self._everything,
+            self._hand_over,
         ]
         if self._cluster.network.can_cut:
             acts += [self._alone, self._pair, self._pair, self._one_way]
@@ -150,6 +154,16 @@ class Faults:
 
         return "everything is killed", undo
 
+    def _hand_over(self) -> tuple[str, Undo]:
+        name = self._chance.choice([one.name for one in self._cluster.members])
+        handing = asyncio.create_task(handed_over(self._cluster.url, name))
+
+        async def undo() -> None:
+            handing.cancel()
+            await asyncio.gather(handing, return_exceptions=True)
+
+        return f"hand over to {name}", undo
+
     def _alone(self) -> tuple[str, Undo]:
         name = self._chance.choice(list(self._cluster.network.addresses))
         self._cluster.network.cut(name, None)
@@ -173,3 +187,10 @@ class Faults:
 
     async def _rejoin(self) -> None:
         self._cluster.network.heal()
+
+
+async def handed_over(url: str, name: str = "") -> str | None:
+    """Why a member, or any other one, could not be had to lead; None where it does."""
+    async with await RawNats.connect(url, inbox_prefix=ADMIN_INBOX) as client:
+        answer = await client.request("hyperpage.adm.v1.cluster.hand_over", {"to": name})
+    return None if answer.status is None and answer.code is None else repr(answer)

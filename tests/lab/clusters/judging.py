@@ -39,6 +39,22 @@ async def reports_of(url: str, count: int) -> list[dict[str, Any]]:
         return found
 
 
+async def leader_of(cluster: Cluster) -> str:
+    """The name of the member that leads, by its own account."""
+    found: list[str] = []
+
+    async def is_known() -> bool:
+        found[:] = [
+            said["name"]
+            for one in await reports_of(cluster.url, len(cluster.members))
+            if (said := one.get("cluster")) is not None and said["role"] == "leader"
+        ]
+        return len(found) == 1
+
+    await until(is_known, HEALED_WITHIN_SECONDS)
+    return found[0]
+
+
 async def become_well(cluster: Cluster) -> None:
     """Returns when each member says that it is healthy.
 
