@@ -7,6 +7,7 @@ from ops.console import files
 from ops.console.pages import (
     audit,
     backups,
+    cluster,
     configurations,
     dead_letters,
     events,
@@ -42,6 +43,7 @@ ROUTES = (
     *projections.ROUTES,
     *dead_letters.ROUTES,
     *proof.ROUTES,
+    *cluster.ROUTES,
     *audit.ROUTES,
     page("/{rest:path}", _nothing),
 )

@@ -45,6 +45,7 @@ PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("projections", "Projections", "p", "read"),
     ("dead_letters", "Dead letters", "d", "read"),
     ("proof", "Proof", "v", "read"),
+    ("cluster", "Cluster", "n", "read"),
     ("audit", "Audit", "a", "admin"),
 )
 
@@ -72,6 +73,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     def leads(self) -> bool:
         """Whether it is the service that writes that is visited."""
         return backend_of(self.request).now.parts.role.leading is not None
+
+    def sees(self, page: str, role: Role) -> bool:
+        """Whether a page that needs a role is in the visitor's navigation."""
+        parts = backend_of(self.request).now.parts
+        is_there = {"dead_letters": parts.role.leading, "cluster": parts.cluster}.get(page, True) is not None
+        return is_there and self.may(role)
 
     def parameter(self, name: str) -> str | None:
         """A parameter of the address, unless it is empty."""

