@@ -5,9 +5,10 @@
 
 Connecting, authentication, TLS, reconnecting, draining and all other subscriptions are nats-py's. There, a
 message is built, queued and handed to a task, and each answer is a coroutine of its own; that was half of
-what a command costs, so commands come in and answers go out by the shortcuts. And four of its faults are put
+what a command costs, so commands come in and answers go out by the shortcuts. And five of its faults are put
 right: a message that cannot be read ends its reading for ever, an error of the server's ends the connection
-for ever, a flush overtakes what it shall follow, and one that is closed while it reconnects may never end.
+for ever, a flush overtakes what it shall follow, and waits for an answer that went with the connection, and
+one that is closed while it reconnects may never end.
 And it would send a password in clear to whoever says that there is no TLS, which this one does not where TLS
 is asked for.
 
@@ -18,7 +19,8 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
 - `Client`, for receiving: `_ps`, `_subs`, `_process_msg`, `_process_headers`, `_build_message`,
   `_process_err`, `_process_op_err`, `_error_cb`, `_remove_sub`, `_close`, `_reconnection_task`, that
   `_process_connect_init` begins to read, from the `_io_reader` of `_transport` (see `bus.transport.early`),
-  and that the next subscription has the number `_sid + 1`;
+  that the next subscription has the number `_sid + 1`, and `_send_unsubscribe`, with the `_conn` and `_id`
+  of a `Subscription`;
 - `Client`, for sending: `_send_ping`, `_pongs` (each pong has the `set_result` of the first called, and no
   more), `_send_command`, `_pending`, `_pending_data_size`, `_flush_pending`, `_connect_to_server`, and
   the `write` and `writelines` of `_transport`; `bus.transport.sending` leans on more;
@@ -31,6 +33,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nats import errors
@@ -141,7 +144,14 @@ class LeanClient(SendingClient):
             transport.writelines = lambda payload: transport.write(b"".join(payload))  # type: ignore[method-assign,no-untyped-call]
 
     async def _process_connect_init(self) -> None:
+        lost: list[Any] = list(self._pongs)
         await super()._process_connect_init()
+        for waiting in lost:
+            # Who waits for a flush would do so for all of its time: its ping went with the last connection.
+            if isinstance(waiting, asyncio.Future) and not waiting.done():
+                waiting.set_exception(errors.ConnectionReconnectingError())
+                # nats-py's own pings have nobody who waits.
+                waiting.exception()
         # From here on, a task of nats-py's reads.
         transport = self._transport
         if isinstance(transport, TcpTransport) and transport._io_reader is not None:
@@ -256,6 +266,11 @@ async def stop_receiving(subscription: Subscription) -> None:
         await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
     except (errors.Error, OSError, TimeoutError) as error:
         logger.warning("no more messages are taken, although the broker could not be told: %s", error)
+        client = subscription._conn
+        # Else it is subscribed to again with the next connection, if that has not been done yet.
+        client._remove_sub(subscription._id)
+        with suppress(errors.Error, OSError):
+            await client._send_unsubscribe(subscription._id)
 
 
 def _text(name: bytes) -> str:

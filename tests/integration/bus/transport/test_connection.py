@@ -20,7 +20,7 @@ from nats.aio.transport import TcpTransport
 
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
-from bus.transport.connection import UNREADABLE, LeanClient
+from bus.transport.connection import UNREADABLE, LeanClient, stop_receiving
 from bus.transport.early import take_early
 from bus.transport.sending import RawMessage
 from tests.support.patience import until
@@ -324,6 +324,49 @@ def test_a_flush_follows_what_was_sent_before_it():
     said = asyncio.run(scenario())
 
     assert said == b"SUB a  1\r\nPING\r\nPUB b  0\r\n\r\nPING\r\n"
+
+
+def test_what_is_not_received_any_more_stays_so_when_the_connection_is_lost_meanwhile():
+    # A flush that waited for all of its time kept a service from ending its turn as the leader.
+    async def scenario() -> tuple[list[bytes], set[bytes]]:
+        said: list[bytes] = []
+        subscribed: set[bytes] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            subscribed.clear()
+            writer.write(b'INFO {"headers":true,"max_payload":1048576}\r\n')
+            while line := await reader.readline():
+                said.append(line.split()[0])
+                if line.startswith(b"SUB"):
+                    subscribed.add(line.split()[-1])
+                elif line.startswith(b"UNSUB"):
+                    subscribed.discard(line.split()[1])
+                    if said.count(b"UNSUB") == 1:
+                        # It has read that, and is gone.
+                        break
+                elif line.startswith(b"PING"):
+                    writer.write(b"PONG\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            client = LeanClient()
+            url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=_ignored)
+            ended = await client.subscribe_direct("a", handler=lambda *_: None)
+            await client.subscribe_direct("b", handler=lambda *_: None)
+            await stop_receiving(ended)
+            await client.flush()
+            await client.close()
+        return said, subscribed
+
+    said, subscribed = asyncio.run(scenario())
+
+    assert said.count(b"CONNECT") == 2
+    assert subscribed == {b"2"}
+
+
+async def _ignored(error: Exception) -> None:
+    """The test says itself what it expects."""
 
 
 # With a real server
