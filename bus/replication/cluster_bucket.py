@@ -30,7 +30,7 @@ from bus.contract.stream_metadata import STORE_ID
 from bus.contract.subjects import BusNames
 from bus.replication.log_stream import ensure_replicated
 from bus.transport.connection import LeanClient
-from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
+from bus.transport.jetstream import REQUEST_TIMEOUT_MS, JetStreamApi, JetStreamError, WrongSequenceError
 from bus.transport.jetstream_answers import StreamReport
 
 logger = logging.getLogger(__name__)
@@ -155,6 +155,24 @@ class ClusterBucket:
         if lives_seconds is not None:
             headers["Nats-TTL"] = f"{lives_seconds}s"
         return await self._api.store(self._subjects + key, value, headers, timeout_ms=timeout_ms)
+
+    async def agreed(self, key: str, own: bytes) -> bytes:
+        """What all members have under a key, for good: what the first of them gave.
+
+        Raises:
+            JetStreamError: the bucket does not answer.
+        """
+        entry = await self.last(key)
+        if entry.value:
+            return entry.value
+        try:
+            await self.put(
+                key, own, expected=entry.sequence, lives_seconds=None, timeout_ms=REQUEST_TIMEOUT_MS
+            )
+        except WrongSequenceError:
+            # Another one was quicker.
+            return (await self.last(key)).value
+        return own
 
     async def end(self, key: str, *, expected: int, timeout_ms: int) -> None:
         """Ends a value before its time; otherwise as `put`."""

@@ -29,6 +29,7 @@ from bus.log.answers import Answer
 from bus.transport.jetstream_answers import StoredMessage
 from bus.writing.content import Content
 from domain.decider import Lease
+from domain.errors import TooLarge
 
 FORMAT = 1
 # Below the most that a broker takes in one message by default, with headers.
@@ -140,8 +141,20 @@ _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[bytes]:
-    """The messages of a frame, in order."""
-    packed = zstandard.ZstdCompressor(level=LEVEL).compress(_encode(frame))
+    """The messages of a frame, in order.
+
+    Raises:
+        TooLarge: it is larger than whoever reads it takes.
+    """
+    content = _encode(frame)
+    if len(content) > MAXIMUM_FRAME_BYTES:
+        raise TooLarge(
+            "what these commands lead to is too large for one transaction",
+            hint="send fewer in one batch",
+            limit_bytes=MAXIMUM_FRAME_BYTES,
+            size_bytes=len(content),
+        )
+    packed = zstandard.ZstdCompressor(level=LEVEL).compress(content)
     whole = hashlib.sha256(packed).digest() + packed
     parts = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
     return [

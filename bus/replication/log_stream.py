@@ -13,28 +13,30 @@ from any replica: each says what it follows, so one that is not there yet is onl
         └── LaterTimelineError  the log was begun anew by one that was restored
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
-import nats.errors
 
 from bus.contract.stream_metadata import LOG_BEGINS, STORE_ID, TIMELINE
 from bus.contract.subjects import BusNames
 from bus.replication.frame import Place, place_of
 from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
-from bus.transport.jetstream import JetStreamApi, JetStreamError, UnansweredError
+from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
-# The broker remembers the ids of messages for so long, and ours have none: sequences tell.
+# The broker remembers the ids of messages for so long; sequences tell what is there already.
 _DUPLICATE_WINDOW_NS = 100_000_000
 # Another one has just made the stream.
 _NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
+EXPECTED_LAST_ID = "Nats-Expected-Last-Msg-Id"
+MESSAGE_ID = "Nats-Msg-Id"
 # How long an answer is waited for. A cluster chooses another leader within as much.
 APPEND_TIMEOUT_MS = 2_000
 
@@ -76,6 +78,13 @@ class LaterTimelineError(OutdatedFileError):
     """The log is of a timeline behind that of the file: one that was restored leads."""
 
 
+class Tail(NamedTuple):
+    """The last message of the log: its sequence and its id; "" where it is not there any more."""
+
+    sequence: int
+    message_id: str = ""
+
+
 class LogEnd(msgspec.Struct, frozen=True):
     """Where the log ends: the sequence of its last message, and that message; the first that is there.
 
@@ -89,6 +98,11 @@ class LogEnd(msgspec.Struct, frozen=True):
     first: int = 1
     timeline: int = 1
     begins: int = 0
+
+    @property
+    def tail(self) -> Tail:
+        """What the next message is to follow."""
+        return Tail(self.sequence, "" if self.message is None else message_id(self.message.payload))
 
     @property
     def position(self) -> int:
@@ -274,33 +288,29 @@ class LogStream:
         """Some of the messages from a sequence on, in order, as far as the replica that answers has them."""
         return await self.api.messages_from(self.name, sequence)
 
-    async def append(self, messages: Sequence[bytes], after: int) -> int:
-        """Stores the messages of a frame behind sequence `after`; the sequence of the last one.
+    async def append(self, body: bytes, tail: Tail) -> Tail:
+        """Stores a message right behind `tail`; where the log ends then.
 
-        Each expects the one before it. So none is stored behind anything else, and the same messages may be
-        sent again: they are stored once at most.
+        It expects that very message there: a sequence alone may be somebody else's, where a broker has lost
+        its end. So it is stored behind nothing else, and may be sent again: it is stored once at most. A
+        frame's parts are sent one after the other, each once the one before it is known to be there.
 
         Raises:
-            WrongSequenceError: the log does not end there, or these messages are there already.
-            StreamFullError: there is no room. UnansweredError: they may be stored, now or soon.
-            JetStreamError: for another reason, they are not stored.
+            WrongSequenceError: the log does not end there, or the message is there already.
+            StreamFullError: there is no room. UnansweredError: it may be stored, now or soon.
+            JetStreamError: for another reason, it is not stored.
         """
-        *first, (last, headers) = [
-            (body, {EXPECTED_LAST_SEQUENCE: str(sequence)}) for sequence, body in enumerate(messages, after)
-        ]
-        if first:
-            await self._publish(first)
-        return await self.api.store(self._names.frames, last, headers, timeout_ms=APPEND_TIMEOUT_MS)
+        own = message_id(body)
+        headers = {EXPECTED_LAST_SEQUENCE: str(tail.sequence), MESSAGE_ID: own}
+        if tail.message_id:
+            headers[EXPECTED_LAST_ID] = tail.message_id
+        sequence = await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
+        return Tail(sequence, own)
 
-    async def _publish(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
-        if not self._connection.is_connected:
-            raise JetStreamError("there is no connection to NATS")
-        subject = self._names.frames
-        try:
-            await self._connection.publish_many((subject, "", body, headers) for body, headers in messages)
-        except (nats.errors.Error, OSError) as error:
-            why = str(error) or type(error).__name__
-            raise UnansweredError(f"a frame could not be sent: {why}") from error
+
+def message_id(body: bytes) -> str:
+    """The id of a message, by which the next one knows it."""
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _made_for(report: StreamReport) -> tuple[int, int]:

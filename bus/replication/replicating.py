@@ -14,7 +14,7 @@ again; what it has sent may still arrive until the next term does, so its outcom
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -24,11 +24,19 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError
+from bus.replication.log_stream import (
+    EarlierTimelineError,
+    LogEnd,
+    LogStream,
+    LogStreamError,
+    Tail,
+    message_id,
+)
 from bus.replication.putting_back import frames_lacking, term_of
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
+from bus.transport.jetstream_answers import WRONG_LAST_ID
 from bus.writing.content import Content
 from domain.errors import Unavailable
 
@@ -43,10 +51,10 @@ logger = logging.getLogger(__name__)
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A leader's turn: its number, the sequence of the frame that began it, and the log's identity."""
+    """A leader's turn: its number, the message that began it, and the log's identity."""
 
     number: int
-    sequence: int
+    tail: Tail
     store_id: str
     timeline: int
 
@@ -79,16 +87,18 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
                     "another member has more, and is to lead",
                 )
             number = 1 if end.place is None else end.place.term + 1
-            sequence = end.sequence
+            # Who knows no id there, as where the end was taken away while the broker ran, asks for none.
+            tail = Tail(end.sequence)
             frames = await to_its_end(partial(_first_frames, applier, end, number, name))
             for frame in frames:
-                sequence = await log.append(messages_of(frame), sequence)
+                for body in messages_of(frame):
+                    tail = await log.append(body, tail)
             if len(frames) > 1:
                 logger.warning(
                     "the log had lost its end: it was at position %d, and is at %d again",
                     *(end.position, applier.head.position),
                 )
-            return Term(number, sequence, applier.store_id, applier.timeline)
+            return Term(number, tail, applier.store_id, applier.timeline)
         except JetStreamError:
             # Also where another one was quicker, or where it is not known whether it was stored.
             if time.monotonic() > until:
@@ -122,17 +132,12 @@ class Replicator:
         self._names = names
         self._connection: LeanClient | None = None
         self._log: LogStream | None = None
-        self._sequence = term.sequence
+        self._tail = term.tail
         self._on_end = on_end
         self._hold_seconds = hold_seconds
         self.term = term
         self.ended: str | None = None
         self.waits_since: float | None = None
-
-    @property
-    def is_leading(self) -> bool:
-        """Whether it may still store something, for all that is known."""
-        return self.ended is None
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -150,9 +155,12 @@ class Replicator:
         frame = frame_of(
             content, store_id=self.term.store_id, timeline=self.term.timeline, term=self.term.number
         )
+        messages = messages_of(frame)
         self.waits_since = time.monotonic()
+        until = self.waits_since + self._hold_seconds
         try:
-            await self._store(messages_of(frame))
+            for body in messages:
+                await self._store(body, until)
         finally:
             self.waits_since = None
 
@@ -160,37 +168,46 @@ class Replicator:
         """Ends leading: the log has more than the file."""
         self._end("the log has a group that could not be committed here")
 
-    async def _store(self, messages: Sequence[bytes]) -> None:
-        until = time.monotonic() + self._hold_seconds
+    async def _store(self, body: bytes, until: float) -> None:
+        """Returns when a message is the log's last."""
         pause = FIRST_PAUSE_SECONDS
         may_be_there = False
+        after = self._tail
         while True:
             try:
                 log = await self._opened()
-                self._sequence = await log.append(messages, self._sequence)
-                return
-            except StreamFullError as error:
-                if not may_be_there:
-                    raise Unavailable(
-                        f"the log of the cluster has no room: {error.problem}",
-                        hint="try again",
-                        retry_after_ms=1_000,
-                    ) from None
-                problem: Exception = error
             except (RuntimeError, nats.errors.Error, OSError) as error:
-                # Also where no nats-server lets us in.
-                may_be_there = may_be_there or isinstance(error, UnansweredError | WrongSequenceError)
-                problem = error
-            if may_be_there and self._log is not None and await self._is_stored(self._log, messages):
-                return
+                # No nats-server lets us in.
+                problem: Exception = error
+            else:
+                try:
+                    self._tail = await log.append(body, after)
+                    return
+                except StreamFullError as error:
+                    if not may_be_there:
+                        # Parts before it are there, and count for nothing without it.
+                        raise Unavailable(
+                            f"the log of the cluster has no room: {error.problem}",
+                            hint="try again",
+                            retry_after_ms=1_000,
+                        ) from None
+                    problem = error
+                except Exception as error:
+                    may_be_there = may_be_there or _may_be_stored(error)
+                    problem = error
+                if may_be_there and await self._is_stored(log, body):
+                    return
+                if getattr(problem, "code", 0) == WRONG_LAST_ID:
+                    # It ends with our own message, as was just seen; the broker has forgotten that one's id.
+                    after = Tail(self._tail.sequence)
             if time.monotonic() > until:
                 self._end(f"the log does not answer: {problem}")
                 raise leads_no_more(outcome="unknown") if may_be_there else leads_no_more()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _is_stored(self, log: LogStream, messages: Sequence[bytes]) -> bool:
-        """Whether the log ends with these messages; not yet, where it ends as it did before.
+    async def _is_stored(self, log: LogStream, body: bytes) -> bool:
+        """Whether the log ends with this message; not yet, where it ends as it did before.
 
         Raises:
             Unavailable: it has gone on without this leader.
@@ -203,16 +220,16 @@ class Replicator:
         except (LogStreamError, FrameError) as error:
             self._end(str(error))
             raise leads_no_more(outcome="unknown") from None
-        if end.sequence == self._sequence:
+        tail = end.tail
+        if tail.sequence == self._tail.sequence and tail.message_id in ("", self._tail.message_id):
             return False
-        is_ours = end.message is not None and end.message.payload == messages[-1]
-        if end.sequence == self._sequence + len(messages) and is_ours:
-            self._sequence = end.sequence
+        if tail == Tail(self._tail.sequence + 1, message_id(body)):
+            self._tail = tail
             return True
         self._end(
             "another one leads"
-            if end.sequence > self._sequence
-            else f"the log has lost its end: it is at {end.sequence}, and was at {self._sequence}"
+            if tail.sequence > self._tail.sequence
+            else f"the log has lost its end: it is at {tail.sequence}, and was at {self._tail.sequence}"
         )
         raise leads_no_more(outcome="unknown")
 
@@ -227,6 +244,12 @@ class Replicator:
             self.ended = why
             logger.warning("this one leads no more: %s", why)
             self._on_end(why)
+
+
+def _may_be_stored(error: Exception) -> bool:
+    """Whether a message may be in the log, now or soon, of which that came."""
+    is_known = isinstance(error, JetStreamError)
+    return not is_known or isinstance(error, UnansweredError | WrongSequenceError)
 
 
 def leads_no_more(**details: str) -> Unavailable:

@@ -108,6 +108,10 @@ class StreamAccess:
         """How many requests are being answered."""
         return len(self._under_way)
 
+    def use_key(self, key: bytes) -> None:
+        """Has consumers' names made from another key."""
+        self._consumers = ConsumerNames(key)
+
     async def start(self) -> None:
         """Serves from now on, again where it was stopped."""
         sent = self._subjects.sent("*", "$JS.API.>")

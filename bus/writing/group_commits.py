@@ -27,7 +27,7 @@ from bus.writing.transactions import Transactions
 from bus.writing.upkeep import Upkeep
 from bus.writing.waiting import Waiting, not_ours
 from domain.credentials.scanning import AllowedPaths
-from domain.errors import Unavailable
+from domain.errors import Refusal, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class GroupCommits:
     ) -> Commit:
         """What became of a group that is not on disk, with everything as it was before it."""
         self._damage.note(error, "the writer")
-        if not isinstance(error, Unavailable):
+        if not isinstance(error, Refusal):
             logger.error("a group of commands was not stored: %s", error)
             self._statistics.failed_commits += 1
             self._statistics.last_failure = str(error)
@@ -175,6 +175,9 @@ class GroupCommits:
             return all_refused(every, error)
         if len(submissions) > 1:
             return joined([await self.commit([one]) for one in submissions])
+        if isinstance(error, Refusal):
+            count_refused(self._statistics.outcomes, submissions, error.code)
+            return all_refused(submissions, error)
         defect = internal(logger, "a group of commands could not be stored", error)
         count_refused(self._statistics.outcomes, submissions, defect.code)
         return all_refused(submissions, defect)

@@ -13,6 +13,7 @@ from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.log_places import LogPlace
 from bus.contract.senders import UserSubjects
+from bus.kept_files import write_private
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
 from bus.serving.administration import Administration, AdministrationVerb, by_name
@@ -80,6 +81,7 @@ class Service:
         self.registry, self.sharing = Registry(settings.data), SharedUse()
         self.nats_server: NatsServer | None = None
         self.http = http
+        self._consumer_names = settings.data / "consumer-names.key"
         self._clock = SteadyClock() if clock is None else clock
         self._stack, self._standing_alone = AsyncExitStack(), StandingAlone()
 
@@ -166,7 +168,7 @@ class Service:
             self.role,
             instance=self.discovery.instance,
             address="" if self.http is None else self.http.url,
-            on_lead=self._answer_for_all,
+            on_lead=self._answer_for_members,
             on_rest=self._leave_to_others,
         )
         self._stack.push_async_callback(self.cluster.stop)
@@ -179,6 +181,15 @@ class Service:
         """Answers what is asked of whoever leads: about streams, and as an operator."""
         await self.stream_access.start()
         await self.parts.administration.answer_for_all()
+
+    async def _answer_for_members(self) -> None:
+        """The same, with the key of whoever led first: users find their consumers again."""
+        own = kept_key(self._consumer_names).hex().encode()
+        agreed = await self.cluster.agreed("consumer-names", own)
+        if agreed != own:
+            write_private(self._consumer_names, agreed + b"\n")
+        self.stream_access.use_key(bytes.fromhex(agreed.decode()))
+        await self._answer_for_all()
 
     async def _leave_to_others(self) -> None:
         await self.parts.administration.leave_to_others()
@@ -274,7 +285,7 @@ class Service:
         self.stream_access = StreamAccess(
             ground.relay_connection,
             self.subjects,
-            key=kept_key(settings.data / "consumer-names.key"),
+            key=kept_key(self._consumer_names),
             admission=ground.admission,
             consumers=settings.stream_consumers,
         )

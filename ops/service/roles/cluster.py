@@ -142,6 +142,14 @@ class Cluster:
         await self._membership.leave()
         await self._stack.aclose()
 
+    async def agreed(self, name: str, own: bytes) -> bytes:
+        """What all members have under that name: what the first of them gave.
+
+        Raises:
+            JetStreamError: the bucket does not answer.
+        """
+        return await self._bucket.agreed(f"agreed.{name}", own)
+
     async def _positions(self) -> list[int]:
         return [one.member.position for one in await live_members(self._bucket)]
 

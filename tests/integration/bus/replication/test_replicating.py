@@ -11,6 +11,7 @@ import pytest
 
 from bus.replication.following import catch_up
 from bus.replication.log_stream import DivergedLogError, LogStream, LogStreamError
+from bus.writing.submission import Submission
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
 from tests.support.stores.replicated import (
@@ -226,5 +227,49 @@ def test_nobody_leads_a_new_log_who_has_less_than_it_was_made_for(tmp_path: Path
         with pytest.raises(LogStreamError, match="behind position 7, and this file ends at 0"):
             async with leading(broker, tmp_path / "a.db", store_id=STORE_ID):
                 pass
+
+    play(scenario, tmp_path)
+
+
+def noise(seed: int, count: int) -> Submission:
+    """A batch that no message holds."""
+    chance = Random(seed)
+    bodies = [{"key": f"k.{number}", "value": chance.randbytes(30_000).hex()} for number in range(count)]
+    return batch(*(Sent("app_state.set", body) for body in bodies))
+
+
+def test_a_group_in_parts_of_one_that_leads_no_more_is_stored_behind_nobodys_term(tmp_path: Path):
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as first:
+            await set_value(first.store, "k", 1)
+            async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID) as second:
+                (answer,) = await asyncio.to_thread(first.store.submit, [noise(1, 40)])
+
+                assert answer.code == "unavailable"
+                assert first.ended == ["another one leads"]
+                assert first.store.writer.head.position == 1
+                assert (await set_value(second.store, "k", 2))["version"] == 2
+
+    play(scenario, tmp_path)
+
+
+def test_parts_of_a_group_that_there_was_no_room_for_count_for_nothing(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "followed.db") as file:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "k", 1)
+                report = await broker.api.report(NAMES.log)
+                assert report is not None
+                # Room for one part of two.
+                await broker.api.update({**report.config, "max_bytes": report.state.bytes + 1_300_000})
+                (refused,) = await asyncio.to_thread(led.store.submit, [noise(1, 55)])
+                assert refused.code == "unavailable"
+                assert "outcome" not in refused["error"]["details"]
+                await broker.api.update({**report.config, "max_bytes": -1})
+                (answer,) = await asyncio.to_thread(led.store.submit, [noise(2, 40)])
+
+                assert len(answer.outcomes) == 40
+                assert led.ended == []
+                assert await followed(broker, file) == led.store.in_writer(replicated_content)
 
     play(scenario, tmp_path)

@@ -81,6 +81,8 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
             await sending
 
             await until(lambda: several.leaders == [successor])
+            keys = {(tmp_path / name / "consumer-names.key").read_text() for name in (first, successor)}
+            assert len(keys) == 1, "consumers of users have other names"
             assert answers == list(range(2, len(answers) + 2))
 
     asyncio.run(scenario())

@@ -24,6 +24,7 @@ from bus.replication.frame import (
 from bus.transport.jetstream_answers import StoredMessage
 from bus.writing.content import Content
 from domain.decider import Lease
+from domain.errors import TooLarge
 
 LEASE = Lease(job_id="j", token="t", worker="w", lease_ms=1_000, expires_at=5)
 
@@ -132,3 +133,10 @@ def test_what_somebody_else_has_published_there_is_called_so(body: bytes):
 def test_whatever_stands_behind_the_head_is_a_frame_or_refused(content: bytes):
     with pytest.raises(FrameError):
         taken(stored([head(1, 1) + content]))
+
+
+def test_a_frame_that_nobody_could_read_is_not_sent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.replication.frame.MAXIMUM_FRAME_BYTES", 1_000)
+
+    with pytest.raises(TooLarge, match="too large"):
+        messages_of(frame(content(50)))
