@@ -30,13 +30,11 @@ from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
-# The broker remembers the ids of messages for so long; sequences tell what is there already.
+# The broker remembers the ids of messages for so long, and ours have none: sequences tell.
 _DUPLICATE_WINDOW_NS = 100_000_000
 # Another one has just made the stream.
 _NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
-EXPECTED_LAST_ID = "Nats-Expected-Last-Msg-Id"
-MESSAGE_ID = "Nats-Msg-Id"
 # How long an answer is waited for. A cluster chooses another leader within as much.
 APPEND_TIMEOUT_MS = 2_000
 
@@ -79,7 +77,7 @@ class LaterTimelineError(OutdatedFileError):
 
 
 class Tail(NamedTuple):
-    """The last message of the log: its sequence and its id; "" where it is not there any more."""
+    """The last message of the log: its sequence and its `message_id`; "" where it is not there any more."""
 
     sequence: int
     message_id: str = ""
@@ -291,25 +289,23 @@ class LogStream:
     async def append(self, body: bytes, tail: Tail) -> Tail:
         """Stores a message right behind `tail`; where the log ends then.
 
-        It expects that very message there: a sequence alone may be somebody else's, where a broker has lost
-        its end. So it is stored behind nothing else, and may be sent again: it is stored once at most. A
-        frame's parts are sent one after the other, each once the one before it is known to be there.
+        It expects that sequence there, so it is stored behind nothing else, and may be sent again: it is
+        stored once at most. A frame's parts are sent one after the other, each once the one before it is
+        known to be there: otherwise the last part could follow somebody else's messages.
 
         Raises:
             WrongSequenceError: the log does not end there, or the message is there already.
             StreamFullError: there is no room. UnansweredError: it may be stored, now or soon.
             JetStreamError: for another reason, it is not stored.
         """
-        own = message_id(body)
-        headers = {EXPECTED_LAST_SEQUENCE: str(tail.sequence), MESSAGE_ID: own}
-        if tail.message_id:
-            headers[EXPECTED_LAST_ID] = tail.message_id
+        # Not the id of the message there, too: nats-server compares that on each replica (`Publisher`).
+        headers = {EXPECTED_LAST_SEQUENCE: str(tail.sequence)}
         sequence = await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
-        return Tail(sequence, own)
+        return Tail(sequence, message_id(body))
 
 
 def message_id(body: bytes) -> str:
-    """The id of a message, by which the next one knows it."""
+    """What tells a message from another one at its sequence."""
     return hashlib.sha256(body).hexdigest()[:32]
 
 

@@ -36,7 +36,6 @@ from bus.replication.putting_back import frames_lacking, term_of
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
-from bus.transport.jetstream_answers import WRONG_LAST_ID
 from bus.writing.content import Content
 from domain.errors import Unavailable
 
@@ -87,8 +86,7 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
                     "another member has more, and is to lead",
                 )
             number = 1 if end.place is None else end.place.term + 1
-            # Who knows no id there, as where the end was taken away while the broker ran, asks for none.
-            tail = Tail(end.sequence)
+            tail = end.tail
             frames = await to_its_end(partial(_first_frames, applier, end, number, name))
             for frame in frames:
                 for body in messages_of(frame):
@@ -172,7 +170,6 @@ class Replicator:
         """Returns when a message is the log's last."""
         pause = FIRST_PAUSE_SECONDS
         may_be_there = False
-        after = self._tail
         while True:
             try:
                 log = await self._opened()
@@ -181,7 +178,7 @@ class Replicator:
                 problem: Exception = error
             else:
                 try:
-                    self._tail = await log.append(body, after)
+                    self._tail = await log.append(body, self._tail)
                     return
                 except StreamFullError as error:
                     if not may_be_there:
@@ -197,9 +194,6 @@ class Replicator:
                     problem = error
                 if may_be_there and await self._is_stored(log, body):
                     return
-                if getattr(problem, "code", 0) == WRONG_LAST_ID:
-                    # It ends with our own message, as was just seen; the broker has forgotten that one's id.
-                    after = Tail(self._tail.sequence)
             if time.monotonic() > until:
                 self._end(f"the log does not answer: {problem}")
                 raise leads_no_more(outcome="unknown") if may_be_there else leads_no_more()

@@ -21,7 +21,6 @@ NO_PEERS = {10005, 10074}
 FULL = ("maximum bytes exceeded", "maximum messages exceeded")
 NO_STREAM = 10059
 NO_MESSAGE = 10037
-WRONG_LAST_ID = 10070
 WRONG_LAST_SEQUENCE = 10071
 
 
