@@ -3,6 +3,7 @@
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
     a file that ends before the log begins ──▶ the same, and it has all that the old one had
     a log of a later timeline, or an operator who asks ──▶ the same, and the old one is kept
+    a file of a later timeline, which was restored ──▶ it stays, and nobody else may be there who leads
     neither a file nor a log ──▶ a log is made, of a store without events, and the file of it
 
 The new file is made beside the old one, which stays what it is until the new one has all that the log has.
@@ -22,6 +23,7 @@ from bus.kept_files import make_folder, sync_folder
 from bus.log import chain
 from bus.log.cloud_events import read_origin
 from bus.replication.applying import Applier
+from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.following import Reading
 from bus.replication.frame import FrameError
 from bus.replication.log_stream import (
@@ -31,6 +33,7 @@ from bus.replication.log_stream import (
     LogStream,
     LogStreamError,
 )
+from bus.replication.members import LIVE_SECONDS, Role, live_members
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
@@ -55,6 +58,8 @@ from ops.targets.errors import BackupError
 # For a leader that has just begun the log: its archive is some seconds behind.
 SOURCE_WITHIN_SECONDS = 15.0
 SOURCE_PAUSE_SECONDS = 0.5
+# Until one that ended without a word is taken for live no more.
+ENDED_WITHIN_SECONDS = 2.0 * LIVE_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +103,7 @@ async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> No
         if log is None and present is None:
             log = await _first_log(settings, relay, may_lead=may_lead)
         if log is not None:
-            await _seed_if_needed(settings, log, present)
+            await _seed_if_needed(settings, relay, log, present)
     except LogStreamError as error:
         raise ServiceError(error.problem, hint=error.repair) from error
     except FrameError as error:
@@ -138,7 +143,9 @@ def _has_kept(settings: Settings) -> bool:
     return bool(list_backups(settings.backup_folder) or list_segments(settings.archive_folder))
 
 
-async def _seed_if_needed(settings: Settings, log: LogStream, present: Present | None) -> None:
+async def _seed_if_needed(
+    settings: Settings, relay: LeanClient, log: LogStream, present: Present | None
+) -> None:
     begins = await log.beginning()
     if present is not None and present.store_id != log.store_id:
         raise AnotherStoresLogError(
@@ -153,9 +160,35 @@ async def _seed_if_needed(settings: Settings, log: LogStream, present: Present |
         present.timeline < begins.timeline or reseed_asked(settings.data) == present.head
     ):
         await _seed(settings, log, begins, present.head, is_kept=True)
+    elif present.timeline > begins.timeline:
+        # Where this log begins is nothing to it: whoever leads with it begins the log anew.
+        await _require_alone(settings, relay, present.timeline)
     elif present.head is not None and present.head.position < begins.position:
         await _seed(settings, log, begins, present.head, is_kept=False)
     forget_reseed(settings.data)
+
+
+async def _require_alone(settings: Settings, relay: LeanClient, timeline: int) -> None:
+    """Returns when no other live member may lead: what that one answers would be lost with the log.
+
+    Raises:
+        ServiceError: there is one.
+    """
+    bucket = ClusterBucket(relay, settings.names)
+    until = time.monotonic() + ENDED_WITHIN_SECONDS
+    while others := [
+        one.member.name
+        for one in await live_members(bucket)
+        if one.member.name != settings.member_name and one.member.role is not Role.FOLLOWER
+    ]:
+        if time.monotonic() > until:
+            raise ServiceError(
+                f"{settings.store_path} was restored, to timeline {timeline}, and the cluster goes on without"
+                f" that: {', '.join(others)}",
+                hint="stop the others first, then start this one; or give the restored file up: hyperpage"
+                f" cluster reseed --yes --data {settings.data}",
+            )
+        await asyncio.sleep(SOURCE_PAUSE_SECONDS)
 
 
 async def _seed(

@@ -7,8 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.log_stream import LaterTimelineError, LogStream
+from bus.replication.members import Member, Role
 from migrations.connection import open_reader
+from ops.backup.create import create_backup
 from ops.backup.restoring.present import read_present
 from ops.backup.restoring.recovery import DamagedStoreError
 from ops.backup.restoring.restore import restore
@@ -260,6 +263,79 @@ def test_after_a_restore_the_log_is_begun_anew_and_others_make_their_files_anew(
             assert content_of(connection) == before
 
     play(scenario, tmp_path)
+
+
+def test_a_restore_to_before_the_log_begins_is_led_with_and_the_others_follow_it(tmp_path: Path):
+    async def scenario(scene: Scene):
+        store = scene.settings.store_path
+        places = msgspec.structs.replace(scene.settings.places, store=store)
+        async with leading(scene.broker, scene.leaders) as led:
+            await work(led, 1)
+            await scene.seeded()
+            await asyncio.to_thread(scene.backup)
+            await work(led, 20)
+            await asyncio.to_thread(scene.backup)
+            # As trimming leaves it.
+            await scene.cut(led.store.writer.head.position)
+        await asyncio.to_thread(restore, places, Moment(position=10), version="0")
+        before = scene.content()
+        await scene.seeded()
+        assert scene.content() == before
+
+        async with leading(scene.broker, store) as led:
+            await work(led, 40)
+            other = scene.settings_of(tmp_path / "other")
+            other.data.mkdir()
+            await asyncio.to_thread(create_backup, store, scene.settings.backup_folder, version="0")
+            await seeded(other, scene.broker.connection, may_lead=True)
+            with closing(open_reader(other.store_path)) as connection:
+                assert content_of(connection) == led.store.in_writer(content_of)
+
+    play(scenario, tmp_path)
+
+
+def test_a_restored_member_does_not_start_while_another_one_may_lead_and_can_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def scenario(scene: Scene):
+        store = scene.settings.store_path
+        places = msgspec.structs.replace(scene.settings.places, store=store)
+        bucket = ClusterBucket(scene.broker.connection, NAMES)
+        async with leading(scene.broker, scene.leaders) as led:
+            await bucket.prepare(store_id=led.store.origin.store_id, replicas=1)
+            await work(led, 1)
+            await scene.seeded()
+            await asyncio.to_thread(scene.backup)
+            await asyncio.to_thread(restore, places, Moment(position=10), version="0")
+            before = scene.content()
+            # It ended without a word, or is a follower: neither may lead.
+            await tell_of(bucket, "x", Role.MEMBER, seconds=1)
+            await tell_of(bucket, "y", Role.FOLLOWER, seconds=600)
+            await scene.seeded()
+
+            monkeypatch.setattr(seeding, "ENDED_WITHIN_SECONDS", 0)
+            await tell_of(bucket, "z", Role.LEADER, seconds=600)
+            with pytest.raises(ServiceError, match=r"to timeline 2, and the cluster goes on.*: z") as refused:
+                await scene.seeded()
+            assert "stop the others first" in refused.value.hint
+            assert scene.content() == before
+
+            found = read_present(store)
+            assert found is not None
+            assert found.head is not None
+            ask_reseed(scene.settings.data, found.head)
+            await scene.seeded()
+            await require_same(scene, led)
+
+    play(scenario, tmp_path)
+
+
+async def tell_of(bucket: ClusterBucket, name: str, role: Role, *, seconds: int) -> None:
+    """Has the bucket tell for so long that there is such a member."""
+    told = Member(name=name, instance="i", role=role, position=0, hash="", version="0", address="", time_ms=0)
+    await bucket.put(
+        f"member.{name}", msgspec.json.encode(told), expected=0, lives_seconds=seconds, timeout_ms=10_000
+    )
 
 
 def test_a_restored_leader_without_a_backup_of_its_own_time_leaves_others_as_they_are(
