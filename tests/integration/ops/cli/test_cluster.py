@@ -14,6 +14,7 @@ from ops.service.errors import ServiceError
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
+from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import Result, hyperpage
 
 
@@ -119,3 +120,11 @@ def test_who_is_gone_does_not_take_over_and_somebody_leads_all_the_same(cluster:
             assert (await several.set_value("k", 1, "c-1"))["version"] == 1
 
     asyncio.run(scenario())
+
+
+def test_a_service_that_is_not_one_of_several_says_so(talk: HttpTalk):
+    for asked in (("status",), ("hand-over",), ("hand-over", "b")):
+        result = talk.run(asyncio.to_thread(hyperpage, "cluster", *asked, "--data", talk.data))
+        assert result.code == 1
+        assert "this service is not one of several" in result.err
+        assert "docs/cluster.md" in result.err
