@@ -59,18 +59,25 @@ class Role:
     At most one of `leading` and `follower` is there; neither, while it goes from one to the other.
     `otherwise` is what it is called while it does not lead. `leader` answers with where the leader is
     reached, as far as it is known. Set on the event loop's thread; any thread may look.
+
+    One that `is_leaving` leads no more, but for the end of what it has written: its writer ends before that.
     """
 
     def __init__(self, head: Head, otherwise: RoleName = "member") -> None:
         self.leading: Leading | None = None
         self.follower: Follower | None = None
         self.leader: Callable[[], str | None] = lambda: None
+        self.is_leaving = False
         self._otherwise = otherwise
         self._head = head
 
     def lead(self, leading: Leading) -> None:
         """It leads from now on."""
         self.leading, self.follower = leading, None
+
+    def leave(self) -> None:
+        """It is about to end leading."""
+        self.is_leaving = True
 
     def follow(self, follower: Follower) -> None:
         """It follows from now on."""
@@ -81,6 +88,7 @@ class Role:
         """It does neither, for now; its file ends there, or where it ended before."""
         self._head = self.head if head is None else head
         self.leading = self.follower = None
+        self.is_leaving = False
 
     @property
     def name(self) -> RoleName:
@@ -97,7 +105,7 @@ class Role:
     @property
     def is_alive(self) -> bool:
         """Whether it makes sense to let it run."""
-        return (leading := self.leading) is None or leading.writer.is_alive
+        return (leading := self.leading) is None or self.is_leaving or leading.writer.is_alive
 
     def require_leading(self) -> Leading:
         """What it leads with.

@@ -171,7 +171,7 @@ class Monitor:
         settings, names, role = self._settings, self._parts.names, self._parts.role
         if (follower := role.follower) is not None:
             yield from following_causes(follower.state, settings)
-        if (leading := role.leading) is None:
+        if (leading := role.leading) is None or role.is_leaving:
             return
         yield from relay_causes(leading.relay.state, settings, now_ms)
         yield from writer_causes(leading.writer, settings)

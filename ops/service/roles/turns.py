@@ -171,6 +171,7 @@ class Turns:
         leadership, self._leadership = self._leadership, None
         if leadership is None:
             return
+        self._role.leave()
         await self._on_rest()
         try:
             if self._is_paused:

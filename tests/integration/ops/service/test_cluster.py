@@ -74,7 +74,15 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
                     )
                     answers.append(said["version"])
 
-            sending = asyncio.create_task(send())
+            was_dead: list[bool] = []
+
+            async def look() -> None:
+                """As a supervisor does, which starts one anew that is stuck."""
+                while several.leaders != [successor]:
+                    was_dead.append(not several.services[first].role.is_alive)
+                    await asyncio.sleep(0.001)
+
+            sending, looking = asyncio.create_task(send()), asyncio.create_task(look())
             await several.services[first].cluster.hand_over(successor)
             await asyncio.sleep(0)
             is_over.set()
@@ -83,7 +91,9 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
             await until(lambda: several.leaders == [successor])
             keys = {(tmp_path / name / "consumer-names.key").read_text() for name in (first, successor)}
             assert len(keys) == 1, "consumers of users have other names"
+            await looking
             assert answers == list(range(2, len(answers) + 2))
+            assert not any(was_dead)
 
     asyncio.run(scenario())
 
