@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing, suppress
@@ -11,7 +12,7 @@ from migrations.connection import open_reader
 from tests.lab.clusters.processes import Cluster
 from tests.lab.experiment import Broken
 from tests.lab.machines.applications import Applications
-from tests.lab.machines.judging import ask_again, go_on, require_file, require_followed
+from tests.lab.machines.judging import NoAnswer, ask_again, go_on, require_file, require_followed
 from tests.lab.machines.service_process import ServiceProcess
 from tests.support.patience import patiently, until
 from tests.support.services.raw_nats import RawNats
@@ -56,7 +57,7 @@ async def leader_of(cluster: Cluster) -> str:
 
 
 async def become_well(cluster: Cluster) -> None:
-    """Returns when each member says that it is healthy.
+    """Returns when each member says that it is healthy, and one that it leads.
 
     Raises:
         Broken: they do not within the time that is promised.
@@ -68,7 +69,8 @@ async def become_well(cluster: Cluster) -> None:
         with suppress(OSError, TimeoutError, ValueError, AssertionError):
             async with asyncio.timeout(3):
                 said = await reports_of(cluster.url, len(cluster.members))
-        return len([one for one in said if one.get("status") == "healthy"]) == len(cluster.members)
+        well = [one["cluster"]["role"] for one in said if one.get("status") == "healthy" and one["cluster"]]
+        return len(well) == len(cluster.members) and well.count("leader") == 1
 
     try:
         await until(are_well, HEALED_WITHIN_SECONDS)
@@ -89,7 +91,7 @@ async def require_all(
     services = cluster.services
     applications.answer_seconds = JUDGED_SECONDS
     async with await RawNats.connect(cluster.url) as client:
-        await ask_again(client, applications)
+        await _ask_again(client, applications)
         await go_on(client, applications, applications.stored)
     await until(lambda: len({_end_of(one) for one in services}) == 1, HEALED_WITHIN_SECONDS)
     await require_followed(services[0], applications, stream_is_whole=True)
@@ -99,6 +101,18 @@ async def require_all(
         require_file(service.data / "hyperpage.db", applications, others=others)
     _require_equal(services)
     return {"answers": len(applications.told), "events seen": len(applications.seen)}
+
+
+async def _ask_again(client: RawNats, applications: Applications) -> None:
+    """As `ask_again`, of members of which none may lead for a moment."""
+    until = time.monotonic() + HEALED_WITHIN_SECONDS
+    while True:
+        try:
+            return await ask_again(client, applications)
+        except NoAnswer:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.5)
 
 
 def _end_of(service: ServiceProcess) -> Any:

@@ -29,6 +29,10 @@ DURABLE_SECONDS = patiently(30.0)
 CAUGHT_UP_SECONDS = patiently(5.0)
 
 
+class NoAnswer(Broken):
+    """A healthy service does not answer."""
+
+
 async def become_well(service: ServiceProcess) -> None:
     """Returns when a service that was started says that it is healthy.
 
@@ -82,7 +86,7 @@ async def ask_again(client: RawNats, applications: Applications) -> None:
     It is asked for so few at once that none is too much: what is said of a burst, `busy`, is no break.
 
     Raises:
-        Broken: an answer differs; or there is none, and the message has what was said instead.
+        Broken: an answer differs. NoAnswer: there is none, and the message has what was said instead.
     """
     remembered = [one for one in applications.answered if one.is_remembered]
     again = {one.command_id: applications.commands[one.command_id] for one in remembered[-ASKED_AGAIN:]}
@@ -92,7 +96,7 @@ async def ask_again(client: RawNats, applications: Applications) -> None:
     for (command_id, (name, _)), answer in zip(asked, answers, strict=True):
         if answer is None:
             said = applications.put_off[command_id]
-            raise Broken(f"{name} gets no answer from a healthy service, but {said}")
+            raise NoAnswer(f"{name} gets no answer from a healthy service, but {said}")
 
 
 def require_file(store: Path, applications: Applications, *, others: Collection[str] = ()) -> None:
