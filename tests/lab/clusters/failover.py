@@ -121,8 +121,13 @@ class _Play:
         next(one for one in self._cluster.members if one.name == name).kill()
 
     async def _hand_over(self) -> None:
-        if (why := await handed_over(self._cluster.url)) is not None:
-            raise Broken(f"the lead was not handed over: {why}")
+        deadline = time.monotonic() + patiently(UNPLANNED_SECONDS)
+        await leader_of(self._cluster)
+        while (why := await handed_over(self._cluster.url)) is not None:
+            # On a slow machine, a lease may end meanwhile: then nobody is there for a moment.
+            if time.monotonic() > deadline:
+                raise Broken(f"the lead was not handed over: {why}")
+            await asyncio.sleep(0.5)
 
     def _tell(self, how: str, seconds: list[float], promised: float) -> None:
         each = " ".join(f"{one * 1_000:.0f}" for one in sorted(seconds))
