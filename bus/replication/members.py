@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -75,6 +76,12 @@ class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
     member: Member
     age_ms: int
     clock_ahead_ms: int
+
+
+class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`to` is the name of the member that is to lead; without one, the one with the most events is."""
+
+    to: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 _decode = msgspec.json.Decoder(Member).decode

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
+from bus.replication.members import HandOver
 from bus.serving.administration import NoArguments
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from domain.errors import Invalid
@@ -132,6 +133,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "audit.list": ("Lines of the audit log, newest first.", "list_audit"),
     "audit.verify": ("Whether the audit log is what was written.", "verify_audit"),
     "stream.refill": ("Fills the stream of events anew.", "nothing"),
+    "cluster.hand_over": ("Has another member lead; answered when it does.", "hand_over"),
     "user.reload": ("Takes in the users of their own, as the command line has changed them.", "nothing"),
     "user.rotate": ("Gives the application or the operator another password for NATS.", "rotate_login"),
 }
@@ -145,6 +147,7 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "name_backup": NameBackup,
     "prune_backups": PruneBackups,
     "rotate_login": RotateLogin,
+    "hand_over": HandOver,
     "list_audit": ListAudit,
     "verify_audit": VerifyAudit,
     "audit_entry": Entry,

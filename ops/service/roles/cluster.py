@@ -10,16 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import apsw
-import msgspec
 
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError
 from bus.replication.leader_watch import Leader, LeaderWatch
 from bus.replication.lease import Lease
 from bus.replication.log_stream import LogStreamError
-from bus.replication.members import Member, Membership, live_members, require_successor
+from bus.replication.members import HandOver, Member, Membership, live_members, require_successor
 from bus.replication.members import Role as MemberRole
 from bus.replication.standing import Standing
 from bus.serving.administration import AdministrationVerb
@@ -202,12 +201,6 @@ class Cluster:
             address=self._address,
             time_ms=self._ground.now_ms(),
         )
-
-
-class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`to` is the name of the member that is to lead; without one, the one with the most events is."""
-
-    to: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 def hand_over_verb(cluster: Cluster | None, role: Role) -> AdministrationVerb:
