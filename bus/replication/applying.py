@@ -18,13 +18,19 @@ from bus.replication.log_stream import (
     EarlierTimelineError,
     GapError,
     LaterTimelineError,
+    LogStreamError,
 )
 from bus.writing.aggregates import Aggregates
 from bus.writing.content import Content, WrittenTables, write
-from domain.catalogue import BY_TABLE
+from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import Lease
 from domain.messages import split_stream
 from migrations.connection import write_transaction
+
+
+class NewerFrameError(LogStreamError):
+    """A newer version has written what this one does not know."""
+
 
 # How many events go into one transaction at most, when a follower is far behind.
 TRANSACTION_EVENTS = 2_000
@@ -59,6 +65,7 @@ class Applier:
         Raises:
             DivergedLogError: the file has other events than the log. OutdatedFileError: events between them
                 are missing, or the log was begun anew. AnotherStoresLogError: a frame is of another store.
+            NewerFrameError: this version does not know an event of one of them; none was stored.
             apsw.Error: nothing was stored.
         """
         added: list[chain.Row] = []
@@ -167,4 +174,11 @@ class Applier:
             # Others are of applications of the library, or of the log itself: they have no tables here.
             if table in BY_TABLE:
                 before = self._aggregates.get(table, key)
-                self._aggregates.apply(table, row.stream, before, to_recorded(row))
+                try:
+                    recorded = to_recorded(row)
+                except UnknownEventTypeError as error:
+                    raise NewerFrameError(
+                        f"{error}, at position {row.position}: a newer version has written it",
+                        "update this one",
+                    ) from error
+                self._aggregates.apply(table, row.stream, before, recorded)

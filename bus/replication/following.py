@@ -20,7 +20,7 @@ import nats.errors
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.damage import Damage
-from bus.replication.applying import TRANSACTION_EVENTS, Applier
+from bus.replication.applying import TRANSACTION_EVENTS, Applier, NewerFrameError
 from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
 from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, OutdatedFileError
 from bus.tasks import to_its_end
@@ -149,7 +149,15 @@ class Reading:
     async def _carry_out(self, frames: Sequence[Frame]) -> None:
         if not frames:
             return
-        rows = await to_its_end(lambda: self._applier.apply(frames))
+        try:
+            rows = await to_its_end(lambda: self._applier.apply(frames))
+        except NewerFrameError:
+            if len(frames) == 1:
+                raise
+            # What came before it is sound.
+            for frame in frames:
+                await self._carry_out([frame])
+            return
         if rows and self._on_applied is not None:
             self._on_applied(rows)
 

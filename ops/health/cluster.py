@@ -120,7 +120,7 @@ def version_notes(state: ClusterState) -> list[Note]:
         Note(
             "members_differ_in_version",
             f"the members of the cluster are of several versions: {said}",
-            "upgrade those that are older; until then all write what these can read",
+            "upgrade those that are older: they do not follow what they do not know",
         )
     ]
 

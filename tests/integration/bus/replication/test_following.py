@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bus.log import chain
 from bus.replication.following import Follower, Reading
+from bus.replication.frame import frame_of, messages_of
 from bus.replication.log_stream import GapError, LogStream, LogStreamError
+from bus.writing.content import Content
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
 from tests.support.stores.replicated import (
@@ -32,6 +35,30 @@ async def following(broker: Broker, file: FollowedFile) -> AsyncIterator[Followe
     finally:
         follower.stop()
         await task
+
+
+def test_what_a_newer_version_has_written_is_told_and_all_before_it_is_there(tmp_path: Path):
+    async def scenario():
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                    await set_values(led, 3)
+                    head = led.store.writer.head
+                log = LogStream(broker.connection, NAMES, STORE_ID)
+                newer = chain.Entry("jobs/x", 1, "job.newer.v1", None, "{}", None)
+                rows, _ = chain.extend(head, [newer], head.recorded_at)
+                content = Content(before=head, rows=rows)
+                frame = frame_of(content, store_id=STORE_ID, timeline=1, term=1)
+                (body,) = messages_of(frame)
+                await log.append(body, (await log.end()).tail)
+
+                async with following(broker, file) as follower:
+                    await until(lambda: "job.newer.v1" in (follower.state.problem or ""))
+                    assert "at position 4: a newer version has written it" in (follower.state.problem or "")
+                    assert follower.state.repair == "update this one"
+                    assert follower.state.position == 3
+
+    asyncio.run(scenario())
 
 
 async def set_values(led: Led, count: int) -> None:
