@@ -109,6 +109,9 @@ class _Run:
             "server_name": f"n{number}",
             "host": LOOPBACK,
             "port": ports.clients[number],
+            # As ops/deploy/nats-cluster.conf has it, and says why.
+            "ping_interval": "1s",
+            "ping_max": 2,
             "jetstream": {"store_dir": str(folder / "jetstream"), "sync_interval": "always"},
             "cluster": {
                 "name": "hyperpage",

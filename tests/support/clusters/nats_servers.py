@@ -233,6 +233,9 @@ class Cluster:
                 "server_name": server.name,
                 "host": "127.0.0.1",
                 "port": server.port,
+                # As ops/deploy/nats-cluster.conf has it, and says why.
+                "ping_interval": "1s",
+                "ping_max": 2,
                 "http": f"127.0.0.1:{server.monitoring_port}",
                 "log_file": str(server.folder / "nats-server.log"),
                 "jetstream": {"store_dir": str(server.folder / "jetstream")},
