@@ -19,7 +19,7 @@ class StandingAlone:
 
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None
-        self._shares_broker = False
+        self._shares_broker = self._is_member = False
         self._holds: Callable[[], bool] = lambda: True
         self._relay: Relay | None = None
 
@@ -48,7 +48,7 @@ class StandingAlone:
         claim = PrefixClaim(relay, names, instance=instance, store_id=store_id, is_member=is_member)
         if (rival := await claim.rival()) is not None:
             raise ServiceError(f"another service serves the prefix {names.prefix}: {rival}")
-        self._shares_broker = True
+        self._shares_broker, self._is_member = True, is_member
         if is_member:
             return
         api = JetStreamApi(relay)
@@ -56,6 +56,9 @@ class StandingAlone:
 
     async def take_store(self, relay: Relay, stack: AsyncExitStack, background: Background) -> None:
         """Returns when no service with a copy of the store answers any more; it is noticed if one comes.
+
+        Among several that follow one log, whoever was frozen finds that another one has published meanwhile:
+        that ends its turn at leading (`ops.service.roles.turns`), and not the service.
 
         Raises:
             AnotherStoreError: the stream of events is another store's.
@@ -79,4 +82,5 @@ class StandingAlone:
             await relay.prepare()
             stack.push_async_callback(self._incarnation.end)
             background.start(self._incarnation.run(), "the look for another service")
-        background.start(relay.parted(), "the comparison with what was published")
+        if not self._is_member:
+            background.start(relay.parted(), "the comparison with what was published")

@@ -10,9 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 import apsw
 
+from bus.log.chain import Head
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import FrameError
@@ -101,6 +103,7 @@ class Turns:
         await self._end_following()
         self._applier = applier_on(self._ground, self._connection)
         try:
+            await self._make_again(self._applier.head)
             await catch_up(self._log, self._applier)
         except EarlierTimelineError:
             # This file was restored: whoever leads with it begins the log anew.
@@ -110,6 +113,15 @@ class Turns:
         finally:
             # What the others have is compared with this.
             self._role.rest(self._applier.head)
+
+    async def _make_again(self, head: Head) -> None:
+        """Makes a log that is gone, unless a live member has more: it goes on behind what was answered."""
+        if await self._log.api.report(self._log.name) is None and head.position >= max(
+            await self._positions(), default=0
+        ):
+            self._role.rest(head)
+            await self.prepare()
+            logger.warning("the log was gone, and is made again: it goes on at position %d", head.position)
 
     async def lead(self) -> int:
         """Takes the next term, whose number this is, and serves commands when it returns.
@@ -143,8 +155,15 @@ class Turns:
         return term.number
 
     async def led_no_more(self) -> str:
-        """Waits until the log has ended this one's term, and answers why."""
-        return await asyncio.shield(self._ended)
+        """Waits until the log has ended this one's term, or another one has published, and answers why."""
+        assert self._leadership is not None, "it leads"
+        parted = asyncio.create_task(self._leadership.leading.relay.parted(), name="the events' history")
+        try:
+            either: set[asyncio.Future[Any]] = {self._ended, parted}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return self._ended.result() if self._ended.done() else str(parted.exception())
+        finally:
+            await cancel(parted)
 
     async def pause(self) -> None:
         """Takes nothing more, but keeps what comes; what was taken is answered when this returns."""

@@ -9,6 +9,7 @@ import pytest
 
 from bus.broker.users import APP
 from bus.client import connect
+from bus.publishing.stream_state import OtherHistoryError
 from ops.backup.create import create_backup
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
@@ -123,6 +124,27 @@ def test_who_is_to_lead_counts_what_it_got_at_the_last_moment(cluster: Cluster, 
             await turns.stand()
             assert turns.position == several.services["a"].role.head.position
             await turns.follow()
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_that_was_frozen_while_another_one_published_goes_on_as_a_member(
+    cluster: Cluster, tmp_path: Path
+):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "a") as several:
+            await several.led_by("a")
+            await several.set_value("k", 1, "c-1")
+            service = several.services["a"]
+            leading, failure = service.leading, asyncio.create_task(service.failure())
+            # What its relay finds when it wakes up.
+            leading.relay._other_history = OtherHistoryError("the events are ahead", "")
+            leading.relay._has_parted.set()
+
+            await until(lambda: service.role.leading not in (None, leading))
+            assert (await several.set_value("k", 2, "c-2"))["version"] == 2
+            assert not failure.done()
+            failure.cancel()
 
     asyncio.run(scenario())
 
