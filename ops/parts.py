@@ -20,7 +20,7 @@ from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Endpoint
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Intake
-from bus.serving.queries import Queries, QueryVerb
+from bus.serving.queries.answering import Queries, QueryVerb
 from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from domain.errors import Unavailable

@@ -7,9 +7,7 @@ admission        who comes in with a request; what somebody was not let do is to
 permissions      what users of limited rights may send and ask
 stream_access    JetStream's API as users have it, by stream_scope and stream_requests
 consumer_names   users' consumers; consumer_requests makes them
-queries          questions about the state, answered beside the writer; lookups are those for one row
-awaited_places   queries that wait until the log has come to a place
-turns            whose queries are refused where not all have their turn soon
+queries          a folder: questions about the state, answered beside the writer
 administration   requests of operators alone; audit records them
 discovery        the endpoints, as tools find them on the network
 prefix_claim     one prefix is served by one service

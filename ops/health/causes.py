@@ -17,7 +17,7 @@ from bus.publishing.relay import RelayState
 from bus.publishing.stream_audit import AuditState
 from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
-from bus.serving.turns import Turns
+from bus.serving.queries.turns import Turns
 from bus.waiting import UNTRIED
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
 from bus.writing.writer import Writer

@@ -10,7 +10,7 @@ import msgspec
 from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.serving.audit import Act, Actor, write_to_log
-from bus.serving.queries import Reading
+from bus.serving.queries.answering import Reading
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
 from ops.health.monitor import Monitor

@@ -19,7 +19,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.serving.administration import Administration, AdministrationVerb, by_name
 from bus.serving.admission import Admission
 from bus.serving.discovery import Discovery
-from bus.serving.queries import Queries
+from bus.serving.queries.answering import Queries
 from bus.serving.stream_access import StreamAccess
 from bus.tasks import to_its_end
 from ops.audit.administration import audit_verbs

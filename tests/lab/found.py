@@ -141,7 +141,7 @@ FOUND = (
         "until it looked whether there was a newer one, it answered queries from its old copy: what had been "
         "answered since was not there, and subscribers took the log for another one",
         "2026-11-29",
-        "tests/integration/bus/serving/test_queries.py::"
+        "tests/integration/bus/serving/queries/test_queries.py::"
         "test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store",
     ),
     Found(

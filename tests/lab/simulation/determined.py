@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bus.serving import queries
 from bus.serving.durable.pace import Pace
-from bus.serving.lookups import Lookups
-from bus.serving.turns import Turns
+from bus.serving.queries import answering
+from bus.serving.queries.lookups import Lookups
+from bus.serving.queries.turns import Turns
 from bus.writing import writer
 from bus.writing.loop_thread import LoopThread
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting
@@ -90,7 +90,7 @@ def determined(scheduler: Scheduler, seed: int) -> Iterator[None]:
             (os, "fsync", lambda _file: None),
             (os, "fdatasync", lambda _file: None),
             (writer, "LoopThread", SteppedThread),
-            (queries, "LoopThread", SteppedThread),
+            (answering, "LoopThread", SteppedThread),
             (SteppedThread, "scheduler", scheduler),
             # It takes longer than all else of a start, and finds the same each time.
             (opening, "require_own_schema", lambda *_: None),

@@ -18,7 +18,7 @@ from bus.publishing.publisher import Publisher
 from bus.serving.durable.delivery import Arrived
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Caller
-from bus.serving.queries import Queries
+from bus.serving.queries.answering import Queries
 from bus.writing.aggregates import Aggregates
 from bus.writing.group_commits import GroupCommits
 from bus.writing.submission import Commit

@@ -22,7 +22,7 @@ from bus.serving.dead_letters import DeadLetters
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
-from bus.serving.queries import Queries
+from bus.serving.queries.answering import Queries
 from bus.transport.access import BrokerAddress
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.stream_limits import StreamLimits

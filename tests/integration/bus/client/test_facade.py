@@ -16,7 +16,7 @@ from bus.broker.server import NatsServer
 from bus.broker.users import APP
 from bus.client import Answer, BatchCommand, Client, ClosedError, Unreachable, connect
 from bus.contract.log_places import LogPlace
-from bus.serving import awaited_places
+from bus.serving.queries import awaited_places
 from domain import app_state
 from domain.errors import (
     Busy,

@@ -14,7 +14,7 @@ import pytest
 import bus.client.live_feed
 from bus.broker.server import NatsServer
 from bus.client import ChangeEvent, Client, PlaceLostError, Subscription
-from bus.serving import awaited_places
+from bus.serving.queries import awaited_places
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Invalid
 from domain.jobs import commands

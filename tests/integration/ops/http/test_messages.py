@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from bus.identifiers import new_id
-from bus.serving import awaited_places
+from bus.serving.queries import awaited_places
 from domain.catalogue import VERBS
 from ops.http.backend import Backend
 from ops.http.meaning import meaning_of

@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from bus.contract.log_places import LogPlace
-from bus.serving.lookups import PAUSE_SECONDS, SLOW_SECONDS, Lookups
+from bus.serving.queries.lookups import PAUSE_SECONDS, SLOW_SECONDS, Lookups
 from migrations.connection import open_reader, open_writer
 
 

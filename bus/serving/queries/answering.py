@@ -30,11 +30,11 @@ from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError, ReaderPool
 from bus.log.snapshot import begin_snapshot, end_snapshot
 from bus.serving.admission import Admission, Way
-from bus.serving.awaited_places import AwaitedPlaces
 from bus.serving.decoding import require_readable
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
-from bus.serving.lookups import Lookups
-from bus.serving.turns import Turns
+from bus.serving.queries.awaited_places import AwaitedPlaces
+from bus.serving.queries.lookups import Lookups
+from bus.serving.queries.turns import Turns
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.protocol import RepeatedHeaders

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.serving.turns import SHARES_NS, Turns
+from bus.serving.queries.turns import SHARES_NS, Turns
 from bus.writing.waiting import BURST_COMMANDS, BUSY_AFTER_MS, CALM_SECONDS
 from domain.errors import Busy
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bus.contract.log_places import ANY_TIMELINE, LogPlace
-from bus.serving import awaited_places
-from bus.serving.awaited_places import AwaitedPlaces
+from bus.serving.queries import awaited_places
+from bus.serving.queries.awaited_places import AwaitedPlaces
 from domain.errors import Behind, Busy, Unavailable
 from tests.support.patience import until
 
