@@ -20,7 +20,8 @@ from bus.serving.dead_letters import DeadLetters
 from bus.serving.discovery import Endpoint
 from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Intake
-from bus.serving.queries.answering import Queries, QueryVerb
+from bus.serving.queries.answering import Queries
+from bus.serving.queries.reading import QueryVerb
 from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from domain.errors import Unavailable
@@ -101,6 +102,11 @@ class Role:
         if (leading := self.leading) is not None:
             return leading.writer.head
         return self._head if (follower := self.follower) is None else follower.head
+
+    @property
+    def current_at(self) -> float | None:
+        """When a service that follows was last known to have all of the log; see `Follower`."""
+        return None if (follower := self.follower) is None else follower.current_at
 
     @property
     def is_alive(self) -> bool:

@@ -58,8 +58,6 @@ def server_configuration(
     passwords: Mapping[str, str],
     users: Sequence[BrokerUser],
     settings: Mapping[str, Any],
-    *,
-    for_several: bool = False,
 ) -> bytes:
     """The configuration file of nats-server: `settings` (port, limits, paths), then who may do what.
 
@@ -74,7 +72,6 @@ def server_configuration(
             names,
             {user: [{"user": user, "password": passwords[user]}] for user in (RELAY, RESPONDER)},
             users,
-            for_several=for_several,
         ),
     }
     configuration = {**settings, "system_account": SYSTEM_ACCOUNT, "accounts": accounts}
@@ -94,18 +91,15 @@ def accounts_configuration(
     names: BusNames,
     own: Mapping[str, Sequence[Mapping[str, str]]],
     users: Sequence[BrokerUser],
-    *,
-    for_several: bool = False,
 ) -> dict[str, Any]:
     """The accounts by their names: the part that an operator includes in their own nats-server's, too.
 
-    `own` is by what relay and responder are known, as `{"nkey": …}`; there may be several for each. With
-    `for_several`, one service that leads may leave to another what was sent to it meanwhile.
+    `own` is by what relay and responder are known, as `{"nkey": …}`; there may be several for each.
     """
     return {
         VOID_ACCOUNT: {"exports": [{"service": f"{_VOID}.*.>"}]},
         STREAMS_ACCOUNT: _streams_account(names, own[RELAY], users),
-        SERVICE_ACCOUNT: _service_account(names, own[RESPONDER], users, for_several=for_several),
+        SERVICE_ACCOUNT: _service_account(names, own[RESPONDER], users),
         **{account_of(user.name): _user_account(names, user) for user in users},
     }
 
@@ -148,12 +142,10 @@ def _service_account(
     names: BusNames,
     responder: Sequence[Mapping[str, str]],
     users: Sequence[BrokerUser],
-    *,
-    for_several: bool,
 ) -> dict[str, Any]:
     subjects = UserSubjects(names)
     return {
-        "users": _with_rights(responder, *_rights_of_responder(names, for_several=for_several)),
+        "users": _with_rights(responder, *_rights_of_responder(names)),
         "imports": [
             *({"service": {"account": STREAMS_ACCOUNT, "subject": one}} for one in names.result_filters),
             *(
@@ -252,14 +244,20 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
     )
 
 
-def _rights_of_responder(names: BusNames, *, for_several: bool) -> tuple[list[str], list[str]]:
+def _rights_of_responder(names: BusNames) -> tuple[list[str], list[str]]:
     subjects = UserSubjects(names)
     served = [names.command(">"), names.query(">"), names.administration(">"), _DISCOVERY]
-    # What came while another one was about to lead goes on to that one.
-    passed_on = [subjects.sent("*", names.command(">"))] if for_several else []
+    # Of several services, those that do not lead pass on what is for the leader. Nobody else may publish
+    # there: what comes says of itself who sent it.
+    led = names.led(">")
     return (
-        [subjects.to("*", ">"), *names.result_filters, *passed_on],
-        [f"{private_inbox(RESPONDER)}.>", *served, *(subjects.sent("*", subject) for subject in served)],
+        [subjects.to("*", ">"), *names.result_filters, led],
+        [
+            f"{private_inbox(RESPONDER)}.>",
+            *served,
+            *(subjects.sent("*", subject) for subject in served),
+            led,
+        ],
     )
 
 

@@ -15,6 +15,8 @@ from bus.client.refusals import refusal_in
 from bus.client.seen import Seen
 from bus.client.subscription import Subscription
 from bus.contract.codec import CommandAnswer, encode
+from bus.contract.headers import READ
+from bus.contract.log_places import LEADER
 from bus.contract.log_requests import ReadEvents
 from bus.contract.subjects import BATCH, BusNames
 from bus.transport.access import Access
@@ -36,7 +38,9 @@ class Client:
     programs on top of it, such as a worker.
 
     What it reads is never older than `seen`: what it was answered before, and the events that it got. With
-    `reads_own_writes=False`, it asks for no more than whoever answers has.
+    `reads_own_writes=False`, it asks for no more than whoever answers has. With `reads_from_leader`, its
+    queries (not its subscriptions) are answered by the leader alone: nothing that anybody was answered before
+    is missing.
     """
 
     def __init__(
@@ -46,12 +50,14 @@ class Client:
         *,
         actor: str | None = None,
         reads_own_writes: bool = True,
+        reads_from_leader: bool = False,
     ) -> None:
         self.connection = connection
         self.names = names
         self.seen = Seen()
         self._actor = actor
         self._reads_own_writes = reads_own_writes
+        self._reads = {READ: LEADER} if reads_from_leader else {}
         self._durable = DurableSender(connection, names)
 
     async def send(
@@ -249,14 +255,16 @@ class Client:
         least = self.seen.headers if self._reads_own_writes else None
         try:
             headers, answer = await self.connection.answer(
-                subject, content, least, within_seconds=timeout_seconds
+                subject, content, {**self._reads, **(least or {})}, within_seconds=timeout_seconds
             )
         except Behind as behind:
             if least is None or not behind.details.get("leads"):
                 raise
             # Nobody has what was seen: it was another store's.
             self.seen.forget()
-            headers, answer = await self.connection.answer(subject, content, within_seconds=timeout_seconds)
+            headers, answer = await self.connection.answer(
+                subject, content, self._reads, within_seconds=timeout_seconds
+            )
         self.seen.note_headers(headers)
         return answer
 
@@ -275,6 +283,7 @@ async def connect(
     prefix: str = "hyperpage",
     actor: str | None = None,
     reads_own_writes: bool = True,
+    reads_from_leader: bool = False,
     inbox_prefix: str = "_INBOX",
     name: str = "hyperpage client",
     timeout_seconds: float = 10.0,
@@ -290,7 +299,7 @@ async def connect(
     the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
     in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
     Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
-    no other one; of `reads_own_writes`, see `Client`.
+    no other one; of `reads_own_writes` and `reads_from_leader`, see `Client`.
 
     Raises:
         Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
@@ -304,6 +313,12 @@ async def connect(
         access=Access.of(credentials=credentials, ca=ca, certificate=certificate, key=key),
     )
     try:
-        yield Client(connection, names, actor=actor, reads_own_writes=reads_own_writes)
+        yield Client(
+            connection,
+            names,
+            actor=actor,
+            reads_own_writes=reads_own_writes,
+            reads_from_leader=reads_from_leader,
+        )
     finally:
         await connection.close()

@@ -14,6 +14,10 @@ REPLY_TO = "Hyperpage-Reply-To"
 POSITION = "Hyperpage-Position"
 TIMELINE = "Hyperpage-Timeline"
 MINIMUM_POSITION = "Hyperpage-Min-Position"
+# Who is to answer a query: the leader alone, or whoever is asked, as without it. And how long ago one that
+# follows was known to have all of the log.
+READ = "Hyperpage-Read"
+AGE_MS = "Hyperpage-Age-Ms"
 # An answer that is an error has these: its code and text, and its number (Services API, NATS ADR-32).
 ERROR = "Nats-Service-Error"
 ERROR_CODE = "Nats-Service-Error-Code"

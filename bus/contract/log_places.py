@@ -2,7 +2,7 @@
 
 A query's answer has `Hyperpage-Position: 41872` and `Hyperpage-Timeline: 1`; who sends both back, as
 `Hyperpage-Min-Position: 1-41872`, reads nothing older. Positions alone are not enough: a restore takes some
-of them away, and they are used again in another timeline.
+of them away, and they are used again in another timeline. `Hyperpage-Read: leader` has what is newest of all.
 """
 
 import re
@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from bus.contract.headers import MINIMUM_POSITION, POSITION, TIMELINE
+from bus.contract.headers import MINIMUM_POSITION, POSITION, READ, TIMELINE
 from domain.errors import Invalid
 
 MAXIMUM_POSITION = 2**63 - 1
+# By whom a query is to be answered.
+LEADER = "leader"
 # What is no place otherwise: whatever timeline the store has.
 ANY_TIMELINE = 0
 
@@ -53,6 +55,18 @@ def least_place(headers: Mapping[str, str] | None) -> LogPlace | None:
     """
     written = None if headers is None else headers.get(MINIMUM_POSITION)
     return None if written is None else _read(written)
+
+
+def is_for_leader(headers: Mapping[str, str]) -> bool:
+    """Whether a query is to be answered by the leader alone.
+
+    Raises:
+        Invalid: it is for somebody else.
+    """
+    who = headers.get(READ)
+    if who is not None and who != LEADER:
+        raise Invalid(f"a query is for the {LEADER} alone, or without this for any", path=READ)
+    return who is not None
 
 
 def place_in(headers: Mapping[str, str]) -> LogPlace | None:

@@ -98,6 +98,16 @@ class UserSubjects:
         """The subject by which a message gets into a user's inbox."""
         return f"{self._to_users}{user}.{inbox}"
 
+    def inbox_behind(self, subject: str, answered_on: str) -> str:
+        """The inbox that the sender of what arrived on `subject` named; `answered_on` is where that is."""
+        if not subject.startswith(self._of_users):
+            return answered_on
+        return answered_on.removeprefix(self._way(subject)[3])
+
+    def is_answered_on(self, subject: str) -> bool:
+        """Whether senders are answered on such subjects."""
+        return subject.startswith(self._to_users if self._are_told else self.names.inbox_prefix)
+
     def user_of(self, subject: str) -> str | None:
         """The user that sent what arrived on `subject`; `None` where the broker does not tell.
 

@@ -7,6 +7,7 @@
     hyperpage.qry.v1.<table>.<verb>              a query
     hyperpage.evt.v1.<table>.<key>.<change>      an event
     hyperpage.log.v1                             a group commit, for followers
+    hyperpage.led.v1.<subject>                   what a member got there, on its way to who leads
     hyperpage.sys.v1.…                           notices: worth hearing, not kept
     hyperpage.adm.v1.<area>.<verb>               administration
     hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
@@ -132,6 +133,10 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 
     def query(self, name: str) -> str:
         return f"{self.prefix}.qry.v1.{name}"
+
+    def led(self, subject: str) -> str:
+        """Where what arrived on `subject`, at a member that does not lead, goes on to the one that does."""
+        return f"{self.prefix}.led.v1.{subject}"
 
     def administration(self, name: str) -> str:
         return f"{self.prefix}.adm.v1.{name}"

@@ -239,6 +239,14 @@ class Follower:
         return self._applier.head
 
     @property
+    def current_at(self) -> float | None:
+        """When the file was last known to have all that the log had, on the monotonic clock.
+
+        None: not since the start. Any thread may ask.
+        """
+        return self._current_at
+
+    @property
     def state(self) -> FollowerState:
         """How far it is, now. Any thread may ask."""
         current_at, now = self._current_at, time.monotonic()

@@ -25,6 +25,7 @@ from bus.measures import UNKNOWN, Tally
 from bus.serving.admission import Admission, Way
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
+from bus.serving.leader_door import LeaderDoor
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.queue_age import QueueAge
@@ -59,7 +60,8 @@ class Intake:
     """The command subjects of a service. Its loop is the one that it was made in; commands have the writer's.
 
     `connect` makes the connection on which commands come in. `admission` is asked in the writer's thread.
-    `dropped` counts requests that were not carried out, since their reply subject is nobody's inbox.
+    With `has_others`, another service may lead next, or have led before. `dropped` counts requests that were
+    not carried out, since their reply subject is nobody's inbox.
     """
 
     def __init__(
@@ -69,7 +71,11 @@ class Intake:
         subjects: UserSubjects,
         endpoints: Mapping[str, Endpoint],
         admission: Admission,
+        *,
+        has_others: bool = False,
     ) -> None:
+        self._has_others = has_others
+        self._door: LeaderDoor | None = None
         self._connect = connect
         self._connection: LeanClient | None = None
         self._writer = writer
@@ -118,10 +124,18 @@ class Intake:
 
     async def _pass_on(self) -> None:
         assert self._connection is not None
+        assert self._door is not None
         await self._stop()
         held, self._held = self._held or [], []
-        # It comes back to whoever has subscribed, from where it came, with the inbox that it came with.
-        await self._connection.publish_many(held)
+        passed_on = []
+        for subject, reply, body, headers in held:
+            found = self._admission.find(subject, reply)
+            if found is None:
+                self.dropped += 1
+            else:
+                passed_on.append(self._door.passed_on(subject, found[0], headers, body))
+        await self._connection.publish_many(passed_on)
+        # Behind this, it is known for which of them there is nobody: those are answered, too.
         await self._connection.flush(timeout=FLUSH_SECONDS)
 
     async def _start(self) -> None:
@@ -134,13 +148,31 @@ class Intake:
             self._subscriptions.append(
                 await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
             )
+        if self._has_others:
+            await self._open_door(connection)
         await connection.flush()
+
+    async def _open_door(self, connection: LeanClient) -> None:
+        self._door = door = LeaderDoor(
+            connection, self._subjects, lambda answer: self._send(connection, [answer])
+        )
+        await door.start()
+        for subject in door.arrivals(self._subjects.names.command(">")):
+            self._subscriptions.append(
+                await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive_passed_on)
+            )
 
     async def _stop(self) -> None:
         # There are none if the service could not start, or has passed on what came.
         subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             await stop_receiving(subscription)
+
+    def _receive_passed_on(
+        self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes
+    ) -> None:
+        assert self._door is not None
+        self._receive(*self._door.came_to(subject, reply), headers, body)
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if self._held is not None and len(self._held) < MAXIMUM_HELD:

@@ -10,6 +10,7 @@ from typing import Any
 from bus.contract.codec import CommandAnswer
 from bus.contract.headers import (
     ACTOR,
+    AGE_MS,
     CAUSATION_ID,
     COMMAND_ID,
     CORRELATION_ID,
@@ -18,10 +19,11 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     MINIMUM_POSITION,
     POSITION,
+    READ,
     TIMELINE,
     TRACEPARENT,
 )
-from bus.contract.log_places import PLACE_PATTERN
+from bus.contract.log_places import LEADER, PLACE_PATTERN
 from bus.contract.subjects import BATCH, BusNames
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
@@ -33,8 +35,8 @@ from ops.contract.schema import Schema, all_structs, described
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
 _SCHEMAS = "#/components/schemas/"
 _NUMBER = {"type": "string", "pattern": "^[0-9]+$"}
-# Up to where all of the log is in what was read; and up to where it has to be.
-_PLACE = {POSITION: _NUMBER, TIMELINE: _NUMBER}
+# Up to where all of the log is in what was read, how old that may be; and up to where it has to be.
+_PLACE = {POSITION: _NUMBER, TIMELINE: _NUMBER, AGE_MS: _NUMBER}
 _LEAST_PLACE = {"type": "string", "pattern": PLACE_PATTERN}
 
 Document = dict[str, Any]
@@ -210,7 +212,7 @@ def _shared_schemas() -> dict[str, Schema]:
     refusal = refusal_schema()
     return {
         "command_headers": object_of(dict.fromkeys(headers, TEXT), required=()),
-        "query_headers": object_of({MINIMUM_POSITION: _LEAST_PLACE}, required=()),
+        "query_headers": object_of({MINIMUM_POSITION: _LEAST_PLACE, READ: {"const": LEADER}}, required=()),
         "query_answer_headers": object_of(_PLACE, required=()),
         "error_headers": object_of({ERROR: TEXT, ERROR_CODE: TEXT, **_PLACE}, required=(ERROR, ERROR_CODE)),
         "answer": answer,

@@ -13,7 +13,7 @@ import msgspec
 from bus.contract import codec
 from bus.log.states import read_aggregate
 from bus.serving.permissions import limited
-from bus.serving.queries.answering import QueryVerb
+from bus.serving.queries.reading import QueryVerb
 from domain.rate_limits import TABLE
 from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.forecast import Forecast, forecast

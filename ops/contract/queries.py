@@ -12,7 +12,7 @@ from bus.contract.rights import EVERYTHING, Rights
 from bus.log import reading
 from bus.log.search import find_chain, find_events
 from bus.serving.permissions import limited, require_may_read
-from bus.serving.queries.answering import QueryVerb
+from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
 from domain.errors import NotFound

@@ -10,7 +10,7 @@ import msgspec
 from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.serving.audit import Act, Actor, write_to_log
-from bus.serving.queries.answering import Reading
+from bus.serving.queries.reading import Reading
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
 from ops.health.monitor import Monitor
@@ -131,15 +131,25 @@ class Backend:
         return outcome.body
 
     async def read(
-        self, name: str, body: bytes, principal: Principal, *, least: LogPlace | None = None
+        self,
+        name: str,
+        body: bytes,
+        principal: Principal,
+        *,
+        least: LogPlace | None = None,
+        for_leader: bool = False,
     ) -> Reading:
         """What a query of a principal leads to, where the log is at a place, or behind it.
+
+        With `for_leader`, only from a service that leads.
 
         Raises:
             Refusal: nothing was read.
         """
         with self.in_use() as parts:
-            return await parts.queries.ask(name, body, principal, least=least)
+            if for_leader:
+                parts.role.require_leading()
+            return await parts.queries.ask(name, body, principal, least=least, for_leader=for_leader)
 
     async def query(self, name: str, body: bytes) -> bytes:
         """The answer to a query of the service's own.

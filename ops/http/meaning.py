@@ -19,7 +19,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.subjects import BATCH
-from bus.serving.queries.answering import QueryVerb
+from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name

@@ -75,7 +75,7 @@ def _keys(file: Path, *, rotate: bool) -> list[dict[str, str]]:
 
 def _accounts(names: BusNames, keys: dict[str, list[dict[str, str]]], users: list[BrokerUser]) -> str:
     own = [BrokerUser(name=role, credentials=tuple(keys[role])) for role in (APP, ADMIN)]
-    accounts = accounts_configuration(names, keys, [*own, *users], for_several=True)
+    accounts = accounts_configuration(names, keys, [*own, *users])
     bodies = (
         f'"{name}": {msgspec.json.format(msgspec.json.encode(account), indent=1).decode()}'
         for name, account in accounts.items()

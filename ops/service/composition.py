@@ -13,7 +13,6 @@ from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
 from bus.contract.log_places import LogPlace
 from bus.contract.senders import UserSubjects
-from bus.kept_files import write_private
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
 from bus.serving.administration import Administration, AdministrationVerb, by_name
@@ -178,20 +177,18 @@ class Service:
         await self.cluster.start()
 
     async def _answer_for_all(self) -> None:
-        """Answers what is asked of whoever leads: about streams, and as an operator."""
+        """Answers what is asked of whoever leads: what is newest, about streams, and as an operator."""
+        await self.queries.answer_for_all()
         await self.stream_access.start()
         await self.parts.administration.answer_for_all()
 
     async def _answer_for_members(self) -> None:
         """The same, with the key of whoever led first: users find their consumers again."""
-        own = kept_key(self._consumer_names).hex().encode()
-        agreed = await self.cluster.agreed("consumer-names", own)
-        if agreed != own:
-            write_private(self._consumer_names, agreed + b"\n")
-        self.stream_access.use_key(bytes.fromhex(agreed.decode()))
+        self.stream_access.use_key(await self.cluster.agreed_key(self._consumer_names))
         await self._answer_for_all()
 
     async def _leave_to_others(self) -> None:
+        await self.queries.leave_to_others()
         await self.parts.administration.leave_to_others()
         await self.stream_access.stop()
 
@@ -300,7 +297,9 @@ class Service:
             # Members answer as of their own files, which may be behind.
             (lambda: True) if settings.is_replicated else self._standing_alone.is_so,
             settings.busy_after_ms,
-            lambda: self.role.leading is not None,
+            lambda: self.role.leading is not None and self._standing_alone.holds(),
+            current_at=lambda: self.role.current_at,
+            has_others=settings.is_replicated,
         )
         self.parts = Parts(
             settings=settings,

@@ -139,6 +139,8 @@ async def _look_at(
     await _require_accounts(relay, responder)
     await _require_rights(RELAY, relay, names.durable_command(">"))
     await _require_rights(RESPONDER, responder, UserSubjects(names).sent("*", names.command(">")))
+    if settings.is_replicated:
+        await _require_rights(RESPONDER, responder, names.led(">"))
 
 
 async def _require_rights(user: str, connection: LeanClient, subject: str) -> None:

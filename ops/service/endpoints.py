@@ -7,7 +7,7 @@ from bus.contract.subjects import BATCH, BusNames
 from bus.publishing.relay import Relay
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.discovery import Endpoint
-from bus.serving.queries.answering import QueryVerb
+from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import VERBS
 from ops.contract.schema import command_schema, struct_schema
 

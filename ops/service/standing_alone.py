@@ -20,20 +20,21 @@ class StandingAlone:
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None
         self._shares_broker = self._is_member = False
-        self._holds: Callable[[], bool] = lambda: True
+        # What a member leads by.
+        self.holds: Callable[[], bool] = lambda: True
         self._relay: Relay | None = None
 
     def is_so(self) -> bool:
         """Whether it may, for all that is known. Any thread may ask."""
         return (
             (self._incarnation is None or self._incarnation.is_valid)
-            and self._holds()
+            and self.holds()
             and (self._relay is None or self._relay.is_of_this_log)
         )
 
     def rests_on(self, holds: Callable[[], bool]) -> None:
         """Has it be so only while that holds, too, which any thread may ask."""
-        self._holds = holds
+        self.holds = holds
 
     async def take_prefix(
         self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str, is_member: bool = False

@@ -13,31 +13,26 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-import apsw
-import msgspec
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.log_places import LogPlace, least_place
-from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal, Rights
+from bus.contract.log_places import LogPlace, is_for_leader, least_place
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.senders import Sender, UserSubjects
-from bus.incident import internal
-from bus.log.reader_pool import PoolExhaustedError, ReaderPool
-from bus.log.snapshot import begin_snapshot, end_snapshot
+from bus.log.reader_pool import ReaderPool
 from bus.serving.admission import Admission, Way
 from bus.serving.decoding import require_readable
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
+from bus.serving.leader_door import LeaderDoor, nobody_leads
 from bus.serving.queries.awaited_places import AwaitedPlaces
-from bus.serving.queries.lookups import Lookups
+from bus.serving.queries.reading import QueryVerb, Reading, Reads
 from bus.serving.queries.turns import Turns
 from bus.tasks import Tasks
 from bus.transport.connection import LeanClient, stop_receiving
-from bus.transport.protocol import RepeatedHeaders
 from bus.transport.queue_age import QueueAge
 from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
@@ -50,47 +45,15 @@ MAXIMUM_UNDER_WAY = 2_000
 logger = logging.getLogger(__name__)
 
 
-class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
-
-    It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
-    and is called at once in the service's loop, however many others wait. `limited` answers those whose
-    rights are not all: they may ask nothing else that `reads`. One that reads a few rows by their keys
-    `is_lookup`.
-    """
-
-    name: str
-    shape: type[Any]
-    answer: Callable[[Any, Any], bytes]
-    reads: bool = True
-    is_lookup: bool = False
-    limited: Callable[[Any, Any, Rights], bytes] | None = None
-
-
-class Reading(NamedTuple):
-    """What a query led to: its answer, or else a refusal and its body.
-
-    `place` is where the log was in what was read: all up to there is in it, and nothing else; `None` where
-    nothing of the store was read.
-    """
-
-    body: bytes
-    place: LogPlace | None = None
-    refusal: Refusal | None = None
-
-    @classmethod
-    def refused(cls, refusal: Refusal, place: LogPlace | None = None) -> Self:
-        """There is no answer."""
-        return cls(codec.error_body(refusal), place, refusal)
-
-
 class Queries:
     """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
 
     `connect` makes the connection on which they come in. `admission` is asked in any thread, and so is
     `place`: where the log is, and what the readers see at least. `is_ours` says whether the store is this
     service's: while it is not, what came over NATS is not answered from it. Those that would wait for longer
-    than `busy_after_ms` are refused. `leads` says whether nobody else can have more of the log.
+    than `busy_after_ms` are refused. `leads` says whether nobody else can have had more of the log until now,
+    and `current_at` when a service that follows was known to have all of it; both are asked in any thread.
+    With `has_others`, another service may lead: what is the leader's alone to answer is passed on to it.
     """
 
     def __init__(
@@ -105,11 +68,19 @@ class Queries:
         is_ours: Callable[[], bool] = lambda: True,
         busy_after_ms: int = BUSY_AFTER_MS,
         leads: Callable[[], bool] = lambda: True,
+        *,
+        current_at: Callable[[], float | None] = lambda: None,
+        has_others: bool = False,
     ) -> None:
         self._connect = connect
         self._is_ours = is_ours
-        self._readers = readers
-        self._lookups = Lookups(readers.separate, place, damage=readers.damage)
+        self._reads = Reads(readers, place, current_at)
+        self._has_others = has_others
+        self._door: LeaderDoor | None = None
+        self._leaders: list[Subscription] = []
+        # Whose turn it is may change while the service ends.
+        self._turn = asyncio.Lock()
+        self._is_stopped = False
         self._subjects = subjects
         self._admission = admission
         self._connection: LeanClient | None = None
@@ -121,6 +92,7 @@ class Queries:
         self._loop = asyncio.get_running_loop()
         self.thread = LoopThread("queries")
         self._place = place
+        self._leads = leads
         self._awaited = AwaitedPlaces(place, leads)
         self._ended = asyncio.Event()
         # Of the thread alone.
@@ -143,8 +115,22 @@ class Queries:
 
     async def stop(self) -> None:
         """Takes nothing more, and answers what was taken."""
-        await self.thread.run(self._stop())
-        await self._end()
+        async with self._turn:
+            self._is_stopped = True
+            await self.thread.run(self._stop())
+            await self._end()
+
+    async def answer_for_all(self) -> None:
+        """Answers from now on what is the leader's alone to answer, too."""
+        async with self._turn:
+            if not self._is_stopped:
+                await self.thread.run(self._take_the_door())
+
+    async def leave_to_others(self) -> None:
+        """Passes that on from now on."""
+        async with self._turn:
+            if not self._is_stopped:
+                await self.thread.run(self._leave_the_door())
 
     @property
     def is_connected(self) -> bool:
@@ -163,32 +149,74 @@ class Queries:
         self._connection = connection = await self._connect()
         self._age = QueueAge(connection)
         self.thread.ending.push_async_callback(connection.close)
-        self.thread.ending.callback(self._lookups.close)
+        self.thread.ending.callback(self._reads.lookups.close)
         for subject in self._subjects.arrivals(self._subjects.names.query(">")):
             self._subscriptions.append(
                 await connection.subscribe_direct(subject, queue=QUEUE_GROUP, handler=self._receive)
             )
+        if self._has_others:
+            self._door = LeaderDoor(connection, self._subjects, self._send)
+            await self._door.start()
         await connection.flush()
 
     async def _stop(self) -> None:
+        await self._leave_the_door()
         for subscription in self._subscriptions:
             await stop_receiving(subscription)
         self._awaited.close()
         await self._under_way.finish()
 
-    def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
+    async def _take_the_door(self) -> None:
+        if (door := self._door) is None:
+            return
+        assert self._connection is not None
+        for subject in door.arrivals(self._subjects.names.query(">")):
+            self._leaders.append(
+                await self._connection.subscribe_direct(
+                    subject, queue=QUEUE_GROUP, handler=self._receive_passed_on
+                )
+            )
+        # Whoever is told who leads finds the door open.
+        await self._connection.flush()
+
+    async def _leave_the_door(self) -> None:
+        leaders, self._leaders = self._leaders, []
+        for subscription in leaders:
+            await stop_receiving(subscription)
+
+    def _receive_passed_on(
+        self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes
+    ) -> None:
+        assert self._door is not None
+        # It goes no further.
+        self._receive(*self._door.came_to(subject, reply), headers, body, may_pass_on=False)
+
+    def _receive(
+        self,
+        subject: str,
+        reply: str,
+        headers: Mapping[str, str] | None,
+        body: bytes,
+        *,
+        may_pass_on: bool = True,
+    ) -> None:
         found = self._admission.find(subject, reply)
         if found is None:
             self.dropped += 1
             return
         request = _Request(*found, body, self._age.since(time.perf_counter_ns()))
         verb = self._verbs.get(request.sender.name)
-        is_quick = verb is not None and verb.is_lookup and self._lookups.are_quick
+        is_quick = verb is not None and verb.is_lookup and self._reads.lookups.are_quick
         try:
             least = None
             if headers:
                 require_readable(headers)
                 least = least_place(headers)
+                if is_for_leader(headers):
+                    if may_pass_on and self._door is not None and not self._leads():
+                        self._send(self._door.passed_on(subject, request.sender, headers, body))
+                        return
+                    request = request._replace(is_for_leader=True)
             if verb is not None and verb.reads:
                 self.turns.require(request.principal.name, request.arrived_ns, needs_thread=not is_quick)
             if verb is None or not is_quick or not self._is_at(least):
@@ -196,8 +224,8 @@ class Queries:
                 return
             query = _query(verb, body)
             if least is not None:
-                self._lookups.see(least)
-            self._answer(request, self._read(verb, query, request.principal, self._lookups))
+                self._reads.lookups.see(least)
+            self._answer(request, self._reads.look_up(verb, query, request.principal))
         except Refusal as refusal:
             self._answer(request, Reading.refused(refusal))
 
@@ -217,20 +245,25 @@ class Queries:
             reading = Reading.refused(
                 Unavailable("another service may have taken over the store", hint="try again")
             )
-        body, place, refusal = reading
+        # Until then, nobody else had answered a command that is not in it.
+        if request.is_for_leader and not self._leads():
+            reading = Reading.refused(nobody_leads())
+        body, _, refusal, _ = reading
         if isinstance(refusal, Forbidden):
             self._admission.may_not(request.principal, "query.ask", sender.name)
         endpoint = self._endpoints.get(sender.name, self._unknown)
         endpoint.count(time.perf_counter_ns() - request.arrived_ns, refusal)
-        headers = None if place is None else _headers(place)
+        headers = reading.headers
         if refusal is not None:
             headers = {**codec.error_headers(refusal), **(headers or {})}
-        answer = (sender.reply, "", body, headers)
+        self._send((sender.reply, "", body, headers))
+
+    def _send(self, message: RawMessage) -> None:
         connection = self._connection
         assert connection is not None, "it came over it"
         with _may_fail_to_send():
-            if not connection.publish_soon((answer,)):
-                self._under_way.start(_send_slowly(connection, answer))
+            if not connection.publish_soon((message,)):
+                self._under_way.start(_send_slowly(connection, message))
 
     async def ask(
         self,
@@ -240,8 +273,11 @@ class Queries:
         way: Way = "http",
         *,
         least: LogPlace | None = None,
+        for_leader: bool = False,
     ) -> Reading:
         """What a query of a principal leads to, read where the log is at a place, or behind it.
+
+        With `for_leader`, only if this service still led when it was read.
 
         Raises:
             Refusal: nothing was read.
@@ -251,6 +287,8 @@ class Queries:
         if verb is not None and verb.reads:
             self.turns.require(principal.name, arrived_ns, needs_thread=True)
         reading = await self._ask(name, body, principal, arrived_ns, least)
+        if for_leader and not self._leads():
+            raise nobody_leads()
         if isinstance(reading.refusal, Forbidden):
             self._admission.may_not(principal, "query.ask", name, way)
         return reading
@@ -267,7 +305,7 @@ class Queries:
         query = _query(verb, body)
         loop = asyncio.get_running_loop()
         if not verb.reads:
-            said = self._say(verb, query, principal)
+            said = self._reads.say(verb, query, principal)
             if loop is self._loop:
                 return await said
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(said, self._loop))
@@ -289,50 +327,7 @@ class Queries:
 
     def _read_in_turn(self, number: int, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
         self.turns.end_wait(number)
-        return self._read(verb, query, principal, self._snapshot())
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[tuple[apsw.Connection, LogPlace]]:
-        # Before there is a connection: what it sees is newer.
-        known = self._place()
-        with self._readers.connection() as connection:
-            place = begin_snapshot(connection, known, self._readers.damage)
-            try:
-                yield connection, place
-            finally:
-                end_snapshot(connection)
-
-    async def _say(self, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
-        return self._read(verb, query, principal, nullcontext((None, None)))
-
-    def _read(
-        self,
-        verb: QueryVerb,
-        query: Any,
-        principal: Principal,
-        reader: AbstractContextManager[tuple[Any, LogPlace | None]],
-    ) -> Reading:
-        place = None
-        try:
-            with reader as (connection, place):
-                answer = _answer(verb, connection, query, principal)
-        except Refusal as refusal:
-            return Reading.refused(refusal, place)
-        except PoolExhaustedError:
-            raise Busy("all readers are busy", hint="try again", retry_after_ms=500) from None
-        except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
-            logger.exception("a query could not be read", extra={"query": verb.name})
-            raise Unavailable("the store could not be read", hint="try again") from error
-        except Exception as error:
-            raise internal(logger, "a query could not be answered", error, query=verb.name) from None
-        if len(answer) > codec.MAXIMUM_ANSWER_BYTES:
-            too_large = TooLarge(
-                "the answer would not fit into a message",
-                limit_bytes=codec.MAXIMUM_ANSWER_BYTES,
-                size_bytes=len(answer),
-            )
-            return Reading.refused(too_large, place)
-        return Reading(answer, place)
+        return self._reads.read(verb, query, principal)
 
 
 class _Request(NamedTuple):
@@ -342,12 +337,7 @@ class _Request(NamedTuple):
     principal: Principal
     body: bytes
     arrived_ns: int
-
-
-# Those that are asked at about the same time are answered at few places.
-@lru_cache(maxsize=8)
-def _headers(place: LogPlace) -> Mapping[str, str]:
-    return RepeatedHeaders(place.headers)
+    is_for_leader: bool = False
 
 
 @contextmanager
@@ -372,12 +362,3 @@ def _query(verb: QueryVerb, body: bytes) -> Any:
             size_bytes=len(body),
         )
     return codec.decode(verb.shape, body)
-
-
-def _answer(verb: QueryVerb, connection: Any, query: Any, principal: Principal) -> bytes:
-    rights = principal.rights
-    if rights.is_everything or not verb.reads:
-        return verb.answer(connection, query)
-    if verb.limited is None:
-        raise Forbidden(f"{verb.name} is only for those who may read everything")
-    return verb.limited(connection, query, rights)

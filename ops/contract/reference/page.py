@@ -60,6 +60,12 @@ position), reads nothing older: it waits up to 2 s until the store that answers 
 `behind` otherwise. What a restore has undone meanwhile is not waited for. A position alone, without its
 timeline, is of whatever timeline the store has.
 
+Where several services follow one log, an answer of one that does not lead has `Hyperpage-Age-Ms`, too, if it
+is known: how long ago it was known to have all of the log, in milliseconds. A query with
+`Hyperpage-Read: leader` is answered by the leader alone, after it has made sure that it led still when it had
+read: nothing is missing that anybody was answered before the query was sent. If nobody leads, it is refused
+as `unavailable`.
+
 ### Refusals
 
 A refused command or query is answered with `{"error": {"code", "message", "hint", "details"}}`, and with the

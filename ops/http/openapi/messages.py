@@ -12,14 +12,16 @@ import msgspec
 from bus.contract import codec
 from bus.contract.headers import (
     ACTOR,
+    AGE_MS,
     CAUSATION_ID,
     CORRELATION_ID,
     MINIMUM_POSITION,
     POSITION,
+    READ,
     TIMELINE,
     TRACEPARENT,
 )
-from bus.contract.log_places import PLACE_PATTERN
+from bus.contract.log_places import LEADER, PLACE_PATTERN
 from bus.contract.subjects import BATCH
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
 from domain.messages import KEY_PATTERN, KEY_RULES
@@ -47,7 +49,7 @@ _OF_COMMANDS = (404, 409, 422)
 _OF_QUERIES = (404, 413)
 
 # How new what was read is.
-_PLACE = (POSITION, TIMELINE)
+_PLACE = (POSITION, TIMELINE, AGE_MS)
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
 _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
@@ -113,7 +115,7 @@ def _query(name: str, schema: Schema, path: str) -> OperationObject:
     parameters = query_parameters(_without_key(table, schema) if "{key}" in path else schema)
     if "{key}" in path:
         parameters.insert(0, _key(table))
-    parameters.append({"$ref": f"#/components/parameters/{MINIMUM_POSITION}"})
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in (MINIMUM_POSITION, READ)]
     found: dict[int, Any] = {200: answer("The answer.", query_answer(name, EVENT), headers=_PLACE)}
     if verb == "get":
         headers = ["ETag", *_PLACE]
@@ -222,6 +224,13 @@ PARAMETERS: Mapping[str, Parameter] = {
         {"type": "string", "pattern": PLACE_PATTERN},
         description="How new what is read has to be: timeline and position, as an answer had them, `1-41872`,"
         " or a position alone, of whatever timeline. It is waited for, 2 s at most.",
+    ),
+    READ: parameter(
+        READ,
+        "header",
+        {"const": LEADER},
+        description="`leader`: what is newest of all is read, or nothing. A service that does not lead says"
+        " who does (`unavailable`).",
     ),
     **{
         name: parameter(name, "header", _TEXT_OF_A_HEADER, description=meaning)

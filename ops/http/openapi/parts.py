@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.headers import POSITION, TIMELINE
+from bus.contract.headers import AGE_MS, POSITION, TIMELINE
 from domain import errors
 from ops.contract.answers import INTEGER, TEXT, object_of
 from ops.contract.schema import Schema, described
@@ -125,5 +125,10 @@ HEADERS: Mapping[str, Any] = {
         "schema": INTEGER,
     },
     TIMELINE: {"description": "The timeline of that position.", "schema": INTEGER},
+    AGE_MS: {
+        "description": "From a service that follows: how long ago it was known to have all of the log, in"
+        " milliseconds.",
+        "schema": INTEGER,
+    },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }

@@ -15,7 +15,7 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
-from bus.contract.log_places import least_place
+from bus.contract.log_places import is_for_leader, least_place
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
 from ops.http.meaning import PREFIX, RequestMeaning, command_body, meaning_of, query_body
@@ -53,8 +53,13 @@ async def answer_message(request: Request) -> Response:
         body = await json_body(request)
     else:
         body = query_body(queries[meaning.name].shape, meaning.key, request.query_params.multi_items())
-    least = least_place(request.headers)
-    reading = await backend.read(meaning.name, body, bus_principal_of(request), least=least)
+    reading = await backend.read(
+        meaning.name,
+        body,
+        bus_principal_of(request),
+        least=least_place(request.headers),
+        for_leader=is_for_leader(request.headers),
+    )
     if reading.refusal is not None:
         response = problem(reading.refusal)
     elif meaning.verb == "get":
@@ -63,8 +68,8 @@ async def answer_message(request: Request) -> Response:
         response = json_response(reading.body, headers=next_page(request, reading.body))
     else:
         response = json_response(reading.body)
-    if reading.place is not None:
-        response.headers.update(reading.place.headers)
+    if (headers := reading.headers) is not None:
+        response.headers.update(headers)
     return response
 
 

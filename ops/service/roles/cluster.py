@@ -10,10 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import apsw
 
+from bus.kept_files import write_private
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError
 from bus.replication.leader_watch import Leader, LeaderWatch
 from bus.replication.lease import Lease
@@ -32,6 +34,7 @@ from ops.service.roles.getting_ready import when_it_answers
 from ops.service.roles.ground import Ground
 from ops.service.roles.turns import Turns
 from ops.service.steady_clock import ticks_ms
+from ops.store.data_directory import kept_key
 
 # How long a start waits until somebody leads; after that, health says that nobody does.
 LED_WITHIN_SECONDS = 15.0
@@ -141,13 +144,17 @@ class Cluster:
         await self._membership.leave()
         await self._stack.aclose()
 
-    async def agreed(self, name: str, own: bytes) -> bytes:
-        """What all members have under that name: what the first of them gave.
+    async def agreed_key(self, file: Path) -> bytes:
+        """The key that all members have in a file of that name, as this one has now: the first one's.
 
         Raises:
             JetStreamError: the bucket does not answer.
         """
-        return await self._bucket.agreed(f"agreed.{name}", own)
+        own = kept_key(file).hex().encode()
+        agreed = await self._bucket.agreed(f"agreed.{file.stem}", own)
+        if agreed != own:
+            write_private(file, agreed + b"\n")
+        return bytes.fromhex(agreed.decode())
 
     async def _positions(self) -> list[int]:
         return [one.member.position for one in await live_members(self._bucket)]

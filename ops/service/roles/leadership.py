@@ -137,7 +137,7 @@ def leadership_on(
         mirrors=Mirrors(relay, names, rows.row_json, rows.all_rows, limits.mirrors),
         archiver=_archiver(ground),
         dead_letters=dead_letters,
-        intake=Intake(ground.connect, writer, ground.subjects, ground.command_endpoints, admission),
+        intake=_intake(ground, writer),
         durable=DurableIntake(
             relay,
             responder,
@@ -217,6 +217,17 @@ def _writer(
     if replicator is not None:
         writer.thread.ending.push_async_callback(replicator.close)
     return writer
+
+
+def _intake(ground: Ground, writer: Writer) -> Intake:
+    return Intake(
+        ground.connect,
+        writer,
+        ground.subjects,
+        ground.command_endpoints,
+        ground.admission,
+        has_others=ground.settings.is_replicated,
+    )
 
 
 def _archiver(ground: Ground) -> Archiver:

@@ -47,9 +47,8 @@ class Members:
                 nats_relay=urls[RELAY],
                 nats_responder=urls[RESPONDER],
                 nats_admin=urls[ADMIN],
-                no_http=True,
                 member=name,
-                **{"replication": "sync", **settings},
+                **{"replication": "sync", "no_http": True, **settings},
             )
         )
         await service.start()

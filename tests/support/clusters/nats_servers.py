@@ -247,9 +247,7 @@ class Cluster:
                     "pool_size": -1,
                 },
             }
-            server.configure(
-                server_configuration(self.names, passwords, self._users, settings, for_several=True)
-            )
+            server.configure(server_configuration(self.names, passwords, self._users, settings))
 
     def _listens_or_ended(self) -> bool:
         if ended := [server for server in self.servers if not server.is_running]:

@@ -20,7 +20,7 @@ import pytest
 
 from bus.contract import codec
 from bus.contract.subjects import BATCH
-from bus.serving.queries.answering import QueryVerb
+from bus.serving.queries.reading import QueryVerb
 from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
 from migrations.connection import open_reader

@@ -331,3 +331,16 @@ def test_a_read_of_what_does_not_come_in_time_is_behind(
     assert "leave the header out" in behind["hint"]
     for wrong in ("-1", "one", "9223372036854775808"):
         assert problem(read(wrong), 400, "invalid")["path"] == "Hyperpage-Min-Position"
+
+
+def test_a_read_for_the_leader_is_answered_by_one_that_leads(
+    shared: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(who: str) -> httpx.Response:
+        return shared.get("/api/v1/app_state", headers={"Hyperpage-Read": who})
+
+    assert read("leader").status_code == 200
+    assert problem(read("follower"), 400, "invalid")["path"] == "Hyperpage-Read"
+    # By the time that it has read, another one may lead.
+    monkeypatch.setattr(shared.service.queries, "_leads", lambda: False)
+    assert "ask again" in problem(read("leader"), 503, "unavailable")["hint"]

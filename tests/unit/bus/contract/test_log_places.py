@@ -2,8 +2,8 @@
 
 import pytest
 
-from bus.contract.headers import MINIMUM_POSITION, POSITION, TIMELINE
-from bus.contract.log_places import ANY_TIMELINE, LogPlace, least_place, place_in
+from bus.contract.headers import MINIMUM_POSITION, POSITION, READ, TIMELINE
+from bus.contract.log_places import ANY_TIMELINE, LogPlace, is_for_leader, least_place, place_in
 from domain.errors import Invalid
 
 
@@ -39,6 +39,15 @@ def test_what_is_no_place_is_refused(written: str):
 def test_no_place_has_to_be_asked_for():
     assert least_place(None) is None
     assert least_place({POSITION: "5"}) is None
+
+
+def test_a_query_is_for_the_leader_or_for_any():
+    assert is_for_leader({READ: "leader"})
+    assert not is_for_leader({POSITION: "5"})
+    for written in ("", "Leader", "follower", "any"):
+        with pytest.raises(Invalid) as refused:
+            is_for_leader({READ: written})
+        assert refused.value.details == {"path": READ}
 
 
 def test_what_an_answer_says_is_asked_for_and_reached_there():

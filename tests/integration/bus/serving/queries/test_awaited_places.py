@@ -218,3 +218,20 @@ def test_what_a_restore_has_undone_is_not_waited_for(tmp_path: Path):
         # A position alone is one of the timeline that is there.
         for least in (20, "2-2"):
             assert talk.query("app_state.list", {}, at_least(least)).code == "behind"
+
+
+@pytest.mark.usefixtures("head")
+def test_what_is_for_the_leader_is_answered_by_one_that_leads_alone(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+):
+    for_leader = {"Hyperpage-Read": "leader"}
+    for name, body in (*QUERIES.items(), ("service.status", {})):
+        answer = talk.query(name, body, for_leader)
+        assert (answer.code, "Hyperpage-Age-Ms" in answer.headers) == (None, False), name
+    # By the time that it has read, another one may lead.
+    monkeypatch.setattr(talk.service.queries, "_leads", lambda: False)
+    for name, body in QUERIES.items():
+        refused = talk.query(name, body, for_leader)
+        assert (refused.code, "Hyperpage-Position" in refused.headers) == ("unavailable", False)
+        assert talk.query(name, body).code is None
+    assert talk.query("app_state.get", KEY, {"Hyperpage-Read": "follower"}).code == "invalid"

@@ -1,0 +1,90 @@
+"""The door of whoever leads: there goes what came to a member that does not, and is for the leader alone.
+
+    sender ──▶ a member ──▶ <prefix>.led.v1.<where it arrived> ──▶ who leads ──▶ the sender's inbox
+                    ▲                      │
+                    └──── nobody there ◀───┘
+
+The reply subject of what is passed on is the member's own inbox, followed by the subject on which the answer
+reaches its sender. So the broker's word that nobody leads comes to the member, which answers the sender, and
+need not remember what it has passed on. Only services of the prefix may publish to the door: the subject
+behind it says who sent a request.
+"""
+
+from collections.abc import Callable, Mapping
+
+from bus.contract import codec
+from bus.contract.senders import MAXIMUM_INBOX_BYTES, Sender, UserSubjects
+from bus.serving.decoding import require_readable
+from bus.transport.connection import LeanClient
+from bus.transport.protocol import RepeatedHeaders
+from bus.transport.sending import RawMessage
+from domain.errors import Refusal, TooLarge, Unavailable
+
+RETRY_AFTER_MS = 250
+
+
+class LeaderDoor:
+    """Both sides of the door, on one connection and in its loop; `send` publishes a message there."""
+
+    def __init__(
+        self, connection: LeanClient, subjects: UserSubjects, send: Callable[[RawMessage], None]
+    ) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._send = send
+        self._door = subjects.names.led("")
+        # Everybody's has as many tokens.
+        self._inbox = f"{connection.new_inbox()}."
+        self._tokens = self._inbox.count(".")
+
+    async def start(self) -> None:
+        """Answers those whose requests nobody had, from now on."""
+        await self._connection.subscribe_direct(f"{self._inbox}>", handler=self._hear)
+
+    def arrivals(self, subject: str) -> tuple[str, ...]:
+        """Where what is sent on `subject` comes through the door; for who leads."""
+        return tuple(map(self._subjects.names.led, self._subjects.arrivals(subject)))
+
+    def came_to(self, subject: str, reply: str) -> tuple[str, str]:
+        """The subject and the inbox with which a request came to who has passed it on."""
+        subject = subject.removeprefix(self._door)
+        return subject, self._subjects.inbox_behind(subject, reply.split(".", self._tokens)[-1])
+
+    def passed_on(
+        self, subject: str, sender: Sender, headers: Mapping[str, str] | None, body: bytes
+    ) -> RawMessage:
+        """What takes a request to who leads; or its sender's answer, where it cannot go there."""
+        to, reply = self._subjects.names.led(subject), self._inbox + sender.reply
+        try:
+            if headers:
+                require_readable(headers)
+                headers = RepeatedHeaders(headers)
+                self._require_room(len(body) + len(headers.block), self._connection.max_payload)
+            self._require_room(len(f"{to} {reply}".encode()), MAXIMUM_INBOX_BYTES)
+        except Refusal as refusal:
+            return _refused(sender.reply, refusal)
+        return to, reply, body, headers
+
+    def _require_room(self, size_bytes: int, limit_bytes: int) -> None:
+        # The broker would end the connection of whoever publishes more.
+        if size_bytes > limit_bytes:
+            raise TooLarge(
+                "the request does not fit into a message to the leader",
+                limit_bytes=limit_bytes,
+                size_bytes=size_bytes,
+            )
+
+    def _hear(self, subject: str, _: str, headers: Mapping[str, str] | None, __: bytes) -> None:
+        to = subject.removeprefix(self._inbox)
+        # Without accounts, anybody may have said it, and named what nobody may publish to.
+        if headers and headers.get("Status") == "503" and self._subjects.is_answered_on(to):
+            self._send(_refused(to, nobody_leads()))
+
+
+def nobody_leads() -> Unavailable:
+    """None of the members leads, or is known to."""
+    return Unavailable("nobody leads at the moment", hint="ask again", retry_after_ms=RETRY_AFTER_MS)
+
+
+def _refused(reply: str, refusal: Refusal) -> RawMessage:
+    return reply, "", codec.error_body(refusal), codec.error_headers(refusal)
