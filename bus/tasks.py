@@ -1,7 +1,7 @@
 """Tasks that nobody waits for one by one, kept so that they are not lost and can be ended together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -45,15 +45,21 @@ async def to_its_end(work: Callable[[], T]) -> T:
 
     For what must not go on behind the back of who has given up what it works on.
     """
-    working = asyncio.ensure_future(asyncio.to_thread(work))
+    return await unbroken(asyncio.to_thread(work))
+
+
+async def unbroken(work: Awaitable[T]) -> T:
+    """The result of `work`, which nobody cancels: whoever is cancelled meanwhile waits for its end."""
+    working = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
         while not working.done():
-            # `cancel` cancels again and again; the thread goes on all the same.
+            # `cancel` cancels again and again; the work goes on all the same.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({working})
-        working.exception()
+        if not working.cancelled():
+            working.exception()
         raise
 
 

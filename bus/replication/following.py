@@ -22,7 +22,7 @@ from bus.log import chain
 from bus.log.damage import Damage
 from bus.replication.applying import TRANSACTION_EVENTS, Applier, NewerFrameError
 from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
-from bus.replication.log_stream import LogEnd, LogStream, LogStreamError, OutdatedFileError
+from bus.replication.log_stream import DivergedLogError, LogEnd, LogStream, LogStreamError, OutdatedFileError
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
@@ -36,6 +36,8 @@ LATE_PAUSE_SECONDS = 0.02
 LOOK_INTERVAL_MS = 1_000
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
+# A file that meets these cannot lead until somebody does something.
+NOT_TO_LEAD_WITH = (DivergedLogError, FrameError)
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +228,8 @@ class Follower:
         self._stopped, self._news = asyncio.Event(), asyncio.Event()
         # The sequence of the last message that the broker told of.
         self._told = 0
+        # Whether the log and the file go apart, or the log has what is no frame; None: that is not known yet.
+        self.is_apart: bool | None = None
         self._log_position: int | None = None
         self._current_at: float | None = None
         self._began_at = time.monotonic()
@@ -276,6 +280,8 @@ class Follower:
                     raise
                 except (LogStreamError, FrameError, JetStreamError, apsw.Error, TimeoutError) as error:
                     self._damage.note(error, "who follows the log")
+                    if isinstance(error, NOT_TO_LEAD_WITH):
+                        self.is_apart = True
                     self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
         finally:
@@ -321,6 +327,7 @@ class Follower:
 
     def _note_current(self, at: float, position: int) -> None:
         self._current_at, self._log_position = at, position
+        self.is_apart = False
         self._trouble.recovered()
 
     def _require_all_there(self, end: LogEnd) -> None:

@@ -57,7 +57,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """What a member tells of itself. `instance` tells processes of one name apart.
 
     Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` where
-    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch.
+    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. One that `could_lead`
+    has a file that goes with the log, as far as it knows, and does not stand still.
     """
 
     name: str
@@ -68,6 +69,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     address: str
     time_ms: int
+    # Those of before do not tell.
+    could_lead: bool = True
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether the lead may be left to it."""
+        return self.could_lead and self.role is not Role.FOLLOWER
 
 
 class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +116,11 @@ def require_successor(others: Sequence[LiveMember], name: str, *, position: int,
     """The live member of that name, which may lead, and is near a position; of no name, the one nearest.
 
     Raises:
-        NoSuccessorError: there is none, it only follows, or it lacks more than `most_behind` events.
+        NoSuccessorError: there is none, it only follows, it could not lead, or it lacks more than
+            `most_behind` events.
     """
     if not name:
-        may_lead = [one.member for one in others if one.member.role is not Role.FOLLOWER]
+        may_lead = [one.member for one in others if one.member.is_candidate]
         if not may_lead:
             raise NoSuccessorError("no other live member may lead", "start one")
         name = max(may_lead, key=lambda one: one.position).name
@@ -123,6 +132,11 @@ def require_successor(others: Sequence[LiveMember], name: str, *, position: int,
         )
     if found.role is Role.FOLLOWER:
         raise NoSuccessorError(f"{name} is a follower, which never leads", "name one with the role member")
+    if not found.could_lead:
+        raise NoSuccessorError(
+            f"{name} could not lead as it is",
+            f"`hyperpage status` of {name} says why; or name another one",
+        )
     if position - found.position > most_behind:
         raise NoSuccessorError(
             f"{name} is at position {found.position}, {position - found.position} events behind",

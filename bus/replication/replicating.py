@@ -24,6 +24,7 @@ from bus.contract.subjects import BusNames
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
+from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import (
     EarlierTimelineError,
     LogEnd,
@@ -58,13 +59,17 @@ class Term(msgspec.Struct, frozen=True):
     timeline: int
 
 
-async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
+async def take_term(
+    log: LogStream, applier: Applier, name: str, may_lead: Callable[[], bool] = lambda: True
+) -> Term:
     """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
 
     What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored.
     A file that was restored since gets a log of its own: that of the timeline before is deleted.
+    `may_lead` is asked right before each step that takes the log from others.
 
     Raises:
+        LeaseLostError: it may not lead any more.
         LogStreamError, FrameError: the log is not this file's, or cannot be read.
         JetStreamError: the broker refuses, or does not answer, for 30 s.
     """
@@ -77,6 +82,7 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
                 logger.warning(
                     "%s: the log is begun anew at position %d", error.problem, applier.head.position
                 )
+                _require(may_lead)
                 await log.begin_anew(timeline=applier.timeline, position=applier.head.position)
                 continue
             if end.place is None and applier.head.position < end.begins:
@@ -90,6 +96,7 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
             frames = await to_its_end(partial(_first_frames, applier, end, number, name))
             for frame in frames:
                 for body in messages_of(frame):
+                    _require(may_lead)
                     tail = await log.append(body, tail)
             if len(frames) > 1:
                 logger.warning(
@@ -102,6 +109,11 @@ async def take_term(log: LogStream, applier: Applier, name: str) -> Term:
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
+def _require(may_lead: Callable[[], bool]) -> None:
+    if not may_lead():
+        raise LeaseLostError("the lease was lost before a term was taken")
 
 
 def _first_frames(applier: Applier, end: LogEnd, number: int, name: str) -> list[Frame]:

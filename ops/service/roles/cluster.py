@@ -207,6 +207,7 @@ class Cluster:
             version=self._ground.version,
             address=self._address,
             time_ms=self._ground.now_ms(),
+            could_lead=self._turns.could_lead,
         )
 
 

@@ -9,13 +9,14 @@ The lease has one try at a time. What keeps two from leading is the log alone (`
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import LeaderWatch
 from bus.replication.lease import Lease, LeaseLostError
-from bus.replication.members import Member, Role, live_members
+from bus.replication.members import Member, live_members
 from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
 from bus.waiting import Trouble, is_set_within
@@ -27,6 +28,12 @@ RETRY_MS = 500
 LONGEST_RETRY_MS = 5_000
 # How long commands are kept for a successor.
 HANDING_OVER_SECONDS = 3.0
+# How long nothing is left to a member that did not take it.
+PASSED_OVER_SECONDS = 30.0
+# How often a leader that stands still looks for somebody else.
+LOOK_SECONDS = 1.0
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +48,21 @@ class Roles(Protocol):
     async def stand(self) -> None:
         """Follows no more, with everything in the file that the log has.
 
+        It may be cancelled, and so may `lead`.
+
         Raises:
             ServiceError, JetStreamError: it cannot be.
         """
 
-    async def lead(self) -> int:
-        """Takes the next term, whose number this is, and serves.
+    async def lead(self, may_lead: Callable[[], bool]) -> int:
+        """Takes the next term, if it may at that moment, and serves; the term's number.
 
         Raises:
-            ServiceError, JetStreamError: what keeps it from it.
+            LeaseLostError, ServiceError, JetStreamError: what keeps it from it.
         """
+
+    async def stuck(self) -> str:
+        """Waits until this one, which leads, decides nothing any more, and answers why."""
 
     async def pause(self) -> None:
         """Leads on, but decides nothing that comes from now on; what was taken is answered."""
@@ -76,6 +88,8 @@ class Election:
         self._successor: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
         self._has_ended = asyncio.Event()
+        # Whom nothing is left to for a while, by name, and until when.
+        self._passed_over: dict[str, float] = {}
         self.is_leading = False
         # What kept it from leading the last time that it tried.
         self.trouble = Trouble(
@@ -106,7 +120,9 @@ class Election:
         pause_ms = RETRY_MS
         try:
             if await self._lease.acquire(0):
-                await self._turn()
+                successor = await self._turn()
+                if successor and not await self._is_taken():
+                    self._passed_over[successor] = self._watch.clock() + PASSED_OVER_SECONDS
                 return
         # Whatever keeps it from leading: it follows, and others may do better.
         except Exception as error:
@@ -122,32 +138,58 @@ class Election:
         if not self._successor.done():
             self._successor.set_result(successor)
 
-    async def _turn(self) -> None:
-        """Leads, with the lease, for as long as it may; it is given up in any case."""
+    async def _turn(self) -> str:
+        """Leads, with the lease, for as long as it may; it is given up in any case: to that one, if any."""
         keeping = asyncio.create_task(self._lease.keep(), name="the lease")
         successor = ""
         try:
-            await self._roles.stand()
+            await self._unless_over(keeping, self._roles.stand())
             if (first := await self._first_of_others()) is not None and first.position > self._roles.position:
                 # The log has lost its end, and that one has it.
                 successor = first.name
-                return
-            term = await self._roles.lead()
+                return successor
+            term = await self._unless_over(keeping, self._roles.lead(lambda: self._lease.is_valid))
             await self._lease.tell(term)
             self.is_leading = True
             self.trouble.recovered()
-            successor = await self._until_it_ends(keeping)
+            successor, is_stuck = await self._until_it_ends(keeping)
             self.is_leading = False
-            if successor:
+            if is_stuck:
+                # First of all: its end may wait for a disk.
+                await self._lease.release(successor)
+            elif successor:
                 await self._leave_to(successor)
             # While the lease is held still, what was taken can be answered.
             await self._roles.follow()
+        except _StoppedError:
+            pass
         finally:
             self.is_leading = False
             await cancel(keeping)
             with suppress(JetStreamError, LeaseLostError):
                 await self._lease.release(successor)
             await self._roles.follow()
+        return successor
+
+    async def _unless_over(self, keeping: "asyncio.Task[None]", work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is given up where the lease is lost meanwhile, or this one is to end.
+
+        Raises:
+            LeaseLostError: it was lost. _StoppedError: it is to end. And what `work` raises.
+        """
+        working = asyncio.create_task(work, name="the way to leading")
+        stopping = asyncio.create_task(self._stopping.wait(), name="waiting for the end")
+        either: set[asyncio.Future[Any]] = {working, keeping, stopping}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            if stopping.done():
+                raise _StoppedError
+            return working.result()
+        finally:
+            await cancel(working)
+            await cancel(stopping)
 
     async def _leave_to(self, successor: str) -> None:
         """Has another one lead, which gets what comes meanwhile."""
@@ -162,36 +204,66 @@ class Election:
                 while (leader := self._watch.leader) is None or leader.name != successor or not leader.term:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
+    async def _is_taken(self) -> bool:
+        """Whether another one leads, to whom this one has left it, before this one may try again."""
+        while not self._watch.is_vacant_for(self._name):
+            leader = self._watch.leader
+            if self._stopping.is_set() or (leader and leader.term and leader.name != self._name):
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
     async def _first_of_others(self) -> Member | None:
-        """The live member that has the most events, of those that may lead."""
+        """The live member that has the most events, of those that could lead, and did when they were to."""
+        now = self._watch.clock()
         others = [
             one.member
             for one in await live_members(self._bucket)
-            if one.member.role is not Role.FOLLOWER and one.member.name != self._name
+            if one.member.is_candidate
+            and one.member.name != self._name
+            and self._passed_over.get(one.member.name, now) <= now
         ]
         return max(others, key=lambda one: one.position, default=None)
 
-    async def _until_it_ends(self, keeping: "asyncio.Task[None]") -> str:
-        """Whom to leave the lease to, once this turn has ended."""
+    async def _first_while_stuck(self) -> str:
+        """Who could go on, once this one, which leads, decides nothing and there is somebody."""
+        while True:
+            why = await self._roles.stuck()
+            with suppress(JetStreamError):
+                if (first := await self._first_of_others()) is not None:
+                    logger.warning("this member leads no more: %s", why)
+                    return first.name
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _until_it_ends(self, keeping: "asyncio.Task[None]") -> tuple[str, bool]:
+        """Whom to leave the lease to, once this turn has ended, and whether that is since it stands still."""
         self._successor = asyncio.get_running_loop().create_future()
+        stuck = asyncio.create_task(self._first_while_stuck(), name="the look at the writer")
         fenced = asyncio.create_task(self._roles.led_no_more(), name="the end of a term")
         stopping = asyncio.create_task(self._stopping.wait(), name="waiting for the end")
-        either: set[asyncio.Future[Any]] = {keeping, fenced, stopping, self._successor}
+        either: set[asyncio.Future[Any]] = {keeping, stuck, fenced, stopping, self._successor}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await cancel(stuck)
             await cancel(fenced)
             await cancel(stopping)
         if keeping.done():
             logger.warning("this member leads no more: %s", keeping.exception())
+        elif not stuck.cancelled():
+            return stuck.result(), True
         if self._successor.done():
-            return self._successor.result()
+            return self._successor.result(), False
         if self._stopping.is_set() and not keeping.done():
             # Nobody need wait until it is noticed that this one is gone.
             with suppress(JetStreamError):
                 first = await self._first_of_others()
-                return "" if first is None else first.name
-        return ""
+                return "" if first is None else first.name, False
+        return "", False
+
+
+class _StoppedError(Exception):
+    """This one is to end."""
 
 
 def _is_expected(error: Exception) -> bool:

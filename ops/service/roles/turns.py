@@ -16,11 +16,11 @@ import apsw
 
 from bus.log.chain import Head
 from bus.replication.applying import Applier
-from bus.replication.following import catch_up
+from bus.replication.following import NOT_TO_LEAD_WITH, catch_up
 from bus.replication.frame import FrameError
 from bus.replication.log_stream import EarlierTimelineError, LogStream, LogStreamError
 from bus.replication.replicating import Replicator, take_term
-from bus.tasks import cancel
+from bus.tasks import cancel, unbroken
 from ops.parts import Role
 from ops.service.errors import ServiceError
 from ops.service.roles.following import Following, applier_on
@@ -30,6 +30,9 @@ from ops.service.roles.trimming import Trimming
 
 # How long what was taken may take to be answered before another one leads.
 PAUSE_SECONDS = 5.0
+# A writer that is at one thing for longer has others lead, who may do better. It is looked at so often.
+STUCK_SECONDS = 3.0
+LOOK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class Turns:
         self._applier: Applier | None = None
         self._following: Following | None = None
         self._leadership: Leadership | None = None
+        self._replicator: Replicator | None = None
+        self._is_apart = self._is_stuck = False
         self._trimming: asyncio.Task[None] | None = None
         self._is_paused = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -68,6 +73,13 @@ class Turns:
     def position(self) -> int:
         """Where the file ends."""
         return self._role.head.position
+
+    @property
+    def could_lead(self) -> bool:
+        """Whether others may leave the lead to it: its file goes with the log, and its writer is well."""
+        if self._following is not None and (is_apart := self._following.follower.is_apart) is not None:
+            self._is_apart = is_apart
+        return not (self._is_apart or self._is_stuck)
 
     async def prepare(self) -> None:
         """Makes the log where there is none.
@@ -88,11 +100,13 @@ class Turns:
 
     async def follow(self) -> None:
         """Follows: if it led, what was taken is answered, and what came since `pause` goes to who leads."""
-        await self._end_leading()
-        if self._following is None:
-            self._following = Following(self._ground, self._connection)
-            self._following.start()
-            self._role.follow(self._following.follower)
+        try:
+            await self._end_leading()
+        finally:
+            if self._leadership is None and self._following is None:
+                self._following = Following(self._ground, self._connection)
+                self._following.start()
+                self._role.follow(self._following.follower)
 
     async def stand(self) -> None:
         """Follows no more, with everything in the file that the log has.
@@ -100,7 +114,7 @@ class Turns:
         Raises:
             ServiceError: the log does not lead on from the file. JetStreamError: it cannot be read.
         """
-        await self._end_following()
+        await unbroken(self._end_following())
         self._applier = applier_on(self._ground, self._connection)
         try:
             await self._make_again(self._applier.head)
@@ -109,6 +123,7 @@ class Turns:
             # This file was restored: whoever leads with it begins the log anew.
             return
         except (LogStreamError, FrameError) as error:
+            self._is_apart = isinstance(error, NOT_TO_LEAD_WITH)
             raise _told(error) from error
         finally:
             # What the others have is compared with this.
@@ -123,18 +138,19 @@ class Turns:
             await self.prepare()
             logger.warning("the log was gone, and is made again: it goes on at position %d", head.position)
 
-    async def lead(self) -> int:
+    async def lead(self, may_lead: Callable[[], bool]) -> int:
         """Takes the next term, whose number this is, and serves commands when it returns.
 
         Raises:
-            ServiceError, JetStreamError, and what the parts raise: what keeps it from it.
+            LeaseLostError, ServiceError, JetStreamError, and what the parts raise: what keeps it from it.
         """
         assert self._applier is not None, "it stands before it leads"
         ground = self._ground
         try:
-            term = await take_term(self._log, self._applier, ground.settings.member_name)
+            term = await take_term(self._log, self._applier, ground.settings.member_name, may_lead)
         except (LogStreamError, FrameError) as error:
             raise _told(error) from error
+        self._is_apart = False
         loop = asyncio.get_running_loop()
         self._ended = ended = loop.create_future()
 
@@ -142,12 +158,12 @@ class Turns:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_set_once, ended, why)
 
-        replicator = Replicator(ground.connect_relay, ground.names, term, on_end=note_end)
+        self._replicator = replicator = Replicator(ground.connect_relay, ground.names, term, on_end=note_end)
         self._leadership = leadership_on(ground, self._connection, replicator)
         await self._leadership.start()
         self._role.lead(self._leadership.leading)
-        await self._on_lead()
-        await self._leadership.let_commands_in()
+        await unbroken(self._on_lead())
+        await unbroken(self._leadership.let_commands_in())
         trimming = Trimming(
             ground.settings, self._log, ground.readers, ground.origin.timeline, self._positions
         )
@@ -164,6 +180,27 @@ class Turns:
             return self._ended.result() if self._ended.done() else str(parted.exception())
         finally:
             await cancel(parted)
+
+    async def stuck(self) -> str:
+        """Waits until this one, which leads, has decided nothing for too long, and answers why.
+
+        What waits for the log is not meant: others would wait for that, too.
+        """
+        assert self._leadership is not None
+        assert self._replicator is not None
+        writer, looks = self._leadership.leading.writer, 0
+        # Counted, since all of the process may have stood still meanwhile.
+        while looks * LOOK_SECONDS < STUCK_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not writer.is_alive:
+                self._is_stuck = True
+                return "its writer has ended"
+            if writer.stalled_seconds > LOOK_SECONDS and self._replicator.waits_since is None:
+                looks += 1
+            else:
+                looks, self._is_stuck = 0, False
+        self._is_stuck = True
+        return f"its writer has been at one group of commands, or one repair, for {STUCK_SECONDS:g} s"
 
     async def pause(self) -> None:
         """Takes nothing more, but keeps what comes; what was taken is answered when this returns."""
@@ -187,17 +224,20 @@ class Turns:
         trimming, self._trimming = self._trimming, None
         if trimming is not None:
             await cancel(trimming)
-        leadership, self._leadership = self._leadership, None
+        leadership = self._leadership
         if leadership is None:
             return
         self._role.leave()
-        await self._on_rest()
         try:
+            await self._on_rest()
             if self._is_paused:
                 await leadership.leading.intake.pass_on()
         finally:
             self._is_paused = False
             await leadership.stop()
+            # Not before: whoever follows has the connection that it writes on.
+            self._leadership = None
+            self._is_stuck = False
             self._role.rest()
 
     async def _end_following(self) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bus.replication.following import catch_up
+from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import DivergedLogError, LogStream, LogStreamError
+from bus.replication.replicating import take_term
 from bus.writing.submission import Submission
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
@@ -52,6 +54,20 @@ async def followed(broker: Broker, file: FollowedFile) -> dict[str, list[Any]]:
     await until(lambda: broker.connection.is_connected)
     await catch_up(log_of(broker), file.applier)
     return replicated_content(file.connection)
+
+
+def test_who_may_not_lead_any_more_takes_no_term(tmp_path: Path):
+    async def scenario(broker: Broker):
+        with followed_file(tmp_path / "followed.db") as file:
+            async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
+                await set_value(led.store, "k", 1, id="c-1")
+                with pytest.raises(LeaseLostError):
+                    await take_term(log_of(broker), file.applier, "b", lambda: False)
+                # Whoever leads is not fenced off.
+                await set_value(led.store, "k", 2, id="c-2")
+                assert led.ended == []
+
+    play(scenario, tmp_path)
 
 
 def test_what_a_leader_has_answered_its_followers_have(tmp_path: Path):

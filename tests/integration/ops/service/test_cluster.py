@@ -3,17 +3,23 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
 from bus.broker.users import APP
 from bus.client import connect
 from bus.publishing.stream_state import OtherHistoryError
 from ops.backup.create import create_backup
+from ops.service.composition import Service
+from ops.settings import Settings
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
+from tests.support.services.serving import broker_of
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +151,75 @@ def test_a_leader_that_was_frozen_while_another_one_published_goes_on_as_a_membe
             assert (await several.set_value("k", 2, "c-2"))["version"] == 2
             assert not failure.done()
             failure.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_one_whose_file_goes_apart_from_the_log_keeps_nobody_from_leading(cluster: Cluster, tmp_path: Path):
+    shared: dict[str, Any] = {"backups": str(tmp_path / "backups"), "archive": str(tmp_path / "archive")}
+
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "c", **shared) as several:
+            await several.set_value("k", 0, "c-0")
+            await several.stop("c")
+            # It has more than the others will have, and none of that.
+            async with (
+                Service(Settings(data=tmp_path / "c", nats_port=0, no_http=True, **shared)) as alone,
+                connect(broker_of(alone).url_for(APP)) as client,
+            ):
+                for number in range(5):
+                    await client.send("app_state.set", {"key": "alone", "value": number})
+            for name in "ab":
+                await several.start(name, **shared)
+            await several.set_value("k", 1, "c-1")
+            await several.set_value("k", 2, "c-2")
+            apart = await several.start("c", **shared)
+            await until(lambda: not apart.cluster._turns.could_lead)
+
+            await several.stop(await several.led_by("a", "b"))
+            await several.led_by("a", "b")
+            assert (await several.set_value("k", 3, "c-3"))["version"] == 4
+            assert apart.role.head.position == 6
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_that_decides_nothing_any_more_leaves_the_lead_to_others(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path) as several:
+            first = await several.led_by()
+            await several.set_value("k", 1, "c-1")
+            # As a disk that answers no more, or a program that never ends with the file.
+            with closing(apsw.Connection(str(tmp_path / first / "hyperpage.db"))) as other:
+                other.execute("BEGIN IMMEDIATE")
+                answer = await several.set_value("k", 2, "c-2")
+                assert answer["version"] == 2
+                await several.led_by(*set(several.services) - {first})
+                other.execute("ROLLBACK")
+            await several.until_equal()
+            assert await several.set_value("k", 2, "c-2") == answer
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_whose_end_goes_wrong_follows_all_the_same(cluster: Cluster, tmp_path: Path):
+    async def scenario() -> None:
+        async with members(cluster, tmp_path, "ab") as several:
+            first = await several.led_by()
+            (other,) = {"a", "b"} - {first}
+            turns = several.services[first].cluster._turns
+            writer = several.services[first].leading.writer
+            on_rest = turns._on_rest
+
+            async def failing() -> None:
+                await on_rest()
+                raise OSError("the connection is closed")
+
+            turns._on_rest = failing
+            await several.services[first].cluster.hand_over(other)
+            await several.set_value("k", 1, "c-1")
+            await several.until_equal()
+            assert not writer.is_alive
 
     asyncio.run(scenario())
 

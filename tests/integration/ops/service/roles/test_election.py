@@ -1,0 +1,175 @@
+"""A member's way to leading ends when its lease does, or when it is to stop, and not when it is through."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from bus.broker.server import NatsServer
+from bus.replication.leader_watch import LeaseLife
+from bus.replication.lease import LeaseLostError
+from bus.replication.members import Member, Membership, Role
+from bus.tasks import cancel
+from ops.service.roles.election import Election
+from tests.support.clusters.electing import Candidate, Seconds, candidates, emptied
+from tests.support.patience import until
+from tests.support.services.serving import relay_user
+
+# It is renewed each second; a test moves the clock by which it ends.
+LIFE = LeaseLife(3)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    server = NatsServer(data=tmp_path_factory.mktemp("broker"), port=0)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        try:
+            yield server
+        finally:
+            runner.run(server.stop())
+
+
+class Told:
+    """Roles that note what they are told to do, and take as long for `slow` as a test lets them."""
+
+    position = 5
+
+    def __init__(self, slow: str = "") -> None:
+        self.said: list[str] = []
+        self._slow = slow
+
+    async def stand(self) -> None:
+        await self._do("stand")
+
+    async def lead(self, may_lead: Callable[[], bool]) -> int:
+        await self._do("lead")
+        return 1
+
+    async def stuck(self) -> str:
+        return await asyncio.Future()
+
+    async def pause(self) -> None:
+        self.said.append("pause")
+
+    async def led_no_more(self) -> str:
+        return await asyncio.Future()
+
+    async def follow(self) -> None:
+        self.said.append("follow")
+
+    async def _do(self, what: str) -> None:
+        self.said.append(what)
+        if what == self._slow:
+            try:
+                await asyncio.Future()
+            finally:
+                self.said.append(f"no {what}")
+
+
+def election(one: Candidate, roles: Told) -> Election:
+    return Election(one.bucket, one.watch, one.lease, roles, name=one.name)
+
+
+def play(broker: NatsServer, scenario: Callable[..., Awaitable[None]], *names: str) -> None:
+    async def played() -> None:
+        async with relay_user(broker) as relay:
+            await emptied(relay)
+            async with candidates(relay, *names, life=LIFE) as found:
+                await scenario(*found)
+
+    asyncio.run(played())
+
+
+@pytest.mark.parametrize("slow", ["stand", "lead"])
+def test_who_has_lost_its_lease_goes_no_further_towards_leading(broker: NatsServer, slow: str):
+    async def scenario(one: Candidate):
+        roles = Told(slow)
+        elected = election(one, roles)
+        running = asyncio.create_task(elected.run())
+        one.waits()
+        await until(lambda: slow in roles.said)
+        # It could not be renewed meanwhile.
+        one.seconds.now += LIFE.valid_seconds
+        await until(lambda: roles.said[-2:] == [f"no {slow}", "follow"])
+        assert "could not be renewed" in (elected.trouble.problem or "")
+        await elected.stop()
+        await running
+
+    play(broker, scenario, "x")
+
+
+@pytest.mark.parametrize("slow", ["stand", "lead"])
+def test_who_is_to_stop_does_not_wait_until_it_leads(broker: NatsServer, slow: str):
+    async def scenario(one: Candidate):
+        roles = Told(slow)
+        elected = election(one, roles)
+        running = asyncio.create_task(elected.run())
+        one.waits()
+        await until(lambda: slow in roles.said)
+        await elected.stop()
+        await running
+        assert roles.said[-2:] == [f"no {slow}", "follow"]
+        await until(one.is_vacant)
+
+    play(broker, scenario, "x")
+
+
+def test_who_does_not_take_what_was_left_to_it_is_passed_over(broker: NatsServer):
+    async def scenario(one: Candidate):
+        def with_more() -> Member:
+            return Member(
+                name="y",
+                instance="y-1",
+                role=Role.MEMBER,
+                position=9,
+                hash="",
+                version="1",
+                address="",
+                time_ms=0,
+            )
+
+        membership = Membership(one.bucket, with_more)
+        await membership.join()
+        telling = asyncio.create_task(membership.run())
+        roles = Told()
+        elected = election(one, roles)
+        running = asyncio.create_task(elected.run())
+        one.waits()
+        await until(lambda: roles.said == ["stand", "follow"])
+        assert not elected.is_leading
+        # It has had its head start, from when that was heard.
+        await until(lambda: (found := one.watch._found) is not None and found.gave_up)
+        one.waits()
+        await until(lambda: elected.is_leading)
+        assert roles.said == ["stand", "follow", "stand", "lead"]
+        await elected.stop()
+        await running
+        await cancel(telling)
+
+    play(broker, scenario, "x")
+
+
+def test_the_lease_is_looked_at_when_a_term_is_taken(broker: NatsServer):
+    class Asking(Told):
+        def __init__(self, seconds: Seconds) -> None:
+            super().__init__()
+            self._seconds = seconds
+
+        async def lead(self, may_lead: Callable[[], bool]) -> int:
+            assert may_lead()
+            self._seconds.now += LIFE.valid_seconds
+            if not may_lead():
+                self.said.append("may not")
+            raise LeaseLostError("the lease was lost")
+
+    async def scenario(one: Candidate):
+        roles = Asking(one.seconds)
+        elected = election(one, roles)
+        running = asyncio.create_task(elected.run())
+        one.waits()
+        await until(lambda: "may not" in roles.said)
+        await elected.stop()
+        await running
+
+    play(broker, scenario, "x")
