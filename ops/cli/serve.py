@@ -58,7 +58,10 @@ def serve(
     *,
     nats: Annotated[
         str | None,
-        option("A nats-server with JetStream to use, credentials included. Default: one of its own."),
+        option(
+            "A nats-server with JetStream to use, or several of one cluster with commas between them,"
+            " credentials included. Default: one of its own."
+        ),
     ] = None,
     nats_credentials: NatsCredentialsOption = None,
     nats_ca: NatsCaOption = None,

@@ -39,12 +39,26 @@ from tests.benchmarks.subjects import (
     machine,
     promises,
     rebuild,
+    replicated,
     users,
 )
 
 SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     one.__name__.rpartition(".")[2]: one.rows
-    for one in (machine, alone, in_flight, batches, durable, claims, users, disk, rebuild, history, promises)
+    for one in (
+        machine,
+        alone,
+        in_flight,
+        batches,
+        durable,
+        claims,
+        users,
+        disk,
+        rebuild,
+        history,
+        promises,
+        replicated,
+    )
 }
 
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Self
+from urllib.request import urlopen
 
 from tests.benchmarks.core.processes import children, started, wait_for
 from tests.support.repository import ROOT
@@ -67,11 +71,19 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def service_on(checkout: Checkout, folder: Path, options: Sequence[str] = ("--no-http",)) -> Iterator[Served]:
+def service_on(
+    checkout: Checkout,
+    folder: Path,
+    options: Sequence[str] = ("--no-http",),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Served]:
     """A service with its own nats-server, everything on that is on by default but HTTP."""
     runtime = folder / "runtime.json"
     command = checkout.command("ops.cli", "serve", "--data", folder, "--nats-port", "0", *options)
-    with started(command, cwd=checkout.root, env=checkout.environment) as process:
+    environment = checkout.environment | {
+        f"HYPERPAGE_{name.upper()}": value for name, value in settings.items()
+    }
+    with started(command, cwd=checkout.root, env=environment) as process:
 
         def said() -> dict[str, str] | None:
             found = json.loads(runtime.read_text()) if runtime.exists() else {}
@@ -98,6 +110,43 @@ def nats_server_on(checkout: Checkout, folder: Path, configuration: str = "") ->
 
         wait_for(lambda: ports().strip().endswith("}"), "nats-server", process)
         yield Served(json.loads(ports())["nats"][0], {"broker": [process.pid]})
+
+
+@contextmanager
+def nats_cluster_on(checkout: Checkout, folder: Path) -> Iterator[list[Served]]:
+    """Three nats-servers in a cluster with JetStream, once each has caught up with the others."""
+    ports = _free_ports(2 * 3)
+    listening, monitoring = ports[:3], ports[3:]
+    routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in listening)
+    with ExitStack() as stack:
+        servers = []
+        for number in range(3):
+            own = folder / f"nats-{number}"
+            configuration = (
+                f'server_name: "n{number}"\nhttp: "127.0.0.1:{monitoring[number]}"\n'
+                f'jetstream {{ store_dir: "{own}/jetstream" }}\n'
+                f'cluster {{ name: "bench", listen: "127.0.0.1:{listening[number]}", routes: [{routes}] }}\n'
+            )
+            servers.append(stack.enter_context(nats_server_on(checkout, own, configuration)))
+        for port in monitoring:
+            wait_for(partial(_is_healthy, port), "a cluster of nats-servers")
+        yield servers
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return found
 
 
 @contextmanager
