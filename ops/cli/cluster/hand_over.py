@@ -22,7 +22,7 @@ def hand_over(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Has another member lead, without a command refused.
+    """Has another member lead; over NATS, no command is refused meanwhile.
 
     For example:
 
