@@ -233,8 +233,9 @@ class Cluster:
                 "server_name": server.name,
                 "host": "127.0.0.1",
                 "port": server.port,
-                # As ops/deploy/nats-cluster.conf has it, and says why.
-                "ping_interval": "1s",
+                # More patient than ops/deploy/nats-cluster.conf, which says why: the loop of a test, in which
+                # services and applications are, may stand still for seconds.
+                "ping_interval": "3s",
                 "ping_max": 2,
                 "http": f"127.0.0.1:{server.monitoring_port}",
                 "log_file": str(server.folder / "nats-server.log"),

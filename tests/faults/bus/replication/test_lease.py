@@ -144,6 +144,7 @@ def test_what_overlaps_is_seen() -> None:
     assert overlapping([two, one]) == []
 
 
+@pytest.mark.prove
 def test_no_two_lead_at_the_same_time(tmp_path: Path) -> None:
     blows = [*random.Random(SEED).choices(TO_CANDIDATES, k=6), *TO_SERVERS]
     asyncio.run(play(tmp_path, blows, lease_seconds=1))
