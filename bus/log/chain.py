@@ -47,6 +47,11 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
     hash: bytes
 
+    @property
+    def head(self) -> Head:
+        """The end of a log of which this is the last row."""
+        return Head(self.position, self.hash, self.recorded_at)
+
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event that is to be appended: a row without its place."""

@@ -28,7 +28,7 @@ from domain.messages import split_stream
 from migrations.connection import write_transaction
 
 
-class NewerFrameError(LogStreamError):
+class NewerEventError(LogStreamError):
     """A newer version has written what this one does not know."""
 
 
@@ -65,7 +65,7 @@ class Applier:
         Raises:
             DivergedLogError: the file has other events than the log. OutdatedFileError: events between them
                 are missing, or the log was begun anew. AnotherStoresLogError: a frame is of another store.
-            NewerFrameError: this version does not know an event of one of them; none was stored.
+            NewerEventError: this version does not know an event of one of them; none was stored.
             apsw.Error: nothing was stored.
         """
         added: list[chain.Row] = []
@@ -85,7 +85,7 @@ class Applier:
                         answers.setdefault(answer.command_id, (answer, events))
                         last_answered = answer.command_id
                     if rows:
-                        head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+                        head = rows[-1].head
                         added += rows
                 self._write(added, answers)
         except BaseException:
@@ -177,7 +177,7 @@ class Applier:
                 try:
                     recorded = to_recorded(row)
                 except UnknownEventTypeError as error:
-                    raise NewerFrameError(
+                    raise NewerEventError(
                         f"{error}, at position {row.position}: a newer version has written it",
                         "update this one",
                     ) from error

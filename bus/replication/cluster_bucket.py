@@ -28,7 +28,7 @@ import nats.errors
 
 from bus.contract.stream_metadata import STORE_ID
 from bus.contract.subjects import BusNames
-from bus.replication.log_stream import ensure_replicated
+from bus.replication.log_stream import BEGIN_EMPTY, ensure_replicated
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import REQUEST_TIMEOUT_MS, JetStreamApi, JetStreamError, WrongSequenceError
 from bus.transport.jetstream_answers import StreamReport
@@ -265,8 +265,7 @@ class ClusterBucket:
         if owner != store_id:
             raise AnotherStoresClusterError(
                 f"the cluster {self.name} is of the store {owner}, and this one is {store_id}",
-                "a member of that one begins with an empty data directory; a store of its own needs another"
-                " prefix, or another nats-server",
+                BEGIN_EMPTY,
             )
 
 

@@ -20,7 +20,7 @@ import nats.errors
 from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.damage import Damage
-from bus.replication.applying import TRANSACTION_EVENTS, Applier, NewerFrameError
+from bus.replication.applying import TRANSACTION_EVENTS, Applier, NewerEventError
 from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
 from bus.replication.log_stream import DivergedLogError, LogEnd, LogStream, LogStreamError, OutdatedFileError
 from bus.tasks import to_its_end
@@ -153,7 +153,7 @@ class Reading:
             return
         try:
             rows = await to_its_end(lambda: self._applier.apply(frames))
-        except NewerFrameError:
+        except NewerEventError:
             if len(frames) == 1:
                 raise
             # What came before it is sound.

@@ -9,7 +9,7 @@ frame that is larger than one message may be comes in parts, which follow each o
 together are one, and those of a leader that did not come to the end are passed over. The hashes of its rows
 follow from `before`, the log's end before it, so each frame vouches for where it belongs.
 
-    FrameError             what is in a message is no frame that may be applied; `hint` says what to do
+    FrameError             what is in a message is no frame that may be applied; `repair` says what to do
     ├── DamagedFrameError  its bytes are not those that were sent
     ├── NewerFrameError    a newer version of this program has written it
     └── ForeignFrameError  it is of another store, or nobody's of ours
@@ -50,12 +50,12 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class FrameError(RuntimeError):
-    """A message of the log stream is no frame that may be applied; `hint` says what to do."""
+    """A message of the log stream is no frame that may be applied; `repair` says what to do."""
 
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(f"{problem}; {hint}")
+    def __init__(self, problem: str, repair: str) -> None:
+        super().__init__(f"{problem}; {repair}")
         self.problem = problem
-        self.hint = hint
+        self.repair = repair
 
 
 class DamagedFrameError(FrameError):

@@ -13,7 +13,6 @@ from any replica: each says what it follows, so one that is not there yet is onl
         └── LaterTimelineError  the log was begun anew by one that was restored
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -35,6 +34,11 @@ _DUPLICATE_WINDOW_NS = 100_000_000
 # Another one has just made the stream.
 _NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
+# What to do where the streams of a cluster are another store's.
+BEGIN_EMPTY = (
+    "a member of that one begins with an empty data directory; a store of its own needs another prefix,"
+    " or another nats-server"
+)
 # How long an answer is waited for. A cluster chooses another leader within as much.
 APPEND_TIMEOUT_MS = 2_000
 
@@ -77,10 +81,10 @@ class LaterTimelineError(OutdatedFileError):
 
 
 class Tail(NamedTuple):
-    """The last message of the log: its sequence and its `message_id`; "" where it is not there any more."""
+    """The last message of the log: its sequence and its body; None where it is not there any more."""
 
     sequence: int
-    message_id: str = ""
+    body: bytes | None
 
 
 class LogEnd(msgspec.Struct, frozen=True):
@@ -100,7 +104,7 @@ class LogEnd(msgspec.Struct, frozen=True):
     @property
     def tail(self) -> Tail:
         """What the next message is to follow."""
-        return Tail(self.sequence, "" if self.message is None else message_id(self.message.payload))
+        return Tail(self.sequence, None if self.message is None else self.message.payload)
 
     @property
     def position(self) -> int:
@@ -121,7 +125,6 @@ class LogStream:
     """The log of one store, over the relay's connection. All raise `JetStreamError`, too."""
 
     def __init__(self, connection: LeanClient, names: BusNames, store_id: str) -> None:
-        self._connection = connection
         self.api = JetStreamApi(connection)
         self.name = names.log
         self._names = names
@@ -185,8 +188,7 @@ class LogStream:
         if owner != self.store_id:
             raise AnotherStoresLogError(
                 f"the stream {self.name} belongs to the store {owner}, and this one is {self.store_id}",
-                "a member of that one begins with an empty data directory; a store of its own needs another"
-                " prefix, or another nats-server",
+                BEGIN_EMPTY,
             )
 
     async def begin_anew(self, *, timeline: int, position: int) -> None:
@@ -301,12 +303,7 @@ class LogStream:
         # Not the id of the message there, too: nats-server compares that on each replica (`Publisher`).
         headers = {EXPECTED_LAST_SEQUENCE: str(tail.sequence)}
         sequence = await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
-        return Tail(sequence, message_id(body))
-
-
-def message_id(body: bytes) -> str:
-    """What tells a message from another one at its sequence."""
-    return hashlib.sha256(body).hexdigest()[:32]
+        return Tail(sequence, body)
 
 
 def _made_for(report: StreamReport) -> tuple[int, int]:

@@ -10,8 +10,7 @@ from bus.log import chain
 from bus.log.answers import Answer, read_since
 from bus.replication.applying import Applier
 from bus.replication.frame import Frame, frame_of
-from bus.writing.content import Content
-from domain.decider import Lease
+from bus.writing.content import Content, read_leases
 
 # How many events go into one frame, and all that were recorded at the time of the last one.
 FRAME_EVENTS = 2_000
@@ -29,18 +28,18 @@ def frames_lacking(applier: Applier, position: int, term: int) -> list[Frame]:
     answers = read_since(applier.connection, position, applier.last_answered)
     before = chain.Head()
     if position and (row := chain.read_at(applier.connection, position)) is not None:
-        before = chain.Head(row.position, row.hash, row.recorded_at)
+        before = row.head
     frames: list[Frame] = []
     rows: list[chain.Row] = []
     for row in chain.rows_that_follow(applier.connection, before):
         # All events of a transaction have one time.
         if len(rows) >= FRAME_EVENTS and row.recorded_at != rows[-1].recorded_at:
             frames.append(_frame(applier, term, before, rows, answers))
-            before, rows = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at), []
+            before, rows = rows[-1].head, []
         rows.append(row)
     if rows or answers:
         last = _frame(applier, term, before, rows, answers)
-        frames.append(msgspec.structs.replace(last, leases=_leases(applier), all_leases=True))
+        frames.append(msgspec.structs.replace(last, leases=read_leases(applier.connection), all_leases=True))
     return frames
 
 
@@ -52,7 +51,7 @@ def term_of(applier: Applier, number: int, leader: str) -> Frame:
         term=number,
         before=applier.head,
         leader=leader,
-        leases=_leases(applier),
+        leases=read_leases(applier.connection),
         all_leases=True,
     )
 
@@ -66,8 +65,3 @@ def _frame(
     content = Content(before=before, rows=rows, answers=answers[:count])
     del answers[:count]
     return frame_of(content, store_id=applier.store_id, timeline=applier.timeline, term=term)
-
-
-def _leases(applier: Applier) -> list[Lease]:
-    found = applier.connection.execute("SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases")
-    return [msgspec.convert(dict(zip(Lease.__struct_fields__, row, strict=True)), Lease) for row in found]

@@ -31,7 +31,6 @@ from bus.replication.log_stream import (
     LogStream,
     LogStreamError,
     Tail,
-    message_id,
 )
 from bus.replication.putting_back import frames_lacking, term_of
 from bus.tasks import to_its_end
@@ -227,9 +226,9 @@ class Replicator:
             self._end(str(error))
             raise leads_no_more(outcome="unknown") from None
         tail = end.tail
-        if tail.sequence == self._tail.sequence and tail.message_id in ("", self._tail.message_id):
+        if tail.sequence == self._tail.sequence and tail.body in (None, self._tail.body):
             return False
-        if tail == Tail(self._tail.sequence + 1, message_id(body)):
+        if tail == Tail(self._tail.sequence + 1, body):
             self._tail = tail
             return True
         self._end(

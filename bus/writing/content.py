@@ -68,6 +68,16 @@ def write(
     _write_leases(connection, content.leases)
 
 
+def read_leases(connection: apsw.Connection) -> list[Lease]:
+    """The leases that are out, as the file has them."""
+    return [
+        Lease(job_id=job_id, token=token, worker=worker, lease_ms=lease_ms, expires_at=expires_at)
+        for job_id, token, worker, lease_ms, expires_at in connection.execute(
+            "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
+        )
+    ]
+
+
 def _write_leases(connection: apsw.Connection, leases: Mapping[str, Lease | None]) -> None:
     ended = [job_id for job_id, lease in leases.items() if lease is None]
     kept = [

@@ -137,8 +137,7 @@ class GroupCommits:
         self._aggregates.settle()
         self._answers.settle()
         if rows:
-            last = rows[-1]
-            self.head = chain.Head(last.position, last.hash, last.recorded_at)
+            self.head = rows[-1].head
             self._transactions.commit_seconds = times.committed - times.replicated
         self._statistics.count(group, len(rows), times)
         self.group_limit = limit_after(group.commands, times)

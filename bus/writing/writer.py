@@ -17,12 +17,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import apsw
+import msgspec
 
 from bus.log import chain
 from bus.log.damage import Damage
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
-from bus.writing.content import Replication
+from bus.writing.content import Replication, read_leases
 from bus.writing.group_commits import GroupCommits
 from bus.writing.group_context import Projections
 from bus.writing.jobs.indexes import JobIndexes
@@ -33,7 +34,6 @@ from bus.writing.transactions import Transactions, write_something
 from bus.writing.upkeep import Upkeep, expiries
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
-from domain.decider import Lease
 
 # How long is read between two groups, while what comes has waited at the broker: more comes then than one
 # reading takes, and to refuse it takes a fraction of what a group does.
@@ -108,16 +108,8 @@ class Writer:
         now = self._commits.now()
         # Workers could not reach us while we were away: each lease gets one full length.
         leases = [
-            Lease(
-                job_id=row[0],
-                token=row[1],
-                worker=row[2],
-                lease_ms=row[3],
-                expires_at=max(row[4], now + row[3]),
-            )
-            for row in self._connection.execute(
-                "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
-            )
+            msgspec.structs.replace(one, expires_at=max(one.expires_at, now + one.lease_ms))
+            for one in read_leases(self._connection)
         ]
         self.reload()
         self._aggregates.leases = {one.job_id: one for one in leases}

@@ -118,7 +118,7 @@ def verify_log(connection: apsw.Connection) -> None:
 def head_at(connection: apsw.Connection, position: int) -> chain.Head:
     """The head of the log as it was at a position; where there is none, that of an empty log."""
     row = chain.read_at(connection, position) if position else None
-    return chain.Head() if row is None else chain.Head(row.position, row.hash, row.recorded_at)
+    return chain.Head() if row is None else row.head
 
 
 def file_checksum(path: Path, progress: Progress = ignore_progress) -> str:

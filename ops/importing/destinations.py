@@ -59,7 +59,7 @@ class StoppedStore:
             raise Unavailable(f"the store could not be written: {error}") from error
         self._answers.settle()
         if rows:
-            self._head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+            self._head = rows[-1].head
         return answer(submission)
 
     def _decided(self, submission: Submission) -> Group:

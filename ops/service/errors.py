@@ -1,5 +1,7 @@
 """Why a service ends: `ServiceError`."""
 
+from typing import Protocol
+
 
 class ServiceError(RuntimeError):
     """The service cannot start, or go on; the message says why, the hint what to do."""
@@ -7,3 +9,15 @@ class ServiceError(RuntimeError):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class Repairable(Protocol):
+    """An error that says what is wrong, and what to do about it."""
+
+    problem: str
+    repair: str
+
+
+def told(error: Repairable) -> ServiceError:
+    """The same as a service says it when it cannot go on."""
+    return ServiceError(error.problem, hint=error.repair)

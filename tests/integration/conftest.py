@@ -1,12 +1,15 @@
 """What integration tests share."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bus.broker.server import NatsServer
 from tests.support.clock import Clock
+from tests.support.clusters.nats_servers import Cluster
 from tests.support.services.asking import HttpTalk
 from tests.support.stores.writing import Store
 
@@ -40,3 +43,24 @@ def unattended(path: Path) -> Iterator[Store]:
     """A store whose writer does nothing of its own accord."""
     with Store(path, next_upkeep=math.inf) as unattended:
         yield unattended
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One nats-server for all tests of a file, each of which has a loop of its own."""
+    server = NatsServer(data=tmp_path_factory.mktemp("broker"), port=0)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        try:
+            yield server
+        finally:
+            runner.run(server.stop())
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nats-servers that are a cluster, for all tests of a file."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    asyncio.run(cluster.start())
+    yield cluster
+    asyncio.run(cluster.stop())

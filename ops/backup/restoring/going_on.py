@@ -89,7 +89,7 @@ def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head
     """How far the present store leads on from a place in its history; that place where it does not."""
     with _present(store, store_id) as present:
         for rows in _portions(present, head):
-            head = chain.Head(rows[-1].position, rows[-1].hash, rows[-1].recorded_at)
+            head = rows[-1].head
     return head
 
 

@@ -28,7 +28,7 @@ from bus.transport.jetstream import JetStreamError
 from domain.errors import RuleViolated, Unavailable
 from ops.parts import Role
 from ops.service.background import Background
-from ops.service.errors import ServiceError
+from ops.service.errors import ServiceError, told
 from ops.service.roles.election import Election
 from ops.service.roles.getting_ready import when_it_answers
 from ops.service.roles.ground import Ground
@@ -119,7 +119,7 @@ class Cluster:
             await when_it_answers(partial(self._bucket.prepare, store_id=store_id, replicas=replicas))
             await when_it_answers(self._membership.join)
         except (ClusterError, LogStreamError) as error:
-            raise ServiceError(error.problem, hint=error.repair) from error
+            raise told(error) from error
         await self._turns.follow()
         self._background.start(self._membership.run(), "telling others of this member")
         self._background.start(self._watch.run(), "the watch over who leads")

@@ -27,6 +27,7 @@ from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.following import Reading
 from bus.replication.frame import FrameError
 from bus.replication.log_stream import (
+    BEGIN_EMPTY,
     AnotherStoresLogError,
     DivergedLogError,
     LogBeginning,
@@ -47,7 +48,7 @@ from ops.backup.restoring.seed import Seed, make_seed
 from ops.backup.restoring.swap import WORK_SUFFIX, remove
 from ops.backup.sound import head_at
 from ops.service.connections import connect_as
-from ops.service.errors import ServiceError
+from ops.service.errors import ServiceError, told
 from ops.service.restores import put_on_record, settled
 from ops.service.roles.getting_ready import when_it_answers
 from ops.settings import Settings
@@ -104,10 +105,8 @@ async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> No
             log = await _first_log(settings, relay, may_lead=may_lead)
         if log is not None:
             await _seed_if_needed(settings, relay, log, present)
-    except LogStreamError as error:
-        raise ServiceError(error.problem, hint=error.repair) from error
-    except FrameError as error:
-        raise ServiceError(error.problem, hint=error.hint) from error
+    except (LogStreamError, FrameError) as error:
+        raise told(error) from error
     except BackupError as error:
         raise ServiceError(f"a file of the store cannot be made: {error.message}", hint=error.hint) from error
 
@@ -151,8 +150,7 @@ async def _seed_if_needed(
         raise AnotherStoresLogError(
             f"the stream {log.name} belongs to the store {log.store_id}, and {settings.store_path} is"
             f" {present.store_id}",
-            "a member of that one begins with an empty data directory; a store of its own needs another"
-            " prefix, or another nats-server",
+            BEGIN_EMPTY,
         )
     if present is None:
         await _seed(settings, log, begins, None, is_kept=False)

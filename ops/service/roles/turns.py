@@ -22,7 +22,7 @@ from bus.replication.log_stream import EarlierTimelineError, LogStream, LogStrea
 from bus.replication.replicating import Replicator, take_term
 from bus.tasks import cancel, unbroken
 from ops.parts import Role
-from ops.service.errors import ServiceError
+from ops.service.errors import told
 from ops.service.roles.following import Following, applier_on
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import Leadership, leadership_on
@@ -96,7 +96,7 @@ class Turns:
                 limits=self._ground.settings.stream_limits.log,
             )
         except LogStreamError as error:
-            raise _told(error) from error
+            raise told(error) from error
 
     async def follow(self) -> None:
         """Follows: if it led, what was taken is answered, and what came since `pause` goes to who leads."""
@@ -124,7 +124,7 @@ class Turns:
             return
         except (LogStreamError, FrameError) as error:
             self._is_apart = isinstance(error, NOT_TO_LEAD_WITH)
-            raise _told(error) from error
+            raise told(error) from error
         finally:
             # What the others have is compared with this.
             self._role.rest(self._applier.head)
@@ -149,7 +149,7 @@ class Turns:
         try:
             term = await take_term(self._log, self._applier, ground.settings.member_name, may_lead)
         except (LogStreamError, FrameError) as error:
-            raise _told(error) from error
+            raise told(error) from error
         self._is_apart = False
         loop = asyncio.get_running_loop()
         self._ended = ended = loop.create_future()
@@ -250,8 +250,3 @@ class Turns:
 def _set_once(future: "asyncio.Future[str]", why: str) -> None:
     if not future.done():
         future.set_result(why)
-
-
-def _told(error: LogStreamError | FrameError) -> ServiceError:
-    hint = error.repair if isinstance(error, LogStreamError) else error.hint
-    return ServiceError(error.problem, hint=hint)

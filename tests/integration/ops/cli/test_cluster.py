@@ -1,7 +1,6 @@
 """What operators see of a cluster, and what they can have it do."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import Result, hyperpage
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    asyncio.run(cluster.start())
-    yield cluster
-    asyncio.run(cluster.stop())
 
 
 def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster: Cluster, tmp_path: Path):

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,6 @@ from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
 from tests.support.services.serving import broker_of
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    asyncio.run(cluster.start())
-    yield cluster
-    asyncio.run(cluster.stop())
 
 
 def test_one_of_several_leads_and_the_others_have_what_it_answers(cluster: Cluster, tmp_path: Path):

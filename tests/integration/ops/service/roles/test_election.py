@@ -1,7 +1,7 @@
 """A member's way to leading ends when its lease does, or when it is to stop, and not when it is through."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -17,17 +17,6 @@ from tests.support.services.serving import relay_user
 
 # It is renewed each second; a test moves the clock by which it ends.
 LIFE = LeaseLife(3)
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    server = NatsServer(data=tmp_path_factory.mktemp("broker"), port=0)
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        try:
-            yield server
-        finally:
-            runner.run(server.stop())
 
 
 class Told:
