@@ -207,7 +207,7 @@ def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(ta
             await here.page.clock.fast_forward(5_000)
             await here.says("A new one")
             # A moment after the new part is there.
-            await here.page.wait_for_function("document.activeElement.textContent === 'Sync 2'")
+            await here.page.locator("a:focus", has_text="Sync 2").wait_for()
             position = await here.page.locator("#vital .figure").inner_text()
             assert position == str(talk.service.leading.writer.head.position)
             await here.is_in_order("the board, asked for again")
