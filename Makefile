@@ -29,8 +29,8 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode --no-build-isolation-package hyperpage-persistence
 # What the lock says of the program, as a bill of materials that supply/materials.py completes.
 LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
-# One worker for each core. The tests of a file stay together and in order, since some share a service. `ARGS=-n0` is
-# one process, as `--pdb` needs.
+# Two workers for each core (tests/conftest.py), since tests wait half of their time. The tests of a file stay together
+# and in order, since some share a service. `ARGS=-n0` is one process, as `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run

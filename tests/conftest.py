@@ -18,8 +18,16 @@ from tests.support.services.asking import HttpTalk
 settings.register_profile("hyperpage", deadline=None, print_blob=True)
 settings.load_profile("hyperpage")
 
+# More need more memory than a usual machine has to spare.
+MOST_WORKERS = 8
+
 # A shell's background jobs ignore Ctrl-C, and so would every program that a test sends it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core, which wait for disks and servers by turns; each takes up to 0.8 GB in the end."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
