@@ -26,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each core, which wait for disks and servers by turns; each takes up to 0.8 GB in the end."""
+    """Two workers for each core, since tests wait for disks and servers. Each takes up to 0.8 GB."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
