@@ -12,7 +12,7 @@ connection writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wa
 """
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -30,8 +30,10 @@ STEP_PAGES = 1_024
 COPY_BYTES = 64 * 1024
 # Bytes after which progress is told.
 TOLD_BYTES = 4 * 1024 * 1024
-# How long the writer may take to let go. Commands wait meanwhile, as they do behind a slow commit.
+# How long the writer may take to let go, and then, who runs a checkpoint. Commands wait meanwhile, as they do
+# behind a slow commit.
 HOLD_WITHIN_MS = 200
+CHECKPOINT_PAUSE_SECONDS = 0.002
 # How often, and how long after each other, an empty WAL is tried for. Queries end after milliseconds;
 # a reader that takes longer than this will take much longer.
 ATTEMPTS = 5
@@ -78,7 +80,7 @@ def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
         try:
             source = _begin_with_empty_wal(store)
         except apsw.BusyError:
-            # Somebody else runs a checkpoint, or the writer does not let go.
+            # The writer does not let go, or a checkpoint of somebody else takes long.
             continue
         except apsw.Error:
             # The folder is read-only, say. If something is really wrong, the reading that follows tells it.
@@ -98,12 +100,13 @@ def _begin_with_empty_wal(store: Path) -> apsw.Connection | None:
     try:
         # A connection knows of the WAL only once it has read something.
         _read(source)
-        # Empties most of the WAL without anybody having to wait.
-        source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        # Empties most of the WAL without anybody having to wait, unless somebody else does so.
+        with suppress(apsw.BusyError):
+            source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         with closing(apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READWRITE)) as holder:
             holder.set_busy_timeout(HOLD_WITHIN_MS)
             holder.execute("BEGIN IMMEDIATE")
-            written, emptied = source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            written, emptied = _checkpoint_after_others(source)
             # Both are -1 where there is no WAL.
             if 0 <= written == emptied:
                 source.execute("BEGIN")
@@ -114,6 +117,22 @@ def _begin_with_empty_wal(store: Path) -> apsw.Connection | None:
         raise
     source.close()
     return None
+
+
+def _checkpoint_after_others(source: apsw.Connection) -> tuple[int, int]:
+    """The pages in the WAL, and of those the ones in the main file.
+
+    The writer runs its checkpoints when it has let go. On a slow disk it hardly does anything else, so there
+    might never be a moment without one, unless it is kept from writing more.
+    """
+    deadline = time.monotonic() + HOLD_WITHIN_MS / 1_000
+    while True:
+        try:
+            return source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(CHECKPOINT_PAUSE_SECONDS)
 
 
 def _read(connection: apsw.Connection) -> None:

@@ -82,6 +82,37 @@ def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
         assert "bytes" in _copy_many(path, tmp_path / "copy.db", count)
 
 
+# The lock of whoever runs a checkpoint, in the file `-shm`. https://www.sqlite.org/walformat.html#wal_locks
+CHECKPOINT_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, 121)
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_checkpoint_of_another_is_waited_for(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 10_000)
+    pauses = 0
+
+    def pause(_: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        # More than it comes back for when it has let the writer go on.
+        if pauses > copying.ATTEMPTS:
+            other.communicate()
+
+    monkeypatch.setattr("ops.backup.copying.time.sleep", pause)
+    with closing(open_writer(path)) as writer:
+        writer.execute("UPDATE app_state SET updated_at = 2")
+        program = [sys.executable, "-c", CHECKPOINT_LOCK, f"{path}-shm"]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "locked\n"
+            assert _copy_many(path, tmp_path / "copy.db", 1) == {"bytes"}
+
+
 @pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.prove)])
 def test_it_goes_page_by_page_where_somebody_reads_for_long(path: Path, tmp_path: Path, count: int):
     with transferring(path), closing(open_reader(path)) as reader:
