@@ -140,13 +140,16 @@ def tool_config_request(row: Row) -> Request:
 
 
 def app_state_request(row: Row) -> Request:
-    """The value of a key.
+    """The value of a key. The column has no kind: a text that is no JSON is taken as the text that it is.
 
     Raises:
         Refusal: the row cannot be taken.
     """
     body = _readable(row)
-    body["value"] = _json("value", body["value"]) or msgspec.Raw(b"null")
+    value = body["value"]
+    if isinstance(value, str) and not _is_json(value):
+        value = codec.encode(value).decode()
+    body["value"] = _json("value", value) or msgspec.Raw(b"null")
     body["updated_at"] = _milliseconds(body.get("updated_at"))
     return _request("app_state.import", row["key"], body)
 
@@ -215,6 +218,17 @@ def _json(field: str, text: Any) -> msgspec.Raw | None:
     except Refusal as refusal:
         raise Invalid(f"{field} is not JSON: {refusal.message}", path=f"$.{field}") from None
     return msgspec.Raw(content)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    except RecursionError:
+        # JSON that is refused for its depth.
+        return True
+    return True
 
 
 def _first(value: Any, default: Any) -> Any:

@@ -1,19 +1,20 @@
 """The paths of the system that this one replaces, with the same meaning: `/api/tools/config`, `/api/backup`.
 
-Errors have `error` beside what problem details have, which is where its front ends look.
+Errors have `error` beside what problem details have, which is where its front ends look, with its texts for
+what it had a text for.
 """
 
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from domain.errors import RuleViolated, TooLarge, Unavailable
+from domain.errors import Invalid, NotFound, RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
 from ops.backup.requests import Ended, RestoreRequest
 from ops.contract.answers import INTEGER, TEXT, array_of, map_of, object_of
@@ -31,6 +32,7 @@ RESTORE_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 
 _PRESENT = Annotated[str, msgspec.Meta(min_length=1)]
+_Wish = TypeVar("_Wish", bound=msgspec.Struct)
 
 
 class ToolConfiguration(
@@ -75,7 +77,10 @@ async def get_configuration(request: Request) -> Response:
     backend = backend_of(request)
     tool = request.query_params.get("tool")
     if tool:
-        row = await backend.query("tool_configs.get", codec.encode({"tool_name": tool}))
+        try:
+            row = await backend.query("tool_configs.get", codec.encode({"tool_name": tool}))
+        except NotFound as error:
+            raise NotFound("Tool configuration not found", hint=error.hint, **error.details) from None
         return json_response(codec.encode(_as_before(msgspec.json.decode(row, type=dict[str, msgspec.Raw]))))
     found: dict[str, dict[str, msgspec.Raw]] = {}
     after, size = None, 0
@@ -102,12 +107,22 @@ def _as_before(row: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
 
 async def save_configuration(request: Request) -> Response:
     """The configuration of a tool, stored."""
-    wish = codec.decode(SaveConfiguration, await json_body(request))
+    wish = _wish(SaveConfiguration, await json_body(request), "Tool name and configuration required")
     body = {"tool_name": wish.tool_name, **msgspec.structs.asdict(wish.config)}
     await backend_of(request).command(
         "tool_configs.set", codec.encode(body), bus_headers(request), bus_principal_of(request)
     )
     return json_response(codec.encode({"message": "Configuration saved successfully"}))
+
+
+def _wish(shape: type[_Wish], body: bytes, incomplete: str) -> _Wish:
+    """What the body asks for; `incomplete` is said where a required member is not there, or empty."""
+    given = codec.decode(dict[str, msgspec.Raw], body)
+    for field in msgspec.structs.fields(shape):
+        if field.required and bytes(given.get(field.encode_name, b"null")) in (b"null", b'""'):
+            raise Invalid(incomplete, path=f"$.{field.encode_name}")
+    wish: _Wish = codec.decode(shape, body)
+    return wish
 
 
 async def get_backups(request: Request) -> Response:
@@ -138,7 +153,7 @@ async def create_backup(request: Request) -> Response:
 
 async def restore_backup(request: Request) -> Response:
     """The store as it was in a backup: answered when it is served again."""
-    wish = codec.decode(RestoreBackup, await json_body(request))
+    wish = _wish(RestoreBackup, await json_body(request), "Backup path required")
     body = restore_of_ours(request, RestoreRequest(backup=wish.backup_path))
     accepted = await administer(request, "backup.restore", body)
     ended = await _end_of_restore(request, accepted["token"])

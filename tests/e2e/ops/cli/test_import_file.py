@@ -19,7 +19,7 @@ from tests.support.stores.old_databases import (
     writing_to,
 )
 
-PLAIN = APP_STATE | {"key": "plain", "value": "dark"}
+TWICE = APP_STATE | {"key": "twice", "value": '{"a":1,"a":2}'}
 
 
 def test_an_imported_job_that_waits_is_claimed_from_the_service(tmp_path):
@@ -47,14 +47,14 @@ def test_a_running_service_imports_by_itself(tmp_path):
         job_history=[{"job_id": "one", "attempt": 1, "status": "failed"}],
         rate_limits=[RATE_LIMIT],
         tool_configs=[TOOL_CONFIG],
-        app_state=[APP_STATE, PLAIN],
+        app_state=[APP_STATE, TWICE],
     )
     with Served(tmp_path / "data") as service:
         expected = service("import", old, "--dry-run", "--json")
         result = service("import", old, "--json")
         assert (result.code, expected.code) == (1, 1)
         assert result.json["tables"] == expected.json["tables"]
-        assert [(one["table"], one["id"]) for one in result.json["not_taken"]] == [("app_state", "plain")]
+        assert [(one["table"], one["id"]) for one in result.json["not_taken"]] == [("app_state", "twice")]
         assert (
             service.ask("query", "app_state.get", '{"key": "theme"}')["updated_at"] == APP_STATE["updated_at"]
         )
@@ -71,11 +71,11 @@ def test_a_running_service_imports_by_itself(tmp_path):
 
 
 def test_people_get_a_table_and_the_reasons(tmp_path):
-    old = old_database(tmp_path / "old.db", app_state=[APP_STATE, PLAIN | {"key": "two\nlines"}, PLAIN])
+    old = old_database(tmp_path / "old.db", app_state=[APP_STATE, TWICE | {"key": "two\nlines"}, TWICE])
     result = hyperpage("import", old, "--data", tmp_path / "data")
     assert result.code == 1
     assert "app_state     3     1         0          2" in result.out
-    assert '  app_state "plain": value is not JSON' in result.out
+    assert '  app_state "twice": value is not JSON' in result.out
     assert '  app_state "two\\nlines": value is not JSON' in result.out
     assert "The log ends at position 1." in result.out
 

@@ -49,18 +49,30 @@ def test_configurations_are_saved_and_read_as_before(http: httpx.Client) -> None
     }
     missing = http.get(CONFIG, params={"tool": "none"})
     assert missing.status_code == 404
-    assert "there is no" in missing.json()["error"]
+    assert missing.json()["error"] == "Tool configuration not found"
+
+
+INCOMPLETE = "Tool name and configuration required"
 
 
 @pytest.mark.parametrize(
-    "body",
-    [{}, {"toolName": "x"}, {"config": {}}, {"toolName": "", "config": {}}, {"toolName": "x", "config": 1}],
+    ("body", "error"),
+    [
+        ({}, INCOMPLETE),
+        ({"toolName": "x"}, INCOMPLETE),
+        ({"config": {}}, INCOMPLETE),
+        ({"toolName": "", "config": {}}, INCOMPLETE),
+        ({"toolName": "x", "config": None}, INCOMPLETE),
+        ({"toolName": "x", "config": 1}, "Expected `object`, got `int`"),
+        ([], "Expected `object`, got `array`"),
+    ],
 )
-def test_a_configuration_that_is_none_is_refused_as_before(http: httpx.Client, body: Any) -> None:
+def test_a_configuration_that_is_none_is_refused_as_before(http: httpx.Client, body: Any, error: str) -> None:
     refused = http.post(CONFIG, json=body)
 
     assert refused.status_code == 400
     assert refused.json()["error"] == refused.json()["detail"]
+    assert error in refused.json()["error"]
 
 
 def test_backups_are_made_listed_by_day_and_proven(http: httpx.Client, served: Served) -> None:
@@ -115,8 +127,9 @@ def test_only_a_backup_of_ours_is_restored(http: httpx.Client, served: Served, t
         act = http.post("/api/v1/admin/backup/restore", json={"backup": path})
         assert act.status_code in (400, 404), (path, act.text)
     link.unlink()
-    assert http.put(BACKUP, json={}).status_code == 400
-    assert http.put(BACKUP, json={"backupPath": ""}).status_code == 400
+    for body in ({}, {"backupPath": ""}):
+        refused = http.put(BACKUP, json=body)
+        assert (refused.status_code, refused.json()["error"]) == (400, "Backup path required")
     problem(http.post("/api/v1/admin/import/file", json={"path": "/etc/passwd"}), 404, "not_found")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -161,6 +162,24 @@ def test_of_a_flood_of_queries_what_would_wait_too_long_is_busy(tmp_path: Path):
     assert codes.keys() == {None, "busy"}
     assert codes[None] >= 1_000
     assert {one.said["value"] for one in answers if one.code is None} == {0}
+
+
+def test_a_query_waits_two_seconds_for_a_connection_before_it_is_busy(tmp_path: Path):
+    async def play() -> None:
+        async with serving(tmp_path, reader_connections=1) as (service, client):
+            with service.readers.connection():
+                began = time.monotonic()
+                answer = await client.ask(LIST, {})
+                waited = time.monotonic() - began
+            assert answer.code == "busy"
+            assert waited >= 2.0
+            # One that is given back meanwhile is taken.
+            with service.readers.connection():
+                waits = client.ask(LIST, {})
+                await client.flush()
+            assert (await waits).code is None
+
+    asyncio.run(play())
 
 
 def test_who_asks_little_is_answered_while_another_has_all_threads_wait(tmp_path: Path):

@@ -250,7 +250,7 @@ def test_rows_that_cannot_be_taken_are_listed_and_the_others_are_imported(tmp_pa
             RATE_LIMIT | {"id": "ratelimit:slack", "platform": "slack", "limit_remaining": -1},
         ],
         tool_configs=[TOOL_CONFIG, TOOL_CONFIG | {"tool_name": "jira", "config": "[]"}],
-        app_state=[APP_STATE, APP_STATE | {"key": "plain", "value": "dark"}],
+        app_state=[APP_STATE, APP_STATE | {"key": "twice", "value": '{"a":1,"a":2}'}],
     )
     report = imported(old, tmp_path)
     expected = [
@@ -271,7 +271,7 @@ def test_rows_that_cannot_be_taken_are_listed_and_the_others_are_imported(tmp_pa
         ("rate_limits", "ratelimit:jira:a:b:c", "the id is not ratelimit:"),
         ("rate_limits", "ratelimit:slack", "Expected `int` >= 0 (at $.remaining)"),
         ("tool_configs", "jira", "Expected `object`, got `array` (at $.config)"),
-        ("app_state", "plain", "value is not JSON: "),
+        ("app_state", "twice", "value is not JSON: the name 'a' is there twice"),
     ]
     found = sorted(reasons(report))
     assert [one[:2] for one in found] == [one[:2] for one in sorted(expected)]
@@ -283,6 +283,30 @@ def test_rows_that_cannot_be_taken_are_listed_and_the_others_are_imported(tmp_pa
         "rate_limits": (6, 1, 0, 5),
         "tool_configs": (2, 1, 0, 1),
         "app_state": (2, 1, 0, 1),
+    }
+
+
+def test_a_value_that_is_plain_text_stays_that_text(tmp_path):
+    texts = {
+        "plain": "dark",
+        "empty": "",
+        "cut": '{"a":',
+        "lines": 'two\n"lines"',
+        "number": "5",
+        "json": '"dark"',
+    }
+    rows = [APP_STATE | {"key": key, "value": text} for key, text in texts.items()]
+    old = old_database(tmp_path / "old.db", app_state=rows)
+    assert reasons(imported(old, tmp_path)) == []
+    assert counts(imported(old, tmp_path))["app_state"] == (6, 0, 6, 0)
+    stored = {row["key"]: row["value"] for row in select(store_in(tmp_path), "app_state", ("key", "value"))}
+    assert stored == {
+        "plain": '"dark"',
+        "empty": '""',
+        "cut": '"{\\"a\\":"',
+        "lines": '"two\\n\\"lines\\""',
+        "number": "5",
+        "json": '"dark"',
     }
 
 
@@ -349,7 +373,7 @@ def test_a_file_in_another_encoding_is_read_as_well(tmp_path, encoding):
 
 def test_the_list_has_an_end_and_the_counts_have_none(tmp_path, monkeypatch):
     monkeypatch.setattr(importer, "MAXIMUM_LISTED", 3)
-    rows = [APP_STATE | {"key": f"k{number}", "value": "no"} for number in range(5)]
+    rows = [APP_STATE | {"key": f"k{number}", "value": '{"a":1,"a":2}'} for number in range(5)]
     report = imported(old_database(tmp_path / "old.db", app_state=rows), tmp_path)
     assert (len(report.not_taken), report.not_listed, report.tables["app_state"].not_taken) == (3, 2, 5)
 
