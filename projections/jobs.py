@@ -1,7 +1,7 @@
 """The table `jobs`, one row a job."""
 
 from collections.abc import Iterator, Set
-from typing import Any
+from typing import Any, Literal
 
 import apsw
 import msgspec
@@ -22,7 +22,7 @@ class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id: Key
 
 
-class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs by what they are; ranges of times include both ends."""
 
     status: Status | None = None
@@ -40,6 +40,12 @@ class CountJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     run_until: Time | None = None
     completed_from: Time | None = None
     completed_until: Time | None = None
+
+
+class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many jobs are like this, and with `by`, how many have each of its values."""
+
+    by: Literal["status", "state", "type", "queue", "tool", "worker"] | None = None
 
 
 def _row(job: Job, version: int, position: int) -> Row:
@@ -135,7 +141,7 @@ TABLE = Table(
     get_query=GetJob,
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
-    list_query=page_query(CountJobs, "Jobs by what they are, in the order of their ids."),
+    list_query=page_query(JobFilter, "Jobs by what they are, in the order of their ids.", name="ListJobs"),
     json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
     boolean_columns=frozenset({"cancel_requested"}),
     conditions={

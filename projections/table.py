@@ -15,6 +15,8 @@ import msgspec
 from migrations.rows import delete_rows, insert_rows
 
 Row = tuple[Any, ...]
+# Of how many values of a column, those with the most rows, an answer has the counts.
+MAXIMUM_GROUPS = 1_000
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +26,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     where a state is none to show. The first of `columns` is the primary key, which `row_key` makes from an
     aggregate's key, and `aggregate_key` turns back into it. `json_columns` hold JSON text, `boolean_columns`
     0 or 1. From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
-    `count_query` and `list_query`, but for `limit` and `after`, is a filter on the column of the same name,
-    or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
+    `count_query` and `list_query`, but for `by`, `limit` and `after`, is a filter on the column of the same
+    name, or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
     """
 
     name: str
@@ -47,12 +49,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         return self.columns[0]
 
 
-def page_query(count_query: type[Any], summary: str) -> type[Any]:
-    """A query for a page of the rows that another one counts; `after` is the `next` of the page before."""
+def page_query(filters: type[Any], summary: str, name: str | None = None) -> type[Any]:
+    """A query for a page of the rows that filters leave; `after` is the `next` of the page before.
+
+    Without a `name`, it has that of the query that counts by the same filters.
+    """
     return msgspec.defstruct(
-        count_query.__name__.replace("Count", "List"),
+        name or filters.__name__.replace("Count", "List"),
         [("limit", Annotated[int, msgspec.Meta(ge=1, le=1000)], 100), ("after", str | None, None)],
-        bases=(count_query,),
+        bases=(filters,),
         namespace={"__doc__": summary},
         frozen=True,
         kw_only=True,
@@ -162,10 +167,20 @@ def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes:
 def count_rows(
     connection: apsw.Connection, table: Table, query: Any, *, now: int, keys: tuple[str, ...] = ()
 ) -> bytes:
-    """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`."""
+    """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`.
+
+    Where the query says `by` which column, `groups` has how many have each of its values, the most first.
+    """
     where, bindings = _where(table, query, now, keys)
-    count = connection.execute(f"SELECT count(*) FROM {table.name}{_clause(where)}", bindings).get
-    return msgspec.json.encode({"count": count})
+    source = f"{table.name}{_clause(where)}"
+    if (by := getattr(query, "by", None)) is None:
+        count = connection.execute(f"SELECT count(*) FROM {source}", bindings).get
+        return msgspec.json.encode({"count": count})
+    groups = connection.execute(
+        f"SELECT {by}, count(*) FROM {source} GROUP BY 1 ORDER BY 2 DESC, 1", bindings
+    ).fetchall()
+    shown = [{"value": value, "count": count} for value, count in groups[:MAXIMUM_GROUPS]]
+    return msgspec.json.encode({"count": sum(count for _, count in groups), "groups": shown})
 
 
 def _where(table: Table, query: Any, now: int, keys: tuple[str, ...] = ()) -> tuple[list[str], list[Any]]:
@@ -175,7 +190,7 @@ def _where(table: Table, query: Any, now: int, keys: tuple[str, ...] = ()) -> tu
         bindings += [f"{glob.escape(table.row_key(key))}*" for key in keys]
     for name in query.__struct_fields__:
         value = getattr(query, name)
-        if value is None or name in ("limit", "after"):
+        if value is None or name in ("by", "limit", "after"):
             continue
         if name != "prefix":
             where.append(table.conditions.get(name, f"{name} = ?"))

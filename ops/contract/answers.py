@@ -53,6 +53,9 @@ def query_answer(query: str, event: Schema) -> Schema:
             return row_of(TABLES[table])
         case _, "list":
             return page_of(row_of(TABLES[table]))
+        case "jobs", "count":
+            groups = array_of(object_of({"value": nullable(TEXT), "count": INTEGER}))
+            return object_of({"count": INTEGER, "groups": groups}, required=("count",))
         case _, "count":
             return object_of({"count": INTEGER})
         case _, "diff":

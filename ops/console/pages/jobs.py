@@ -12,6 +12,8 @@ from ops.console.routing import action, page
 from ops.console.visit import Visit
 
 PAGE_ROWS = 50
+# How many answers a page is made of at most: of 10,000 jobs that were looked at each.
+BROWSED_PARTS = 10
 # How many jobs one press of a button changes at most.
 BULK_JOBS = 500
 # In the order in which a job may come to them.
@@ -35,19 +37,46 @@ DONE = {
 async def show_board(visit: Visit) -> Response:
     """Jobs that match a filter, newest first, and how many there are in each state."""
     given = {name: visit.parameter(name) for name in FILTERS}
-    browsed = await visit.query("jobs.browse", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
-    statistics = await visit.shared_query("jobs.stats", queue=given["queue"])
-    counts = summed(statistics, "states")
+    jobs, following = await _browse(visit, given)
+    counts = await _by_state(visit, given)
     return visit.render(
         "jobs/jobs.html",
-        jobs=browsed["items"],
-        next=browsed["next"],
+        jobs=jobs,
+        next=following,
+        # A cursor begins with the time of the last job that was looked at.
+        looked_back_to=int(following.partition("-")[0]) if following else None,
         is_first=visit.parameter("after") is None,
         given=given,
         states=STATES,
         counts=counts,
         total=counts.total(),
     )
+
+
+async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict[str, Any]], str | None]:
+    """The jobs of a page, and the cursor of the next one.
+
+    An answer looks at a bounded number of jobs. Where filters let few of them through, it asks for more, so
+    that what is rare, or old, is found. That has an end: every open page asks again every few seconds.
+    """
+    jobs: list[dict[str, Any]] = []
+    after = visit.parameter("after")
+    for _ in range(BROWSED_PARTS):
+        found = await visit.query("jobs.browse", **given, after=after, limit=PAGE_ROWS - len(jobs))
+        jobs += found["items"]
+        after = found["next"]
+        if after is None or len(jobs) == PAGE_ROWS:
+            break
+    return jobs, after
+
+
+async def _by_state(visit: Visit, given: dict[str, str | None]) -> Counter[str]:
+    """How many jobs there are in each state, by all filters but that for the state."""
+    if given["type"] or given["tool"] or given["tag"]:
+        counted = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
+        return Counter({one["value"]: one["count"] for one in counted["groups"]})
+    # Indexes have all that this needs.
+    return summed(await visit.shared_query("jobs.stats", queue=given["queue"]), "states")
 
 
 async def show_bulk(visit: Visit) -> Response:

@@ -62,6 +62,10 @@ def query_notes(name: str) -> QueryNotes:
         "get": QueryNotes(f"the row, with {columns}", ("not_found",)),
         "as_of": QueryNotes("the row as it was then, as with `get`", ("not_found",)),
         "list": QueryNotes("`items`, rows as with `get`, and `next`, null on the last page"),
-        "count": QueryNotes("`count`"),
+        "count": QueryNotes(
+            "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most"
+            if table == "jobs"
+            else "`count`"
+        ),
         "history": QueryNotes(f"`items`, {_EVENTS}; and `next`, null on the last page", ("not_found",)),
     }[verb]

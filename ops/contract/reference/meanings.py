@@ -40,6 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "worker": "who works; the same for all claims of one worker",
     "jobs.list.worker": "only jobs that this worker has",
     "jobs.count.worker": "only jobs that this worker has",
+    "jobs.count.by": "count by this column, too",
     "types": "only jobs of these types",
     "jobs.claim.limit": "how many jobs at most",
     "lease_ms": "how long the lease lasts without a heartbeat, in milliseconds",

@@ -1,5 +1,6 @@
 """What can be asked about jobs together, from a file that a writer has filled."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,3 +112,19 @@ def test_jobs_are_listed_by_when_they_are_due(worked: Store):
 
     assert [row["id"] for row in due["items"]] == ["later"]
     assert ask(worked, "jobs.count", state="scheduled", run_until=worked.clock.now) == {"count": 0}
+
+
+def test_jobs_are_counted_by_what_they_are(worked: Store):
+    counted = ask(worked, "jobs.count", by="queue")
+    listed = ask(worked, "jobs.list", limit=1000)["items"]
+    by_queue = Counter(row["queue"] for row in listed)
+    assert counted == {
+        "count": len(listed),
+        "groups": [
+            {"value": queue, "count": count}
+            for queue, count in sorted(by_queue.items(), key=lambda one: (-one[1], one[0]))
+        ],
+    }
+    states = ask(worked, "jobs.count", by="state", type="u", queue="busy")
+    assert states == {"count": 1, "groups": [{"value": "pending", "count": 1}]}
+    assert ask(worked, "jobs.count", by="tool", type="none") == {"count": 0, "groups": []}

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import pytest
+
+from ops.console.pages import jobs as pages_of_jobs
+from projections import job_board
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
@@ -37,6 +41,34 @@ def test_the_board_counts_filters_and_turns_pages(talk: HttpTalk, operator: Visi
     assert "A held one" in operator.page("/console/jobs?state=held")
     assert "No job is like this." in operator.page("/console/jobs?state=failed")
     assert operator.get("/console/jobs?state=nonsense").status_code == 400
+
+
+def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
+    talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 2)
+    enqueue(talk, "rare", name="The rare one", tags=["rare"])
+    for number in range(9):
+        enqueue(talk, f"j{number}", queue="mail")
+    enqueue(talk, "held", name="A held one", hold=True, tags=["rare"])
+
+    page = operator.page("/console/jobs?tag=rare")
+    assert "The rare one" in page
+    assert '>all <b class="figure">2<' in page
+    assert '>held <b class="figure">1<' in page
+    assert '>all <b class="figure">9<' in operator.page("/console/jobs?queue=mail")
+
+    # It does not look for ever, and does not say that there is none before it has.
+    monkeypatch.setattr(pages_of_jobs, "BROWSED_PARTS", 3)
+    page = operator.page("/console/jobs?tag=rare&state=pending")
+    assert "No job is like this as far back as" in page
+    assert page.count("The rare one") == 0
+    for _ in range(3):
+        older = page.partition("Look at older ones")[0].rpartition('href="')[2].partition('"')[0]
+        page = operator.page(older.replace("&amp;", "&"))
+        if "The rare one" in page:
+            break
+    assert "The rare one" in page
 
 
 def test_a_page_tells_a_job_and_keeps_its_payload_back(talk: HttpTalk, operator: Visitor) -> None:
