@@ -8,7 +8,7 @@ import msgspec
 
 from domain.jobs.state import State
 from domain.messages import Key, Name
-from projections.jobs import HAS_TAG
+from projections.jobs import HAS_TAG, HAS_TEXT
 
 # How many rows a page looks at, however few of them the filters let through.
 MAXIMUM_SCANNED_ROWS = 10_000
@@ -49,6 +49,7 @@ class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     queue: Key | None = None
     tool: Name | None = None
     tag: Name | None = None
+    text: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: Annotated[str, msgspec.Meta(pattern=r"^\d{1,15}-\d{1,18}$")] | None = None
 
@@ -83,6 +84,7 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         ("queue = ?", query.queue),
         ("tool = ?", query.tool),
         (HAS_TAG, query.tag),
+        (HAS_TEXT, query.text),
     )
     meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
     beginning = f"substr(error, 1, {_ERROR_CHARACTERS})"

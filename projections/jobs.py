@@ -13,6 +13,8 @@ from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
 from projections.table import Row, Table, page_query
 
+# Letters from A to Z are the same in either case.
+HAS_TEXT = "instr(lower(jobs.id || char(10) || jobs.name), lower(?)) > 0"
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
 
@@ -32,6 +34,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tool: Name | None = None
     worker: Name | None = None
     tag: Name | None = None
+    text: Name | None = None
     unique_key: Name | None = None
     schedule_id: Key | None = None
     created_from: Time | None = None
@@ -146,6 +149,7 @@ TABLE = Table(
     boolean_columns=frozenset({"cancel_requested"}),
     conditions={
         "tag": HAS_TAG,
+        "text": HAS_TEXT,
         "created_from": "created_at >= ?",
         "created_until": "created_at <= ?",
         "run_from": "run_at >= ?",

@@ -18,7 +18,9 @@ BROWSED_PARTS = 10
 BULK_JOBS = 500
 # In the order in which a job may come to them.
 STATES = get_args(State)
+# Those that many jobs can be changed by, too, and one that finds single jobs.
 FILTERS = ("state", "queue", "type", "tool", "tag")
+BOARD_FILTERS = ("text", *FILTERS)
 BULK = {"cancel": "jobs.cancel_many", "retry": "jobs.retry_many"}
 # How many of the latest events a job's page shows; the stream browser has all.
 TIMELINE_EVENTS = 100
@@ -36,7 +38,7 @@ DONE = {
 
 async def show_board(visit: Visit) -> Response:
     """Jobs that match a filter, newest first, and how many there are in each state."""
-    given = {name: visit.parameter(name) for name in FILTERS}
+    given = {name: visit.parameter(name) for name in BOARD_FILTERS}
     jobs, following = await _browse(visit, given)
     counts = await _by_state(visit, given)
     return visit.render(
@@ -67,12 +69,21 @@ async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict
         after = found["next"]
         if after is None or len(jobs) == PAGE_ROWS:
             break
+    if visit.parameter("after") is None and given["text"] and not any(given[name] for name in FILTERS):
+        # Whoever has the id of a job finds it at once, however old it is.
+        try:
+            named = await visit.row("jobs.get", id=given["text"])
+        except Invalid:
+            # It cannot be an id.
+            named = None
+        if named is not None:
+            jobs = [named, *(one for one in jobs if one["id"] != named["id"])]
     return jobs, after
 
 
 async def _by_state(visit: Visit, given: dict[str, str | None]) -> Counter[str]:
     """How many jobs there are in each state, by all filters but that for the state."""
-    if given["type"] or given["tool"] or given["tag"]:
+    if given["type"] or given["tool"] or given["tag"] or given["text"]:
         counted = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
         return Counter({one["value"]: one["count"] for one in counted["groups"]})
     # Indexes have all that this needs.

@@ -57,6 +57,10 @@ MEANINGS: Mapping[str, str] = {
     "status": "only jobs whose column `status` says this",
     "state": "only jobs in this state",
     "tag": "only jobs with this tag",
+    **{
+        f"jobs.{verb}.text": "only jobs with this text in their id or name, in capitals or not"
+        for verb in ("list", "browse", "count")
+    },
     "filter.older_than_ms": "only jobs that were enqueued at least so many milliseconds ago",
     "jobs.cancel_many.limit": "how many jobs at most",
     "jobs.retry_many.limit": "how many jobs at most",

@@ -61,6 +61,8 @@ def test_finished_jobs_come_by_when_they_ended(unattended: Store):
         ({"queue": "mail"}, ["c"]),
         ({"type": "send", "tool": "smtp"}, ["c"]),
         ({"tag": "night"}, ["b"]),
+        ({"text": "B"}, ["b"]),
+        ({"text": "nightly R"}, ["d"]),
         ({"state": "pending", "tag": "night"}, []),
     ],
 )
@@ -68,6 +70,7 @@ def test_jobs_are_found_by_what_they_are(unattended: Store, query: dict[str, Any
     enqueue(unattended, "a")
     enqueue(unattended, "b", hold=True, tags=["night"])
     enqueue(unattended, "c", queue="mail", type="send", tool="smtp")
+    enqueue(unattended, "d", name="Nightly report", queue="reports", run_at=unattended.clock.now + 10_000)
 
     assert ids(browse(unattended, **query)) == found
 

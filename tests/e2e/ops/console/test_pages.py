@@ -178,7 +178,7 @@ def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:
             await press(here, "g", "j")
             await here.page.wait_for_url("**/console/jobs")
             await press(here, "/")
-            assert await focused(here, "e => e.name") == "queue"
+            assert await focused(here, "e => e.name") == "text"
             await here.page.locator("main").focus()
             await press(here, "j", "j", "k")
             assert await focused(here, "e => e.className") == "row-link"

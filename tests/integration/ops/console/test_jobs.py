@@ -58,6 +58,10 @@ def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
     assert '>held <b class="figure">1<' in page
     assert '>all <b class="figure">9<' in operator.page("/console/jobs?queue=mail")
 
+    found = operator.page("/console/jobs?text=The+RARE")
+    assert found.count("The rare one") == 1
+    assert 'class="row-link"' not in operator.page("/console/jobs?text=no+such+one")
+
     # It does not look for ever, and does not say that there is none before it has.
     monkeypatch.setattr(pages_of_jobs, "BROWSED_PARTS", 3)
     page = operator.page("/console/jobs?tag=rare&state=pending")
@@ -69,6 +73,8 @@ def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
         if "The rare one" in page:
             break
     assert "The rare one" in page
+    # One whose id is given is found all the same.
+    assert operator.page("/console/jobs?text=rare").count("The rare one") == 1
 
 
 def test_a_page_tells_a_job_and_keeps_its_payload_back(talk: HttpTalk, operator: Visitor) -> None:
