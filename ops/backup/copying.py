@@ -11,6 +11,8 @@ the same read transaction; so the copy never starts over, as SQLite's backup oth
 connection writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wal.html#ckpt
 """
 
+import errno
+import os
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -162,5 +164,9 @@ def _copy_pages(source: apsw.Connection, copy: Path, progress: Progress) -> None
         target.pragma("synchronous", "off")
         with target.backup("main", source, "main") as backup:
             while not backup.done:
-                backup.step(STEP_PAGES)
+                try:
+                    backup.step(STEP_PAGES)
+                except apsw.FullError as error:
+                    # SQLite's own text is of the source, which is in order: "not an error".
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy)) from error
                 progress("copy", backup.page_count - backup.remaining, backup.page_count)

@@ -294,7 +294,8 @@ def _metadata(backup: Place, content: bytes | OSError) -> Metadata:
         raise BackupError(
             "no_metadata",
             f"{backup.name} has no {name}: it was never finished, or its metadata was lost",
-            "use another backup; a file without metadata is not one, and may be deleted",
+            "use another backup, or bring its metadata back, from a copy of the folder say; keep a file that"
+            " is the only copy: it may be a whole database",
         )
     if isinstance(content, OSError):
         raise BackupError("metadata_damaged", f"{name} cannot be read: {content.strerror}") from content

@@ -119,7 +119,8 @@ def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
             check="old_backups",
             level="attention",
             message=f"among the backups, but none: {'; '.join(found)}",
-            hint="they cannot be restored, and may be deleted",
+            hint="as they are, they cannot be restored; before you delete them, look for their metadata"
+            " in copies of the folder",
         )
 
 

@@ -1,5 +1,6 @@
 """A store is copied while another process writes and checkpoints all the time: a copy is one moment of it."""
 
+import errno
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from migrations.connection import open_reader, open_writer
 from ops.backup import copying
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store
+from ops.progress import ignore_progress
 from tests.support.chance import SEED
+from tests.support.machines.small_disk import small_disk
 from tests.support.programs import transfers
 from tests.support.programs.transfers import ALL, AMOUNT
 from tests.support.repository import ROOT
@@ -134,6 +137,22 @@ def test_it_goes_page_by_page_while_somebody_has_begun_to_write(
         writer.execute("UPDATE app_state SET updated_at = 1")
         assert _copy_many(path, tmp_path / "copy.db", 1) == {"pages"}
         writer.execute("ROLLBACK")
+
+
+def test_a_copy_without_room_is_told_so_whichever_way_it_goes(path: Path, tmp_path: Path):
+    with small_disk(tmp_path / "disk", 128 * 1024) as disk, closing(open_reader(path)) as reader:
+        copy = disk.folder / "copy.db"
+        for is_page_by_page in (False, True):
+            if is_page_by_page:
+                reader.execute("BEGIN")
+                reader.execute(f"SELECT count(*) {ALL}").fetchall()
+                with closing(open_writer(path)) as writer:
+                    writer.execute("UPDATE app_state SET updated_at = 3")
+            copy.touch()
+            with pytest.raises(OSError, match="No space left on device") as told:
+                copy_store(path, copy, ignore_progress)
+            assert told.value.errno == errno.ENOSPC
+            copy.unlink()
 
 
 def test_a_store_that_was_never_opened_since_it_was_restored_is_copied(path: Path, tmp_path: Path):
