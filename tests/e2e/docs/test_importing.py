@@ -1,9 +1,6 @@
 """Every command of the guide to importing, typed in as it stands there."""
 
-import re
 import shlex
-
-import apsw
 
 from tests.support.documents.guides import blocks, guide
 from tests.support.services.command_line import hyperpage
@@ -25,14 +22,3 @@ def test_the_guide_s_commands_do_what_it_says(tmp_path, monkeypatch):
         assert results[-1].code == 0, (command, results[-1])
         assert (tmp_path / "data").exists() == ("--dry-run" not in command)
     assert results[-1].json["tables"]["jobs"] == {"rows": 1, "imported": 0, "unchanged": 1, "not_taken": 0}
-
-
-def test_plain_text_of_the_state_is_made_json_as_the_guide_says(tmp_path):
-    old = old_database(
-        tmp_path / "old.db", app_state=[APP_STATE, APP_STATE | {"key": "plain", "value": "dark"}]
-    )
-    (statement,) = re.findall(r"`(UPDATE app_state[^`]*)`", GUIDE)
-    connection = apsw.Connection(str(old))
-    connection.execute(statement)
-    connection.close()
-    assert hyperpage("import", old, "--data", tmp_path / "data").code == 0
