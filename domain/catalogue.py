@@ -21,10 +21,16 @@ DECIDERS: tuple[Decider, ...] = (
 
 
 class TimelineForked(Event, frozen=True, kw_only=True):
-    """A restore: from this position on, the log is another than it once was."""
+    """A restore: from this position on, the log is another than it once was.
+
+    Or a `leader` of a cluster that took over where the one before may have answered more: at least
+    `missing_events`, as far as others had been told of them.
+    """
 
     timeline: int
     restored_position: int
+    leader: str | None = None
+    missing_events: int = 0
 
 
 # The only event that belongs to no aggregate.

@@ -14,6 +14,7 @@ from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.replication.following import Follower
 from bus.replication.standing import Standing
+from bus.replication.trailing import Trailing
 from bus.serving.administration import Administration, AdministrationVerb
 from bus.serving.audit import Act
 from bus.serving.dead_letters import DeadLetters
@@ -37,7 +38,8 @@ from ops.store.projections_check import ProjectionsCheck
 class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What only a service that writes has: these parts decide commands, and publish what became of them.
 
-    `verbs` are what operators can ask of it, and of no other one.
+    `verbs` are what operators can ask of it, and of no other one. `trailing` is there where others follow,
+    and commands are answered before these have them.
     """
 
     writer: Writer
@@ -49,6 +51,7 @@ class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     durable: DurableIntake
     projections: ProjectionsCheck
     verbs: Mapping[str, AdministrationVerb] = {}
+    trailing: Trailing | None = None
 
 
 RoleName = Literal["leader", "member", "follower"]

@@ -7,7 +7,7 @@ import msgspec
 
 from ops.broker_settings import BrokerSettings, SettingsError
 
-Replication = Literal["off", "sync"]
+Replication = Literal["off", "async", "sync"]
 # What a service may be among those that follow the same log.
 MembersRole = Literal["member", "follower"]
 
@@ -16,8 +16,9 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     """How its log is kept on several machines."""
 
     replication: Replication = "off"
-    """Whether each group of commands is stored in a log on the nats-servers, too, before it is committed and
-    answered: `off`, or `sync`, with which an answered command outlives the machine. Default `off`."""
+    """Whether each group of commands is stored in a log on the nats-servers, too: `sync`, before it is
+    committed and answered, with which an answered command outlives the machine; `async`, some milliseconds
+    after that, which are lost with the machine; or `off`. Default `off`."""
 
     replication_replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
     """On how many nats-servers of a cluster that log is kept; 1 on a single one. Default 3."""
@@ -30,9 +31,14 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     """If one that follows is known to have had all of the log longer ago, in seconds, it is degraded.
     Default 10."""
 
+    replication_lag_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    """If the oldest event that is answered and not in that log yet has waited for longer with `async`, in
+    seconds, it is degraded. Default 5."""
+
     replication_log_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How much that log may take on each of them, in MiB; beyond that, commands are refused until a backup
-    was proven, which lets what is older go. Default 0: as the stream is, which has room for everything."""
+    """How much that log may take on each of them, in MiB; beyond that, commands are refused, or not sent to
+    it with `async`, until a backup was proven, which lets what is older go. Default 0: as the stream is,
+    which has room for everything."""
 
     member: str | None = None
     """The name of this service among those that follow the same log. Default: the machine's name."""
@@ -46,6 +52,11 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     def is_replicated(self) -> bool:
         """Whether there is a log that several services have."""
         return self.replication != "off" or self.role == "follower"
+
+    @property
+    def log_trails(self) -> bool:
+        """Whether commands are answered before they are in that log."""
+        return self.replication == "async"
 
     @property
     def only_follows(self) -> bool:

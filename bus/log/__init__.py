@@ -5,6 +5,7 @@ cloud_events  a row as the CloudEvent that everybody gets
 states        aggregates as the log has them
 reading       a stream, a part of the log, a row as it was
 answers       the remembered answers, told again from the log
+answers_in_order  the same behind a place, in the order in which they were given
 search        events by what they were caused by, and by what is in them
 snapshot      one look at a store, and where the log is in it
 damage        what is found damaged, by whomever

@@ -13,7 +13,6 @@ import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 import apsw
@@ -37,7 +36,7 @@ _ROWS_OF_A_PAGE = 128
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
 # SQL for what a row of `command_answers`, named `kept`, says.
-_ID = "coalesce(kept.command_id, (SELECT command_id FROM events WHERE events.position = kept.position))"
+ID = "coalesce(kept.command_id, (SELECT command_id FROM events WHERE events.position = kept.position))"
 # An answer is never made anew in another form: it would be another one.
 _FROM_THE_LOG = """(
     SELECT '{"command_id":"' || last.command_id || '","stream":"' || stream || '","version":' || version
@@ -49,9 +48,9 @@ _FROM_THE_LOG = """(
     ) || '],"result":null}'
     FROM events AS last WHERE last.position = kept.position AND kept.events > 0
 )"""
-_SELECT = (
-    f"SELECT {_ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG}),"
-    " iif(answer ISNULL, kept.events, 0) FROM command_answers AS kept"
+SELECT = (
+    f"SELECT {ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG}),"
+    " iif(answer ISNULL, kept.events, 0), number FROM command_answers AS kept"
 )
 # For who can't have a temporary table.
 _TAIL = (
@@ -110,7 +109,7 @@ class Answers:
             connection.execute(_MAKE_WAITING)
             self._waiting = "SELECT number FROM carray(?1) CROSS JOIN waiting_ids ON id_hash = value"
             waiting = connection.execute("SELECT count(*) FROM waiting_ids").get
-        last = _last_number(connection)
+        last = last_number(connection)
         self._sweep = self._next = _Sweep(waiting, _LOWEST, last, last)
 
     def recall(self, command_ids: Collection[str]) -> dict[str, Answer]:
@@ -156,7 +155,7 @@ class Answers:
     def are_stored(self) -> bool:
         """Whether there is something that was remembered last, and it is there outside of a transaction."""
         number = self._next.last_number
-        return number > self._sweep.last_number and number == _last_number(self._connection)
+        return number > self._sweep.last_number and number == last_number(self._connection)
 
     def settle(self) -> None:
         """What was remembered is on disk."""
@@ -192,17 +191,10 @@ def read_answers(connection: apsw.Connection, first: int, last: int | None = Non
     return list(_read(connection, "position >= ? AND position <= ?", first, chain.or_last(last)))
 
 
-def read_since(connection: apsw.Connection, position: int, last_id: str | None) -> list[tuple[Answer, int]]:
-    """What was remembered at a position or behind it, and behind the answer to `last_id`, in that order.
-
-    Each comes with how many events say all of it, as `remember` takes it.
-
-    Raises:
-        LostAnswerError: the log lacks the events of one.
-    """
-    rows = connection.execute(f"{_SELECT} ORDER BY number DESC")
-    behind = takewhile(lambda row: row[2] >= position and row[0] != last_id, rows)
-    return [(_answer_of(row), row[4]) for row in behind][::-1]
+def last_number(connection: apsw.Connection) -> int:
+    """The number of the answer that was remembered last; 0 where there is none."""
+    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
+    return number
 
 
 def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> list[int]:
@@ -213,7 +205,7 @@ def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> li
             "SELECT position FROM command_answers AS kept WHERE number IN ("
             " SELECT number FROM command_ids WHERE id_hash = ?1 UNION SELECT number FROM command_answers"
             " WHERE number > (SELECT max(up_to) FROM command_ids_made) AND id_hash = ?1)"
-            f" AND ({_ID} = ?2 OR {_ID} BETWEEN ?3 AND ?3 || '~') LIMIT ?4",
+            f" AND ({ID} = ?2 OR {ID} BETWEEN ?3 AND ?3 || '~') LIMIT ?4",
             (id_hash(command_id), command_id, f"{command_id}{OWNED_BY}", limit),
         )
     ]
@@ -227,10 +219,10 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
     known = _numbers(connection, by_id)
     for one in known:
         by_id.pop(
-            connection.execute(f"SELECT {_ID} FROM command_answers AS kept WHERE number = ?", (one,)).get,
+            connection.execute(f"SELECT {ID} FROM command_answers AS kept WHERE number = ?", (one,)).get,
             None,
         )
-    last = _last_number(connection)
+    last = last_number(connection)
     insert_rows(
         connection,
         "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
@@ -277,7 +269,7 @@ def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[An
     """
     number, highest, before = -1, 0, 0
     with suppress(*UNREADABLE):
-        number = _last_number(connection)
+        number = last_number(connection)
         # Numbers have no gaps: those above are damaged ones.
         highest = connection.pragma("page_count") * connection.pragma("page_size") // _LEAST_ROW_BYTES
     while number > 0 and before <= _ROWS_OF_A_PAGE:
@@ -329,7 +321,7 @@ def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
     except apsw.ConstraintError:
         # A value is none of its column's type.
         return
-    number = _last_number(connection)
+    number = last_number(connection)
     try:
         (answer,) = _read(connection, "number = ?", number)
         is_whole = row[2] <= chain.read_head(connection).position and _is_json(answer.answer)
@@ -353,11 +345,16 @@ def index_ids(connection: apsw.Connection) -> None:
 
 
 def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[Answer]:
-    for row in connection.execute(f"{_SELECT} WHERE {where}", bindings):
-        yield _answer_of(row)
+    for row in connection.execute(f"{SELECT} WHERE {where}", bindings):
+        yield answer_of(row)
 
 
-def _answer_of(row: Sequence[Any]) -> Answer:
+def answer_of(row: Sequence[Any]) -> Answer:
+    """The answer in what `SELECT` finds.
+
+    Raises:
+        LostAnswerError: the log lacks the events of it.
+    """
     if None in row:
         raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
     return Answer(*row[:4])
@@ -369,11 +366,6 @@ def _is_json(text: str) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def _last_number(connection: apsw.Connection) -> int:
-    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
-    return number
 
 
 def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str = "") -> list[int]:

@@ -12,8 +12,11 @@ import msgspec
 _EXTENSIONS = ("actor", "correlation_id", "causation_id", "traceparent", "principal")
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Where events come from: the store, and at which position each of its timelines begins (in order)."""
+class Origin(msgspec.Struct):
+    """Where events come from: the store, and at which position each of its timelines begins (in order).
+
+    Those of a store that follows a log become more when its leader begins one. Any thread may look.
+    """
 
     store_id: str
     timelines: tuple[tuple[int, int], ...] = ((1, 1),)

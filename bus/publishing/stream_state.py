@@ -201,6 +201,12 @@ def locate(
     )
 
 
+def position_reached(segments: Sequence[Segment], last_sequence: int, timeline: int) -> int:
+    """The last position of a timeline that a stream has, or had; 0 where it never had any."""
+    begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
+    return _reached(begun, last_sequence).get(timeline, 0)
+
+
 def segment_at(segments: Sequence[Segment], sequence: int) -> Segment | None:
     """The segment that a message belongs to; `None` before the first."""
     return next((one for one in reversed(segments) if one.first_sequence <= sequence), None)

@@ -74,7 +74,7 @@ class Reading:
             EarlierTimelineError, LaterTimelineError: the log is of another timeline.
             FrameError, JetStreamError: it cannot be read.
         """
-        applier.require_timeline(end.timeline)
+        applier.history.require_timeline(end.timeline)
         applier.last_answered = None
         first = await log.first_reaching(min(applier.head.position, end.position), end)
         return cls(log, applier, end.sequence if first is None else first - 1, on_applied)

@@ -79,6 +79,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a leader has stored in its term behind `before`. `leader` is the name in a term's first frame.
 
     Where `leases` are `all_leases`, there are no others: whoever applies it ends those that it does not name.
+    Where the log `trails`, its leader may have answered more behind it than it has.
 
     Rows in the order of the table's columns; answers as (command id, hash of the request, position, answer,
     how many events say all of it).
@@ -94,6 +95,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     leases: Sequence[Lease] = ()
     ended_leases: Sequence[str] = ()
     all_leases: bool = False
+    trails: bool = False
 
     @property
     def last(self) -> int:
@@ -122,7 +124,7 @@ class Place(NamedTuple):
     parts: int = 1
 
 
-def frame_of(content: Content, *, store_id: str, timeline: int, term: int) -> Frame:
+def frame_of(content: Content, *, store_id: str, timeline: int, term: int, trails: bool = False) -> Frame:
     """The frame of what a transaction writes."""
     return Frame(
         store_id=store_id,
@@ -133,6 +135,7 @@ def frame_of(content: Content, *, store_id: str, timeline: int, term: int) -> Fr
         answers=[(*answer, events) for answer, events in content.answers],
         leases=[lease for lease in content.leases.values() if lease is not None],
         ended_leases=[job_id for job_id, lease in content.leases.items() if lease is None],
+        trails=trails,
     )
 
 

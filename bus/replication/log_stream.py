@@ -10,7 +10,7 @@ from any replica: each says what it follows, so one that is not there yet is onl
     │   └── EarlierTimelineError  the file was restored, and the log was not begun anew yet
     └── OutdatedFileError     the file is to be made anew before it can follow
         ├── GapError            the log begins behind its end
-        └── LaterTimelineError  the log was begun anew by one that was restored
+        └── LaterTimelineError  the log goes on without what the file has: a leader was restored, or took over
 """
 
 import time
@@ -22,7 +22,7 @@ import msgspec
 
 from bus.contract.stream_metadata import LOG_BEGINS, STORE_ID, TIMELINE
 from bus.contract.subjects import BusNames
-from bus.replication.frame import Place, place_of
+from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
 from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
 from bus.transport.jetstream import JetStreamApi, JetStreamError
@@ -77,7 +77,7 @@ class GapError(OutdatedFileError):
 
 
 class LaterTimelineError(OutdatedFileError):
-    """The log is of a timeline behind that of the file: one that was restored leads."""
+    """The log is of a timeline behind that of the file: one that was restored leads, or took over."""
 
 
 class Tail(NamedTuple):
@@ -91,7 +91,7 @@ class LogEnd(msgspec.Struct, frozen=True):
     """Where the log ends: the sequence of its last message, and that message; the first that is there.
 
     `position` is where its last whole frame ends, as far as that message tells; where there is none, the one
-    behind which it begins. `timeline` is that of all of it.
+    behind which it begins. `timeline` is the one that it began with.
     """
 
     sequence: int = 0
@@ -115,10 +115,12 @@ class LogEnd(msgspec.Struct, frozen=True):
 
 
 class LogBeginning(msgspec.Struct, frozen=True):
-    """Where the log begins: what its first frame goes on behind. `timeline` is that of all of it."""
+    """Where the log begins: what its first frame goes on behind. `timeline` is the one it was made with."""
 
     timeline: int
     position: int
+    newest: int
+    """The timeline at its end."""
 
 
 class LogStream:
@@ -249,11 +251,41 @@ class LogStream:
             self._require_own(report)
             timeline, position = _made_for(report)
             if report.state.messages == 0:
-                return LogBeginning(timeline, position)
+                return LogBeginning(timeline, position, timeline)
             message = await self.api.message_at(self.name, report.state.first_seq)
             # The first ones may go meanwhile.
             if message is not None:
-                return LogBeginning(timeline, place_of(self.name, message).after)
+                newest = await self._newest_timeline(timeline)
+                return LogBeginning(timeline, place_of(self.name, message).after, newest)
+
+    async def _newest_timeline(self, first: int) -> int:
+        try:
+            last = await self.last_frame(await self.end())
+        except (FrameError, LogStreamError):
+            # Who follows it tells.
+            return first
+        return first if last is None else last.timeline
+
+    async def last_frame(self, end: LogEnd) -> Frame | None:
+        """The last whole frame of a log that ends there; None where there is none.
+
+        Raises:
+            FrameError: it cannot be read.
+        """
+        last = end.sequence
+        while last >= end.first:
+            message = await self.api.message_at(self.name, last)
+            place = None if message is None else place_of(self.name, message)
+            # One that was begun and not ended does not count.
+            if message is not None and place is not None and place.part == place.parts:
+                frames = Frames(self.name)
+                for sequence in range(max(end.first, last - place.parts + 1), last):
+                    if (one := await self.api.message_at(self.name, sequence)) is not None:
+                        frames.take(one)
+                if (frame := frames.take(message)) is not None:
+                    return frame
+            last -= 1
+        return None
 
     async def first_reaching(self, position: int, end: LogEnd) -> int | None:
         """The sequence of the first frame that ends at a position or behind it; `None`: there is none."""

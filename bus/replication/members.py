@@ -58,7 +58,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` where
     its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. One that `could_lead`
-    has a file that goes with the log, as far as it knows, and does not stand still.
+    has a file that goes with the log, as far as it knows, and does not stand still. Of one that leads with a
+    log that trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`.
     """
 
     name: str
@@ -71,6 +72,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     # Those of before do not tell.
     could_lead: bool = True
+    log_lag_events: int | None = None
+    log_lag_seconds: float | None = None
 
     @property
     def is_candidate(self) -> bool:

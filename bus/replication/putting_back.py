@@ -1,67 +1,159 @@
-"""What a log lacks at its end, out of a file that has it: `frames_lacking`; a leader's first one: `term_of`.
+"""What a log lacks at its end, out of a file that has it: `Lacking`; a leader's first and last frame.
 
-A broker may lose the end of what it has acknowledged. A file that goes on behind it has all that was there:
-its events, the answers that were remembered with them, and, as they are now, the leases.
+A broker may lose the end of what it has acknowledged, and a log that trails was not sent it yet. A file that
+goes on behind it has all that is missing: its events, the answers that were remembered with them, and, as
+they are now, the leases.
 """
 
+from collections.abc import Iterator
+
+import apsw
 import msgspec
 
 from bus.log import chain
-from bus.log.answers import Answer, read_since
+from bus.log.answers import last_number
+from bus.log.answers_in_order import number_at, read_behind
+from bus.log.cloud_events import Origin
 from bus.replication.applying import Applier
 from bus.replication.frame import Frame, frame_of
 from bus.writing.content import Content, read_leases
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, encode_event
+from domain.decider import Lease
 
-# How many events go into one frame, and all that were recorded at the time of the last one.
+# How many events go into one frame, and all that were recorded at the time of the last one; and how many
+# bytes of data.
 FRAME_EVENTS = 2_000
+FRAME_BYTES = 8 * 1024 * 1024
 
 
-def frames_lacking(applier: Applier, position: int, term: int) -> list[Frame]:
+class Lacking:
+    """What a file has behind a place in its log, in frames of one term; used by one thread at a time.
+
+    `answers` is the number of the last answer that is there already, `leases` are those that are known there;
+    None: nobody knows. Nothing is kept here: all is read when it is asked for.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        term: int,
+        before: chain.Head,
+        answers: int,
+        leases: dict[str, Lease] | None = None,
+        *,
+        trails: bool = False,
+    ) -> None:
+        self._origin = origin
+        self._term = term
+        self._answers = answers
+        self._leases = leases
+        self._trails = trails
+        self.before = before
+
+    def next(self, connection: apsw.Connection) -> Frame | None:
+        """The next frame, which `before` goes on behind then; None where there is nothing now.
+
+        Whoever lacks some of it comes to the same tables, answers and leases by them. A transaction is never
+        parted. `connection` sees one moment.
+
+        Raises:
+            BrokenChainError, LostAnswerError, apsw.Error: the file is damaged.
+        """
+        rows, is_end = self._next_rows(connection)
+        head = rows[-1].head if rows else self.before
+        answers, number = read_behind(connection, self._answers, head.position)
+        is_new = bool(rows or answers)
+        known, leases = self._leases, dict[str, Lease]()
+        # Before the end, they would be of jobs that nobody knows there.
+        has_leases = is_end and (is_new or known is not None)
+        if has_leases:
+            leases = {one.job_id: one for one in read_leases(connection)}
+        changed: dict[str, Lease | None] = {}
+        if known is not None and has_leases:
+            changed.update(dict.fromkeys(known.keys() - leases.keys()))
+            changed.update({job_id: one for job_id, one in leases.items() if known.get(job_id) != one})
+        if not is_new and not changed:
+            return None
+        content = Content(before=self.before, rows=rows, answers=answers, leases=changed)
+        frame = frame_of(
+            content,
+            store_id=self._origin.store_id,
+            timeline=self._origin.timeline_at(max(1, head.position)),
+            term=self._term,
+            trails=self._trails,
+        )
+        if known is None and has_leases:
+            frame = msgspec.structs.replace(frame, leases=list(leases.values()), all_leases=True)
+        self.before, self._answers = head, number
+        if has_leases:
+            self._leases = leases
+        return frame
+
+    def _next_rows(self, connection: apsw.Connection) -> tuple[list[chain.Row], bool]:
+        """The next rows, and whether there are no more."""
+        rows: list[chain.Row] = []
+        size_bytes = 0
+        for row in chain.rows_that_follow(connection, self.before):
+            # All events of a transaction have one time. A frame is of one timeline.
+            is_full = len(rows) >= FRAME_EVENTS or size_bytes >= FRAME_BYTES
+            if rows and (
+                (is_full and row.recorded_at != rows[-1].recorded_at) or row.type == TIMELINE_FORKED
+            ):
+                return rows, False
+            rows.append(row)
+            size_bytes += len(row.data or "")
+        return rows, True
+
+
+def frames_lacking(applier: Applier, position: int, term: int, *, trails: bool = False) -> Iterator[Frame]:
     """The frames that lead from a log's end, at a position of the file, to the end of the file; in order.
 
-    Whoever lacks some of it comes to the same tables, answers and leases by them. All that the log has from
-    that position on has been applied (see `Reading.begin`). A transaction is never parted.
+    All that the log has from that position on has been applied (see `Reading.begin`).
 
     Raises:
-        BrokenChainError, LostAnswerError, apsw.Error: the file is damaged.
+        What `Lacking.next` does.
     """
-    answers = read_since(applier.connection, position, applier.last_answered)
+    connection = applier.connection
     before = chain.Head()
-    if position and (row := chain.read_at(applier.connection, position)) is not None:
+    if position and (row := chain.read_at(connection, position)) is not None:
         before = row.head
-    frames: list[Frame] = []
-    rows: list[chain.Row] = []
-    for row in chain.rows_that_follow(applier.connection, before):
-        # All events of a transaction have one time.
-        if len(rows) >= FRAME_EVENTS and row.recorded_at != rows[-1].recorded_at:
-            frames.append(_frame(applier, term, before, rows, answers))
-            before, rows = rows[-1].head, []
-        rows.append(row)
-    if rows or answers:
-        last = _frame(applier, term, before, rows, answers)
-        frames.append(msgspec.structs.replace(last, leases=read_leases(applier.connection), all_leases=True))
-    return frames
+    answers = number_at(connection, position, applier.last_answered)
+    lacking = Lacking(applier.origin, term, before, answers, trails=trails)
+    while (frame := lacking.next(connection)) is not None:
+        yield frame
 
 
-def term_of(applier: Applier, number: int, leader: str) -> Frame:
+def lacking_nothing(applier: Applier, term: int) -> Lacking:
+    """What a file will have behind its end in a term that trails: nothing yet."""
+    leases = {one.job_id: one for one in read_leases(applier.connection)}
+    return Lacking(applier.origin, term, applier.head, last_number(applier.connection), leases, trails=True)
+
+
+def term_of(applier: Applier, number: int, leader: str, *, trails: bool = False) -> Frame:
     """The first frame of a leader, at the end of its file."""
     return Frame(
-        store_id=applier.store_id,
-        timeline=applier.timeline,
+        store_id=applier.origin.store_id,
+        timeline=applier.origin.timeline,
         term=number,
         before=applier.head,
         leader=leader,
         leases=read_leases(applier.connection),
         all_leases=True,
+        trails=trails,
     )
 
 
-def _frame(
-    applier: Applier, term: int, before: chain.Head, rows: list[chain.Row], answers: list[tuple[Answer, int]]
-) -> Frame:
-    """The frame of some events, and of the answers up to there, which are taken out of `answers`."""
-    end = rows[-1].position if rows else before.position
-    count = sum(answer.position <= end for answer, _ in answers)
-    content = Content(before=before, rows=rows, answers=answers[:count])
-    del answers[:count]
-    return frame_of(content, store_id=applier.store_id, timeline=applier.timeline, term=term)
+def fork_of(applier: Applier, number: int, event: TimelineForked, now_ms: int) -> Frame:
+    """The frame by which a leader begins a timeline, at the end of its file."""
+    name, data = encode_event(event)
+    version = applier.connection.execute(
+        "SELECT coalesce(max(version), 0) + 1 FROM events WHERE stream = ?", (TIMELINE_STREAM,)
+    ).get
+    entry = chain.Entry(TIMELINE_STREAM, version, name, None, data.decode(), None)
+    rows, _ = chain.extend(applier.head, [entry], now_ms)
+    return frame_of(
+        Content(before=applier.head, rows=rows),
+        store_id=applier.origin.store_id,
+        timeline=event.timeline,
+        term=number,
+    )

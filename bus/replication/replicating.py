@@ -6,34 +6,24 @@
                                  ├── it ends where it did ──▶ send the same again: it is stored once at most
                                  └── another's, or nothing to be had for long ──▶ ROLLBACK, and lead no more
 
-A leader's first frame is its *term*. From then on the log refuses what any leader before it sends, since each
-message expects the one before it: this is all that safety rests on. One that has ended leading never sends
-again; what it has sent may still arrive until the next term does, so its outcome is unknown until then.
+From a leader's *term* on (`bus.replication.terms`), the log refuses what any leader before it sends, since
+each message expects the one before it: this is all that safety rests on. One that has ended leading never
+sends again; what it has sent may still arrive until the next term does, so its outcome is unknown until then.
+
+Where the log trails, nothing waits for it, and frames come out of the file (`bus.replication.trailing`).
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 
-import msgspec
 import nats.errors
 
 from bus.contract.subjects import BusNames
-from bus.replication.applying import Applier
-from bus.replication.following import catch_up
 from bus.replication.frame import Frame, FrameError, frame_of, messages_of
-from bus.replication.lease import LeaseLostError
-from bus.replication.log_stream import (
-    EarlierTimelineError,
-    LogEnd,
-    LogStream,
-    LogStreamError,
-    Tail,
-)
-from bus.replication.putting_back import frames_lacking, term_of
-from bus.tasks import to_its_end
+from bus.replication.log_stream import LogStream, LogStreamError, Tail
+from bus.replication.terms import Term
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
 from bus.writing.content import Content
@@ -44,81 +34,8 @@ from domain.errors import Unavailable
 HOLD_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
-TAKE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
-
-
-class Term(msgspec.Struct, frozen=True):
-    """A leader's turn: its number, the message that began it, and the log's identity."""
-
-    number: int
-    tail: Tail
-    store_id: str
-    timeline: int
-
-
-async def take_term(
-    log: LogStream, applier: Applier, name: str, may_lead: Callable[[], bool] = lambda: True
-) -> Term:
-    """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
-
-    What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored.
-    A file that was restored since gets a log of its own: that of the timeline before is deleted.
-    `may_lead` is asked right before each step that takes the log from others.
-
-    Raises:
-        LeaseLostError: it may not lead any more.
-        LogStreamError, FrameError: the log is not this file's, or cannot be read.
-        JetStreamError: the broker refuses, or does not answer, for 30 s.
-    """
-    until = time.monotonic() + TAKE_SECONDS
-    while True:
-        try:
-            try:
-                end = await catch_up(log, applier)
-            except EarlierTimelineError as error:
-                logger.warning(
-                    "%s: the log is begun anew at position %d", error.problem, applier.head.position
-                )
-                _require(may_lead)
-                await log.begin_anew(timeline=applier.timeline, position=applier.head.position)
-                continue
-            if end.place is None and applier.head.position < end.begins:
-                raise LogStreamError(
-                    f"the log was made to go on behind position {end.begins}, and this file ends at"
-                    f" {applier.head.position}",
-                    "another member has more, and is to lead",
-                )
-            number = 1 if end.place is None else end.place.term + 1
-            tail = end.tail
-            frames = await to_its_end(partial(_first_frames, applier, end, number, name))
-            for frame in frames:
-                for body in messages_of(frame):
-                    _require(may_lead)
-                    tail = await log.append(body, tail)
-            if len(frames) > 1:
-                logger.warning(
-                    "the log had lost its end: it was at position %d, and is at %d again",
-                    *(end.position, applier.head.position),
-                )
-            return Term(number, tail, applier.store_id, applier.timeline)
-        except JetStreamError:
-            # Also where another one was quicker, or where it is not known whether it was stored.
-            if time.monotonic() > until:
-                raise
-        await asyncio.sleep(LONGEST_PAUSE_SECONDS)
-
-
-def _require(may_lead: Callable[[], bool]) -> None:
-    if not may_lead():
-        raise LeaseLostError("the lease was lost before a term was taken")
-
-
-def _first_frames(applier: Applier, end: LogEnd, number: int, name: str) -> list[Frame]:
-    """What is put back, and the term."""
-    lacking = [] if end.place is None else frames_lacking(applier, end.position, number)
-    return [*lacking, term_of(applier, number, name)]
 
 
 class Replicator:
@@ -159,11 +76,19 @@ class Replicator:
         Raises:
             Unavailable: the log does not have it, or nobody knows; `details.outcome` says which.
         """
+        term = self.term
+        await self.store_frame(
+            frame_of(content, store_id=term.store_id, timeline=term.timeline, term=term.number)
+        )
+
+    async def store_frame(self, frame: Frame) -> None:
+        """Returns when the log has that frame of this term.
+
+        Raises:
+            Unavailable: as `store`.
+        """
         if self.ended is not None:
             raise leads_no_more()
-        frame = frame_of(
-            content, store_id=self.term.store_id, timeline=self.term.timeline, term=self.term.number
-        )
         messages = messages_of(frame)
         self.waits_since = time.monotonic()
         until = self.waits_since + self._hold_seconds

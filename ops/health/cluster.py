@@ -1,14 +1,18 @@
 """The cluster that a service is a member of: its figures in the report, and the causes that lie in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 
 from bus.replication.following import FollowerState
 from bus.replication.leader_watch import USUAL_LIFE
 from bus.replication.standing import ClusterState, LogStanding
+from bus.replication.trailing import TrailState
 from bus.waiting import UNTRIED
+from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, decode_event
 from ops.health.access import Note
 from ops.health.causes import Cause
 from ops.parts import RoleName
@@ -35,6 +39,18 @@ class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     age_ms: int
     clock_ahead_ms: int
+    log_lag_events: int | None = None
+    """Of one that leads with `async`: what is answered, and not in the log yet."""
+    log_lag_seconds: float | None = None
+
+
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """The last timeline that began as a member took over where the one before may have answered more."""
+
+    timeline: int
+    position: int
+    leader: str
+    missing_events: int
 
 
 def member_figures(state: ClusterState) -> list[MemberFigures]:
@@ -52,12 +68,32 @@ def member_figures(state: ClusterState) -> list[MemberFigures]:
             address=member.address,
             age_ms=live.age_ms + waited_ms,
             clock_ahead_ms=live.clock_ahead_ms,
+            log_lag_events=member.log_lag_events,
+            log_lag_seconds=member.log_lag_seconds,
         )
         for live in state.members
     ]
 
 
-def cluster_figures(state: ClusterState, role: RoleName) -> dict[str, Any]:
+def last_fork(connection: apsw.Connection) -> Fork | None:
+    """The last fork of a store's log, if a leader began it."""
+    found = connection.execute(
+        "SELECT position, data FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1", (TIMELINE_STREAM,)
+    ).fetchone()
+    event = None if found is None else decode_event(TIMELINE_FORKED, str(found[1]))
+    if found is None or not isinstance(event, TimelineForked) or event.leader is None:
+        return None
+    return Fork(
+        timeline=event.timeline,
+        position=int(found[0]),
+        leader=event.leader,
+        missing_events=event.missing_events,
+    )
+
+
+def cluster_figures(
+    state: ClusterState, role: RoleName, fork: Fork | None, lost: Sequence[Path]
+) -> dict[str, Any]:
     """What a member knows of the others, and of the log that all of them follow."""
     leader, log, looked = state.leader, state.log, state.looked_seconds_ago
     return {
@@ -72,6 +108,8 @@ def cluster_figures(state: ClusterState, role: RoleName) -> dict[str, Any]:
         "looked_seconds_ago": None if looked is None else round(looked, 1),
         "problem": state.problem,
         "kept_from_leading": state.kept_from_leading,
+        "fork": fork,
+        "lost_events": [one.name for one in lost],
     }
 
 
@@ -121,6 +159,33 @@ def version_notes(state: ClusterState) -> list[Note]:
             "members_differ_in_version",
             f"the members of the cluster are of several versions: {said}",
             "upgrade those that are older: they do not follow what they do not know",
+        )
+    ]
+
+
+def trailing_causes(trailing: TrailState, settings: Settings) -> Iterator[Cause]:
+    """That a machine that is lost would take much along."""
+    if trailing.lag_seconds > settings.replication_lag_seconds:
+        yield Cause(
+            "log_behind",
+            "degraded",
+            f"{trailing.lag_events} events that were answered are not in the log of the cluster, the oldest"
+            f" for {trailing.lag_seconds:.0f} s: they would be lost with this machine"
+            + (f"; {trailing.problem}" if trailing.problem else ""),
+            "commands go on; the log gets them by itself once it takes them: look at its nats-servers, and at"
+            " `replication_log_mib`",
+        )
+
+
+def lost_notes(lost: Sequence[Path]) -> list[Note]:
+    """That the cluster went on without events that this one had answered."""
+    if not lost:
+        return []
+    return [
+        Note(
+            "lost_events_kept",
+            f"the cluster went on without events that this one had answered: {', '.join(map(str, lost))}",
+            "do again what is needed of them, and move or delete the files",
         )
     ]
 

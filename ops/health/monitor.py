@@ -8,11 +8,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from bus.publishing.relay import RelayState
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
@@ -38,7 +42,16 @@ from ops.health.causes import (
     subject_causes,
     writer_causes,
 )
-from ops.health.cluster import cluster_causes, cluster_figures, following_causes, version_notes
+from ops.health.cluster import (
+    Fork,
+    cluster_causes,
+    cluster_figures,
+    following_causes,
+    last_fork,
+    lost_notes,
+    trailing_causes,
+    version_notes,
+)
 from ops.health.figures import (
     broker_figures,
     messages_in,
@@ -53,6 +66,7 @@ from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
 from ops.parts import Parts
+from ops.store.lost_events import lost_events
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
@@ -65,7 +79,10 @@ logger = logging.getLogger(__name__)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings of one look. `at` is by the monotonic clock, in seconds; only who leads has an archive."""
+    """The findings of one look. `at` is by the monotonic clock, in seconds; only who leads has an archive.
+
+    The files with `lost` events, and the `fork` that a leader began, are those of a member of a cluster.
+    """
 
     at: float
     store: StoreLook
@@ -74,6 +91,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     backups: BackupState
     archive: ArchiveState | None
     repairs: list[Repair]
+    lost: Sequence[Path] = ()
+    fork: Fork | None = None
 
 
 class Monitor:
@@ -175,6 +194,8 @@ class Monitor:
             return
         yield from relay_causes(leading.relay.state, settings, now_ms)
         yield from writer_causes(leading.writer, settings)
+        if leading.trailing is not None:
+            yield from trailing_causes(leading.trailing.state, settings)
         yield from stream_causes(self.streams, names, has_unkept_letters=leading.durable.unkept_letters > 0)
         yield from subject_causes(self.streams, settings)
         yield from audit_of_stream_causes(leading.relay.audit.state, names.events)
@@ -190,6 +211,7 @@ class Monitor:
             *([HTTP_OPEN] if self._access().is_open else []),
             *([APP_SHARED] if is_shared else []),
             *repair_notes(self.look.repairs),
+            *lost_notes(self.look.lost),
             *(() if (cluster := self._parts.cluster) is None else version_notes(cluster.state)),
         ]
 
@@ -233,11 +255,16 @@ class Monitor:
             "backups": look.backups,
             "archive": look.archive,
             "audit": parts.audit.figures,
-            "cluster": None
-            if (cluster := parts.cluster) is None
-            else cluster_figures(cluster.state, parts.role.name),
+            "cluster": self.cluster,
             "dropped_requests": parts.dropped_requests,
         }
+
+    @property
+    def cluster(self) -> dict[str, Any] | None:
+        """What it knows of the cluster that it is a member of, if it is one of several."""
+        if (cluster := self._parts.cluster) is None:
+            return None
+        return cluster_figures(cluster.state, self._parts.role.name, self.look.fork, self.look.lost)
 
     @property
     def durable_waiting(self) -> int | None:
@@ -294,7 +321,16 @@ class Monitor:
             backups=parts.backups.state,
             archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
+            lost=lost_events(self._settings.data),
+            fork=None if parts.cluster is None else self._last_fork(),
         )
+
+    def _last_fork(self) -> Fork | None:
+        lent = self._parts.readers.connection()
+        # The probe tells of a store that cannot be read.
+        with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), lent as connection:
+            return last_fork(connection)
+        return None
 
     async def _ask_the_broker(self) -> None:
         try:

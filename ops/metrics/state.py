@@ -47,6 +47,18 @@ def role_families(role: Role) -> Iterator[Metric]:
         "Of one that follows: how long ago it was known to have all of the log; no sample before that.",
         None if state is None else _seconds(state.age_ms),
     )
+    leading = role.leading
+    trailing = None if leading is None or leading.trailing is None else leading.trailing.state
+    yield _gauge(
+        "hyperpage_replication_unsent_events",
+        "Of one that leads with `async`: events that are answered and not in the log yet.",
+        0 if trailing is None else trailing.lag_events,
+    )
+    yield _gauge(
+        "hyperpage_replication_unsent_seconds",
+        "Of one that leads with `async`: for how long the oldest of these has waited.",
+        0 if trailing is None else trailing.lag_seconds,
+    )
 
 
 def job_families(writer: Writer) -> Iterator[Metric]:

@@ -87,6 +87,8 @@ class Handover:
             # Before the events go out: their spans end when the stream has them.
             self._traces.committed(commit)
         leading.archiver.notify(commit)
+        if leading.trailing is not None:
+            leading.trailing.notify(commit)
         if commit.rows:
             if self._backend is not None:
                 self._backend.committed(commit.rows[-1].position)

@@ -104,6 +104,28 @@ def materialize(
     return Made(position, signatures)
 
 
+def cut_back(work: Path, position: int) -> None:
+    """Has a store that nobody uses end at an earlier position, with no fork: the rest comes from elsewhere.
+
+    Leases are given up. It is closed, sealed and on disk when this returns.
+
+    Raises:
+        BackupError: it is not sound, or its tables cannot be made to agree with its log.
+    """
+    with closing(apsw.Connection(str(work))) as connection:
+        distrust(connection)
+        connection.pragma("synchronous", "off")
+        connection.pragma("journal_mode", "memory")
+        with write_transaction(connection):
+            _cut(connection, position, keeps_leases=False)
+            # Before the first event, there is one, too.
+            keep_timelines(connection, ((1, 1),))
+            index_ids(connection)
+    _make_tables(work, work.name)
+    seal(work)
+    _require_made(work, position, is_checked=False, ends=position)
+
+
 def remove_leftovers(work: Path) -> None:
     """Removes what a killed restore may have left, a WAL above all: SQLite would take it for a new file's."""
     for leftover in work.parent.glob(f"{work.name}*"):

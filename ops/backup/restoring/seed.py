@@ -37,11 +37,14 @@ def make_seed(
     store_id: str,
     *,
     timeline: int,
+    newest: int,
     begins: int,
     now_ms: int,
     progress: Progress = ignore_progress,
 ) -> Seed:
-    """Makes a file of that store on that timeline: the newest backup, and the archive as far as it leads on.
+    """Makes a file of that store on that timeline, or one behind it up to the `newest`.
+
+    It is made of the newest backup, and the archive as far as it leads on.
 
     The archive is left out where the backup reaches the position `begins`, behind which the rest is to be
     had elsewhere, leases, too: those of the backup are kept then. Where there is nothing, the file is that of
@@ -56,7 +59,7 @@ def make_seed(
     whose = Present(store_id, _FIRST_TIMELINE, None)
     search = Search(places, Moment(latest=True), repair=True, present=whose)
     while True:
-        way = _shortest(_next_way(search, places, store_id, timeline), begins)
+        way = _shortest(_next_way(search, places, store_id, newest), begins)
         if (way.timelines[-1][0], way.position) < (timeline, begins):
             raise _too_short(way, search.passed_over)
         try:

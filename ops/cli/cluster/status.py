@@ -59,6 +59,18 @@ def _print_cluster(cluster: Mapping[str, Any]) -> None:
         print(f"        and cannot lead: {printable(cluster['kept_from_leading'])}")
     if log is not None:
         print(f"log     {_log_line(log)}")
+    for one in cluster["members"]:
+        if one["log_lag_events"] is not None:
+            lag = f"{one['log_lag_events']:,} events, {one['log_lag_seconds']:.1f} s"
+            print(f"        lacks {lag} of what {printable(one['name'])} has answered")
+    if (fork := cluster["fork"]) is not None:
+        missing = f"at least {fork['missing_events']:,} events" if fork["missing_events"] else "nothing known"
+        print(
+            f"forked  at position {fork['position']}, timeline {fork['timeline']}, as"
+            f" {printable(fork['leader'])} took over; missing: {missing}"
+        )
+    for name in cluster["lost_events"]:
+        print(f"lost    {printable(name)} has what the cluster went on without")
     if cluster["problem"] is not None:
         say(f"the nats-server does not say how it stands now: {printable(cluster['problem'])}")
     print()

@@ -10,7 +10,6 @@ from domain.errors import NotFound
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.visit import Visit
-from ops.health.cluster import cluster_figures
 from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/cluster"
@@ -18,11 +17,9 @@ PATH = f"{PREFIX}/cluster"
 
 async def show_cluster(visit: Visit) -> Response:
     """Who leads, who is live and what each lacks, and how the log is kept."""
-    parts = backend_of(visit.request).now.parts
-    if parts.cluster is None:
+    if (cluster := backend_of(visit.request).now.health.cluster) is None:
         raise NotFound("this service is not one of several", hint="docs/cluster.md says how it becomes one")
-    figures = codec.encode(cluster_figures(parts.cluster.state, parts.role.name))
-    return visit.render("cluster.html", cluster=msgspec.json.decode(figures))
+    return visit.render("cluster.html", cluster=msgspec.json.decode(codec.encode(cluster)))
 
 
 async def hand_over(visit: Visit) -> Response:

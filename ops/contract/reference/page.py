@@ -14,7 +14,7 @@ import msgspec
 
 from bus.contract.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
 from bus.contract.subjects import BATCH
-from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
+from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
 from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated
 from domain.messages import Event
@@ -214,7 +214,8 @@ def _events() -> Iterator[str]:
     for decider in DECIDERS:
         for name, event in decider.events.items():
             yield f"| `{name}` | {_members(event)} | {', '.join(_sources(event))} |\n"
-    yield f"| `{TIMELINE_FORKED}` | `timeline`, `restored_position` | a restore |\n"
+    why = "a restore; a leader of a cluster that takes over where more may have been answered"
+    yield f"| `{TIMELINE_FORKED}` | {_members(TimelineForked)} | {why} |\n"
 
 
 def _members(event: type[Event]) -> str:

@@ -87,9 +87,6 @@ class EventFeed(Source):
         super().__init__(head)
         self._reader = reader
         self._origin = origin
-        self._frames = _FRAMES.format(
-            forks=TIMELINE_STREAM, event_id=event_id_sql(origin), event=cloud_event_sql(origin)
-        )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="event feed")
         self._kept: OrderedDict[tuple[int, str], asyncio.Future[Piece | None]] = OrderedDict()
         self._loop = asyncio.get_running_loop()
@@ -179,8 +176,14 @@ class EventFeed(Source):
             last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
             if last is None:
                 return None
+            # Made each time: who leads a cluster may begin a timeline meanwhile.
+            select = _FRAMES.format(
+                forks=TIMELINE_STREAM,
+                event_id=event_id_sql(self._origin),
+                event=cloud_event_sql(self._origin),
+            )
             frames, count = connection.execute(
-                self._frames, {"after": after, "last": last, "streams": streams}
+                select, {"after": after, "last": last, "streams": streams}
             ).fetchone()  # type: ignore[misc]
             return Piece(last, frames or b"", count)
 

@@ -1,6 +1,7 @@
 """What a service does by its role, apart from what every one does.
 
 seeding     a member's file, before it is opened: of a backup, the archive and the log
+putting_right  a file with events that the others went on without
 getting_ready  asking a JetStream that is not there yet
 ground      what the parts stand on, whatever the role
 cluster     a service among others that follow one log

@@ -41,6 +41,8 @@ LED_WITHIN_SECONDS = 15.0
 # A successor that lacks more than so many events would have others wait for it.
 MOST_BEHIND = 1_000
 HANDED_OVER_WITHIN_SECONDS = 10.0
+# A log that trails is nearer to what is answered, unless nothing is stored there.
+NEAR_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +179,7 @@ class Cluster:
             position=self._role.head.position,
             most_behind=MOST_BEHIND,
         ).name
+        await self._require_sending()
         self._election.hand_over(successor)
         until = time.monotonic() + HANDED_OVER_WITHIN_SECONDS
         while time.monotonic() < until:
@@ -191,13 +194,31 @@ class Cluster:
             hint="`hyperpage cluster status` says who leads, and who is live",
         )
 
+    async def _require_sending(self) -> None:
+        """Returns once a log that trails is near: what it lacks at the end would be lost.
+
+        Raises:
+            ServiceError: it does not come near.
+        """
+        leading = self._role.leading
+        trailing = None if leading is None else leading.trailing
+        until = time.monotonic() + HANDED_OVER_WITHIN_SECONDS
+        while trailing is not None and trailing.state.lag_seconds > NEAR_SECONDS:
+            if time.monotonic() > until:
+                raise ServiceError(
+                    f"the log lacks {trailing.state.lag_events} events that were answered",
+                    hint="hand over once it has them: `hyperpage status` says what keeps it from that",
+                )
+            await asyncio.sleep(0.05)
+
     def _note_leader(self, leader: Leader | None) -> None:
         self.standing.note_leader(leader)
         if leader is not None and leader.term > 0:
             self._is_led.set()
 
     def _described(self) -> Member:
-        head = self._role.head
+        head, leading = self._role.head, self._role.leading
+        lag = None if leading is None or leading.trailing is None else leading.trailing.state
         return Member(
             name=self._name,
             instance=self._instance,
@@ -208,6 +229,8 @@ class Cluster:
             address=self._address,
             time_ms=self._ground.now_ms(),
             could_lead=self._turns.could_lead,
+            log_lag_events=None if lag is None else lag.lag_events,
+            log_lag_seconds=None if lag is None else round(lag.lag_seconds, 1),
         )
 
 

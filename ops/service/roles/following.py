@@ -13,6 +13,7 @@ from bus.log import chain
 from bus.replication.applying import Applier
 from bus.replication.following import Follower
 from ops.service.roles.ground import Ground
+from ops.store.led_terms import forget_led
 
 
 def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
@@ -20,8 +21,7 @@ def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
     return Applier(
         connection,
         ground.tables,
-        store_id=ground.origin.store_id,
-        timeline=ground.origin.timeline,
+        ground.origin,
         cache_capacity=ground.settings.hot_aggregates,
         cache_bytes=ground.settings.hot_aggregates_kib * 1024,
     )
@@ -44,6 +44,8 @@ class Following:
             on_applied=self._applied,
             damage=ground.readers.damage,
         )
+        # Whether the file has what another one led.
+        self._has_others = False
         self._stack = AsyncExitStack()
         self._background = ground.background.ended_by(self._stack)
 
@@ -57,5 +59,9 @@ class Following:
         await self._stack.aclose()
 
     def _applied(self, rows: Sequence[chain.Row]) -> None:
+        if not self._has_others:
+            # Not before what it lacked is in the file: until then, the file has less than the log.
+            forget_led(self._ground.settings.data)
+            self._has_others = True
         if self._ground.backend is not None:
             self._ground.backend.committed(rows[-1].position)

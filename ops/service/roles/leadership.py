@@ -8,7 +8,7 @@ stop              nothing more comes in ─▶ the writer ends ─▶ told, arch
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import apsw
@@ -18,6 +18,7 @@ from bus.broker.server import NatsServer
 from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.replication.replicating import Replicator
+from bus.replication.trailing import Trailing
 from bus.serving.administration import AdministrationVerb, by_name
 from bus.serving.dead_letters import DeadLetters
 from bus.serving.durable.intake import DurableIntake
@@ -36,6 +37,9 @@ from ops.service.standing_alone import StandingAlone
 from ops.service.traces import Traces, traces_if_wanted
 from ops.store.projections_check import ProjectionsCheck
 from ops.store.tables import MirroredRows
+
+# How long the end waits for the log to have what was answered.
+SENT_WITHIN_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +86,9 @@ class Leadership:
         await leading.durable.prepare()
         if self._nats_server is not None:
             await self._nats_server.synced_streams.sync()
+        if (trailing := leading.trailing) is not None:
+            self._stack.push_async_callback(trailing.replicator.close)
+            background.start(trailing.run(), "the log behind what is answered")
         leading.writer.start()
         self._stack.push_async_callback(self._drain)
 
@@ -95,6 +102,24 @@ class Leadership:
         """Takes nothing more, answers and publishes what was taken, and ends."""
         await self._stack.aclose()
 
+    async def have_all_sent(self) -> None:
+        """Decides nothing any more, where the log trails; returns when that has all of it, or within 5 s."""
+        if (trailing := self.leading.trailing) is None:
+            return
+        trailing.is_open, writer = False, self.leading.writer
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SENT_WITHIN_SECONDS):
+                # One that had looked before is committed.
+                while writer.is_alive and writer.is_at_work:  # noqa: ASYNC110  # a moment, once
+                    await asyncio.sleep(0.005)
+        self._handover.take()
+        if not await trailing.finish(SENT_WITHIN_SECONDS):
+            logger.warning(
+                "%d events that were answered are not in the log of the cluster: who leads before this one"
+                " does begins a timeline without them",
+                trailing.state.lag_events,
+            )
+
     async def _drain(self) -> None:
         leading = self.leading
         try:
@@ -104,17 +129,21 @@ class Leadership:
             # Also after an error above: the thread would keep the process alive.
             await asyncio.to_thread(leading.writer.stop)
         self._handover.take()
+        await self.have_all_sent()
         await leading.archiver.stop()
         if not await leading.relay.drain(5_000):
             logger.warning("not every event is published yet; the rest follows after the next start")
 
 
 def leadership_on(
-    ground: Ground, connection: apsw.Connection, replicator: Replicator | None = None
+    ground: Ground,
+    connection: apsw.Connection,
+    replicator: Replicator | None = None,
+    trailing: Trailing | None = None,
 ) -> Leadership:
     """The parts that lead, none of which has begun. `connection` is the one that writes, and theirs alone.
 
-    `replicator` has each group first, where others follow.
+    Where others follow, `replicator` has each group first, or `trailing` has it later.
     """
     handover: Handover
 
@@ -125,8 +154,7 @@ def leadership_on(
     relay, responder = ground.relay_connection, ground.responder_connection
     limits, secrets, admission = settings.stream_limits, settings.allowed_secrets, ground.admission
     traces = traces_if_wanted(names, ground.version)
-    writer = _writer(ground, connection, committed, replicator)
-    rows = MirroredRows(ground.readers)
+    writer = _writer(ground, connection, committed, replicator, trailing)
     dead_letters = DeadLetters(relay, ground.subjects, secrets, limits.dead_letters)
     suspects = Suspects(settings.data / "durable")
     event_relay = _relay(ground, traces)
@@ -134,7 +162,7 @@ def leadership_on(
     leading = Leading(
         writer=writer,
         relay=event_relay,
-        mirrors=Mirrors(relay, names, rows.row_json, rows.all_rows, limits.mirrors),
+        mirrors=_mirrors(ground),
         archiver=_archiver(ground),
         dead_letters=dead_letters,
         intake=_intake(ground, writer),
@@ -156,6 +184,7 @@ def leadership_on(
             *RunningImport(writer, secrets).verbs(),
             refill_verb(event_relay),
         ),
+        trailing=trailing,
     )
     handover = Handover(leading, ground.let_through, ground.notices, traces=traces, backend=ground.backend)
     return Leadership(
@@ -198,8 +227,15 @@ def _writer(
     connection: apsw.Connection,
     committed: Callable[[Commit], None],
     replicator: Replicator | None,
+    trailing: Trailing | None,
 ) -> Writer:
-    settings = ground.settings
+    settings, is_ours = ground.settings, ground.standing_alone.is_so
+    if trailing is not None:
+        is_alone = is_ours
+
+        def is_ours() -> bool:
+            return trailing.is_open and is_alone()
+
     writer = Writer(
         connection,
         ground.tables,
@@ -210,13 +246,18 @@ def _writer(
         busy_after_ms=settings.busy_after_ms,
         prune_after_ms=settings.prune_after_ms,
         clock=ground.now_ms,
-        is_ours=ground.standing_alone.is_so,
+        is_ours=is_ours,
         damage=ground.readers.damage,
         replication=replicator,
     )
     if replicator is not None:
         writer.thread.ending.push_async_callback(replicator.close)
     return writer
+
+
+def _mirrors(ground: Ground) -> Mirrors:
+    rows, limits = MirroredRows(ground.readers), ground.settings.stream_limits
+    return Mirrors(ground.relay_connection, ground.names, rows.row_json, rows.all_rows, limits.mirrors)
 
 
 def _intake(ground: Ground, writer: Writer) -> Intake:

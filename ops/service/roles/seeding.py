@@ -3,6 +3,7 @@
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
     a file that ends before the log begins ──▶ the same, and it has all that the old one had
     a log of a later timeline, or an operator who asks ──▶ the same, and the old one is kept
+    a log that went on without the file's last events ──▶ these are put aside, and the file goes on with it
     a file of a later timeline, which was restored ──▶ it stays, and nobody else may be there who leads
     neither a file nor a log ──▶ a log is made, of a store without events, and the file of it
 
@@ -21,11 +22,9 @@ from bus.contract.stream_metadata import STORE_ID
 from bus.identifiers import new_id
 from bus.kept_files import make_folder, sync_folder
 from bus.log import chain
-from bus.log.cloud_events import read_origin
-from bus.replication.applying import Applier
 from bus.replication.cluster_bucket import ClusterBucket
-from bus.replication.following import Reading
 from bus.replication.frame import FrameError
+from bus.replication.history import restored_timeline
 from bus.replication.log_stream import (
     BEGIN_EMPTY,
     AnotherStoresLogError,
@@ -38,22 +37,22 @@ from bus.replication.members import LIVE_SECONDS, Role, live_members
 from bus.tasks import to_its_end
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
-from migrations.connection import open_reader, open_writer
+from migrations.connection import open_reader
 from ops.archive.segment import list_segments
 from ops.audit.own_acts import own_act
 from ops.backup.metadata import list_backups
-from ops.backup.restoring.materialize import remove_leftovers, seal
+from ops.backup.restoring.materialize import remove_leftovers
 from ops.backup.restoring.present import Present, read_present
 from ops.backup.restoring.seed import Seed, make_seed
 from ops.backup.restoring.swap import WORK_SUFFIX, remove
-from ops.backup.sound import head_at
 from ops.service.connections import connect_as
 from ops.service.errors import ServiceError, told
 from ops.service.restores import put_on_record, settled
 from ops.service.roles.getting_ready import when_it_answers
+from ops.service.roles.putting_right import brought_forward, common_end, put_right
 from ops.settings import Settings
+from ops.store.led_terms import forget_led
 from ops.store.reseeding import forget_reseed, reseed_asked
-from ops.store.tables import Tables
 from ops.targets.errors import BackupError
 
 # For a leader that has just begun the log: its archive is some seconds behind.
@@ -158,11 +157,13 @@ async def _seed_if_needed(
         present.timeline < begins.timeline or reseed_asked(settings.data) == present.head
     ):
         await _seed(settings, log, begins, present.head, is_kept=True)
-    elif present.timeline > begins.timeline:
+    elif await to_its_end(partial(_was_restored, settings.store_path, begins.timeline)):
         # Where this log begins is nothing to it: whoever leads with it begins the log anew.
         await _require_alone(settings, relay, present.timeline)
     elif present.head is not None and present.head.position < begins.position:
         await _seed(settings, log, begins, present.head, is_kept=False)
+    elif present.head is not None:
+        await put_right(settings, log)
     forget_reseed(settings.data)
 
 
@@ -195,13 +196,15 @@ async def _seed(
     """Makes the file and puts it in its place, where one may be that ends with `old`."""
     store = settings.store_path
     work = store.with_name(store.name + WORK_SUFFIX)
+    # What is made of it need not have all that this one answered.
+    forget_led(settings.data)
     aside = f"{store.name}.set-aside-{time.time_ns() // 1_000_000}" if is_kept else None
     common = 0
     try:
         seed = await _made(settings, work, log, begins)
-        head = await _brought_forward(work, log)
+        head = await brought_forward(work, log)
         if old is not None:
-            common = await to_its_end(partial(_common_end, work, store))
+            common = await to_its_end(partial(common_end, work, store))
             if not is_kept and common < old.position:
                 raise DivergedLogError(
                     f"{store.name} has other events than the log, from position {common + 1} on",
@@ -234,6 +237,7 @@ async def _made(settings: Settings, work: Path, log: LogStream, begins: LogBegin
         work,
         log.store_id,
         timeline=begins.timeline,
+        newest=begins.newest,
         begins=begins.position,
         now_ms=time.time_ns() // 1_000_000,
     )
@@ -254,28 +258,7 @@ async def _made(settings: Settings, work: Path, log: LogStream, begins: LogBegin
         await asyncio.sleep(SOURCE_PAUSE_SECONDS)
 
 
-async def _brought_forward(work: Path, log: LogStream) -> chain.Head:
-    """Where the log ends, all of which the file has then."""
-    with closing(open_writer(work)) as connection:
-        origin = read_origin(connection)
-        timeline = origin.timelines[-1][0]
-        applier = Applier(connection, Tables(), store_id=origin.store_id, timeline=timeline)
-        end = await log.end()
-        # All of it: frames that the file has the events of may have leases that it has not.
-        await Reading(log, applier, end.first - 1).up_to(end.sequence)
-    await to_its_end(partial(seal, work))
-    return applier.head
-
-
-def _common_end(one: Path, other: Path) -> int:
-    """The last position up to which two files have the same events; nobody changes them meanwhile."""
-    with closing(open_reader(one)) as first, closing(open_reader(other)) as second:
-        same, end = 0, min(chain.read_head(first).position, chain.read_head(second).position)
-        # Each hash vouches for all that came before it.
-        while same < end:
-            middle = (same + end + 1) // 2
-            if head_at(first, middle) == head_at(second, middle):
-                same = middle
-            else:
-                end = middle - 1
-    return same
+def _was_restored(store: Path, timeline: int) -> bool:
+    """Whether a restore has begun a timeline of a file behind that one."""
+    with closing(open_reader(store)) as connection:
+        return restored_timeline(connection) > timeline

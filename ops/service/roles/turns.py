@@ -8,25 +8,33 @@ The connection that writes is the follower's or the leader's, never both's.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import apsw
 
+from bus.contract.stream_metadata import highest_timeline
 from bus.log.chain import Head
+from bus.publishing.stream_state import DivergedError, position_reached, recorded_segments
 from bus.replication.applying import Applier
 from bus.replication.following import NOT_TO_LEAD_WITH, catch_up
 from bus.replication.frame import FrameError
 from bus.replication.log_stream import EarlierTimelineError, LogStream, LogStreamError
-from bus.replication.replicating import Replicator, take_term
-from bus.tasks import cancel, unbroken
+from bus.replication.putting_back import lacking_nothing
+from bus.replication.replicating import HOLD_SECONDS, Replicator
+from bus.replication.terms import Claim, Told, take_term
+from bus.replication.trailing import Trailing
+from bus.tasks import cancel, to_its_end, unbroken
 from ops.parts import Role
 from ops.service.errors import told
 from ops.service.roles.following import Following, applier_on
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import Leadership, leadership_on
 from ops.service.roles.trimming import Trimming
+from ops.store.led_terms import forget_led, led_last, note_led
 
 # How long what was taken may take to be answered before another one leads.
 PAUSE_SECONDS = 5.0
@@ -61,6 +69,7 @@ class Turns:
         self._role = role
         self._log = LogStream(ground.relay_connection, ground.names, ground.origin.store_id)
         self._applier: Applier | None = None
+        self._stood_at = Head()
         self._following: Following | None = None
         self._leadership: Leadership | None = None
         self._replicator: Replicator | None = None
@@ -116,9 +125,12 @@ class Turns:
         """
         await unbroken(self._end_following())
         self._applier = applier_on(self._ground, self._connection)
+        self._stood_at = self._applier.head
         try:
             await self._make_again(self._applier.head)
             await catch_up(self._log, self._applier)
+            if self._applier.head != self._stood_at:
+                await asyncio.to_thread(forget_led, self._ground.settings.data)
         except EarlierTimelineError:
             # This file was restored: whoever leads with it begins the log anew.
             return
@@ -145,9 +157,16 @@ class Turns:
             LeaseLostError, ServiceError, JetStreamError, and what the parts raise: what keeps it from it.
         """
         assert self._applier is not None, "it stands before it leads"
-        ground = self._ground
+        ground, trails = self._ground, self._ground.settings.log_trails
+        claim = Claim(
+            name=ground.settings.member_name,
+            may_lead=may_lead,
+            trails=trails,
+            has_all=self._has_all,
+            told=self._told,
+        )
         try:
-            term = await take_term(self._log, self._applier, ground.settings.member_name, may_lead)
+            term = await take_term(self._log, self._applier, claim)
         except (LogStreamError, FrameError) as error:
             raise told(error) from error
         self._is_apart = False
@@ -158,8 +177,20 @@ class Turns:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_set_once, ended, why)
 
-        self._replicator = replicator = Replicator(ground.connect_relay, ground.names, term, on_end=note_end)
-        self._leadership = leadership_on(ground, self._connection, replicator)
+        self._replicator = replicator = Replicator(
+            ground.connect_relay,
+            ground.names,
+            term,
+            on_end=note_end,
+            hold_seconds=math.inf if trails else HOLD_SECONDS,
+        )
+        if trails:
+            await asyncio.to_thread(note_led, ground.settings.data, term.number)
+            lacking = await to_its_end(partial(lacking_nothing, self._applier, term.number))
+            trailing = Trailing(replicator, lacking, ground.readers.connection)
+            self._leadership = leadership_on(ground, self._connection, trailing=trailing)
+        else:
+            self._leadership = leadership_on(ground, self._connection, replicator)
         await self._leadership.start()
         self._role.lead(self._leadership.leading)
         await unbroken(self._on_lead())
@@ -169,6 +200,24 @@ class Turns:
         )
         self._trimming = asyncio.create_task(trimming.run(), name="the trimming of the log")
         return term.number
+
+    def _has_all(self, term: int) -> bool:
+        """Whether the file has all that was answered in a term: it led then, and has taken nothing since."""
+        is_as_it_was = self._applier is not None and self._applier.head == self._stood_at
+        return is_as_it_was and led_last(self._ground.settings.data) == term
+
+    async def _told(self) -> Told:
+        """What subscribers and other members have been told of the store."""
+        ground, name = self._ground, self._ground.names.events
+        report = await self._log.api.report(name)
+        timeline = position = 0
+        if report is not None:
+            timeline = highest_timeline(report.metadata)
+            with suppress(DivergedError):
+                last_sequence = report.state.last_seq
+                segments = recorded_segments(name, ground.origin.store_id, report.metadata, last_sequence)
+                position = position_reached(segments, last_sequence, ground.origin.timeline)
+        return Told(position=max([position, *await self._positions()]), timeline=timeline)
 
     async def led_no_more(self) -> str:
         """Waits until the log has ended this one's term, or another one has published, and answers why."""
@@ -188,14 +237,16 @@ class Turns:
         """
         assert self._leadership is not None
         assert self._replicator is not None
-        writer, looks = self._leadership.leading.writer, 0
+        leading, looks = self._leadership.leading, 0
+        writer = leading.writer
         # Counted, since all of the process may have stood still meanwhile.
         while looks * LOOK_SECONDS < STUCK_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             if not writer.is_alive:
                 self._is_stuck = True
                 return "its writer has ended"
-            if writer.stalled_seconds > LOOK_SECONDS and self._replicator.waits_since is None:
+            waits_for_log = leading.trailing is None and self._replicator.waits_since is not None
+            if writer.stalled_seconds > LOOK_SECONDS and not waits_for_log:
                 looks += 1
             else:
                 looks, self._is_stuck = 0, False
@@ -214,6 +265,8 @@ class Turns:
             async with asyncio.timeout(PAUSE_SECONDS):
                 while leading.writer.is_at_work:  # noqa: ASYNC110  # a moment, once
                     await asyncio.sleep(0.005)
+        # The next one then begins no timeline.
+        await self._leadership.have_all_sent()
 
     async def stop(self) -> None:
         """Does neither any more."""

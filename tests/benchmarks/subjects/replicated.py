@@ -1,4 +1,4 @@
-"""What three copies cost: `sync` beside `off`, on the same three nats-servers, on one machine.
+"""What three copies cost: `sync` and `async` beside `off`, on the same three nats-servers, on one machine.
 
 Each nats-server stores each group of commands, so that what they take of the processor is paid three times
 here, and once on each of three machines. Commands and jobs have random UUIDs. The follower comes behind that,
@@ -15,6 +15,7 @@ from tests.benchmarks.core.driving import Driver, Measured, driver, in_turns
 from tests.benchmarks.core.figures import Figure, ratio
 from tests.benchmarks.core.rows import Row, over, slower
 
+MODES = ("sync", "async")
 LEAST, MOST = 0.7, 2.5
 WHO = {"stock": "`nc.request`", "lean": "lean client"}
 COMMAND, QUERY = "cmd.v1.jobs.enqueue", "qry.v1.jobs.get"
@@ -46,19 +47,25 @@ def rows(bench: Bench) -> Iterator[Row]:
         both = {
             "off": (service("off", 0, prefix="off"), f"off.{COMMAND}"),
             "sync": (service("sync", 0, **replicated), f"hyperpage.{COMMAND}"),
+            "async": (
+                service("async", 0, **replicated | {"replication": "async", "prefix": "async"}),
+                f"async.{COMMAND}",
+            ),
         }
         stock = {name: client(one, "enqueue", subject) for name, (one, subject) in both.items()}
         lean = {name: client(one, "enqueue", subject, "lean") for name, (one, subject) in both.items()}
         alone = measure(stock, 1)
-        yield slower(
-            "a command alone, `nc.request`: p50, `sync` over `off`", alone["sync"], alone["off"], target=MOST
-        )
+        for mode in MODES:
+            what = f"a command alone, `nc.request`: p50, `{mode}` over `off`"
+            yield slower(what, alone[mode], alone["off"], target=MOST)
         found = alone
         for who, sides, level in (("stock", stock, 64), ("stock", stock, 256), ("lean", lean, 256)):
             found = measure(sides, level)
-            what = f"commands, {WHO[who]}, {level} in flight, `sync` over `off`"
-            yield over(what, found["sync"], found["off"], target=LEAST)
-        yield from _processor(found["sync"], found["off"])
+            for mode in MODES:
+                what = f"commands, {WHO[who]}, {level} in flight, `{mode}` over `off`"
+                yield over(what, found[mode], found["off"], target=LEAST)
+        for mode in MODES:
+            yield from _processor(mode, found[mode], found["off"])
         leader = both["sync"][0]
         follower = service("follower", 1, **replicated, role="follower")
         with_follower = leader.processes | {"follower": follower.processes["service"]}
@@ -73,11 +80,13 @@ def rows(bench: Bench) -> Iterator[Row]:
         yield _shares(what, found["follower"], found["leader"])
 
 
-def _processor(sync: Sequence[Measured], off: Sequence[Measured]) -> Iterator[Row]:
+def _processor(mode: str, replicated: Sequence[Measured], off: Sequence[Measured]) -> Iterator[Row]:
     for part in ("service", "broker", "client"):
-        what = f"processor's time a command, {part}, `sync`, lean client, 256 in flight"
+        what = f"processor's time a command, {part}, `{mode}`, lean client, 256 in flight"
         without = Figure.of(one.cpu[part] for one in off).median
-        yield Row(what, Figure.of(one.cpu[part] for one in sync), "µs", beside=f"{without:.0f} µs with `off`")
+        yield Row(
+            what, Figure.of(one.cpu[part] for one in replicated), "µs", beside=f"{without:.0f} µs with `off`"
+        )
 
 
 def _shares(what: str, ours: Sequence[Measured], theirs: Sequence[Measured], part: str = "service") -> Row:

@@ -77,6 +77,11 @@ class Killable:
             self._process.kill()
             self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Has the service get a signal, and not its nats-server."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()

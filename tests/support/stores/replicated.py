@@ -10,11 +10,12 @@ from typing import Any
 
 import apsw
 
-from bus.log.cloud_events import Origin
+from bus.log.cloud_events import Origin, read_origin
 from bus.replication.applying import Applier
 from bus.replication.frame import Frame, frame_of
 from bus.replication.log_stream import LogStream
-from bus.replication.replicating import Replicator, take_term
+from bus.replication.replicating import Replicator
+from bus.replication.terms import Claim, take_term
 from bus.writing.content import Content
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
@@ -48,7 +49,8 @@ class FollowedFile:
 
     def opened(self) -> Applier:
         """An applier that has to find out by itself where the file is, as after a start."""
-        self.applier = Applier(self.connection, Tables(), store_id=STORE_ID, timeline=1, cache_capacity=2)
+        origin = Origin(STORE_ID, read_origin(self.connection).timelines)
+        self.applier = Applier(self.connection, Tables(), origin, cache_capacity=2)
         return self.applier
 
     def apply(self, frames: Sequence[Frame]) -> None:
@@ -100,9 +102,9 @@ async def leading(
     try:
         log = LogStream(broker.connection, NAMES, origin.store_id)
         timeline = origin.timelines[-1][0]
-        applier = Applier(connection, Tables(), store_id=origin.store_id, timeline=timeline)
+        applier = Applier(connection, Tables(), origin)
         await log.prepare(1, timeline=timeline, position=applier.head.position)
-        term = await take_term(log, applier, name)
+        term = await take_term(log, applier, Claim(name=name))
     finally:
         connection.close()
     ended: list[str] = []

@@ -289,6 +289,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "app_state.expired.v1": [("{}", app_state.Expired())],
     "timeline.forked.v1": [
         ('{"timeline":2,"restored_position":7}', TimelineForked(timeline=2, restored_position=7)),
+        (
+            '{"timeline":2,"restored_position":7,"leader":"b","missing_events":3}',
+            TimelineForked(timeline=2, restored_position=7, leader="b", missing_events=3),
+        ),
     ],
 }  # fmt: skip
 

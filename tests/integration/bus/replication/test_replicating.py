@@ -12,7 +12,7 @@ import pytest
 from bus.replication.following import catch_up
 from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import DivergedLogError, LogStream, LogStreamError
-from bus.replication.replicating import take_term
+from bus.replication.terms import Claim, take_term
 from bus.writing.submission import Submission
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, broker_in
@@ -62,7 +62,7 @@ def test_who_may_not_lead_any_more_takes_no_term(tmp_path: Path):
             async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
                 await set_value(led.store, "k", 1, id="c-1")
                 with pytest.raises(LeaseLostError):
-                    await take_term(log_of(broker), file.applier, "b", lambda: False)
+                    await take_term(log_of(broker), file.applier, Claim(name="b", may_lead=lambda: False))
                 # Whoever leads is not fenced off.
                 await set_value(led.store, "k", 2, id="c-2")
                 assert led.ended == []

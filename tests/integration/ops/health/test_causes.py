@@ -578,3 +578,23 @@ def test_one_that_follows_tells_that_it_is_behind_and_that_nothing_comes(tmp_pat
             relay = JetStreamApi(follower.service.parts.relay_connection)
             follower.run(relay.delete(follower.service.names.log))
             assert "there is no stream" in follower.sees("following_stopped", level="degraded")
+
+
+def test_a_log_that_trails_too_far_is_told(tmp_path: Path, pace: Pace):
+    several: Pace = {"replication": "async", "replication_replicas": 1, "replication_lag_seconds": 1e-6}
+    with Watched(tmp_path, **pace, **several) as service:
+        api = JetStreamApi(service.service.parts.relay_connection)
+
+        async def bound(size_bytes: int | None = None) -> None:
+            """Has it take no more; or whatever comes."""
+            report = await api.report(service.service.names.log)
+            assert report is not None
+            limit = report.state.bytes if size_bytes is None else size_bytes
+            await api.update({**report.config, "max_bytes": limit})
+
+        service.run(bound())
+        assert service.command("app_state.set", {"key": "k", "value": 1}).code is None
+        service.run(told_by(service, "log_behind"))
+        assert "would be lost with this machine" in service.sees("log_behind", level="degraded")
+        service.run(bound(-1))
+        eventually(service, lambda: "log_behind" not in {one.cause for one in service.service.health.causes})

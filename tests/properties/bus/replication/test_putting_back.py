@@ -3,17 +3,27 @@
 import random
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bus.log.answers import verify_answers
+from bus.log.chain import Head
+from bus.log.cloud_events import Origin
 from bus.replication import putting_back
 from bus.replication.frame import Frame
-from bus.replication.putting_back import FRAME_EVENTS, frames_lacking, term_of
+from bus.replication.putting_back import FRAME_EVENTS, Lacking, frames_lacking, term_of
+from migrations.connection import open_reader
 from tests.support.domain.generated_histories import Chance
 from tests.support.stores.life import Life, frequently_kept_states
-from tests.support.stores.replicated import FollowedFile, RecordedFrames, followed_file, replicated_content
+from tests.support.stores.replicated import (
+    STORE_ID,
+    FollowedFile,
+    RecordedFrames,
+    followed_file,
+    replicated_content,
+)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -41,6 +51,30 @@ def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
                     follow(follower, after)
                     verify_answers(follower.connection)
                     assert replicated_content(follower.connection) == replicated_content(leader.connection)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_sent_later_everybody_comes_to_the_leaders_file(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+):
+    chance = random.Random(seed)
+    monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
+    with tempfile.TemporaryDirectory() as name, frequently_kept_states():
+        folder = Path(name)
+        life = Life(folder)
+        lacking = Lacking(Origin(STORE_ID), 1, Head(), 0, {}, trails=True)
+        with followed_file(folder / "follower.db") as follower, closing(open_reader(life.path)) as reader:
+            try:
+                for one in Chance(seed).history(60):
+                    life.live(one)
+                    while chance.random() < 0.3 and (frame := lacking.next(reader)) is not None:
+                        follower.apply([frame])
+                while (frame := lacking.next(reader)) is not None:
+                    follower.apply([frame])
+                verify_answers(follower.connection)
+                assert replicated_content(follower.connection) == replicated_content(reader)
+            finally:
+                life.store.close()
 
 
 def lived_through(folder: Path, seed: int) -> Sequence[Frame]:

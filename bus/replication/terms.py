@@ -1,0 +1,174 @@
+"""A leader's first act: its *term* in the log, from which on whoever led before stores nothing. `take_term`.
+
+    everything in the log applied ──▶ what it lacks is put back ──▶ [a timeline is begun] ──▶ term
+
+A leader whose log trails may have answered what it has not sent yet. Whoever comes after one that did not
+send its last frame, and has not its file, cannot know: so it begins a timeline, as a restore does. Positions
+may mean something else from there on, and nobody takes that for what was answered before.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from hashlib import sha256
+
+import msgspec
+
+from bus.replication.applying import Applier
+from bus.replication.following import catch_up
+from bus.replication.frame import Frame, messages_of
+from bus.replication.lease import LeaseLostError
+from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError, Tail
+from bus.replication.putting_back import fork_of, frames_lacking, term_of
+from bus.tasks import to_its_end
+from bus.transport.jetstream import JetStreamError
+from domain.catalogue import TimelineForked
+
+PAUSE_SECONDS = 0.5
+TAKE_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Term(msgspec.Struct, frozen=True):
+    """A leader's turn: its number, the message that began it, and the log's identity."""
+
+    number: int
+    tail: Tail
+    store_id: str
+    timeline: int
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What others had been told of the store: a last position, and the highest timeline that they know."""
+
+    position: int = 0
+    timeline: int = 0
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who takes a term, and how: all that `take_term` asks of the one who is to lead.
+
+    `may_lead` is asked right before each step that takes the log from others. The log `trails` in this term.
+    `has_all` says whether the file has all that the leader of a term answered, as its own file has.
+    """
+
+    name: str
+    may_lead: Callable[[], bool] = lambda: True
+    trails: bool = False
+    has_all: Callable[[int], bool] = lambda term: False
+    told: Callable[[], Awaitable[Told]] | None = None
+
+    def require(self) -> None:
+        if not self.may_lead():
+            raise LeaseLostError("the lease was lost before a term was taken")
+
+
+async def take_term(log: LogStream, applier: Applier, claim: Claim) -> Term:
+    """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
+
+    What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored,
+    and a log that trails may lack what this one answered. A file that was restored since gets a log of its
+    own: that of the timeline before is deleted.
+
+    Raises:
+        LeaseLostError: it may not lead any more.
+        LogStreamError, FrameError: the log is not this file's, or cannot be read.
+        JetStreamError: the broker refuses, or does not answer, for 30 s.
+    """
+    until = time.monotonic() + TAKE_SECONDS
+    attempt = _Attempt()
+    while True:
+        try:
+            try:
+                end = await catch_up(log, applier)
+            except EarlierTimelineError as error:
+                logger.warning(
+                    "%s: the log is begun anew at position %d", error.problem, applier.head.position
+                )
+                claim.require()
+                await log.begin_anew(timeline=applier.origin.timeline, position=applier.head.position)
+                continue
+            if end.place is None and applier.head.position < end.begins:
+                raise LogStreamError(
+                    f"the log was made to go on behind position {end.begins}, and this file ends at"
+                    f" {applier.head.position}",
+                    "another member has more, and is to lead",
+                )
+            return await _taken(log, applier, claim, end, attempt)
+        except JetStreamError:
+            # Also where another one was quicker, or where it is not known whether it was stored.
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+class _Attempt:
+    """What has been sent so far, stored or not, and whether the leader before may have answered more."""
+
+    def __init__(self) -> None:
+        self._sent: set[bytes] = set()
+        self._may_lack = False
+
+    async def append(self, log: LogStream, claim: Claim, frame: Frame, tail: Tail) -> Tail:
+        """Stores a frame behind `tail`; where the log ends then."""
+        for body in messages_of(frame):
+            claim.require()
+            self._sent.add(sha256(body).digest())
+            tail = await log.append(body, tail)
+        return tail
+
+    def may_lack(self, claim: Claim, end: LogEnd, last: Frame | None) -> bool:
+        """Whether the leader that wrote the end of the log may have answered more than the file has."""
+        if last is None or not last.trails or end.message is None:
+            return False
+        # What this one has put back says nothing new.
+        if sha256(end.message.payload).digest() not in self._sent:
+            self._may_lack = not claim.has_all(last.term)
+        return self._may_lack
+
+
+async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, attempt: _Attempt) -> Term:
+    number, tail, may_lack = 1, end.tail, False
+    if end.place is not None:
+        number, last = end.place.term + 1, await log.last_frame(end)
+        may_lack = attempt.may_lack(claim, end, last)
+        # Until all of it is there, whoever comes next must know that there may be more.
+        trailed = last is not None and last.trails
+        frames = frames_lacking(applier, end.position, number, trails=trailed)
+        is_whole = True
+        while (frame := await to_its_end(partial(next, frames, None))) is not None:
+            tail, is_whole = await attempt.append(log, claim, frame, tail), False
+        if not is_whole:
+            logger.warning(
+                "the log lacked its end: it was at position %d, and is at %d again",
+                *(end.position, applier.head.position),
+            )
+    if may_lack:
+        assert end.place is not None
+        frame = await _fork(applier, claim, end.place.term, number)
+        tail = await attempt.append(log, claim, frame, tail)
+        await to_its_end(partial(applier.apply, [frame]))
+    term = await to_its_end(partial(term_of, applier, number, claim.name, trails=claim.trails))
+    tail = await attempt.append(log, claim, term, tail)
+    return Term(number, tail, applier.origin.store_id, applier.origin.timeline)
+
+
+async def _fork(applier: Applier, claim: Claim, before: int, number: int) -> Frame:
+    told = Told() if claim.told is None else await claim.told()
+    head = applier.head
+    event = TimelineForked(
+        timeline=1 + max(applier.origin.timeline, told.timeline),
+        restored_position=head.position,
+        leader=claim.name,
+        missing_events=max(0, told.position - head.position),
+    )
+    known = f"at least {event.missing_events}" if event.missing_events else "none that anybody was told of"
+    logger.warning(
+        "the leader of term %d may have answered more than the log has, which ends at position %d (%s);"
+        " timeline %d begins behind that",
+        *(before, head.position, known, event.timeline),
+    )
+    return await to_its_end(partial(fork_of, applier, number, event, time.time_ns() // 1_000_000))

@@ -1,0 +1,165 @@
+"""The leader's side of a log that trails: each group is in it soon after it was answered. `Trailing`.
+
+    COMMIT ──▶ answers ──▶ notify ──▶ what the log lacks, out of the file ──▶ stored ──▶ and so on
+                                                                                └── lag: what is not
+
+Nothing waits for the log, and nothing is kept in memory for it. What a leader answered and did not send is
+lost to the others with it, so the frames of such a term say that they trail, and whoever comes after one
+begins a timeline (`bus.replication.terms`); but for a last frame, once all was sent and no more is decided.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import apsw
+import msgspec
+
+from bus.log.answers import UNREADABLE
+from bus.log.chain import BrokenChainError
+from bus.log.reader_pool import PoolExhaustedError
+from bus.replication.frame import Frame, frame_of
+from bus.replication.putting_back import Lacking
+from bus.replication.replicating import Replicator
+from bus.tasks import to_its_end
+from bus.waiting import Trouble, is_set_within
+from bus.writing.content import Content
+from bus.writing.submission import Commit
+from domain.errors import Unavailable
+
+# A frame begins so long after the one before it at the earliest, and has all that was committed by then: many
+# groups cost the nats-servers, and all who follow, little more than one.
+PACE_SECONDS = 0.02
+FIRST_RETRY_MS = 50
+LONGEST_RETRY_MS = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+class TrailState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a log is that trails. The oldest event that it lacks has waited for `lag_seconds`."""
+
+    position: int
+    lag_events: int
+    lag_seconds: float
+    problem: str | None
+
+
+class Trailing:
+    """The log of one term, behind the file of who leads. All but `state` is called in one event loop.
+
+    `read` lends connections to the file, in other threads; `lacking` says what the log has of it by now.
+    """
+
+    def __init__(
+        self,
+        replicator: Replicator,
+        lacking: Lacking,
+        read: Callable[[], AbstractContextManager[apsw.Connection]],
+    ) -> None:
+        self.replicator = replicator
+        self._lacking = lacking
+        self._read = read
+        self._head = self._position = lacking.before.position
+        self._waiting_since: float | None = None
+        self._news, self._has_ended = asyncio.Event(), asyncio.Event()
+        self._is_to_end = self._is_through = False
+        # While it is, what leads decides.
+        self.is_open = True
+        self._trouble = Trouble(
+            "sending to the log", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
+        )
+        self._trouble.recovered()
+
+    @property
+    def state(self) -> TrailState:
+        """How far it is, now. Any thread may ask."""
+        since = self._waiting_since
+        return TrailState(
+            position=self._position,
+            lag_events=max(0, self._head - self._position),
+            lag_seconds=0.0 if since is None else time.monotonic() - since,
+            problem=self._trouble.problem,
+        )
+
+    def notify(self, commit: Commit) -> None:
+        """Says what was committed."""
+        if commit.rows:
+            self._head = commit.rows[-1].position
+            if self._waiting_since is None:
+                self._waiting_since = time.monotonic()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Sends until the log has the last frame, or this one leads no more; it tries again what fails."""
+        try:
+            while self.replicator.ended is None and not self._is_through:
+                self._news.clear()
+                try:
+                    await self._go_on()
+                except (*UNREADABLE, BrokenChainError, PoolExhaustedError) as error:
+                    self._trouble.failed(error)
+                    await asyncio.sleep(self._trouble.next_pause_ms() / 1_000)
+        finally:
+            self._has_ended.set()
+
+    async def finish(self, seconds: float) -> bool:
+        """Whether the log has all of it within that time, and says so; nothing more may be committed.
+
+        Then nobody begins a timeline for what comes next.
+        """
+        self._is_to_end = True
+        self._news.set()
+        await is_set_within(self._has_ended, seconds * 1_000)
+        return self._is_through
+
+    async def _go_on(self) -> None:
+        """Sends the next frame; where there is none, the last one, or it waits for more."""
+        is_to_end, began = self._is_to_end, time.monotonic()
+        frame = await to_its_end(self._next)
+        if frame is not None:
+            await self._store(frame)
+            self._note_sent(frame.last, began)
+            await asyncio.sleep(max(0.0, began + PACE_SECONDS - time.monotonic()))
+        elif is_to_end:
+            await self._store(self._last())
+            self._is_through = self.replicator.ended is None
+        else:
+            await self._news.wait()
+
+    def _next(self) -> Frame | None:
+        with self._read() as connection:
+            # One moment, whatever is committed meanwhile.
+            connection.execute("BEGIN")
+            try:
+                return self._lacking.next(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    async def _store(self, frame: Frame) -> None:
+        """Returns when the log has a frame, or this one leads no more."""
+        while self.replicator.ended is None:
+            try:
+                await self.replicator.store_frame(frame)
+                self._trouble.recovered()
+                return
+            except Unavailable as error:
+                # There is no room.
+                self._trouble.failed(error)
+                await asyncio.sleep(self._trouble.next_pause_ms() / 1_000)
+
+    def _note_sent(self, position: int, read_at: float) -> None:
+        if self.replicator.ended is None:
+            self._position = position
+            self._head = max(self._head, position)
+            # Whatever is left was committed after the reading, and has waited at most since then.
+            self._waiting_since = None if self._head == position else read_at
+
+    def _last(self) -> Frame:
+        """The last frame, which has nothing and does not trail."""
+        term = self.replicator.term
+        content = Content(before=self._lacking.before)
+        return frame_of(content, store_id=term.store_id, timeline=term.timeline, term=term.number)

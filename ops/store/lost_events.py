@@ -1,0 +1,15 @@
+"""The files with what a leader answered and the cluster went on without, for its operator."""
+
+from pathlib import Path
+
+_PATTERN = "lost-events-*.jsonl"
+
+
+def lost_events_path(data: Path, timeline: int, first: int, last: int) -> Path:
+    """Where the events of a timeline from one position to another are kept, one CloudEvent a line."""
+    return data / f"lost-events-timeline-{timeline}-{first}-{last}.jsonl"
+
+
+def lost_events(data: Path) -> list[Path]:
+    """The files that nobody has moved or deleted yet."""
+    return sorted(data.glob(_PATTERN))
