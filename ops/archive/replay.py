@@ -24,12 +24,16 @@ def reach(folder: Place, signing: Signing = ANYBODYS) -> tuple[str, Timelines, i
         BackupError: all segments of the newest timeline are damaged, or not signed as they must be.
         OSError: the folder cannot be read, or the bucket is away.
     """
-    segments = list_segments(folder)
-    if not segments:
+    timeline, last = ends(folder)
+    if not timeline:
         return None
-    newest = max(segments, key=lambda one: (one.timeline, one.last))
-    header = _history_header([one for one in segments if one.timeline == newest.timeline], signing)
-    return header.store_id, header.timelines, newest.last
+    header = _history_header(list_segments(folder, timeline), signing)
+    return header.store_id, header.timelines, last
+
+
+def ends(folder: Place) -> tuple[int, int]:
+    """The newest timeline of an archive and its last position, as names say it; zeros where it is empty."""
+    return max(((one.timeline, one.last) for one in list_segments(folder)), default=(0, 0))
 
 
 def _history_header(segments: Sequence[Segment], signing: Signing) -> Header:

@@ -293,6 +293,21 @@ FOUND = (
         "tests/unit/bus/serving/durable/test_portions.py::"
         "test_a_command_on_the_sequence_of_one_that_the_broker_lost_is_no_suspect",
     ),
+    Found(
+        "a store is restored, and damaged before anything of it is backed up or archived",
+        "`restore --latest` brought back what the restore had given up, and the store was not made anew by "
+        "itself, though its own log was whole",
+        "2026-11-29",
+        "tests/integration/ops/backup/test_damaged_backups.py::"
+        "test_the_latest_of_a_store_that_was_restored_since_all_was_kept_is_its_own",
+    ),
+    Found(
+        "the store is gone, and all segments of the archive's newest timeline are damaged",
+        "a restore to a position or a time was refused, though a backup had all that the archive had",
+        "2026-11-29",
+        "tests/integration/ops/archive/test_archiver.py::"
+        "test_what_a_backup_has_needs_no_archive_unless_that_may_have_gone_on",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a

@@ -1,15 +1,24 @@
 """The way to a moment: the backup to begin with, and the segments of the archive to go on with."""
 
 from collections.abc import Collection, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.answers import UNREADABLE
 from migrations.connection import open_reader
-from ops.archive.replay import Stretch, late_answers, leading_on, position_at, reach, stretches_between
+from ops.archive.replay import (
+    Stretch,
+    ends,
+    late_answers,
+    leading_on,
+    position_at,
+    reach,
+    stretches_between,
+)
 from ops.archive.timelines import Timelines
 from ops.backup.metadata import Backup, find_backup, list_backups, read_backup
 from ops.backup.opening import opened
@@ -120,6 +129,8 @@ def find_restore_path(
     # A folder may hold backups of several stores, and positions of one mean nothing in another.
     sources = [one for one in sources if one.store_id == newest.store_id]
     if moment.latest:
+        if present is not None and _is_newer(present, newest, places):
+            return _from_nothing(present)
         return _latest(newest, sources, places, present, without)
     position = _position(newest, sources, places, moment, identities)
     history = newest.history(position)
@@ -146,6 +157,18 @@ def find_restore_path(
         late_answers=_late_answers(start, sources, places, history, position),
         from_nothing=start.is_archive,
     )
+
+
+def _is_newer(present: Present, newest: _Source, places: Places) -> bool:
+    """Whether the present store was restored since all else was kept, and its own log is whole.
+
+    The newest that was kept is then of the history that the restore gave up.
+    """
+    if present.timeline <= newest.timelines[-1][0] or places.signing.is_required:
+        return False
+    with suppress(*UNREADABLE, chain.BrokenChainError), closing(open_reader(places.store)) as connection:
+        return chain.verify_chain(connection) == present.head
+    return False
 
 
 def _from_nothing(present: Present) -> RestorePath:
@@ -230,10 +253,11 @@ def _sources(
         if address(places.archive) not in without:
             archived = reach(places.archive, places.signing)
     except BackupError as error:
-        # The present store has all that the archive may have.
+        # The present store has all that the archive may have, and so has a backup that reaches as far.
         if moment.latest:
             error.backup = address(places.archive)
-        if present is None or moment.latest or PRESENT in without:
+        is_there = present is not None and PRESENT not in without
+        if moment.latest or not (is_there or any(one.reaches >= ends(places.archive) for one in found)):
             raise
         archived = None
     if archived is not None and (present is None or archived[0] == present.store_id):

@@ -499,6 +499,33 @@ def test_a_backup_can_be_restored_by_its_name_whatever_the_archive_is_like(archi
     archived.reopen()
 
 
+def test_what_a_backup_has_needs_no_archive_unless_that_may_have_gone_on(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    backup = archived.backup()
+    time = log_of(archived.path, 5)[-1].recorded_at
+    archived.work(20)
+    archived.close()
+    archived.path.unlink()
+    content = [(local(one.place), local(one.place).read_bytes()) for one in archived.segments]
+    for place, _ in content:
+        place.write_bytes(b"nothing")
+    moments = (Moment(position=5), Moment(time=time))
+    for moment in moments:
+        planned = plan_restore(archived.places, moment, check=True)
+        assert (planned.backup, planned.position >= 5) == (str(backup.place), True)
+    assert restore(archived.places, moments[0], version=VERSION).position == 5
+
+    # Its name says that there was more, and nothing says in which history.
+    last = backup.metadata.position + 1
+    content[0][0].with_name(f"events-{last:012}-{last:012}.jsonl.zst").write_bytes(b"nothing")
+    archived.path.unlink()
+    for moment in moments:
+        with pytest.raises(BackupError, match="SHA-256"):
+            restore(archived.places, moment, version=VERSION)
+    archived.reopen()
+
+
 def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archived: Archived):
     for _ in range(4):
         archived.work(8)

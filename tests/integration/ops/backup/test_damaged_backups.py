@@ -94,6 +94,22 @@ def test_where_no_backup_is_sound_the_log_of_the_store_is_enough(stored: Stored,
     assert answers_of(stored.path) == answers
 
 
+def test_the_latest_of_a_store_that_was_restored_since_all_was_kept_is_its_own(
+    stored: Stored, two: tuple[Backup, Backup]
+):
+    restored(stored, Moment(backup=two[0].name))
+    stored.work(10)
+    kept, answers = log_of(stored.path), answers_of(stored.path)
+
+    planned = plan_restore(stored.places, Moment(latest=True), check=True)
+    done = restored(stored, Moment(latest=True))
+
+    # The backups go further, in the history that was given up.
+    assert (planned.position, planned.timeline) == (done.position, done.timeline) == (kept[-1].position, 3)
+    assert log_of(stored.path)[:-1] == kept
+    assert answers_of(stored.path) == answers
+
+
 def test_a_time_is_looked_up_in_the_next_backup_if_the_nearest_is_damaged(
     stored: Stored, two: tuple[Backup, Backup]
 ):
