@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.lab.experiment import Experiment
@@ -19,6 +20,8 @@ from tests.support.repository import ROOT
 
 # A seed is the first one and the number of the turn, so that a run's seeds are said in two numbers.
 SEEDS = 2**32
+# What a trial may take to put away what it has made.
+ENDS_WITHIN_SECONDS = 20.0
 # What Python runs for each, with the experiment's name, the seed, an empty folder and a file for the result.
 TRIAL = ("-m", "tests.lab.trial")
 
@@ -102,7 +105,10 @@ def _ended(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _end_all_of(process: "subprocess.Popen[bytes]") -> None:
-    """Kills it and what it has started and left, all of one session."""
+    """Ends it, so that it puts away what it has made, and kills what it has left, all of one session."""
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDS_WITHIN_SECONDS)
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
