@@ -60,11 +60,12 @@ class History:
         begun = (timeline for timeline, first in reversed(timelines) if max(1, frame.last) >= first)
         # A store that was never served may have none yet.
         of_file = next(begun, 1)
-        if frame.timeline < of_file:
+        if frame.timeline < self._restored:
             raise self._is_earlier(frame.timeline)
         if frame.timeline > of_file:
             raise self._is_later(frame.timeline)
-        if not self._agrees(head, frame):
+        # What a leader began may be gone from the log with its end; whoever went on there has begun nothing.
+        if frame.timeline < of_file or not self._agrees(head, frame):
             raise DivergedLogError(
                 f"the log has other events than this file, from position {frame.before.position} on",
                 "stop this one, and have its file made anew with `hyperpage cluster reseed`: the old one is"

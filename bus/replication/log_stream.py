@@ -91,7 +91,8 @@ class LogEnd(msgspec.Struct, frozen=True):
     """Where the log ends: the sequence of its last message, and that message; the first that is there.
 
     `position` is where its last whole frame ends, as far as that message tells; where there is none, the one
-    behind which it begins. `timeline` is the one that it began with.
+    behind which it begins. `timeline` is the one that it began with, `made_at` the sequence: one that
+    is made later has a higher one.
     """
 
     sequence: int = 0
@@ -100,6 +101,7 @@ class LogEnd(msgspec.Struct, frozen=True):
     first: int = 1
     timeline: int = 1
     begins: int = 0
+    made_at: int = 0
 
     @property
     def tail(self) -> Tail:
@@ -226,9 +228,9 @@ class LogStream:
             raise self._is_gone()
         self._require_own(report)
         timeline, begins = _made_for(report)
-        counts = report.state
+        counts, made_at = report.state, int(report.config.get("first_seq", 0))
         if counts.messages == 0:
-            return LogEnd(counts.last_seq, first=counts.last_seq + 1, timeline=timeline, begins=begins)
+            return LogEnd(counts.last_seq, None, None, counts.last_seq + 1, timeline, begins, made_at)
         message = await self.api.message_at(self.name, counts.last_seq)
         if message is None:
             raise LogStreamError(
@@ -237,7 +239,7 @@ class LogStream:
                 " makes the log again",
             )
         place = place_of(self.name, message)
-        return LogEnd(counts.last_seq, place, message, counts.first_seq, timeline, begins)
+        return LogEnd(counts.last_seq, place, message, counts.first_seq, timeline, begins, made_at)
 
     async def beginning(self) -> LogBeginning:
         """Where it begins: a file that ends before that needs something else first.

@@ -33,12 +33,16 @@ logger = logging.getLogger(__name__)
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A leader's turn: its number, the message that began it, and the log's identity."""
+    """A leader's turn: its number, the message that began it, and the log's identity.
+
+    `made_at` is the sequence that the log was made with.
+    """
 
     number: int
     tail: Tail
     store_id: str
     timeline: int
+    made_at: int = 0
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +56,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Who takes a term, and how: all that `take_term` asks of the one who is to lead.
 
     `may_lead` is asked right before each step that takes the log from others. The log `trails` in this term.
-    `has_all` says whether the file has all that the leader of a term answered, as its own file has.
+    `has_all` says whether the file has all that was answered by the leader that wrote the end of a log, as
+    its own file has.
     """
 
     name: str
     may_lead: Callable[[], bool] = lambda: True
     trails: bool = False
-    has_all: Callable[[int], bool] = lambda term: False
+    has_all: Callable[[LogEnd], bool] = lambda end: False
     told: Callable[[], Awaitable[Told]] | None = None
 
     def require(self) -> None:
@@ -126,7 +131,7 @@ class _Attempt:
             return False
         # What this one has put back says nothing new.
         if sha256(end.message.payload).digest() not in self._sent:
-            self._may_lack = not claim.has_all(last.term)
+            self._may_lack = not claim.has_all(end)
         return self._may_lack
 
 
@@ -153,7 +158,7 @@ async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, at
         await to_its_end(partial(applier.apply, [frame]))
     term = await to_its_end(partial(term_of, applier, number, claim.name, trails=claim.trails))
     tail = await attempt.append(log, claim, term, tail)
-    return Term(number, tail, applier.origin.store_id, applier.origin.timeline)
+    return Term(number, tail, applier.origin.store_id, applier.origin.timeline, end.made_at)
 
 
 async def _fork(applier: Applier, claim: Claim, before: int, number: int) -> Frame:

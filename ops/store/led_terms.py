@@ -14,19 +14,22 @@ from ops.targets.documents import decode_document
 _FILE = "led.json"
 
 
-class _Led(msgspec.Struct, frozen=True):
+class Led(msgspec.Struct, frozen=True):
+    """A term, in the log that was made with that sequence."""
+
     term: int
+    made_at: int
 
 
-def note_led(data: Path, term: int) -> None:
+def note_led(data: Path, led: Led) -> None:
     """Says that the file has all that is answered from now on in a term; on disk when this returns."""
-    write_private(data / _FILE, msgspec.json.encode(_Led(term)))
+    write_private(data / _FILE, msgspec.json.encode(led))
 
 
-def led_last(data: Path) -> int | None:
+def led_last(data: Path) -> Led | None:
     """The term of which the file has all, if there is one."""
     try:
-        return decode_document((data / _FILE).read_bytes(), _Led).term
+        return decode_document((data / _FILE).read_bytes(), Led)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

@@ -22,7 +22,7 @@ from bus.publishing.stream_state import DivergedError, position_reached, recorde
 from bus.replication.applying import Applier
 from bus.replication.following import NOT_TO_LEAD_WITH, catch_up
 from bus.replication.frame import FrameError
-from bus.replication.log_stream import EarlierTimelineError, LogStream, LogStreamError
+from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError
 from bus.replication.putting_back import lacking_nothing
 from bus.replication.replicating import HOLD_SECONDS, Replicator
 from bus.replication.terms import Claim, Told, take_term
@@ -34,7 +34,7 @@ from ops.service.roles.following import Following, applier_on
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import Leadership, leadership_on
 from ops.service.roles.trimming import Trimming
-from ops.store.led_terms import forget_led, led_last, note_led
+from ops.store.led_terms import Led, forget_led, led_last, note_led
 
 # How long what was taken may take to be answered before another one leads.
 PAUSE_SECONDS = 5.0
@@ -185,7 +185,7 @@ class Turns:
             hold_seconds=math.inf if trails else HOLD_SECONDS,
         )
         if trails:
-            await asyncio.to_thread(note_led, ground.settings.data, term.number)
+            await asyncio.to_thread(note_led, ground.settings.data, Led(term.number, term.made_at))
             lacking = await to_its_end(partial(lacking_nothing, self._applier, term.number))
             trailing = Trailing(replicator, lacking, ground.readers.connection)
             self._leadership = leadership_on(ground, self._connection, trailing=trailing)
@@ -201,10 +201,11 @@ class Turns:
         self._trimming = asyncio.create_task(trimming.run(), name="the trimming of the log")
         return term.number
 
-    def _has_all(self, term: int) -> bool:
-        """Whether the file has all that was answered in a term: it led then, and has taken nothing since."""
+    def _has_all(self, end: LogEnd) -> bool:
+        """Whether the file has all that was answered where a log ends so: it led, and took nothing since."""
         is_as_it_was = self._applier is not None and self._applier.head == self._stood_at
-        return is_as_it_was and led_last(self._ground.settings.data) == term
+        term = 0 if end.place is None else end.place.term
+        return is_as_it_was and led_last(self._ground.settings.data) == Led(term, end.made_at)
 
     async def _told(self) -> Told:
         """What subscribers and other members have been told of the store."""

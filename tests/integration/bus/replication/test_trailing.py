@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from bus.log.chain import Head
 from bus.log.cloud_events import Origin
@@ -14,7 +15,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.replication.comparing import last_in_common
 from bus.replication.following import catch_up
 from bus.replication.history import History
-from bus.replication.log_stream import LogStream
+from bus.replication.log_stream import DivergedLogError, EarlierTimelineError, LogStream
 from bus.replication.putting_back import lacking_nothing
 from bus.replication.replicating import Replicator
 from bus.replication.terms import Claim, Told, take_term
@@ -138,7 +139,9 @@ def test_a_timeline_begins_unless_the_last_frame_came_or_who_led_leads_again(tmp
             await leader.stop()
             await leader.set_value("k", 2, "c-2")
         # It has all that it has answered.
-        again = Claim(name="a", trails=True, has_all=lambda term: term == 1)
+        again = Claim(
+            name="a", trails=True, has_all=lambda end: end.place is not None and end.place.term == 1
+        )
         with followed_file(tmp_path / "a.db") as file, followed_file(tmp_path / "b.db") as other:
             await take_term(log, file.applier, again)
             await catch_up(log, other.applier)
@@ -163,6 +166,29 @@ def test_a_timeline_begins_unless_the_last_frame_came_or_who_led_leads_again(tmp
             # Who leads now sends before it answers.
             await take_term(log, other.applier, Claim(name="b"))
             assert other.applier.head.position == 4
+
+    play(scenario, tmp_path)
+
+
+def test_a_file_with_a_timeline_that_the_log_has_lost_keeps_apart_and_begins_no_log(tmp_path: Path):
+    async def scenario(broker: Broker) -> None:
+        log = log_of(broker)
+        async with trailing(broker, FollowedFile(tmp_path / "a.db"), tmp_path / "a.db") as leader:
+            leader.send()
+            await leader.set_value("k", 1)
+            await until(lambda: leader.trailing.state.position == 1)
+        with followed_file(tmp_path / "b.db") as second:
+            await take_term(log, second.applier, Claim(name="b"))
+            await lose_tail(broker, 2)
+            # It knows of neither.
+            file = FollowedFile(tmp_path / "c.db")
+            async with trailing(broker, file, tmp_path / "c.db", "c", has_all=bool) as leader:
+                leader.send()
+                await leader.set_value("k", 2)
+                await until(lambda: leader.trailing.state.position == 2)
+            with pytest.raises(DivergedLogError) as apart:
+                await take_term(log, second.applier, Claim(name="b"))
+            assert not isinstance(apart.value, EarlierTimelineError)
 
     play(scenario, tmp_path)
 

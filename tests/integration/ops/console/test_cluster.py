@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,17 @@ def test_who_leads_and_who_is_live_is_shown_and_who_may_hands_over(alone: HttpTa
         return "there is no live member x" in administrator.told(CLUSTER)
 
     wait_for(is_refused)
+
+
+def test_what_the_log_lacks_and_what_the_cluster_went_on_without_is_shown(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "replication": "async",
+        "replication_replicas": 1,
+        "member": "a",
+        "http_open": False,
+    }
+    with HttpTalk(tmp_path, **settings) as talk:
+        (tmp_path / "lost-events-timeline-1-7-9.jsonl").touch()
+        administrator = Visitor(talk, "admin")
+        for text in ("Answered, not in the log", "lost-events-timeline-1-7-9.jsonl has them"):
+            administrator.waits_for(CLUSTER, text)
