@@ -1,6 +1,6 @@
 """`hyperpage status`: whether the running service is healthy, and if not, why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -8,7 +8,10 @@ import msgspec
 from ops.cli.asking import asked_status
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_members, print_result
+from ops.cli.terminal.output import date_text, print_members, print_result, size_text
+
+# How many parts of what takes room are told one by one.
+LARGEST_PARTS = 8
 
 
 def status(
@@ -48,5 +51,27 @@ def _print_status(report: Mapping[str, Any]) -> None:
         print(f"  because {reason}")
     for note in report.get("notes", ()):
         print(f"  note that {note['message']}; {note['hint']}")
-    shown = report.keys() - {"status", "reasons", "notes"}
+    shown = report.keys() - {"status", "reasons", "notes", "room"}
     print_members({name: value for name, value in report.items() if name in shown})
+    if (room := report.get("room")) and room["measured_at"] is not None:
+        print("room:")
+        for line in room_lines(room):
+            print(f"  {line}")
+
+
+def room_lines(room: Mapping[str, Any]) -> Iterator[str]:
+    """What takes the most room and when a disk is full, for people: a line for each part and disk."""
+    for part in room["parts"][:LARGEST_PARTS]:
+        yield f"{size_text(part['size_bytes']):>9}  {part['part']}{_growth(part['growth_bytes_a_day'])}"
+    if others := room["parts"][LARGEST_PARTS:]:
+        size = sum(part["size_bytes"] for part in others)
+        yield f"{size_text(size):>9}  {len(others)} others, which --json has"
+    for disk in room["disks"]:
+        full = "" if disk["full_at"] is None else f", full on {date_text(disk['full_at'])}"
+        yield f"{size_text(disk['free_bytes']):>9}  free on the disk of {disk['folder']}{full}"
+
+
+def _growth(growth_bytes: int | None) -> str:
+    if not growth_bytes:
+        return ""
+    return f", {'+' if growth_bytes > 0 else '-'}{size_text(abs(growth_bytes))} a day"

@@ -1,6 +1,7 @@
 """The running service's own report, as findings."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ops.doctor.finding import DoctorFinding, DoctorLevel
@@ -9,6 +10,8 @@ from ops.doctor.finding import DoctorFinding, DoctorLevel
 LOW_CACHE_HIT_RATE = 0.5
 # The rate says something only after so many commands: at first, everything is read for the first time.
 WARM_AFTER_COMMANDS = 10_000
+# How many parts are named of what takes room.
+LARGEST = 4
 _LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"}
 
 
@@ -52,6 +55,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             },
         )
     yield from _look_at_cache(report)
+    yield from _look_at_room(report.get("room") or {})
     if (letters := report["broker"]["dead_letters"] or 0) > 0:
         yield DoctorFinding(
             check="dead_letters",
@@ -71,3 +75,22 @@ def _look_at_cache(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             message=f"only {rate:.0%} of the pages that the writer looks for are in its cache",
             hint="raise HYPERPAGE_WRITER_CACHE_KIB if there is memory for it",
         )
+
+
+def _look_at_room(room: Mapping[str, Any]) -> Iterator[DoctorFinding]:
+    if not room.get("parts"):
+        # It is measured soon after the start, and does not tell yet.
+        return
+    largest = ", ".join(f"{part['part']} {_mib(part['size_bytes'])}" for part in room["parts"][:LARGEST])
+    grown = sum(max(0, part["growth_bytes_a_day"] or 0) for part in room["parts"])
+    full = min((disk["full_at"] for disk in room["disks"] if disk["full_at"] is not None), default=None)
+    said = "" if full is None else f"; a disk is full on {datetime.fromtimestamp(full // 1000, UTC):%Y-%m-%d}"
+    yield DoctorFinding(
+        check="room_taken",
+        message=f"most room is taken by {largest}; all grows by {_mib(grown)} a day{said}",
+        figures={"measured_at": room["measured_at"], "parts": room["parts"], "disks": room["disks"]},
+    )
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"

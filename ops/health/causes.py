@@ -27,6 +27,7 @@ from ops.backup.schedule import BackupState
 from ops.backup.verdict import Verdict
 from ops.health.access import AccessStanding
 from ops.health.machine import MIB, Disk, Memory
+from ops.health.room import Room
 from ops.health.store import StoreLook
 from ops.health.streams import StreamFigures
 from ops.parts import Parts
@@ -44,6 +45,8 @@ WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
 STALE_DRILLS = 2
 # The archive is promised to be 2 s behind at most; a bucket that is slow once is no cause.
 ARCHIVE_BEHIND_SECONDS = 10.0
+# Time to order a disk, or to look through what may go.
+FULL_SOON_MS = 3 * 24 * 3_600_000
 # Of the bytes that a stream may have. A message that does not fit leaves some of them free.
 NEARLY_FULL = 0.8
 # The memory of nats-server for each subject in a file-backed stream, measured with 600,000.
@@ -308,6 +311,21 @@ def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) ->
             "degraded",
             f"{memory.resident_bytes // MIB} MiB of memory are in use, {percent:.0f} % of what there is",
             "lower HYPERPAGE_HOT_AGGREGATES_KIB and HYPERPAGE_WRITER_CACHE_KIB, or give it more",
+        )
+
+
+def room_causes(room: Room, now_ms: int) -> Iterator[Cause]:
+    """Disks that will soon be full."""
+    for disk in room.disks:
+        if disk.full_at is None or disk.full_at - now_ms > FULL_SOON_MS:
+            continue
+        hours = max(0, disk.full_at - now_ms) // 3_600_000
+        yield Cause(
+            "disk_filling",
+            "degraded",
+            f"the disk of {disk.folder} is full in {hours} hours, if it goes on as in the last day:"
+            f" {(disk.growth_bytes_a_day or 0) // MIB} MiB a day, and {disk.free_bytes // MIB} MiB are free",
+            "`hyperpage status` tells what grows; make room, or keep less: of backups, jobs, or the streams",
         )
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from bus.publishing.relay import RelayState
+from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from ops.archive.archiver import ArchiveState
 from ops.backup.restoring.repairs import Repair, repairs_of_a_day
@@ -36,6 +37,7 @@ from ops.health.causes import (
     mirror_causes,
     reading_causes,
     relay_causes,
+    room_causes,
     status_of,
     store_causes,
     stream_causes,
@@ -62,6 +64,7 @@ from ops.health.figures import (
     writer_figures,
 )
 from ops.health.machine import Disk, Memory, disks_of, memory
+from ops.health.room import RoomWatch
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
@@ -109,6 +112,11 @@ class Monitor:
         damage, now_ms = parts.readers.damage, parts.now_ms
         self.checks = StoreChecks(parts.settings, damage, now_ms=now_ms, known=self._known_position)
         self._probe = StoreProbe(parts.settings.store_path, damage)
+        self.room = RoomWatch(
+            parts.settings,
+            now_ms=now_ms,
+            streams=lambda: {f"stream {name}": one.size_bytes for name, one in self.streams.items()},
+        )
         self._look: Look | None = None
         self._began_ms = parts.now_ms()
         # The number of looks in a row that found all readers in use.
@@ -127,6 +135,8 @@ class Monitor:
     async def run(self) -> None:
         """Looks again and again, for ever."""
         self.checks.start()
+        await self._ask_the_broker()
+        measuring = asyncio.create_task(self.room.run(), name="measuring of the room")
         try:
             while True:
                 await asyncio.sleep(self._settings.health_interval_seconds)
@@ -138,6 +148,7 @@ class Monitor:
                 self.checks.start_if_due()
                 self._tell_changes()
         finally:
+            await cancel(measuring)
             await self.checks.stop()
 
     async def damage_to_repair(self, repairs_of_a_day: Callable[[], int]) -> str:
@@ -174,6 +185,7 @@ class Monitor:
                 are_readers_exhausted=self._exhausted_looks > 1,
             ),
             *machine_causes(look.disks, look.memory, settings),
+            *room_causes(self.room.state, now_ms),
             *access_causes(self._access()),
             *(
                 ()
@@ -248,6 +260,7 @@ class Monitor:
                 "page_caches_bytes": sum(one.used_bytes for one in caches),
             },
             "disks": look.disks,
+            "room": self.room.state,
             "broker": broker_figures(parts, self.streams),
             "relay": None if relay is None else relay_figures(relay, self.lag_seconds(relay)),
             "stream_audit": None if leading is None else leading.relay.audit.state,

@@ -20,6 +20,7 @@ from ops.metrics.state import (
     machine_families,
     relay_families,
     role_families,
+    room_families,
     store_families,
 )
 from ops.parts import Parts
@@ -61,6 +62,7 @@ class Metrics(Collector):
             yield from cluster_families(cluster.state)
         yield from store_families(parts, health)
         yield from machine_families(health.look)
+        yield from room_families(health.room.state)
         yield from broker_families(parts, health)
         yield from backup_families(health.look.backups)
         if (archive := health.look.archive) is not None:

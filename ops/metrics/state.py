@@ -11,6 +11,7 @@ from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.causes import status_of
 from ops.health.monitor import Look, Monitor
+from ops.health.room import Room
 from ops.parts import Leading, Parts, Role, RoleName
 
 
@@ -140,6 +141,29 @@ def machine_families(look: Look) -> Iterator[Metric]:
     yield _gauge(
         "hyperpage_memory_limit_bytes", "What the container or the machine has.", look.memory.limit_bytes
     )
+
+
+def room_families(room: Room) -> Iterator[Metric]:
+    """What takes the room, and how fast it grows; measured once an hour."""
+    size = GaugeMetricFamily("hyperpage_room_bytes", "What each part takes on disk.", labels=("part",))
+    growth = GaugeMetricFamily(
+        "hyperpage_room_growth_bytes",
+        "By how much each part grows in a day; no sample before that is known.",
+        labels=("part",),
+    )
+    for part in room.parts:
+        size.add_metric((part.part,), part.size_bytes)
+        if part.growth_bytes_a_day is not None:
+            growth.add_metric((part.part,), part.growth_bytes_a_day)
+    full = GaugeMetricFamily(
+        "hyperpage_disk_full_timestamp_seconds",
+        "When a disk will be full, if it fills as in the last day; no sample where that is far off.",
+        labels=("folder",),
+    )
+    for disk in room.disks:
+        if disk.full_at is not None:
+            full.add_metric((disk.folder,), disk.full_at / 1_000)
+    yield from (size, growth, full)
 
 
 def relay_families(leading: Leading, health: Monitor) -> Iterator[Metric]:

@@ -20,6 +20,7 @@ NAMES = (
         "archive.*",
         "restore.*",
         "repairs.*",
+        "room.*",
         "stream-audit.*",
     ),
     *("signing-key.*", "consumer-names.key"),

@@ -137,6 +137,11 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} GiB"
 
 
+def date_text(time_ms: int) -> str:
+    """The day of a time, in UTC, as in `2026-11-29`."""
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d}"
+
+
 def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
     width = max(map(len, record), default=0)
     for name, value in record.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import nats
 import pytest
 
@@ -31,6 +32,7 @@ from ops.backup.create import create_backup
 from ops.backup.drill import prove
 from ops.backup.schedule import FIRST_AFTER_MS
 from ops.health import causes, cluster
+from ops.health.room import KEPT_FILE, Sample
 from ops.http.access.tokens import TokenFile
 from ops.service.roles.trimming import Trimming
 from ops.service.steady_clock import SteadyClock, wall_ms
@@ -484,6 +486,18 @@ def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left
             message = service.sees("nats_server_down", level="unhealthy", bus=False)
             assert message.startswith("the embedded nats-server is down: ")
         eventually(service, lambda: service.service.parts.is_connected)
+
+
+def test_a_disk_that_will_soon_be_full_is_told(tmp_path: Path, pace: Pace):
+    free = shutil.disk_usage(tmp_path).free
+    # Twice as much as there is now was free twelve hours ago.
+    then = Sample(at=wall_ms() - 12 * 3_600_000, parts={}, free={str(tmp_path): 2 * free})
+    (tmp_path / KEPT_FILE).write_bytes(msgspec.json.encode([then]))
+    with Watched(tmp_path, **pace) as service:
+        message = service.sees("disk_filling", level="degraded")
+        assert f"the disk of {tmp_path} is full in 1" in message
+        parts = {one["part"] for one in service.status["room"]["parts"]}
+        assert {"events", "indexes of events", "command_answers", "WAL", "archive", "backups"} <= parts
 
 
 def test_a_broker_that_is_gone_is_told(tmp_path: Path, pace: Pace):

@@ -1,0 +1,216 @@
+"""What takes the room, how fast each part grows, and when a disk will be full: `RoomWatch`."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from bus.documents import decoded
+from bus.kept_files import write_private
+from migrations.connection import open_reader
+from ops.health.machine import disks_of
+from ops.settings import Settings
+from ops.targets.target import Place
+
+KEPT_FILE = "room.json"
+EVERY_SECONDS = 3_600.0
+# For how many times as long as a part took to measure nothing is done: all of a store is read for it.
+REST = 10
+DAY_MS = 86_400_000
+# Growth is told from two measurements that are at least so far apart, best a day; when a disk will be full,
+# from such that are further apart: an import, or a copy that somebody makes, is no growth.
+SHORTEST_SPAN_MS = 3_600_000
+FORESEEING_SPAN_MS = 6 * 3_600_000
+# A measurement each hour of more than a day.
+MAXIMUM_SAMPLES = 30
+# What is further off is not foreseen by the growth of a day.
+FURTHEST_MS = 10 * 366 * DAY_MS
+
+# The pages of a table or an index, all of which SQLite looks at. https://www.sqlite.org/dbstat.html
+TREE_BYTES = "SELECT sum(pgsize) FROM dbstat WHERE name = ?"
+
+logger = logging.getLogger(__name__)
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement, at a time in milliseconds since the epoch: bytes of each part, and free on disks."""
+
+    at: int
+    parts: dict[str, int]
+    free: dict[str, int]
+
+
+class RoomPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of what is stored. Its growth is that of the last day; None where too little is known."""
+
+    part: str
+    size_bytes: int
+    growth_bytes_a_day: int | None
+
+
+class DiskRoom(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk. `full_at` is when it is full if it fills as in the last day; None: not in ten years."""
+
+    folder: str
+    free_bytes: int
+    growth_bytes_a_day: int | None
+    full_at: int | None
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What takes the room, the largest part first, and the disks; `measured_at` is None until it is known."""
+
+    measured_at: int | None = None
+    parts: tuple[RoomPart, ...] = ()
+    disks: tuple[DiskRoom, ...] = ()
+
+
+_decode = msgspec.json.Decoder(list[Sample]).decode
+
+
+class RoomWatch:
+    """Measures the room of one service, every hour; `state` may be asked by any thread.
+
+    `streams` answers with the bytes of each stream on the broker. Measurements are kept in the data
+    directory, so that growth is known after a restart, too.
+    """
+
+    def __init__(
+        self, settings: Settings, *, now_ms: Callable[[], int], streams: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._settings = settings
+        self._now_ms = now_ms
+        self._streams = streams
+        self._kept = settings.data / KEPT_FILE
+        self.state = Room()
+
+    async def run(self, every_seconds: float = EVERY_SECONDS) -> None:
+        """Measures for ever. What cannot be measured once is the next time."""
+        while True:
+            try:
+                await self.measure()
+            except (apsw.Error, OSError, UnicodeDecodeError) as error:
+                logger.info("what takes the room was not measured: %s", error)
+            await asyncio.sleep(every_seconds)
+
+    async def measure(self) -> None:
+        """Measures once.
+
+        Raises:
+            apsw.Error, OSError: the store or a disk cannot be read.
+        """
+        parts: dict[str, int] = {}
+        for name in await asyncio.to_thread(self._tables):
+            began = time.monotonic()
+            parts |= await asyncio.to_thread(self._table, name)
+            await asyncio.sleep(REST * (time.monotonic() - began))
+        parts |= self._streams()
+        self.state = await asyncio.to_thread(self._told, parts)
+
+    def _tables(self) -> list[str]:
+        with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
+            rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")
+            return [str(name) for (name,) in rows]
+
+    def _table(self, table: str) -> dict[str, int]:
+        """The bytes of a table, and of its indexes together; each page of them is looked at."""
+        with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
+            trees = "SELECT name FROM sqlite_schema WHERE tbl_name = ? AND rootpage > 0"
+            sizes: Counter[str] = Counter()
+            for (name,) in connection.execute(trees, (table,)).fetchall():
+                size = connection.execute(TREE_BYTES, (name,)).get
+                sizes[table if name == table else f"indexes of {table}"] += size or 0
+            return sizes
+
+    def _told(self, parts: dict[str, int]) -> Room:
+        """What the measurements say, with this one, which is kept."""
+        settings, now = self._settings, self._now_ms()
+        store = settings.store_path
+        with closing(open_reader(store, cache_kib=256)) as connection:
+            free_pages, page_bytes = connection.pragma("freelist_count"), connection.pragma("page_size")
+            parts["sqlite_schema"] = connection.execute(TREE_BYTES, ("sqlite_schema",)).get
+        parts["free in the store"] = free_pages * page_bytes
+        wal = store.with_name(f"{store.name}-wal")
+        parts["WAL"] = wal.stat().st_size if wal.exists() else 0
+        for name, place in (("backups", settings.backup_folder), ("archive", settings.archive_folder)):
+            if (size := _size_of(place)) is not None:
+                parts[name] = size
+        free = {one.folder: one.free_bytes for one in disks_of(settings)}
+        # A clock that was set back makes what was measured before worthless.
+        samples = [one for one in self._samples() if one.at < now]
+        samples = [*samples, Sample(at=now, parts=parts, free=free)][-MAXIMUM_SAMPLES:]
+        write_private(self._kept, msgspec.json.encode(samples))
+        return room_of(samples)
+
+    def _samples(self) -> list[Sample]:
+        try:
+            return decoded(_decode, self._kept.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return []
+
+
+def room_of(samples: list[Sample]) -> Room:
+    """What measurements say, the oldest first; there is one at least."""
+    last = samples[-1]
+    before = [one for one in samples[:-1] if last.at - one.at >= SHORTEST_SPAN_MS]
+    # The one that is nearest to a day ago.
+    first = min(before, key=lambda one: abs(last.at - one.at - DAY_MS), default=None)
+
+    def growth(now: int, then: int | None) -> int | None:
+        return None if first is None or then is None else (now - then) * DAY_MS // (last.at - first.at)
+
+    parts = [
+        RoomPart(
+            part=name,
+            size_bytes=size,
+            growth_bytes_a_day=growth(size, first.parts.get(name) if first else None),
+        )
+        for name, size in last.parts.items()
+    ]
+    disks = []
+    for folder, free in last.free.items():
+        then = None if first is None else first.free.get(folder)
+        filled = growth(-free, None if then is None else -then)
+        foresees = first is not None and last.at - first.at >= FORESEEING_SPAN_MS
+        disks.append(
+            DiskRoom(
+                folder=folder,
+                free_bytes=free,
+                growth_bytes_a_day=filled,
+                full_at=_full_at(last.at, free, filled) if foresees else None,
+            )
+        )
+    return Room(
+        measured_at=last.at,
+        parts=tuple(sorted(parts, key=lambda one: -one.size_bytes)),
+        disks=tuple(disks),
+    )
+
+
+def _full_at(now: int, free: int, growth: int | None) -> int | None:
+    left_ms = None if growth is None or growth <= 0 else free * DAY_MS // growth
+    return None if left_ms is None or left_ms > FURTHEST_MS else now + left_ms
+
+
+def _size_of(place: Place) -> int | None:
+    """The bytes of all files in a folder; None of a bucket, whose owner tells that."""
+    if not isinstance(place, Path):
+        return None
+    return sum(_sizes(place)) if place.exists() else 0
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for path in folder.rglob("*"):
+        try:
+            state = path.lstat()
+        except FileNotFoundError:
+            # Pruned meanwhile.
+            continue
+        # Their blocks: a backup may share the file of a copy, and sparse files take less than they say.
+        yield state.st_blocks * 512
