@@ -130,7 +130,8 @@ def find_restore_path(
     sources = [one for one in sources if one.store_id == newest.store_id]
     if moment.latest:
         if present is not None and _is_newer(present, newest, places):
-            return _from_nothing(present)
+            # Of what the archive has, only that which the store has, too.
+            return msgspec.structs.replace(_from_nothing(present), timelines=present.timelines)
         return _latest(newest, sources, places, present, without)
     position = _position(newest, sources, places, moment, identities)
     history = newest.history(position)

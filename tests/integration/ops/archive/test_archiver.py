@@ -526,6 +526,24 @@ def test_what_a_backup_has_needs_no_archive_unless_that_may_have_gone_on(archive
     archived.reopen()
 
 
+def test_the_latest_of_a_restored_store_is_its_own_though_the_archive_goes_on_otherwise(archived: Archived):
+    archived.work(20)
+    archived.archive()
+    archived.close()
+    restore(archived.places, Moment(position=5), version=VERSION, safety=False)
+    archived.reopen()
+    archived.work(5)
+    kept = log_of(archived.path)
+    archived.close()
+
+    planned = plan_restore(archived.places, Moment(latest=True), check=True)
+    done = restore(archived.places, Moment(latest=True), version=VERSION, safety=False)
+
+    assert (planned.position, planned.timeline) == (done.position, done.timeline) == (kept[-1].position, 3)
+    assert log_of(archived.path)[:-1] == kept
+    archived.reopen()
+
+
 def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archived: Archived):
     for _ in range(4):
         archived.work(8)
