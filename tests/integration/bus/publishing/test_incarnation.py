@@ -133,12 +133,20 @@ def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
             await one.take()
             looking = asyncio.create_task(one.run())
             await api.delete(EVENTS)
-            await api.create(CONFIG)
+
+            async def is_made() -> bool:
+                try:
+                    await api.create(CONFIG)
+                except JetStreamError:
+                    # On a slow disk, nats-server is not done with the old one's files yet.
+                    return False
+                return True
 
             async def is_marked() -> bool:
                 report = await api.report(EVENTS)
                 return report is not None and report.metadata.get("hyperpage_incarnation") == "1 a"
 
+            await until(is_made)
             await until(is_marked)
             assert not looking.done()
             looking.cancel()

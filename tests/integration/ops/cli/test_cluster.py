@@ -1,11 +1,13 @@
 """What operators see of a cluster, and what they can have it do."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bus.replication.cluster_bucket import ClusterBucket
+from bus.replication.leader_watch import LeaderWatch, LeaseLife
 from bus.replication.members import Member, Membership
 from bus.replication.members import Role as MemberRole
 from ops.audit.listing import ListAudit, listed
@@ -53,7 +55,12 @@ def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster
     asyncio.run(scenario())
 
 
-def test_an_operator_has_another_member_lead(cluster: Cluster, tmp_path: Path):
+def test_an_operator_has_another_member_lead(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # On a slow machine, too, none loses its lease meanwhile.
+    monkeypatch.setattr("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(9)))
+
     async def scenario() -> None:
         async with members(cluster, tmp_path, "ab") as several:
             first = await several.led_by()

@@ -49,6 +49,9 @@ VALUES = [
     None, {}, {"a": {"b": [1, {"c": None}]}}, [1], "x", 1e308, True, {"type": "object", "required": ["a"]},
     {"$ref": "#/$defs/a", "$defs": {"a": {"maxProperties": 1}}}, {"pattern": "["}, {"ä": "\0", "": ""},
 ]  # fmt: skip
+# How many times as much is sent at most, until each verb was carried out once. What is sent follows from the
+# seed and from all schemas, so each change of a schema has other bodies sent.
+MOST = 5
 HEADERS = ["Retry-After", "X-RateLimit-Remaining", "RateLimit-Limit", "X-RateLimit-Reset", "RateLimit"]
 SAID = [
     "0", "5000", "-1", "9" * 20, "Wed, 21 Oct 2015 07:28:00 GMT", "2027-01-15T09:00:00Z", "0000-00-00T00:00Z",
@@ -128,7 +131,9 @@ def test_no_body_is_a_defect_and_the_tables_still_equal_the_log(tmp_path: Path, 
     with Store(tmp_path / "hyperpage.db", clock, next_upkeep=math.inf) as store:
         queries = query_verbs(Tables().row_json, clock)
         reader = open_reader(store.path)
-        for _ in range(count):
+        for number in range(MOST * count):
+            if number >= count and {name for name, code in codes if code == ""} == set(names):
+                break
             name = chance.choice(sorted(names))
             clock.now += chance.choice([0, 0, 1, 1_000])
             if name in VERBS:
