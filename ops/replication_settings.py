@@ -40,6 +40,11 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
     it with `async`, until a backup was proven, which lets what is older go. Default 0: as the stream is,
     which has room for everything."""
 
+    replication_backup_mib: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """How large the newest proven backup may be, in MiB, to be kept on the nats-servers, too, where members
+    find it that reach no other one. Default: 1024 where backups are kept in the data directory and are not
+    encrypted; otherwise 0: it is not."""
+
     member: str | None = None
     """The name of this service among those that follow the same log. Default: the machine's name."""
 

@@ -16,6 +16,9 @@ from ops.targets.target import Place
 
 __all__ = ["MIB", "LogFormat", "Settings", "SettingsError"]
 
+# How large a backup may be that is kept on the nats-servers by default.
+USUAL_SHARED_MIB = 1024
+
 LogFormat = Literal["console", "json"]
 
 
@@ -209,6 +212,22 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
             SettingsError: it is no such place.
         """
         return self._place("archive", self.archive)
+
+    @property
+    def shared_backup_bytes(self) -> int:
+        """How large a backup may be that is kept on the nats-servers, too; 0: none is.
+
+        Raises:
+            SettingsError: the place of backups is none.
+        """
+        folder, mib = self.backup_folder, self.replication_backup_mib
+        if not (self.is_replicated and isinstance(folder, Path)):
+            return 0
+        if mib is None:
+            # Folders elsewhere are shared, as the guide says. Nobody among members can read encrypted ones.
+            is_own = folder.resolve().is_relative_to(self.data.resolve())
+            mib = USUAL_SHARED_MIB if is_own and not self.encrypt_to else 0
+        return mib * MIB
 
     def _place(self, name: str, given: str | None) -> Place:
         staging = self.data / name

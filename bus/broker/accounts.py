@@ -229,9 +229,9 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
     own = [f"{prefix}.{kind}.v1.>" for kind in ("evt", "dlq", "dcmd", "sys")]
     durable = subjects.sent("*", names.durable_command(">"))
     own += [names.frames, names.live(names.frames)]
-    cluster = f"$KV.{names.cluster}.>"
+    cluster = [f"$KV.{names.cluster}.>", f"$O.{names.backups}.>"]
     return (
-        [*own, durable, *mirrors, cluster, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
+        [*own, durable, *mirrors, *cluster, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
         # Advisories tell of messages that were delivered too often.
         [
             f"{private_inbox(RELAY)}.>",

@@ -92,6 +92,11 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self._token().lower()}_cluster"
 
     @property
+    def backups(self) -> str:
+        """The object store in which members of a cluster find the newest backup."""
+        return f"{self._token().lower()}_backups"
+
+    @property
     def cluster_changes(self) -> str:
         """The subjects on which that bucket's stream repeats all it stores, for members who listen."""
         return f"{self.prefix}_live.cluster.v1.>"

@@ -14,5 +14,6 @@ cluster_bucket  where members tell of themselves, and who leads
 members         who is live, and how each is
 leader_watch    who leads, and from when on another one may
 lease           the hold of the one who does
+shared_backup   a backup on the nats-servers, for those who reach no other one
 standing        how all of that is at this moment, for those who look at it
 """

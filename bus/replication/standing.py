@@ -65,6 +65,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     how often another one led than before, since the start. `members` and `log` are as old as
     `looked_seconds_ago`; None: they were never seen. `problem` says why the last look failed.
     `kept_from_leading` says why this member could not lead the last time that it tried, `repair` what to do.
+    `not_shared` says why this one kept no backup on the nats-servers for new members when it led last.
     """
 
     name: str
@@ -77,6 +78,8 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
     kept_from_leading: str | None = None
     repair: str | None = None
+    not_shared: str | None = None
+    sharing_repair: str | None = None
 
 
 class Standing:
@@ -111,6 +114,8 @@ class Standing:
         self._is_led = False
         # Why this member does not lead, where it may.
         self.trouble: Trouble | None = None
+        # Why it keeps no backup where new members find it.
+        self.sharing: Trouble | None = None
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
@@ -157,8 +162,10 @@ class Standing:
             log=self._log,
             looked_seconds_ago=None if looked_at is None else now - looked_at,
             problem=self._problem,
-            kept_from_leading=None if trouble is None or trouble.problem == UNTRIED else trouble.problem,
+            kept_from_leading=_problem_of(trouble),
             repair=None if trouble is None else trouble.repair,
+            not_shared=_problem_of(self.sharing),
+            sharing_repair=None if self.sharing is None else self.sharing.repair,
         )
 
     def _leaderless_seconds(self) -> float:
@@ -168,6 +175,10 @@ class Standing:
         # A bucket that nothing is stored in does not tell that a lease has ended, either.
         silent = self._watch.silent_seconds
         return silent if silent > self._watch.life.seconds else 0.0
+
+
+def _problem_of(trouble: Trouble | None) -> str | None:
+    return None if trouble is None or trouble.problem == UNTRIED else trouble.problem
 
 
 def log_standing(stream: str, report: StreamReport) -> LogStanding:

@@ -205,7 +205,7 @@ def look_for_backups(
     others: list[tuple[Place, BackupError]] = []
     for one in found:
         try:
-            backup = _backup(one.path, by_name.get(one.name, FileNotFoundError()), signing)
+            backup = backup_of(one.path, by_name.get(one.name, FileNotFoundError()), signing)
         except BackupError as error:
             others.append((one.path, error))
         else:
@@ -232,7 +232,7 @@ def read_backup(place: Place, signing: Signing) -> Backup:
         BackupError: it has no metadata, it is not whole, or another version's.
         BucketError: the bucket is away.
     """
-    return _backup(place, read_files([Entry(metadata_path(place), 0, "")])[0], signing)
+    return backup_of(place, read_files([Entry(metadata_path(place), 0, "")])[0], signing)
 
 
 def write_metadata(backup: Place, metadata: Metadata, signer: SigningKey | None = None) -> Metadata:
@@ -281,7 +281,12 @@ def note(place: Place, signing: Signing, **changes: Any) -> Backup:
     return Backup(place, msgspec.structs.replace(backup.metadata, **changes), backup.signature)
 
 
-def _backup(place: Place, content: bytes | OSError, signing: Signing) -> Backup:
+def backup_of(place: Place, content: bytes | OSError, signing: Signing) -> Backup:
+    """The backup that is there, or is to be, by the content of its metadata's file.
+
+    Raises:
+        BackupError: it is not whole, could not be read, or is another version's.
+    """
     signature = signing.unsigned()
     if isinstance(content, bytes):
         content, signature = split_signature(content, signing, "backup", place.name)

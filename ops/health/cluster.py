@@ -131,6 +131,14 @@ def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause
             state.repair
             or "start a member that may lead; if one runs, its status says what keeps it from it",
         )
+    if state.not_shared is not None and state.leader is not None and state.leader.name == state.name:
+        yield Cause(
+            "backup_not_shared",
+            "degraded",
+            f"a new member finds no newer backup on the nats-servers, and the log keeps what that would have:"
+            f" {state.not_shared}",
+            state.sharing_repair or "",
+        )
     if (log := state.log) is not None:
         yield from _log_causes(log, state)
     differing = [

@@ -9,5 +9,6 @@ election    who of them leads: a member's part in it
 turns       following and leading on one store, one after the other
 following   reading a log that another one writes
 trimming    what of the log nobody needs any more, goes
+sharing     a backup on the nats-servers, for members that reach no other one
 leadership  deciding commands and publishing what became of them
 """

@@ -130,7 +130,7 @@ class Cluster:
             # Nobody need lead for queries to be answered.
             return
         self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
-        self.standing.trouble = self._election.trouble
+        self.standing.trouble, self.standing.sharing = self._election.trouble, self._turns.sharing
         ground.standing_alone.rests_on(lambda: self._lease.is_valid)
         self._background.start(self._election.run(), "the election")
         self._stack.push_async_callback(self._election.stop)

@@ -1,6 +1,7 @@
 """Where a member's file comes from, before it is opened: `make_ready`.
 
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
+                 └ where none leads to the log, the one on the nats-servers
     a file that ends before the log begins ──▶ the same, and it has all that the old one had
     a log of a later timeline, or an operator who asks ──▶ the same, and the old one is kept
     a log that went on without the file's last events ──▶ these are put aside, and the file goes on with it
@@ -22,7 +23,7 @@ from bus.contract.stream_metadata import STORE_ID
 from bus.identifiers import new_id
 from bus.kept_files import make_folder, sync_folder
 from bus.log import chain
-from bus.replication.cluster_bucket import ClusterBucket
+from bus.replication.cluster_bucket import ClusterBucket, ClusterError
 from bus.replication.frame import FrameError
 from bus.replication.history import restored_timeline
 from bus.replication.log_stream import (
@@ -50,6 +51,7 @@ from ops.service.errors import ServiceError, told
 from ops.service.restores import put_on_record, settled
 from ops.service.roles.getting_ready import when_it_answers
 from ops.service.roles.putting_right import brought_forward, common_end, put_right
+from ops.service.roles.sharing import received
 from ops.settings import Settings
 from ops.store.led_terms import forget_led
 from ops.store.reseeding import forget_reseed, reseed_asked
@@ -104,7 +106,7 @@ async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> No
             log = await _first_log(settings, relay, may_lead=may_lead)
         if log is not None:
             await _seed_if_needed(settings, relay, log, present)
-    except (LogStreamError, FrameError) as error:
+    except (ClusterError, LogStreamError, FrameError) as error:
         raise told(error) from error
     except BackupError as error:
         raise ServiceError(f"a file of the store cannot be made: {error.message}", hint=error.hint) from error
@@ -152,16 +154,16 @@ async def _seed_if_needed(
             BEGIN_EMPTY,
         )
     if present is None:
-        await _seed(settings, log, begins, None, is_kept=False)
+        await _seed(settings, relay, log, begins, None, is_kept=False)
     elif present.head is not None and (
         present.timeline < begins.timeline or reseed_asked(settings.data) == present.head
     ):
-        await _seed(settings, log, begins, present.head, is_kept=True)
+        await _seed(settings, relay, log, begins, present.head, is_kept=True)
     elif await to_its_end(partial(_was_restored, settings.store_path, begins.timeline)):
         # Where this log begins is nothing to it: whoever leads with it begins the log anew.
         await _require_alone(settings, relay, present.timeline)
     elif present.head is not None and present.head.position < begins.position:
-        await _seed(settings, log, begins, present.head, is_kept=False)
+        await _seed(settings, relay, log, begins, present.head, is_kept=False)
     elif present.head is not None:
         await put_right(settings, log)
     forget_reseed(settings.data)
@@ -191,7 +193,13 @@ async def _require_alone(settings: Settings, relay: LeanClient, timeline: int) -
 
 
 async def _seed(
-    settings: Settings, log: LogStream, begins: LogBeginning, old: chain.Head | None, *, is_kept: bool
+    settings: Settings,
+    relay: LeanClient,
+    log: LogStream,
+    begins: LogBeginning,
+    old: chain.Head | None,
+    *,
+    is_kept: bool,
 ) -> None:
     """Makes the file and puts it in its place, where one may be that ends with `old`."""
     store = settings.store_path
@@ -201,7 +209,7 @@ async def _seed(
     aside = f"{store.name}.set-aside-{time.time_ns() // 1_000_000}" if is_kept else None
     common = 0
     try:
-        seed = await _made(settings, work, log, begins)
+        seed = await _made(settings, relay, work, log, begins)
         head = await brought_forward(work, log)
         if old is not None:
             common = await to_its_end(partial(common_end, work, store))
@@ -229,7 +237,9 @@ async def _seed(
     await put_on_record(settings, own_act("store.seed", said))
 
 
-async def _made(settings: Settings, work: Path, log: LogStream, begins: LogBeginning) -> Seed:
+async def _made(
+    settings: Settings, relay: LeanClient, work: Path, log: LogStream, begins: LogBeginning
+) -> Seed:
     make_folder(work.parent)
     make = partial(
         make_seed,
@@ -248,12 +258,15 @@ async def _made(settings: Settings, work: Path, log: LogStream, begins: LogBegin
         except BackupError as error:
             if error.reason != "unreachable_moment":
                 raise
+            if await received(settings, relay, log.store_id, begins):
+                continue
             if time.monotonic() > until:
                 raise ServiceError(
                     f"the log begins behind position {begins.position} of timeline {begins.timeline}, and"
                     f" {error.message}",
                     hint="make a backup where the log is led (hyperpage backup create), in a place that both"
-                    f" reach; this one looks in {settings.backup_folder} and {settings.archive_folder}",
+                    f" reach; this one looks in {settings.backup_folder}, {settings.archive_folder} and the"
+                    f" object store {settings.names.backups}",
                 ) from error
         await asyncio.sleep(SOURCE_PAUSE_SECONDS)
 

@@ -1,7 +1,7 @@
 """What of the log nobody needs any more, goes: `Trimming`.
 
-It is what the newest proven backup has, and every member that is live: whoever comes later begins with that
-backup. Without one, everything stays.
+It is what the newest proven backup has that all members reach, and every member that is live: whoever comes
+later begins with that backup. Without one, everything stays.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import apsw
 from bus.log.reader_pool import ReaderPool
 from bus.replication.log_stream import LogStream
 from ops.backup.metadata import Backup, list_backups
-from ops.backup.sound import head_at
+from ops.service.roles.sharing import Sharing, newest_of_log
 from ops.settings import Settings
 
 # How often the leader looks; a backup is made every hour, and proven once a day.
@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 class Trimming:
     """Used by the one that leads. `positions` answers with those of the live members, whoever they are.
 
-    `readers` reads the file, which has all that the log has; `timeline` is that of both.
+    `readers` reads the file, which has all that the log has; `timeline` is that of both. With `sharing`, the
+    backup is the one on the nats-servers.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Trimming:
         readers: ReaderPool,
         timeline: int,
         positions: Callable[[], Awaitable[Iterable[int]]],
+        sharing: Sharing | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._readers = readers
         self._timeline = timeline
         self._positions = positions
+        self._sharing = sharing
 
     async def run(self) -> None:
         """Looks again and again, for ever. While something is wrong, the log keeps more than it must."""
@@ -56,9 +59,13 @@ class Trimming:
 
         Raises:
             JetStreamError, LogStreamError, FrameError: the log cannot be seen, or the members cannot.
+            ClusterError: the backups on the nats-servers are another store's.
             OSError: the folder of backups cannot be read, or the bucket is away.
         """
-        backup = await asyncio.to_thread(self._newest_proven)
+        if self._sharing is not None:
+            backup = await self._sharing.share()
+        else:
+            backup = await asyncio.to_thread(self._newest_proven)
         if backup is None:
             return 0
         position = min([backup.metadata.position, *await self._positions()])
@@ -73,16 +80,6 @@ class Trimming:
         return dropped
 
     def _newest_proven(self) -> Backup | None:
-        """The one that has most of this very log."""
         settings = self._settings
-        proven = [
-            one
-            for one in list_backups(settings.backup_folder, self._log.store_id, settings.signing)
-            if one.is_usable and one.status == "proven" and one.metadata.timeline == self._timeline
-        ]
-        newest = max(proven, key=lambda one: one.metadata.position, default=None)
-        if newest is None:
-            return None
-        with self._readers.connection() as connection:
-            head = head_at(connection, newest.metadata.position)
-        return newest if head.hash.hex() == newest.metadata.head_hash else None
+        backups = list_backups(settings.backup_folder, self._log.store_id, settings.signing)
+        return newest_of_log(backups, self._readers, self._timeline)

@@ -25,6 +25,7 @@ from bus.replication.frame import FrameError
 from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError
 from bus.replication.putting_back import lacking_nothing
 from bus.replication.replicating import HOLD_SECONDS, Replicator
+from bus.replication.shared_backup import SharedBackups
 from bus.replication.terms import Claim, Told, take_term
 from bus.replication.trailing import Trailing
 from bus.tasks import cancel, to_its_end, unbroken
@@ -33,6 +34,7 @@ from ops.service.errors import told
 from ops.service.roles.following import Following, applier_on
 from ops.service.roles.ground import Ground
 from ops.service.roles.leadership import Leadership, leadership_on
+from ops.service.roles.sharing import Sharing, sharing_trouble
 from ops.service.roles.trimming import Trimming
 from ops.store.led_terms import Led, forget_led, led_last, note_led
 
@@ -75,6 +77,7 @@ class Turns:
         self._replicator: Replicator | None = None
         self._is_apart = self._is_stuck = False
         self._trimming: asyncio.Task[None] | None = None
+        self.sharing = sharing_trouble()
         self._is_paused = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -195,9 +198,11 @@ class Turns:
         self._role.lead(self._leadership.leading)
         await unbroken(self._on_lead())
         await unbroken(self._leadership.let_commands_in())
-        trimming = Trimming(
-            ground.settings, self._log, ground.readers, ground.origin.timeline, self._positions
-        )
+        timeline, sharing = ground.origin.timeline, None
+        if ground.settings.shared_backup_bytes:
+            shared = SharedBackups(ground.relay_connection, ground.names, ground.origin.store_id)
+            sharing = Sharing(ground.settings, self._log, shared, ground.readers, timeline, self.sharing)
+        trimming = Trimming(ground.settings, self._log, ground.readers, timeline, self._positions, sharing)
         self._trimming = asyncio.create_task(trimming.run(), name="the trimming of the log")
         return term.number
 

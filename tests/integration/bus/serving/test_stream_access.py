@@ -30,6 +30,7 @@ NOT_FOR_USERS = [
         f"{verb}.HYPERPAGE_COMMANDS"
         for verb in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET", "CONSUMER.NAMES", "CONSUMER.LIST")
     ),
+    *(f"{verb}.OBJ_hyperpage_backups" for verb in ("STREAM.MSG.GET", "DIRECT.GET", "CONSUMER.CREATE")),
     "CONSUMER.CREATE.HYPERPAGE_COMMANDS",
     *(f"CONSUMER.{verb}.HYPERPAGE_COMMANDS.worker" for verb in ("CREATE", "DURABLE.CREATE", "INFO")),
     *(f"CONSUMER.{verb}.HYPERPAGE_COMMANDS.worker" for verb in ("MSG.NEXT", "DELETE", "PAUSE", "UNPIN")),
