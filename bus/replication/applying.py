@@ -7,6 +7,7 @@ over, so a log may be read again from anywhere before its end.
 from collections.abc import Iterable, Sequence
 
 import apsw
+import msgspec
 
 from bus.log import chain
 from bus.log.answers import Answer, Answers
@@ -121,7 +122,8 @@ class Applier:
                 before = self._aggregates.get(table, key)
                 try:
                     recorded = to_recorded(row)
-                except UnknownEventTypeError as error:
+                except (UnknownEventTypeError, msgspec.MsgspecError) as error:
+                    # Its hashes fit, so it is what was written.
                     raise NewerEventError(
                         f"{error}, at position {row.position}: a newer version has written it",
                         "update this one",

@@ -37,7 +37,7 @@ LOOK_INTERVAL_MS = 1_000
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
 # A file that meets these cannot lead until somebody does something.
-NOT_TO_LEAD_WITH = (DivergedLogError, FrameError)
+NOT_TO_LEAD_WITH = (DivergedLogError, FrameError, NewerEventError)
 
 logger = logging.getLogger(__name__)
 

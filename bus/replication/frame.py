@@ -31,7 +31,11 @@ from bus.writing.content import Content
 from domain.decider import Lease
 from domain.errors import TooLarge
 
+# The newest form, and the first one: each is read as long as somebody writes it, and written as long as
+# somebody reads no newer one. What a frame has more than before needs a new form: who does not know a field
+# of the MessagePack passes it over.
 FORMAT = 1
+FIRST_FORMAT = 1
 # Below the most that a broker takes in one message by default, with headers.
 PART_BYTES = 900 * 1024
 # A group may hold as much as may wait for the writer, and some more around it.
@@ -143,8 +147,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
-def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[bytes]:
-    """The messages of a frame, in order.
+def messages_of(frame: Frame, part_bytes: int = PART_BYTES, *, form: int | None = None) -> list[bytes]:
+    """The messages of a frame, in order, of a form; by default, of the newest one.
 
     Raises:
         TooLarge: it is larger than whoever reads it takes.
@@ -160,14 +164,15 @@ def messages_of(frame: Frame, part_bytes: int = PART_BYTES) -> list[bytes]:
     packed = zstandard.ZstdCompressor(level=LEVEL).compress(content)
     whole = hashlib.sha256(packed).digest() + packed
     parts = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
+    form = FORMAT if form is None else form
     return [
-        _head(Place(frame.term, frame.before.position, frame.last, part, len(parts))) + content
+        _head(Place(frame.term, frame.before.position, frame.last, part, len(parts)), form) + content
         for part, content in enumerate(parts, 1)
     ]
 
 
-def _head(place: Place) -> bytes:
-    head = _MAGIC + bytes((FORMAT,)) + _PLACE.pack(*place)
+def _head(place: Place, form: int) -> bytes:
+    head = _MAGIC + bytes((form,)) + _PLACE.pack(*place)
     return head + crc32(head).to_bytes(_CHECK_BYTES)
 
 
@@ -186,7 +191,7 @@ def place_of(stream: str, message: StoredMessage) -> Place:
                 "a newer version has written it: update this one",
             )
         place = Place(*_PLACE.unpack_from(body, _FORMAT_AT + 1))
-        if body[:_HEAD_BYTES] != _head(place):
+        if body[:_HEAD_BYTES] != _head(place, form):
             raise _damaged(f"message {message.sequence} of {stream}", "its head is not as it was written")
         if 1 <= place.part <= place.parts and place.after <= place.last:
             return place

@@ -23,6 +23,7 @@ from bus.contract import codec
 from bus.contract.subjects import escape
 from bus.documents import decoded
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError, Entry, OthersEntryError
+from bus.replication.frame import FIRST_FORMAT, FORMAT
 from bus.transport.jetstream import JetStreamError, WrongSequenceError
 
 TELL_SECONDS = 1.0
@@ -30,6 +31,8 @@ TELL_SECONDS = 1.0
 LIVE_SECONDS = 3
 # For a name whose process ended without a word, until nobody can take it for live any more.
 FREE_AFTER_SECONDS = 2.0 * LIVE_SECONDS
+# How long frames stay as old members read them once there is none any more.
+OLDER_FORM_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _TIMEOUT_MS = 900
 _KEYS = "member."
@@ -60,6 +63,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. One that `could_lead`
     has a file that goes with the log, as far as it knows, and does not stand still. Of one that leads with a
     log that trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`.
+    It reads frames up to the format `reads`.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     could_lead: bool = True
     log_lag_events: int | None = None
     log_lag_seconds: float | None = None
+    reads: int = FIRST_FORMAT
 
     @property
     def is_candidate(self) -> bool:
@@ -87,6 +92,29 @@ class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
     member: Member
     age_ms: int
     clock_ahead_ms: int
+
+
+class CommonForm:
+    """The newest form of frames that all members read; any thread may ask for `form`.
+
+    It is the first one until they were seen. A newer one than before has to be read by all who were live for
+    a minute: one that is started anew is away for a moment.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # When somebody last read no newer one than each of the older forms.
+        self._read_at = dict.fromkeys(range(FIRST_FORMAT, FORMAT), clock())
+        self.form = FIRST_FORMAT
+
+    def note(self, members: Sequence[LiveMember]) -> None:
+        """Takes in who is live."""
+        now = self._clock()
+        reads = min((one.member.reads for one in members), default=FIRST_FORMAT)
+        if reads < FORMAT:
+            self._read_at[reads] = now
+        recent = [form for form, at in self._read_at.items() if now - at < OLDER_FORM_SECONDS]
+        self.form = min(recent, default=FORMAT)
 
 
 class HandOver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 import nats.errors
 
 from bus.contract.subjects import BusNames
-from bus.replication.frame import Frame, FrameError, frame_of, messages_of
+from bus.replication.frame import FORMAT, Frame, FrameError, frame_of, messages_of
 from bus.replication.log_stream import LogStream, LogStreamError, Tail
 from bus.replication.terms import Term
 from bus.transport.connection import LeanClient
@@ -42,7 +42,8 @@ class Replicator:
     """The leader of a term. `store` and `open` are called in the writer's thread, all else from any.
 
     `connect` makes the connection on which frames go out. `on_end` is told, in the writer's thread, why it
-    leads no more. A group waits for the log for `hold_seconds` at most.
+    leads no more. A group waits for the log for `hold_seconds` at most. `form` says of which form frames are
+    to be now, so that all read them.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Replicator:
         *,
         on_end: Callable[[str], None],
         hold_seconds: float = HOLD_SECONDS,
+        form: Callable[[], int] = lambda: FORMAT,
     ) -> None:
         self._connect = connect
         self._names = names
@@ -61,6 +63,7 @@ class Replicator:
         self._tail = term.tail
         self._on_end = on_end
         self._hold_seconds = hold_seconds
+        self._form = form
         self.term = term
         self.ended: str | None = None
         self.waits_since: float | None = None
@@ -89,7 +92,7 @@ class Replicator:
         """
         if self.ended is not None:
             raise leads_no_more()
-        messages = messages_of(frame)
+        messages = messages_of(frame, form=self._form())
         self.waits_since = time.monotonic()
         until = self.waits_since + self._hold_seconds
         try:

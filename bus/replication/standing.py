@@ -14,7 +14,7 @@ import msgspec
 from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import Leader, LeaderWatch
-from bus.replication.members import LiveMember, live_members
+from bus.replication.members import CommonForm, LiveMember, live_members
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from bus.transport.jetstream_answers import StreamCopy, StreamReport
@@ -105,6 +105,8 @@ class Standing:
         self._name = name
         self._clock = clock
         self._members: list[LiveMember] = []
+        # The form of frames that a leader writes.
+        self.common = CommonForm(clock)
         self._log: LogStanding | None = None
         self._looked_at: float | None = None
         self._problem: str | None = None
@@ -127,6 +129,7 @@ class Standing:
         """Looks once; what cannot be seen stays as it was."""
         try:
             self._members = await live_members(self._bucket)
+            self.common.note(self._members)
             report = await self._api.report(self._stream)
         except JetStreamError as error:
             logger.debug("the cluster cannot be looked at: %s", error)

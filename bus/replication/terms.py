@@ -18,7 +18,7 @@ import msgspec
 
 from bus.replication.applying import Applier
 from bus.replication.following import catch_up
-from bus.replication.frame import Frame, messages_of
+from bus.replication.frame import FORMAT, Frame, messages_of
 from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError, Tail
 from bus.replication.putting_back import fork_of, frames_lacking, term_of
@@ -57,10 +57,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     `may_lead` is asked right before each step that takes the log from others. The log `trails` in this term.
     `has_all` says whether the file has all that was answered by the leader that wrote the end of a log, as
-    its own file has.
+    its own file has. Frames are of that `form`.
     """
 
     name: str
+    form: int = FORMAT
     may_lead: Callable[[], bool] = lambda: True
     trails: bool = False
     has_all: Callable[[LogEnd], bool] = lambda end: False
@@ -119,7 +120,7 @@ class _Attempt:
 
     async def append(self, log: LogStream, claim: Claim, frame: Frame, tail: Tail) -> Tail:
         """Stores a frame behind `tail`; where the log ends then."""
-        for body in messages_of(frame):
+        for body in messages_of(frame, form=claim.form):
             claim.require()
             self._sent.add(sha256(body).digest())
             tail = await log.append(body, tail)

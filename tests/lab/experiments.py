@@ -1,6 +1,6 @@
 """All experiments of the lab, in the order in which they are told of."""
 
-from tests.lab.clusters import failover, under_faults
+from tests.lab.clusters import failover, under_faults, versions
 from tests.lab.cuts import experiments as cuts
 from tests.lab.damage import overwriting
 from tests.lab.experiment import Experiment
@@ -17,6 +17,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *machines.EXPERIMENTS,
     under_faults.EXPERIMENT,
     failover.EXPERIMENT,
+    versions.EXPERIMENT,
     overwriting.EXPERIMENT,
     simulation.SIMULATION,
     simulation.MUTATION,

@@ -17,6 +17,7 @@ import apsw
 
 from bus.kept_files import write_private
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError
+from bus.replication.frame import FORMAT
 from bus.replication.leader_watch import Leader, LeaderWatch
 from bus.replication.lease import Lease
 from bus.replication.log_stream import LogStreamError
@@ -72,7 +73,13 @@ class Cluster:
         self._name = ground.settings.member_name
         self._may_lead = not ground.settings.only_follows
         self._turns = Turns(
-            ground, connection, role, on_lead=on_lead, on_rest=on_rest, positions=self._positions
+            ground,
+            connection,
+            role,
+            on_lead=on_lead,
+            on_rest=on_rest,
+            positions=self._positions,
+            form=lambda: self.standing.common.form,
         )
         self._bucket = ClusterBucket(ground.relay_connection, ground.names)
         self._watch = LeaderWatch(self._bucket, on_change=self._note_leader, clock=_seconds)
@@ -231,6 +238,7 @@ class Cluster:
             could_lead=self._turns.could_lead,
             log_lag_events=None if lag is None else lag.lag_events,
             log_lag_seconds=None if lag is None else round(lag.lag_seconds, 1),
+            reads=FORMAT,
         )
 
 

@@ -50,7 +50,8 @@ logger = logging.getLogger(__name__)
 class Turns:
     """What the service does now, and how it comes to do the other thing. Used by one task at a time.
 
-    `on_lead` and `on_rest` are those of the `Cluster`, `positions` the ends of its live members' files.
+    `on_lead` and `on_rest` are those of the `Cluster`, `positions` the ends of its live members' files;
+    `form` is that of the frames that all of them read.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Turns:
         on_lead: Callable[[], Awaitable[None]],
         on_rest: Callable[[], Awaitable[None]],
         positions: Callable[[], Awaitable[Iterable[int]]],
+        form: Callable[[], int],
     ) -> None:
         self._positions = positions
+        self._form = form
         self._on_lead = on_lead
         self._on_rest = on_rest
         self._ground = ground
@@ -167,6 +170,7 @@ class Turns:
             trails=trails,
             has_all=self._has_all,
             told=self._told,
+            form=self._form(),
         )
         try:
             term = await take_term(self._log, self._applier, claim)
@@ -186,6 +190,7 @@ class Turns:
             term,
             on_end=note_end,
             hold_seconds=math.inf if trails else HOLD_SECONDS,
+            form=self._form,
         )
         if trails:
             await asyncio.to_thread(note_led, ground.settings.data, Led(term.number, term.made_at))

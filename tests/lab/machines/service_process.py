@@ -86,6 +86,10 @@ class ServiceProcess:
         self._variables |= dict(variables)
         self._process: subprocess.Popen[bytes] | Started | None = None
 
+    def start_by(self, starter: Starter) -> None:
+        """Has the next start be of the program that another one has loaded."""
+        self._starter = starter
+
     def launch(self) -> None:
         """Starts the process, and waits for nothing."""
         if self._starter is not None:

@@ -74,12 +74,12 @@ class Starter:
 
 
 @contextmanager
-def starter() -> Iterator[Starter]:
-    """One for the length of the block. Whoever starts a service ends it."""
+def starter(root: Path = ROOT) -> Iterator[Starter]:
+    """One for the length of the block, of the program that is there. Whoever starts a service ends it."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.lab.machines.starter"],
-        cwd=ROOT,
-        env=environment(),
+        cwd=root,
+        env=environment(PYTHONPATH=str(root)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

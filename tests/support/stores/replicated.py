@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import apsw
 
 from bus.log.cloud_events import Origin, read_origin
 from bus.replication.applying import Applier
-from bus.replication.frame import Frame, frame_of
+from bus.replication.frame import FORMAT, Frame, frame_of
 from bus.replication.log_stream import LogStream
 from bus.replication.replicating import Replicator
 from bus.replication.terms import Claim, take_term
@@ -95,7 +95,13 @@ class Led:
 
 @asynccontextmanager
 async def leading(
-    broker: Broker, path: Path, name: str = "a", *, store_id: str | None = None, hold_seconds: float = 30
+    broker: Broker,
+    path: Path,
+    name: str = "a",
+    *,
+    store_id: str | None = None,
+    hold_seconds: float = 30,
+    form: Callable[[], int] = lambda: FORMAT,
 ) -> AsyncIterator[Led]:
     """A store at a path, with everything in the log, that leads; one with that id, if it is new."""
     connection, origin = opened(path, store_id)
@@ -104,12 +110,17 @@ async def leading(
         timeline = origin.timelines[-1][0]
         applier = Applier(connection, Tables(), origin)
         await log.prepare(1, timeline=timeline, position=applier.head.position)
-        term = await take_term(log, applier, Claim(name=name))
+        term = await take_term(log, applier, Claim(name=name, form=form()))
     finally:
         connection.close()
     ended: list[str] = []
     replicator = Replicator(
-        partial(connect, broker.server), NAMES, term, on_end=ended.append, hold_seconds=hold_seconds
+        partial(connect, broker.server),
+        NAMES,
+        term,
+        on_end=ended.append,
+        hold_seconds=hold_seconds,
+        form=form,
     )
     store = Store(path, next_upkeep=math.inf, replication=replicator)
     store.writer.thread.ending.push_async_callback(replicator.close)

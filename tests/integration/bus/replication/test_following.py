@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.log import chain
+from bus.replication import frame as frame_module
 from bus.replication.following import Follower, Reading
 from bus.replication.frame import frame_of, messages_of
 from bus.replication.log_stream import GapError, LogStream, LogStreamError
@@ -37,7 +38,12 @@ async def following(broker: Broker, file: FollowedFile) -> AsyncIterator[Followe
         await task
 
 
-def test_what_a_newer_version_has_written_is_told_and_all_before_it_is_there(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("type_name", "problem"), [("job.newer.v1", "type job.newer.v1"), ("job.enqueued.v1", "missing required")]
+)
+def test_what_a_newer_version_has_written_is_told_and_all_before_it_is_there(
+    tmp_path: Path, type_name: str, problem: str
+):
     async def scenario():
         async with broker_in(tmp_path / "broker") as broker:
             with followed_file(tmp_path / "followed.db") as file:
@@ -45,7 +51,7 @@ def test_what_a_newer_version_has_written_is_told_and_all_before_it_is_there(tmp
                     await set_values(led, 3)
                     head = led.store.writer.head
                 log = LogStream(broker.connection, NAMES, STORE_ID)
-                newer = chain.Entry("jobs/x", 1, "job.newer.v1", None, "{}", None)
+                newer = chain.Entry("jobs/x", 1, type_name, None, '{"more":1}', None)
                 rows, _ = chain.extend(head, [newer], head.recorded_at)
                 content = Content(before=head, rows=rows)
                 frame = frame_of(content, store_id=STORE_ID, timeline=1, term=1)
@@ -53,10 +59,40 @@ def test_what_a_newer_version_has_written_is_told_and_all_before_it_is_there(tmp
                 await log.append(body, (await log.end()).tail)
 
                 async with following(broker, file) as follower:
-                    await until(lambda: "job.newer.v1" in (follower.state.problem or ""))
+                    await until(lambda: problem in (follower.state.problem or ""))
                     assert "at position 4: a newer version has written it" in (follower.state.problem or "")
                     assert follower.state.repair == "update this one"
+                    assert follower.is_apart
                     assert follower.state.position == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_newer_leader_writes_what_an_older_follower_reads_until_all_are_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(frame_module, "FORMAT", 2)
+    form = 1
+
+    async def scenario():
+        nonlocal form
+        async with broker_in(tmp_path / "broker") as broker:
+            with followed_file(tmp_path / "followed.db") as file:
+                async with leading(broker, tmp_path / "a.db", store_id=STORE_ID, form=lambda: form) as led:
+                    await set_values(led, 3)
+                    form = 2
+                    await set_values(led, 3)
+                written = [one.payload[3] for one in await broker.messages(NAMES.log)]
+                assert written == [1, 1, 1, 1, 2, 2, 2]
+
+                monkeypatch.setattr(frame_module, "FORMAT", 1)
+                async with following(broker, file) as follower:
+                    await until(lambda: "of format 2" in (follower.state.problem or ""))
+                    assert follower.state.repair == "a newer version has written it: update this one"
+                # Once it is updated, it goes on.
+                monkeypatch.setattr(frame_module, "FORMAT", 2)
+                async with following(broker, file) as follower:
+                    await until(lambda: follower.state.position == 6)
 
     asyncio.run(scenario())
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bus.log import chain
 from bus.log.answers import Answer
+from bus.replication import frame as frame_module
 from bus.replication.frame import (
     DamagedFrameError,
     ForeignFrameError,
@@ -105,6 +106,17 @@ def test_a_frame_of_a_newer_format_asks_for_a_newer_program():
 
     with pytest.raises(NewerFrameError, match="update this one"):
         taken(stored([body[:3] + bytes((200,)) + body[4:]]))
+
+
+def test_what_is_written_in_an_older_form_is_read_by_both(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(frame_module, "FORMAT", 2)
+    older, newer = (messages_of(frame(content(3)), 60, form=form) for form in (1, 2))
+    assert taken(stored(older)) == taken(stored(newer)) == [frame(content(3))]
+
+    monkeypatch.setattr(frame_module, "FORMAT", 1)
+    assert taken(stored(older)) == [frame(content(3))]
+    with pytest.raises(NewerFrameError, match="of format 2, and this program reads up to 1"):
+        taken(stored(newer))
 
 
 def head(part: int, parts: int, *, after: int = 0, last: int = 2) -> bytes:
