@@ -165,7 +165,8 @@ class SharedBackups:
                 f"{problem} failed: {error.description}", "have room for it on the nats-servers"
             ) from error
         except (nats.errors.Error, TimeoutError) as error:
-            if self._subjects in (violation := self._connection.last_violation or ""):
+            # nats-py has it all in lower case.
+            if self._subjects.lower() in (violation := self._connection.last_violation or ""):
                 raise JetStreamError(
                     f"{problem} failed: {violation}",
                     "have the nats-servers read what `hyperpage nats-config` writes now",

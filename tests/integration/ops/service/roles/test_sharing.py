@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bus.broker import accounts
 from bus.log.reader_pool import ReaderPool
 from bus.replication.cluster_bucket import AnotherStoresClusterError
 from bus.replication.log_stream import LogStream
@@ -250,6 +251,22 @@ def test_one_that_is_not_what_was_put_there_is_not_begun_with(
                 await leader.seeded()
             assert STREAM in refused.value.hint
             assert not [*leader.member.data.rglob("*backup*.db*")]
+
+    play(scenario, tmp_path)
+
+
+def test_rights_of_before_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    publish, subscribe = accounts._rights_of_relay(NAMES)
+    before = [one for one in publish if not one.startswith("$O.")], subscribe
+    monkeypatch.setattr(accounts, "_rights_of_relay", lambda _: before)
+
+    async def scenario(scene: Scene):
+        async with leader_of(scene) as leader:
+            await leader.backup()
+            one = leader.sharing()
+            with pytest.raises(JetStreamError, match="permissions violation"):
+                await leader.trim(one)
+            assert "`hyperpage nats-config`" in str(one.trouble.repair)
 
     play(scenario, tmp_path)
 
