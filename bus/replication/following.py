@@ -334,6 +334,7 @@ class Follower:
         position, known = self._applier.head.position, end.position
         if position > known:
             raise LogStreamError(
-                f"the log ends at position {known}, and this file has {position}: the log has lost its end",
+                f"the log ends at position {known}, and this file has {position}: the log has lost its end,"
+                " or was not sent it yet",
                 "the next leader puts it back, if its file has it",
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.replication.log_stream import LogStream
+from ops.replication_settings import Replication
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings
@@ -26,8 +27,11 @@ def test_what_is_answered_is_in_the_log_and_the_next_start_goes_on(tmp_path: Pat
         assert (end.place.term, end.place.last) == (2, 2)
 
 
-def test_copies_that_the_nats_server_cannot_keep_are_refused_at_the_start(tmp_path: Path):
-    settings = Settings(data=tmp_path, nats_port=0, no_http=True, replication="sync")
+@pytest.mark.parametrize("replication", ["sync", "async"])
+def test_copies_that_the_nats_server_cannot_keep_are_refused_at_the_start(
+    tmp_path: Path, replication: Replication
+):
+    settings = Settings(data=tmp_path, nats_port=0, no_http=True, replication=replication)
 
     with pytest.raises(ServiceError, match="cannot keep 3 copies") as refused:
         asyncio.run(Service(settings).start())

@@ -18,7 +18,7 @@ from bus.transport.jetstream import JetStreamApi
 from ops.metrics.state import role_families
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
-from ops.service.roles import leadership
+from ops.service.roles import cluster, leadership
 from tests.support.clusters.one_server import has_followed, member_on
 from tests.support.patience import until
 from tests.support.services.serving import client_of, published, relay_user, set_keys
@@ -56,6 +56,18 @@ async def handed_over(one: Service, other: Service) -> None:
         # A member of which nothing was heard for some seconds is not left the lead.
         with suppress(ClusterError, ServiceError):
             await one.cluster.hand_over(other.settings.member_name)
+
+
+async def is_refused(leader: Service, successor: str, why: str) -> bool:
+    """Whether it is not handed over, for that reason."""
+    try:
+        await leader.cluster.hand_over(successor)
+    except ServiceError as error:
+        return why in str(error)
+    except ClusterError:
+        # Nothing was heard of the other one for some seconds.
+        return False
+    return False
 
 
 async def has_all(service: Service) -> None:
@@ -138,7 +150,9 @@ def test_others_have_what_was_answered_soon_after_and_nothing_is_forked_where_it
     asyncio.run(scenario())
 
 
-def test_a_log_without_room_holds_no_answer_up_and_what_it_lacks_is_told(tmp_path: Path):
+def test_a_log_without_room_holds_no_answer_up_and_what_it_lacks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     async def scenario() -> None:
         async with (
             NatsServer(data=tmp_path / "broker", port=0) as server,
@@ -159,6 +173,10 @@ def test_a_log_without_room_holds_no_answer_up_and_what_it_lacks_is_told(tmp_pat
                 families = {one.name: one for one in role_families(first.role)}
                 assert families["hyperpage_replication_unsent_events"].samples[0].value == 4
                 assert families["hyperpage_replication_unsent_seconds"].samples[0].value > 0
+                # What it lacks would be lost.
+                monkeypatch.setattr(cluster, "NEAR_SECONDS", 0.0)
+                monkeypatch.setattr(cluster, "HANDED_OVER_WITHIN_SECONDS", 0.0)
+                await until(lambda: is_refused(first, "b", "the log lacks 4 events"))
             await has_all(first)
             await has_followed(second, first)
             await require_equal(first, second)
