@@ -124,6 +124,20 @@ def open_reader(path: Path, *, cache_kib: int = 8 * 1024, has_views: bool = Fals
     return connection
 
 
+def open_checkpointer(path: str, vfs: str) -> apsw.Connection:
+    """Another connection to a writer's file, by its VFS, for checkpoints of the WAL.
+
+    Raises:
+        apsw.Error: the file cannot be opened, or read.
+    """
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    # Nothing leaves the WAL for a file that might lose it.
+    connection.pragma("synchronous", "full")
+    # It knows of the WAL only once it has read something.
+    connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+    return connection
+
+
 def _roll_back(path: Path) -> None:
     """Takes back a transaction that was cut off before the file had a WAL, which only a writer may do.
 

@@ -5,7 +5,7 @@ group_commits  each group is stored as a whole, or refused as a whole: one of th
 group          one group of commands: decided, and written
 group_size     how many commands there are in one
 group_context  the things that a decider may look up, uncommitted neighbours included
-content        what one transaction writes into the file
+content        what one transaction writes into the file; checkpoints bring it from the WAL to its place
 submission     a command on its way through the writer
 aggregates     the states that commands are decided on; hot_states keeps those that are used
 jobs           all unfinished jobs at once

@@ -23,6 +23,7 @@ from bus.log import chain
 from bus.log.damage import Damage
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
+from bus.writing.checkpoints import Checkpoints
 from bus.writing.content import Replication, read_leases
 from bus.writing.group_commits import GroupCommits
 from bus.writing.group_context import Projections
@@ -88,6 +89,7 @@ class Writer:
         )
         self._next_upkeep = 0.0
         self._transactions = Transactions(connection, self.thread, self._damage)
+        self._checkpoints = Checkpoints(connection, self._damage)
         self._commits = GroupCommits(
             connection,
             self._transactions,
@@ -201,7 +203,7 @@ class Writer:
 
     async def _serve(self) -> None:
         try:
-            with self._transactions:
+            with self._checkpoints, self._transactions:
                 await self._write()
         finally:
             # Also after a defect: nobody is to wait for a writer that is gone.
@@ -227,6 +229,7 @@ class Writer:
                 self._add_upkeep(group)
             if group:
                 self._on_commit(await self._commits.commit(group))
+                self._checkpoints.go_on()
             elif stopping:
                 return
 
