@@ -1,5 +1,6 @@
 """The difference of all rows between two moments, or between two backups: `difference`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,25 @@ class Difference(msgspec.Struct, frozen=True):
     changed: list[Changed]
 
 
-def difference(lake: Path, first: str, second: str) -> dict[str, Difference]:
+def difference(
+    lake: Path, first: str, second: str, *, tables: Sequence[str] | None = None
+) -> dict[str, Difference]:
     """The difference of the rows of each table from one moment to another, which may be the earlier one.
 
-    A moment is the name of a backup, of any timeline; or a position or a time of the newest history.
+    `tables` are the ones that are looked at; without them, all are. A moment is the name of a backup, of any
+    timeline; or a position or a time of the newest history.
 
     Raises:
-        AnalyticsError: there is no lake, or no such moment in it.
+        AnalyticsError: there is no lake, no such moment in it, or no such table.
     """
+    if unknown := sorted(set(tables or ()) - TABLE_COLUMNS.keys()):
+        raise AnalyticsError(
+            "not_found", f"there is no table {unknown[0]}", f"there are {', '.join(TABLE_COLUMNS)}"
+        )
     manifest = require_manifest(lake)
     with connect(lake, confined=True) as engine, explained():
         sides = [_Side(engine, manifest, moment) for moment in (first, second)]
-        return {table: _compare(engine, table, *sides) for table in TABLE_COLUMNS}
+        return {table: _compare(engine, table, *sides) for table in tables or TABLE_COLUMNS}
 
 
 class _Side:

@@ -14,6 +14,9 @@ from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import compact, print_result, printable, say
 
+# Columns that change with every event of a row.
+NOISE = frozenset({"version", "position", "created_position", "updated_at", "persisted_at", "last_updated"})
+
 if TYPE_CHECKING:
     from ops.analytics.asking.difference import Difference
 
@@ -23,6 +26,9 @@ def diff(
     second: Annotated[str, Parameter(help="The same.")],
     /,
     *,
+    table: Annotated[
+        tuple[str, ...] | None, Parameter(help="Only this table; may be given again for another one.")
+    ] = None,
     lake: LakeOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -32,8 +38,12 @@ def diff(
     For example:
 
         hyperpage analytics diff 41000 41872
+        hyperpage analytics diff 41000 41872 --table tool_configs
         hyperpage analytics diff 2026-11-24T08:00:00Z 2026-11-24T09:00:00Z
         hyperpage analytics diff hyperpage-backup-20261124T081500000Z.db 41872
+
+    For people, `version`, `position` and the like are left out, which change
+    whenever anything does; --json has them.
 
     Where there is no lake in DIR/lake, and none is named, one is made for the
     length of the command.
@@ -41,7 +51,7 @@ def diff(
     from ops.analytics.asking.difference import difference
 
     with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
-        found = difference(at_hand, first, second)
+        found = difference(at_hand, first, second, tables=table)
     print_result(found, as_json, _print)
 
 
@@ -70,15 +80,20 @@ def _print(found: "Mapping[str, Difference]") -> None:
 
 
 def _lines_of(table: str, one: "Difference") -> Iterator[str]:
-    for row in one.added:
-        yield f"{table}  added    {next(iter(row.values()))}  {compact(_filled(row))}"
-    for row in one.removed:
-        yield f"{table}  removed  {next(iter(row.values()))}  {compact(_filled(row))}"
+    counts = [(len(rows), what) for rows, what in ((one.added, "added"), (one.removed, "removed"))]
+    counts.append((len(one.changed), "changed"))
+    if said := ", ".join(f"{count} {what}" for count, what in counts if count):
+        yield f"{table}: {said}"
+    for sign, rows in (("+", one.added), ("-", one.removed)):
+        for row in rows:
+            yield f"  {sign} {next(iter(row.values()))}  {compact(_told(row))}"
     for each in one.changed:
-        values = (f"{name}: {compact(each.old[name])} → {compact(each.new[name])}" for name in each.columns)
-        yield f"{table}  changed  {each.key}  {', '.join(values)}"
+        columns = [name for name in each.columns if name not in NOISE] or each.columns
+        values = (f"{name}: {compact(each.old[name])} → {compact(each.new[name])}" for name in columns)
+        yield f"  ~ {each.key}  {', '.join(values)}"
 
 
-def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    """The columns that have a value, without the first."""
-    return {name: value for name, value in list(row.items())[1:] if value is not None}
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns that have a value and say something, without the first."""
+    columns = list(row.items())[1:]
+    return {name: value for name, value in columns if value is not None and name not in NOISE}

@@ -73,8 +73,10 @@ def test_every_command_does_what_it_says_in_the_order_of_the_guide(
         "week.html",
     ]
     assert "Our week" in (folder / "week.html").read_text(encoding="utf-8")
-    changes, between = of("diff")
-    assert changes.out.count("\n") == 1
+    changes, between, of_jobs = of("diff")
+    # A line for the table, one for its row.
+    assert changes.out.count("\n") == 2
+    assert of_jobs.out in changes.out
     assert set(between.json) >= {"jobs", "tool_configs", "app_state"}
     assert any(table["added"] for table in between.json.values())
     assert "42" in of("shell")[0].out

@@ -51,6 +51,26 @@ def test_an_answer_comes_as_json_csv_a_table_or_parquet(data: Path, tmp_path: Pa
     assert pyarrow.parquet.read_table(tmp_path / "answer.parquet").to_pylist() == rows
 
 
+def test_a_difference_is_told_by_tables_and_without_what_changes_with_every_event(data: Path):
+    everything = hyperpage("analytics", "diff", "20", "90", "--data", data, "--json").json
+    table, *_ = [table for table, one in everything.items() if one["changed"]]
+    told = hyperpage("analytics", "diff", "20", "90", "--data", data, "--table", table)
+    heading, *lines = told.out.splitlines()
+    one = everything[table]
+    counts = [f"{len(one[what])} {what}" for what in ("added", "removed", "changed") if one[what]]
+    assert heading == f"{table}: {', '.join(counts)}"
+    assert len(lines) == sum(map(len, one.values()))
+    assert [line.split()[1] for line in lines if line.startswith("  ~ ")] == [
+        each["key"] for each in one["changed"]
+    ]
+    assert "version:" not in told.out
+    assert "updated_at" not in told.out
+    assert not any(other in told.out for other in everything if other != table)
+    unknown = hyperpage("analytics", "diff", "20", "90", "--data", data, "--table", "tools")
+    assert (unknown.code, "there is no table tools" in unknown.err) == (3, True)
+    assert "tool_configs" in unknown.err
+
+
 def test_an_error_in_a_query_points_at_the_place(data: Path):
     result = hyperpage("analytics", "sql", "SELECT id,\n  nothing FROM jobs", "--data", data)
 
