@@ -16,6 +16,7 @@ linearizability whether a history of overlapping operations can be told as one a
 registers       keys as such histories have them; keys, how clients make them
 fuzzing         bytes that nobody would send, to everything that reads some
 simulation      the write path on a model of everything around it, under one seeded scheduler
+state_machines  stories that Hypothesis makes of real parts, each beside a model
 clusters        several services that follow one log, and what they run on, cut and killed at random
 machines        the whole service on machines that fail: power, disks, links, clocks, limits
 """

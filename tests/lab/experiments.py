@@ -8,6 +8,7 @@ from tests.lab.fuzzing import experiments as fuzzing
 from tests.lab.killing import histories, kills, upgrades
 from tests.lab.machines import experiments as machines
 from tests.lab.simulation import experiments as simulation
+from tests.lab.state_machines import experiments as state_machines
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     kills.EXPERIMENT,
@@ -21,6 +22,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     overwriting.EXPERIMENT,
     simulation.SIMULATION,
     simulation.MUTATION,
+    *state_machines.EXPERIMENTS,
     fuzzing.OVER_NATS,
     fuzzing.IN_FILES,
 )

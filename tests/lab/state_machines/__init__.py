@@ -1,0 +1,7 @@
+"""State machines of Hypothesis's on real parts, each with a model of a few lines that says what must come.
+
+playing      plays a machine with chance that a seed repeats
+keys         the model of a store: the values of each key, version by version, and each answer
+storing      a store: groups, batches, ids again, commits that fail, new starts, rebuilds, backups
+experiments  all of them, as the lab has them
+"""

@@ -1,0 +1,22 @@
+"""The experiments with state machines: a few stories from a seed."""
+
+from collections.abc import Callable, Mapping
+
+from tests.lab.experiment import Experiment, Trial
+from tests.lab.state_machines import storing
+
+
+def _stories(played: Callable[..., Mapping[str, int]], stories: int) -> Callable[[Trial], Mapping[str, int]]:
+    return lambda trial: played(trial.seed, stories=stories, steps=40)
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="stories-of-a-store",
+        promise="Whatever is sent to a store, again, too, and however it is opened, its log has no gaps, "
+        "its tables are a fold of it, and each answer is the one of a model, byte for byte.",
+        means="Hypothesis makes stories of groups, batches, ids that come again, commits on a failing disk, "
+        "sudden ends, tables that are changed by hand and rebuilt, and backups, beside a model of its own.",
+        run=_stories(storing.played, 60),
+    ),
+)
