@@ -165,7 +165,7 @@ def _is_newer(present: Present, newest: _Source, places: Places) -> bool:
 
     The newest that was kept is then of the history that the restore gave up.
     """
-    if present.timeline <= newest.timelines[-1][0] or places.signing.is_required:
+    if present.timeline <= newest.reaches[0] or places.signing.is_required:
         return False
     with suppress(*UNREADABLE, chain.BrokenChainError), closing(open_reader(places.store)) as connection:
         return chain.verify_chain(connection) == present.head
