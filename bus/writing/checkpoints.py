@@ -55,6 +55,8 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
+        # Who follows another log has the same connection, and nobody beside it.
+        self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
 
     def go_on(self) -> None:
         """Does what is to be done between two transactions, which mostly is nothing."""

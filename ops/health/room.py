@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,16 +20,21 @@ from ops.settings import Settings
 from ops.targets.target import Place
 
 KEPT_FILE = "room.json"
-EVERY_SECONDS = 3_600.0
-# For how many times as long as a part took to measure nothing is done: all of a store is read for it.
-REST = 10
+EVERY_MS = 3_600_000
+# How long one table may take, all of whose pages are looked at. On a disk that gives 100 MB/s, that is a
+# gigabyte.
+TABLE_SECONDS = 10.0
+# For how many times as long as a table took nothing is done, and at most.
+REST, LONGEST_REST_SECONDS = 10, 60.0
+# How many steps of SQLite's machine go by between two looks at the time.
+STEPS = 20_000
 DAY_MS = 86_400_000
 # Growth is told from two measurements that are at least so far apart, best a day; when a disk will be full,
 # from such that are further apart: an import, or a copy that somebody makes, is no growth.
 SHORTEST_SPAN_MS = 3_600_000
 FORESEEING_SPAN_MS = 6 * 3_600_000
-# A measurement each hour of more than a day.
-MAXIMUM_SAMPLES = 30
+# Of how long measurements are kept: more than a day.
+KEPT_MS = 30 * 3_600_000
 # What is further off is not foreseen by the growth of a day.
 FURTHEST_MS = 10 * 366 * DAY_MS
 
@@ -88,16 +94,23 @@ class RoomWatch:
         self._now_ms = now_ms
         self._streams = streams
         self._kept = settings.data / KEPT_FILE
+        self._stopping = threading.Event()
         self.state = Room()
 
-    async def run(self, every_seconds: float = EVERY_SECONDS) -> None:
+    async def run(self) -> None:
         """Measures for ever. What cannot be measured once is the next time."""
-        while True:
-            try:
-                await self.measure()
-            except (apsw.Error, OSError, UnicodeDecodeError) as error:
-                logger.info("what takes the room was not measured: %s", error)
-            await asyncio.sleep(every_seconds)
+        try:
+            while True:
+                # A service that starts again and again does not read its store each time.
+                await asyncio.sleep(await asyncio.to_thread(self._due_in_seconds))
+                try:
+                    await self.measure()
+                except (apsw.Error, OSError, UnicodeDecodeError) as error:
+                    logger.info("what takes the room was not measured: %s", error)
+                    await asyncio.sleep(EVERY_MS / 1_000)
+        finally:
+            # No thread is waited for.
+            self._stopping.set()
 
     async def measure(self) -> None:
         """Measures once.
@@ -106,12 +119,23 @@ class RoomWatch:
             apsw.Error, OSError: the store or a disk cannot be read.
         """
         parts: dict[str, int] = {}
+        unmeasured: list[str] = []
         for name in await asyncio.to_thread(self._tables):
             began = time.monotonic()
-            parts |= await asyncio.to_thread(self._table, name)
-            await asyncio.sleep(REST * (time.monotonic() - began))
-        parts |= self._streams()
-        self.state = await asyncio.to_thread(self._told, parts)
+            try:
+                parts |= await asyncio.to_thread(self._table, name)
+            except apsw.InterruptError:
+                unmeasured.append(name)
+            await asyncio.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
+        self.state = await asyncio.to_thread(self._told, parts, unmeasured)
+
+    def _due_in_seconds(self) -> float:
+        samples = self._samples()
+        age_ms = self._now_ms() - samples[-1].at if samples else EVERY_MS
+        if not 0 <= age_ms < EVERY_MS:
+            return 0.0
+        self.state = room_of(samples)
+        return (EVERY_MS - age_ms) / 1_000
 
     def _tables(self) -> list[str]:
         with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
@@ -119,8 +143,16 @@ class RoomWatch:
             return [str(name) for (name,) in rows]
 
     def _table(self, table: str) -> dict[str, int]:
-        """The bytes of a table, and of its indexes together; each page of them is looked at."""
+        """The bytes of a table, and of its indexes together.
+
+        Raises:
+            apsw.InterruptError: that takes too long; meanwhile, the WAL cannot begin anew.
+        """
+        deadline = time.monotonic() + TABLE_SECONDS
         with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
+            connection.set_progress_handler(
+                lambda: self._stopping.is_set() or time.monotonic() > deadline, STEPS
+            )
             trees = "SELECT name FROM sqlite_schema WHERE tbl_name = ? AND rootpage > 0"
             sizes: Counter[str] = Counter()
             for (name,) in connection.execute(trees, (table,)).fetchall():
@@ -128,14 +160,19 @@ class RoomWatch:
                 sizes[table if name == table else f"indexes of {table}"] += size or 0
             return sizes
 
-    def _told(self, parts: dict[str, int]) -> Room:
+    def _told(self, parts: dict[str, int], unmeasured: Sequence[str]) -> Room:
         """What the measurements say, with this one, which is kept."""
         settings, now = self._settings, self._now_ms()
         store = settings.store_path
         with closing(open_reader(store, cache_kib=256)) as connection:
-            free_pages, page_bytes = connection.pragma("freelist_count"), connection.pragma("page_size")
+            page_bytes = connection.pragma("page_size")
             parts["sqlite_schema"] = connection.execute(TREE_BYTES, ("sqlite_schema",)).get
-        parts["free in the store"] = free_pages * page_bytes
+            parts["free in the store"] = connection.pragma("freelist_count") * page_bytes
+            store_bytes = connection.pragma("page_count") * page_bytes
+        if unmeasured:
+            # What is too large to be looked through is what is left.
+            parts[" and ".join(unmeasured)] = max(0, store_bytes - sum(parts.values()))
+        parts |= self._streams()
         wal = store.with_name(f"{store.name}-wal")
         parts["WAL"] = wal.stat().st_size if wal.exists() else 0
         for name, place in (("backups", settings.backup_folder), ("archive", settings.archive_folder)):
@@ -143,8 +180,8 @@ class RoomWatch:
                 parts[name] = size
         free = {one.folder: one.free_bytes for one in disks_of(settings)}
         # A clock that was set back makes what was measured before worthless.
-        samples = [one for one in self._samples() if one.at < now]
-        samples = [*samples, Sample(at=now, parts=parts, free=free)][-MAXIMUM_SAMPLES:]
+        samples = [one for one in self._samples() if now - KEPT_MS <= one.at < now]
+        samples = [*samples, Sample(at=now, parts=parts, free=free)]
         write_private(self._kept, msgspec.json.encode(samples))
         return room_of(samples)
 

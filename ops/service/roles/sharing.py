@@ -37,6 +37,8 @@ from ops.targets.target import MAXIMUM_METADATA_BYTES, local, move_file, read_wh
 
 # How long after one was made for this alone the next one may be.
 MAKE_AGAIN_SECONDS = 600.0
+# How long after one could not be put there it is tried again: each try may fill what room others need.
+PUT_AGAIN_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Sharing:
         self._readers = readers
         self._timeline = timeline
         self._made_at: float | None = None
+        self._failed_at = -PUT_AGAIN_SECONDS
         self.trouble = trouble
 
     async def share(self) -> Backup | None:
@@ -91,6 +94,8 @@ class Sharing:
             there = await self._there()
             newer = await self._newer(there)
             if newer is not None:
+                if time.monotonic() - self._failed_at < PUT_AGAIN_SECONDS:
+                    return there
                 await self._put(newer)
         except (RuntimeError, OSError, apsw.Error) as error:
             self.trouble.failed(error)
@@ -154,8 +159,12 @@ class Sharing:
 
     async def _put(self, backup: Backup) -> None:
         metadata = await asyncio.to_thread(read_whole, metadata_path(backup.place), MAXIMUM_METADATA_BYTES)
-        with open_regular(backup.path) as raw, BufferedReader(raw) as file:
-            await self._shared.put(backup.name, metadata.decode(), file, backup.metadata.size)
+        try:
+            with open_regular(backup.path) as raw, BufferedReader(raw) as file:
+                await self._shared.put(backup.name, metadata.decode(), file, backup.metadata.size)
+        except (RuntimeError, OSError):
+            self._failed_at = time.monotonic()
+            raise
         logger.info("%s is on the nats-servers, in %s", backup.name, self._shared.name)
 
 
@@ -187,8 +196,8 @@ async def received(settings: Settings, relay: LeanClient, store_id: str, begins:
         return False
     backup = _described(settings, found)
     metadata = backup.metadata
-    # One that is here already did not lead there.
-    is_here = await asyncio.to_thread(backup.path.exists)
+    # One that is here already did not lead there; one that came half, or is damaged, is not here.
+    is_here = await asyncio.to_thread(_is_whole, backup)
     if is_here or (metadata.timeline, metadata.position) < (begins.timeline, begins.position):
         return False
     require_accepted(backup.name, backup.signature)
@@ -210,6 +219,14 @@ async def received(settings: Settings, relay: LeanClient, store_id: str, begins:
         temporary.unlink(missing_ok=True)
     logger.info("%s came from the nats-servers, where %s has it", backup.name, shared.name)
     return True
+
+
+def _is_whole(backup: Backup) -> bool:
+    """Whether the folder has this very backup, with its metadata."""
+    try:
+        return metadata_path(backup.path).exists() and file_checksum(backup.path) == backup.metadata.checksum
+    except FileNotFoundError:
+        return False
 
 
 def _described(settings: Settings, found: SharedBackup) -> Backup:

@@ -17,7 +17,7 @@ from bus.replication.shared_backup import SharedBackups
 from bus.transport.jetstream import JetStreamError
 from ops.backup.create import create_backup
 from ops.backup.drill import prove
-from ops.backup.metadata import list_backups, update_metadata
+from ops.backup.metadata import list_backups, metadata_path, update_metadata
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment
 from ops.service.errors import ServiceError
@@ -209,6 +209,9 @@ def test_where_there_is_no_room_the_one_before_stays_and_so_does_what_the_log_ha
                 await leader.trim(one)
             assert "room" in str(one.trouble.repair)
             assert await leader.log.beginning() == began
+            # Not again at once: a try fills what others need, too. It is still told.
+            assert await leader.trim(one) == 0
+            assert one.trouble.problem is not None
             await leader.seeded()
             leader.require_same()
 
@@ -229,6 +232,28 @@ def test_what_is_gone_or_has_lost_a_part_is_put_there_again(tmp_path: Path):
             assert await leader.there() is None
             await leader.trim()
             assert await leader.there() == size
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_one_that_came_half_or_is_damaged_since_comes_again(tmp_path: Path, is_damaged: bool):
+    async def scenario(scene: Scene):
+        async with leader_of(scene) as leader:
+            await leader.backup()
+            await work(leader.led, 20)
+            assert await leader.trim() > 0
+            found = await leader.shared.newest()
+            assert found is not None
+            half = leader.member.data / "backups" / found.name
+            half.parent.mkdir(parents=True)
+            half.write_bytes(b"the beginning of it")
+            if is_damaged:
+                metadata_path(half).write_text(found.metadata, encoding="utf-8")
+            await leader.seeded()
+            leader.require_same()
+            (received,) = list_backups(leader.member.backup_folder)
+            assert received.status == "proven"
 
     play(scenario, tmp_path)
 
