@@ -246,8 +246,8 @@ class Frames:
             FrameError: it is none, damaged, or newer than this program.
         """
         place = place_of(self._stream, message)
-        if self._begun is None or self._begun._replace(part=place.part) != place:
-            # What was begun before was never ended.
+        if place.part == 1 or self._begun is None or self._begun._replace(part=place.part) != place:
+            # What was begun before was never ended; or the log had no room for its end, and it comes again.
             self._drop()
         if place.part != len(self._parts) + 1:
             # The end of something whose beginning is gone: only the whole counts.

@@ -269,7 +269,8 @@ def test_a_group_in_parts_of_one_that_leads_no_more_is_stored_behind_nobodys_ter
     play(scenario, tmp_path)
 
 
-def test_parts_of_a_group_that_there_was_no_room_for_count_for_nothing(tmp_path: Path):
+@pytest.mark.parametrize("next_count", [40, 55], ids=["another group", "the same group again"])
+def test_parts_of_a_group_that_there_was_no_room_for_count_for_nothing(tmp_path: Path, next_count: int):
     async def scenario(broker: Broker):
         with followed_file(tmp_path / "followed.db") as file:
             async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as led:
@@ -282,9 +283,9 @@ def test_parts_of_a_group_that_there_was_no_room_for_count_for_nothing(tmp_path:
                 assert refused.code == "unavailable"
                 assert "outcome" not in refused["error"]["details"]
                 await broker.api.update({**report.config, "max_bytes": -1})
-                (answer,) = await asyncio.to_thread(led.store.submit, [noise(2, 40)])
+                (answer,) = await asyncio.to_thread(led.store.submit, [noise(1, next_count)])
 
-                assert len(answer.outcomes) == 40
+                assert len(answer.outcomes) == next_count
                 assert led.ended == []
                 assert await followed(broker, file) == led.store.in_writer(replicated_content)
 

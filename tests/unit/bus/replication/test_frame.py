@@ -85,6 +85,13 @@ def test_the_parts_of_a_leader_that_did_not_come_to_the_end_are_passed_over():
     assert (found.term, found.leader) == (2, "b")
 
 
+def test_a_frame_that_is_sent_again_from_its_beginning_is_whole():
+    parts = messages_of(frame(content(5)), 60)
+
+    for begun in range(1, len(parts)):
+        assert taken(stored([*parts[:begun], *parts])) == [frame(content(5))]
+
+
 def test_an_end_without_its_beginning_is_passed_over():
     parts = messages_of(frame(content(5)), 60)
 
