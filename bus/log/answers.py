@@ -118,11 +118,7 @@ class Answers:
         Raises:
             LostAnswerError: the log lacks events.
         """
-        numbers = _numbers(
-            self._connection,
-            command_ids,
-            f"UNION {self._waiting}",
-        )
+        numbers = _numbers(self._connection, command_ids, f"UNION {self._waiting}")
         if not numbers:
             return {}
         found = _read(self._connection, "number IN (SELECT value FROM carray(?))", _integers(numbers))
@@ -182,13 +178,25 @@ class Answers:
         return _Sweep(waiting, _LOWEST, sweep.last_number, sweep.last_number)
 
 
-def read_answers(connection: apsw.Connection, first: int, last: int | None = None) -> list[Answer]:
-    """The answers of a part of the log, which begins and ends with positions.
+def read_answers(
+    connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
+) -> list[Answer]:
+    """The answers of a part of the log, which begins and ends with positions; `number`: see `first_number`.
 
     Raises:
         LostAnswerError: the log lacks the events of one.
     """
-    return list(_read(connection, "position >= ? AND position <= ?", first, chain.or_last(last)))
+    where = "number >= ? AND position >= ? AND position <= ?"
+    return list(_read(connection, where, number, first, chain.or_last(last)))
+
+
+def first_number(connection: apsw.Connection, position: int, known: int = 0) -> int:
+    """The number below which no answer is of a position or one behind it; `known`: of one before."""
+    found = connection.execute(
+        "SELECT number FROM command_answers WHERE number >= ? AND position >= ? ORDER BY number LIMIT 1",
+        (known, position),
+    ).get
+    return known if found is None else found
 
 
 def last_number(connection: apsw.Connection) -> int:

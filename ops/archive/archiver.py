@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
-from bus.log.answers import Answer, read_answers
+from bus.log.answers import Answer, first_number, read_answers
 from bus.log.cloud_events import Origin
 from bus.tasks import cancel
 from bus.waiting import UNTRIED, Trouble, is_set_within
@@ -41,7 +40,7 @@ INTERVAL_MS = 1_000
 # Limits of one segment: an old store is written out in several.
 MAXIMUM_EVENTS = 10_000
 MAXIMUM_BYTES = 8 * 1024 * 1024
-# How many answers wait in memory; with more, all are read from the table again.
+# How many answers wait in memory; with more, they are read from the table again.
 MAXIMUM_WAITING_ANSWERS = 50_000
 MERGE_AFTER_SEGMENTS = 64
 FIRST_RETRY_MS = 1_000
@@ -113,11 +112,17 @@ class Archiver:
         self._position: int | None = None
         # Since when, by the monotonic clock, there is something that the archive has not.
         self._waiting_since: float | None = None
-        self._answers: deque[Answer] = deque()
-        # A thread goes on when the task that waits for it is cancelled: the next one must not write the same.
-        self._writing = Lock()
+        # Up to where commits were told of. Behind it, answers may be missing among those that wait.
+        self._told = 0
+        self._answers: list[Answer] = []
         # Whether only the table has some of the answers: those from before the start, or too many.
         self._is_table_ahead = True
+        # Guards these three: commits are told of while a thread writes.
+        self._telling = Lock()
+        # Below this number, the table has no answers that the archive has not.
+        self._first_number = 0
+        # A thread goes on when the task that waits for it is cancelled: the next one must not write the same.
+        self._writing = Lock()
         # How many segments were written since the last merge.
         self._written = 0
         self._merging: asyncio.Task[None] | None = None
@@ -148,10 +153,13 @@ class Archiver:
             self._head = commit.rows[-1].position
             if self._waiting_since is None:
                 self._waiting_since = time.monotonic()
-        self._answers.extend(commit.answers)
-        if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
-            self._is_table_ahead = True
-            self._answers.clear()
+        with self._telling:
+            if commit.rows:
+                self._told = commit.rows[-1].position
+            self._answers.extend(commit.answers)
+            if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
+                self._is_table_ahead = True
+                self._answers.clear()
 
     async def run(self) -> None:
         """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
@@ -202,7 +210,7 @@ class Archiver:
                 return
             self._cut = str(cut)
             logger.error("the end of the archive %s was cut off: %s", self._folder, cut)
-            self._position, self._is_table_ahead = None, True
+            self._position, self._is_table_ahead, self._first_number = None, True, 0
 
     def _merge_if_due(self) -> None:
         is_merging = self._merging is not None and not self._merging.done()
@@ -235,26 +243,18 @@ class Archiver:
         """Whether a segment was written, and there may be more to write."""
         with self._writing:
             read_at = time.monotonic()
-            with self._read() as connection:
-                following = self._find_next(connection)
-            # The connection was given back: a bucket may take its time.
-            if following is None:
-                return False
-            header = following.header
-            suffix = ENCRYPTED_SUFFIX if self._recipients else ""
             try:
-                write_segment(
-                    segment_path(self._folder, header.timelines[-1][0], header.first, header.last, suffix),
-                    header,
-                    following.lines,
-                    following.answers,
-                    last_hash=following.last_hash,
-                    recipients=self._recipients,
-                    signer=self._signing.signer(),
-                )
+                with self._read() as connection:
+                    following = self._find_next(connection)
+                # The connection was given back: a bucket may take its time.
+                if following is None:
+                    return False
+                self._write(following)
             except BaseException:
+                # What was taken out of those that wait is in the table alone.
                 self._is_table_ahead = True
                 raise
+            header = following.header
             self._position = header.last
             self._end.note(header.timelines[-1][0], header.last)
             self._head = max(self._head, header.last)
@@ -263,16 +263,42 @@ class Archiver:
             self._written += 1
             return following.is_more
 
+    def _write(self, following: _Next) -> None:
+        header = following.header
+        suffix = ENCRYPTED_SUFFIX if self._recipients else ""
+        write_segment(
+            segment_path(self._folder, header.timelines[-1][0], header.first, header.last, suffix),
+            header,
+            following.lines,
+            following.answers,
+            last_hash=following.last_hash,
+            recipients=self._recipients,
+            signer=self._signing.signer(),
+        )
+
     def _find_next(self, connection: apsw.Connection) -> _Next | None:
         if self._position is None:
             self._position = self._find_place(connection)
         after = self._position
+        with self._telling:
+            is_table_ahead, self._is_table_ahead = self._is_table_ahead, False
+            told = self._told
         # Read first: what is committed from now on waits for the next second. Under load there is always
         # something, and a segment for each few commits would have them wait for its two fsyncs.
         head = chain.read_head(connection).position
-        last = chain.end_of_next(connection, after, most=MAXIMUM_EVENTS, most_bytes=MAXIMUM_BYTES)
+        if not is_table_ahead:
+            # The answers of others have not come yet, and belong into the segment of their events: a restore
+            # that begins behind it, or ends before, would not look for them elsewhere.
+            head = min(head, told)
+        most = min(MAXIMUM_EVENTS, head - after)
+        last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES) if most > 0 else None
         end = after if last is None else self._end_of_timeline(after, last)
-        answers = self._take_answers(connection, after)
+        answers = self._take_answers(end)
+        if is_table_ahead:
+            self._first_number = first_number(connection, after, self._first_number)
+            answers = read_answers(connection, after, end, self._first_number)
+            if end < head:
+                self._is_table_ahead = True
         if last is None and not answers:
             return None
         header = self._header(connection, after + 1, end)
@@ -308,13 +334,12 @@ class Archiver:
             previous_hash=_hash_at(connection, first - 1).hex(),
         )
 
-    def _take_answers(self, connection: apsw.Connection, after: int) -> list[Answer]:
-        # The event loop may add more meanwhile.
-        waiting = [self._answers.popleft() for _ in range(len(self._answers))]
-        if not self._is_table_ahead:
-            return waiting
-        self._is_table_ahead = False
-        return read_answers(connection, after)
+    def _take_answers(self, end: int) -> list[Answer]:
+        """Those that wait, up to a position; the others go on waiting."""
+        with self._telling:
+            taken = [one for one in self._answers if one.position <= end]
+            self._answers = [one for one in self._answers if one.position > end]
+        return taken
 
     def _find_place(self, connection: apsw.Connection) -> int:
         """The position up to which the archive has this history.

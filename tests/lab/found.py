@@ -308,6 +308,21 @@ FOUND = (
         "tests/integration/ops/archive/test_archiver.py::"
         "test_what_a_backup_has_needs_no_archive_unless_that_may_have_gone_on",
     ),
+    Found(
+        "the disk of the store is lost, whose archive was begun late, or was away for 10,000 events",
+        "the archive had answers of later events in a segment before, and a restore forgot them: a command "
+        "that was sent again would have been carried out again",
+        "2026-11-29",
+        "tests/integration/ops/archive/test_archived_answers.py::"
+        "test_an_answer_is_in_the_segment_of_its_event",
+    ),
+    Found(
+        "the disk of the store is lost, and a command behind the last event of a backup had changed nothing",
+        "a restore from that backup and the archive forgot its answer",
+        "2026-11-29",
+        "tests/integration/ops/archive/test_archived_answers.py::"
+        "test_an_answer_behind_the_backup_that_changed_nothing_is_remembered",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a

@@ -88,6 +88,7 @@ def materialize(
         else:
             signatures = going_on.go_on(connection, restore_path)
             position = _reached(connection, restore_path, same_as)
+        _take_late_answers(connection, restore_path, identities, signing)
         with write_transaction(connection):
             _cut(connection, position, keeps_leases=keeps_leases)
             keep_timelines(connection, restore_path.timelines)
@@ -167,13 +168,18 @@ def _go_on_with_the_archive(
         except BackupError as error:
             raise without_segment(error, stretch.segment, chain.read_head(connection).position) from error
         signatures[str(whose)] += 1
+    return signatures
+
+
+def _take_late_answers(
+    connection: apsw.Connection, restore_path: RestorePath, identities: Identities, signing: Signing
+) -> None:
     for stretch in restore_path.late_answers:
         try:
             replay(connection, stretch, restore_path.store_id, identities, signing)
         except BackupError as error:
             # The moment's events are all here, and its tables: better restored than refused.
             logger.warning("commands that changed nothing may have been forgotten: %s", error)
-    return signatures
 
 
 def without_segment(error: BackupError, segment: Segment, reached: int) -> BackupError:

@@ -2,12 +2,13 @@
 
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from ops.archive.reading import read_segment, require_segment_key
-from ops.archive.segment import segment_path
+from ops.archive.segment import SegmentContent, segment_path
 from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, write_metadata
 from ops.backup.opening import bring, require_key
@@ -118,12 +119,19 @@ def _copy(
             content = read_segment(stretch.segment, identities, signing)
         except BackupError as error:
             raise without_segment(error, stretch.segment, stretch.segment.first - 1) from error
-        header = content.header
-        path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
-        signer = _signer(signing, content.signature)
-        write_segment(path, header, row_lines(content.rows), content.answers, signer=signer)
+        _write(content, signing, there)
         signatures[str(content.signature)] += 1
+    for stretch in restore_path.late_answers:
+        # A restore goes without what it cannot read of these.
+        with suppress(BackupError):
+            _write(read_segment(stretch.segment, identities, signing), signing, there)
     return plain, signatures
+
+
+def _write(content: SegmentContent, signing: Signing, there: Places) -> None:
+    header, signer = content.header, _signer(signing, content.signature)
+    path = segment_path(there.archive, header.timelines[-1][0], header.first, header.last)
+    write_segment(path, header, row_lines(content.rows), content.answers, signer=signer)
 
 
 def _signer(signing: Signing, signature: Signature) -> SigningKey | None:

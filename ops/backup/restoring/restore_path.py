@@ -58,7 +58,8 @@ class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
     backup: Backup | None
     stretches: list[Stretch]
     late_answers: list[Stretch] = []
-    """Segments that may have more answers of the position; a restore goes without, if it must."""
+    """Segments that may have more answers of the position, and of the backup's; a restore goes without, if it
+    must."""
     from_nothing: bool = False
     ends: int = 0
     """To the latest: the last position that backups and archive have, perhaps behind a gap."""
@@ -155,7 +156,7 @@ def find_restore_path(
         timelines=history,
         backup=start.backup,
         stretches=stretches,
-        late_answers=_late_answers(start, sources, places, history, position),
+        late_answers=_late_answers(start, newest, sources, places, position),
         from_nothing=start.is_archive,
     )
 
@@ -209,18 +210,25 @@ def _latest(
         timelines=newest.history(position),
         backup=start.backup,
         stretches=stretches,
+        late_answers=_late_answers(start, newest, sources, places, position),
         from_nothing=start.is_archive,
         ends=newest.position,
     )
 
 
 def _late_answers(
-    start: _Source, sources: list[_Source], places: Places, history: Timelines, position: int
+    start: _Source, newest: _Source, sources: list[_Source], places: Places, position: int
 ) -> list[Stretch]:
-    is_archived = any(one.is_archive and one.history(position) == history for one in sources)
     # Files that go on behind the position have all its answers, and so does the present store.
-    is_complete = start.position > position or (start.backup is None and not start.is_archive)
-    return late_answers(places.archive, history, position) if is_archived and not is_complete else []
+    if start.position > position or (start.backup is None and not start.is_archive):
+        return []
+    late: list[Stretch] = []
+    # A backup was made before the last answers of its own position.
+    for at in {start.position, position} - {0}:
+        history = newest.history(at)
+        if any(one.is_archive and one.history(at) == history for one in sources):
+            late += late_answers(places.archive, history, at)
+    return late
 
 
 def _sources(

@@ -111,10 +111,12 @@ def _shortest(way: RestorePath, begins: int) -> RestorePath:
     if way.backup is not None and way.backup.metadata.position >= begins:
         metadata = way.backup.metadata
         return msgspec.structs.replace(
-            way, position=metadata.position, timelines=metadata.timelines, stretches=[]
+            way, position=metadata.position, timelines=metadata.timelines, stretches=[], late_answers=[]
         )
     if begins == 0:
-        return msgspec.structs.replace(way, position=0, timelines=_FIRST_TIMELINE, stretches=[])
+        return msgspec.structs.replace(
+            way, position=0, timelines=_FIRST_TIMELINE, stretches=[], late_answers=[]
+        )
     return way
 
 

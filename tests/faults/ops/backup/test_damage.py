@@ -84,7 +84,10 @@ class Gallery:
                     stored.path, stored.folder, version=VERSION, now_ms=stored.clock.now, sealing=form
                 )
             )
+            told = stored._told
             for stored.archiver in (in_the_clear, encrypted):
+                # Both are told of the same.
+                stored._told = told
                 stored.archive()
         stored.close()
         return stored, made
