@@ -103,7 +103,10 @@ class Leadership:
         await self._stack.aclose()
 
     async def have_all_sent(self) -> None:
-        """Decides nothing any more, where the log trails; returns when that has all of it, or within 5 s."""
+        """Decides nothing any more, where the log trails; returns when that has all of it.
+
+        Or when it takes longer than 5 s for what is being committed to be, or to be sent.
+        """
         if (trailing := self.leading.trailing) is None:
             return
         trailing.is_open, writer = False, self.leading.writer
@@ -113,7 +116,12 @@ class Leadership:
                 while writer.is_alive and writer.is_at_work:  # noqa: ASYNC110  # a moment, once
                     await asyncio.sleep(0.005)
         self._handover.take()
-        if not await trailing.finish(SENT_WITHIN_SECONDS):
+        if writer.is_alive and writer.is_at_work:
+            # What it commits later must not come behind a last frame.
+            logger.warning(
+                "what is being decided is not on disk yet: who leads before the log has it begins a timeline"
+            )
+        elif not await trailing.finish(SENT_WITHIN_SECONDS):
             logger.warning(
                 "%d events that were answered are not in the log of the cluster: who leads before this one"
                 " does begins a timeline without them",

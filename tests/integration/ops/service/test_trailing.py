@@ -1,8 +1,9 @@
 """Members whose log trails: commands are answered before others have them, and what that may cost is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from bus.broker.server import NatsServer
 from bus.client import Client
 from bus.replication.cluster_bucket import ClusterError
 from bus.replication.leader_watch import LeaderWatch, LeaseLife
+from bus.tasks import cancel
 from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
+from bus.writing.writer import Writer
 from ops.metrics.state import role_families
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.service.roles import cluster, leadership
 from tests.support.clusters.one_server import has_followed, member_on
-from tests.support.patience import until
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.serving import client_of, published, relay_user, set_keys
 from tests.support.stores.replicated import replicated_content
 
@@ -105,6 +108,25 @@ async def no_room(relay: LeanClient) -> AsyncIterator[None]:
         yield
     finally:
         await api.update(report.config)
+
+
+@contextmanager
+def commits_held(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """No commit ends meanwhile; whether one has begun."""
+    begun, released, commit = threading.Event(), threading.Event(), writer._transactions.commit
+
+    async def held() -> None:
+        begun.set()
+        while not released.is_set():  # noqa: ASYNC110  # of another thread
+            await asyncio.sleep(0.005)
+        await commit()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._transactions, "commit", held)
+        try:
+            yield begun.is_set
+        finally:
+            released.set()
 
 
 def lags(service: Service) -> dict[str, int]:
@@ -258,5 +280,37 @@ def test_who_leads_again_with_what_it_had_not_sent_begins_no_timeline(
                 async with member(tmp_path / "b", server) as second:
                     await has_followed(second, first)
                     await require_equal(first, second)
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_that_is_still_at_a_commit_does_not_say_that_all_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def scenario() -> None:
+        async with (
+            NatsServer(data=tmp_path / "broker", port=0) as server,
+            client_of(server) as client,
+            member(tmp_path / "a", server) as first,
+        ):
+            await work(client, "k")
+            await has_all(first)
+            writer, trailing = first.leading.writer, first.leading.trailing
+            leads = first.cluster._turns._leadership
+            assert trailing is not None
+            assert leads is not None
+            with commits_held(writer, monkeypatch) as is_at_commit:
+                slow = asyncio.create_task(client.send("app_state.set", {"key": "slow", "value": 1}))
+                await until(is_at_commit)
+                with monkeypatch.context() as patch:
+                    patch.setattr(leadership, "SENT_WITHIN_SECONDS", 0.0)
+                    await leads.have_all_sent()
+                assert not trailing._is_to_end
+            await until(lambda: not writer.is_at_work)
+            monkeypatch.setattr(leadership, "SENT_WITHIN_SECONDS", COMES_WITHIN_SECONDS)
+            await leads.have_all_sent()
+            assert trailing._is_through
+            assert trailing.state.position == writer.head.position
+            await cancel(slow)
 
     asyncio.run(scenario())
