@@ -1,5 +1,7 @@
 """Answers in the order in which they were remembered, which their numbers say: `number_at`, `read_behind`."""
 
+from collections.abc import Iterator
+
 import apsw
 
 from bus.log.answers import ID, SELECT, Answer, answer_of
@@ -15,20 +17,15 @@ def number_at(connection: apsw.Connection, position: int, last_id: str | None) -
     return 0
 
 
-def read_behind(
-    connection: apsw.Connection, number: int, position: int
-) -> tuple[list[tuple[Answer, int]], int]:
-    """What was remembered behind an answer of that number, up to a position, in that order; the last number.
+def read_behind(connection: apsw.Connection, number: int, position: int) -> Iterator[tuple[int, Answer, int]]:
+    """What was remembered behind an answer of that number, up to a position, in that order.
 
-    Each comes with how many events say all of it, as `remember` takes it.
+    Each comes with its number, and how many events say all of it, as `remember` takes it.
 
     Raises:
         LostAnswerError: the log lacks the events of one.
     """
-    found: list[tuple[Answer, int]] = []
     for row in connection.execute(f"{SELECT} WHERE number > ? ORDER BY number", (number,)):
         if row[2] > position:
-            break
-        found.append((answer_of(row), row[4]))
-        number = row[5]
-    return found, number
+            return
+        yield row[5], answer_of(row), row[4]

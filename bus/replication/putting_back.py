@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
-from bus.log.answers import last_number
+from bus.log.answers import Answer, last_number
 from bus.log.answers_in_order import number_at, read_behind
 from bus.log.cloud_events import Origin
 from bus.replication.applying import Applier
@@ -20,10 +20,13 @@ from bus.writing.content import Content, read_leases
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, encode_event
 from domain.decider import Lease
 
-# How many events go into one frame, and all that were recorded at the time of the last one; and how many
-# bytes of data.
+# How many events go into one frame, and how many answers; and how many bytes of the data of these, and of
+# those. To them comes what the last transaction has more.
 FRAME_EVENTS = 2_000
+FRAME_ANSWERS = 2_000
 FRAME_BYTES = 8 * 1024 * 1024
+# A transaction with larger answers is parted between two commands: no frame might hold it.
+TRANSACTION_BYTES = 32 * 1024 * 1024
 
 
 class Lacking:
@@ -53,15 +56,16 @@ class Lacking:
     def next(self, connection: apsw.Connection) -> Frame | None:
         """The next frame, which `before` goes on behind then; None where there is nothing now.
 
-        Whoever lacks some of it comes to the same tables, answers and leases by them. A transaction is never
-        parted. `connection` sees one moment.
+        Whoever lacks some of it comes to the same tables, answers and leases by them. A transaction is not
+        parted, but for one with more than `TRANSACTION_BYTES` of answers. `connection` sees one moment.
 
         Raises:
             BrokenChainError, LostAnswerError, apsw.Error: the file is damaged.
         """
         rows, is_end = self._next_rows(connection)
+        answers, number, count = self._next_answers(connection, rows)
+        rows, is_end = rows[:count], is_end and count is None
         head = rows[-1].head if rows else self.before
-        answers, number = read_behind(connection, self._answers, head.position)
         is_new = bool(rows or answers)
         known, leases = self._leases, dict[str, Lease]()
         # Before the end, they would be of jobs that nobody knows there.
@@ -103,6 +107,34 @@ class Lacking:
             rows.append(row)
             size_bytes += len(row.data or "")
         return rows, True
+
+    def _next_answers(
+        self, connection: apsw.Connection, rows: list[chain.Row]
+    ) -> tuple[list[tuple[Answer, int]], int, int | None]:
+        """The answers up to the end of rows, and the number of the last one.
+
+        Where these are too many, those of the first rows; and how many rows that are.
+        """
+        answers: list[tuple[Answer, int]] = []
+        before = self.before.position
+        number, reached, size_bytes = self._answers, before, 0
+        for next_number, answer, events in read_behind(connection, number, before + len(rows)):
+            if len(answers) >= FRAME_ANSWERS or size_bytes >= FRAME_BYTES:
+                # A command that is answered at the position of the one before it did nothing.
+                up_to = answer.position - 1 if answer.position > reached else answer.position
+                may_part = size_bytes >= TRANSACTION_BYTES
+                for count in range(up_to - before, reached - before - 1, -1):
+                    if _is_between_transactions(rows, count) or (may_part and count == reached - before):
+                        return answers, number, count
+            answers.append((answer, events))
+            number, reached = next_number, max(reached, answer.position)
+            size_bytes += len(answer.answer)
+        return answers, number, None
+
+
+def _is_between_transactions(rows: list[chain.Row], count: int) -> bool:
+    """Whether no transaction is parted behind so many rows: all events of one have one time."""
+    return not 0 < count < len(rows) or rows[count - 1].recorded_at != rows[count].recorded_at
 
 
 def frames_lacking(applier: Applier, position: int, term: int, *, trails: bool = False) -> Iterator[Frame]:

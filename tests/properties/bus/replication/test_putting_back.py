@@ -13,7 +13,14 @@ from bus.log.chain import Head
 from bus.log.cloud_events import Origin
 from bus.replication import putting_back
 from bus.replication.frame import Frame
-from bus.replication.putting_back import FRAME_EVENTS, Lacking, frames_lacking, term_of
+from bus.replication.putting_back import (
+    FRAME_ANSWERS,
+    FRAME_EVENTS,
+    TRANSACTION_BYTES,
+    Lacking,
+    frames_lacking,
+    term_of,
+)
 from migrations.connection import open_reader
 from tests.support.domain.generated_histories import Chance
 from tests.support.stores.life import Life, frequently_kept_states
@@ -32,6 +39,8 @@ def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
 ):
     chance = random.Random(seed)
     monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
+    monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
+    monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
     with tempfile.TemporaryDirectory() as name, frequently_kept_states():
         folder = Path(name)
         log = lived_through(folder, seed)
@@ -59,6 +68,8 @@ def test_whatever_is_sent_later_everybody_comes_to_the_leaders_file(
 ):
     chance = random.Random(seed)
     monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
+    monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
+    monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
     with tempfile.TemporaryDirectory() as name, frequently_kept_states():
         folder = Path(name)
         life = Life(folder)
