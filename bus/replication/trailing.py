@@ -86,7 +86,8 @@ class Trailing:
 
     def notify(self, commit: Commit) -> None:
         """Says what was committed."""
-        if commit.rows:
+        # It may be in the log before it is told.
+        if commit.rows and commit.rows[-1].position > self._position:
             self._head = commit.rows[-1].position
             if self._waiting_since is None:
                 self._waiting_since = time.monotonic()

@@ -128,6 +128,21 @@ def test_who_led_before_is_refused_and_its_last_events_are_in_no_log(tmp_path: P
     play(scenario, tmp_path)
 
 
+def test_what_is_told_after_the_log_has_it_does_not_wait_for_it(tmp_path: Path):
+    async def scenario(broker: Broker) -> None:
+        async with trailing(broker, FollowedFile(tmp_path / "a.db"), tmp_path / "a.db") as leader:
+            for number in range(2):
+                await asyncio.to_thread(leader.store.send, "app_state.set", {"key": "k", "value": number})
+            leader.send()
+            await until(lambda: leader.trailing.state.position == 2)
+            leader.tell()
+
+            state = leader.trailing.state
+            assert (state.lag_events, state.lag_seconds) == (0, 0.0)
+
+    play(scenario, tmp_path)
+
+
 def test_a_timeline_begins_unless_the_last_frame_came_or_who_led_leads_again(tmp_path: Path):
     async def scenario(broker: Broker) -> None:
         log = log_of(broker)
