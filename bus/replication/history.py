@@ -86,6 +86,10 @@ class History:
         if timeline > self.origin.timeline:
             raise self._is_later(timeline)
 
+    def ends_restored(self, head: chain.Head) -> bool:
+        """Whether a file that ends there was restored, and nothing was answered since."""
+        return self.origin.timelines[-1:] == ((self._restored, head.position),)
+
     def _is_earlier(self, timeline: int) -> EarlierTimelineError:
         return EarlierTimelineError(
             f"the log is of timeline {timeline}, and this file was restored to {self.origin.timeline}",

@@ -4,7 +4,8 @@
 
 A leader whose log trails may have answered what it has not sent yet. Whoever comes after one that did not
 send its last frame, and has not its file, cannot know: so it begins a timeline, as a restore does. Positions
-may mean something else from there on, and nobody takes that for what was answered before.
+may mean something else from there on, and nobody takes that for what was answered before. A log that is made
+again, since it was deleted, says nothing of that: there, a timeline begins where others were told of more.
 """
 
 import asyncio
@@ -66,6 +67,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     trails: bool = False
     has_all: Callable[[LogEnd], bool] = lambda end: False
     told: Callable[[], Awaitable[Told]] | None = None
+
+    async def others(self) -> Told:
+        """What they have been told, as far as anybody says."""
+        return Told() if self.told is None else await self.told()
 
     def require(self) -> None:
         if not self.may_lead():
@@ -137,8 +142,13 @@ class _Attempt:
 
 
 async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, attempt: _Attempt) -> Term:
-    number, tail, may_lack = 1, end.tail, False
-    if end.place is not None:
+    number, tail, told = 1, end.tail, Told()
+    if end.place is None:
+        # Others may know of what a restored file has not; its timeline says so already.
+        if not applier.history.ends_restored(applier.head):
+            told = await claim.others()
+        may_lack = told.position > applier.head.position
+    else:
         number, last = end.place.term + 1, await log.last_frame(end)
         may_lack = attempt.may_lack(claim, end, last)
         # Until all of it is there, whoever comes next must know that there may be more.
@@ -152,9 +162,10 @@ async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, at
                 "the log lacked its end: it was at position %d, and is at %d again",
                 *(end.position, applier.head.position),
             )
+        if may_lack:
+            told = await claim.others()
     if may_lack:
-        assert end.place is not None
-        frame = await _fork(applier, claim, end.place.term, number)
+        frame = await _fork(applier, claim.name, told, number)
         tail = await attempt.append(log, claim, frame, tail)
         await to_its_end(partial(applier.apply, [frame]))
     term = await to_its_end(partial(term_of, applier, number, claim.name, trails=claim.trails))
@@ -162,19 +173,18 @@ async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, at
     return Term(number, tail, applier.origin.store_id, applier.origin.timeline, end.made_at)
 
 
-async def _fork(applier: Applier, claim: Claim, before: int, number: int) -> Frame:
-    told = Told() if claim.told is None else await claim.told()
+async def _fork(applier: Applier, leader: str, told: Told, number: int) -> Frame:
     head = applier.head
     event = TimelineForked(
         timeline=1 + max(applier.origin.timeline, told.timeline),
         restored_position=head.position,
-        leader=claim.name,
+        leader=leader,
         missing_events=max(0, told.position - head.position),
     )
     known = f"at least {event.missing_events}" if event.missing_events else "none that anybody was told of"
     logger.warning(
-        "the leader of term %d may have answered more than the log has, which ends at position %d (%s);"
+        "the leader before term %d may have answered more than the log has, which ends at position %d (%s);"
         " timeline %d begins behind that",
-        *(before, head.position, known, event.timeline),
+        *(number, head.position, known, event.timeline),
     )
     return await to_its_end(partial(fork_of, applier, number, event, time.time_ns() // 1_000_000))

@@ -16,12 +16,13 @@ from bus.replication.comparing import last_in_common
 from bus.replication.following import catch_up
 from bus.replication.history import History
 from bus.replication.log_stream import DivergedLogError, EarlierTimelineError, LogStream
-from bus.replication.putting_back import lacking_nothing
+from bus.replication.putting_back import fork_of, lacking_nothing
 from bus.replication.replicating import Replicator
 from bus.replication.terms import Claim, Told, take_term
 from bus.replication.trailing import Trailing
 from bus.tasks import cancel
 from bus.writing.submission import Commit
+from domain.catalogue import TimelineForked
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.stores.relaying import NAMES, Broker, broker_in, connect
 from tests.support.stores.replicated import (
@@ -204,6 +205,43 @@ def test_a_file_with_a_timeline_that_the_log_has_lost_keeps_apart_and_begins_no_
             with pytest.raises(DivergedLogError) as apart:
                 await take_term(log, second.applier, Claim(name="b"))
             assert not isinstance(apart.value, EarlierTimelineError)
+
+    play(scenario, tmp_path)
+
+
+def test_a_timeline_begins_where_a_log_was_deleted_and_others_were_told_of_more(tmp_path: Path):
+    async def scenario(broker: Broker) -> None:
+        log = log_of(broker)
+        with followed_file(tmp_path / "b.db") as other:
+            async with trailing(broker, FollowedFile(tmp_path / "a.db"), tmp_path / "a.db") as leader:
+                leader.send()
+                await leader.set_value("k", 1)
+                await until(lambda: leader.trailing.state.position == 1)
+                await catch_up(log, other.applier)
+                await leader.stop()
+                await leader.set_value("k", 2)
+            await broker.api.delete(NAMES.log)
+            await log.prepare(1, timeline=1, position=other.applier.head.position)
+            await take_term(log, other.applier, Claim(name="b", trails=True, told=told))
+            assert other.applier.origin.timelines == ((1, 1), (4, 2))
+            # What it alone has is found where it comes back.
+            with followed_file(tmp_path / "a.db") as file:
+                common = await last_in_common(log, file.applier.history, file.applier.head)
+                assert common is not None
+                assert (common.position, file.applier.head.position) == (1, 2)
+
+    play(scenario, tmp_path)
+
+
+def test_a_restored_file_begins_no_second_timeline_in_a_log_of_its_own(tmp_path: Path):
+    async def scenario(broker: Broker) -> None:
+        with followed_file(tmp_path / "a.db") as file:
+            file.apply([fork_of(file.applier, 1, TimelineForked(timeline=2, restored_position=0), 1)])
+            file.opened()
+            log = log_of(broker)
+            await log.prepare(1, timeline=2, position=1)
+            await take_term(log, file.applier, Claim(name="a", trails=True, told=told))
+            assert file.applier.origin.timelines == ((1, 1), (2, 1))
 
     play(scenario, tmp_path)
 
