@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tests.lab.experiment import Experiment, Trial
-from tests.lab.state_machines import storing
+from tests.lab.state_machines import restoring, storing
 
 
 def _stories(played: Callable[..., Mapping[str, int]], stories: int) -> Callable[[Trial], Mapping[str, int]]:
@@ -18,5 +18,13 @@ EXPERIMENTS = (
         means="Hypothesis makes stories of groups, batches, ids that come again, commits on a failing disk, "
         "sudden ends, tables that are changed by hand and rebuilt, and backups, beside a model of its own.",
         run=_stories(storing.played, 60),
+    ),
+    Experiment(
+        name="stories-of-restores",
+        promise="A restore brings the state of the moment that was asked for, or touches nothing and says "
+        "why: what is damaged is never taken, and no timeline has the number of another.",
+        means="Hypothesis makes stories of commands, backups, an archive, damage of either, stores that are "
+        "gone, and restores to positions, times, backups and the latest, beside a model of every history.",
+        run=_stories(restoring.played, 30),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from domain.catalogue import TIMELINE_STREAM
 from tests.support.stores.writing import Reply, Sent
 
 # Those of the machines are c1, c2 and so on.
@@ -98,6 +99,18 @@ class Keys:
             for stream, values in self.streams.items()
             if stream.startswith(TABLE) and values[-1] is not GONE
         }
+
+    def up_to(self, position: int) -> "Keys":
+        """The same as it was at a position."""
+        kept = [one for one in self.answers.values() if one.position <= position]
+        return Keys(self.log[:position], kept, self.timeline)
+
+    def forked(self, position: int, timeline: int, now: int) -> "Keys":
+        """What is there once it was restored to a position."""
+        restored = self.up_to(position)
+        restored.timeline = timeline
+        restored._append(TIMELINE_STREAM, timeline, None, now)
+        return restored
 
     def copy(self) -> "Keys":
         return Keys(self.log, self.answers.values(), self.timeline)
