@@ -5,7 +5,7 @@ goes on behind it has all that is missing: its events, the answers that were rem
 they are now, the leases.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import apsw
 import msgspec
@@ -17,8 +17,10 @@ from bus.log.cloud_events import Origin
 from bus.replication.applying import Applier
 from bus.replication.frame import Frame, frame_of
 from bus.writing.content import Content, read_leases
+from domain import jobs
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, encode_event
 from domain.decider import Lease
+from domain.messages import split_stream
 
 # How many events go into one frame, and how many answers; and how many bytes of the data of these, and of
 # those. To them comes what the last transaction has more.
@@ -50,14 +52,17 @@ class Lacking:
         self._term = term
         self._answers = answers
         self._leases = leases
+        self._passed_leases = False
         self._trails = trails
         self.before = before
 
-    def next(self, connection: apsw.Connection) -> Frame | None:
+    def next(self, connection: apsw.Connection, leases_of: Collection[str] | None = None) -> Frame | None:
         """The next frame, which `before` goes on behind then; None where there is nothing now.
 
         Whoever lacks some of it comes to the same tables, answers and leases by them. A transaction is not
         parted, but for one with more than `TRANSACTION_BYTES` of answers. `connection` sees one moment.
+
+        Leases are compared of jobs with an event, and of those in `leases_of`; None: of all.
 
         Raises:
             BrokenChainError, LostAnswerError, apsw.Error: the file is damaged.
@@ -67,15 +72,11 @@ class Lacking:
         rows, is_end = rows[:count], is_end and count is None
         head = rows[-1].head if rows else self.before
         is_new = bool(rows or answers)
-        known, leases = self._leases, dict[str, Lease]()
+        known, changed = self._leases, dict[str, Lease | None]()
+        if known is not None and is_end:
+            changed = self._changed_leases(connection, known, rows, leases_of)
         # Before the end, they would be of jobs that nobody knows there.
-        has_leases = is_end and (is_new or known is not None)
-        if has_leases:
-            leases = {one.job_id: one for one in read_leases(connection)}
-        changed: dict[str, Lease | None] = {}
-        if known is not None and has_leases:
-            changed.update(dict.fromkeys(known.keys() - leases.keys()))
-            changed.update({job_id: one for job_id, one in leases.items() if known.get(job_id) != one})
+        self._passed_leases = not is_end
         if not is_new and not changed:
             return None
         content = Content(before=self.before, rows=rows, answers=answers, leases=changed)
@@ -86,12 +87,32 @@ class Lacking:
             term=self._term,
             trails=self._trails,
         )
-        if known is None and has_leases:
-            frame = msgspec.structs.replace(frame, leases=list(leases.values()), all_leases=True)
+        if known is None and is_end:
+            leases = read_leases(connection)
+            frame = msgspec.structs.replace(frame, leases=leases, all_leases=True)
+            self._leases = {one.job_id: one for one in leases}
+        elif known is not None:
+            known.update({job_id: one for job_id, one in changed.items() if one is not None})
+            for job_id in frame.ended_leases:
+                del known[job_id]
         self.before, self._answers = head, number
-        if has_leases:
-            self._leases = leases
         return frame
+
+    def _changed_leases(
+        self,
+        connection: apsw.Connection,
+        known: dict[str, Lease],
+        rows: list[chain.Row],
+        told: Collection[str] | None,
+    ) -> dict[str, Lease | None]:
+        if told is None or self._passed_leases:
+            leases = {one.job_id: one for one in read_leases(connection)}
+            looked_at = known.keys() | leases.keys()
+        else:
+            streams = [split_stream(row.stream) for row in rows]
+            looked_at = {*told, *(job_id for table, job_id in streams if table == jobs.TABLE)}
+            leases = {one.job_id: one for one in read_leases(connection, looked_at)}
+        return {job_id: one for job_id in looked_at if (one := leases.get(job_id)) != known.get(job_id)}
 
     def _next_rows(self, connection: apsw.Connection) -> tuple[list[chain.Row], bool]:
         """The next rows, and whether there are no more."""

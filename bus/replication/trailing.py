@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import apsw
 import msgspec
@@ -64,6 +65,8 @@ class Trailing:
         self._read = read
         self._head = self._position = lacking.before.position
         self._waiting_since: float | None = None
+        # The jobs whose leases changed since the last frame.
+        self._changed_leases: set[str] = set()
         self._news, self._has_ended = asyncio.Event(), asyncio.Event()
         self._is_to_end = self._is_through = False
         # While it is, what leads decides.
@@ -91,6 +94,7 @@ class Trailing:
             self._head = commit.rows[-1].position
             if self._waiting_since is None:
                 self._waiting_since = time.monotonic()
+        self._changed_leases.update(commit.leases)
         self._news.set()
 
     async def run(self) -> None:
@@ -119,7 +123,13 @@ class Trailing:
     async def _go_on(self) -> None:
         """Sends the next frame; where there is none, the last one, or it waits for more."""
         is_to_end, began = self._is_to_end, time.monotonic()
-        frame = await to_its_end(self._next)
+        changed, self._changed_leases = self._changed_leases, set()
+        try:
+            # What was committed last may not have been told.
+            frame = await to_its_end(partial(self._next, None if is_to_end else changed))
+        except BaseException:
+            self._changed_leases |= changed
+            raise
         if frame is not None:
             await self._store(frame)
             self._note_sent(frame.last, began)
@@ -130,12 +140,12 @@ class Trailing:
         else:
             await self._news.wait()
 
-    def _next(self) -> Frame | None:
+    def _next(self, leases_of: set[str] | None) -> Frame | None:
         with self._read() as connection:
             # One moment, whatever is committed meanwhile.
             connection.execute("BEGIN")
             try:
-                return self._lacking.next(connection)
+                return self._lacking.next(connection, leases_of)
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

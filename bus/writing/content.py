@@ -3,7 +3,7 @@
 The writer writes what it has decided, a follower what another one has decided: the same rows in every table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import apsw
@@ -14,6 +14,8 @@ from bus.log.answers import Answer, Answers
 from bus.writing.aggregates import Aggregates, snapshot_rows
 from domain.decider import Lease, Transition
 from migrations.rows import delete_rows, insert_rows
+
+_LEASES = "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
 
 
 class WrittenTables(Protocol):
@@ -68,13 +70,18 @@ def write(
     _write_leases(connection, content.leases)
 
 
-def read_leases(connection: apsw.Connection) -> list[Lease]:
-    """The leases that are out, as the file has them."""
+def read_leases(connection: apsw.Connection, job_ids: Collection[str] | None = None) -> list[Lease]:
+    """The leases that are out, as the file has them; of all jobs, or of these."""
+    if job_ids is None:
+        rows = connection.execute(_LEASES)
+    elif job_ids:
+        of_jobs = f"{_LEASES} WHERE job_id IN (SELECT value FROM carray(?))"
+        rows = connection.execute(of_jobs, (apsw.carray(tuple(job_ids)),))
+    else:
+        return []
     return [
         Lease(job_id=job_id, token=token, worker=worker, lease_ms=lease_ms, expires_at=expires_at)
-        for job_id, token, worker, lease_ms, expires_at in connection.execute(
-            "SELECT job_id, token, worker, lease_ms, expires_at FROM job_leases"
-        )
+        for job_id, token, worker, lease_ms, expires_at in rows
     ]
 
 

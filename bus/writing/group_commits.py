@@ -17,7 +17,7 @@ from bus.log import chain
 from bus.log.answers import Answers
 from bus.log.damage import Damage
 from bus.writing.aggregates import Aggregates
-from bus.writing.content import Replication
+from bus.writing.content import Content, Replication
 from bus.writing.group import Group
 from bus.writing.group_context import Projections
 from bus.writing.group_size import GROUP_COMMANDS, limit_after
@@ -87,7 +87,7 @@ class GroupCommits:
             self.timeline,
             self._allowed_secrets,
         )
-        rows: list[chain.Row] = []
+        content = Content(before=self.head)
         is_replicated = False
         began = decided = replicated = time.perf_counter()
         try:
@@ -95,7 +95,6 @@ class GroupCommits:
             await self._transactions.begin()
             group.decide(submissions)
             content = group.write()
-            rows = content.rows
             decided = replicated = time.perf_counter()
             self._require_ours()
             # The transaction is open, all of it is written, and nobody has been told: what is raised from
@@ -106,13 +105,13 @@ class GroupCommits:
                 replicated = time.perf_counter()
             await self._transactions.commit()
         except Exception as error:  # the thread that everybody waits for must outlive even a defect here
-            if not self._is_stored(rows):
+            if not self._is_stored(content.rows):
                 if is_replicated and self._replication is not None:
                     self._replication.not_committed()
                 return await self._taken_back(submissions, error, is_replicated=is_replicated)
             logger.warning("a group of commands was stored, although its commit reported: %s", error)
         times = GroupTimes(began, decided, replicated, time.perf_counter())
-        return self._settled(group, submissions, rows, times)
+        return self._settled(group, submissions, content, times)
 
     def _require_ours(self) -> None:
         if not self._is_ours():
@@ -131,9 +130,10 @@ class GroupCommits:
             return False
 
     def _settled(
-        self, group: Group, submissions: list[Submission], rows: list[chain.Row], times: GroupTimes
+        self, group: Group, submissions: list[Submission], content: Content, times: GroupTimes
     ) -> Commit:
         """What became of a group that is on disk."""
+        rows = content.rows
         self._aggregates.settle()
         self._answers.settle()
         if rows:
@@ -144,7 +144,10 @@ class GroupCommits:
         if not self._is_ours():
             # It is stored here, and perhaps not where somebody serves now.
             refuse(submissions, not_ours(outcome="unknown"))
-        return Commit(submissions, rows, group.notices, group.new_answers, group.let_through, times)
+        return Commit(
+            *(submissions, rows, group.notices, group.new_answers, group.let_through, times),
+            leases=content.leases.keys(),
+        )
 
     async def _taken_back(
         self, submissions: list[Submission], error: Exception, *, is_replicated: bool

@@ -1,6 +1,6 @@
 """Commands on their way into the writer, and their outcomes on the way out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -96,6 +96,8 @@ class Commit(msgspec.Struct, frozen=True):
     """Those that were stored in spite of what looks like a credential in them."""
     times: GroupTimes | None = None
     """`None` where nothing was committed, or several groups are told as one."""
+    leases: Collection[str] = ()
+    """The jobs whose leases changed."""
 
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
@@ -131,6 +133,7 @@ def joined(commits: list[Commit]) -> Commit:
         [notice for commit in commits for notice in commit.notices],
         [answer for commit in commits for answer in commit.answers],
         [request for commit in commits for request in commit.let_through],
+        leases={job_id for commit in commits for job_id in commit.leases},
     )
 
 

@@ -1,10 +1,11 @@
 """What a log lacks, out of a file: in frames that each message of it can hold, whatever was answered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from bus.log.chain import Head
@@ -12,6 +13,7 @@ from bus.log.cloud_events import Origin
 from bus.replication import putting_back
 from bus.replication.frame import Frame, messages_of
 from bus.replication.putting_back import FRAME_ANSWERS, FRAME_BYTES, Lacking
+from bus.writing.content import read_leases
 from migrations.connection import open_reader
 from tests.support.stores.replicated import STORE_ID, followed_file, replicated_content
 from tests.support.stores.writing import Sent, Store
@@ -94,3 +96,40 @@ def test_a_transaction_whose_answers_no_frame_would_hold_is_parted_between_comma
     assert max(map(answer_bytes, frames)) < 40_000 + 6_000
     assert [one.last for one in frames] == sorted({one.last for one in frames})
     assert carried_over(store, frames, tmp_path)
+
+
+def test_of_many_leases_only_those_that_changed_are_looked_at(store: Store, tmp_path: Path):
+    def lease_many(connection: apsw.Connection) -> None:
+        names = (f"'lease-{number}', 'token', 'worker', 1000, 5" for number in range(10_000))
+        connection.execute(f"INSERT INTO job_leases VALUES ({'), ('.join(names)})")
+
+    def steps(told: Collection[str] | None) -> int:
+        """Thousands of steps that the database took for a frame, which has the lease of a claim."""
+        count = 0
+
+        def another_thousand() -> bool:
+            nonlocal count
+            count += 1
+            return False
+
+        reader.set_progress_handler(another_thousand, 1_000)
+        frame = lacking.next(reader, told)
+        assert frame is not None
+        assert [lease.job_id for lease in frame.leases] == ["j-0"]
+        return count
+
+    store.in_writer(lease_many)
+    (claim,) = claims(store, 1, 10)
+    lease = store.send_together(claim)[0]["result"]["jobs"][0]["lease"]
+    with closing(open_reader(store.path)) as reader:
+        known = {one.job_id: one for one in read_leases(reader) if one.job_id != "j-0"}
+        lacking = Lacking(Origin(STORE_ID), 1, Head(), 0, known, trails=True)
+
+        assert steps(()) < 10
+        store.clock.now += 1
+        assert store.send("jobs.heartbeat", {"id": "j-0", "lease": lease}).code is None
+        assert list(store.commits[-1].leases) == ["j-0"]
+        assert steps(["j-0"]) < 10
+        store.clock.now += 1
+        assert store.send("jobs.heartbeat", {"id": "j-0", "lease": lease}).code is None
+        assert steps(None) >= 30
