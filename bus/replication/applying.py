@@ -1,7 +1,7 @@
 """Brings a file forward by the frames of a log: the same rows in every table as the leader's file has.
 
 Rows must follow from those that are there by their hashes. What the file has already is compared and passed
-over, so a log may be read again from anywhere before its end.
+over, so a log may be read again from anywhere before its end. What was answered is what the log says.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ import msgspec
 
 from bus.log import chain
 from bus.log.answers import Answer, Answers
+from bus.log.answers_in_order import replace_answer
 from bus.log.cloud_events import Origin
 from bus.log.states import to_recorded
 from bus.replication.frame import Frame
@@ -105,8 +106,11 @@ class Applier:
         return (kept | self._aggregates.changed_leases().keys()) - content.leases.keys()
 
     def _write(self, rows: list[chain.Row], answers: dict[str, tuple[Answer, int]]) -> None:
-        for known in self._answers.recall(answers):
-            del answers[known]
+        for command_id, own in self._answers.recall(answers).items():
+            theirs, _ = answers.pop(command_id)
+            if own != theirs:
+                # It led, was lost before it sent this, and somebody else has answered since.
+                replace_answer(self.connection, own, theirs)
         leases: dict[str, Lease | None] = self._aggregates.changed_leases()
         content = Content(before=self.head, rows=rows, answers=list(answers.values()), leases=leases)
         forks = [row for row in rows if row.type == TIMELINE_FORKED]

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bus.log.answers import Answers, verify_answers
 from bus.log.chain import Head
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
@@ -229,6 +230,34 @@ def test_a_timeline_begins_where_a_log_was_deleted_and_others_were_told_of_more(
                 common = await last_in_common(log, file.applier.history, file.applier.head)
                 assert common is not None
                 assert (common.position, file.applier.head.position) == (1, 2)
+
+    play(scenario, tmp_path)
+
+
+def test_who_answered_and_did_not_send_it_answers_as_who_led_next_once_it_is_back(tmp_path: Path):
+    async def scenario(broker: Broker) -> None:
+        log = log_of(broker)
+        async with trailing(broker, FollowedFile(tmp_path / "a.db"), tmp_path / "a.db") as leader:
+            leader.send()
+            await leader.set_value("k", 1)
+            await until(lambda: leader.trailing.state.position == 1)
+            await leader.stop()
+            # It changes nothing, so the file has no event of its own.
+            await leader.set_value("k", 1, "again")
+            await leader.set_value("k", 1, "lost")
+        async with trailing(broker, FollowedFile(tmp_path / "b.db"), tmp_path / "b.db", "b") as leader:
+            leader.send()
+            await leader.set_value("k", 2)
+            await leader.set_value("k", 1, "again")
+            assert await leader.trailing.finish(COMES_WITHIN_SECONDS)
+        with followed_file(tmp_path / "a.db") as file, followed_file(tmp_path / "b.db") as other:
+            lost = Answers(file.connection).recall(["lost"])
+            await catch_up(log, file.applier)
+            assert file.applier.head == other.applier.head
+            (answers, others) = (Answers(one.connection) for one in (file, other))
+            assert answers.recall(["again"]) == others.recall(["again"])
+            assert answers.recall(["lost"]) == lost
+            verify_answers(file.connection)
 
     play(scenario, tmp_path)
 
