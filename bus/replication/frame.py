@@ -34,8 +34,11 @@ from domain.errors import TooLarge
 # The newest form, and the first one: each is read as long as somebody writes it, and written as long as
 # somebody reads no newer one. What a frame has more than before needs a new form: who does not know a field
 # of the MessagePack passes it over.
-FORMAT = 1
+FORMAT = 2
 FIRST_FORMAT = 1
+# The first one that says whether a log trails. Such a frame has it, whatever others read: who passed that
+# over would begin no timeline.
+TRAILING_FORMAT = 2
 # Below the most that a broker takes in one message by default, with headers.
 PART_BYTES = 900 * 1024
 # A group may hold as much as may wait for the writer, and some more around it.
@@ -148,7 +151,7 @@ _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 def messages_of(frame: Frame, part_bytes: int = PART_BYTES, *, form: int | None = None) -> list[bytes]:
-    """The messages of a frame, in order, of a form; by default, of the newest one.
+    """The messages of a frame, in order, of a form, or the first one for such; by default, of the newest.
 
     Raises:
         TooLarge: it is larger than whoever reads it takes.
@@ -165,6 +168,8 @@ def messages_of(frame: Frame, part_bytes: int = PART_BYTES, *, form: int | None 
     whole = hashlib.sha256(packed).digest() + packed
     parts = [whole[start : start + part_bytes] for start in range(0, len(whole), part_bytes)]
     form = FORMAT if form is None else form
+    if frame.trails:
+        form = max(form, TRAILING_FORMAT)
     return [
         _head(Place(frame.term, frame.before.position, frame.last, part, len(parts)), form) + content
         for part, content in enumerate(parts, 1)

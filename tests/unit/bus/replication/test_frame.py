@@ -115,6 +115,19 @@ def test_a_frame_of_a_newer_format_asks_for_a_newer_program():
         taken(stored([body[:3] + bytes((200,)) + body[4:]]))
 
 
+def test_who_does_not_know_what_it_means_that_a_log_trails_reads_no_such_frame(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    trailing = msgspec.structs.replace(frame(), trails=True)
+    before, behind = (messages_of(one, form=1) for one in (trailing, frame()))
+    assert taken(stored([*before, *behind])) == [trailing, frame()]
+
+    monkeypatch.setattr(frame_module, "FORMAT", 1)
+    assert taken(stored(behind)) == [frame()]
+    with pytest.raises(NewerFrameError, match="of format 2, and this program reads up to 1"):
+        taken(stored(before))
+
+
 def test_what_is_written_in_an_older_form_is_read_by_both(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(frame_module, "FORMAT", 2)
     older, newer = (messages_of(frame(content(3)), 60, form=form) for form in (1, 2))
