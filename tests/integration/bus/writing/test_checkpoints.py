@@ -23,9 +23,9 @@ NUMBERS = count()
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(checkpoints, "CHECKPOINT_PAGES", 50)
-    # However long the other thread takes, the writer brings in what is left.
-    monkeypatch.setattr(checkpoints, "REST_PAGES", MANY * 7)
-    monkeypatch.setattr(checkpoints, "MOST_PAGES", MANY * 7)
+    # However long the other thread takes, the writer brings in what is left; what fails is tried again soon.
+    monkeypatch.setattr(checkpoints, "REST_PAGES", 2_000)
+    monkeypatch.setattr(checkpoints, "MOST_PAGES", MANY)
     with Store(tmp_path / "store.db", synced=False) as store:
         yield store
 
