@@ -7,8 +7,10 @@
                                  └── another's, or nothing to be had for long ──▶ ROLLBACK, and lead no more
 
 From a leader's *term* on (`bus.replication.terms`), the log refuses what any leader before it sends, since
-each message expects the one before it: this is all that safety rests on. One that has ended leading never
-sends again; what it has sent may still arrive until the next term does, so its outcome is unknown until then.
+each message expects the one before it, by its sequence: this is all that safety rests on. A log that has lost
+its end may come to the same sequence with another one's messages; so a leader that was silent for a moment
+looks at what its message stands behind before it commits. One that has ended leading never sends again; what
+it has sent may still arrive until the next term does, so its outcome is unknown until then.
 
 Where the log trails, nothing waits for it, and frames come out of the file (`bus.replication.trailing`).
 """
@@ -32,8 +34,13 @@ from domain.errors import Unavailable
 # How long a group waits for a log of which nothing is heard. Its callers have given up long before, and ask
 # again with the same ids.
 HOLD_SECONDS = 10.0
+# How long a leader is sure of the log's end without a look. Until nats-servers that lose what they had answer
+# again, and another member leads, it takes longer; one that commits all the time never has to look.
+SURE_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
+
+_UNSURE = JetStreamError("what stands before the last message cannot be seen")
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +68,8 @@ class Replicator:
         self._connection: LeanClient | None = None
         self._log: LogStream | None = None
         self._tail = term.tail
+        # When the log's end was last known to be this leader's own.
+        self._sure_at = -float("inf")
         self._on_end = on_end
         self._hold_seconds = hold_seconds
         self._form = form
@@ -106,7 +115,7 @@ class Replicator:
         self._end("the log has a group that could not be committed here")
 
     async def _store(self, body: bytes, until: float) -> None:
-        """Returns when a message is the log's last."""
+        """Returns when a message is the log's last, behind this leader's own last one."""
         pause = FIRST_PAUSE_SECONDS
         may_be_there = False
         while True:
@@ -116,9 +125,10 @@ class Replicator:
                 # No nats-server lets us in.
                 problem: Exception = error
             else:
+                is_there, problem = False, _UNSURE
                 try:
-                    self._tail = await log.append(body, self._tail)
-                    return
+                    await log.append(body, self._tail)
+                    is_there = True
                 except StreamFullError as error:
                     if not may_be_there:
                         # Parts before it are there, and count for nothing without it.
@@ -131,8 +141,12 @@ class Replicator:
                 except Exception as error:
                     may_be_there = may_be_there or _may_be_stored(error)
                     problem = error
-                if may_be_there and await self._is_stored(log, body):
-                    return
+                if is_there or (may_be_there and await self._is_stored(log, body)):
+                    may_be_there = True
+                    if await self._is_behind_own(log):
+                        self._tail = Tail(self._tail.sequence + 1, body)
+                        self._sure_at = time.monotonic()
+                        return
             if time.monotonic() > until:
                 self._end(f"the log does not answer: {problem}")
                 raise leads_no_more(outcome="unknown") if may_be_there else leads_no_more()
@@ -157,13 +171,34 @@ class Replicator:
         if tail.sequence == self._tail.sequence and tail.body in (None, self._tail.body):
             return False
         if tail == Tail(self._tail.sequence + 1, body):
-            self._tail = tail
             return True
         self._end(
             "another one leads"
             if tail.sequence > self._tail.sequence
             else f"the log has lost its end: it is at {tail.sequence}, and was at {self._tail.sequence}"
         )
+        raise leads_no_more(outcome="unknown")
+
+    async def _is_behind_own(self, log: LogStream) -> bool:
+        """Whether the message that was just stored stands behind this leader's own; False: not known yet.
+
+        Where the log has lost its end, another leader's messages may have come to the same sequences, so that
+        what this one's message expects is met.
+
+        Raises:
+            Unavailable: another one's message stands there.
+        """
+        if self._tail.body is None or time.monotonic() - self._sure_at < SURE_SECONDS:
+            return True
+        try:
+            before = await log.api.message_at(log.name, self._tail.sequence)
+        except JetStreamError as error:
+            logger.debug("what stands before the last message cannot be seen: %s", error)
+            return False
+        # The oldest messages go when a backup has them.
+        if before is None or before.payload == self._tail.body:
+            return True
+        self._end("the log has lost its end, and another one has led since")
         raise leads_no_more(outcome="unknown")
 
     async def _opened(self) -> LogStream:

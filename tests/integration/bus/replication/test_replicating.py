@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bus.replication import replicating
 from bus.replication.following import catch_up
 from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import DivergedLogError, LogStream, LogStreamError
@@ -96,6 +97,27 @@ def test_of_two_leaders_the_first_is_told_so_and_the_second_has_all(tmp_path: Pa
                 assert (await set_value(first.store, "k", 3)).code == "unavailable"
                 assert (await set_value(second.store, "k", 2, id="c-2"))["version"] == 2
                 assert second.ended == []
+            assert first.store.writer.head.position == 1
+
+    play(scenario, tmp_path)
+
+
+def test_behind_another_ones_message_at_the_same_sequence_nothing_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replicating, "SURE_SECONDS", 0.0)
+
+    async def scenario(broker: Broker):
+        async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as first:
+            assert (await set_value(first.store, "k", 1, id="c-1")).code is None
+            await lose_tail(broker, 1)
+            # Its term stands where the first one's group stood.
+            async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID):
+                refused = await set_value(first.store, "k", 2, id="c-2")
+
+                assert refused.code == "unavailable"
+                assert refused["error"]["details"]["outcome"] == "unknown"
+                assert first.ended == ["the log has lost its end, and another one has led since"]
             assert first.store.writer.head.position == 1
 
     play(scenario, tmp_path)
