@@ -16,6 +16,7 @@ from bus.documents import decoded
 from bus.kept_files import write_private
 from migrations.connection import open_reader
 from ops.health.machine import disks_of
+from ops.health.store import interrupt_after
 from ops.settings import Settings
 from ops.targets.target import Place
 
@@ -26,8 +27,6 @@ EVERY_MS = 3_600_000
 TABLE_SECONDS = 10.0
 # For how many times as long as a table took nothing is done, and at most.
 REST, LONGEST_REST_SECONDS = 10, 60.0
-# How many steps of SQLite's machine go by between two looks at the time.
-STEPS = 20_000
 DAY_MS = 86_400_000
 # Growth is told from two measurements that are at least so far apart, best a day; when a disk will be full,
 # from such that are further apart: an import, or a copy that somebody makes, is no growth.
@@ -148,11 +147,8 @@ class RoomWatch:
         Raises:
             apsw.InterruptError: that takes too long; meanwhile, the WAL cannot begin anew.
         """
-        deadline = time.monotonic() + TABLE_SECONDS
         with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
-            connection.set_progress_handler(
-                lambda: self._stopping.is_set() or time.monotonic() > deadline, STEPS
-            )
+            interrupt_after(connection, TABLE_SECONDS, self._stopping)
             trees = "SELECT name FROM sqlite_schema WHERE tbl_name = ? AND rootpage > 0"
             sizes: Counter[str] = Counter()
             for (name,) in connection.execute(trees, (table,)).fetchall():

@@ -22,7 +22,7 @@ from migrations.schema import schema_differences
 MAXIMUM_TABLE_SECONDS = 60.0
 MAXIMUM_FINDINGS = 5
 # The number of steps of its machine after which SQLite asks whether to go on.
-_STEPS = 20_000
+STEPS = 20_000
 # The quickest of this many looks counts: a slow one may have waited for a processor. With more of them, a
 # disk that became slow would be told later than 5 s after that.
 _LOOKS = 2
@@ -125,8 +125,13 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
     )
 
 
+def interrupt_after(connection: apsw.Connection, seconds: float, stopping: Event) -> None:
+    """Has what a connection does end with `apsw.InterruptError` after so long, or when it is `stopping`."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: stopping.is_set() or time.monotonic() > deadline, STEPS)
+
+
 def _check_table(connection: apsw.Connection, table: str, stopping: Event) -> list[str]:
-    deadline = time.monotonic() + MAXIMUM_TABLE_SECONDS
-    connection.set_progress_handler(lambda: stopping.is_set() or time.monotonic() > deadline, _STEPS)
+    interrupt_after(connection, MAXIMUM_TABLE_SECONDS, stopping)
     found = connection.execute(f'PRAGMA quick_check("{table}")')
     return [str(row[0]) for row in found if row[0] != "ok"][:MAXIMUM_FINDINGS]

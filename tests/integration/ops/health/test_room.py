@@ -8,7 +8,7 @@ import pytest
 
 from migrations.connection import open_reader
 from ops.backup.create import create_backup
-from ops.health import room
+from ops.health import room, store
 from ops.health.room import KEPT_FILE, Room, RoomWatch
 from ops.settings import Settings
 from tests.support.clock import NOW, Clock
@@ -57,7 +57,7 @@ def test_what_takes_too_long_is_what_is_left(tmp_path: Path, monkeypatch: pytest
 
         def table(self: RoomWatch, name: str) -> dict[str, int]:
             with monkeypatch.context() as hurried:
-                hurried.setattr(room, "STEPS", 1)
+                hurried.setattr(store, "STEPS", 1)
                 hurried.setattr(room, "TABLE_SECONDS", -1.0 if name == "events" else 60.0)
                 return in_time(self, name)
 
