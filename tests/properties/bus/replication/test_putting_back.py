@@ -33,14 +33,19 @@ from tests.support.stores.replicated import (
 )
 
 
+def bound(monkeypatch: pytest.MonkeyPatch, chance: random.Random) -> None:
+    """Has frames be as small as they may be, or as usual, in each way by chance."""
+    monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
+    monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
+    monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_tail_a_log_has_lost_everybody_comes_to_the_leaders_file(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ):
     chance = random.Random(seed)
-    monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
-    monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
-    monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
+    bound(monkeypatch, chance)
     with tempfile.TemporaryDirectory() as name, frequently_kept_states():
         folder = Path(name)
         log = lived_through(folder, seed)
@@ -67,9 +72,7 @@ def test_whatever_is_sent_later_everybody_comes_to_the_leaders_file(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ):
     chance = random.Random(seed)
-    monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
-    monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
-    monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
+    bound(monkeypatch, chance)
     with tempfile.TemporaryDirectory() as name, frequently_kept_states():
         folder = Path(name)
         life, told = Life(folder), set[str]()
