@@ -21,6 +21,7 @@ import msgspec
 from bus.log.answers import UNREADABLE
 from bus.log.chain import BrokenChainError
 from bus.log.reader_pool import PoolExhaustedError
+from bus.log.snapshot import end_snapshot
 from bus.replication.frame import Frame, frame_of
 from bus.replication.putting_back import Lacking
 from bus.replication.replicating import Replicator
@@ -147,8 +148,7 @@ class Trailing:
             try:
                 return self._lacking.next(connection, leases_of)
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                end_snapshot(connection)
 
     async def _store(self, frame: Frame) -> None:
         """Returns when the log has a frame, or this one leads no more."""
