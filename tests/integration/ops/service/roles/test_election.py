@@ -70,14 +70,20 @@ def play(broker: NatsServer, scenario: Callable[..., Awaitable[None]], *names: s
     asyncio.run(played())
 
 
+async def at(slow: str, one: Candidate) -> tuple[Told, Election, "asyncio.Task[None]"]:
+    """A candidate's election under way, which is at the step that takes it long."""
+    roles = Told(slow)
+    elected = election(one, roles)
+    running = asyncio.create_task(elected.run())
+    one.waits()
+    await until(lambda: slow in roles.said)
+    return roles, elected, running
+
+
 @pytest.mark.parametrize("slow", ["stand", "lead"])
 def test_who_has_lost_its_lease_goes_no_further_towards_leading(broker: NatsServer, slow: str):
     async def scenario(one: Candidate):
-        roles = Told(slow)
-        elected = election(one, roles)
-        running = asyncio.create_task(elected.run())
-        one.waits()
-        await until(lambda: slow in roles.said)
+        roles, elected, running = await at(slow, one)
         # It could not be renewed meanwhile.
         one.seconds.now += LIFE.valid_seconds
         await until(lambda: roles.said[-2:] == [f"no {slow}", "follow"])
@@ -91,11 +97,7 @@ def test_who_has_lost_its_lease_goes_no_further_towards_leading(broker: NatsServ
 @pytest.mark.parametrize("slow", ["stand", "lead"])
 def test_who_is_to_stop_does_not_wait_until_it_leads(broker: NatsServer, slow: str):
     async def scenario(one: Candidate):
-        roles = Told(slow)
-        elected = election(one, roles)
-        running = asyncio.create_task(elected.run())
-        one.waits()
-        await until(lambda: slow in roles.said)
+        roles, elected, running = await at(slow, one)
         await elected.stop()
         await running
         assert roles.said[-2:] == [f"no {slow}", "follow"]
