@@ -323,6 +323,14 @@ FOUND = (
         "tests/integration/ops/archive/test_archived_answers.py::"
         "test_an_answer_behind_the_backup_that_changed_nothing_is_remembered",
     ),
+    Found(
+        "the service is killed behind a commit, and again while it answers the same durable command",
+        "the command was carried out, once, and its sender was told that the service went down with it: it "
+        "became a dead letter",
+        "2026-11-29",
+        "tests/faults/bus/serving/test_poison.py::"
+        "test_a_command_that_was_carried_out_before_two_ends_gets_its_own_answer",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a

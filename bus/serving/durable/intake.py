@@ -16,7 +16,7 @@ Two kinds are decided again behind later ones: a command that a defect of the se
 and a refused one whose answer could not be stored. (An accepted one is only answered again.)
 
 One that was being decided when the service went down is decided alone then. If the service goes down with it
-once more, the command is put aside (`bus.serving.durable.suspects`).
+once more, the command is put aside (`bus.serving.durable.suspects`, `.poison`).
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from bus.contract import codec
 from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.senders import UserSubjects
 from bus.contract.subjects import BATCH
+from bus.log.reader_pool import ReaderPool
 from bus.measures import UNKNOWN, Tally
 from bus.serving.admission import Admission
 from bus.serving.dead_letters import DeadLetter, DeadLetters
@@ -37,6 +38,7 @@ from bus.serving.decoding import count_turned_away, findings_in_headers, refused
 from bus.serving.durable.consumer import DurableConsumer
 from bus.serving.durable.delivery import Arrived, Delivery
 from bus.serving.durable.pace import Pace
+from bus.serving.durable.poison import CANNOT_TELL, MAXIMUM_DOWNS, is_poison, took_it_down
 from bus.serving.durable.portions import Portions
 from bus.serving.durable.results import Results
 from bus.serving.durable.suspects import Suspects
@@ -54,8 +56,6 @@ from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
 LOOK_SECONDS = 1.0
 # A command that fails here this often, for a reason that is not its own, is put aside.
 MAXIMUM_FAILURES = 5
-# So is one with which the service went down this often.
-MAXIMUM_DOWNS = 2
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +76,7 @@ class DurableIntake:
         suspects: Suspects,
         limits: StreamLimits,
         admission: Admission,
+        readers: ReaderPool,
         *,
         is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -88,6 +89,7 @@ class DurableIntake:
         self._admission = admission
         self._dead_letters = dead_letters
         self._suspects = suspects
+        self._readers = readers
         self._portions = Portions(suspects)
         self._consumer = DurableConsumer(
             relay,
@@ -193,7 +195,7 @@ class DurableIntake:
             return
         if downs >= MAXIMUM_DOWNS:
             self._undecided = 1
-            self._under_way.start(self._put_aside(self._delivery(portion[0]), downs))
+            self._under_way.start(self._put_aside_unless_answered(portion[0], downs))
         else:
             self._read = [one for message in portion if (one := self._submission(message)) is not None]
 
@@ -330,25 +332,35 @@ class DurableIntake:
         logger.warning("a durable command's answer could not be stored yet: %s", error)
         self._try_again(delivery.message.acknowledgement)
 
-    async def _put_aside(self, delivery: Delivery, downs: int) -> None:
-        """Keeps a command among the dead letters with which the service went down again and again."""
+    async def _put_aside_unless_answered(self, message: Arrived, downs: int) -> None:
+        delivery = self._delivery(message)
         try:
-            if self._is_dropped(delivery):
-                return
-            name = delivery.name if delivery.name in VERBS else UNKNOWN
-            logger.error(
-                "the service went down %d times with a durable command, which becomes a dead letter",
-                downs,
-                extra={"command": name, "command_id": delivery.command_id},
-            )
-            refusal = _took_it_down(downs)
-            letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
-            # From here on, it does nothing to us.
-            self._suspects.clear()
-            await self._keep(letter, delivery, refused(refusal))
+            if await is_poison(self._readers, delivery.command_id, downs):
+                await self._put_aside(delivery, downs)
+            elif (submission := self._submission(message)) is not None:
+                self._read = [submission]
+        except CANNOT_TELL as error:
+            logger.warning("a durable command waits, since the store cannot be read: %s", error)
+            self._wait_for_room()
         finally:
             self._undecided = 0
             self._go_on()
+
+    async def _put_aside(self, delivery: Delivery, downs: int) -> None:
+        """Keeps a command among the dead letters with which the service went down again and again."""
+        if self._is_dropped(delivery):
+            return
+        name = delivery.name if delivery.name in VERBS else UNKNOWN
+        logger.error(
+            "the service went down %d times with a durable command, which becomes a dead letter",
+            downs,
+            extra={"command": name, "command_id": delivery.command_id},
+        )
+        refusal = took_it_down(downs)
+        letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
+        # From here on, it does nothing to us.
+        self._suspects.clear()
+        await self._keep(letter, delivery, refused(refusal))
 
     def _letter(self, delivery: Delivery, refusal: Refusal, *, is_looked_through: bool = True) -> DeadLetter:
         return self._dead_letters.letter(
@@ -364,14 +376,6 @@ class DurableIntake:
     def _try_again(self, acknowledgement: str) -> None:
         """Has one command delivered again in a second, and others meanwhile."""
         self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
-
-
-def _took_it_down(downs: int) -> Internal:
-    return Internal(
-        f"the service went down {downs} times while it decided this command",
-        hint="it is kept among the dead letters, from where it can be sent again once the cause is known",
-        times=downs,
-    )
 
 
 def _usable(command_id: str | None) -> str | None:

@@ -158,10 +158,9 @@ def leadership_on(
     def committed(commit: Commit) -> None:
         handover.put(commit)
 
-    settings, names = ground.settings, ground.names
-    relay, responder = ground.relay_connection, ground.responder_connection
+    settings, relay = ground.settings, ground.relay_connection
     limits, secrets, admission = settings.stream_limits, settings.allowed_secrets, ground.admission
-    traces = traces_if_wanted(names, ground.version)
+    traces = traces_if_wanted(ground.names, ground.version)
     writer = _writer(ground, connection, committed, replicator, trailing)
     dead_letters = DeadLetters(relay, ground.subjects, secrets, limits.dead_letters)
     suspects = Suspects(settings.data / "durable")
@@ -176,13 +175,14 @@ def leadership_on(
         intake=_intake(ground, writer),
         durable=DurableIntake(
             relay,
-            responder,
+            ground.responder_connection,
             writer,
             ground.subjects,
             dead_letters,
             suspects,
             limits,
             admission,
+            ground.readers,
             is_ours=ground.standing_alone.is_so,
         ),
         projections=projections,

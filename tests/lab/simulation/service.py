@@ -110,7 +110,7 @@ class SimulatedService:
             dead_letters=dead_letters,
             intake=Intake(connect, writer, SUBJECTS, {}, admission),
             durable=DurableIntake(
-                relay, responder, writer, SUBJECTS, dead_letters, suspects, StreamLimits(), admission
+                relay, responder, writer, SUBJECTS, dead_letters, suspects, StreamLimits(), admission, readers
             ),
             projections=nothing,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.contract import codec
+from bus.serving.durable.intake import DurableIntake
 from bus.writing.group import Group
 from ops.cli.main import run
 
@@ -32,7 +33,11 @@ _DEEDS = {"kill": _kill, "freeze": _freeze}
 
 
 def poison(kind: str, data: Path) -> None:
-    """Changes this process; `read` is a kill while a command is read, before it is decided."""
+    """Changes this process.
+
+    `read` is a kill while a command is read, before it is decided, and `answered` one behind its commit,
+    before its answer is kept, until the file DIR/go is there.
+    """
     if kind == "read":
         find = codec.findings_in
 
@@ -42,6 +47,15 @@ def poison(kind: str, data: Path) -> None:
             return find(content)
 
         codec.findings_in = findings_in
+    if kind == "answered":
+        answered = DurableIntake.answered
+
+        def answered_to_nobody(self: DurableIntake, submissions: Any) -> None:
+            if not (data / "go").exists():
+                _kill()
+            answered(self, submissions)
+
+        DurableIntake.answered = answered_to_nobody  # type: ignore[method-assign]
     decide = Group._decide
 
     def decide_poisoned(self: Group, request: Any) -> Any:

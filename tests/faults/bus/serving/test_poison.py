@@ -172,6 +172,33 @@ def test_a_command_that_was_in_flight_at_two_ends_that_were_not_its_fault_can_be
         served.stop()
 
 
+def test_a_command_that_was_carried_out_before_two_ends_gets_its_own_answer(tmp_path: Path):
+    served = Killable(tmp_path, (PROGRAM, "answered"))
+
+    async def scenario() -> None:
+        await served.start()
+        await store(served, ("honest", 1))
+        for _ in range(2):
+            await until(lambda: served.has_ended)
+            served.launch()
+        await until(lambda: served.has_ended)
+        (tmp_path / "go").touch()
+        await served.start()
+
+        async def is_kept() -> bool:
+            return (await kept_result(served, "honest-1")).status != "404"
+
+        await until(is_kept)
+        assert (await kept_result(served, "honest-1")).said["events"] == ["app_state.set.v1"]
+        assert carried_out(tmp_path, "honest") == [1]
+        assert (await administer(served, "dlq.list"))["items"] == []
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        served.stop()
+
+
 def test_ends_that_come_while_nothing_is_decided_make_no_suspect(tmp_path: Path):
     served = Killable(tmp_path)
 
