@@ -67,7 +67,11 @@ CREATE OR REPLACE MACRO failure_rate("by") AS TABLE
 -- What was left of a platform's budgets over time, and how fast it went: calls in an hour since the observation before,
 -- within the same window.
 CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
-  WITH observed AS (
+  SELECT time, id, resource, identifier, limit_remaining, limit_total,
+    round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
+    calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
+    make_timestamp(reset_time * 1000) AS resets, level, position
+  FROM (
     SELECT v.id, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
       v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
       -- What was given back within a window was not called.
@@ -75,12 +79,8 @@ CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
     FROM rate_limits_versions AS v JOIN events AS e USING (position)
     WHERE NOT v.deleted AND v.platform = of_platform
     WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)
-  )
-  SELECT time, id, resource, identifier, limit_remaining, limit_total,
-    round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
-    calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
-    make_timestamp(reset_time * 1000) AS resets, level, position
-  FROM observed ORDER BY id, position;
+  ) AS observed
+  ORDER BY id, position;
 
 -- Who changed a tool's configuration when and why, with what it was before and after; of every tool for NULL.
 CREATE OR REPLACE MACRO config_audit(tool) AS TABLE

@@ -204,19 +204,22 @@ def _rows_at(table: str, position: str) -> str:
     names = ", ".join(f"v.{column}" for column in TABLE_COLUMNS[table])
     if table == HISTORY:
         # Attempts leave the table together, with their job.
-        return (
-            "WITH until AS"
-            f" (SELECT id, job_id, position, deleted FROM {versions} WHERE position <= {position}),"
-            " gone AS (SELECT job_id, max(position) AS gone_at FROM until WHERE deleted GROUP BY job_id),"
-            " latest AS (SELECT id, max(position) AS position FROM until LEFT JOIN gone USING (job_id)"
-            " WHERE NOT deleted AND position > coalesce(gone_at, 0) GROUP BY id)"
-            f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (id, position) WHERE NOT v.deleted"
+        gone = (
+            f"SELECT job_id, max(position) AS gone_at FROM {versions}"
+            f" WHERE deleted AND position <= {position} GROUP BY job_id"
         )
-    key = key_column(table)
+        latest = (
+            f"SELECT id, max(position) AS position FROM {versions} LEFT JOIN ({gone}) USING (job_id)"
+            f" WHERE NOT deleted AND position > coalesce(gone_at, 0) AND position <= {position} GROUP BY id"
+        )
+        return (
+            f"SELECT {names} FROM {versions} AS v SEMI JOIN ({latest}) AS latest USING (id, position)"
+            " WHERE NOT v.deleted"
+        )
+    latest = f"SELECT max(position) AS position FROM {versions} WHERE position <= {position}"
     return (
-        f"WITH latest AS (SELECT {key}, max(position) AS position FROM {versions}"
-        f" WHERE position <= {position} GROUP BY {key})"
-        f" SELECT {names} FROM {versions} AS v SEMI JOIN latest USING (position) WHERE NOT v.deleted"
+        f"SELECT {names} FROM {versions} AS v"
+        f" SEMI JOIN ({latest} GROUP BY {key_column(table)}) AS latest USING (position) WHERE NOT v.deleted"
     )
 
 
@@ -225,7 +228,9 @@ def _changes_between() -> str:
     selects = []
     for table in TABLE_COLUMNS:
         key = key_column(table)
-        first, second = (_rows_at(table, f"(SELECT {one} FROM moments)") for one in ("earlier", "later"))
+        first, second = (
+            _rows_at(table, f"position_of({moment})") for moment in ("first_moment", "second_moment")
+        )
         selects.append(
             f"SELECT '{table}' AS table_name, CAST(coalesce(a.{key}, b.{key}) AS VARCHAR) AS key,"
             f" CASE WHEN a.{key} IS NULL THEN 'added' WHEN b.{key} IS NULL THEN 'removed' ELSE 'changed' END"
@@ -237,8 +242,6 @@ def _changes_between() -> str:
         )
     return (
         "CREATE OR REPLACE MACRO changes_between(first_moment, second_moment) AS TABLE"
-        " WITH moments AS MATERIALIZED"
-        " (SELECT position_of(first_moment) AS earlier, position_of(second_moment) AS later)"
         f" {' UNION ALL '.join(selects)} ORDER BY table_name, key"
     )
 

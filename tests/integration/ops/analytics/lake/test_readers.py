@@ -146,7 +146,7 @@ def test_the_files_of_a_lake_need_nothing_of_this_program(rich_lake: Path, tmp_p
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("version", ["1.1.0", "1.1.3", "1.2.2", "1.3.2", "1.4.5", "1.5.6", "2.0.0"])
+@pytest.mark.parametrize("version", ["1.1.0", "1.1.3", "1.2.2", "1.3.2", "1.4.0", "1.4.5", "1.5.6", "2.0.0"])
 def test_duckdb_of_other_years_reads_it(rich_lake: Path, tmp_path: Path, version: str):
     check_files(
         environment_with(tmp_path / "env", f"duckdb=={version}", "pytz"), rich_lake, tmp_path / "moved"
