@@ -13,6 +13,8 @@ DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 GROUP_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0)
 # The name under which a command is counted that does not exist, or that is a malformed part of a batch.
 UNKNOWN = "unknown"
+# The name of all those together that have none of their own; no key has parentheses.
+OTHERS = "(other)"
 
 
 class Histogram:
@@ -74,3 +76,25 @@ class Tally:
     def __iter__(self) -> Iterator[tuple[tuple[str, str], int]]:
         # A copy: another thread may count meanwhile.
         return iter(tuple(self._counts.items()))
+
+
+class Few:
+    """The first so many names that came, of those that clients choose; all others are one, `OTHERS`.
+
+    Whoever counts by such names has a bound for what it counts, and each name stays what it was.
+    """
+
+    __slots__ = ("_limit", "_names")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._names: set[tuple[str, ...]] = set()
+
+    def named(self, *names: str) -> tuple[str, ...]:
+        """These names together, or `OTHERS` in the place of each."""
+        if names in self._names:
+            return names
+        if len(self._names) >= self._limit:
+            return (OTHERS,) * len(names)
+        self._names.add(names)
+        return names

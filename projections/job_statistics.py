@@ -35,6 +35,13 @@ class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     until: Time | None = None
 
 
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts that failed, took too long or lost their worker, and jobs that have none left."""
+
+    attempts: int
+    jobs: int
+
+
 def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:
     """`{"items": […], "next": … or null}`: a row of `job_history` each, in the order in which they began."""
     rows = connection.execute(
@@ -65,6 +72,21 @@ def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> b
         for name, *percentiles in _percentiles(connection, column, query.queue, since, until):
             _queue(queues, name)[column] = dict(zip(("p50", "p95", "p99", "max"), percentiles, strict=True))
     return msgspec.json.encode({"since": since, "until": until, "queues": queues})
+
+
+def failed_since(connection: apsw.Connection, since: int) -> Failed:
+    """What failed after a moment; in indexes alone, as long as nobody asks for more than an hour or so."""
+    attempts_failed = connection.execute(
+        "SELECT count(*) FROM job_history INDEXED BY idx_job_history_completed"
+        " WHERE completed_at > ? AND status IN ('failed', 'timeout', 'rescued')",
+        (since,),
+    ).get
+    jobs_failed = connection.execute(
+        "SELECT count(*) FROM jobs INDEXED BY idx_jobs_finished"
+        " WHERE state IN ('failed', 'timeout') AND completed_at > ?",
+        (since,),
+    ).get
+    return Failed(attempts=attempts_failed, jobs=jobs_failed)
 
 
 def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

@@ -134,6 +134,7 @@ class GroupCommits:
     ) -> Commit:
         """What became of a group that is on disk."""
         rows = content.rows
+        self._statistics.failures.count(self._aggregates.journal)
         self._aggregates.settle()
         self._answers.settle()
         if rows:

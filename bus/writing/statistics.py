@@ -5,15 +5,8 @@ import msgspec
 from bus.log.page_cache import PageCache
 from bus.measures import GROUP_SIZES, Histogram, Tally
 from bus.writing.group import Group
+from bus.writing.jobs.failures import Failures
 from bus.writing.submission import GroupTimes
-
-
-class Work(msgspec.Struct, frozen=True):
-    """How much the writer has in its indexes and its memory at this moment."""
-
-    waiting_jobs: int
-    running_jobs: int
-    hot_aggregates: int
 
 
 class Statistics(msgspec.Struct):
@@ -40,6 +33,7 @@ class Statistics(msgspec.Struct):
     """In seconds, of the commit alone, which is the writing to disk."""
     replication_durations: Histogram = msgspec.field(default_factory=Histogram)
     """In seconds, until others had a group; empty where nobody needs to."""
+    failures: Failures = msgspec.field(default_factory=Failures)
     cache: PageCache = PageCache()
 
     def count(self, group: Group, events: int, times: GroupTimes) -> None:

@@ -27,9 +27,10 @@ from bus.writing.checkpoints import Checkpoints
 from bus.writing.content import Replication, read_leases
 from bus.writing.group_commits import GroupCommits
 from bus.writing.group_context import Projections
+from bus.writing.jobs.depth import Depth
 from bus.writing.jobs.indexes import JobIndexes
 from bus.writing.loop_thread import LoopThread
-from bus.writing.statistics import Statistics, Work
+from bus.writing.statistics import Statistics
 from bus.writing.submission import Commit, Submission
 from bus.writing.transactions import Transactions, write_something
 from bus.writing.upkeep import Upkeep, expiries
@@ -155,14 +156,13 @@ class Writer:
         return bool(self.queue) or self.statistics.busy_since is not None
 
     @property
-    def work(self) -> Work:
-        """How much there is; counts that may be from between two commands."""
-        jobs = self._aggregates.jobs
-        return Work(
-            waiting_jobs=len(jobs.due),
-            running_jobs=len(jobs.deadlines),
-            hot_aggregates=self._aggregates.hot_count,
-        )
+    def hot_aggregates(self) -> int:
+        """How many states are in memory."""
+        return self._aggregates.hot_count
+
+    def depth_by_queue(self, now: int) -> dict[str, Depth]:
+        """How many unfinished jobs each queue has at a moment. Any thread may ask."""
+        return self._aggregates.jobs.depth_by_queue(now)
 
     @property
     def is_alive(self) -> bool:

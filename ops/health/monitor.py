@@ -68,6 +68,7 @@ from ops.health.room import RoomWatch
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
+from ops.health.work import WorkLook, WorkWatch, job_figures
 from ops.parts import Parts
 from ops.store.lost_events import lost_events
 
@@ -91,6 +92,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreLook
     disks: list[Disk]
     memory: Memory
+    work: WorkLook
     backups: BackupState
     archive: ArchiveState | None
     repairs: list[Repair]
@@ -112,6 +114,7 @@ class Monitor:
         damage, now_ms = parts.readers.damage, parts.now_ms
         self.checks = StoreChecks(parts.settings, damage, now_ms=now_ms, known=self._known_position)
         self._probe = StoreProbe(parts.settings.store_path, damage)
+        self._work = WorkWatch(parts.settings.store_path, damage)
         self.room = RoomWatch(
             parts.settings,
             now_ms=now_ms,
@@ -249,6 +252,7 @@ class Monitor:
             "store": store_figures(look.store, self.checks, leading),
             "replication": None if follower is None else replication_figures(follower.state),
             "writer": None if leading is None else writer_figures(leading.writer, self.commands_per_second),
+            "jobs": None if leading is None else job_figures(look.work, parts.now_ms()),
             "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
             # One connection writes; each reader that is in use may have a transaction open.
             "connections": {
@@ -317,7 +321,7 @@ class Monitor:
 
     def _look_around(self) -> Look:
         """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
-        parts = self._parts
+        parts, leading = self._parts, self._parts.role.leading
         is_exhausted = parts.readers.in_use >= parts.readers.maximum
         self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
         store = self._probe.look()
@@ -331,8 +335,9 @@ class Monitor:
             store=store,
             disks=found,
             memory=memory(),
+            work=self._work.look(None if leading is None else leading.writer, parts.now_ms()),
             backups=parts.backups.state,
-            archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
+            archive=None if leading is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
             lost=lost_events(self._settings.data),
             fork=None if parts.cluster is None else self._last_fork(),

@@ -16,13 +16,13 @@ from ops.metrics.state import (
     backup_families,
     broker_families,
     health_families,
-    job_families,
     machine_families,
     relay_families,
     role_families,
     room_families,
     store_families,
 )
+from ops.metrics.work import WorkMetrics, failure_families
 from ops.parts import Parts
 
 
@@ -33,6 +33,7 @@ class Metrics(Collector):
         self._parts = parts
         self._health = health
         self._http = http
+        self._work = WorkMetrics()
         # A registry of its own: a process may run several services, one after the other or, in tests, at
         # once.
         self._registry = CollectorRegistry(auto_describe=False)
@@ -56,7 +57,8 @@ class Metrics(Collector):
         yield from act_families(parts)
         if (leading := parts.role.leading) is not None:
             yield from writer_families(leading.writer)
-            yield from job_families(leading.writer)
+            yield from self._work.job_families(health.look.work.queues, parts.now_ms())
+            yield from failure_families(leading.writer.statistics.failures)
             yield from relay_families(leading, health)
         if (cluster := parts.cluster) is not None:
             yield from cluster_families(cluster.state)

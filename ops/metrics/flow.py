@@ -112,6 +112,9 @@ def writer_families(writer: Writer) -> Iterator[Metric]:
         "How long a command will wait for the writer that comes now, as far as the last ones tell.",
         writer.queue.wait_seconds,
     )
+    yield GaugeMetricFamily(
+        "hyperpage_hot_aggregates", "Aggregates whose state is kept in memory.", writer.hot_aggregates
+    )
 
 
 def http_families(counts: HttpCounts) -> Iterator[Metric]:

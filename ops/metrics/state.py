@@ -6,7 +6,6 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from bus.waiting import UNTRIED
-from bus.writing.writer import Writer
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.causes import status_of
@@ -60,14 +59,6 @@ def role_families(role: Role) -> Iterator[Metric]:
         "Of one that leads with `async`: for how long the oldest of these has waited.",
         0 if trailing is None else trailing.lag_seconds,
     )
-
-
-def job_families(writer: Writer) -> Iterator[Metric]:
-    """Jobs that are not finished, and the states that are kept in memory."""
-    work = writer.work
-    yield _gauge("hyperpage_jobs_waiting", "Jobs that are due or will be, in all queues.", work.waiting_jobs)
-    yield _gauge("hyperpage_jobs_running", "Jobs that a worker has now.", work.running_jobs)
-    yield _gauge("hyperpage_hot_aggregates", "Aggregates whose state is kept in memory.", work.hot_aggregates)
 
 
 def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:

@@ -2,6 +2,8 @@
 
 indexes     what is kept of them
 due         those that wait, in the order in which workers get them
+depth       how many each queue has, and since when the oldest is due
 dependents  those that wait for others
+failures    attempts that failed, as they were counted
 unique      those that no other one may be like
 """

@@ -76,6 +76,10 @@ class DueJobs:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def all(self) -> list[WaitingJob]:
+        """All of them, in no order. Any thread may ask: the interpreter copies them in one go."""
+        return list(self._by_id.values())
+
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
         if self._by_id.setdefault(job.id, job) is not job:

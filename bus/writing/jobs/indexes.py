@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from bus.writing.jobs.dependents import Dependents
+from bus.writing.jobs.depth import Depth, depth_by_queue
 from bus.writing.jobs.due import DueJobs, WaitingJob
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
@@ -44,6 +45,8 @@ class JobIndexes:
     def __init__(self, open_jobs: Iterable[OpenJob] = (), ended: Iterable[tuple[str, bool]] = ()) -> None:
         self.due = DueJobs()
         self.deadlines: dict[str, int] = {}
+        # How many unfinished jobs do not wait for a worker, by queue and state.
+        self._aside: dict[tuple[str, str], int] = {}
         self.unique = UniqueJobs()
         self.dependents = Dependents()
         for job in open_jobs:
@@ -58,6 +61,10 @@ class JobIndexes:
             self._add(new)
             if self.dependents.is_awaited(new.id):
                 self._note_end(new)
+
+    def depth_by_queue(self, now: int) -> dict[str, Depth]:
+        """How many unfinished jobs each queue has; any thread may ask, and may see half of a command."""
+        return depth_by_queue(self.due.all(), list(self._aside.items()), now)
 
     def settle(self) -> None:
         """The open transaction is on disk, or was taken back."""
@@ -74,8 +81,11 @@ class JobIndexes:
             self.due.add(
                 WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
             )
-        elif job.state == "running":
-            self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
+        elif job.state not in FINISHED:
+            place = (job.queue, job.state)
+            self._aside[place] = self._aside.get(place, 0) + 1
+            if job.state == "running":
+                self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.add(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:
@@ -86,8 +96,15 @@ class JobIndexes:
     def _remove(self, job: Job) -> None:
         if job.state in WAITING:
             self.due.remove(job.id)
-        elif job.state == "running":
-            self.deadlines.pop(job.id, None)
+        elif job.state not in FINISHED:
+            place = (job.queue, job.state)
+            if (left := self._aside.get(place, 0) - 1) > 0:
+                self._aside[place] = left
+            else:
+                # Clients choose the names of queues, so empty ones must not stay.
+                self._aside.pop(place, None)
+            if job.state == "running":
+                self.deadlines.pop(job.id, None)
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.remove(job.unique_key, job.id)
         if job.waiting_for and job.state not in FINISHED:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.measures import Histogram, Tally
+from bus.measures import Few, Histogram, Tally
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100)))
@@ -33,3 +33,11 @@ def test_a_tally_takes_in_another_and_may_call_its_outcomes_by_another_name():
         ("jobs.claim", "busy"): 1,
         ("jobs.claim", "unavailable"): 1,
     }
+
+
+def test_so_many_names_are_told_apart_and_each_stays_what_it_was():
+    few = Few(2)
+    assert few.named("a", "b") == ("a", "b")
+    assert few.named("c", "d") == ("c", "d")
+    assert few.named("e", "f") == ("(other)", "(other)")
+    assert few.named("c", "d") == ("c", "d")

@@ -56,6 +56,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
         drill(create_backup(store, backups, version="0").path)
         talk.run(until(lambda: talk.service.health.look.backups.last_proven_at))
         talk.run(until(lambda: talk.service.health.dead_letters is not None))
+        talk.run(until(lambda: talk.service.health.report()["jobs"]["running"]))
         talk.run(until(lambda: talk.service.health.checks.integrity.checked_at))
         talk.run(until(lambda: talk.service.cluster.standing.state.log is not None))
         yield talk
@@ -122,8 +123,15 @@ def test_the_state_is_that_of_the_status(busy: HttpTalk):
     found, status = samples(busy), busy.status
     assert found["hyperpage_log_position", ()] == status["position"] == 4
     assert found["hyperpage_events_total", ()] == 4
-    assert found["hyperpage_jobs_running", ()] == 1
-    assert found["hyperpage_jobs_waiting", ()] == 2
+    assert labelled(found, "hyperpage_jobs") == {
+        ("default", "due"): 2,
+        ("default", "scheduled"): 0,
+        ("default", "running"): 1,
+        ("default", "held"): 0,
+        ("default", "blocked"): 0,
+    }
+    assert labelled(found, "hyperpage_jobs_oldest_overdue_seconds")["default",] > 0
+    assert status["jobs"]["oldest_overdue_queue"] == "default"
     assert found["hyperpage_backups", ()] == 1
     made_at = found["hyperpage_backup_last_timestamp_seconds", ()]
     assert made_at == found["hyperpage_backup_last_proven_timestamp_seconds", ()]

@@ -1,0 +1,73 @@
+"""How many unfinished jobs each queue has, and since when the oldest one of them is due."""
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from bus.writing.jobs.due import WaitingJob
+
+STATES = ("due", "scheduled", "running", "held", "blocked")
+# So many jobs are looked at in one go: for a tenth of a millisecond, no other thread runs.
+_JOBS_AT_ONCE = 1_000
+
+
+class Depth(msgspec.Struct):
+    """The unfinished jobs of one queue. `oldest_due_at` is the earliest time of those that are due.
+
+    `due` are those that a worker may have now, `scheduled` those that are to come, be it for another attempt.
+    """
+
+    due: int = 0
+    scheduled: int = 0
+    running: int = 0
+    held: int = 0
+    blocked: int = 0
+    oldest_due_at: int | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many they are."""
+        return self.due + self.scheduled + self.running + self.held + self.blocked
+
+    def add(self, other: "Depth") -> None:
+        """Takes in the jobs of another queue."""
+        for state in STATES:
+            setattr(self, state, getattr(self, state) + getattr(other, state))
+        if other.oldest_due_at is not None:
+            self.note_due(other.oldest_due_at)
+
+    def note_due(self, at: int) -> None:
+        """One of them is due since then."""
+        if self.oldest_due_at is None or at < self.oldest_due_at:
+            self.oldest_due_at = at
+
+    def overdue_seconds(self, now: int) -> float:
+        """For how long the oldest one is due and not begun; 0 where none is."""
+        return 0.0 if self.oldest_due_at is None else max(0, now - self.oldest_due_at) / 1_000
+
+
+def depth_by_queue(
+    waiting: list[WaitingJob], aside: Iterable[tuple[tuple[str, str], int]], now: int
+) -> dict[str, Depth]:
+    """What there is in each queue that has unfinished jobs.
+
+    `aside` counts those that do not wait for a worker, by queue and state. For any thread: others have their
+    turns meanwhile; 100,000 waiting jobs take some 20 ms.
+    """
+    depths: dict[str, Depth] = {}
+    for begin in range(0, len(waiting), _JOBS_AT_ONCE):
+        for job in waiting[begin : begin + _JOBS_AT_ONCE]:
+            depth = depths.get(job.queue)
+            if depth is None:
+                depth = depths[job.queue] = Depth()
+            if job.run_at > now:
+                depth.scheduled += 1
+            else:
+                depth.due += 1
+                depth.note_due(job.run_at)
+        # Lets go of the interpreter: the writer's thread would wait for 5 ms else.
+        time.sleep(0)
+    for (queue, state), count in aside:
+        setattr(depths.setdefault(queue, Depth()), state, count)
+    return depths
