@@ -27,12 +27,14 @@ class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
 
-    The window ends at `until`, in milliseconds since the epoch, or now.
+    The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
+    longest where many attempts ended, `wait_ms` and `run_ms` are null.
     """
 
     queue: Key | None = None
     window_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] = 3_600_000
     until: Time | None = None
+    percentiles: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,19 +58,20 @@ def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: in
 def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> bytes:
     """`{"since", "until", "queues": {name: {"states", "oldest_due_at", "overdue", "attempts", …}}}`.
 
-    `attempts` counts those that ended in the window by how they ended; `wait_ms` and `run_ms` have their
-    50th, 95th and 99th percentiles and maximum: from being due to being claimed, and from there to the end.
+    `oldest_due_id` is the job that is overdue for longest. `attempts` counts those that ended in the window
+    by how they ended; `wait_ms` and `run_ms` have their 50th, 95th and 99th percentiles and maximum: from
+    being due to being claimed, and from there to the end.
     """
     until = now if query.until is None else query.until
     since = until - query.window_ms
     queues: dict[str, dict[str, Any]] = {}
     for name, state, count in _states(connection, query.queue):
         _queue(queues, name)["states"][state] = count
-    for name, oldest, count in _overdue(connection, query.queue, until):
-        _queue(queues, name).update(oldest_due_at=oldest, overdue=count)
+    for name, oldest, job_id, count in _overdue(connection, query.queue, until):
+        _queue(queues, name).update(oldest_due_at=oldest, oldest_due_id=job_id, overdue=count)
     for name, status, count in _ended(connection, query.queue, since, until):
         _queue(queues, name)["attempts"][status] = count
-    for column in ("wait_ms", "run_ms"):
+    for column in ("wait_ms", "run_ms") if query.percentiles else ():
         for name, *percentiles in _percentiles(connection, column, query.queue, since, until):
             _queue(queues, name)[column] = dict(zip(("p50", "p95", "p99", "max"), percentiles, strict=True))
     return msgspec.json.encode({"since": since, "until": until, "queues": queues})
@@ -95,7 +98,15 @@ def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
         return {"states": {}, "attempts": {}}
     return queues.setdefault(
         name,
-        {"states": {}, "overdue": 0, "oldest_due_at": None, "attempts": {}, "wait_ms": None, "run_ms": None},
+        {
+            "states": {},
+            "overdue": 0,
+            "oldest_due_at": None,
+            "oldest_due_id": None,
+            "attempts": {},
+            "wait_ms": None,
+            "run_ms": None,
+        },
     )
 
 
@@ -114,8 +125,9 @@ def _states(connection: apsw.Connection, queue: str | None) -> Any:
 
 
 def _overdue(connection: apsw.Connection, queue: str | None, until: int) -> Any:
+    # The id is that of the row with the minimum: SQLite's rule for columns beside a `min` or `max`.
     return connection.execute(
-        "SELECT queue, min(run_at), count(*) FROM jobs"
+        "SELECT queue, min(run_at), id, count(*) FROM jobs"
         " WHERE status IN ('pending', 'retrying') AND state <> 'blocked' AND run_at <= ?2"
         " AND (?1 IS NULL OR queue = ?1) GROUP BY queue",
         (queue, until),

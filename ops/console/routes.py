@@ -16,9 +16,11 @@ from ops.console.pages import (
     overview,
     projections,
     proof,
+    queues,
     rate_limits,
     state,
     tail,
+    workers,
 )
 from ops.console.routing import page
 from ops.console.visit import Visit
@@ -34,6 +36,8 @@ ROUTES = (
     *login.ROUTES,
     *overview.ROUTES,
     *jobs.ROUTES,
+    *queues.ROUTES,
+    *workers.ROUTES,
     *events.ROUTES,
     *tail.ROUTES,
     *configurations.ROUTES,

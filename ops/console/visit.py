@@ -36,6 +36,8 @@ SHARED_SECONDS = 2.0
 PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("", "Overview", "o", "read"),
     ("jobs", "Jobs", "j", "read"),
+    ("queues", "Queues", "q", "read"),
+    ("workers", "Workers", "w", "read"),
     ("events", "Events", "e", "read"),
     ("tail", "Live", "t", "read"),
     ("tool_configs", "Configurations", "c", "read"),
@@ -99,7 +101,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """The time by the service's clock."""
         return backend_of(self.request).now.parts.now_ms()
 
-    async def query(self, name: str, **fields: Any) -> Any:
+    async def query(self, name: str, /, **fields: Any) -> Any:
         """The answer to a query; fields that are `None` are left out.
 
         Raises:
@@ -108,7 +110,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         body = codec.encode({name: value for name, value in fields.items() if value is not None})
         return msgspec.json.decode(await backend_of(self.request).query(name, body))
 
-    async def row(self, name: str, **fields: Any) -> dict[str, Any] | None:
+    async def row(self, name: str, /, **fields: Any) -> dict[str, Any] | None:
         """The row that a query asks for, if there is one."""
         try:
             row: dict[str, Any] = await self.query(name, **fields)
@@ -121,7 +123,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         found = await self.query("events.find", stream=stream_name(table, key), limit=most)
         return shown(found["items"]), found["next"] is not None
 
-    async def shared_query(self, name: str, **fields: Any) -> Any:
+    async def shared_query(self, name: str, /, **fields: Any) -> Any:
         """The answer to a query, perhaps of a second or two ago: for queries that are expensive."""
         answers: SharedAnswers = self.request.app.state.shared_answers
         key = (name, *sorted(fields.items()))

@@ -19,9 +19,10 @@ from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
 from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, diff
-from projections import job_statistics
+from projections import job_statistics, job_workers
 from projections.job_board import BrowseJobs, browse_jobs
 from projections.job_statistics import JobStatistics, ListAttempts
+from projections.job_workers import JobWorkers, RunningJobs
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
@@ -59,6 +60,12 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def statistics(connection: apsw.Connection, query: Any) -> bytes:
         return job_statistics.statistics(connection, query, clock())
 
+    def workers(connection: apsw.Connection, query: Any) -> bytes:
+        return job_workers.workers(connection, query, clock())
+
+    def running(connection: apsw.Connection, query: Any) -> bytes:
+        return job_workers.running(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
+
     return (
         QueryVerb(
             name="jobs.browse",
@@ -77,6 +84,18 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             shape=JobStatistics,
             answer=statistics,
             limited=limited(JOBS, statistics),
+        ),
+        QueryVerb(
+            name="jobs.workers",
+            shape=JobWorkers,
+            answer=workers,
+            limited=limited(JOBS, workers),
+        ),
+        QueryVerb(
+            name="jobs.running",
+            shape=RunningJobs,
+            answer=running,
+            limited=limited(JOBS, running),
         ),
     )
 

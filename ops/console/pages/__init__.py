@@ -2,6 +2,8 @@
 
 overview        whether all is well
 jobs            the board, one job, many at once
+queues          what waits in each, paused and resumed
+workers         who has which job, and until when
 events          streams, one event, causes and effects; tail follows them live
 configurations  of tools
 rate_limits     of platforms

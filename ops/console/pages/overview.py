@@ -25,7 +25,7 @@ async def show(visit: Visit) -> Response:
     backend = backend_of(visit.request)
     report = msgspec.json.decode(codec.encode(backend.now.health.report()))
     times, rates = await asyncio.to_thread(_events_by_minute, backend.now.parts, visit.now_ms)
-    statistics = await visit.shared_query("jobs.stats")
+    statistics = await visit.shared_query("jobs.stats", percentiles=False)
     return visit.render(
         "overview.html",
         report=report,

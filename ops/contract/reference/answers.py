@@ -5,6 +5,7 @@ import msgspec
 from ops.contract.availability import ANSWERS
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.job_history import HISTORY_COLUMNS
+from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
 from projections.tables import TABLES
 
 
@@ -21,8 +22,19 @@ _OTHERS = {
         f"`items`, each with {', '.join(f'`{column}`' for column in HISTORY_COLUMNS)}; and `next`"
     ),
     "jobs.stats": QueryNotes(
-        "`since` and `until`, and `queues` by name, each with its jobs by state, what is overdue, the"
-        " attempts that ended, and percentiles of waiting and running in milliseconds"
+        "`since` and `until`, and `queues` by name, each with its jobs by state, how many are overdue and"
+        " which is for longest, the attempts that ended, and percentiles of waiting and running in"
+        " milliseconds"
+    ),
+    "jobs.workers": QueryNotes(
+        "`since` and `until`, and `workers` by name, each with how many jobs it has, when the oldest of their"
+        " attempts began and the first of their leases ends, and its attempts that ended since `since` by how"
+        f" they ended. At most {MAXIMUM_WORKERS} workers, those that have jobs first, and the latest"
+        f" {MAXIMUM_ATTEMPTS:,} attempts"
+    ),
+    "jobs.running": QueryNotes(
+        "`items`, the attempt that began first comes first, each with"
+        f" {', '.join(f'`{column}`' for column in RUNNING_COLUMNS)}; and `next`, null on the last page"
     ),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
     "jobs.browse": QueryNotes(

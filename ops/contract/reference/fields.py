@@ -101,6 +101,9 @@ def _text_limit(schema: Mapping[str, Any]) -> str:
         return f"a [key](#keys){shorter}"
     if pattern == _KEY_PART_PATTERN:
         return f"a [key](#keys) without `:`, of at most {longest} characters"
+    if pattern is not None and longest is None:
+        # The pattern is that of a cursor.
+        return "as it came"
     if pattern is not None:
         # The pattern is that of a key's beginning.
         return f"at most {longest} characters of a [key](#keys)"

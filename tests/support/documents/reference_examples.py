@@ -163,6 +163,8 @@ QUERIES: dict[str, Shown] = {
     "jobs.as_of": Shown(ID | AT_FIRST, (SYNC, CANCEL)),
     "jobs.attempts": Shown(ID, DONE),
     "jobs.stats": Shown({"queue": "default"}, DONE),
+    "jobs.workers": Shown({}, DONE),
+    "jobs.running": Shown({"worker": "worker-1"}, (SYNC, CLAIM)),
     "queues.get": Shown({"name": "default"}, (PAUSED,)),
     "queues.list": Shown({"paused": True}, (PAUSED,)),
     "queues.count": Shown({}, (PAUSED,)),

@@ -1,0 +1,107 @@
+"""Queues, pausing and resuming them: `queues.html`, `queue.html`."""
+
+from collections import Counter
+from typing import Any
+
+from starlette.responses import Response
+
+from domain.jobs.state import IDLE
+from ops.console.pages.jobs import STATES
+from ops.console.rendering import PREFIX
+from ops.console.routing import action, page
+from ops.console.visit import Visit, local_address
+from projections.job_statistics import MAXIMUM_QUEUES
+
+PAGE_ROWS = 100
+PATH = f"{PREFIX}/queues"
+HISTORY_EVENTS = 50
+# Of how many paused queues the list says who paused them: each is a question of its own.
+NAMED_ACTORS = 20
+# Attempts of these did not do what they were to do. Others were given back, or cancelled.
+FAILED = ("failed", "timeout", "rescued")
+_NOTHING: dict[str, Any] = {
+    "states": {},
+    "overdue": 0,
+    "oldest_due_at": None,
+    "oldest_due_id": None,
+    "attempts": {},
+    "wait_ms": None,
+    "run_ms": None,
+}
+DONE = {
+    "pause": ("jobs.pause_queue", "is paused: none of its jobs is handed out"),
+    "resume": ("jobs.resume_queue", "hands out its jobs again"),
+}
+
+
+async def show_queues(visit: Visit) -> Response:
+    """The queues that have jobs or are paused, by name: what waits, and what was done in the last hour."""
+    text, after = visit.parameter("text"), visit.parameter("after") or ""
+    statistics = (await visit.shared_query("jobs.stats", percentiles=False))["queues"]
+    listed = await visit.query("queues.list", paused=True, limit=MAXIMUM_QUEUES)
+    paused = {row["name"]: row for row in listed["items"]}
+    names = sorted(name for name in {*statistics, *paused} if (text or "").lower() in name.lower())
+    shown = [name for name in names if name > after]
+    rows = [_queue(name, statistics.get(name), paused.get(name)) for name in shown[:PAGE_ROWS]]
+    for row in [one for one in rows if one["paused"]][:NAMED_ACTORS]:
+        [newest], _ = await visit.history("queues", row["name"], 1)
+        row["by"] = newest.actor
+    return visit.render(
+        "queues/queues.html",
+        queues=rows,
+        count=len(names),
+        paused_count=len(paused),
+        is_cut=len(statistics) == MAXIMUM_QUEUES,
+        text=text,
+        is_first=not after,
+        next=rows[-1]["name"] if len(shown) > PAGE_ROWS else None,
+    )
+
+
+async def show_queue(visit: Visit) -> Response:
+    """One queue: its jobs by state, what is overdue, the last hour's attempts, and when it was paused."""
+    name = visit.request.path_params["key"]
+    statistics = (await visit.shared_query("jobs.stats", queue=name))["queues"]
+    row = await visit.row("queues.get", name=name)
+    events, has_more = await visit.history("queues", name, HISTORY_EVENTS)
+    queue = _queue(name, statistics.get(name), row if row and row["paused"] else None)
+    return visit.render(
+        "queues/queue.html",
+        queue=queue | {"by": events[0].actor if events else None},
+        states=STATES,
+        events=events,
+        has_more=has_more,
+    )
+
+
+async def change_queue(visit: Visit) -> Response:
+    """Pauses a queue, or resumes it."""
+    name = visit.request.path_params["key"]
+    command, said = DONE[visit.form.verb(DONE, "a queue is paused or resumed")]
+    reason = visit.form.given("reason") if command == "jobs.pause_queue" else {}
+    await visit.command(command, {"queue": name, **reason})
+    visit.tell(f"The queue {name} {said}")
+    return visit.go(local_address(visit.form.text("back", visit.here)))
+
+
+def _queue(name: str, statistics: dict[str, Any] | None, paused: dict[str, Any] | None) -> dict[str, Any]:
+    """What both pages show of a queue; `paused` is its row if it is."""
+    known = _NOTHING if statistics is None else statistics
+    states, attempts = Counter(known["states"]), Counter(known["attempts"])
+    return known | {
+        "name": name,
+        "paused": paused,
+        "by": None,
+        "states": states,
+        "waiting": sum(states[state] for state in IDLE),
+        "completed": attempts["completed"],
+        "failed": sum(attempts[how] for how in FAILED),
+        "others": attempts.total() - attempts["completed"] - sum(attempts[how] for how in FAILED),
+    }
+
+
+ROUTES = [
+    page("/queues", show_queues),
+    page("/queues/{key:path}", show_queue),
+    action("/queues/{key:path}", change_queue),
+]

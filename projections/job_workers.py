@@ -1,0 +1,130 @@
+"""Queries about those who work: the workers that are known, and the jobs that they have now.
+
+Nobody signs in as a worker. Known is who has a job, or had an attempt that ended lately.
+"""
+
+from typing import Annotated, Any
+
+import apsw
+import msgspec
+
+from domain.messages import Name
+from projections.table import page_of
+
+# How many attempts of a window are looked at, the latest, and how many workers an answer has.
+MAXIMUM_ATTEMPTS = 10_000
+MAXIMUM_WORKERS = 500
+# A deadline is set as the attempt begins, and nothing moves it.
+_BEGAN_AT = "(jobs.deadline_at - jobs.timeout_ms)"
+_RUNNING = (
+    "jobs INDEXED BY idx_jobs_status LEFT JOIN job_leases ON job_leases.job_id = jobs.id"
+    " WHERE jobs.status = 'running'"
+)
+RUNNING_COLUMNS = (
+    "worker",
+    "id",
+    "name",
+    "type",
+    "queue",
+    "attempt",
+    "max_attempts",
+    "attempt_started_at",
+    "lease_expires_at",
+    "deadline_at",
+    "cancel_requested",
+    "progress",
+)
+_READ_AS = {
+    "worker": "jobs.worker",
+    "attempt_started_at": _BEGAN_AT,
+    "lease_expires_at": "job_leases.expires_at",
+}
+
+
+class JobWorkers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
+
+    window_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] = 3_600_000
+
+
+class RunningJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The jobs that workers have now, and until when: the attempt that began first comes first."""
+
+    worker: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[str, msgspec.Meta(pattern=r"^\d{1,15}-\d{1,18}$")] | None = None
+
+
+def workers(connection: apsw.Connection, query: JobWorkers, now: int) -> bytes:
+    """`{"since", "until", "workers": {name: {"running", "attempt_started_at", …}}}`, by name.
+
+    `attempt_started_at` is of the oldest attempt under way, `lease_expires_at` the first lease to end.
+    `attempts` counts those that ended since `since` by how they ended: later than asked for, where there
+    were more than are looked at.
+    """
+    since = now - query.window_ms
+    found: dict[str, dict[str, Any]] = {}
+    for name, running, began_at, expires_at in connection.execute(
+        f"SELECT jobs.worker, count(*), min({_BEGAN_AT}), min(job_leases.expires_at) FROM {_RUNNING}"
+        " GROUP BY jobs.worker"
+    ):
+        _of(found, name).update(running=running, attempt_started_at=began_at, lease_expires_at=expires_at)
+    ended = _ended(connection, since, now)
+    if sum(count for _, _, count, _, _ in ended) == MAXIMUM_ATTEMPTS:
+        since = min(first for *_, first in ended)
+    for name, status, count, last, _ in ended:
+        worker = _of(found, name)
+        worker["attempts"][status] = count
+        worker["last_ended_at"] = max(last, worker["last_ended_at"] or last)
+    named = dict(sorted(found.items()))
+    return msgspec.json.encode({"since": since, "until": now, "workers": named})
+
+
+def _of(found: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    worker: dict[str, Any] = {
+        "running": 0,
+        "attempt_started_at": None,
+        "lease_expires_at": None,
+        "attempts": {},
+        "last_ended_at": None,
+    }
+    return found.setdefault(name, worker) if name in found or len(found) < MAXIMUM_WORKERS else worker
+
+
+def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:
+    # An attempt has the position of its claim, which says whose it was, whatever became of the job.
+    return connection.execute(
+        "SELECT events.data ->> '$.worker', ended.status, count(*), max(ended.completed_at),"
+        " min(ended.completed_at) FROM ("
+        " SELECT id, status, completed_at FROM job_history"
+        "  WHERE completed_at > ? AND completed_at <= ? AND id > 0 ORDER BY completed_at DESC LIMIT ?"
+        ") AS ended JOIN events ON events.position = ended.id GROUP BY 1, 2",
+        (since, until, MAXIMUM_ATTEMPTS),
+    ).fetchall()
+
+
+def running(connection: apsw.Connection, query: RunningJobs, maximum_bytes: int) -> bytes:
+    """`{"items": […], "next": cursor or null}`; a lease that is not there yet is null."""
+    where = ""
+    bindings: list[Any] = []
+    if query.worker is not None:
+        where += " AND jobs.worker = ?"
+        bindings.append(query.worker)
+    if query.after is not None:
+        began_at, _, row = query.after.partition("-")
+        where += f" AND ({_BEGAN_AT}, jobs.rowid) > (?, ?)"
+        bindings += [int(began_at), int(row)]
+    columns = ", ".join(_READ_AS.get(column, f"jobs.{column}") for column in RUNNING_COLUMNS)
+    rows = connection.execute(
+        f"SELECT {_BEGAN_AT}, jobs.rowid, {columns} FROM {_RUNNING}{where} ORDER BY 1, 2 LIMIT ?",
+        (*bindings, query.limit + 1),
+    )
+    found = ((f"{began_at}-{row}", _as_json(values)) for began_at, row, *values in rows)
+    return page_of(found, query.limit, maximum_bytes)
+
+
+def _as_json(values: list[Any]) -> bytes:
+    row = dict(zip(RUNNING_COLUMNS, values, strict=True))
+    row["progress"] = None if row["progress"] is None else msgspec.Raw(row["progress"].encode())
+    row["cancel_requested"] = bool(row["cancel_requested"])
+    return msgspec.json.encode(row)

@@ -1,0 +1,117 @@
+"""The pages of queues: what waits in each, and pausing and resuming them."""
+
+import re
+from typing import Any
+
+import pytest
+
+from ops.console.pages import queues as pages_of_queues
+from tests.support.clock import MINUTE_MS, Clock
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
+
+QUEUES = "/console/queues"
+MAIL = "/console/queues/mail%2Fout"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def enqueue(talk: HttpTalk, key: str, queue: str, **fields: Any) -> None:
+    body = {"id": key, "type": "t", "name": key, "queue": queue, **fields}
+    assert talk.command("jobs.enqueue", body).code is None
+
+
+def ended(talk: HttpTalk, queue: str, verb: str, **fields: Any) -> None:
+    """The next job of a queue is claimed, and its attempt ends."""
+    [job] = talk.command("jobs.claim", {"worker": "w", "queue": queue}).said["result"]["jobs"]
+    assert talk.command(f"jobs.{verb}", {"id": job["id"], "lease": job["lease"], **fields}).code is None
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """The cells of the list by the name of the queue, without their tags."""
+    body = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = [
+        [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL)]
+        for row in body.split("<tr>")[1:]
+    ]
+    return {row[0].partition("open")[0].partition("paused")[0].strip(): row for row in cells}
+
+
+def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
+    talk: HttpTalk, clock: Clock, operator: Visitor
+) -> None:
+    for number in range(5):
+        enqueue(talk, f"m{number}", "mail/out")
+    enqueue(talk, "later", "mail/out", run_at=clock.now + 60 * MINUTE_MS)
+    enqueue(talk, "other", "other")
+    clock.now += 3 * MINUTE_MS
+    ended(talk, "mail/out", "complete")
+    ended(talk, "mail/out", "fail", error="x", retryable=False)
+    ended(talk, "mail/out", "interrupt")
+    assert talk.command("jobs.claim", {"worker": "w", "queue": "mail/out"}).code is None
+
+    page = operator.page(QUEUES)
+    name, waiting, overdue, oldest, running, done, failed, _ = rows(page)["mail/out"]
+    assert name.endswith("open")
+    # One that was interrupted is due again; the one that has waited longest is not.
+    assert (waiting, overdue, running, done, failed) == ("3", "2", "1", "1", "1")
+    assert oldest == "3 min 0 s"
+    assert 'href="/console/jobs/m' in page
+
+    one = operator.page(MAIL)
+    assert '/console/jobs?queue=mail%2Fout&amp;state=scheduled">1<' in one
+    for text in ("the oldest for", "Waited for a worker", "3 min 0 s", "Given back", "It was never paused."):
+        assert text in one
+    assert list(rows(operator.page(f"{QUEUES}?text=OTH"))) == ["other"]
+    assert "No queue with jobs" in operator.page(f"{QUEUES}?text=none")
+
+
+def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why(
+    talk: HttpTalk, clock: Clock, operator: Visitor
+) -> None:
+    enqueue(talk, "m", "mail/out")
+    told = operator.does(MAIL, verb="pause", reason=HOSTILE, back=QUEUES, command_id="p1")
+    assert told == "The queue mail/out is paused: none of its jobs is handed out"
+    assert talk.command("jobs.claim", {"worker": "w", "queue": "mail/out"}).said["result"]["jobs"] == []
+    clock.now += 5 * MINUTE_MS
+
+    for page in (operator.page(QUEUES), operator.page(MAIL)):
+        assert "5 min ago</time> by a-operate-token: &lt;script&gt;alert(1)" in page
+        assert "<script>alert" not in page
+        assert {"Resume…", "Resume"} <= set(buttons(page))
+    # One without a job is there while it is paused.
+    operator.does("/console/queues/empty", verb="pause")
+    assert "1 queue of that name" in operator.page(f"{QUEUES}?text=empty")
+    # The same form again: pressed twice, or sent again by a browser.
+    assert operator.does(MAIL, verb="resume") == "The queue mail/out hands out its jobs again"
+    operator.does(MAIL, verb="pause", reason=HOSTILE, command_id="p1")
+    page = operator.page(MAIL)
+    assert {"Pause…", "Pause"} <= set(buttons(page))
+    assert "resumed" in page
+    assert "paused or resumed" in operator.does(MAIL, verb="delete")
+
+
+def test_pages_are_turned_by_name(talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages_of_queues, "PAGE_ROWS", 2)
+    for name in "abc":
+        enqueue(talk, name, name)
+    first = operator.page(QUEUES)
+    assert list(rows(first)) == ["a", "b"]
+    following = first.partition('rel="next" href="')[2].partition('"')[0]
+    assert list(rows(operator.page(following))) == ["c"]
+
+
+def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk) -> None:
+    enqueue(talk, "m", "mail/out")
+    reader = Visitor(talk, "read")
+    assert buttons(reader.page(QUEUES)) == ["Filter"]
+    assert buttons(reader.page(MAIL)) == ["Its jobs"]
+    refused = reader.post(MAIL, verb="pause")
+    assert refused.status_code == 403
+    assert talk.query("queues.count").said["count"] == 0
+    # Every key is the name of a queue, and nothing else is.
+    assert "It was never paused." in reader.page(f"{QUEUES}/new")
+    assert reader.get(f"{QUEUES}/%3Cb%3E").status_code == 400

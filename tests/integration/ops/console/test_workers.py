@@ -1,0 +1,51 @@
+"""The page of workers: who has which job, since when and until when."""
+
+import pytest
+
+from ops.console import visit
+from tests.support.clock import MINUTE_MS, Clock
+from tests.support.services.asking import HttpTalk
+from tests.support.services.visiting import HOSTILE, Visitor, buttons
+
+WORKERS = "/console/workers"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_the_page_says_who_has_what_since_when_and_what_they_did(
+    talk: HttpTalk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each page is as new as the store.
+    monkeypatch.setattr(visit, "SHARED_SECONDS", 0)
+    reader = Visitor(talk, "read")
+    page = reader.page(WORKERS)
+    assert "No worker has a job" in page
+    assert buttons(page) == []
+
+    for key in ("a", "b", "c"):
+        job = {"id": key, "type": "t", "name": f"Job {key}", "queue": "mail/out"}
+        assert talk.command("jobs.enqueue", job).code is None
+    claims = [
+        talk.command("jobs.claim", {"worker": worker, "queue": "mail/out", "lease_ms": 10 * MINUTE_MS})
+        for worker in ("w&1", HOSTILE, "w&1")
+    ]
+    held = [claim.said["result"]["jobs"][0] for claim in claims]
+    clock.now += 4 * MINUTE_MS
+    done = {"id": held[0]["id"], "lease": held[0]["lease"]}
+    assert talk.command("jobs.complete", done).code is None
+
+    page = reader.page(WORKERS)
+    for text in ("Job b", "Job c", "4 min 0 s", "in 6 min", "&lt;script&gt;alert(1)", "the last 1 h 0 min"):
+        assert text in page
+    # A completed attempt of one, and of both a job that they have.
+    assert page.count('?worker=w%261">') == 2
+    assert ">now</time>" in page
+    assert "Job a" not in page
+    assert "<script>alert" not in page
+    one = reader.page(f"{WORKERS}?worker=w%261")
+    assert "Job c" in one
+    assert "Job b" not in one
+    assert "This worker has no job" in reader.page(f"{WORKERS}?worker=nobody")

@@ -1,0 +1,114 @@
+"""Who works, as a store knows it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from projections import job_workers
+from tests.support.documents.reference_examples import ask
+from tests.support.stores.writing import Store
+
+MINUTE_MS = 60_000
+
+
+def claim(store: Store, worker: str, **more: Any) -> dict[str, Any]:
+    [job] = store.send("jobs.claim", {"worker": worker, **more})["result"]["jobs"]
+    held: dict[str, Any] = {"id": job["id"], "lease": job["lease"]}
+    return held
+
+
+def said(store: Store, name: str, **query: Any) -> Any:
+    return msgspec.json.decode(ask(store, name, query))
+
+
+@pytest.fixture
+def worked(unattended: Store) -> Store:
+    """Five jobs: one worker has two, another one after it failed for the first, and the last is done."""
+    for number in range(5):
+        job = {"id": f"j{number}", "type": "t", "name": f"Job {number}", "run_at": number}
+        assert unattended.send("jobs.enqueue", job).code is None
+    claim(unattended, "a", lease_ms=10 * MINUTE_MS)
+    unattended.clock.now += MINUTE_MS
+    claim(unattended, "a", lease_ms=2 * MINUTE_MS)
+    failed = claim(unattended, "a") | {"error": "x", "retry_at": unattended.clock.now}
+    assert unattended.send("jobs.fail", failed).code is None
+    unattended.clock.now += MINUTE_MS
+    unattended.send("jobs.complete", claim(unattended, "c"))
+    unattended.send("jobs.complete", claim(unattended, "b"))
+    claim(unattended, "b")
+    return unattended
+
+
+def test_workers_have_jobs_and_attempts_of_their_own_also_of_a_job_that_another_took_over(worked: Store):
+    now = worked.clock.now
+    assert said(worked, "jobs.workers") == {
+        "since": now - 60 * MINUTE_MS,
+        "until": now,
+        "workers": {
+            "a": {
+                "running": 2,
+                "attempt_started_at": now - 2 * MINUTE_MS,
+                "lease_expires_at": now + MINUTE_MS,
+                "attempts": {"failed": 1},
+                "last_ended_at": now - MINUTE_MS,
+            },
+            "b": {
+                "running": 1,
+                "attempt_started_at": now,
+                "lease_expires_at": now + 30_000,
+                "attempts": {"completed": 1},
+                "last_ended_at": now,
+            },
+            "c": {
+                "running": 0,
+                "attempt_started_at": None,
+                "lease_expires_at": None,
+                "attempts": {"completed": 1},
+                "last_ended_at": now,
+            },
+        },
+    }
+
+
+def test_what_ended_before_the_window_is_not_counted(worked: Store):
+    workers = said(worked, "jobs.workers", window_ms=MINUTE_MS)["workers"]
+    assert {name: one["attempts"] for name, one in workers.items()} == {
+        "a": {},
+        "b": {"completed": 1},
+        "c": {"completed": 1},
+    }
+
+
+def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(job_workers, "MAXIMUM_ATTEMPTS", 2)
+    monkeypatch.setattr(job_workers, "MAXIMUM_WORKERS", 2)
+    answer = said(worked, "jobs.workers")
+    assert answer["since"] == worked.clock.now
+    # Who has a job comes first.
+    assert {name: one["attempts"] for name, one in answer["workers"].items()} == {
+        "a": {},
+        "b": {"completed": 1},
+    }
+
+
+def test_running_jobs_come_page_by_page_the_oldest_attempt_first(worked: Store):
+    whole = said(worked, "jobs.running")
+    assert [(one["id"], one["worker"]) for one in whole["items"]] == [("j0", "a"), ("j1", "a"), ("j2", "b")]
+    assert whole["next"] is None
+    ids, after = [], None
+    while True:
+        page = said(worked, "jobs.running", limit=1, **({} if after is None else {"after": after}))
+        ids += [one["id"] for one in page["items"]]
+        if (after := page["next"]) is None:
+            break
+    assert ids == ["j0", "j1", "j2"]
+    assert [one["id"] for one in said(worked, "jobs.running", worker="b")["items"]] == ["j2"]
+    assert "token" not in whole["items"][0]
+    assert "lease" not in whole["items"][0]
+
+
+def test_a_lease_that_is_gone_is_not_known(worked: Store):
+    worked.in_writer(lambda connection: connection.execute("DELETE FROM job_leases"))
+    assert {one["lease_expires_at"] for one in said(worked, "jobs.running")["items"]} == {None}
+    assert said(worked, "jobs.workers")["workers"]["a"]["lease_expires_at"] is None
