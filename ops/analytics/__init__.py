@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def connect(lake: Path | str, *, snapshot: str | None = None) -> "duckdb.DuckDBPyConnection":
+def connect(
+    lake: Path | str, *, snapshot: str | None = None, time_zone: str | None = None
+) -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection, in memory, that has the views and macros of a lake.
 
-    They show the newest snapshot, or the one that is named by its backup's file name.
+    They show the newest snapshot, or the one that is named by its backup's file name. Times are in UTC and
+    have no zone; with a `time_zone` such as `Europe/Berlin`, they have it, and days begin at its midnight.
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, or DuckDB is not installed.
+        AnalyticsError: there is no lake, it has no such snapshot, there is no such time zone, or DuckDB is
+            not installed.
     """
     from ops.analytics.lake.session import connect
 
-    return connect(Path(lake), snapshot=snapshot)
+    return connect(Path(lake), snapshot=snapshot, time_zone=time_zone)

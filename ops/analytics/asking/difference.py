@@ -34,12 +34,13 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def difference(
-    lake: Path, first: str, second: str, *, tables: Sequence[str] | None = None
+    lake: Path, first: str, second: str, *, tables: Sequence[str] | None = None, time_zone: str | None = None
 ) -> dict[str, Difference]:
     """The difference of the rows of each table from one moment to another, which may be the earlier one.
 
     `tables` are the ones that are looked at; without them, all are. A moment is the name of a backup, of any
-    timeline; or a position or a time of the newest history.
+    timeline; or a position or a time of the newest history, which is meant in `time_zone` (UTC without one)
+    where it has no zone of its own.
 
     Raises:
         AnalyticsError: there is no lake, no such moment in it, or no such table.
@@ -49,7 +50,7 @@ def difference(
             "not_found", f"there is no table {unknown[0]}", f"there are {', '.join(TABLE_COLUMNS)}"
         )
     manifest = require_manifest(lake)
-    with connect(lake, confined=True) as engine, explained():
+    with connect(lake, time_zone=time_zone, confined=True) as engine, explained():
         sides = [_Side(engine, manifest, moment) for moment in (first, second)]
         return {table: _compare(engine, table, *sides) for table in tables or TABLE_COLUMNS}
 

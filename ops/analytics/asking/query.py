@@ -74,13 +74,13 @@ class QueryResult:
                     writer.write_batch(batch.rename_columns(self.columns))
 
 
-def ask(lake: Path, query: str, *, snapshot: str | None = None) -> QueryResult:
+def ask(lake: Path, query: str, *, snapshot: str | None = None, time_zone: str | None = None) -> QueryResult:
     """The answer to one query, which can read the lake and nothing else, and write nothing.
 
     Raises:
         AnalyticsError: it is no query, or there is something wrong with it: the message points at the place.
     """
-    connection = connect(lake, snapshot=snapshot, confined=True)
+    connection = connect(lake, snapshot=snapshot, time_zone=time_zone, confined=True)
     with explained():
         _require_query(query)
         return QueryResult(connection.execute(query))

@@ -17,44 +17,69 @@ CREATE OR REPLACE VIEW attempts AS
     -- Behind that, the id may be another job's.
     WHERE NOT v.deleted AND v.position < gone.gone_at GROUP BY id
   ),
+  -- An attempt's id is the position at which it began; imported ones have none, and nobody knows who worked on them.
+  claimed AS (SELECT position AS id, data_worker AS worker FROM events WHERE type = 'job.claimed.v1'),
   known AS (
     SELECT a.*, j.type, j.tool, j.endpoint, j.priority FROM job_history AS a LEFT JOIN jobs AS j ON j.id = a.job_id
     UNION ALL BY NAME
     SELECT a.* EXCLUDE (position, deleted, timeline), j.type, j.tool, j.endpoint, j.priority
     FROM of_gone AS a SEMI JOIN latest USING (id, position) LEFT JOIN described AS j ON j.id = a.job_id
   )
-  SELECT id, job_id, attempt, status, queue, type, tool, endpoint, priority,
+  SELECT id, job_id, attempt, status, queue, type, tool, endpoint, priority, worker,
     due_at, started_at, completed_at, started_at - due_at AS wait_ms, duration_ms, error_message,
-    make_timestamp(started_at * 1000) AS started, make_timestamp(completed_at * 1000) AS completed
-  FROM known;
+    time_of(started_at) AS started, time_of(completed_at) AS completed
+  FROM known LEFT JOIN claimed USING (id);
+
+-- Every job that there was, as it was last, also those that have left the tables since. `due_at` is when it could first
+-- have been worked on: nobody held it, and all that it depended on was done.
+CREATE OR REPLACE VIEW jobs_ever AS
+  SELECT v.* EXCLUDE (position, deleted, timeline), greatest(coalesce(lives.run_at, v.run_at), lives.free_at) AS due_at,
+    v.position, time_of(greatest(coalesce(lives.run_at, v.run_at), lives.free_at)) AS due,
+    time_of(v.completed_at) AS completed
+  FROM jobs_versions AS v JOIN (
+    -- An id may be used again; the position at which a job came is its own.
+    SELECT created_position, max(position) AS position, min(run_at) FILTER (state = 'running' AND attempt = 1) AS run_at,
+      min(updated_at) FILTER (state IN ('pending', 'scheduled')) AS free_at
+    FROM jobs_versions WHERE NOT deleted AND position <= shown_position() GROUP BY created_position
+  ) AS lives USING (position);
 
 -- How many events there were in each stretch of time.
 CREATE OR REPLACE MACRO event_rate(bucket) AS TABLE
-  SELECT time_bucket(CAST(bucket AS INTERVAL), time) AS bucket, table_name, type, count(*) AS events
+  SELECT bucket_of(bucket, recorded_at) AS bucket, table_name, type, count(*) AS events
   FROM events GROUP BY ALL ORDER BY ALL;
 
--- How long attempts waited for a worker since they were due, and how long they ran, by when they began.
-CREATE OR REPLACE MACRO job_latency(bucket) AS TABLE
-  SELECT time_bucket(CAST(bucket AS INTERVAL), started) AS bucket, count(*) AS attempts,
+-- What attempts and jobs can be grouped by; NULL: not at all.
+CREATE OR REPLACE MACRO group_of("by", type, tool, endpoint, queue, priority, status, worker) AS
+  CASE "by"
+    WHEN 'type' THEN type
+    WHEN 'tool' THEN tool
+    WHEN 'endpoint' THEN endpoint
+    WHEN 'queue' THEN queue
+    WHEN 'priority' THEN CAST(priority AS VARCHAR)
+    WHEN 'status' THEN status
+    WHEN 'worker' THEN worker
+    ELSE CASE WHEN "by" IS NOT NULL THEN
+      error('"by" is type, tool, endpoint, queue, priority, status or worker, not ' || "by")
+    END
+  END;
+
+-- How long attempts waited for a worker since they were due, and how long they ran, by when they began; and by what is
+-- named, too.
+CREATE OR REPLACE MACRO job_latency(bucket, "by" := NULL) AS TABLE
+  SELECT bucket_of(bucket, started_at) AS bucket,
+    group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by", count(*) AS attempts,
     quantile_disc(wait_ms, 0.5) AS wait_p50_ms, quantile_disc(wait_ms, 0.95) AS wait_p95_ms,
     quantile_disc(wait_ms, 0.99) AS wait_p99_ms, max(wait_ms) AS wait_max_ms,
     quantile_disc(duration_ms, 0.5) AS run_p50_ms, quantile_disc(duration_ms, 0.95) AS run_p95_ms,
     quantile_disc(duration_ms, 0.99) AS run_p99_ms, max(duration_ms) AS run_max_ms
-  FROM attempts WHERE started_at IS NOT NULL GROUP BY 1 ORDER BY 1;
+  FROM attempts WHERE started_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
 
--- How attempts ended, by type, tool, endpoint, queue, priority or status ('type', …). The rate is that of those that
--- failed or timed out among those that have ended.
-CREATE OR REPLACE MACRO failure_rate("by") AS TABLE
+-- How attempts ended, by type, tool, endpoint, queue, priority, status or worker ('type', …), and by when they ended (or
+-- began, those that run). The rate is that of those that failed or timed out among those that have ended.
+CREATE OR REPLACE MACRO failure_rate("by", bucket := NULL) AS TABLE
   SELECT
-    CASE "by"
-      WHEN 'type' THEN type
-      WHEN 'tool' THEN tool
-      WHEN 'endpoint' THEN endpoint
-      WHEN 'queue' THEN queue
-      WHEN 'priority' THEN CAST(priority AS VARCHAR)
-      WHEN 'status' THEN status
-      ELSE error('failure_rate(by): type, tool, endpoint, queue, priority or status, not ' || "by")
-    END AS "by",
+    group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by",
+    bucket_of(bucket, coalesce(completed_at, started_at)) AS bucket,
     count(*) AS attempts,
     count(completed_at) AS ended,
     count(*) FILTER (status = 'completed') AS completed,
@@ -62,25 +87,37 @@ CREATE OR REPLACE MACRO failure_rate("by") AS TABLE
     count(*) FILTER (status = 'timeout') AS timed_out,
     count(*) FILTER (status = 'rescued') AS rescued,
     round(count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(completed_at), 0), 4) AS failure_rate
-  FROM attempts GROUP BY 1 ORDER BY failure_rate DESC NULLS LAST, attempts DESC, 1;
+  FROM attempts GROUP BY 1, 2 ORDER BY 2, failure_rate DESC NULLS LAST, attempts DESC, 1;
 
--- What was left of a platform's budgets over time, and how fast it went: calls in an hour since the observation before,
--- within the same window.
-CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
-  SELECT time, id, resource, identifier, limit_remaining, limit_total,
-    round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
-    calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
-    make_timestamp(reset_time * 1000) AS resets, level, position
-  FROM (
-    SELECT v.id, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
-      v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
-      -- What was given back within a window was not called.
-      CASE WHEN went < 0 THEN 0 ELSE went END AS calls
-    FROM rate_limits_versions AS v JOIN events AS e USING (position)
-    WHERE NOT v.deleted AND v.platform = of_platform
-    WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)
-  ) AS observed
-  ORDER BY id, position;
+-- Whether a job was not done within an interval since it was due; NULL where that does not count: its time is not over,
+-- somebody took it back in time, or it waits for somebody or something.
+CREATE OR REPLACE MACRO is_late(state, due_at, completed_at, within) AS
+  CASE
+    WHEN state = 'completed' THEN completed_at > due_at + epoch_ms(CAST(within AS INTERVAL))
+    WHEN state IN ('held', 'blocked') THEN NULL
+    WHEN state = 'cancelled' AND completed_at <= due_at + epoch_ms(CAST(within AS INTERVAL)) THEN NULL
+    WHEN shown_ms() > due_at + epoch_ms(CAST(within AS INTERVAL)) THEN true
+  END;
+
+-- The jobs that were not done within an interval since they were due, those that have left the tables, too; and how late
+-- each was, or is by now.
+CREATE OR REPLACE MACRO sla_misses(within) AS TABLE
+  SELECT id, type, tool, queue, priority, state, due, completed, retry_count, error,
+    coalesce(CASE WHEN state = 'completed' THEN completed_at END, shown_ms())
+      - due_at - epoch_ms(CAST(within AS INTERVAL)) AS late_ms
+  FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) ORDER BY due_at, id;
+
+-- How many jobs were due and how many of them were late in that way, by type, tool, endpoint, queue, priority, status or
+-- worker ('type', …), and by when they were due.
+CREATE OR REPLACE MACRO sla_rate(within, "by" := NULL, bucket := NULL) AS TABLE
+  SELECT
+    group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by",
+    bucket_of(bucket, due_at) AS bucket,
+    count(*) AS jobs,
+    count(*) FILTER (is_late(state, due_at, completed_at, within)) AS late,
+    round(count(*) FILTER (is_late(state, due_at, completed_at, within)) / count(*), 4) AS late_rate
+  FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) IS NOT NULL
+  GROUP BY 1, 2 ORDER BY 2, late_rate DESC, jobs DESC, 1;
 
 -- Who changed a tool's configuration when and why, with what it was before and after; of every tool for NULL.
 CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
@@ -91,3 +128,70 @@ CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
   WHERE e.table_name = 'tool_configs' AND (tool IS NULL OR e.key = tool)
   WINDOW w AS (PARTITION BY e.key ORDER BY e.position)
   ORDER BY e.position;
+
+-- The stretches of time in which a tool began to fail, with what was changed in its configuration last before the first
+-- failure. That is one where at least so many attempts failed, at twice the rate of the tool's others, and no such one was
+-- right before. What came first is told by positions: two times may be the same.
+CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
+  SELECT s.tool, s.begins AS bucket, s.ended, s.failed, round(s.rate, 4) AS failure_rate, round(s.usual, 4) AS usual_rate,
+    s.first_failed, c.time AS changed, epoch_ms(s.first_failed) - epoch_ms(c.time) AS changed_ms_before, c.type AS change,
+    c.actor, c.reason, c.version, c.config_before, c.config
+  FROM (
+    SELECT *, lag(is_spike, 1, false) OVER (PARTITION BY tool ORDER BY begins) AS goes_on
+    FROM (
+      SELECT *, failed / ended AS rate, others_failed / nullif(others, 0) AS usual,
+        failed >= least AND rate >= 2 * coalesce(usual, 0) AS is_spike
+      FROM (
+        -- Divided a level above: DuckDB 1.4.0 knows no nullif() of a window in a macro.
+        SELECT *, sum(failed) OVER of_tool - failed AS others_failed, sum(ended) OVER of_tool - ended AS others
+        FROM (
+          SELECT a.tool, bucket_of(bucket, a.completed_at) AS begins, count(*) AS ended,
+            count(*) FILTER (a.status IN ('failed', 'timeout')) AS failed, min(f.position) AS first_position,
+            min(a.completed) FILTER (a.status IN ('failed', 'timeout')) AS first_failed
+          FROM attempts AS a LEFT JOIN (
+            SELECT id, max(position) AS position FROM job_history_versions
+            WHERE NOT deleted AND status IN ('failed', 'timeout') AND position <= shown_position() GROUP BY id
+          ) AS f USING (id)
+          WHERE a.completed_at IS NOT NULL AND a.tool IS NOT NULL GROUP BY 1, 2
+        ) AS counted
+        WINDOW of_tool AS (PARTITION BY tool)
+      ) AS compared
+    ) AS judged
+  ) AS s
+  ASOF LEFT JOIN (SELECT * FROM config_audit(NULL)) AS c ON s.tool = c.tool_name AND s.first_position > c.position
+  WHERE s.is_spike AND NOT s.goes_on ORDER BY s.begins, s.tool;
+
+-- What people changed within an interval before a moment, the newest first: configurations, queues, schedules, and the
+-- thresholds and stops of rate limits.
+CREATE OR REPLACE MACRO changes_before(moment, within := '1 hour') AS TABLE
+  SELECT time, table_name, key, type, actor, data_reason AS reason, data, position
+  FROM events
+  WHERE position <= position_of(moment)
+    AND recorded_at >= coalesce(milliseconds_of(moment),
+      (SELECT max(e.recorded_at) FROM events AS e WHERE e.position <= position_of(moment)))
+      - epoch_ms(CAST(within AS INTERVAL))
+    AND (table_name IN ('tool_configs', 'queues')
+      OR table_name = 'schedules' AND type NOT IN ('schedule.ran.v1', 'schedule.skipped.v1')
+      OR type IN ('rate_limit.thresholds_set.v1', 'rate_limit.cleared.v1'))
+  ORDER BY position DESC;
+
+-- What was left of a platform's budgets over time, or of all for NULL, and how fast it went: calls in an hour since the
+-- observation before, within the same window.
+CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
+  SELECT time, id, platform, resource, identifier, limit_remaining, limit_total,
+    round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
+    calls, round(calls * 3600000.0 / nullif(epoch_ms(time) - epoch_ms(since), 0), 1) AS calls_an_hour,
+    time_of(reset_time) AS resets, level, position
+  FROM (
+    SELECT v.id, v.platform, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
+      v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
+      -- What was given back within a window was not called.
+      CASE WHEN went < 0 THEN 0 ELSE went END AS calls
+    FROM rate_limits_versions AS v JOIN events AS e USING (position)
+    WHERE NOT v.deleted AND (of_platform IS NULL OR v.platform = of_platform)
+      -- Those say nothing new of what is left.
+      AND e.type NOT IN ('rate_limit.level_changed.v1', 'rate_limit.thresholds_set.v1', 'rate_limit.reserved.v1',
+        'rate_limit.released.v1')
+    WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)
+  ) AS observed
+  ORDER BY id, position;

@@ -20,15 +20,17 @@ from ops.analytics.lake.columns import (
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, VERSIONS
 from ops.analytics.lake.manifest import Manifest, find_snapshot
+from ops.analytics.lake.times import macros
 from ops.archive.timelines import END, Timelines, history_of
 from projections.job_history import HISTORY
 from projections.tables import TABLE_COLUMNS
 
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
-# The columns of `events`: those of the log's table first, then all others.
+# The columns of `events`: those of the log's table first, then all others. Its size is that of its texts.
 _OF_EVENTS = (
-    f"{', '.join(EVENT_COLUMNS)}, make_timestamp(recorded_at * 1000) AS time,"
-    f" * EXCLUDE ({', '.join(EVENT_COLUMNS)})"
+    f"{', '.join(EVENT_COLUMNS)}, time_of(recorded_at) AS time,"
+    " strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
+    f" + coalesce(strlen(metadata), 0) AS size, * EXCLUDE ({', '.join(EVENT_COLUMNS)})"
 )
 
 
@@ -36,14 +38,21 @@ class Catalogue:
     """The views and macros over a lake, seen from one of its snapshots.
 
     `root` is where the lake is. In a `movable` catalogue, a session can set the variable `lake` to another
-    place. Without the name of a `snapshot`, the newest one is shown.
+    place. Without the name of a `snapshot`, the newest one is shown. With a `time_zone`, times are shown,
+    grouped and read in it, which the session's setting has to name, too; in UTC and without a zone otherwise.
 
     Raises:
         AnalyticsError: there is no such snapshot.
     """
 
     def __init__(
-        self, manifest: Manifest, root: Path, *, movable: bool = False, snapshot: str | None = None
+        self,
+        manifest: Manifest,
+        root: Path,
+        *,
+        movable: bool = False,
+        snapshot: str | None = None,
+        time_zone: str | None = None,
     ) -> None:
         self._manifest = manifest
         self._root = literal(f"{root.absolute()}/")
@@ -51,9 +60,11 @@ class Catalogue:
             self._root = f"coalesce(getvariable('lake') || '/', {self._root})"
         self._shown = find_snapshot(manifest, snapshot)
         self._is_newest = snapshot is None
+        self.times = macros(time_zone)
 
     def statements(self) -> Iterator[str]:
         """The statements that make all of it, in order."""
+        yield from self.times
         for name, query in {**self.files(), **self.shown()}.items():
             yield f"CREATE OR REPLACE VIEW {name} AS {query}"
         # `events` reads the files and not `history_events`: each view in between costs a query 0.5 ms.
@@ -88,6 +99,9 @@ class Catalogue:
         yield self._snapshots()
         yield self._history()
         yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
+        yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
+        yield f"CREATE OR REPLACE MACRO last_position() AS {self._last_position}"
+        yield f"CREATE OR REPLACE MACRO last_backup_ms() AS {self._last_backup_ms}"
         yield f"CREATE OR REPLACE VIEW events AS {events}"
         yield from _statements_of("catalogue.sql")
         for table, columns in TABLE_COLUMNS.items():
@@ -117,12 +131,29 @@ class Catalogue:
         """The position that the tables are shown at."""
         if self._shown is not None:
             return self._shown.position
+        return self._last_position
+
+    @property
+    def _shown_ms(self) -> str:
+        """When that was, in SQL: nothing that happened up to then is missing."""
+        last = "(SELECT max(recorded_at) FROM events)"
+        return last if self._shown is None else str(self._shown.timestamp)
+
+    @property
+    def _last_position(self) -> int:
+        """The last position of the history that is shown."""
         return max((self._manifest.end_of(one) for one, _ in self._timelines[-1:]), default=0)
+
+    @property
+    def _last_backup_ms(self) -> int:
+        """When the last backup of this history was made."""
+        known = (one.timestamp for one in self._manifest.snapshots if one.is_part_of(self._timelines))
+        return max(known, default=0)
 
     def _snapshots(self) -> str:
         columns = (
             "name VARCHAR, snapshot VARCHAR, timestamp BIGINT, timeline INTEGER, position BIGINT,"
-            " description VARCHAR, last_recorded_at BIGINT, size BIGINT, file_size BIGINT, checksum VARCHAR,"
+            " description VARCHAR, last_recorded_at BIGINT, size BIGINT, plain_size BIGINT, checksum VARCHAR,"
             " head_hash VARCHAR, version VARCHAR, table_rows VARCHAR, is_shown BOOLEAN, in_history BOOLEAN"
         )
         kinds = dict(map(str.split, columns.split(", ")))
@@ -130,7 +161,7 @@ class Catalogue:
         for one in self._manifest.snapshots:
             table_rows = {name: sum(file.rows for file in of) for name, of in one.tables.items()}
             known = msgspec.structs.asdict(one) | {
-                "file_size": one.file_size or one.size,
+                "plain_size": one.file_size or one.size,
                 "table_rows": msgspec.json.encode(table_rows).decode(),
                 "is_shown": one == self._shown,
                 "in_history": one.is_part_of(self._timelines),
@@ -143,7 +174,7 @@ class Catalogue:
             for place, (name, kind) in enumerate(kinds.items())
         )
         return (
-            f"CREATE OR REPLACE VIEW snapshots AS SELECT {selected}, make_timestamp(timestamp * 1000) AS time"
+            f"CREATE OR REPLACE VIEW snapshots AS SELECT {selected}, time_of(timestamp) AS time"
             f" FROM (SELECT unnest(string_split({literal(lines)}, chr(10))) AS line WHERE {bool(rows)})"
             " ORDER BY timestamp"
         )

@@ -68,7 +68,7 @@ def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> No
             for name in catalogue.shown():
                 engine.execute(f"CREATE TABLE target.{name} AS FROM memory.{name}")
             engine.execute("USE target")
-            for statement in catalogue.derived(events=catalogue.shown_events):
+            for statement in (*catalogue.times, *catalogue.derived(events=catalogue.shown_events)):
                 engine.execute(statement)
             engine.execute("USE memory")
             engine.execute("DETACH target")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
+from ops.analytics.lake.times import setting_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,8 +20,6 @@ Engine: TypeAlias = Callable[[], Connection]
 
 # Module and distribution.
 _NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}
-# A time without a zone is in UTC, as everywhere here.
-PREPARATION = ("SET TimeZone = 'UTC'",)
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     # DuckDB fetches no extension: everything that is needed is linked in.
     "autoinstall_known_extensions": False,
@@ -45,9 +44,16 @@ def require_installed() -> None:
 
 
 def connect(
-    lake: Path, *, snapshot: str | None = None, confined: bool = False, writing: Sequence[Path] = ()
+    lake: Path,
+    *,
+    snapshot: str | None = None,
+    time_zone: str | None = None,
+    confined: bool = False,
+    writing: Sequence[Path] = (),
 ) -> Connection:
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
+
+    With a `time_zone` such as `Europe/Berlin`, times are shown, grouped and read in it.
 
     One that is `confined` reads the lake and nothing else, whatever it is asked, and writes nothing but the
     files named in `writing`.
@@ -56,10 +62,11 @@ def connect(
     closed. A cursor of it keeps nothing.
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, a file of it cannot be read, or DuckDB is
-            not installed.
+        AnalyticsError: there is no lake, it has no such snapshot, a file of it cannot be read, there is no
+            such time zone, or DuckDB is not installed.
     """
     require_installed()
+    setting = setting_of(time_zone)
     import duckdb
 
     from ops.analytics.lake.catalogue import Catalogue
@@ -72,7 +79,8 @@ def connect(
     try:
         if confined:
             _confine(connection, lake, writing)
-        for statement in (*PREPARATION, *Catalogue(manifest, lake, snapshot=snapshot).statements()):
+        connection.execute(setting)
+        for statement in Catalogue(manifest, lake, snapshot=snapshot, time_zone=time_zone).statements():
             connection.execute(statement)
         if confined:
             connection.execute("SET lock_configuration = true")

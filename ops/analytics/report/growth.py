@@ -70,7 +70,7 @@ def _log(source: Source, rows: list[tuple[int, int, int, int]]) -> Markup:
 def _file(source: Source) -> Markup:
     period = source.period
     rows = source.rows(
-        "SELECT timestamp, name, position, file_size, size FROM snapshots WHERE in_history"
+        "SELECT timestamp, name, position, plain_size, size FROM snapshots WHERE in_history"
         f" AND timestamp >= {period.since} AND timestamp <= {period.until} ORDER BY timestamp"
     )
     label = "Size of the file at each backup"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ops.cli.analytics.export import export_to
-from ops.cli.analytics.lake import LakeOption, lake_folder
+from ops.cli.analytics.lake import LakeOption, TimeZoneOption, lake_folder
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import compact, print_result, printable, say
@@ -29,6 +29,7 @@ def diff(
     table: Annotated[
         tuple[str, ...] | None, Parameter(help="Only this table; may be given again for another one.")
     ] = None,
+    time_zone: TimeZoneOption = None,
     lake: LakeOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -51,7 +52,7 @@ def diff(
     from ops.analytics.asking.difference import difference
 
     with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
-        found = difference(at_hand, first, second, tables=table)
+        found = difference(at_hand, first, second, tables=table, time_zone=time_zone)
     print_result(found, as_json, _print)
 
 

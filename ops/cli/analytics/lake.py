@@ -21,6 +21,9 @@ LakeOption = Annotated[Path | None, option("The lake's folder. Default: DIR/lake
 SnapshotOption = Annotated[
     str | None, option("Show the snapshot of this backup. Default: the newest one.", name="--snapshot")
 ]
+TimeZoneOption = Annotated[
+    str | None, option("The zone that times are shown, grouped and read in: Europe/Berlin. Default: UTC.")
+]
 
 
 def lake_folder(lake: Path | None, data: Path | None) -> Path:
@@ -34,6 +37,7 @@ def sql(
     *,
     lake: LakeOption = None,
     snapshot: SnapshotOption = None,
+    time_zone: TimeZoneOption = None,
     format: Annotated[  # noqa: A002  # what users call it
         Literal["table", "csv", "json", "parquet"], option("How the answer is written. Default: table.")
     ] = "table",
@@ -58,7 +62,8 @@ def sql(
     if wanted == "parquet" and out is None:
         raise usage_failure("Parquet is for files", "name one with --out")
     with understandable():
-        answer = ask(lake_folder(lake, data), sys.stdin.read() if query == "-" else query, snapshot=snapshot)
+        asked = sys.stdin.read() if query == "-" else query
+        answer = ask(lake_folder(lake, data), asked, snapshot=snapshot, time_zone=time_zone)
         if wanted == "parquet" and out is not None:
             answer.write_parquet(out)
         elif wanted == "table":
@@ -87,7 +92,13 @@ def _writing(out: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def shell(*, lake: LakeOption = None, snapshot: SnapshotOption = None, data: DataOption = None) -> int:
+def shell(
+    *,
+    lake: LakeOption = None,
+    snapshot: SnapshotOption = None,
+    time_zone: TimeZoneOption = None,
+    data: DataOption = None,
+) -> int:
     """Opens a prompt for SQL over a lake; DuckDB's own, if the program `duckdb` is installed.
 
     For example:
@@ -99,7 +110,7 @@ def shell(*, lake: LakeOption = None, snapshot: SnapshotOption = None, data: Dat
     from ops.cli.analytics.prompt import run_shell
 
     with understandable():
-        return run_shell(lake_folder(lake, data), snapshot=snapshot)
+        return run_shell(lake_folder(lake, data), snapshot=snapshot, time_zone=time_zone)
 
 
 def report(

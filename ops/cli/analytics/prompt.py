@@ -12,7 +12,8 @@ from ops.analytics.lake.catalogue import Catalogue
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
-from ops.analytics.lake.session import PREPARATION, Connection, connect
+from ops.analytics.lake.session import Connection, connect
+from ops.analytics.lake.times import setting_of
 
 SHOWN_ROWS = 40
 HELP = """Statements end with a semicolon, and may go over several lines.
@@ -28,24 +29,25 @@ _TABLES = """
     ORDER BY kind DESC, name"""
 
 
-def run_shell(lake: Path, *, snapshot: str | None = None) -> int:
+def run_shell(lake: Path, *, snapshot: str | None = None, time_zone: str | None = None) -> int:
     """Runs statements from the terminal, or from a pipe, until the input ends; the exit code.
 
     The database is in memory: what is made there is gone at the end, and the lake stays as it is.
 
     Raises:
-        AnalyticsError: there is no lake, or it has no such snapshot.
+        AnalyticsError: there is no lake, it has no such snapshot, or there is no such time zone.
     """
     program = shutil.which("duckdb")
     if program is not None:
-        return _run_program(program, lake, snapshot)
-    with connect(lake, snapshot=snapshot) as connection:
+        return _run_program(program, lake, snapshot, time_zone)
+    with connect(lake, snapshot=snapshot, time_zone=time_zone) as connection:
         return _Prompt(connection, is_terminal=sys.stdin.isatty()).run()
 
 
-def _run_program(program: str, lake: Path, snapshot: str | None) -> int:
+def _run_program(program: str, lake: Path, snapshot: str | None, time_zone: str | None) -> int:
     with held(lake) or nullcontext():
-        statements = (*PREPARATION, *Catalogue(require_manifest(lake), lake, snapshot=snapshot).statements())
+        catalogue = Catalogue(require_manifest(lake), lake, snapshot=snapshot, time_zone=time_zone)
+        statements = (setting_of(time_zone), *catalogue.statements())
         with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
             file.write("".join(f"{statement};\n" for statement in statements))
             file.flush()

@@ -72,7 +72,7 @@ def exit_code_of(error: "BackupError") -> Exit:
 
 
 def _analytics_failure(error: "AnalyticsError") -> CommandFailure:
-    if error.reason in ("not_a_moment", "empty_period"):
+    if error.reason in ("not_a_moment", "empty_period", "unknown_time_zone"):
         return usage_failure(error.message, error.hint)
     is_missing = error.reason in ("no_lake", "not_found", "unreachable_moment")
     exit_code = Exit.NOT_FOUND if is_missing else Exit.FAILED

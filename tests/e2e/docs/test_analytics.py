@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from ops.analytics import connect
+from tests.support.clock import HOUR_MS
 from tests.support.documents.guides import blocks, guide
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Result, environment, hyperpage
@@ -24,7 +26,13 @@ COMMANDS = [
     if line.startswith("$ hyperpage ")
 ]
 PYTHON = blocks("python", GUIDE)
-*QUESTIONS, MOVED = blocks("sql", GUIDE)
+*ASKED, IN_ZONE, MOVED = blocks("sql", GUIDE)
+QUESTIONS = [
+    query.replace("2026-11-24T08:15", "2026-10-06T16:30")
+    for block in ASKED
+    for query in block.split(";\n")
+    if query.strip()
+]
 # The morning that the guide's times are of, in milliseconds.
 MORNING = 1_795_507_200_000  # 24 November 2026, 08:00 UTC
 
@@ -38,6 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(2):
         stored.work(60)
         stored.backup()
+    # The guide asks for moments up to noon.
+    stored.clock.now = MORNING + 4 * HOUR_MS
+    stored.backup()
     stored.close()
     return folder
 
@@ -60,10 +71,11 @@ def test_every_command_does_what_it_says_in_the_order_of_the_guide(
     assert len(said) == len(COMMANDS) >= 13
     assert (folder / "data" / "lake" / "lake.json").exists()
     assert (folder / "lake" / "lake.json").exists()
-    table, csv, json, parquet, described = of("sql")
+    table, csv, json, parquet, described, zoned = of("sql")
+    assert "+01:00" in zoned.out
     assert "duration_ms" in described.out
     assert "STATUS" in table.out
-    assert csv.out.startswith("bucket,attempts,wait_p50_ms")
+    assert csv.out.startswith("bucket,by,attempts,wait_p50_ms")
     assert {row["type"] for row in json.json} >= {"job.enqueued.v1", "job.claimed.v1"}
     assert parquet.out == ""
     assert (folder / "jobs.parquet").exists()
@@ -113,7 +125,16 @@ def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
 
     with closing(connect(tmp_path / "lake")) as lake:
         answers = [lake.execute(one.replace("sync-1", "job-00001")).fetchall() for one in QUESTIONS]
-        slow, job, waiting, configured, heavy = answers
+        slow, failed, waited, late, late_rates, spikes, changes, workers, job, waiting, configured, heavy = (
+            answers
+        )
+        [(days,)] = lake.execute(
+            f"SELECT list((day, events)) FROM ({IN_ZONE.rstrip().rstrip(';')})"
+        ).fetchall()
+        in_zone = lake.execute(
+            "SELECT count(*) FROM events WHERE recorded_at >= epoch_ms(TIMESTAMPTZ '2026-10-05 00:00:00+02')"
+            " AND recorded_at < epoch_ms(TIMESTAMPTZ '2026-10-06 00:00:00+02')"
+        ).fetchall()
         at_moments = dict(waiting)
         for moment in list(at_moments)[::200]:
             then = f"SELECT count(*) FROM jobs_at('{moment.isoformat()}Z') WHERE status = 'pending'"
@@ -121,5 +142,15 @@ def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
     assert {kind for kind, *_ in slow} == {"sync_repository", "sync_merge_requests", "sync_issues"}
     assert [kind for _, kind, *_ in job][:2] == ["job.enqueued.v1", "job.claimed.v1"]
     assert {number for _, number in waiting} >= {0, 1, 2}
+    assert {row[0] for row in failed} >= {"gitlab"}
+    assert {row[1] for row in waited} == {"default"}
+    assert len(late) == sum(row[3] for row in late_rates) > 0
+    # The story of the sample: a tool is down, and somebody had changed its configuration that morning.
+    assert ("gitlab", datetime(2026, 10, 6, 13)) in [row[:2] for row in spikes]  # noqa: DTZ001 - as DuckDB has it
+    assert {row[1] for row in changes} == {"gitlab"}
+    assert {row[0] for row in workers} >= {"worker-1", "worker-2"}
+    assert [events for day, events in days if (day.month, day.day) == (10, 5)] == [
+        number for (number,) in in_zone
+    ]
     assert len(configured) == len(heavy) == 10
     assert all(config is not None for *_, config in configured)

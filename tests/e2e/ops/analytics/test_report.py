@@ -143,7 +143,7 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
         shown_ones = [[time, left] for time, _, left in shown.rows("jira:search: left of 600")]
         assert all(one in observed for one in shown_ones)
         assert len(observed) > len(shown_ones) > len(observed) / 2
-        files = ask("SELECT name, position, file_size, size FROM snapshots")
+        files = ask("SELECT name, position, plain_size, size FROM snapshots")
         assert [row[1:] for row in shown.rows("Size of the file at each backup")] == files
         assert all(int(file) > 2 * int(kept) for *_, file, kept in files)
 

@@ -1,6 +1,7 @@
 """`hyperpage analytics`, as an analyst types it."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet
@@ -76,6 +77,38 @@ def test_an_error_in_a_query_points_at_the_place(data: Path):
 
     assert result.code == 1
     assert "LINE 2:   nothing FROM jobs\n          ^" in result.err
+
+
+def test_times_are_shown_and_read_in_the_zone_that_is_named(data: Path):
+    query = "SELECT time, recorded_at FROM events ORDER BY position LIMIT 1"
+    zone = ("--time-zone", "Asia/Kolkata")
+
+    [utc] = hyperpage("analytics", "sql", query, "--data", data, "--json").json
+    [there] = hyperpage("analytics", "sql", query, "--data", data, *zone, "--json").json
+    local = datetime.fromisoformat(there["time"])
+    assert there["recorded_at"] == utc["recorded_at"]
+    assert there["time"].endswith("+05:30")
+    assert local.timestamp() == datetime.fromisoformat(utc["time"] + "+00:00").timestamp()
+    shell = hyperpage(
+        "analytics", "shell", "--data", data, *zone, stdin="SELECT current_setting('TimeZone');"
+    )
+    assert "Asia/Kolkata" in shell.out
+
+    # A moment that says no zone of its own.
+    written = (local + timedelta(seconds=5)).replace(tzinfo=None).isoformat()
+    moments = hyperpage("analytics", "diff", "0", written, "--data", data, *zone, "--json")
+    said = (datetime.fromisoformat(utc["time"]) + timedelta(seconds=5)).isoformat()
+    assert moments.json == hyperpage("analytics", "diff", "0", said, "--data", data, "--json").json
+    wrong = hyperpage("analytics", "sql", query, "--data", data, "--time-zone", "Mars/Olympus")
+    assert (wrong.code, "'Mars/Olympus' is no time zone" in wrong.err) == (2, True)
+
+
+def test_a_moment_that_is_yet_to_come_is_refused(data: Path):
+    for moment in ("2100-01-01", "4711"):
+        refused = hyperpage("analytics", "diff", "0", moment, "--data", data)
+        assert refused.code == 1
+        assert "the lake does not know of" in refused.err
+        assert moment in refused.err
 
 
 @pytest.mark.parametrize(

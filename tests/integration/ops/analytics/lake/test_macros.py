@@ -18,45 +18,16 @@ from ops.backup.content import read_content
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.sound import file_checksum
-from tests.support.clock import HOUR_MS, Clock
-from tests.support.stores.writing import Store
+from tests.support.clock import HOUR_MS
+from tests.support.stores.analysed import History
 
 # 2027-01-15, 08:00 UTC.
 START = 1_800_000_000_000
 
 
-class History:
-    """An hour of a store, and what an analyst sees of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder / "hyperpage.db", Clock(START))
-        self.folder = folder
-        self.positions: dict[str, int] = {}
-
-    def at(self, offset_ms: int) -> "History":
-        self.store.clock.now = START + offset_ms
-        return self
-
-    def send(self, command: str, /, *, actor: str | None = None, **body: Any) -> Any:
-        metadata = None if actor is None else msgspec.json.encode({"actor": actor}).decode()
-        reply = self.store.send(command, body, metadata=metadata)
-        assert reply.code is None, reply.said
-        return reply.said
-
-    def enqueue(self, job: str, kind: str, tool: str, **more: Any) -> None:
-        self.send("jobs.enqueue", id=job, type=kind, name=job, tool=tool, **more)
-
-    def claim(self) -> dict[str, Any]:
-        [job] = self.send("jobs.claim", worker="w", lease_ms=HOUR_MS)["result"]["jobs"]
-        return {"id": job["id"], "lease": job["lease"]}
-
-    def mark(self, name: str) -> None:
-        self.positions[name] = self.store.writer.head.position
-
-
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    one = History(tmp_path_factory.mktemp("macros"))
+    one = History(tmp_path_factory.mktemp("macros"), START)
     with one.store:
         happen(one)
         yield one
@@ -64,34 +35,31 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 def happen(one: History) -> None:
     window: dict[str, Any] = {"platform": "github", "limit": 100, "reset_time": START + HOUR_MS}
-    one.at(0).enqueue("a", "mail", "smtp")
+    one.at(START).enqueue("a", "mail", "smtp")
     one.send("tool_configs.set", actor="ops", tool_name="smtp", config={"port": 25}, reason="new")
     one.send("rate_limits.observe", **window, remaining=100)
-    a = one.at(1_000).claim()
-    one.at(3_000).send("jobs.complete", **a)
+    a = one.at(START + 1_000).claim()
+    one.at(START + 3_000).send("jobs.complete", **a)
     one.mark("first job")
-    one.at(600_000).enqueue("b", "mail", "smtp", max_attempts=1)
+    one.at(START + 600_000).enqueue("b", "mail", "smtp", max_attempts=1)
     one.send("rate_limits.observe", **window, remaining=40)
-    b = one.at(605_000).claim()
-    one.at(606_000).send("jobs.fail", **b, error="no route")
-    one.at(900_000).send("tool_configs.patch", actor="dev", tool_name="smtp", patch={"port": 587})
+    b = one.at(START + 605_000).claim()
+    one.at(START + 606_000).send("jobs.fail", **b, error="no route")
+    one.at(START + 900_000).send("tool_configs.patch", actor="dev", tool_name="smtp", patch={"port": 587})
     one.send("tool_configs.set", actor="ops", tool_name="other", config={})
-    one.at(1_200_000)
+    one.at(START + 1_200_000)
     one.send("rate_limits.observe", **window | {"remaining": 100, "reset_time": START + 2 * HOUR_MS})
     one.send("app_state.set", key="cursor", value=1)
     one.mark("before archiving")
-    one.at(1_300_000).send("jobs.archive", id="a")
+    one.at(START + 1_300_000).send("jobs.archive", id="a")
     one.send("app_state.delete", key="cursor")
-    one.at(HOUR_MS).enqueue("c", "scan", "crawler")
+    one.at(START + HOUR_MS).enqueue("c", "scan", "crawler")
     one.mark("end")
 
 
 @pytest.fixture(scope="module")
-def opened(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    folder = tmp_path_factory.mktemp("lake")
-    backup = create_backup(history.folder / "hyperpage.db", folder / "backups", version="0")
-    export([backup], folder / "lake", store_id=None)
-    with closing(connect(folder / "lake")) as connection:
+def opened(history: History) -> Iterator[duckdb.DuckDBPyConnection]:
+    with closing(connect(history.lake())) as connection:
         yield connection
 
 
@@ -118,10 +86,16 @@ def test_position_of_takes_positions_times_and_backups(opened: duckdb.DuckDBPyCo
     assert position_of("TIMESTAMP '2027-01-15 08:00:03.5'") == first
     assert position_of("TIMESTAMPTZ '2027-01-15 09:00:03+01:00'") == first
     assert position_of("'2027-01-15T07:59:59Z'") == 0
-    assert position_of("'2028-01-01'") == end
+    assert position_of("'2027-01-15T09:00:00Z'") == position_of(str(end)) == end
     assert position_of(f"'{backup}'") == end
     with pytest.raises(duckdb.Error, match="no moment of this history: soon"):
         position_of("'soon'")
+    # Of what is later than all that is in the lake, nothing is known.
+    for future in ("'2027-01-15T09:00:01Z'", "'2028-01-01'", str(end + 1), "'99999999999999999999'"):
+        with pytest.raises(duckdb.Error, match=r"the lake does not know of .* yet: it ends at "):
+            position_of(future)
+    with pytest.raises(duckdb.Error, match=f"position {end + 1} yet: it ends at {end} "):
+        answer(opened, f"FROM jobs_at({end + 1})")
 
 
 def test_each_table_at_a_moment(opened: duckdb.DuckDBPyConnection, history: History):
@@ -178,19 +152,18 @@ def test_attempts_are_all_that_there_were(opened: duckdb.DuckDBPyConnection):
 
 
 def test_attempts_are_those_that_the_versions_tell_of(tmp_path: Path):
-    one = History(tmp_path)
+    one = History(tmp_path, START)
     with one.store:
         for number in range(30):
             one.enqueue(f"job-{number % 11}-{number // 11}", "scan", "crawler")
-            job = one.at(number * 1_000).claim()
+            job = one.at(START + number * 1_000).claim()
             if number % 2:
                 one.send("jobs.complete", **job)
             if number % 4 == 1:
                 one.send("jobs.archive", id=job["id"])
-        backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
-    export([backup], tmp_path / "lake", store_id=None)
+        made = one.lake()
 
-    with closing(connect(tmp_path / "lake")) as lake:
+    with closing(connect(made)) as lake:
         found = answer(lake, "SELECT id, job_id, status, started_at, type FROM attempts ORDER BY id")
         versions = answer(
             lake,
@@ -202,17 +175,16 @@ def test_attempts_are_those_that_the_versions_tell_of(tmp_path: Path):
 
 
 def test_attempts_are_described_by_the_job_that_had_their_id_then(tmp_path: Path):
-    one = History(tmp_path)
+    one = History(tmp_path, START)
     with one.store:
         one.enqueue("a", "mail", "smtp")
         one.send("jobs.complete", **one.claim())
         one.send("jobs.archive", id="a")
         one.enqueue("a", "scan", "crawler")
         one.send("jobs.complete", **one.claim())
-        backup = create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
-    export([backup], tmp_path / "lake", store_id=None)
+        made = one.lake()
 
-    with closing(connect(tmp_path / "lake")) as lake:
+    with closing(connect(made)) as lake:
         found = answer(lake, "SELECT type, tool FROM attempts ORDER BY id")
     assert found == [("mail", "smtp"), ("scan", "crawler")]
 
@@ -241,6 +213,7 @@ def test_job_latency(opened: duckdb.DuckDBPyConnection):
         ("queue", [("default", 2, 2, 1, 1, 0.5)]),
         ("priority", [("2", 2, 2, 1, 1, 0.5)]),
         ("status", [("failed", 1, 1, 0, 1, 1.0), ("completed", 1, 1, 1, 0, 0.0)]),
+        ("worker", [("w", 2, 2, 1, 1, 0.5)]),
     ],
 )
 def test_failure_rate(opened: duckdb.DuckDBPyConnection, by: str, rows: list[tuple[Any, ...]]):
@@ -249,7 +222,9 @@ def test_failure_rate(opened: duckdb.DuckDBPyConnection, by: str, rows: list[tup
 
 
 def test_failure_rate_says_what_it_can_be_asked_by(opened: duckdb.DuckDBPyConnection):
-    with pytest.raises(duckdb.Error, match="type, tool, endpoint, queue, priority or status, not colour"):
+    with pytest.raises(
+        duckdb.Error, match="type, tool, endpoint, queue, priority, status or worker, not colour"
+    ):
         answer(opened, "FROM failure_rate('colour')")
 
 
@@ -299,8 +274,12 @@ def test_every_macro_of_the_catalogue_is_asked_for_something_here(opened: duckdb
         "SELECT DISTINCT function_name FROM duckdb_functions()"
         " WHERE NOT internal AND function_type LIKE '%macro'",
     )
-    source = Path(__file__).read_text(encoding="utf-8")
-    helpers = {"is_position", "milliseconds_of", "shown_position"}
+    here = Path(__file__)
+    source = "".join(path.read_text(encoding="utf-8") for path in (here, here.with_name("test_analyses.py")))
+    helpers = {
+        "bucket_of", "group_of", "is_late", "is_position", "last_backup_ms", "last_position",
+        "milliseconds_of", "shown_ms", "shown_position", "time_of", "unknown_yet", "without_zone",
+    }  # fmt: skip
     missing = {name for (name,) in macros if f"{name}(" not in source} - helpers
     assert not missing
     assert answer(
@@ -320,7 +299,7 @@ def test_no_macro_has_what_duckdb_1_4_0_cannot_read_of_a_file(opened: duckdb.Duc
 
 
 def test_attempts_of_a_backup_of_before_a_migration_lack_what_it_brought(tmp_path: Path):
-    one = History(tmp_path)
+    one = History(tmp_path, START)
     with one.store:
         for job in ("a", "b"):
             one.enqueue(job, "scan", "crawler")

@@ -1,0 +1,304 @@
+"""What the macros for analysts answer of a night whose figures can be counted on the fingers.
+
+In Berlin, the clocks are put back from 03:00 to 02:00 in it: at 01:00 UTC on 25 October 2026.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ops.analytics import connect
+from ops.analytics.lake.errors import AnalyticsError
+from tests.support.stores.analysed import History, ms
+
+START = "2026-10-24T20:00:00Z"
+END = "2026-10-25T02:05:00Z"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake of the night."""
+    one = History(tmp_path_factory.mktemp("night"), ms(START))
+    with one.store:
+        evening(one)
+        failures(one)
+        return one.at(END).lake()
+
+
+def done(one: History, job: str, worker: str, claimed: str, completed: str, queue: str = "fast") -> None:
+    lease = one.at(claimed).claim(worker, queue)
+    assert lease["id"] == job
+    one.at(completed).send("jobs.complete", **lease)
+
+
+def observe(one: History, platform: str, at: str, remaining: int, resets: str) -> None:
+    body: dict[str, Any] = {
+        "platform": platform,
+        "limit": 100,
+        "remaining": remaining,
+        "reset_time": ms(resets),
+    }
+    one.at(at).send("rate_limits.observe", **body)
+
+
+def evening(one: History) -> None:
+    for tool, config in (("gitlab", {"rate": 1}), ("jira", {})):
+        one.send("tool_configs.set", actor="ops", tool_name=tool, config=config, reason="new")
+    one.at("2026-10-24T21:00:00Z")
+    one.enqueue("a1", "sync", "gitlab", queue="fast")
+    for job in ("d1", "d4"):
+        one.enqueue(job, "scan", "jira", queue="slow")
+    done(one, "a1", "w1", "2026-10-24T21:00:10Z", "2026-10-24T21:00:40Z")
+    one.at("2026-10-24T21:10:00Z").send("jobs.cancel", id="d4")
+    # The budget is used up before midnight in Berlin, and is not given back before one o'clock.
+    observe(one, "github", "2026-10-24T21:50:00Z", 60, "2026-10-24T23:00:00Z")
+    observe(one, "github", "2026-10-24T22:20:00Z", 0, "2026-10-24T23:00:00Z")
+    one.at("2026-10-24T22:30:00Z").enqueue("a2", "sync", "gitlab", queue="fast")
+    done(one, "a2", "w2", "2026-10-24T22:31:00Z", "2026-10-24T22:31:30Z")
+    done(one, "d1", "w1", "2026-10-24T23:00:00Z", "2026-10-24T23:00:30Z", "slow")
+    observe(one, "github", "2026-10-24T23:05:00Z", 90, "2026-10-25T00:00:00Z")
+    observe(one, "slack", "2026-10-24T23:06:00Z", 50, "2026-10-25T00:00:00Z")
+
+
+def failures(one: History) -> None:
+    one.at("2026-10-24T23:30:00Z")
+    one.send("tool_configs.patch", actor="dev", tool_name="gitlab", patch={"rate": 9}, reason="faster")
+    one.at("2026-10-25T00:30:00Z")
+    for number in (1, 2, 3):
+        one.enqueue(f"b{number}", "sync", "gitlab", queue="fast", max_attempts=1)
+    leases = [one.claim("w1", "fast") for _ in range(3)]
+    for number, lease in enumerate(leases, start=1):
+        one.at(f"2026-10-25T00:30:{number}0Z").send("jobs.fail", **lease, error="503")
+        if number == 1:
+            # In the same millisecond, and no cause of what came before it.
+            one.send("tool_configs.disable", actor="on-call", tool_name="gitlab", reason="503")
+    one.at("2026-10-25T00:45:00Z").enqueue("d3", "scan", "jira", queue="slow")
+    one.at("2026-10-25T01:20:00Z").send("jobs.pause_queue", actor="on-call", queue="slow", reason="look")
+    one.at("2026-10-25T01:30:00Z").enqueue("c1", "sync", "gitlab", queue="fast")
+    done(one, "c1", "w2", "2026-10-25T01:30:05Z", "2026-10-25T01:30:25Z")
+    one.at("2026-10-25T01:45:00Z").enqueue("d2", "scan", "jira", queue="slow")
+    one.at("2026-10-25T02:00:00Z")
+    for job in ("a1", "b1", "d1"):
+        one.send("jobs.archive", id=job)
+
+
+@pytest.fixture(scope="module")
+def lake(night: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with closing(connect(night)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def berlin(night: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with closing(connect(night, time_zone="Europe/Berlin")) as connection:
+        yield connection
+
+
+def answer(lake: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    """The rows; a time in UTC or the zone of the session as it is written."""
+    return [
+        tuple(value.isoformat() if isinstance(value, datetime) else value for value in row)
+        for row in lake.execute(query).fetchall()
+    ]
+
+
+def test_attempts_say_who_worked_on_them_also_of_archived_jobs(lake: duckdb.DuckDBPyConnection):
+    assert answer(lake, "SELECT job_id, worker FROM attempts ORDER BY started_at, job_id") == [
+        ("a1", "w1"), ("a2", "w2"), ("d1", "w1"), ("b1", "w1"), ("b2", "w1"), ("b3", "w1"), ("c1", "w2"),
+    ]  # fmt: skip
+    assert answer(lake, "SELECT id FROM jobs ORDER BY id") == [
+        (job,) for job in ("a2", "b2", "b3", "c1", "d2", "d3", "d4")
+    ]
+
+
+def test_failures_by_tool_and_time_at_once(lake: duckdb.DuckDBPyConnection):
+    columns = 'bucket, "by", ended, completed, failed, failure_rate'
+    assert answer(lake, f"SELECT {columns} FROM failure_rate('tool', bucket := '1 hour')") == [
+        ("2026-10-24T21:00:00", "gitlab", 1, 1, 0, 0.0),
+        ("2026-10-24T22:00:00", "gitlab", 1, 1, 0, 0.0),
+        ("2026-10-24T23:00:00", "jira", 1, 1, 0, 0.0),
+        ("2026-10-25T00:00:00", "gitlab", 3, 0, 3, 1.0),
+        ("2026-10-25T01:00:00", "gitlab", 1, 1, 0, 0.0),
+    ]
+    whole = f"SELECT {columns} FROM failure_rate(NULL)"
+    assert answer(lake, whole) == [(None, None, 7, 4, 3, 0.4286)]
+
+
+def test_waits_by_queue_and_time_at_once(lake: duckdb.DuckDBPyConnection):
+    columns = 'bucket, "by", attempts, wait_p50_ms, wait_max_ms, run_max_ms'
+    by_queue = "job_latency('1 day', \"by\" := 'queue')"
+    assert answer(lake, f"SELECT {columns} FROM {by_queue}") == [
+        ("2026-10-24T00:00:00", "fast", 2, 10_000, 60_000, 30_000),
+        ("2026-10-24T00:00:00", "slow", 1, 7_200_000, 7_200_000, 30_000),
+        ("2026-10-25T00:00:00", "fast", 4, 0, 5_000, 30_000),
+    ]
+
+
+def test_hours_and_days_are_those_of_the_zone_also_where_the_clocks_are_put_back(
+    berlin: duckdb.DuckDBPyConnection,
+):
+    hourly = "SELECT bucket, \"by\", ended FROM failure_rate('tool', bucket := '1 hour')"
+    assert answer(berlin, hourly) == [
+        ("2026-10-24T23:00:00+02:00", "gitlab", 1),
+        ("2026-10-25T00:00:00+02:00", "gitlab", 1),
+        ("2026-10-25T01:00:00+02:00", "jira", 1),
+        # Two hours that both begin at two o'clock.
+        ("2026-10-25T02:00:00+02:00", "gitlab", 3),
+        ("2026-10-25T02:00:00+01:00", "gitlab", 1),
+    ]
+    # And a day of 25 hours.
+    daily = "SELECT bucket, \"by\", ended, failure_rate FROM failure_rate('tool', bucket := '1 day')"
+    assert answer(berlin, daily) == [
+        ("2026-10-24T00:00:00+02:00", "gitlab", 1, 0.0),
+        ("2026-10-25T00:00:00+02:00", "gitlab", 5, 0.6),
+        ("2026-10-25T00:00:00+02:00", "jira", 1, 0.0),
+    ]
+    assert answer(berlin, "SELECT DISTINCT bucket FROM event_rate('6 hours') ORDER BY ALL") == [
+        ("2026-10-24T18:00:00+02:00",),
+        ("2026-10-25T00:00:00+02:00",),
+    ]
+    assert answer(berlin, "SELECT time, key FROM events WHERE type = 'queue.paused.v1'") == [
+        ("2026-10-25T02:20:00+01:00", "slow")
+    ]
+
+
+def test_moments_without_a_zone_are_meant_in_the_one_that_was_asked_for(
+    lake: duckdb.DuckDBPyConnection, berlin: duckdb.DuckDBPyConnection
+):
+    def position_of(engine: duckdb.DuckDBPyConnection, moment: str) -> Any:
+        return answer(engine, f"SELECT position_of('{moment}')")[0][0]
+
+    completed = position_of(lake, "2026-10-24 21:00:40")
+    assert position_of(berlin, "2026-10-24 23:00:40") == completed
+    assert (
+        position_of(berlin, "2026-10-24T21:00:40Z")
+        == position_of(lake, "2026-10-24T23:00:40+02:00")
+        == completed
+    )
+    assert position_of(berlin, "2026-10-25 03:05") == position_of(lake, "2026-10-25 02:05")
+    with pytest.raises(
+        duckdb.Error, match=r"does not know of 2026-10-25 03:06 yet: it ends at 2026-10-25 03:05:00\+01"
+    ):
+        position_of(berlin, "2026-10-25 03:06")
+    with pytest.raises(
+        duckdb.Error, match="does not know of 2026-10-25T02:05:01Z yet: it ends at 2026-10-25 02:05:00 "
+    ):
+        position_of(lake, "2026-10-25T02:05:01Z")
+
+
+def test_a_zone_that_there_is_not_is_refused(night: Path):
+    for name in ("Europe/Atlantis", "../../etc/passwd", ""):
+        with pytest.raises(AnalyticsError, match="is no time zone"):
+            connect(night, time_zone=name)
+
+
+def test_late_jobs_are_counted_with_those_that_were_archived(lake: duckdb.DuckDBPyConnection):
+    misses = "SELECT id, state, queue, due, late_ms FROM sla_misses('1 hour')"
+    assert answer(lake, misses) == [
+        ("d1", "completed", "slow", "2026-10-24T21:00:00", 3_630_000),
+        ("b1", "failed", "fast", "2026-10-25T00:30:00", 2_100_000),
+        ("b2", "failed", "fast", "2026-10-25T00:30:00", 2_100_000),
+        ("b3", "failed", "fast", "2026-10-25T00:30:00", 2_100_000),
+        ("d3", "pending", "slow", "2026-10-25T00:45:00", 1_200_000),
+    ]
+    # Neither the job that was cancelled in time counts, nor the one whose hour is not over.
+    rates = "SELECT \"by\", jobs, late, late_rate FROM sla_rate('1 hour', \"by\" := 'queue')"
+    assert answer(lake, rates) == [("slow", 2, 2, 1.0), ("fast", 6, 3, 0.5)]
+    by_day = "SELECT bucket, jobs, late FROM sla_rate(INTERVAL 1 HOUR, bucket := '1 day')"
+    assert answer(lake, by_day) == [("2026-10-24T00:00:00", 3, 1), ("2026-10-25T00:00:00", 5, 4)]
+    assert answer(lake, "FROM sla_misses('1 day')") == []
+
+
+def test_every_job_there_was_is_there_once_and_due_when_nothing_held_it(tmp_path: Path):
+    one = History(tmp_path, ms(START))
+    with one.store:
+        one.enqueue("first", "sync", "gitlab")
+        one.enqueue("second", "sync", "gitlab", depends_on=["first"])
+        one.enqueue("held", "sync", "gitlab", hold=True)
+        one.at("2026-10-24T21:00:00Z").send("jobs.complete", **one.claim())
+        one.send("jobs.archive", id="first")
+        one.at("2026-10-24T21:00:05Z").send("jobs.complete", **one.claim())
+        # The same id, and another job.
+        one.at("2026-10-24T22:00:00Z").enqueue("first", "scan", "jira")
+        made = one.at("2026-10-24T23:30:00Z").lake()
+    with closing(connect(made)) as lake:
+        found = answer(lake, "SELECT id, type, state, due FROM jobs_ever ORDER BY created_position")
+        late = answer(lake, "SELECT id FROM sla_misses('30 minutes')")
+    assert found == [
+        ("first", "sync", "completed", START.removesuffix("Z")),
+        ("second", "sync", "completed", "2026-10-24T21:00:00"),
+        ("held", "sync", "held", START.removesuffix("Z")),
+        ("first", "scan", "pending", "2026-10-24T22:00:00"),
+    ]
+    assert late == [("first",), ("first",)]
+
+
+def test_a_spike_is_told_with_what_was_changed_before_its_first_failure(lake: duckdb.DuckDBPyConnection):
+    columns = (
+        "tool, bucket, ended, failed, failure_rate, usual_rate, first_failed, changed, changed_ms_before,"
+        " change, actor, reason, config_before, config"
+    )
+    spike = (
+        *("gitlab", "2026-10-25T00:00:00", 3, 3, 1.0, 0.0),
+        *("2026-10-25T00:30:10", "2026-10-24T23:30:00", 3_610_000, "tool_config.patched.v1", "dev", "faster"),
+        *('{"rate":1}', '{"rate":9}'),
+    )
+    assert answer(lake, f"SELECT {columns} FROM failure_spikes('1 hour')") == [spike]
+    # In stretches of ten seconds, each has one failure, and the one after the first goes on with it.
+    begun = "SELECT bucket, actor FROM failure_spikes('10 seconds', least := 1)"
+    assert answer(lake, begun) == [("2026-10-25T00:30:10", "dev")]
+    assert answer(lake, "FROM failure_spikes('1 hour', least := 4)") == []
+
+
+def test_changes_before_a_moment_are_those_that_people_made(lake: duckdb.DuckDBPyConnection):
+    def changes(arguments: str) -> list[tuple[Any, ...]]:
+        return answer(lake, f"SELECT key, type, actor, reason FROM changes_before({arguments})")
+
+    patched = ("gitlab", "tool_config.patched.v1", "dev", "faster")
+    disabled = ("gitlab", "tool_config.disabled.v1", "on-call", "503")
+    paused = ("slow", "queue.paused.v1", "on-call", "look")
+    assert changes("'2026-10-25T00:30:00Z'") == [patched]
+    assert changes("'2026-10-25T00:30:00Z', within := '59 minutes'") == []
+    assert changes("'2026-10-25T02:05:00Z', within := '3 hours'") == [paused, disabled, patched]
+    [(position,)] = answer(lake, "SELECT position FROM events WHERE type = 'queue.paused.v1'")
+    assert changes(str(position)) == [paused, disabled]
+
+
+def test_the_budgets_of_all_platforms_at_once(
+    lake: duckdb.DuckDBPyConnection, berlin: duckdb.DuckDBPyConnection
+):
+    columns = "time, platform, limit_remaining, used_percent, calls, calls_an_hour, resets"
+    assert answer(lake, f"SELECT {columns} FROM rate_limit_burn(NULL)") == [
+        ("2026-10-24T21:50:00", "github", 60, 40.0, None, None, "2026-10-24T23:00:00"),
+        ("2026-10-24T22:20:00", "github", 0, 100.0, 60, 120.0, "2026-10-24T23:00:00"),
+        ("2026-10-24T23:05:00", "github", 90, 10.0, None, None, "2026-10-25T00:00:00"),
+        ("2026-10-24T23:06:00", "slack", 50, 50.0, None, None, "2026-10-25T00:00:00"),
+    ]
+    # Exhausted on the next day there.
+    exhausted = "SELECT time FROM rate_limit_burn('github') WHERE limit_remaining = 0"
+    assert answer(berlin, exhausted) == [("2026-10-25T00:20:00+02:00",)]
+
+
+def test_sizes_are_bytes_of_what_lies_there(lake: duckdb.DuckDBPyConnection, night: Path):
+    [(size, plain_size)] = answer(lake, "SELECT size, plain_size FROM snapshots")
+    [backup] = (night.parent / "backups").glob("*.db")
+    assert size == plain_size == backup.stat().st_size
+    [(text, of_parts)] = answer(
+        lake,
+        "SELECT sum(size), sum(strlen(stream || type || coalesce(data, '') || coalesce(metadata, '')))"
+        " FROM events",
+    )
+    assert text == of_parts > 0
+
+
+def test_the_recipe_for_another_zone_is_right_of_a_lake_that_others_open(lake: duckdb.DuckDBPyConnection):
+    # What `docs/analytics.md` says, which a test of the guide types word for word.
+    shown = "time AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin'"
+    assert answer(lake, f"SELECT {shown} FROM events WHERE type = 'queue.paused.v1'") == [
+        ("2026-10-25T02:20:00",)
+    ]
