@@ -1,11 +1,14 @@
 """The table `rate_limits`, one row a limit; its id is `ratelimit:<key>`."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import apsw
 import msgspec
 
 from domain import rate_limits
 from domain.messages import KeyPart
+from domain.rate_limits.availability import STALE_AFTER_MS
 from domain.rate_limits.messages import Cost, key_of, parts_of
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
 from projections.table import Row, Table, page_query
@@ -80,6 +83,55 @@ def _policies(known: RateLimit) -> str | None:
 def _observation(budget: Budget) -> dict[str, Any]:
     names = ("policy", "remaining", "limit", "used", "reset_time", "window_ms", "observed_at")
     return {name: getattr(budget, name) for name in names}
+
+
+class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tightest of the limits of a platform's resource lets through, of `limit`, until `resets_at`.
+
+    `resource` is empty for the platform as a whole; `limit` and `resets_at` are None where nobody told them.
+    """
+
+    platform: str
+    resource: str
+    calls: int
+    limit: int | None
+    resets_at: int | None
+
+
+def calls_left(connection: apsw.Connection, now: int) -> Iterator[CallsLeft]:
+    """What each platform's resources let through at a moment, as far as that is known.
+
+    After its reset, a limit is full again; while calls are refused on its account, none is let through; what
+    was observed long ago, of a window whose end nobody told, says nothing. Calls that are reserved are in it.
+    """
+    for platform, resource, calls, limit, resets_at in connection.execute(_CALLS_LEFT, {"now": now}):
+        if calls is not None:
+            yield CallsLeft(
+                platform=platform, resource=resource or "", calls=calls, limit=limit, resets_at=resets_at
+            )
+
+
+# The other columns are those of the row that has the least: https://sqlite.org/lang_select.html#bareagg
+_CALLS_LEFT = f"""
+WITH budgets(platform, resource, throttled_until, remaining, total, reset_time, observed_at) AS (
+ SELECT platform, resource, throttled_until, limit_remaining, limit_total, reset_time, observed_at
+  FROM rate_limits WHERE policies IS NULL
+ UNION ALL
+ SELECT platform, resource, throttled_until, value ->> 'remaining', value ->> 'limit', value ->> 'reset_time',
+  value ->> 'observed_at'
+  FROM rate_limits, json_each(policies)
+)
+SELECT platform, resource,
+ min(CASE
+  WHEN throttled_until > :now THEN 0
+  WHEN reset_time <= :now THEN total
+  WHEN reset_time IS NULL AND observed_at < :now - {STALE_AFTER_MS} THEN NULL
+  ELSE remaining
+ END),
+ total,
+ CASE WHEN throttled_until > :now THEN throttled_until WHEN reset_time > :now THEN reset_time END
+FROM budgets GROUP BY platform, resource
+"""
 
 
 TABLE = Table(

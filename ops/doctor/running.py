@@ -10,6 +10,8 @@ from ops.doctor.finding import DoctorFinding, DoctorLevel
 LOW_CACHE_HIT_RATE = 0.5
 # The rate says something only after so many commands: at first, everything is read for the first time.
 WARM_AFTER_COMMANDS = 10_000
+# For how long a job may be due and not begun: as long as the alert on that has it.
+OVERDUE_SECONDS = 900
 # How many parts are named of what takes room.
 LARGEST = 4
 _LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"}
@@ -55,6 +57,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             },
         )
     yield from _look_at_cache(report)
+    yield from _look_at_jobs(report.get("jobs") or {})
     yield from _look_at_room(report.get("room") or {})
     if (letters := report["broker"]["dead_letters"] or 0) > 0:
         yield DoctorFinding(
@@ -75,6 +78,25 @@ def _look_at_cache(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             message=f"only {rate:.0%} of the pages that the writer looks for are in its cache",
             hint="raise HYPERPAGE_WRITER_CACHE_KIB if there is memory for it",
         )
+
+
+def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
+    if not jobs:
+        # Only who leads has them.
+        return
+    is_late = jobs["oldest_overdue_seconds"] > OVERDUE_SECONDS
+    oldest = f", the oldest for {jobs['oldest_overdue_seconds']:,.0f} s" if jobs["due"] else ""
+    failed = jobs["failed_attempts"]
+    yield DoctorFinding(
+        check="jobs",
+        level="attention" if is_late else "well",
+        message=f"{jobs['due']:,} jobs are due{oldest}"
+        + ("" if failed is None else f"; {failed:,} attempts failed in the last hour"),
+        hint=f"does anybody work on the queue {jobs['oldest_overdue_queue']}, or is it paused?"
+        if is_late
+        else "",
+        figures=dict(jobs),
+    )
 
 
 def _look_at_room(room: Mapping[str, Any]) -> Iterator[DoctorFinding]:

@@ -5,7 +5,7 @@
     chain_watch   the hash chain of the log, recomputed again and again
     store_checks  the whole store looked at, now and then and when damage is met
     room          what takes the room, how fast it grows, and when a disk will be full
-    work          what there is to do: jobs by queue, what failed in the last hour
+    work          what there is to do: jobs by queue, what failed in the last hour, what platforms let through
     streams       what the broker says of the service's streams
     causes        what makes a service degraded or unhealthy
     cluster       what the cluster that it is a member of says: figures, causes

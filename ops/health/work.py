@@ -1,11 +1,11 @@
-"""What there is to do: jobs by queue, and what failed in the last hour.
+"""What there is to do: jobs by queue, what failed in the last hour, and what platforms let through.
 
-Part of each look at the service; it takes longer where there is more, and then it is taken less often.
+Part of each look at a service that leads. It takes longer where there is more, and is then taken less often.
 """
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,18 @@ import apsw
 import msgspec
 
 from bus.log.damage import Damage
+from bus.measures import Few
 from bus.writing.jobs.depth import STATES, Depth
 from bus.writing.writer import Writer
 from migrations.connection import open_reader
 from ops.health.store import interrupt_after
 from projections.job_statistics import Failed, failed_since
+from projections.rate_limits import CallsLeft, calls_left
 
+# How many queues, and how many resources of platforms, are told one by one: clients choose their names.
+MAXIMUM_QUEUES = MAXIMUM_RESOURCES = 100
 HOUR_MS = 3_600_000
-# How long the store may take to say what failed; what takes longer is not told.
+# How long the store may take to say what failed, and what is let through; what takes longer is not told.
 QUERY_SECONDS = 2.0
 # For how many times as long as a look took, the last one holds: all looks together take a twentieth of a
 # processor at most. With 100,000 unfinished jobs, one takes some 20 ms.
@@ -29,14 +33,16 @@ REST = 20
 
 
 class WorkLook(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings of one look, at a time in milliseconds since the epoch.
+    """The findings of one look.
 
-    `queues` has those with unfinished jobs, where the service leads; `failed` is None where it is not known.
+    `queues` has those that had unfinished jobs at any look; `oldest` is the one with the oldest job that is
+    due. `failed` is None where it is not known. `limits` has what is known of platforms and their resources.
     """
 
-    at: int = 0
     queues: Mapping[str, Depth] = {}
+    oldest: str | None = None
     failed: Failed | None = None
+    limits: Mapping[tuple[str, ...], CallsLeft] = {}
 
 
 class WorkWatch:
@@ -45,28 +51,55 @@ class WorkWatch:
     def __init__(self, store: Path, damage: Damage) -> None:
         self._store = store
         self._damage = damage
+        self._queues = Few(MAXIMUM_QUEUES)
+        self._resources = Few(MAXIMUM_RESOURCES)
         self._last = WorkLook()
         self._next = 0.0
 
     def look(self, writer: Writer | None, now: int) -> WorkLook:
-        """How it is at `now`, or was at the last look, if that took long."""
+        """How it is at `now`, or was at the last look, if that took long; nothing, where it does not lead."""
+        if writer is None:
+            return WorkLook()
         began = time.monotonic()
         if began >= self._next:
-            queues = {} if writer is None else writer.depth_by_queue(now)
-            self._last = WorkLook(at=now, queues=queues, failed=self._failed(now))
+            depths = writer.depth_by_queue(now)
+            failed, limits = self._read(now)
+            self._last = WorkLook(
+                queues=self._few(depths),
+                oldest=_oldest(depths),
+                failed=failed,
+                limits=self._tightest(limits),
+            )
             self._next = time.monotonic() + REST * (time.monotonic() - began)
         return self._last
 
-    def _failed(self, now: int) -> Failed | None:
+    def _read(self, now: int) -> tuple[Failed | None, list[CallsLeft]]:
         try:
             with closing(open_reader(self._store, cache_kib=256)) as connection:
                 interrupt_after(connection, QUERY_SECONDS, threading.Event())
-                return failed_since(connection, now - HOUR_MS)
+                return failed_since(connection, now - HOUR_MS), list(calls_left(connection, now))
         except apsw.InterruptError:
-            return None
+            pass
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
-            self._damage.note(error, "a look at what failed")
-            return None
+            self._damage.note(error, "a look at what there is to do")
+        return None, []
+
+    def _few(self, depths: Mapping[str, Depth]) -> dict[str, Depth]:
+        """The same by the names that are told; of a queue that has nothing any more, that it has nothing."""
+        told = {name: Depth() for name in self._last.queues}
+        # At the first look, those with the most jobs get a name.
+        for queue, depth in sorted(depths.items(), key=lambda pair: -pair[1].jobs):
+            (name,) = self._queues.named(queue)
+            told.setdefault(name, Depth()).add(depth)
+        return told
+
+    def _tightest(self, limits: Iterable[CallsLeft]) -> dict[tuple[str, ...], CallsLeft]:
+        told: dict[tuple[str, ...], CallsLeft] = {}
+        for one in limits:
+            names = self._resources.named(one.platform, one.resource)
+            if names not in told or one.calls < told[names].calls:
+                told[names] = one
+        return told
 
 
 def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
@@ -77,11 +110,15 @@ def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
     every = Depth()
     for depth in look.queues.values():
         every.add(depth)
-    due = [(one.oldest_due_at, name) for name, one in look.queues.items() if one.oldest_due_at is not None]
     return {
         **{state: getattr(every, state) for state in STATES},
         "oldest_overdue_seconds": every.overdue_seconds(now),
-        "oldest_overdue_queue": min(due)[1] if due else None,
+        "oldest_overdue_queue": look.oldest,
         "failed_attempts": None if look.failed is None else look.failed.attempts,
         "failed_jobs": None if look.failed is None else look.failed.jobs,
     }
+
+
+def _oldest(depths: Mapping[str, Depth]) -> str | None:
+    due = [(one.oldest_due_at, name) for name, one in depths.items() if one.oldest_due_at is not None]
+    return min(due)[1] if due else None

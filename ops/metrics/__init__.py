@@ -3,7 +3,7 @@
     collector   puts the families together, and is all that others need
     flow        what comes and goes: commands, queries, groups, requests over HTTP
     state       how it stands: store, disks, relay, backups, health
-    work        jobs by queue, what failed
+    work        jobs by queue, what failed, what platforms let through
     cluster     the same of the cluster that a service is a member of
     http_counts requests over HTTP, as the server counts them
 

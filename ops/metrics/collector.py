@@ -22,7 +22,7 @@ from ops.metrics.state import (
     room_families,
     store_families,
 )
-from ops.metrics.work import WorkMetrics, failure_families
+from ops.metrics.work import failure_families, job_families, limit_families
 from ops.parts import Parts
 
 
@@ -33,7 +33,6 @@ class Metrics(Collector):
         self._parts = parts
         self._health = health
         self._http = http
-        self._work = WorkMetrics()
         # A registry of its own: a process may run several services, one after the other or, in tests, at
         # once.
         self._registry = CollectorRegistry(auto_describe=False)
@@ -57,7 +56,8 @@ class Metrics(Collector):
         yield from act_families(parts)
         if (leading := parts.role.leading) is not None:
             yield from writer_families(leading.writer)
-            yield from self._work.job_families(health.look.work.queues, parts.now_ms())
+            work, now = health.look.work, parts.now_ms()
+            yield from (*job_families(work, now), *limit_families(work, now))
             yield from failure_families(leading.writer.statistics.failures)
             yield from relay_families(leading, health)
         if (cluster := parts.cluster) is not None:

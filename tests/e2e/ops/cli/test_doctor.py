@@ -11,6 +11,7 @@ import pyrage
 import pytest
 
 from bus.log import chain
+from ops.doctor.finding import DoctorFinding
 from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
 from ops.health.access import HTTP_OPEN
 from ops.settings import Settings
@@ -55,7 +56,7 @@ def test_all_is_well_beside_a_running_service_and_its_backup_is_proven(tmp_path:
         report = service.ask("doctor")
         assert report["status"] == "well"
         found = {one["check"]: one for one in report["findings"]}
-        assert found.keys() == LOOKED_AT | {"reach"}
+        assert found.keys() == LOOKED_AT | {"jobs", "reach"}
         (backup,) = service.ask("backup", "list")
         assert (backup["name"], backup["status"]) == (found["backup"]["figures"]["name"], "proven")
         assert backup["metadata"]["checks"].keys() >= {"checksum", "integrity_check", "chain", "tables"}
@@ -237,6 +238,33 @@ def test_a_cache_that_is_too_small_is_told_once_it_is_warm():
     assert found(WARM_AFTER_COMMANDS - 1) == ["service"]
     assert found(WARM_AFTER_COMMANDS) == ["service", "cache"]
     assert "writer_cache_kib" in Settings.__struct_fields__
+
+
+def test_a_job_that_nobody_begins_wants_attention():
+    def found(seconds: float) -> DoctorFinding:
+        jobs = {
+            "due": 1_200,
+            "oldest_overdue_seconds": seconds,
+            "oldest_overdue_queue": "mails",
+            "failed_attempts": 3,
+        }
+        report: dict[str, Any] = {
+            "causes": [{"cause": "disk_low", "level": "degraded", "message": "little is free"}],
+            "jobs": jobs,
+            "store": {"cache_hit_rate": None},
+            "writer": None,
+            "broker": {"dead_letters": 0},
+        }
+        [finding] = [one for one in look_at_service(report) if one.check == "jobs"]
+        return finding
+
+    late = found(901)
+    assert (late.level, late.message) == (
+        "attention",
+        "1,200 jobs are due, the oldest for 901 s; 3 attempts failed in the last hour",
+    )
+    assert "mails" in late.hint
+    assert (found(900).level, found(900).hint) == ("well", "")
 
 
 def test_backups_in_a_bucket_are_made_and_proven_and_a_bucket_that_is_away_is_told(

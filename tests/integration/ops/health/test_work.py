@@ -1,0 +1,137 @@
+"""What there is to do, as looks at a real store tell it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.core import Metric
+
+from bus.log.damage import Damage
+from bus.writing.jobs.depth import Depth
+from ops.health import work
+from ops.health.work import HOUR_MS, WorkLook, WorkWatch, job_figures
+from ops.metrics.work import job_families, limit_families
+from tests.support.clock import NOW, Clock
+from tests.support.stores.writing import Store
+
+JOB = {"type": "mail", "name": "A mail"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    # Each look is a new one.
+    monkeypatch.setattr(work, "REST", 0)
+    with Store(tmp_path / "hyperpage.db", Clock()) as opened:
+        yield opened
+
+
+def enqueue(store: Store, queue: str, jobs: int = 1, **fields: Any) -> None:
+    for _ in range(jobs):
+        store.send("jobs.enqueue", JOB | {"queue": queue, **fields})
+
+
+def fail_one(store: Store, queue: str) -> None:
+    [job] = store.send("jobs.claim", {"worker": "w", "queue": queue})["result"]["jobs"]
+    store.send("jobs.fail", {"id": job["id"], "lease": job["lease"], "error": "no"})
+
+
+def samples(families: Iterator[Metric], name: str) -> dict[tuple[str, ...], float]:
+    """The samples of one name by the values of their labels."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behind(store: Store):
+    watch = WorkWatch(store.path, Damage())
+    enqueue(store, "mails", 2)
+    store.clock.now += 5_000
+    enqueue(store, "pages", run_at=NOW + HOUR_MS)
+    enqueue(store, "pages", max_attempts=1)
+    fail_one(store, "pages")
+    now = store.clock.now + 1_000
+
+    assert job_figures(watch.look(store.writer, now), now) == {
+        "due": 2,
+        "scheduled": 1,
+        "running": 0,
+        "held": 0,
+        "blocked": 0,
+        "oldest_overdue_seconds": 6.0,
+        "oldest_overdue_queue": "mails",
+        "failed_attempts": 1,
+        "failed_jobs": 1,
+    }
+    # What failed more than an hour ago has no part in it.
+    later = job_figures(watch.look(store.writer, now + HOUR_MS), now + HOUR_MS)
+    assert (later["failed_attempts"], later["failed_jobs"]) == (0, 0)
+
+
+def test_a_queue_that_has_nothing_any_more_says_so(store: Store):
+    watch = WorkWatch(store.path, Damage())
+    enqueue(store, "mails", max_attempts=1)
+    watch.look(store.writer, NOW + 1_000)
+    fail_one(store, "mails")
+
+    look = watch.look(store.writer, NOW + 1_000)
+
+    assert look.queues == {"mails": Depth()}
+    assert samples(job_families(look, NOW), "hyperpage_jobs_oldest_overdue_seconds") == {("mails",): 0}
+
+
+def test_of_very_many_queues_the_largest_are_told_and_the_rest_is_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(work, "MAXIMUM_QUEUES", 2)
+    watch = WorkWatch(store.path, Damage())
+    for number in range(5):
+        enqueue(store, f"q{number}", number + 1)
+    store.clock.now += 60_000
+
+    look = watch.look(store.writer, store.clock.now)
+
+    due = {name: value for name, value in samples(job_families(look, NOW), "hyperpage_jobs").items() if value}
+    assert due == {("q4", "due"): 5, ("q3", "due"): 4, ("(other)", "due"): 6}
+    oldest = samples(job_families(look, store.clock.now), "hyperpage_jobs_oldest_overdue_seconds")
+    assert oldest == {("q4",): 60, ("q3",): 60, ("(other)",): 60}
+    # Names stay what they were, whatever comes.
+    enqueue(store, "q0", 20)
+    assert watch.look(store.writer, store.clock.now).queues.keys() == {"q4", "q3", "(other)"}
+
+
+def test_of_very_many_resources_some_are_told_and_of_the_rest_the_tightest(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(work, "MAXIMUM_RESOURCES", 1)
+    watch = WorkWatch(store.path, Damage())
+    for number in range(3):
+        limit = {"platform": f"p{number}", "resource": "core", "limit": 100, "remaining": 30 - number}
+        store.send("rate_limits.observe", limit | {"reset_time": NOW + 90_000})
+
+    look = watch.look(store.writer, NOW)
+
+    remaining = samples(limit_families(look, NOW), "hyperpage_rate_limit_remaining")
+    assert remaining == {("p0", "core"): 30, ("(other)", "(other)"): 28}
+    until = samples(limit_families(look, NOW + 30_000), "hyperpage_rate_limit_reset_seconds")
+    assert until == {("p0", "core"): 60, ("(other)", "(other)"): 60}
+
+
+def test_who_does_not_lead_has_nothing_to_do(store: Store):
+    assert WorkWatch(store.path, Damage()).look(None, NOW) == WorkLook()
+
+
+def test_a_store_that_cannot_be_read_is_told_and_its_jobs_are_known_all_the_same(
+    store: Store, tmp_path: Path
+):
+    enqueue(store, "mails")
+    (tmp_path / "no-store").write_bytes(b"no database at all" * 1_000)
+    damage = Damage()
+
+    look = WorkWatch(tmp_path / "no-store", damage).look(store.writer, NOW)
+
+    assert (look.queues["mails"].due, look.failed) == (1, None)
+    assert damage.problem is not None
