@@ -30,7 +30,7 @@ from bus.publishing.stream_state import (
 )
 from bus.transport.ensured_streams import limited, said, within_room
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import STORAGE_EXCEEDED, StreamReport
+from bus.transport.jetstream_answers import NO_STREAM, STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
 
 # By these, messages come into a stream that nobody published there, or not as they were published.
@@ -58,7 +58,6 @@ class EventStream:
         self._read = read
         # Who serves the store, as the stream said when it was there.
         self._serving: dict[str, str] = {}
-        self._may_delete = False
         # As of the last look.
         self.is_replicated = False
         # When the stream was made that lacked its last messages at the start.
@@ -78,7 +77,6 @@ class EventStream:
             OtherHistoryError: it is that of another log of this store.
             JetStreamError: JetStream does not answer, or refuses.
         """
-        self._may_delete = may_delete
         report = await self._found_or_made()
         try:
             _, head, _ = await self._compare(report)
@@ -148,11 +146,12 @@ class EventStream:
             self._serving = {key: said for key, said in report.metadata.items() if key == INCARNATION}
             return report
         report = await self._made()
-        if report.state.last_seq == 0 or not self._may_delete:
+        if report.state.last_seq == 0:
             return report
-        # Nobody knew of it a moment ago. nats-server does not sync what describes a stream: after a power cut
-        # that may be gone, and the messages are there. All of them are in the log, too.
-        logger.warning("%s was not known after a power cut, and is filled anew", stream)
+        # Nobody knew of it a moment ago, so nobody has consumers on it. nats-server does not sync what
+        # describes a stream: after a power cut that may be gone, and the messages are there. Those of a
+        # stream that was deleted a moment ago may be there, too. All of them are in the log.
+        logger.warning("%s had messages when it was made, and is filled anew", stream)
         await self._api.delete(stream)
         return await self._made()
 
@@ -280,8 +279,8 @@ class EventStream:
         try:
             return await within_room(self._api, self._api.update, wanted)
         except JetStreamError as error:
-            if error.code in (0, STORAGE_EXCEEDED):
-                # It did not answer, or has no room.
+            if error.code in (0, STORAGE_EXCEEDED, NO_STREAM):
+                # It did not answer, has no room, or the stream was deleted since it was looked at.
                 raise
             stream = self._names.events
             raise StreamError(

@@ -331,6 +331,14 @@ FOUND = (
         "tests/faults/bus/serving/test_poison.py::"
         "test_a_command_that_was_carried_out_before_two_ends_gets_its_own_answer",
     ),
+    Found(
+        "the stream of events is deleted on a shared nats-server, while the relay is at work",
+        "the one that was made at once had the old one's messages, now and then, and nothing was published "
+        "until somebody had it refilled",
+        "2026-11-29",
+        "tests/faults/bus/publishing/test_relay.py::"
+        "test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a

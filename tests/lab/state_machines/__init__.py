@@ -4,5 +4,6 @@ playing      plays a machine with chance that a seed repeats
 keys         the model of a store: the values of each key, version by version, and each answer
 storing      a store: groups, batches, ids again, commits that fail, new starts, rebuilds, backups
 restoring    restores to any moment, of what is damaged here and there
+relaying     a relay, and what may happen to its stream and its nats-server
 experiments  all of them, as the lab has them
 """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tests.lab.experiment import Experiment, Trial
-from tests.lab.state_machines import restoring, storing
+from tests.lab.state_machines import relaying, restoring, storing
 
 
 def _stories(played: Callable[..., Mapping[str, int]], stories: int) -> Callable[[Trial], Mapping[str, int]]:
@@ -26,5 +26,13 @@ EXPERIMENTS = (
         means="Hypothesis makes stories of commands, backups, an archive, damage of either, stores that are "
         "gone, and restores to positions, times, backups and the latest, beside a model of every history.",
         run=_stories(restoring.played, 30),
+    ),
+    Experiment(
+        name="stories-of-a-relay",
+        promise="Whatever happens to log, stream and nats-server, the stream is the log in its order, once "
+        "each, or the relay says what is to be done; a copy of the file that went another way is refused.",
+        means="Hypothesis makes stories of commits, starts, restores, copies, and a real nats-server that is "
+        "killed, rolled back, purged, and has messages deleted and forged, or the stream itself.",
+        run=_stories(relaying.played, 15),
     ),
 )
