@@ -12,6 +12,7 @@ INSTALLED = ROOT / "node_modules"
 CLIENT = "@nats-io/transport-node"
 COMPILER = "typescript"
 TYPES = "@types/node"
+GRAFANA = "@grafana/schema"
 
 
 def node_with(*packages: str) -> str:
