@@ -36,12 +36,21 @@ COLUMNS = (
 _FINISHED = ("completed", "failed", "cancelled", "timeout")
 _JSON = ("progress", "tags")
 _ERROR_CHARACTERS = 300
+# How a traceback of Python begins; what happened stands at its end.
+_TRACEBACK = "Traceback (most recent call last):"
+_END_CHARACTERS = _ERROR_CHARACTERS - len(_TRACEBACK) - len("\n…")
+_BRIEF_ERROR = (
+    f"CASE WHEN length(error) > {_ERROR_CHARACTERS} AND substr(error, 1, {len(_TRACEBACK)}) = '{_TRACEBACK}'"
+    f" THEN '{_TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
+    f" ELSE substr(error, 1, {_ERROR_CHARACTERS}) END"
+)
 
 
 class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
 
-    Without what can be large: payload, result, and more of an error than its beginning.
+    Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
+    Python more than its end.
     """
 
     state: State | None = None
@@ -87,8 +96,7 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         (HAS_TEXT, query.text),
     )
     meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
-    beginning = f"substr(error, 1, {_ERROR_CHARACTERS})"
-    columns = ", ".join(beginning if column == "error" else column for column in COLUMNS)
+    columns = ", ".join(_BRIEF_ERROR if column == "error" else column for column in COLUMNS)
     return connection.execute(
         f"SELECT {at}, jobs.rowid, {meant}, {columns} FROM {table}"
         f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?",

@@ -17,6 +17,12 @@ PREFIX = "/console"
 # How much of a JSON value is shown: more would keep a browser busy.
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
 MAXIMUM_LINE_CHARACTERS = 160
+MAXIMUM_HEADLINE_CHARACTERS = 300
+# How a traceback of Python begins, which says at its end what happened.
+_TRACEBACK = "Traceback (most recent call last)"
+# Fields that are times, or lengths of time in milliseconds, beside those whose names end like it.
+_TIMES = frozenset({"until", "reset_time", "last_updated"})
+_LENGTHS = frozenset({"refresh_interval"})
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
@@ -40,6 +46,8 @@ def environment() -> jinja2.Environment:
         "clock": clock,
         "compact": compact,
         "duration": duration,
+        "headline": headline,
+        "meant": meant,
         "moment": moment,
         "pretty": pretty,
         "segment": segment,
@@ -139,10 +147,29 @@ def pretty(value: Any) -> str:
     return text
 
 
-def compact(value: Any) -> str:
-    """The beginning of a value as JSON in one line."""
+def headline(text: str) -> str:
+    """The line of an error that says what happened: the last one of a traceback of Python, else the first."""
+    written = [line for line in text.splitlines() if line.strip()] or [""]
+    line = written[-1 if text.startswith(_TRACEBACK) else 0].strip()
+    return line if len(line) <= MAXIMUM_HEADLINE_CHARACTERS else f"{line[: MAXIMUM_HEADLINE_CHARACTERS - 1]}…"
+
+
+def meant(value: Any, name: str) -> Any:
+    """A number that is a time as `{"at": …}`, and one that is a length of time as `{"length_ms": …}`.
+
+    The name of its field says which; anything else comes back as it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if name in _TIMES or name.endswith(("_at", "_until")):
+        return {"at": value}
+    return {"length_ms": value} if name in _LENGTHS or name.endswith("_ms") else value
+
+
+def compact(value: Any, most: int = MAXIMUM_LINE_CHARACTERS) -> str:
+    """The beginning of a value as JSON in one line, of so many characters at most."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAXIMUM_LINE_CHARACTERS else f"{text[: MAXIMUM_LINE_CHARACTERS - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def segment(text: str) -> str:

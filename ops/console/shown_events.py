@@ -5,12 +5,11 @@ from typing import Any
 
 import msgspec
 
-from ops.console.rendering import milliseconds
+from ops.console.rendering import headline, meant, milliseconds
 
 _PREFIX = "hyperpage."
 # Fields that can be large, and are shown elsewhere.
 _KEPT_BACK = frozenset({"payload", "result", "row"})
-MAXIMUM_TEXT = 200
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +41,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.data, dict):
             return []
         return [
-            (name.replace("_", " "), _short(name, value))
+            (name.removesuffix("_ms").replace("_", " "), _short(name, value))
             for name, value in self.data.items()
             if name not in _KEPT_BACK and isinstance(value, str | int | float) and value != ""
         ]
@@ -74,9 +73,4 @@ def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and (name.endswith("_at") or name == "reset_time"):
-        # A time: wrapped, so that templates can tell it from other numbers.
-        return {"at": value}
-    if isinstance(value, str) and len(value) > MAXIMUM_TEXT:
-        return value[:MAXIMUM_TEXT] + "…"
-    return value
+    return headline(value) if isinstance(value, str) else meant(value, name)

@@ -16,6 +16,8 @@ PAGE_ROWS = 50
 BROWSED_PARTS = 10
 # How many jobs one press of a button changes at most.
 BULK_JOBS = 500
+# How many of them are shown before that.
+SHOWN_OF_BULK = 50
 # In the order in which a job may come to them.
 STATES = get_args(State)
 # Those that many jobs can be changed by, too, and one that finds single jobs.
@@ -95,8 +97,10 @@ async def show_bulk(visit: Visit) -> Response:
     """The jobs that cancelling or retrying would change; nothing is changed."""
     verb = visit.parameter("verb") or ""
     given = {name: visit.parameter(name) for name in FILTERS}
-    answer = await visit.command(_command(verb), _body(given) | {"dry_run": True})
-    return visit.render("jobs/jobs_bulk.html", verb=verb, given=given, **answer["result"])
+    result = (await visit.command(_command(verb), _body(given) | {"dry_run": True}))["result"]
+    rows = [await visit.row("jobs.get", id=one) for one in result["ids"][:SHOWN_OF_BULK]]
+    jobs = [row for row in rows if row is not None]
+    return visit.render("jobs/jobs_bulk.html", verb=verb, given=given, jobs=jobs, **result)
 
 
 async def change_many(visit: Visit) -> Response:

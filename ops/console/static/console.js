@@ -19,12 +19,20 @@
       const dialog = document.getElementById(button.getAttribute("commandfor"));
       if (button.getAttribute("command") === "close") dialog.close(); else dialog.showModal();
     }
+    const cut = event.target.closest(".cut:not(a)");
+    if (cut && getSelection().isCollapsed) cut.classList.toggle("whole");
     if (event.target.closest("[data-theme-button]")) {
       localStorage.setItem("theme", themes[(themes.indexOf(theme()) + 1) % themes.length]);
       paint();
       label();
       drawAll();
     }
+  });
+
+  // What a list cuts says itself whole to whoever points at it.
+  document.addEventListener("mouseover", (event) => {
+    const cut = event.target.closest(".cut, .rows :is(.row-link, .quiet-link, .tag)");
+    if (cut && (cut.scrollHeight > cut.clientHeight + 1 || cut.scrollWidth > cut.clientWidth + 1)) cut.title = cut.textContent;
   });
 
   // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}]}, in the colours of the style.
@@ -108,12 +116,17 @@
     held = {
       at: at.closest("#live") ? whereabouts(at) : null,
       lefts: [...document.querySelectorAll("#live .scroll")].map((region) => region.scrollLeft),
+      whole: [...document.querySelectorAll("#live details[open] > summary, #live .cut.whole")].map((one) => one.textContent),
     };
   });
   document.addEventListener("htmx:afterSettle", () => {
     drawAll();
     if (!held) return;
     document.querySelectorAll("#live .scroll").forEach((region, index) => { region.scrollLeft = held.lefts[index] || 0; });
+    for (const one of document.querySelectorAll("#live details > summary, #live .cut")) {
+      if (!held.whole.includes(one.textContent)) continue;
+      if (one.localName === "summary") one.parentElement.open = true; else one.classList.add("whole");
+    }
     if (held.at && document.activeElement === document.body) {
       [...document.querySelectorAll("#live a, #live [tabindex]")].find((one) => whereabouts(one) === held.at)?.focus({ preventScroll: true });
     }

@@ -87,6 +87,20 @@ def test_what_can_be_large_is_not_on_the_board(unattended: Store):
     assert item["state"] == "failed"
 
 
+def test_of_a_long_traceback_the_board_has_the_end_which_says_what_happened(unattended: Store):
+    enqueue(unattended, "a")
+    lease = unattended.send("jobs.claim", {"worker": "w"})["result"]["jobs"][0]["lease"]
+    lines = "".join(f'  File "module_{number}.py", line 1\n' for number in range(60))
+    error = f"Traceback (most recent call last):\n{lines}ValueError: no such page"
+    unattended.send("jobs.fail", {"id": "a", "lease": lease, "error": error, "retryable": False})
+
+    [item] = browse(unattended)["items"]
+
+    assert len(item["error"]) == 300
+    assert item["error"].startswith("Traceback (most recent call last):\n…")
+    assert item["error"].endswith("\nValueError: no such page")
+
+
 def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
     unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):

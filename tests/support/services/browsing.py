@@ -13,7 +13,9 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.patience import patiently
 
-PHONE, DESK = 390, 1280
+PHONE, TABLET, DESK = WIDTHS = (390, 768, 1280)
+HEIGHT = 860
+_FAULTS = Path(__file__).parents[1].joinpath("console", "page_faults.js").read_text()
 # It looks for nobody and updates nothing: there is no way out of here.
 FLAGS = (
     "--no-sandbox",
@@ -87,6 +89,21 @@ class Tab:
         for name in names:
             await self.page.get_by_role("button", name=name, exact=True).click()
 
+    async def lies_well(self, what: str) -> None:
+        """Nothing of the page sticks out or is covered at any width, nor of its questions on a phone."""
+        for width in WIDTHS:
+            await self.page.set_viewport_size({"width": width, "height": HEIGHT})
+            height = await self.page.evaluate("document.documentElement.scrollHeight")
+            # As high as the page, so that each part of it can be pointed at.
+            await self.page.set_viewport_size({"width": width, "height": max(HEIGHT, height)})
+            assert not (faults := await self._faults(questions=False)), f"{what} at {width}: {faults}"
+        await self.page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+        assert not (faults := await self._faults(questions=True)), f"a question of {what}: {faults}"
+
+    async def _faults(self, *, questions: bool) -> list[str]:
+        faults: list[str] = await self.page.evaluate(_FAULTS, questions)
+        return faults
+
     async def is_in_order(self, what: str) -> None:
         """The page fits its width, keeps nobody out, has no fault of its own, and asks nobody else."""
         too_wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -106,7 +123,7 @@ async def tab(
 ) -> AsyncIterator[Tab]:
     """A tab with a profile of its own, as wide as a phone or a desk has it."""
     context = await browser.new_context(
-        viewport={"width": width, "height": 860},
+        viewport={"width": width, "height": HEIGHT},
         color_scheme=scheme,  # type: ignore[arg-type]
         reduced_motion="reduce",
         java_script_enabled=scripts,

@@ -93,6 +93,25 @@ def test_a_page_tells_a_job_and_keeps_its_payload_back(talk: HttpTalk, operator:
         assert "<script>alert" not in text
 
 
+def test_an_error_of_many_lines_keeps_them_and_lists_say_what_happened(
+    talk: HttpTalk, operator: Visitor
+) -> None:
+    error = 'Traceback (most recent call last):\n  File "a.py", line 7\n    call()\nValueError: no such page'
+    enqueue(talk, timeout_ms=90_000)
+    job = talk.command("jobs.claim", {"worker": "w"}).said["result"]["jobs"][0]
+    talk.command("jobs.fail", {"id": KEY, "lease": job["lease"], "error": error, "retryable": False})
+
+    page = operator.page(PAGE)
+    whole = error.replace('"', "&#34;")
+    # Of the job, and of its attempt behind the line that says what happened.
+    assert page.count(f">{whole}</pre>") == 2
+    assert "<summary>ValueError: no such page</summary>" in page
+    # In the time line, with times and lengths of time written out.
+    assert "<i>error</i> <bdi>ValueError: no such page</bdi>" in page
+    assert "<i>timeout</i> 1 min 30 s" in page
+    assert '<span class="cut">ValueError: no such page</span>' in operator.page("/console/jobs")
+
+
 def test_what_can_be_done_depends_on_the_state_and_is_done_once(talk: HttpTalk, operator: Visitor) -> None:
     enqueue(talk)
     assert "Retry…" not in buttons(operator.page(PAGE))
@@ -160,6 +179,8 @@ def test_many_are_changed_after_a_look_at_which(talk: HttpTalk, operator: Visito
 
     look = operator.page("/console/jobs/-/bulk?verb=cancel&queue=a")
     assert "Cancel 3 jobs?" in look
+    # Which they are, by name and state.
+    assert look.count("Sync acme</a>") == look.count('<span class="state pending">pending</span>') == 3
     assert state(talk, "a0") == "pending"
 
     told = operator.does("/console/jobs/-/bulk", verb="cancel", queue="a", reason="a wrong list")

@@ -1,0 +1,34 @@
+"""How pages write errors and numbers."""
+
+import pytest
+
+from ops.console.rendering import headline, meant
+
+
+def test_what_happened_is_at_the_end_of_a_traceback_and_else_at_the_beginning() -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "a.py", line 1\n    call()\nValueError: no such page\n'
+    )
+    assert headline(traceback) == "ValueError: no such page"
+    assert headline("java.lang.Error: no such page\n\tat a.B.c(B.java:1)") == "java.lang.Error: no such page"
+    assert headline(" \n\nno such page") == "no such page"
+    assert headline("\n") == ""
+    assert len(headline("x" * 1_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_meant"),
+    [
+        ("run_at", 5, {"at": 5}),
+        ("throttled_until", 5, {"at": 5}),
+        ("until", 5, {"at": 5}),
+        ("lease_ms", 5, {"length_ms": 5}),
+        ("refresh_interval", 5, {"length_ms": 5}),
+        ("attempt", 5, 5),
+        ("completed_at", None, None),
+        ("retry_at", "5", "5"),
+        ("cancel_requested_at", True, True),
+    ],
+)
+def test_a_number_is_what_the_name_of_its_field_says(name: str, value: object, is_meant: object) -> None:
+    assert meant(value, name) == is_meant
