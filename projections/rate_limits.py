@@ -103,12 +103,14 @@ def calls_left(connection: apsw.Connection, now: int) -> Iterator[CallsLeft]:
 
     After its reset, a limit is full again; while calls are refused on its account, none is let through; what
     was observed long ago, of a window whose end nobody told, says nothing. Calls that are reserved are in it.
+
+    Raises:
+        msgspec.ValidationError: a row holds what no event leads to.
     """
-    for platform, resource, calls, limit, resets_at in connection.execute(_CALLS_LEFT, {"now": now}):
-        if calls is not None:
-            yield CallsLeft(
-                platform=platform, resource=resource or "", calls=calls, limit=limit, resets_at=resets_at
-            )
+    for row in connection.execute(_CALLS_LEFT, {"now": now}):
+        if row[2] is not None:
+            # A row that was changed by hand may hold anything.
+            yield msgspec.convert(dict(zip(CallsLeft.__struct_fields__, row, strict=True)), CallsLeft)
 
 
 # The other columns are those of the row that has the least: https://sqlite.org/lang_select.html#bareagg
@@ -121,7 +123,7 @@ WITH budgets(platform, resource, throttled_until, remaining, total, reset_time, 
   value ->> 'observed_at'
   FROM rate_limits, json_each(policies)
 )
-SELECT platform, resource,
+SELECT platform, coalesce(resource, ''),
  min(CASE
   WHEN throttled_until > :now THEN 0
   WHEN reset_time <= :now THEN total

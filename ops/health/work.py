@@ -80,7 +80,7 @@ class WorkWatch:
                 return failed_since(connection, now - HOUR_MS), list(calls_left(connection, now))
         except apsw.InterruptError:
             pass
-        except (apsw.Error, OSError, UnicodeDecodeError) as error:
+        except (apsw.Error, OSError, UnicodeDecodeError, msgspec.ValidationError) as error:
             self._damage.note(error, "a look at what there is to do")
         return None, []
 

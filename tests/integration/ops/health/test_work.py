@@ -124,6 +124,16 @@ def test_who_does_not_lead_has_nothing_to_do(store: Store):
     assert WorkWatch(store.path, Damage()).look(None, NOW) == WorkLook()
 
 
+def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_same(store: Store):
+    enqueue(store, "mails")
+    store.send("rate_limits.observe", {"platform": "github", "limit": 100, "remaining": 30})
+    store.in_writer(lambda connection: connection.execute("UPDATE rate_limits SET platform = x'00ff'").get)
+
+    look = WorkWatch(store.path, Damage()).look(store.writer, NOW)
+
+    assert (look.queues["mails"].due, look.limits) == (1, {})
+
+
 def test_a_store_that_cannot_be_read_is_told_and_its_jobs_are_known_all_the_same(
     store: Store, tmp_path: Path
 ):
