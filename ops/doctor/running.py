@@ -86,7 +86,7 @@ def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
         return
     is_late = jobs["oldest_overdue_seconds"] > OVERDUE_SECONDS
     oldest = f", the oldest for {jobs['oldest_overdue_seconds']:,.0f} s" if jobs["due"] else ""
-    failed = jobs["failed_attempts"]
+    failed = jobs["failed_attempts_in_an_hour"]
     yield DoctorFinding(
         check="jobs",
         level="attention" if is_late else "well",

@@ -105,7 +105,7 @@ class WorkWatch:
 def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
     """The figures of all queues together; the age of the oldest job that is due and not begun in seconds.
 
-    `failed_attempts` and `failed_jobs` are those of the last hour; None where that is not known.
+    What failed in the last hour is None where that is not known.
     """
     every = Depth()
     for depth in look.queues.values():
@@ -114,8 +114,8 @@ def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
         **{state: getattr(every, state) for state in STATES},
         "oldest_overdue_seconds": every.overdue_seconds(now),
         "oldest_overdue_queue": look.oldest,
-        "failed_attempts": None if look.failed is None else look.failed.attempts,
-        "failed_jobs": None if look.failed is None else look.failed.jobs,
+        "failed_attempts_in_an_hour": None if look.failed is None else look.failed.attempts,
+        "failed_jobs_in_an_hour": None if look.failed is None else look.failed.jobs,
     }
 
 

@@ -246,7 +246,7 @@ def test_a_job_that_nobody_begins_wants_attention():
             "due": 1_200,
             "oldest_overdue_seconds": seconds,
             "oldest_overdue_queue": "mails",
-            "failed_attempts": 3,
+            "failed_attempts_in_an_hour": 3,
         }
         report: dict[str, Any] = {
             "causes": [{"cause": "disk_low", "level": "degraded", "message": "little is free"}],

@@ -63,12 +63,12 @@ def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behin
         "blocked": 0,
         "oldest_overdue_seconds": 6.0,
         "oldest_overdue_queue": "mails",
-        "failed_attempts": 1,
-        "failed_jobs": 1,
+        "failed_attempts_in_an_hour": 1,
+        "failed_jobs_in_an_hour": 1,
     }
     # What failed more than an hour ago has no part in it.
     later = job_figures(watch.look(store.writer, now + HOUR_MS), now + HOUR_MS)
-    assert (later["failed_attempts"], later["failed_jobs"]) == (0, 0)
+    assert (later["failed_attempts_in_an_hour"], later["failed_jobs_in_an_hour"]) == (0, 0)
 
 
 def test_a_queue_that_has_nothing_any_more_says_so(store: Store):

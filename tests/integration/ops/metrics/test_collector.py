@@ -145,7 +145,9 @@ def test_the_state_is_that_of_the_status(busy: HttpTalk):
     assert labelled(found, "hyperpage_jobs_oldest_overdue_seconds")["default",] > 0
     assert status["jobs"]["oldest_overdue_queue"] == "default"
     assert (
-        status["jobs"]["failed_jobs"] == labelled(found, "hyperpage_jobs_failed_total")["mails", "sync"] == 1
+        status["jobs"]["failed_jobs_in_an_hour"]
+        == labelled(found, "hyperpage_jobs_failed_total")["mails", "sync"]
+        == 1
     )
     assert labelled(found, "hyperpage_job_attempts_failed_total") == {("failed", "mails", "sync"): 1}
     assert labelled(found, "hyperpage_rate_limit_remaining") == {("github", "core"): 60}
