@@ -102,7 +102,7 @@ CREATE OR REPLACE MACRO is_late(state, due_at, completed_at, within) AS
 -- The jobs that were not done within an interval since they were due, those that have left the tables, too; and how late
 -- each was, or is by now.
 CREATE OR REPLACE MACRO sla_misses(within) AS TABLE
-  SELECT id, type, tool, queue, priority, state, due, completed, retry_count, error,
+  SELECT id, type, tool, queue, priority, state, due, completed, retry_count, error, created_position,
     coalesce(CASE WHEN state = 'completed' THEN completed_at END, shown_ms())
       - due_at - epoch_ms(CAST(within AS INTERVAL)) AS late_ms
   FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) ORDER BY due_at, id;

@@ -10,13 +10,18 @@ MACRO time_of(ms) AS make_timestamp(ms * 1000);
 MACRO bucket_of(bucket, ms) AS time_bucket(CAST(bucket AS INTERVAL), make_timestamp(ms * 1000));
 MACRO without_zone(text) AS TRY_CAST(text AS TIMESTAMP)"""
 # Stretches of more than an hour begin at times of the zone's clocks, so a day may have 23 hours or 25; the
-# shorter ones are all as long as they say.
+# shorter ones are all as long as they say. Of two times that the clocks show alike, the earlier one is meant,
+# where DuckDB takes the later.
 _IN_ZONE = """
 MACRO time_of(ms) AS make_timestamptz(ms * 1000);
+MACRO begin_at(local) AS CASE
+  WHEN timezone({zone}, timezone({zone}, local) - INTERVAL 1 HOUR) = local
+    THEN timezone({zone}, local) - INTERVAL 1 HOUR
+  ELSE timezone({zone}, local)
+END;
 MACRO bucket_of(bucket, ms) AS CASE
   WHEN CAST(bucket AS INTERVAL) > INTERVAL 1 HOUR
-    THEN timezone({zone},
-      time_bucket(CAST(bucket AS INTERVAL), timezone({zone}, make_timestamptz(ms * 1000))))
+    THEN begin_at(time_bucket(CAST(bucket AS INTERVAL), timezone({zone}, make_timestamptz(ms * 1000))))
   ELSE time_bucket(CAST(bucket AS INTERVAL), make_timestamptz(ms * 1000), {zone})
 END;
 MACRO without_zone(text) AS timezone({zone}, TRY_CAST(text AS TIMESTAMP))"""

@@ -1,7 +1,7 @@
 """A report: one HTML file with charts that answers what people ask of a lake: `write_report`.
 
-source ─▶ headline, and sections: throughput, latency, retries, budgets, configurations, growth ─▶ page
- period    (each a section)  └──▶ charts over time, grids by name, stacks; axes by plot, figures by units
+source ─▶ sections: the headline, and questions, each a section ─▶ page
+ period      └──▶ charts over time, grids by name, stacks; axes by plot, figures by units
 
 It needs no network and has no script; what others named is escaped by `markup`.
 """
@@ -14,18 +14,22 @@ import msgspec
 from ops.analytics.asking.query import explained
 from ops.analytics.lake.files import replaced
 from ops.analytics.lake.session import connect
-from ops.analytics.report.budgets import budgets
-from ops.analytics.report.configurations import configurations
-from ops.analytics.report.growth import growth
-from ops.analytics.report.headline import headline
-from ops.analytics.report.latency import latency
 from ops.analytics.report.page import page
-from ops.analytics.report.retries import retries
+from ops.analytics.report.period import read_age
+from ops.analytics.report.sections.budgets import budgets
+from ops.analytics.report.sections.configurations import configurations
+from ops.analytics.report.sections.growth import growth
+from ops.analytics.report.sections.headline import headline
+from ops.analytics.report.sections.latency import latency
+from ops.analytics.report.sections.lateness import lateness
+from ops.analytics.report.sections.retries import retries
+from ops.analytics.report.sections.spikes import spikes
+from ops.analytics.report.sections.throughput import throughput
 from ops.analytics.report.source import Source, find_period
-from ops.analytics.report.throughput import throughput
 
 TITLE = "hyperpage-persistence"
-_SECTIONS = (throughput, latency, retries, budgets, configurations, growth)
+SLA = "1h"
+_SECTIONS = (throughput, spikes, latency, lateness, retries, budgets, configurations, growth)
 
 
 class WrittenReport(msgspec.Struct, frozen=True):
@@ -45,17 +49,26 @@ def write_report(
     since: str | None = None,
     until: str | None = None,
     snapshot: str | None = None,
+    time_zone: str | None = None,
+    sla: str = SLA,
     title: str = TITLE,
 ) -> WrittenReport:
     """Writes a report on what a lake shows, in place of one that is there.
 
-    `since` and `until` are times, or ages before the end (`7d`); all of the history without them.
+    `since` and `until` are times, or ages before the end (`7d`); all of the history without them. Times are
+    shown, grouped and read in `time_zone`, or in UTC. A job is late that is not done within `sla` since it
+    was due: `15min`, `1h`, `2d`.
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, no event, or the period cannot be read.
+        AnalyticsError: there is no lake, it has no such snapshot, no event, or the period, the zone or what
+            is late cannot be read.
     """
-    with closing(connect(lake, snapshot=snapshot, confined=True)) as connection, explained():
-        source = Source(connection, find_period(connection, since, until))
+    within_ms = read_age(sla)
+    with (
+        closing(connect(lake, snapshot=snapshot, time_zone=time_zone, confined=True)) as connection,
+        explained(),
+    ):
+        source = Source(connection, find_period(connection, since, until, time_zone or "UTC"), within_ms)
         shown = source.snapshot()
         content = page(
             title=title,

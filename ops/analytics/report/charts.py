@@ -40,8 +40,8 @@ def columns(label: str, period: Period, series: Sequence[Series], axis: Axis) ->
     """A column for each stretch of time, one part on the other."""
     plot = Plot(period, WIDE, 250)
     marks = []
-    for begin in period.begins():
-        left, right = plot.x(begin), plot.x(begin + period.bucket_ms)
+    for begin, (first, last) in period.spans().items():
+        left, right = plot.x(first), plot.x(last)
         gap = min(2.0, (right - left) / 5)
         base = 0.0
         parts = []
@@ -65,13 +65,22 @@ def columns(label: str, period: Period, series: Sequence[Series], axis: Axis) ->
     return _svg(label, plot, *plot.value_axis(axis), *marks, *plot.time_axis())
 
 
-def lines(label: str, period: Period, series: Sequence[Series], axis: Axis) -> Markup:
-    """How values went over time; where there is none, the line has a gap."""
-    plot = Plot(period, NARROW, 250)
+def lines(
+    label: str,
+    period: Period,
+    series: Sequence[Series],
+    axis: Axis,
+    *,
+    marked: Sequence[Point] = (),
+    wide: bool = False,
+) -> Markup:
+    """How values went over time, and what happened meanwhile; where there is no value, the line has a gap."""
+    plot = Plot(period, WIDE if wide else NARROW, 250)
     marks: list[Markup] = []
+    middles = {begin: plot.x(sum(span) / 2) for begin, span in period.spans().items()}
     for one in series:
         for run in _runs(period, one.values):
-            places = [(plot.x(period.middle(begin)), plot.y(axis.share(one.values[begin]))) for begin in run]
+            places = [(middles[begin], plot.y(axis.share(one.values[begin]))) for begin in run]
             if len(places) > 1:
                 written = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
                 marks.append(
@@ -82,6 +91,7 @@ def lines(label: str, period: Period, series: Sequence[Series], axis: Axis) -> M
             else:
                 marks += [element("circle", class_=one.colour, cx=x, cy=y, r=2.5) for x, y in places]
     marks += _bands(plot, series, axis.written)
+    marks += [_marked(plot, one) for one in marked]
     return _svg(label, plot, *plot.value_axis(axis), *marks, *plot.time_axis())
 
 
@@ -145,9 +155,9 @@ def _runs(period: Period, values: Mapping[int, float]) -> Iterator[list[int]]:
 
 def _bands(plot: Plot, series: Sequence[Series], written: units.Format) -> Iterator[Markup]:
     """The places for the pointer to rest on between the lines, one for each stretch of time."""
-    for begin in plot.period.begins():
+    for begin, (first, last) in plot.period.spans().items():
         if any(begin in one.values for one in series):
-            left, right = plot.x(begin), plot.x(begin + plot.period.bucket_ms)
+            left, right = plot.x(first), plot.x(last)
             yield element(
                 "rect",
                 _tooltip(plot.period, begin, series, written),
@@ -159,11 +169,22 @@ def _bands(plot: Plot, series: Sequence[Series], written: units.Format) -> Itera
             )
 
 
+def _marked(plot: Plot, point: Point) -> Markup:
+    """Something that happened, across the lines."""
+    x = plot.x(point.at)
+    return element(
+        "g",
+        element("title", point.said),
+        element("line", class_="mark", x1=x, x2=x, y1=TOP, y2=plot.bottom),
+        element("circle", class_=f"dot {point.colour}", cx=x, cy=TOP, r=5),
+    )
+
+
 def _tooltip(period: Period, begin: int, series: Sequence[Series], written: units.Format) -> Markup:
     said = [
         f"{one.name}: {written(one.values[begin])}" for one in series if one.values.get(begin) is not None
     ]
-    return element("title", "\n".join([f"{units.minute(begin)} UTC, {period.bucket}", *said]))
+    return element("title", "\n".join([f"{period.minute(begin)} {period.time_zone}, {period.bucket}", *said]))
 
 
 def _svg(label: str, plot: Plot, *content: Markup) -> Markup:

@@ -44,7 +44,9 @@ def page(
         element(
             "footer",
             element(
-                "p", "Times are in UTC. A failure rate is the share of attempts that failed or timed out."
+                "p",
+                f"Times are in {'UTC' if period.time_zone == 'UTC' else f'the zone {period.time_zone}'}."
+                " A failure rate is the share of attempts that failed or timed out.",
             ),
         ),
     )
@@ -63,7 +65,7 @@ def _section(one: Section) -> Markup:
 
 
 def _about(period: Period, snapshot: ShownSnapshot | None) -> Markup:
-    span = f"{units.minute(period.since)} to {units.minute(period.until)} UTC"
+    span = f"{period.minute(period.since)} to {period.minute(period.until)} {period.time_zone}"
     if snapshot is None:
         return joined(span)
     return joined(

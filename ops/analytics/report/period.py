@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,11 +20,25 @@ _UNITS_MS = {"min": units.MINUTE, "h": units.HOUR, "d": units.DAY, "w": 7 * unit
 class Period(msgspec.Struct, frozen=True):
     """The time from one moment to another, which is no longer in it: milliseconds since the epoch.
 
-    It is shown in stretches of `bucket_ms`; the first and the last may be cut off.
+    It is shown in stretches of `bucket_ms`, of which the first and the last may be cut off, and in the time
+    of the zone that `time_zone` names.
     """
 
     since: int
     until: int
+    time_zone: str = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def moment(self, milliseconds: float) -> str:
+        """A time in the zone, to the second."""
+        return units.moment(milliseconds, self.zone)
+
+    def minute(self, milliseconds: float) -> str:
+        """A time in the zone, to the minute."""
+        return units.minute(milliseconds, self.zone)
 
     @property
     def bucket_ms(self) -> int:
@@ -33,37 +49,51 @@ class Period(msgspec.Struct, frozen=True):
         """How long the stretches are, in words."""
         return units.stretch(self.bucket_ms)
 
+    @property
+    def interval(self) -> str:
+        """How long they are, in SQL."""
+        days, rest = divmod(self.bucket_ms, units.DAY)
+        return f"INTERVAL {self.bucket_ms} MILLISECOND" if rest else f"INTERVAL {days} DAY"
+
     def begins(self) -> Iterator[int]:
         """When each stretch begins; the first one may begin before the period."""
-        begin = units.begin_of(self.since, self.bucket_ms)
-        while begin < self.until:
-            yield begin
-            begin += self.bucket_ms
+        return units.begins(self.since, self.until, self.bucket_ms, self.zone)
 
-    def middle(self, begin: int) -> float:
-        """The middle of a stretch, as far as it is in the period."""
-        return (max(begin, self.since) + min(begin + self.bucket_ms, self.until)) / 2
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """From when to when each stretch is in the period, by when it begins."""
+        begins = list(self.begins())
+        return dict(zip(begins, pairwise([self.since, *begins[1:], self.until]), strict=True))
 
     def begin_of(self, column: str) -> str:
         """The beginning of the stretch that a column's milliseconds are in, in SQL."""
-        first = units.begin_of(0, self.bucket_ms)
-        return f"(({column} - {first}) // {self.bucket_ms} * {self.bucket_ms} + {first})"
+        return f"epoch_ms(bucket_of({self.interval}, {column}))"
 
 
-def read_moment(text: str, *, end: int | None = None) -> int:
-    """Milliseconds since the epoch for a time in ISO 8601 (UTC without a zone), or an age such as `7d`.
+def read_age(text: str) -> int:
+    """Milliseconds of a length of time such as `15min`, `1h`, `7d` or `4w`.
+
+    Raises:
+        AnalyticsError: it is none.
+    """
+    age = _AGE.fullmatch(text.strip())
+    if age is None:
+        raise AnalyticsError("not_a_moment", f"{text!r} is no length of time", "write it as 15min, 1h, 7d")
+    return int(age[1]) * _UNITS_MS[age[2]]
+
+
+def read_moment(text: str, *, end: int | None = None, zone: tzinfo = UTC) -> int:
+    """Milliseconds since the epoch for a time in ISO 8601, in `zone` without one, or an age such as `7d`.
 
     An age (min, h, d or w) counts back from `end`.
 
     Raises:
         AnalyticsError: it is neither.
     """
-    age = _AGE.fullmatch(text.strip())
-    if age is not None and end is not None:
-        return end - int(age[1]) * _UNITS_MS[age[2]]
+    if end is not None and _AGE.fullmatch(text.strip()):
+        return end - read_age(text)
     try:
         moment = datetime.fromisoformat(text.strip())
-        found = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        found = round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
     except (ValueError, OverflowError):
         found = -1
     if found < 0:

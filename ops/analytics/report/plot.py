@@ -16,6 +16,8 @@ ROW = 30
 # How wide a letter is at most, on average.
 CHARACTER = 7.4
 TOP, RIGHT, BOTTOM = 12, 14, 38
+# The places of an axis for shares of 1.
+SHARES = (0, 0.25, 0.5, 0.75, 1)
 _LEFT = 62
 
 
@@ -63,7 +65,7 @@ class Plot:
     def time_axis(self) -> Iterator[Markup]:
         yield element("line", class_="axis", x1=self.left, x2=self.right, y1=self.bottom, y2=self.bottom)
         most = max(3, (self.right - self.left) // 80)
-        for at, time, date in units.time_ticks(self.period.since, self.period.until, most):
+        for at, time, date in units.time_ticks(self.period.since, self.period.until, most, self.period.zone):
             x = self.x(at)
             yield element("line", class_="axis", x1=x, x2=x, y1=self.bottom, y2=self.bottom + 4)
             lines = [one for one in (time, date) if one]

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ops.analytics.report import units
 from ops.analytics.report.markup import element, joined, named
+from ops.analytics.report.period import Period
 
 # How many names a page has room for; a remark says how many are left out.
 MOST_NAMES = 12
@@ -22,13 +23,14 @@ class Column(msgspec.Struct, frozen=True):
     is_time: bool = False
 
 
-# When a stretch of time begins.
-FROM = Column("From (UTC)", units.minute, is_time=True)
+def begins(period: Period) -> Column:
+    """A column of when stretches of time begin."""
+    return Column(f"From ({period.time_zone})", period.minute, is_time=True)
 
 
-def when(name: str) -> Column:
+def when(name: str, period: Period) -> Column:
     """A column of moments."""
-    return Column(f"{name} (UTC)", units.moment, is_time=True)
+    return Column(f"{name} ({period.time_zone})", period.moment, is_time=True)
 
 
 class Section(msgspec.Struct, frozen=True):

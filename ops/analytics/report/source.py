@@ -8,6 +8,7 @@ import msgspec
 from ops.analytics.asking.query import explained
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.session import Connection
+from ops.analytics.lake.times import zone_of
 from ops.analytics.report import units
 from ops.analytics.report.period import Period, read_moment
 
@@ -25,11 +26,13 @@ class Source:
     """The views of a lake, and views of what is in the period.
 
     `period_events` are its events, `period_attempts` the attempts that began in it, `ended_attempts` those
-    that ended in it. The column `bucket` says when the stretch of time begins that each is in.
+    that ended in it. The column `bucket` says when the stretch of time begins that each is in. A job is late
+    that is not done `within_ms` since it was due.
     """
 
-    def __init__(self, connection: Connection, period: Period) -> None:
+    def __init__(self, connection: Connection, period: Period, within_ms: int) -> None:
         self.period = period
+        self.within_ms = within_ms
         self._connection = connection
         since, until = period.since, period.until
         self.execute("CREATE TEMP TABLE known_attempts AS FROM attempts")
@@ -68,26 +71,37 @@ class Source:
         return ShownSnapshot(*found[0]) if found else None
 
 
-def find_period(connection: Connection, since: str | None, until: str | None) -> Period:
+def find_period(
+    connection: Connection, since: str | None, until: str | None, time_zone: str = "UTC"
+) -> Period:
     """The period from `since` to `until`; without them, all that the lake shows, to the minute.
 
     Raises:
-        AnalyticsError: there is no event, a moment cannot be read, or nothing is between them.
+        AnalyticsError: there is no event, a moment cannot be read, the lake does not reach it, or nothing is
+            between them.
     """
+    zone = zone_of(time_zone)
     [(first, last)] = connection.execute("SELECT min(recorded_at), max(recorded_at) FROM events").fetchall()
     [(made,)] = connection.execute("SELECT max(timestamp) FROM snapshots WHERE is_shown").fetchall()
     if first is None and (since is None or until is None):
         raise AnalyticsError(
             "not_found", "the lake has no events", "say what period is meant: --since, --until"
         )
-    end = (
-        read_moment(until) if until is not None else (max(last, made or 0) // units.MINUTE + 1) * units.MINUTE
+    known = (max(last or 0, made or 0) // units.MINUTE + 1) * units.MINUTE
+    end = known if until is None else read_moment(until, zone=zone)
+    if end > known:
+        raise AnalyticsError(
+            "not_a_moment",
+            f"the lake does not know of {until} yet: it ends at {units.minute(known, zone)} {time_zone}",
+            "leave --until out, or add what came since with `hyperpage analytics export`",
+        )
+    begin = (
+        read_moment(since, end=end, zone=zone) if since is not None else first // units.MINUTE * units.MINUTE
     )
-    begin = read_moment(since, end=end) if since is not None else first // units.MINUTE * units.MINUTE
     if begin >= end:
         raise AnalyticsError(
             "empty_period",
-            f"nothing is between {units.moment(begin)} and {units.moment(end)} UTC",
+            f"nothing is between {units.moment(begin, zone)} and {units.moment(end, zone)} {time_zone}",
             "--since has to be before --until, and before the last event",
         )
-    return Period(begin, end)
+    return Period(begin, end, time_zone)

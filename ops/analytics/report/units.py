@@ -1,8 +1,8 @@
 """Figures as people read them, and the places of an axis that are round in their unit."""
 
 import math
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -14,8 +14,8 @@ STRETCHES_MS = (
     *(n * DAY for n in (1, 2, 7, 14, 28)),
 )
 _UNITS = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
-# Weeks begin on Mondays: the first Monday was the fifth day of the epoch.
-_FIRST_MONDAY_MS = 4 * DAY
+# Weeks begin on Mondays, and longer stretches where DuckDB has them begin: with that of 3 January 2000.
+_FIRST_MONDAY_MS = 10_959 * DAY
 
 Format = Callable[[float], str]
 
@@ -67,19 +67,19 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} B"
 
 
-def moment(milliseconds: float) -> str:
-    """A time in UTC, to the second."""
-    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M:%S")
+def moment(milliseconds: float, zone: tzinfo = UTC) -> str:
+    """A time in a zone, to the second."""
+    return _at(milliseconds, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def minute(milliseconds: float) -> str:
-    """A time in UTC, to the minute."""
-    return _utc(milliseconds).strftime("%Y-%m-%d %H:%M")
+def minute(milliseconds: float, zone: tzinfo = UTC) -> str:
+    """A time in a zone, to the minute."""
+    return _at(milliseconds, zone).strftime("%Y-%m-%d %H:%M")
 
 
 def iso(milliseconds: int) -> str:
     """A time in UTC as programs read it."""
-    return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _at(milliseconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def bucket_of(span_ms: int, most: int) -> int:
@@ -89,22 +89,34 @@ def bucket_of(span_ms: int, most: int) -> int:
     return next((one for one in STRETCHES_MS if span_ms <= one * most), longer)
 
 
-def begin_of(milliseconds: int, stretch_ms: int) -> int:
-    """When the stretch of time begins that a moment is in."""
-    return (milliseconds - _FIRST_MONDAY_MS) // stretch_ms * stretch_ms + _FIRST_MONDAY_MS
+def begins(since: int, until: int, stretch_ms: int, zone: tzinfo = UTC) -> Iterator[int]:
+    """When each stretch of time of a period begins; the first one may begin before it.
+
+    Those of more than an hour begin at times of the zone's clocks, so where these are changed, one is longer
+    or shorter; the others are all as long.
+    """
+    clock = _clock_of(since, zone)
+    shown = (clock - _FIRST_MONDAY_MS) // stretch_ms * stretch_ms + _FIRST_MONDAY_MS
+    at = since - (clock - shown) if stretch_ms <= HOUR else _moment_of(shown, zone)
+    while at < until:
+        yield at
+        shown += stretch_ms
+        at = at + stretch_ms if stretch_ms <= HOUR else _moment_of(shown, zone)
 
 
-def time_ticks(since: int, until: int, most: int = 9) -> list[tuple[int, str, str]]:
+def time_ticks(since: int, until: int, most: int = 9, zone: tzinfo = UTC) -> list[tuple[int, str, str]]:
     """Round moments of a period, each with its time of day and, where the day is a new one, its date."""
     step = bucket_of(until - since, most)
     ticks, shown = [], ""
-    at = begin_of(since, step)
-    while at < until:
+    for at in begins(since, until, step, zone):
         if at >= since:
-            time, date = _utc(at).strftime("%H:%M:%S" if step < MINUTE else "%H:%M"), _date(at)
+            here = _at(at, zone)
+            time, date = (
+                here.strftime("%H:%M:%S" if step < MINUTE else "%H:%M"),
+                f"{here:%a} {here.day} {here:%b}",
+            )
             ticks.append((at, time if step < DAY else "", date if date != shown else ""))
             shown = date
-        at += step
     return ticks
 
 
@@ -150,9 +162,16 @@ def _significant(value: float) -> str:
     return f"{value:.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
-def _date(milliseconds: int) -> str:
-    return f"{_utc(milliseconds):%a} {_utc(milliseconds).day} {_utc(milliseconds):%b}"
+def _at(milliseconds: float, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, zone)
 
 
-def _utc(milliseconds: float) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _clock_of(milliseconds: int, zone: tzinfo) -> int:
+    """What the clocks of a zone show, as milliseconds since they showed the beginning of 1970."""
+    offset = _at(milliseconds, zone).utcoffset()
+    return milliseconds + (0 if offset is None else round(offset.total_seconds() * 1000))
+
+
+def _moment_of(clock: int, zone: tzinfo) -> int:
+    """The first moment at which a zone's clocks show that, or would have if they had not been changed."""
+    return round(_at(clock, UTC).replace(tzinfo=zone).timestamp() * 1000)

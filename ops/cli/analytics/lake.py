@@ -121,13 +121,17 @@ def report(
         option("The first moment: a time, or an age before the end: 24h, 7d, 4w. Default: the first event."),
     ] = None,
     until: Annotated[str | None, option("The moment of its end. Default: the last event.")] = None,
+    sla: Annotated[
+        str, option("A job is late that is not done within it since it was due: 15min, 1h, 2d. Default: 1h.")
+    ] = "1h",
     title: Annotated[str, option("What stands above it.")] = "hyperpage-persistence",
+    time_zone: TimeZoneOption = None,
     lake: LakeOption = None,
     snapshot: SnapshotOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes a page of charts: throughput and failures, waiting, retries, budgets, changes, growth.
+    """Writes a page of charts: failures, spikes, waiting, late jobs, retries, budgets, changes, growth.
 
     For example:
 
@@ -141,7 +145,14 @@ def report(
 
     with understandable():
         written = write_report(
-            lake_folder(lake, data), out, since=since, until=until, snapshot=snapshot, title=title
+            lake_folder(lake, data),
+            out,
+            since=since,
+            until=until,
+            snapshot=snapshot,
+            time_zone=time_zone,
+            sla=sla,
+            title=title,
         )
     print_result(written, as_json, str(out))
 

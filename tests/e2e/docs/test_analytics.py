@@ -80,6 +80,7 @@ def test_every_command_does_what_it_says_in_the_order_of_the_guide(
     assert parquet.out == ""
     assert (folder / "jobs.parquet").exists()
     assert [path.name for path in sorted(folder.glob("*.html"))] == [
+        "berlin.html",
         "morning.html",
         "report.html",
         "week.html",

@@ -4,14 +4,13 @@ import asyncio
 import re
 import shutil
 from contextlib import closing
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS
 from ops.analytics import connect
+from tests.support.documents.report_tables import Tables
 from tests.support.repository import ROOT
 from tests.support.services.browsing import DESK, PHONE, browser, chromium, tab
 from tests.support.services.command_line import hyperpage
@@ -19,46 +18,9 @@ from tests.support.stores.backing_up import Stored
 
 SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOSTILE = "<img src=x onerror=alert(1)></svg></title><script>alert(2)</script>'\"&\u202e"
-SECTIONS = ["throughput", "latency", "retries", "budgets", "configurations", "growth"]
-
-
-class Tables(HTMLParser):
-    """The tables of a page by their captions, each cell by its value: unrounded, times in ISO 8601."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tables: dict[str, list[list[Any]]] = {}
-        self._caption = ""
-        self._inside: str | None = None
-        self._value: str | None = None
-        self._text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag in ("caption", "th", "td"):
-            self._inside, self._text, self._value = tag, "", None
-        elif tag == "tr" and self._caption:
-            self.tables[self._caption].append([])
-        elif tag in ("data", "time") and self._inside == "td":
-            self._value = dict(attributes)["value" if tag == "data" else "datetime"]
-
-    def handle_data(self, data: str) -> None:
-        self._text += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "caption":
-            self._caption = self._text
-            assert self._caption not in self.tables
-            self.tables[self._caption] = []
-        elif tag in ("th", "td"):
-            self.tables[self._caption][-1].append(self._text if self._value is None else self._value)
-            self._inside = None
-        elif tag == "table":
-            self._caption = ""
-
-    def rows(self, caption: str) -> list[list[str]]:
-        """The rows of a table, without their head."""
-        return self.tables[caption][1:]
+SECTIONS = [
+    "throughput", "spikes", "latency", "lateness", "retries", "budgets", "configurations", "growth"
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +81,7 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
             rows = shown.rows(f"Attempts that ended, by {by}")
             found = {row[0]: [*row[1:5], f"{float(row[7]):.4f}"] for row in rows}
             assert found == {
-                row[0]: [*row[2:6], f"{float(row[7]):.4f}"] for row in ask(f"FROM failure_rate('{by}')")
+                row[0]: [*row[3:7], f"{float(row[8]):.4f}"] for row in ask(f"FROM failure_rate('{by}')")
             }
         events = dict(ask("SELECT type, sum(events) FROM event_rate('1 hour') GROUP BY ALL"))
         assert {row[0]: row[1] for row in shown.rows("Events by type")}.items() <= events.items()
@@ -131,7 +93,7 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
         rows = shown.rows("Changes, the newest first")[::-1]
         assert [[row[1], row[2], row[4], row[5]] for row in rows] == audit
         budgets = ask(
-            "SELECT replace(id, 'ratelimit:', ''), min(limit_remaining), count(*) FROM rate_limits_versions"
+            "SELECT replace(id, 'ratelimit:', ''), min(limit_remaining), count(*) FROM rate_limit_burn(NULL)"
             " GROUP BY ALL ORDER BY 1"
         )
         rows = sorted(shown.rows("Budgets, the closest to its end first"))
@@ -144,7 +106,7 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
         assert all(one in observed for one in shown_ones)
         assert len(observed) > len(shown_ones) > len(observed) / 2
         files = ask("SELECT name, position, plain_size, size FROM snapshots")
-        assert [row[1:] for row in shown.rows("Size of the file at each backup")] == files
+        assert [row[1:] for row in shown.rows("Size of the database at each backup")] == files
         assert all(int(file) > 2 * int(kept) for *_, file, kept in files)
 
 
@@ -202,6 +164,13 @@ def test_a_store_in_which_little_has_happened_has_a_report_too(tmp_path: Path):
         (("--until", "7d"), 2, "'7d' is no moment"),
         (("--since", "2026-10-06", "--until", "2026-10-06"), 2, "nothing is between"),
         (("--snapshot", "another"), 3, "no snapshot another"),
+        (
+            ("--until", "2100-01-01"),
+            2,
+            "the lake does not know of 2100-01-01 yet: it ends at 2026-10-07 00:01 UTC",
+        ),
+        (("--time-zone", "Mars/Olympus"), 2, "'Mars/Olympus' is no time zone"),
+        (("--sla", "soon"), 2, "'soon' is no length of time"),
     ],
 )
 def test_what_is_wrong_is_said(sample: Path, tmp_path: Path, options: tuple[str], code: int, said: str):

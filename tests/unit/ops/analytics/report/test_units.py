@@ -1,5 +1,8 @@
 """Figures in a report are written as people read them, and axes have round places."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from ops.analytics.report import units
@@ -44,11 +47,36 @@ def test_a_period_is_cut_into_stretches_that_cover_it_and_begin_at_round_times()
         assert len(begins) <= 61
         assert begins[0] <= period.since < begins[1]
         assert begins[-1] < period.until <= begins[-1] + period.bucket_ms
-        assert all(begin == units.begin_of(begin, period.bucket_ms) for begin in begins)
+        assert list(period.spans()) == begins
 
 
 def test_weeks_begin_on_mondays():
-    assert units.begin_of(MONDAY + 6 * units.DAY + 1, 7 * units.DAY) == MONDAY
+    assert list(units.begins(MONDAY + 6 * units.DAY + 1, MONDAY + 8 * units.DAY, 7 * units.DAY)) == [
+        MONDAY, MONDAY + 7 * units.DAY,
+    ]  # fmt: skip
+
+
+def test_days_begin_at_midnight_of_the_zone_and_hours_are_all_as_long():
+    berlin = ZoneInfo("Europe/Berlin")
+    # The clocks are put back at 03:00 of the 25th.
+    midnight = round(datetime(2026, 10, 25, tzinfo=berlin).timestamp() * 1000)
+    begins = list(units.begins(midnight, midnight + 2 * units.DAY, units.DAY, berlin))
+    assert [begin - midnight for begin in begins] == [0, 25 * units.HOUR]
+    assert [units.minute(begin, berlin) for begin in begins] == ["2026-10-25 00:00", "2026-10-26 00:00"]
+    hours = [
+        units.minute(one, berlin)[11:]
+        for one in units.begins(midnight, midnight + 5 * units.HOUR, units.HOUR, berlin)
+    ]
+    assert hours == ["00:00", "01:00", "02:00", "02:00", "03:00"]
+    pairs = [
+        units.minute(one, berlin)[11:]
+        for one in units.begins(midnight, midnight + 6 * units.HOUR, 2 * units.HOUR, berlin)
+    ]
+    assert pairs == ["00:00", "02:00", "04:00"]
+    ticks = [
+        (time, date) for _, time, date in units.time_ticks(midnight, midnight + 12 * units.HOUR, 4, berlin)
+    ]
+    assert ticks == [("00:00", "Sun 25 Oct"), ("03:00", ""), ("06:00", ""), ("09:00", "")]
 
 
 def test_the_first_tick_of_a_day_has_its_date():

@@ -6,21 +6,14 @@ from ops.analytics.report import charts, section, stacks, units
 from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined
 from ops.analytics.report.plot import WIDE, Axis, Series
-from ops.analytics.report.section import FROM, MOST_NAMES, Column, Section
+from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
-
-# The columns of an event that take room; numbers are left out.
-_BYTES = (
-    "strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
-    " + coalesce(strlen(metadata), 0)"
-)
 
 
 def growth(source: Source) -> Section:
     """Events over time, by table and type; how many there are in all, and how large the file is."""
     rows = source.rows(
-        f"SELECT bucket, count(*), max(position), sum({_BYTES}) FROM period_events"
-        " GROUP BY bucket ORDER BY bucket"
+        "SELECT bucket, count(*), max(position), sum(size) FROM period_events GROUP BY bucket ORDER BY bucket"
     )
     title = "Growth"
     if not rows:
@@ -53,7 +46,7 @@ def _log(source: Source, rows: list[tuple[int, int, int, int]]) -> Markup:
     values = {begin: max(position, before) for begin, position in reached.items()}
     label = "Events in the log, in all"
     columns = (
-        FROM,
+        section.begins(period),
         Column("Events", units.count),
         Column("New", units.count),
         Column("Text", units.size),
@@ -73,15 +66,15 @@ def _file(source: Source) -> Markup:
         "SELECT timestamp, name, position, plain_size, size FROM snapshots WHERE in_history"
         f" AND timestamp >= {period.since} AND timestamp <= {period.until} ORDER BY timestamp"
     )
-    label = "Size of the file at each backup"
+    label = "Size of the database at each backup"
     if not rows:
         return section.figure(label, section.nothing("The lake has no backup that was made in this period."))
     columns = (
-        section.when("Made"),
-        Column("Backup"),
+        section.when("Made", period),
+        Column("Name"),
         Column("Position", units.count),
-        Column("File", units.size),
-        Column("Backup's size", units.size),
+        Column("Database", units.size),
+        Column("Backup", units.size),
     )
     axis = Axis(units.round_ticks(max(row[3] for row in rows)), units.size)
     chart = charts.steps(
@@ -91,14 +84,14 @@ def _file(source: Source) -> Markup:
         "c2",
         axis,
         height=250,
-        said=lambda at, file: f"{units.moment(at)} UTC\n{units.size(file)}",
+        said=lambda at, file: f"{period.moment(at)} {period.time_zone}\n{units.size(file)}",
     )
     return section.figure(label, chart, section.folded(columns, rows, caption=label))
 
 
 def _by_type(source: Source) -> Markup:
     rows = source.rows(
-        f"SELECT type, count(*) AS events, sum({_BYTES}) FROM period_events"
+        "SELECT type, count(*) AS events, sum(size) FROM period_events"
         " GROUP BY type ORDER BY events DESC, type"
     )
     shown = rows[:MOST_NAMES]

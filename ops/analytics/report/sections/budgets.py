@@ -8,13 +8,14 @@ from markupsafe import Markup
 from ops.analytics.report import charts, section, units
 from ops.analytics.report.grids import Shade, hours
 from ops.analytics.report.markup import joined, named
-from ops.analytics.report.plot import Axis
+from ops.analytics.report.plot import SHARES, Axis
 from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 
 # How many observations a chart of half a page shows: of more, the lowest in each stretch of time.
 _MOST_OBSERVATIONS = 400
 _MOST_CHARTS = 6
+_MOST_DAYS = 31
 
 
 def budgets(source: Source) -> Section:
@@ -22,10 +23,10 @@ def budgets(source: Source) -> Section:
     title = "Rate-limit budgets"
     period = source.period
     source.execute(
-        "CREATE TEMP TABLE observed AS SELECT v.id, e.recorded_at, v.limit_remaining, v.limit_total,"
-        " v.limit_remaining / v.limit_total AS share"
-        " FROM rate_limits_versions AS v JOIN period_events AS e USING (position)"
-        " WHERE NOT v.deleted AND v.limit_total > 0 AND v.limit_remaining IS NOT NULL"
+        "CREATE TEMP TABLE observed AS SELECT id, epoch_ms(time) AS recorded_at, time, limit_remaining,"
+        " limit_total, limit_remaining / limit_total AS share, coalesce(calls, 0) AS calls"
+        " FROM rate_limit_burn(NULL) WHERE limit_total > 0 AND limit_remaining IS NOT NULL"
+        f" AND recorded_at >= {period.since} AND recorded_at < {period.until}"
     )
     rows = source.records(
         "SELECT id, count(*) AS observations, min(limit_remaining) AS lowest,"
@@ -40,20 +41,24 @@ def budgets(source: Source) -> Section:
         "Closest to its end was ",
         named(_name(lowest["id"])),
         f", with {units.count(lowest['lowest'])} of {units.count(lowest['total'])} left"
-        f" at {units.minute(lowest['at'])}.",
+        f" at {period.minute(lowest['at'])} {period.time_zone}.",
     )
     shown = rows[:MOST_NAMES]
     step = max(1, (period.until - period.since) // _MOST_OBSERVATIONS)
-    figures = [_hours(source, shown, section.left_out(len(rows), "budgets")), _table(source, shown)]
+    figures = [
+        _hours(source, shown, section.left_out(len(rows), "budgets")),
+        _days(source),
+        _table(source, shown),
+    ]
     figures += [_over_time(source, row, step) for row in shown[:_MOST_CHARTS]]
     return Section("budgets", title, figures, lead)
 
 
 def _hours(source: Source, shown: list[Any], note: str) -> Markup:
-    label = "Least that was left, by hour of the day (UTC)"
+    label = f"Least that was left, by hour of the day ({source.period.time_zone})"
     shades: defaultdict[str, dict[int, Shade]] = defaultdict(dict)
     for budget, hour, share, left, observations in source.rows(
-        "SELECT id, CAST(recorded_at // 3600000 % 24 AS INTEGER) AS hour, min(share), min(limit_remaining),"
+        "SELECT id, CAST(hour(time) AS INTEGER) AS hour, min(share), min(limit_remaining),"
         " count(*) FROM observed GROUP BY ALL ORDER BY ALL"
     ):
         said = (
@@ -63,6 +68,26 @@ def _hours(source: Source, shown: list[Any], note: str) -> Markup:
         shades[_name(budget)][hour] = Shade(1 - share, f"{100 * share:.0f} %", said)
     rows = {_name(row["id"]): shades[_name(row["id"])] for row in shown}
     return section.wide_figure(label, hours(label, rows), note=note)
+
+
+def _days(source: Source) -> Markup:
+    """All budgets, by day and hour."""
+    zone = source.period.time_zone
+    label = f"Least that was left of any budget, by day and hour ({zone})"
+    shades: defaultdict[str, dict[int, Shade]] = defaultdict(dict)
+    for day, hour, share, budget, calls in source.rows(
+        "SELECT strftime(time, '%Y-%m-%d') AS day, CAST(hour(time) AS INTEGER), min(share),"
+        " arg_min(id, share), sum(calls) FROM observed GROUP BY ALL ORDER BY ALL"
+    ):
+        said = (
+            f"{day}, {hour:02d}:00 to {hour:02d}:59\nleast left: {units.percent(share)} of {_name(budget)}\n"
+            f"calls known of, of all budgets: {units.count(calls)}"
+        )
+        shades[day][hour] = Shade(1 - share, f"{100 * share:.0f} %", said)
+    newest = list(shades)[-_MOST_DAYS:]
+    older = len(shades) - len(newest)
+    note = f"The newest {_MOST_DAYS} days are shown, {units.count(older)} more are not." if older else ""
+    return section.wide_figure(label, hours(label, {day: shades[day] for day in newest}), note=note)
 
 
 def _table(source: Source, shown: list[Any]) -> Markup:
@@ -77,7 +102,7 @@ def _table(source: Source, shown: list[Any]) -> Markup:
         Column("Limit", units.count),
         Column("Least left", units.count),
         Column("Share", units.percent),
-        section.when("When"),
+        section.when("When", source.period),
         Column("Refused calls", units.count),
         Column("Observations", units.count),
     )
@@ -108,10 +133,16 @@ def _over_time(source: Source, budget: Any, step: int) -> Markup:
         source.period,
         [(at, share) for at, share, _ in found],
         "c1",
-        Axis((0, 0.25, 0.5, 0.75, 1), units.percent),
-        said=lambda at, share: f"{units.moment(at)} UTC\nleft: {units.percent(share)}",
+        Axis(SHARES, units.percent),
+        said=lambda at, share: (
+            f"{source.period.moment(at)} {source.period.time_zone}\nleft: {units.percent(share)}"
+        ),
     )
-    columns = (section.when("Observed"), Column("Share", units.percent), Column("Left", units.count))
+    columns = (
+        section.when("Observed", source.period),
+        Column("Share", units.percent),
+        Column("Left", units.count),
+    )
     return section.figure(label, chart, section.folded(columns, found, caption=label))
 
 

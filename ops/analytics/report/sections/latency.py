@@ -7,8 +7,20 @@ from markupsafe import Markup
 from ops.analytics.report import charts, units
 from ops.analytics.report.markup import joined
 from ops.analytics.report.plot import Axis, Series, legend_of
-from ops.analytics.report.section import FROM, Column, Section, figure, folded, nothing
+from ops.analytics.report.section import (
+    MOST_NAMES,
+    Column,
+    Section,
+    begins,
+    figure,
+    folded,
+    left_out,
+    nothing,
+    table,
+    wide_figure,
+)
 from ops.analytics.report.source import Source
+from ops.analytics.report.stacks import COLOURS
 
 # Name, colour and dashes, which tell the lines apart without colours, too.
 PERCENTILES = (("p50", "c1", ""), ("p95", "c2", "7 3"), ("p99", "c3", "2 3"))
@@ -44,8 +56,42 @@ def latency(source: Source) -> Section:
     figures = [
         _percentiles(source, rows, "wait_ms", "Wait for a worker"),
         _percentiles(source, rows, "duration_ms", "Run time of an attempt"),
+        _waits_by_queue(source),
     ]
     return Section("latency", title, figures, joined(*said))
+
+
+def _waits_by_queue(source: Source) -> Markup:
+    rows = source.rows(
+        f"SELECT queue, count(*) AS attempts, {quantiles('wait_ms')}, max(wait_ms) AS longest"
+        " FROM period_attempts WHERE wait_ms IS NOT NULL GROUP BY queue ORDER BY wait_ms_p95 DESC, queue"
+    )
+    label = f"Wait for a worker in each {source.period.bucket}, by queue: 95 % waited no longer"
+    if not rows:
+        return wide_figure(label, nothing("Nothing is known of it in this period."))
+    over_time = source.rows(
+        "SELECT queue, bucket, quantile_disc(wait_ms, 0.95) FROM period_attempts"
+        " WHERE wait_ms IS NOT NULL GROUP BY queue, bucket"
+    )
+    colours = dict(zip((queue for queue, *_ in rows), COLOURS, strict=False))
+    series = [
+        Series(name, colour, {bucket: wait for queue, bucket, wait in over_time if queue == name})
+        for name, colour in colours.items()
+    ]
+    columns = (
+        Column("Queue"),
+        Column("Attempts", units.count),
+        *(Column(name, units.duration) for name, *_ in PERCENTILES),
+        Column("Longest", units.duration),
+    )
+    axis = _axis([value for one in series for value in one.values.values()])
+    return wide_figure(
+        label,
+        charts.lines(label, source.period, series, axis, wide=True),
+        table(columns, rows[:MOST_NAMES], caption=label),
+        legend=legend_of(series, of_lines=True),
+        note=left_out(len(rows), "queues"),
+    )
 
 
 def quantiles(column: str) -> str:
@@ -77,7 +123,7 @@ def _percentiles(source: Source, rows: list[Any], column: str, title: str) -> Ma
         for row in rows
     ]
     columns = (
-        FROM,
+        begins(source.period),
         Column("Attempts", units.count),
         *(Column(name, units.duration) for name, *_ in PERCENTILES),
     )

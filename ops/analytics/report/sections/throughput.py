@@ -5,10 +5,12 @@ from typing import Any
 from markupsafe import Markup
 
 from ops.analytics.report import charts, section, stacks, units
+from ops.analytics.report.charts import Point
 from ops.analytics.report.grids import Bar, bars
 from ops.analytics.report.markup import joined, listed, shortened
-from ops.analytics.report.plot import Axis, Series, legend_of
-from ops.analytics.report.section import FROM, MOST_NAMES, Column, Section
+from ops.analytics.report.plot import SHARES, Axis, Series, legend_of
+from ops.analytics.report.section import MOST_NAMES, Column, Section
+from ops.analytics.report.sections.configurations import changes_of, said
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import OTHER
 
@@ -44,6 +46,7 @@ def throughput(source: Source) -> Section:
         _over_time(source, rows),
         _by(source, "type"),
         _by(source, "tool"),
+        _failures_by_tool(source),
         _types_over_time(source),
         _errors(source),
     ]
@@ -56,19 +59,19 @@ def failure_rate() -> str:
 
 
 def _lead(source: Source, rows: list[Any]) -> Markup:
-    bucket = source.period.bucket
+    bucket, written = source.period.bucket, source.period.minute
     busiest = max(rows, key=lambda row: row["ended"])
     worst = max(rows, key=lambda row: (row["failed"] + row["timeout"], row["rate"]))
-    said = [
+    lines = [
         f"Most attempts, {units.count(busiest['ended'])}, ended in the {bucket} from"
-        f" {units.minute(busiest['bucket'])}."
+        f" {written(busiest['bucket'])}."
     ]
     if worst["failed"] + worst["timeout"]:
-        said.append(
+        lines.append(
             f" Most failures, {units.count(worst['failed'] + worst['timeout'])} of"
-            f" {units.count(worst['ended'])}, were in the {bucket} from {units.minute(worst['bucket'])}."
+            f" {units.count(worst['ended'])}, were in the {bucket} from {written(worst['bucket'])}."
         )
-    return joined(*said)
+    return joined(*lines)
 
 
 def _over_time(source: Source, rows: list[Any]) -> Markup:
@@ -86,7 +89,7 @@ def _over_time(source: Source, rows: list[Any]) -> Markup:
     return section.wide_figure(
         label,
         charts.columns(label, source.period, shown, axis),
-        section.folded((FROM, *_COLUMNS), figures, caption=label),
+        section.folded((section.begins(source.period), *_COLUMNS), figures, caption=label),
         legend=legend_of(shown),
     )
 
@@ -133,6 +136,46 @@ def _by(source: Source, column: str) -> Markup:
     )
 
 
+def _failures_by_tool(source: Source) -> Markup:
+    rows = source.records(
+        "SELECT tool, bucket, count(*) AS ended,"
+        f" count(*) FILTER (status IN ('failed', 'timeout')) AS failed, {failure_rate()} AS rate,"
+        " sum(failed) OVER (PARTITION BY tool) AS of_tool"
+        " FROM ended_attempts WHERE tool IS NOT NULL GROUP BY tool, bucket"
+        " ORDER BY of_tool DESC, tool, bucket"
+    )
+    label = f"Failure rate in each {source.period.bucket}, by tool, and changes of its configuration"
+    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    if not rows:
+        return section.wide_figure(label, section.nothing("No attempt that ended says with which tool."))
+    colours = dict(zip(tools, stacks.COLOURS, strict=False))
+    series = [
+        Series(tool, colour, {row["bucket"]: row["rate"] for row in rows if row["tool"] == tool})
+        for tool, colour in colours.items()
+    ]
+    marked = [
+        Point(row["tool_name"], row["changed_at"], colours[row["tool_name"]], said(row, source.period))
+        for row in changes_of(source)
+        if row["tool_name"] in colours
+    ]
+    columns = (
+        Column("Tool"),
+        section.begins(source.period),
+        Column("Ended", units.count),
+        Column("Failed", units.count),
+        Column("Failure rate", units.percent),
+    )
+    figures = [tuple(row.values())[:5] for row in rows]
+    more = len(tools) - len(colours)
+    return section.wide_figure(
+        label,
+        charts.lines(label, source.period, series, Axis(SHARES, units.percent), marked=marked, wide=True),
+        section.folded(columns, figures, caption=label),
+        legend=legend_of(series, of_lines=True),
+        note=f"Of the {len(tools)} tools, those that failed most often." if more > 0 else "",
+    )
+
+
 def _types_over_time(source: Source) -> Markup:
     rows = source.rows(
         f"SELECT bucket, coalesce(type, '{_name(None, 'type')}'), count(*) FROM ended_attempts"
@@ -150,7 +193,12 @@ def _errors(source: Source) -> Markup:
     title = "Errors that came most often"
     if not rows:
         return section.wide_figure(title, section.nothing("No attempt ended with an error."))
-    columns = (Column("Error"), Column("Times", units.count), Column("Types"), section.when("Last"))
+    columns = (
+        Column("Error"),
+        Column("Times", units.count),
+        Column("Types"),
+        section.when("Last", source.period),
+    )
     figures = [(shortened(error, 300), times, listed(types, 3), last) for error, times, last, types in rows]
     return section.wide_figure(title, section.table(columns, figures, caption=title))
 

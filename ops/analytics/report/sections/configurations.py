@@ -1,5 +1,6 @@
 """The section about configurations: who changed which one, when and why."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from markupsafe import Markup
 from ops.analytics.report import charts, section, units
 from ops.analytics.report.charts import Point
 from ops.analytics.report.markup import joined, listed, named
+from ops.analytics.report.period import Period
 from ops.analytics.report.plot import legend
 from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
@@ -27,12 +29,7 @@ _MOST_KEYS = 6
 def configurations(source: Source) -> Section:
     """The changes on a time line, and what each one was."""
     title = "Configuration changes"
-    period = source.period
-    rows = source.records(
-        "SELECT epoch_ms(time) AS changed_at, tool_name, type, actor, reason, config_before, config, version"
-        f" FROM config_audit(NULL) WHERE changed_at >= {period.since}"
-        f" AND changed_at < {period.until} ORDER BY position"
-    )
+    rows = changes_of(source)
     if not rows:
         nothing = section.nothing("No configuration was changed in this period.")
         return Section("configurations", title, [nothing])
@@ -49,13 +46,25 @@ def configurations(source: Source) -> Section:
         named(ordered[0]),
         ".",
     )
-    figures = [_time_line(source, rows, shown, section.left_out(len(ordered), "tools")), _table(rows)]
+    figures = [_time_line(source, rows, shown, section.left_out(len(ordered), "tools")), _table(source, rows)]
     return Section("configurations", title, figures, lead)
+
+
+def changes_of(source: Source) -> list[Mapping[str, Any]]:
+    """The changes of a period, in their order."""
+    period = source.period
+    return source.records(
+        "SELECT epoch_ms(time) AS changed_at, tool_name, type, actor, reason, config_before, config, version"
+        f" FROM config_audit(NULL) WHERE changed_at >= {period.since}"
+        f" AND changed_at < {period.until} ORDER BY position"
+    )
 
 
 def _time_line(source: Source, rows: list[Any], shown: list[str], note: str) -> Markup:
     found = [
-        Point(row["tool_name"], row["changed_at"], KINDS.get(row["type"], CHANGED)[1], _said(row))
+        Point(
+            row["tool_name"], row["changed_at"], KINDS.get(row["type"], CHANGED)[1], said(row, source.period)
+        )
         for row in rows
         if row["tool_name"] in shown
     ]
@@ -69,13 +78,13 @@ def _time_line(source: Source, rows: list[Any], shown: list[str], note: str) -> 
     )
 
 
-def _table(rows: list[Any]) -> Markup:
+def _table(source: Source, rows: list[Any]) -> Markup:
     newest = rows[::-1][:_MOST_CHANGES]
     title = "Changes, the newest first"
     if len(rows) > len(newest):
         title = f"The newest {len(newest)} of {units.count(len(rows))} changes"
     columns = (
-        section.when("When"),
+        section.when("When", source.period),
         Column("Tool"),
         Column("Version", units.count),
         Column("Change"),
@@ -88,7 +97,7 @@ def _table(rows: list[Any]) -> Markup:
             row["changed_at"],
             row["tool_name"],
             row["version"],
-            _change(row["type"]),
+            change_of(row["type"]),
             row["actor"],
             row["reason"],
             changed_keys(row["config_before"], row["config"]),
@@ -110,12 +119,15 @@ def _object(text: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"": found}
 
 
-def _change(kind: str) -> str:
+def change_of(kind: str) -> str:
+    """The name of a change, for people."""
     return kind.removeprefix("tool_config.").removesuffix(".v1").replace("_", " ")
 
 
-def _said(row: Any) -> str:
-    said = [f"{row['tool_name']}: {_change(row['type'])}", f"{units.moment(row['changed_at'])} UTC"]
+def said(row: Any, period: Period) -> str:
+    """What one change was, in lines."""
+    at = f"{period.moment(row['changed_at'])} {period.time_zone}"
+    said = [f"{row['tool_name']}: {change_of(row['type'])}", at]
     said += [f"by {row['actor']}"] if row["actor"] else []
     said += [f"because: {row['reason']}"] if row["reason"] else []
     return "\n".join(said)

@@ -3,11 +3,11 @@
 from markupsafe import Markup
 
 from ops.analytics.report import units
-from ops.analytics.report.latency import quantiles
 from ops.analytics.report.markup import element
-from ops.analytics.report.retries import AGAIN
+from ops.analytics.report.sections.latency import quantiles
+from ops.analytics.report.sections.retries import AGAIN
+from ops.analytics.report.sections.throughput import failure_rate
 from ops.analytics.report.source import Source
-from ops.analytics.report.throughput import failure_rate
 
 _NOTHING = "–"
 
