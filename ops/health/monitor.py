@@ -68,7 +68,7 @@ from ops.health.room import RoomWatch
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
 from ops.health.streams import StreamFigures, stream_figures
-from ops.health.work import WorkLook, WorkWatch, job_figures
+from ops.health.work import WorkWatch, job_figures
 from ops.parts import Parts
 from ops.store.lost_events import lost_events
 
@@ -92,7 +92,6 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreLook
     disks: list[Disk]
     memory: Memory
-    work: WorkLook
     backups: BackupState
     archive: ArchiveState | None
     repairs: list[Repair]
@@ -114,7 +113,13 @@ class Monitor:
         damage, now_ms = parts.readers.damage, parts.now_ms
         self.checks = StoreChecks(parts.settings, damage, now_ms=now_ms, known=self._known_position)
         self._probe = StoreProbe(parts.settings.store_path, damage)
-        self._work = WorkWatch(parts.settings.store_path, damage)
+        self.work = WorkWatch(
+            parts.settings.store_path,
+            damage,
+            writer=lambda: None if (leading := parts.role.leading) is None else leading.writer,
+            now_ms=now_ms,
+            every_seconds=parts.settings.health_interval_seconds,
+        )
         self.room = RoomWatch(
             parts.settings,
             now_ms=now_ms,
@@ -140,6 +145,7 @@ class Monitor:
         self.checks.start()
         await self._ask_the_broker()
         measuring = asyncio.create_task(self.room.run(), name="measuring of the room")
+        looking = asyncio.create_task(self.work.run(), name="looks at what there is to do")
         try:
             while True:
                 await asyncio.sleep(self._settings.health_interval_seconds)
@@ -151,6 +157,7 @@ class Monitor:
                 self.checks.start_if_due()
                 self._tell_changes()
         finally:
+            await cancel(looking)
             await cancel(measuring)
             await self.checks.stop()
 
@@ -252,7 +259,7 @@ class Monitor:
             "store": store_figures(look.store, self.checks, leading),
             "replication": None if follower is None else replication_figures(follower.state),
             "writer": None if leading is None else writer_figures(leading.writer, self.commands_per_second),
-            "jobs": None if leading is None else job_figures(look.work, parts.now_ms()),
+            "jobs": None if leading is None else job_figures(self.work.state, parts.now_ms()),
             "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
             # One connection writes; each reader that is in use may have a transaction open.
             "connections": {
@@ -321,7 +328,7 @@ class Monitor:
 
     def _look_around(self) -> Look:
         """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
-        parts, leading = self._parts, self._parts.role.leading
+        parts = self._parts
         is_exhausted = parts.readers.in_use >= parts.readers.maximum
         self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
         store = self._probe.look()
@@ -335,9 +342,8 @@ class Monitor:
             store=store,
             disks=found,
             memory=memory(),
-            work=self._work.look(None if leading is None else leading.writer, parts.now_ms()),
             backups=parts.backups.state,
-            archive=None if leading is None else leading.archiver.state,
+            archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
             lost=lost_events(self._settings.data),
             fork=None if parts.cluster is None else self._last_fork(),

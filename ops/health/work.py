@@ -1,11 +1,12 @@
 """What there is to do: jobs by queue, what failed in the last hour, and what platforms let through.
 
-Part of each look at a service that leads. It takes longer where there is more, and is then taken less often.
+Looked at beside the rest of the health: a look takes longer where there is more, and the next comes later then.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ MAXIMUM_QUEUES = MAXIMUM_RESOURCES = 100
 HOUR_MS = 3_600_000
 # How long the store may take to say what failed, and what is let through; what takes longer is not told.
 QUERY_SECONDS = 2.0
-# For how many times as long as a look took, the last one holds: all looks together take a twentieth of a
+# For how many times as long as a look took, none is taken: all of them together take a twentieth of a
 # processor at most. With 100,000 unfinished jobs, one takes some 20 ms.
 REST = 20
 
@@ -46,37 +47,58 @@ class WorkLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkWatch:
-    """Looks at what there is to do, again and again; by one thread at a time."""
+    """Looks at what there is to do, again and again; `state` may be asked by any thread.
 
-    def __init__(self, store: Path, damage: Damage) -> None:
+    `writer` answers with the one of a service that leads. It is looked `every_seconds`, or less often.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        damage: Damage,
+        *,
+        writer: Callable[[], Writer | None],
+        now_ms: Callable[[], int],
+        every_seconds: float,
+    ) -> None:
         self._store = store
         self._damage = damage
+        self._writer = writer
+        self._now_ms = now_ms
+        self._every_seconds = every_seconds
         self._queues = Few(MAXIMUM_QUEUES)
         self._resources = Few(MAXIMUM_RESOURCES)
-        self._last = WorkLook()
-        self._next = 0.0
+        self._stopping = threading.Event()
+        self.state = WorkLook()
 
-    def look(self, writer: Writer | None, now: int) -> WorkLook:
-        """How it is at `now`, or was at the last look, if that took long; nothing, where it does not lead."""
-        if writer is None:
-            return WorkLook()
-        began = time.monotonic()
-        if began >= self._next:
-            depths = writer.depth_by_queue(now)
-            failed, limits = self._read(now)
-            self._last = WorkLook(
-                queues=self._few(depths),
-                oldest=_oldest(depths),
-                failed=failed,
-                limits=self._tightest(limits),
-            )
-            self._next = time.monotonic() + REST * (time.monotonic() - began)
-        return self._last
+    async def run(self) -> None:
+        """Looks for ever."""
+        try:
+            while True:
+                began = time.monotonic()
+                await asyncio.to_thread(self.look)
+                await asyncio.sleep(max(self._every_seconds, REST * (time.monotonic() - began)))
+        finally:
+            # No thread is waited for.
+            self._stopping.set()
+
+    def look(self) -> WorkLook:
+        """Looks once. Who does not lead has nothing to do."""
+        if (writer := self._writer()) is None:
+            self.state = WorkLook()
+            return self.state
+        now = self._now_ms()
+        depths = writer.depth_by_queue(now)
+        failed, limits = self._read(now)
+        self.state = WorkLook(
+            queues=self._few(depths), oldest=_oldest(depths), failed=failed, limits=self._tightest(limits)
+        )
+        return self.state
 
     def _read(self, now: int) -> tuple[Failed | None, list[CallsLeft]]:
         try:
             with closing(open_reader(self._store, cache_kib=256)) as connection:
-                interrupt_after(connection, QUERY_SECONDS, threading.Event())
+                interrupt_after(connection, QUERY_SECONDS, self._stopping)
                 return failed_since(connection, now - HOUR_MS), list(calls_left(connection, now))
         except apsw.InterruptError:
             pass
@@ -86,7 +108,7 @@ class WorkWatch:
 
     def _few(self, depths: Mapping[str, Depth]) -> dict[str, Depth]:
         """The same by the names that are told; of a queue that has nothing any more, that it has nothing."""
-        told = {name: Depth() for name in self._last.queues}
+        told = {name: Depth() for name in self.state.queues}
         # At the first look, those with the most jobs get a name.
         for queue, depth in sorted(depths.items(), key=lambda pair: -pair[1].jobs):
             (name,) = self._queues.named(queue)

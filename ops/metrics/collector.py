@@ -56,7 +56,7 @@ class Metrics(Collector):
         yield from act_families(parts)
         if (leading := parts.role.leading) is not None:
             yield from writer_families(leading.writer)
-            work, now = health.look.work, parts.now_ms()
+            work, now = health.work.state, parts.now_ms()
             yield from (*job_families(work, now), *limit_families(work, now))
             yield from failure_families(leading.writer.statistics.failures)
             yield from relay_families(leading, health)

@@ -19,11 +19,19 @@ JOB = {"type": "mail", "name": "A mail"}
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    # Each look is a new one.
-    monkeypatch.setattr(work, "REST", 0)
+def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "hyperpage.db", Clock()) as opened:
         yield opened
+
+
+def watch_of(store: Store, path: Path | None = None, damage: Damage | None = None) -> WorkWatch:
+    return WorkWatch(
+        path or store.path,
+        damage or Damage(),
+        writer=lambda: store.writer,
+        now_ms=store.clock,
+        every_seconds=0,
+    )
 
 
 def enqueue(store: Store, queue: str, jobs: int = 1, **fields: Any) -> None:
@@ -47,15 +55,15 @@ def samples(families: Iterator[Metric], name: str) -> dict[tuple[str, ...], floa
 
 
 def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behind(store: Store):
-    watch = WorkWatch(store.path, Damage())
+    watch = watch_of(store)
     enqueue(store, "mails", 2)
     store.clock.now += 5_000
     enqueue(store, "pages", run_at=NOW + HOUR_MS)
     enqueue(store, "pages", max_attempts=1)
     fail_one(store, "pages")
-    now = store.clock.now + 1_000
+    store.clock.now += 1_000
 
-    assert job_figures(watch.look(store.writer, now), now) == {
+    assert job_figures(watch.look(), store.clock.now) == {
         "due": 2,
         "scheduled": 1,
         "running": 0,
@@ -67,17 +75,18 @@ def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behin
         "failed_jobs_in_an_hour": 1,
     }
     # What failed more than an hour ago has no part in it.
-    later = job_figures(watch.look(store.writer, now + HOUR_MS), now + HOUR_MS)
+    store.clock.now += HOUR_MS
+    later = job_figures(watch.look(), store.clock.now)
     assert (later["failed_attempts_in_an_hour"], later["failed_jobs_in_an_hour"]) == (0, 0)
 
 
 def test_a_queue_that_has_nothing_any_more_says_so(store: Store):
-    watch = WorkWatch(store.path, Damage())
+    watch = watch_of(store)
     enqueue(store, "mails", max_attempts=1)
-    watch.look(store.writer, NOW + 1_000)
+    watch.look()
     fail_one(store, "mails")
 
-    look = watch.look(store.writer, NOW + 1_000)
+    look = watch.look()
 
     assert look.queues == {"mails": Depth()}
     assert samples(job_families(look, NOW), "hyperpage_jobs_oldest_overdue_seconds") == {("mails",): 0}
@@ -87,12 +96,12 @@ def test_of_very_many_queues_the_largest_are_told_and_the_rest_is_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(work, "MAXIMUM_QUEUES", 2)
-    watch = WorkWatch(store.path, Damage())
+    watch = watch_of(store)
     for number in range(5):
         enqueue(store, f"q{number}", number + 1)
     store.clock.now += 60_000
 
-    look = watch.look(store.writer, store.clock.now)
+    look = watch.look()
 
     due = {name: value for name, value in samples(job_families(look, NOW), "hyperpage_jobs").items() if value}
     assert due == {("q4", "due"): 5, ("q3", "due"): 4, ("(other)", "due"): 6}
@@ -100,19 +109,19 @@ def test_of_very_many_queues_the_largest_are_told_and_the_rest_is_one(
     assert oldest == {("q4",): 60, ("q3",): 60, ("(other)",): 60}
     # Names stay what they were, whatever comes.
     enqueue(store, "q0", 20)
-    assert watch.look(store.writer, store.clock.now).queues.keys() == {"q4", "q3", "(other)"}
+    assert watch.look().queues.keys() == {"q4", "q3", "(other)"}
 
 
 def test_of_very_many_resources_some_are_told_and_of_the_rest_the_tightest(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(work, "MAXIMUM_RESOURCES", 1)
-    watch = WorkWatch(store.path, Damage())
+    watch = watch_of(store)
     for number in range(3):
         limit = {"platform": f"p{number}", "resource": "core", "limit": 100, "remaining": 30 - number}
         store.send("rate_limits.observe", limit | {"reset_time": NOW + 90_000})
 
-    look = watch.look(store.writer, NOW)
+    look = watch.look()
 
     remaining = samples(limit_families(look, NOW), "hyperpage_rate_limit_remaining")
     assert remaining == {("p0", "core"): 30, ("(other)", "(other)"): 28}
@@ -121,7 +130,8 @@ def test_of_very_many_resources_some_are_told_and_of_the_rest_the_tightest(
 
 
 def test_who_does_not_lead_has_nothing_to_do(store: Store):
-    assert WorkWatch(store.path, Damage()).look(None, NOW) == WorkLook()
+    watch = WorkWatch(store.path, Damage(), writer=lambda: None, now_ms=store.clock, every_seconds=0)
+    assert watch.look() == WorkLook()
 
 
 def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_same(store: Store):
@@ -129,7 +139,7 @@ def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_s
     store.send("rate_limits.observe", {"platform": "github", "limit": 100, "remaining": 30})
     store.in_writer(lambda connection: connection.execute("UPDATE rate_limits SET platform = x'00ff'").get)
 
-    look = WorkWatch(store.path, Damage()).look(store.writer, NOW)
+    look = watch_of(store).look()
 
     assert (look.queues["mails"].due, look.limits) == (1, {})
 
@@ -141,7 +151,7 @@ def test_a_store_that_cannot_be_read_is_told_and_its_jobs_are_known_all_the_same
     (tmp_path / "no-store").write_bytes(b"no database at all" * 1_000)
     damage = Damage()
 
-    look = WorkWatch(tmp_path / "no-store", damage).look(store.writer, NOW)
+    look = watch_of(store, tmp_path / "no-store", damage).look()
 
     assert (look.queues["mails"].due, look.failed) == (1, None)
     assert damage.problem is not None

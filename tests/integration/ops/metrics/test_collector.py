@@ -63,7 +63,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
         drill(create_backup(store, backups, version="0").path)
         talk.run(until(lambda: talk.service.health.look.backups.last_proven_at))
         talk.run(until(lambda: talk.service.health.dead_letters is not None))
-        talk.run(until(lambda: talk.service.health.look.work.limits))
+        talk.run(until(lambda: talk.service.health.work.state.limits))
         talk.run(until(lambda: talk.service.health.room.state.parts))
         talk.run(until(lambda: talk.service.health.checks.integrity.checked_at))
         talk.run(until(lambda: talk.service.cluster.standing.state.log is not None))
