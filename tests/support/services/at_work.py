@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import nats
 from nats.aio.msg import Msg
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
 from bus.contract.headers import COMMAND_ID
+from bus.transport.connection import LeanClient
 from bus.worker import Handler, JobContext, Worker
 from ops.service.composition import Service
 from tests.support.patience import until
@@ -42,7 +42,9 @@ async def counting_claims(service: Service) -> AsyncIterator[Claims]:
     """Sees every claim that goes to the service."""
     claims = Claims()
     url = broker_of(service).url_for(RESPONDER)
-    connection = await nats.connect(url, inbox_prefix=private_inbox(RESPONDER).encode())
+    # Not nats-py's own: its flush may return before the server has read a subscription.
+    connection = LeanClient()
+    await connection.connect(url, inbox_prefix=private_inbox(RESPONDER).encode())
     try:
         await connection.subscribe("hyperpage.usr.app.cmd.v1.jobs.claim", cb=claims.note)
         await connection.flush()
