@@ -1,6 +1,6 @@
 """What there is to do: jobs by queue, what failed in the last hour, and what platforms let through.
 
-Looked at beside the rest of the health: a look takes longer where there is more, and the next comes later then.
+Looked at beside the rest of the health: a look takes longer where there is more, and the next comes later.
 """
 
 import asyncio
