@@ -1,4 +1,4 @@
-"""Making, checking, proving, keeping and restoring backups: `backups.html`, `backup.html`, `restore.html`."""
+"""Making, proving, keeping, deleting and restoring backups: a template for each page, in `backups`."""
 
 from typing import Any
 
@@ -66,6 +66,33 @@ async def pin_backup(visit: Visit) -> Response:
     return visit.go(f"{PATH}/{name}")
 
 
+async def delete_backup(visit: Visit) -> Response:
+    """Begins to delete a backup, unless it is one that stays whatever the rules say."""
+    name = visit.request.path_params["name"]
+    return visit.begin(PATH, "backup.delete", lambda _: f"{name} is deleted", name=name)
+
+
+async def show_prune(visit: Visit) -> Response:
+    """The backups that no rule keeps, and which rule keeps each of the others; nothing is deleted."""
+    listed = await visit.administer("backup.list")
+    plan = await visit.administer("backup.prune", dry_run=True)
+    return visit.render(
+        "backups/prune.html", backups=listed["items"], gone=plan["removed"], kept=plan["kept"]
+    )
+
+
+async def prune_backups(visit: Visit) -> Response:
+    """Begins to delete the backups that no rule keeps."""
+    visit.tell("Backups are being deleted")
+    return visit.begin(PATH, "backup.prune", _pruned)
+
+
+def _pruned(answer: dict[str, Any]) -> str:
+    gone, kept = len(answer["removed"]), len(answer["kept"])
+    said = f"{gone} {'backup was' if gone == 1 else 'backups were'} deleted"
+    return f"{said}, {kept} {'is' if kept == 1 else 'are'} kept"
+
+
 async def show_restore(visit: Visit) -> Response:
     """The plan of a restore to the moment that the address names, if it names one; nothing is done."""
     given = {name: visit.parameter(name) for name in ("backup", "position", "time")}
@@ -114,7 +141,10 @@ ROUTES = [
     page("/backups/-/restore", show_restore, role="admin"),
     action("/backups/-/restore", restore, role="admin"),
     page("/backups/-/restore/end", show_end, role="admin"),
+    page("/backups/-/prune", show_prune, role="admin"),
+    action("/backups/-/prune", prune_backups, role="admin"),
     page("/backups/{name}", show_backup),
     action("/backups/{name}", prove_backup),
     action("/backups/{name}/pin", pin_backup, role="admin"),
+    action("/backups/{name}/delete", delete_backup, role="admin"),
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -24,27 +25,40 @@ async def show(visit: Visit) -> Response:
     """How the service is, what it does, and how old its backups are."""
     backend = backend_of(visit.request)
     report = msgspec.json.decode(codec.encode(backend.now.health.report()))
-    times, rates = await asyncio.to_thread(_events_by_minute, backend.now.parts, visit.now_ms)
+    times, rates, first_at = await asyncio.to_thread(_look_at_log, backend.now.parts, visit.now_ms)
     statistics = await visit.shared_query("jobs.stats", percentiles=False)
     return visit.render(
         "overview.html",
         report=report,
         times=times,
         rates=rates,
+        first_at=first_at,
         jobs=summed(statistics, "states"),
         overdue=sum(queue["overdue"] for queue in statistics["queues"].values()),
+        oldest=_oldest_overdue(statistics),
         # Attempts of the last hour by how they ended.
         ended=summed(statistics, "attempts"),
     )
 
 
-def _events_by_minute(parts: Parts, now_ms: int) -> tuple[list[int], list[float]]:
-    """The ends of the last minutes, in seconds since the epoch, and the events a second in each."""
+def _oldest_overdue(statistics: dict[str, Any]) -> dict[str, Any] | None:
+    """The queue whose oldest job has been due for longest, if any has."""
+    overdue = [queue for queue in statistics["queues"].values() if queue["oldest_due_at"] is not None]
+    return min(overdue, key=lambda queue: queue["oldest_due_at"], default=None)
+
+
+def _look_at_log(parts: Parts, now_ms: int) -> tuple[list[int], list[float], int | None]:
+    """The ends of the last minutes, in seconds since the epoch, and the events a second in each.
+
+    Beside them the time of the first event, in milliseconds since the epoch; `None` where there is none.
+    """
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
     with parts.readers.connection() as connection:
         positions = [chain.position_at(connection, end) for end in ends]
+        first = chain.read_at(connection, 1)
     rates = [(last - first) / 60 for first, last in pairwise(positions)]
-    return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates]
+    first_at = None if first is None else first.recorded_at
+    return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates], first_at
 
 
 async def _to_console(_: Request) -> Response:

@@ -10,6 +10,7 @@ from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
 BACKUPS = "/console/backups"
+PRUNE = f"{BACKUPS}/-/prune"
 RESTORE = f"{BACKUPS}/-/restore"
 
 
@@ -49,6 +50,46 @@ def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
     assert listed(quiet)[0]["metadata"]["pinned"]
     administrator.does(f"{page}/pin", verb="unpin")
     assert not listed(quiet)[0]["metadata"]["pinned"]
+
+
+def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is done to backups is done by a process of its own, with settings of its own.
+    for rule, number in (("RETENTION_DAYS", "0"), ("KEEP_NEWEST", "1")):
+        monkeypatch.setenv(f"HYPERPAGE_BACKUP_{rule}", number)
+    with HttpTalk(tmp_path, backup_interval_minutes=0, http_open=False) as talk:
+        administrator, operator = Visitor(talk, "admin"), Visitor(talk, "operate")
+        talk.command("app_state.set", {"key": "k", "value": 1})
+        for _ in range(3):
+            talk.administer("backup.create", {"description": HOSTILE})
+        newest, old, oldest = (one["name"] for one in listed(talk))
+
+        assert operator.get(PRUNE).status_code == 403
+        assert operator.post(PRUNE).status_code == 403
+        assert operator.post(f"{BACKUPS}/{oldest}/delete").status_code == 403
+        assert "Prune…" not in buttons(operator.page(BACKUPS))
+        assert "Delete…" not in buttons(operator.page(f"{BACKUPS}/{oldest}"))
+
+        assert "Delete…" in buttons(administrator.page(f"{BACKUPS}/{oldest}"))
+        administrator.post(f"{BACKUPS}/{newest}/delete")
+        administrator.waits_for(BACKUPS, f"{newest} is kept: the newest")
+        administrator.post(f"{BACKUPS}/{oldest}/delete")
+        administrator.waits_for(BACKUPS, f"{oldest} is deleted")
+        assert [one["name"] for one in listed(talk)] == [newest, old]
+
+        look = administrator.page(PRUNE)
+        assert "Delete 1 backup?" in look
+        assert look.count(">would go<") == 1
+        assert "kept: the newest" in look
+        assert [one["name"] for one in listed(talk)] == [newest, old]
+        assert administrator.does(PRUNE).startswith("Backups are being deleted")
+        administrator.waits_for(BACKUPS, "1 backup was deleted, 1 is kept")
+        assert [one["name"] for one in listed(talk)] == [newest]
+
+        lines = talk.administer("audit.list", {"action": "backup.*"}).said["items"]
+        acts = {(one["action"], one["outcome"]) for one in lines if one["actor"] == "a-admin-token"}
+        assert {("backup.delete", "done"), ("backup.prune", "done")} <= acts
 
 
 def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:

@@ -29,6 +29,45 @@ def test_it_says_that_all_is_well_and_what_goes_on(talk: HttpTalk) -> None:
     assert tile(page, "Last backup") == "– of 0"
 
 
+def first(talk: HttpTalk, label: str) -> str:
+    """The text under a label that stands before all else."""
+    page = talk.get("/console").text
+    assert page.index(f"<dt>{label}</dt>") < page.index('id="flow"')
+    return tile(page, label)
+
+
+def test_what_an_operator_asks_first_is_told_of_an_empty_store(talk: HttpTalk) -> None:
+    assert first(talk, "Oldest overdue job") == "none what is due is claimed"
+    assert first(talk, "Failed in the last hour") == "0 of 0 attempts"
+    assert first(talk, "A restore reaches back to") == "nothing there is no event yet"
+
+
+def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: HttpTalk) -> None:
+    for key in ("first/job", "second"):
+        talk.command("jobs.enqueue", {"id": key, "type": "t", "name": "n"})
+    job = talk.command("jobs.claim", {"worker": "w"}).said["result"]["jobs"][0]
+    talk.command("jobs.fail", {"id": job["id"], "lease": job["lease"], "error": "e", "retryable": False})
+
+    def is_archived() -> bool:
+        archive = talk.service.health.look.archive
+        return archive is not None and archive.position == talk.service.leading.writer.head.position
+
+    talk.run(until(is_archived))
+
+    assert first(talk, "Oldest overdue job").endswith("due for so long, and not claimed; one of 1")
+    assert 'href="/console/jobs/second"' in talk.get("/console").text
+    assert first(talk, "Failed in the last hour") == "1 of 1 attempts"
+    assert 'href="/console/jobs?state=failed"' in talk.get("/console").text
+    assert "by the archive alone, since there is no backup" in first(talk, "A restore reaches back to")
+
+    name = talk.administer("backup.create", {"description": ""}).said["path"].rpartition("/")[2]
+    talk.run(until(lambda: talk.service.health.look.backups.last == name, 60))
+    at = talk.query("events.read", {"limit": 1}).said["items"][0]["time"]
+    reaches = first(talk, "A restore reaches back to")
+    assert reaches.startswith(at[:19].replace("T", " "))
+    assert "by the archive alone" not in reaches
+
+
 def test_it_says_why_all_is_not_well(tmp_path: Path) -> None:
     with HttpTalk(tmp_path, disk_free_degraded_mib=2**40, disk_free_unhealthy_mib=0) as talk:
         page = talk.get("/console").text
