@@ -180,7 +180,7 @@ def segment(text: str) -> str:
 def stream_link(stream: str) -> str:
     """The address of the page of a stream's row, or else of its events."""
     table, key = split_stream(stream)
-    if table in ("jobs", "queues", "tool_configs", "app_state", "rate_limits"):
+    if table in ("jobs", "queues", "schedules", "tool_configs", "app_state", "rate_limits"):
         return f"{PREFIX}/{table}/{segment(key)}"
     return f"{PREFIX}/events?{urlencode({'stream': stream})}"
 

@@ -37,6 +37,7 @@ PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("", "Overview", "o", "read"),
     ("jobs", "Jobs", "j", "read"),
     ("queues", "Queues", "q", "read"),
+    ("schedules", "Schedules", "h", "read"),
     ("workers", "Workers", "w", "read"),
     ("events", "Events", "e", "read"),
     ("tail", "Live", "t", "read"),

@@ -2,7 +2,9 @@
 
 overview        whether all is well
 jobs            the board, one job, many at once
+enqueue         one more, by a form
 queues          what waits in each, paused and resumed
+schedules       their next runs and their last ones, triggered, paused, deleted
 workers         who has which job, and until when
 events          streams, one event, causes and effects; tail follows them live
 configurations  of tools

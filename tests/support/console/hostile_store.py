@@ -42,6 +42,8 @@ def fill(talk: HttpTalk) -> str:
     _limits(talk)
     job = {"type": UNBROKEN[:200], "name": LEFTWARDS[:200]}
     _does(talk, "schedules.set", {"id": KEY[:180], "every_ms": 3_600_000, "job": job})
+    _does(talk, "schedules.trigger", {"id": KEY[:180]})
+    _does(talk, "jobs.pause_queue", {"queue": KEY, "reason": UNBROKEN * 2})
     _letter(talk)
     name = talk.administer("backup.create", {"description": UNBROKEN * 2}).said["path"].rpartition("/")[2]
     talk.administer("backup.drill", {"name": name})

@@ -23,6 +23,9 @@ PAGES = (
     "/console/queues",
     "/console/queues/default",
     "/console/workers",
+    "/console/schedules",
+    "/console/schedules/hostile",
+    "/console/jobs/-/new?queue=default",
     "/console/events",
     "/console/events?stream=jobs%2Fhostile%2F1",
     "/console/events/4",
@@ -53,6 +56,12 @@ def some_of_everything(talk: HttpTalk) -> None:
     talk.command(
         "jobs.enqueue", {"id": "hostile/1", "type": HOSTILE, "name": HOSTILE, "payload": {"a": HOSTILE}}
     )
+    scheduled = {"type": HOSTILE, "name": HOSTILE, "payload": {"a": HOSTILE}, "tags": [HOSTILE]}
+    talk.command(
+        "schedules.set",
+        {"id": "hostile", "cron": "0 9 * * 1", "time_zone": "Europe/Berlin", "job": scheduled},
+    )
+    talk.command("schedules.trigger", {"id": "hostile"})
     headers = {"Hyperpage-Correlation-Id": "import-7", "Hyperpage-Causation-Id": "1-4"}
     talk.command("app_state.set", {"key": "seen", "value": HOSTILE}, headers=headers)
     for config in ({"a": HOSTILE}, {"b": [HOSTILE]}):
