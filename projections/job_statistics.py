@@ -44,6 +44,14 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
 
 
+class JobThroughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The attempts that ended in the last `window_ms` until now, in `parts` of the same length."""
+
+    queue: Key | None = None
+    window_ms: Annotated[int, msgspec.Meta(ge=60_000, le=31 * 86_400_000)] = 3_600_000
+    parts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 60
+
+
 def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:
     """`{"items": […], "next": … or null}`: a row of `job_history` each, in the order in which they began."""
     rows = connection.execute(
@@ -90,6 +98,20 @@ def failed_since(connection: apsw.Connection, since: int) -> Failed:
         (since,),
     ).get
     return Failed(attempts=attempts_failed, jobs=jobs_failed)
+
+
+def throughput(connection: apsw.Connection, query: JobThroughput, now: int) -> bytes:
+    """`{"since", "until", "part_ms", "parts": [{status: count}, …]}`, the oldest part first."""
+    part_ms = query.window_ms // query.parts
+    since = now - part_ms * query.parts
+    parts: list[dict[str, int]] = [{} for _ in range(query.parts)]
+    for number, status, count in connection.execute(
+        "SELECT (completed_at - ?2 - 1) / ?4, status, count(*) FROM job_history"
+        " WHERE completed_at > ?2 AND completed_at <= ?3 AND (?1 IS NULL OR queue = ?1) GROUP BY 1, 2",
+        (query.queue, since, now, part_ms),
+    ):
+        parts[number][status] = count
+    return msgspec.json.encode({"since": since, "until": now, "part_ms": part_ms, "parts": parts})
 
 
 def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, diff
 from projections import job_statistics, job_workers
 from projections.job_board import BrowseJobs, browse_jobs
-from projections.job_statistics import JobStatistics, ListAttempts
+from projections.job_statistics import JobStatistics, JobThroughput, ListAttempts
 from projections.job_workers import JobWorkers, RunningJobs
 from projections.table import Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
@@ -60,6 +60,9 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def statistics(connection: apsw.Connection, query: Any) -> bytes:
         return job_statistics.statistics(connection, query, clock())
 
+    def throughput(connection: apsw.Connection, query: Any) -> bytes:
+        return job_statistics.throughput(connection, query, clock())
+
     def workers(connection: apsw.Connection, query: Any) -> bytes:
         return job_workers.workers(connection, query, clock())
 
@@ -84,6 +87,12 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             shape=JobStatistics,
             answer=statistics,
             limited=limited(JOBS, statistics),
+        ),
+        QueryVerb(
+            name="jobs.throughput",
+            shape=JobThroughput,
+            answer=throughput,
+            limited=limited(JOBS, throughput),
         ),
         QueryVerb(
             name="jobs.workers",

@@ -51,7 +51,8 @@ async def show_queues(visit: Visit) -> Response:
         queues=rows,
         count=len(names),
         paused_count=len(paused),
-        is_cut=len(statistics) == MAXIMUM_QUEUES,
+        chart=await _chart(visit, None),
+        most=MAXIMUM_QUEUES if len(statistics) == MAXIMUM_QUEUES else None,
         text=text,
         is_first=not after,
         next=rows[-1]["name"] if len(shown) > PAGE_ROWS else None,
@@ -69,6 +70,7 @@ async def show_queue(visit: Visit) -> Response:
         "queues/queue.html",
         queue=queue | {"by": events[0].actor if events else None},
         states=STATES,
+        chart=await _chart(visit, name),
         events=events,
         has_more=has_more,
     )
@@ -82,6 +84,21 @@ async def change_queue(visit: Visit) -> Response:
     await visit.command(command, {"queue": name, **reason})
     visit.tell(f"The queue {name} {said}")
     return visit.go(local_address(visit.form.text("back", visit.here)))
+
+
+async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
+    """The chart of what was done and what failed in the last hour, minute by minute."""
+    answer = await visit.shared_query("jobs.throughput", queue=queue)
+    parts = [Counter(part) for part in answer["parts"]]
+    done = [part["completed"] for part in parts]
+    failed = [sum(part[how] for how in FAILED) for part in parts]
+    return {
+        "x": [(answer["since"] + (number + 1) * answer["part_ms"]) / 1_000 for number in range(len(parts))],
+        "series": [
+            {"label": "completed", "values": done, "fill": True},
+            {"label": "failed", "values": failed, "colour": "bad"},
+        ],
+    }
 
 
 def _queue(name: str, statistics: dict[str, Any] | None, paused: dict[str, Any] | None) -> dict[str, Any]:

@@ -110,7 +110,7 @@
   }
   // Where somebody was in what is replaced, they are afterwards.
   let held = null;
-  const whereabouts = (element) => `${element.getAttribute("href")} ${element.getAttribute("aria-label")}`;
+  const whereabouts = (element) => ["href", "aria-label", "commandfor"].map((name) => element.getAttribute(name)).join(" ");
   document.addEventListener("htmx:beforeSwap", () => {
     const at = document.activeElement;
     held = {
@@ -128,7 +128,7 @@
       if (one.localName === "summary") one.parentElement.open = true; else one.classList.add("whole");
     }
     if (held.at && document.activeElement === document.body) {
-      [...document.querySelectorAll("#live a, #live [tabindex]")].find((one) => whereabouts(one) === held.at)?.focus({ preventScroll: true });
+      [...document.querySelectorAll("#live a, #live [tabindex], #live [commandfor]")].find((one) => whereabouts(one) === held.at)?.focus({ preventScroll: true });
     }
     held = null;
   });

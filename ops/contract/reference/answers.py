@@ -26,6 +26,10 @@ _OTHERS = {
         " which is for longest, the attempts that ended, and percentiles of waiting and running in"
         " milliseconds"
     ),
+    "jobs.throughput": QueryNotes(
+        "`since`, `until` and `part_ms`, and `parts`, the oldest first, each with its attempts by how they"
+        " ended"
+    ),
     "jobs.workers": QueryNotes(
         "`since` and `until`, and `workers` by name, each with how many jobs it has, when the oldest of their"
         " attempts began and the first of their leases ends, and its attempts that ended since `since` by how"

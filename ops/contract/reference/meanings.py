@@ -75,6 +75,9 @@ MEANINGS: Mapping[str, str] = {
     "jobs.stats.window_ms": "how far back attempts are counted, in milliseconds",
     "jobs.stats.until": f"the end of the window, in {_ANY_TIME}; now if it is left out",
     "jobs.stats.percentiles": "whether `wait_ms` and `run_ms` are asked for",
+    "jobs.throughput.queue": "only this queue; all of them if it is left out",
+    "jobs.throughput.window_ms": "how far back attempts are counted, in milliseconds",
+    "jobs.throughput.parts": "how many counts there are",
     "jobs.workers.window_ms": "how far back attempts are counted, in milliseconds",
     "jobs.running.worker": "only jobs that this worker has",
     # Queues and schedules

@@ -77,6 +77,22 @@ def test_what_ended_before_the_window_is_not_counted(worked: Store):
     assert said["since"] == worked.clock.now - 102_000
 
 
+def test_attempts_are_counted_in_parts_of_a_window(worked: Store):
+    # The last job ended now, 102 s after the one before, which ended 101 s after another.
+    said = ask(worked, "jobs.throughput", queue="busy", window_ms=204_000, parts=2)
+    now = worked.clock.now
+    assert said == {
+        "since": now - 204_000,
+        "until": now,
+        "part_ms": 102_000,
+        "parts": [{"completed": 2}, {"completed": 1}],
+    }
+    # No attempt is left out, or counted twice.
+    whole = ask(worked, "jobs.throughput", window_ms=7_200_000, parts=7)["parts"]
+    assert sum(part.get("completed", 0) for part in whole) == 100
+    assert sum(part.get("failed", 0) for part in whole) == 2
+
+
 def test_without_an_end_the_window_ends_now(worked: Store):
     assert ask(worked, "jobs.stats")["until"] == worked.clock.now
 

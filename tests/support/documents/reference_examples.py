@@ -163,6 +163,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.as_of": Shown(ID | AT_FIRST, (SYNC, CANCEL)),
     "jobs.attempts": Shown(ID, DONE),
     "jobs.stats": Shown({"queue": "default"}, DONE),
+    "jobs.throughput": Shown({"window_ms": 60_000, "parts": 2}, DONE),
     "jobs.workers": Shown({}, DONE),
     "jobs.running": Shown({"worker": "worker-1"}, (SYNC, CLAIM)),
     "queues.get": Shown({"name": "default"}, (PAUSED,)),

@@ -54,16 +54,16 @@ def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
     assert talk.command("jobs.claim", {"worker": "w", "queue": "mail/out"}).code is None
 
     page = operator.page(QUEUES)
-    name, waiting, overdue, oldest, running, done, failed, _ = rows(page)["mail/out"]
+    name, waiting, overdue, running, done, failed, _ = rows(page)["mail/out"]
     assert name.endswith("open")
     # One that was interrupted is due again; the one that has waited longest is not.
-    assert (waiting, overdue, running, done, failed) == ("3", "2", "1", "1", "1")
-    assert oldest == "3 min 0 s"
+    assert (waiting, running, done, failed) == ("3", "1", "1", "1")
+    assert overdue == "2due 3 min ago"
     assert 'href="/console/jobs/m' in page
 
     one = operator.page(MAIL)
     assert '/console/jobs?queue=mail%2Fout&amp;state=scheduled">1<' in one
-    for text in ("the oldest for", "Waited for a worker", "3 min 0 s", "Given back", "It was never paused."):
+    for text in ("the oldest was", "Waited for a worker", "3 min 0 s", "Given back", "It was never paused."):
         assert text in one
     assert list(rows(operator.page(f"{QUEUES}?text=OTH"))) == ["other"]
     assert "No queue with jobs" in operator.page(f"{QUEUES}?text=none")
@@ -79,7 +79,8 @@ def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why
     clock.now += 5 * MINUTE_MS
 
     for page in (operator.page(QUEUES), operator.page(MAIL)):
-        assert "5 min ago</time> by a-operate-token: &lt;script&gt;alert(1)" in page
+        said = re.sub(r"<[^>]+>", "", page)
+        assert "5 min ago by a-operate-token: &lt;script&gt;alert(1)" in said
         assert "<script>alert" not in page
         assert {"Resume…", "Resume"} <= set(buttons(page))
     # One without a job is there while it is paused.
@@ -94,20 +95,19 @@ def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why
     assert "paused or resumed" in operator.does(MAIL, verb="delete")
 
 
-def test_pages_are_turned_by_name(talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_turned_by_name_and_who_may_only_read_has_no_buttons(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pages_of_queues, "PAGE_ROWS", 2)
-    for name in "abc":
+    for name in ("a", "b", "mail/out"):
         enqueue(talk, name, name)
-    first = operator.page(QUEUES)
+    reader = Visitor(talk, "read")
+    first = reader.page(QUEUES)
     assert list(rows(first)) == ["a", "b"]
     following = first.partition('rel="next" href="')[2].partition('"')[0]
-    assert list(rows(operator.page(following))) == ["c"]
+    assert list(rows(reader.page(following))) == ["mail/out"]
 
-
-def test_who_may_only_read_sees_no_buttons_and_is_refused(talk: HttpTalk) -> None:
-    enqueue(talk, "m", "mail/out")
-    reader = Visitor(talk, "read")
-    assert buttons(reader.page(QUEUES)) == ["Filter"]
+    assert buttons(reader.page(f"{QUEUES}?text=mail")) == ["Filter"]
     assert buttons(reader.page(MAIL)) == ["Its jobs"]
     refused = reader.post(MAIL, verb="pause")
     assert refused.status_code == 403

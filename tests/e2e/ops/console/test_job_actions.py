@@ -1,0 +1,62 @@
+"""What is done in the console with queues and schedules, and a job by a form, each once."""
+
+from tests.support.services.asking import HttpTalk
+from tests.support.services.browsing import PHONE, browser, tab
+
+
+def test_a_job_is_enqueued_its_queue_paused_and_a_schedule_triggered_paused_and_deleted(
+    talk: HttpTalk,
+) -> None:
+    job = {"type": "report", "name": "The report"}
+    talk.command("schedules.set", {"id": "nightly", "cron": "30 2 * * *", "job": job})
+
+    async def operate() -> None:
+        async with browser() as started, tab(started, talk.url, width=PHONE) as here:
+            press, page = here.press, here.page
+            # The time until the pages ask again is not waited for here.
+            await page.clock.install()
+            await here.open("/console/jobs")
+            await page.get_by_role("link", name="Enqueue a job").click()
+            await page.get_by_label("Type").fill("mail")
+            await page.get_by_label("Name").fill("Welcome")
+            await page.get_by_label("Queue").fill("mail")
+            await page.get_by_label("Payload").fill('{"to": somebody}')
+            await press("Enqueue")
+            await here.says("in line 1, column 8")
+            assert here.complaints.pop().endswith("status of 400 (Bad Request)")
+            await here.is_in_order("a form with a payload that is no JSON")
+            assert await page.evaluate("document.activeElement.id") == "payload"
+            await page.get_by_label("Payload").fill('{"to": "somebody"}')
+            await press("Enqueue")
+            await here.says("The job is enqueued")
+            await page.get_by_role("heading", name="Welcome").wait_for()
+
+            await here.open("/console/queues")
+            await page.get_by_role("button", name="Pause…").focus()
+            await talk.client.command("jobs.enqueue", {"type": "t", "name": "n", "queue": "zoo"})
+            await here.comes("zoo")
+            # Whoever was at a button is there again.
+            await page.locator("button:focus", has_text="Pause…").wait_for()
+            await page.get_by_role("button", name="Pause…").first.click()
+            await page.get_by_label("Reason").first.fill("the network is down")
+            await here.is_in_order("the question whether to pause a queue")
+            await press("Pause")
+            await here.says("The queue mail is paused")
+            await page.get_by_role("link", name="mail").first.click()
+            await here.says("the network is down")
+            await press("Resume…", "Resume")
+            await here.says("hands out its jobs again")
+
+            await here.open("/console/schedules")
+            await page.get_by_role("link", name="nightly").click()
+            await press("Trigger…", "Trigger")
+            await here.says("A job was made")
+            await press("Pause…", "Pause")
+            await here.says("until it is resumed")
+            await press("Resume…", "Resume")
+            await here.says("makes jobs again")
+            await press("Delete…", "Delete")
+            await here.says("is gone")
+
+    talk.run(operate())
+    assert talk.query("jobs.count").said["count"] == 3
