@@ -1,31 +1,21 @@
-"""Two days of a small company, asked with SQL: a notebook of marimo's.
+"""Backups, asked with SQL: a notebook of marimo's.
 
     marimo edit docs/notebook/analytics.py
+    marimo edit docs/notebook/analytics.py -- --backups data/backups --time-zone Europe/Berlin
 
-It is a program, too: `python docs/notebook/analytics.py` runs every cell.
+It is a program, too: `python docs/notebook/analytics.py --backups data/backups` runs every cell.
 """
 
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Two days, asked with SQL")
-
-
-@app.cell(hide_code=True)
-def _(mo):
-    mo.md("""
-    # Two days, asked with SQL
-
-    The folder `sample` beside this notebook has three backups of a small company that syncs its tools: three
-    tools, two workers, and, on the second day, something that went wrong. What was it, and what did it do?
-
-    Everything here works offline, and only reads. To ask your own backups, name their folder below.
-    """)
+app = marimo.App(width="medium", app_title="Backups, asked with SQL")
 
 
 @app.cell
 def _():
     import tempfile
+    from datetime import timedelta
     from pathlib import Path
 
     import altair as alt
@@ -35,27 +25,56 @@ def _():
     from ops.analytics.export.exporting import export
     from ops.backup.metadata import list_backups
 
-    return Path, alt, connect, export, list_backups, mo, tempfile
+    return Path, alt, connect, export, list_backups, mo, tempfile, timedelta
+
+
+@app.cell(hide_code=True)
+def _(mo):
+    mo.md("""
+    # Backups, asked with SQL
+
+    Was there something wrong, when, and what did it do? The folder `sample` beside this notebook has three
+    backups of a small company that syncs its tools. To ask your own backups, name their folder and your time
+    zone below, or behind `--` when the notebook is opened. Everything works offline, and only reads.
+    """)
 
 
 @app.cell
-def _(Path, connect, export, list_backups, tempfile):
-    backups = Path(__file__).parent / "sample"
+def _(Path, mo):
+    backups = Path(mo.cli_args().get("backups") or Path(__file__).parent / "sample")
+    zone = mo.cli_args().get("time-zone") or "UTC"
+    return backups, zone
+
+
+@app.cell
+def _(Path, backups, connect, export, list_backups, tempfile, zone):
     # `hyperpage analytics export` makes such a lake in DIR/lake, and keeps it.
     folder = tempfile.TemporaryDirectory(prefix="hyperpage-notebook-")
     exported = export(
         list_backups(backups), Path(folder.name) / "lake", store_id=None, scratch=Path(folder.name)
     )
-    lake = connect(exported.lake)
+    lake = connect(exported.lake, time_zone=zone)
     return exported, folder, lake
 
 
+@app.cell
+def _(lake):
+    # From the first event to the last one, or to the newest backup: as the clocks of the zone show it.
+    [(first, last)] = lake.sql("""
+        SELECT CAST(time_of(min(recorded_at)) AS TIMESTAMP),
+               CAST(time_of(greatest(max(recorded_at), last_backup_ms())) AS TIMESTAMP)
+        FROM history_events
+    """).fetchall()
+    return first, last
+
+
 @app.cell(hide_code=True)
-def _(exported, mo):
+def _(exported, first, last, mo, zone):
+    mo.stop(first is None, mo.md("There is no event in these backups."))
     mo.md(f"""
-    The lake has **{exported.events:,} events** from {len(exported.exported)} backups. `lake` is a DuckDB
-    connection with views (`events`, `jobs`, `attempts` …) and macros (`jobs_at(moment)` …); docs/analytics.md
-    lists them all.
+    The lake has **{exported.events:,} events** from {len(exported.exported)} backups, from
+    {first:%A, %d %B %Y, %H:%M} to {last:%A, %d %B %Y, %H:%M} ({zone}). `lake` is a DuckDB connection with
+    views (`events`, `jobs`, `attempts` …) and macros (`jobs_at(moment)` …); docs/analytics.md lists them all.
 
     ## Was there something wrong?
     """)
@@ -64,20 +83,20 @@ def _(exported, mo):
 @app.cell
 def _(lake):
     hours = lake.sql("""
-        SELECT date_trunc('hour', completed) AS hour, tool, count(*) AS attempts,
-               count(*) FILTER (status IN ('failed', 'timeout')) AS failed
-        FROM attempts WHERE completed IS NOT NULL GROUP BY ALL ORDER BY ALL
+        SELECT CAST(bucket AS TIMESTAMP) AS hour, "by" AS tool, ended AS attempts,
+               failed + timed_out AS failed
+        FROM failure_rate('tool', bucket := '1 hour') WHERE ended > 0 ORDER BY ALL
     """).pl()
     return (hours,)
 
 
 @app.cell
-def _(alt, hours):
+def _(alt, hours, zone):
     (
         alt.Chart(hours, title="Attempts that failed, by hour and tool")
         .mark_bar()
         .encode(
-            x=alt.X("hour:T", title="hour (UTC)"),
+            x=alt.X("hour:T", title=f"hour ({zone})"),
             y=alt.Y("failed:Q", title="attempts"),
             color=alt.Color("tool:N"),
             tooltip=["hour:T", "tool", "failed", "attempts"],
@@ -88,26 +107,34 @@ def _(alt, hours):
 
 @app.cell
 def _(hours):
-    worst = hours.sort("failed", descending=True).row(0, named=True)
-    return (worst,)
+    failing = hours.filter(hours["failed"] > 0).sort("failed", descending=True)
+    worst = failing.row(0, named=True) if failing.height else None
+    # The configurations that are asked about below: of that tool, or of all.
+    tool = worst and worst["tool"]
+    return tool, worst
 
 
 @app.cell(hide_code=True)
 def _(mo, worst):
-    mo.md(f"""
-    There was: in the hour from {worst["hour"]:%A, %H:%M}, {worst["failed"]} of {worst["attempts"]} attempts
-    at **{worst["tool"]}** failed. With what?
-    """)
+    mo.md(
+        "No attempt failed."
+        if worst is None
+        else f"""
+    There was: in the hour from {worst["hour"]:%A, %d %B, %H:%M}, {worst["failed"]} of {worst["attempts"]}
+    attempts at **{worst["tool"] or "no tool"}** failed. With what?
+    """
+    )
 
 
 @app.cell
-def _(lake, worst):
+def _(lake, tool):
     errors = lake.sql(
         """
         SELECT error_message, count(*) AS times, min(completed) AS first, max(completed) AS last
-        FROM attempts WHERE tool = $tool AND status = 'failed' GROUP BY ALL ORDER BY times DESC
+        FROM attempts WHERE tool IS NOT DISTINCT FROM $tool AND status IN ('failed', 'timeout')
+        GROUP BY ALL ORDER BY times DESC
         """,
-        params={"tool": worst["tool"]},
+        params={"tool": tool},
     ).pl()
     errors
     return (errors,)
@@ -123,31 +150,40 @@ def _(mo):
 
 
 @app.cell
-def _(lake, worst):
+def _(lake, tool):
     changes = lake.sql(
-        "SELECT time, type, actor, reason, enabled, config FROM config_audit($tool)",
-        params={"tool": worst["tool"]},
+        "SELECT time, tool_name, type, actor, reason, enabled, config FROM config_audit($tool)",
+        params={"tool": tool},
     ).pl()
     changes
     return (changes,)
 
 
-@app.cell(hide_code=True)
-def _(mo):
-    mo.md("""
-    Somebody switched it off, and on again; and a change of that morning was taken back. How many rows became
-    other ones between two moments, what each was before and after is in the columns `old` and `new`:
-    """)
-
-
 @app.cell
-def _(lake):
-    differences = lake.sql("""
+def _(changes, first, last, lake, timedelta, worst):
+    # Around the worst hour, or all there is.
+    since = first if worst is None else worst["hour"]
+    until = last if worst is None else min(worst["hour"] + timedelta(hours=4), last)
+    who = ", ".join(sorted({one for one in changes["actor"] if one})) or "nobody who is named"
+    differences = lake.sql(
+        """
         SELECT table_name, change, count(*) AS rows
-        FROM changes_between('2026-10-06T13:00:00Z', '2026-10-06T16:30:00Z') GROUP BY ALL ORDER BY ALL
-    """).pl()
-    differences
-    return (differences,)
+        FROM changes_between($since, $until) GROUP BY ALL ORDER BY ALL
+        """,
+        params={"since": since.isoformat(), "until": until.isoformat()},
+    ).pl()
+    return differences, since, until, who
+
+
+@app.cell(hide_code=True)
+def _(changes, differences, mo, since, until, who):
+    mo.md(f"""
+    There were {changes.height} such changes, by {who}. How many rows became other ones from
+    {since:%A, %H:%M} to {until:%A, %H:%M} is below; what each was before and after is in the columns `old`
+    and `new` of `changes_between`.
+
+    {mo.as_html(differences)}
+    """)
 
 
 @app.cell(hide_code=True)
@@ -161,17 +197,25 @@ def _(mo):
 
 
 @app.cell
-def _(mo):
+def _(first, last, mo, timedelta, worst):
+    begin = first.replace(minute=0, second=0, microsecond=0)
+    most = (last - begin) // timedelta(hours=1)
+    shown = 0 if worst is None else (worst["hour"] - begin) // timedelta(hours=1) + 1
     hour = mo.ui.slider(
-        0, 47, value=38, label="hours since Monday, 00:00 UTC", show_value=True, full_width=True
+        0,
+        max(1, most),
+        value=min(max(1, most), shown),
+        label=f"hours since {begin:%A, %d %B, %H:%M}",
+        show_value=True,
+        full_width=True,
     )
     hour
-    return (hour,)
+    return begin, hour
 
 
 @app.cell
-def _(hour, lake):
-    moment = f"2026-10-{5 + hour.value // 24:02d}T{hour.value % 24:02d}:00:00Z"
+def _(begin, hour, lake, last, timedelta):
+    moment = min(begin + timedelta(hours=hour.value), last).isoformat()
     jobs_then = lake.sql(
         "SELECT state, tool, count(*) AS jobs FROM jobs_at($moment) GROUP BY ALL ORDER BY ALL",
         params={"moment": moment},
@@ -190,25 +234,22 @@ def _(mo):
 @app.cell
 def _(lake):
     budgets = lake.sql("""
-        SELECT platform, time, 100.0 * limit_remaining / limit_total AS left_percent
-        FROM (SELECT DISTINCT platform FROM rate_limits) AS p, LATERAL (
-            SELECT make_timestamp_ms(last_updated) AS time, limit_remaining, limit_total
-            FROM rate_limits_versions AS v WHERE v.platform = p.platform AND NOT v.deleted
-        ) ORDER BY ALL
+        SELECT id, CAST(time AS TIMESTAMP) AS time, 100.0 * limit_remaining / limit_total AS left_percent
+        FROM rate_limit_burn(NULL) WHERE limit_total > 0 ORDER BY ALL
     """).pl()
     return (budgets,)
 
 
 @app.cell
-def _(alt, budgets):
+def _(alt, budgets, zone):
     (
         alt.Chart(budgets, title="What was left")
         .mark_line(interpolate="step-after")
         .encode(
-            x=alt.X("time:T", title="time (UTC)"),
+            x=alt.X("time:T", title=f"time ({zone})"),
             y=alt.Y("left_percent:Q", title="% of the limit"),
-            row=alt.Row("platform:N", title=None),
-            color=alt.Color("platform:N", legend=None),
+            row=alt.Row("id:N", title=None),
+            color=alt.Color("id:N", legend=None),
         )
         .properties(width=680, height=90)
     )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ops.analytics.asking.query import explained, plain
-from ops.analytics.lake.columns import key_column
+from ops.analytics.lake.columns import key_column, quoted
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.manifest import Manifest, find_snapshot, require_manifest
 from ops.analytics.lake.session import Connection, connect
@@ -82,18 +82,13 @@ class _Side:
         return [name for name, *_ in described]
 
 
-def _quoted(column: str) -> str:
-    """A name as SQL has it: the files of a lake from elsewhere may call their columns anything."""
-    return '"' + column.replace('"', '""') + '"'
-
-
 def _compare(engine: Connection, table: str, first: _Side, second: _Side) -> Difference:
     key = key_column(table)
     # A migration adds or removes columns. That is no change of a row: the columns of both sides count.
     others = set(second.columns(table))
     columns = [name for name in first.columns(table) if name in others]
-    names = ", ".join(map(_quoted, columns))
-    pairs = ", ".join(f"a.{_quoted(one)}, b.{_quoted(one)}" for one in columns)
+    names = ", ".join(map(quoted, columns))
+    pairs = ", ".join(f"a.{quoted(one)}, b.{quoted(one)}" for one in columns)
     result = engine.execute(
         f"SELECT a.{key} IS NULL, b.{key} IS NULL, {pairs}"
         f" FROM (SELECT {names} FROM {first.rows(table)}) AS a"

@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from ops.analytics.lake.columns import literal, quoted
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import COMPRESSION, replaced
 from ops.analytics.lake.session import Connection, connect
@@ -84,6 +85,41 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None, time_zone: str |
     with explained():
         _require_query(query)
         return QueryResult(connection.execute(query))
+
+
+def write_workbook(
+    lake: Path, query: str, path: Path, *, snapshot: str | None = None, time_zone: str | None = None
+) -> None:
+    """Writes the answer to such a query as a sheet for Excel (.xlsx), in place of a file that is there.
+
+    Times that have a zone are texts there: a sheet knows none.
+
+    Raises:
+        AnalyticsError: as `ask`, or DuckDB's extension `excel` is not installed, or the rows are too many.
+    """
+    with (
+        replaced(path) as temporary,
+        closing(
+            connect(
+                lake,
+                snapshot=snapshot,
+                time_zone=time_zone,
+                confined=True,
+                writing=[temporary],
+                extension="excel",
+            )
+        ) as connection,
+        explained(),
+    ):
+        _require_query(query)
+        [statement] = statements_in(query)
+        described = connection.execute(f"DESCRIBE ({statement}\n)").fetchall()
+        zoned = [name for name, kind, *_ in described if kind.endswith("WITH TIME ZONE")]
+        texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in zoned)
+        columns = f"* REPLACE ({texts})" if zoned else "*"
+        connection.execute(
+            f"COPY (SELECT {columns} FROM ({statement}\n)) TO {literal(temporary)} (FORMAT xlsx, HEADER true)"
+        )
 
 
 def statements_in(text: str) -> list[str]:

@@ -100,6 +100,11 @@ def literal(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def quoted(column: str) -> str:
+    """A name as SQL has it: the files of a lake from elsewhere may call their columns anything."""
+    return '"' + column.replace('"', '""') + '"'
+
+
 def _single(kind: Any) -> str | None:
     """DuckDB's type for a type of single values; `None` for any other."""
     if get_origin(kind) is Annotated:

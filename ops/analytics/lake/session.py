@@ -50,20 +50,21 @@ def connect(
     time_zone: str | None = None,
     confined: bool = False,
     writing: Sequence[Path] = (),
+    extension: str | None = None,
 ) -> Connection:
     """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
 
     With a `time_zone` such as `Europe/Berlin`, times are shown, grouped and read in it.
 
     One that is `confined` reads the lake and nothing else, whatever it is asked, and writes nothing but the
-    files named in `writing`.
+    files named in `writing`. An `extension` of DuckDB's is loaded where it is linked in or installed already.
 
     The files of the lake stay as long as the connection object itself does, since nothing tells when it is
     closed. A cursor of it keeps nothing.
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, a file of it cannot be read, there is no
-            such time zone, or DuckDB is not installed.
+            such time zone, or DuckDB or the extension is not installed.
     """
     require_installed()
     setting = setting_of(time_zone)
@@ -77,6 +78,8 @@ def connect(
     if files is not None:
         weakref.finalize(connection, files.close)
     try:
+        if extension is not None:
+            _load(connection, extension)
         if confined:
             _confine(connection, lake, writing)
         connection.execute(setting)
@@ -95,6 +98,19 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _load(connection: Connection, extension: str) -> None:
+    import duckdb
+
+    try:
+        connection.execute(f"LOAD {extension}")
+    except duckdb.Error as error:
+        raise AnalyticsError(
+            "not_installed",
+            f"DuckDB's extension {extension} is neither linked in nor installed; nothing is fetched unasked",
+            f"`INSTALL {extension}` in a DuckDB of the same version fetches it; --format csv needs none",
+        ) from error
 
 
 def _confine(connection: Connection, lake: Path, writing: Sequence[Path]) -> None:

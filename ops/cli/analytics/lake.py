@@ -39,9 +39,10 @@ def sql(
     snapshot: SnapshotOption = None,
     time_zone: TimeZoneOption = None,
     format: Annotated[  # noqa: A002  # what users call it
-        Literal["table", "csv", "json", "parquet"], option("How the answer is written. Default: table.")
+        Literal["table", "csv", "json", "parquet", "xlsx"],
+        option("How the answer is written. Default: table."),
     ] = "table",
-    out: Annotated[Path | None, option("The file to write to; needed for parquet.")] = None,
+    out: Annotated[Path | None, option("The file to write to; needed for parquet and xlsx.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,13 +57,16 @@ def sql(
     Views: events, jobs, job_history, queues, schedules, rate_limits,
     tool_configs, app_state, snapshots, attempts, and the <table>_versions.
     """
-    from ops.analytics.asking.query import ask
+    from ops.analytics.asking.query import ask, write_workbook
 
     wanted = "json" if as_json else format
-    if wanted == "parquet" and out is None:
-        raise usage_failure("Parquet is for files", "name one with --out")
+    if wanted in ("parquet", "xlsx") and out is None:
+        raise usage_failure(f"{wanted} is for files", "name one with --out")
     with understandable():
         asked = sys.stdin.read() if query == "-" else query
+        if wanted == "xlsx" and out is not None:
+            write_workbook(lake_folder(lake, data), asked, out, snapshot=snapshot, time_zone=time_zone)
+            return
         answer = ask(lake_folder(lake, data), asked, snapshot=snapshot, time_zone=time_zone)
         if wanted == "parquet" and out is not None:
             answer.write_parquet(out)

@@ -1,10 +1,18 @@
-"""The notebook's cells run, and find in the sample backups what they tell of."""
+"""The notebook's cells run, and tell of the backups that they are given."""
 
 import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.repository import ROOT
+from tests.support.services.command_line import environment
+from tests.support.stores.backing_up import Stored
+from tests.support.stores.night import night_lake
 
 NOTEBOOK = ROOT / "docs" / "notebook" / "analytics.py"
 
@@ -15,14 +23,23 @@ def _at_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(NOTEBOOK.parent)
 
 
-def test_every_cell_runs_and_the_story_is_what_the_backups_have():
+def ran(**defs: Any) -> tuple[Any, dict[str, Any]]:
+    """What the cells show, and what they name; `defs` are named by the test instead."""
     specification = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     assert specification is not None
     assert specification.loader is not None
     notebook = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(notebook)
+    outputs, found = notebook.app.run(defs=defs)
+    return outputs, dict(found)
 
-    outputs, found = notebook.app.run()
+
+def words(outputs: Any) -> str:
+    return " ".join(" ".join(one.text.split()) for one in outputs if hasattr(one, "text"))
+
+
+def test_every_cell_runs_and_the_story_is_what_the_backups_have():
+    outputs, found = ran()
 
     assert len(outputs) > 20
     assert not found["exported"].refused
@@ -30,6 +47,8 @@ def test_every_cell_runs_and_the_story_is_what_the_backups_have():
         "gitlab",
         "2026-10-06 13:00",
     )
+    assert "in the hour from Tuesday, 06 October, 13:00, 26 of 26 attempts" in words(outputs)
+    assert "by on-call, ops, scheduler" in words(outputs)
     assert found["errors"].row(0)[0] == "503 Service Unavailable"
     [disabled] = found["changes"].filter(type="tool_config.disabled.v1").iter_rows(named=True)
     assert (disabled["actor"], disabled["enabled"]) == ("on-call", 0)
@@ -42,3 +61,45 @@ def test_every_cell_runs_and_the_story_is_what_the_backups_have():
     # Not only charts that are made, but charts that have something to draw.
     charts = [one for one in outputs if type(one).__module__.startswith("altair")]
     assert [len(chart.to_dict()["datasets"]) for chart in charts] == [1, 1]
+
+
+def test_other_backups_are_told_of_in_their_own_words_and_in_the_zone_that_is_named(tmp_path: Path):
+    night_lake(tmp_path)
+
+    outputs, found = ran(backups=tmp_path / "backups", zone="Europe/Berlin")
+
+    said = words(outputs)
+    assert "from Saturday, 24 October 2026, 22:00 to Sunday, 25 October 2026, 03:05 (Europe/Berlin)" in said
+    assert "in the hour from Sunday, 25 October, 02:00, 3 of 3" in said
+    assert "There were 3 such changes, by dev, on-call, ops." in said
+    assert found["errors"].rows()[0][:2] == ("503", 3)
+    assert (
+        found["jobs_then"]["jobs"].sum()
+        == found["lake"].sql(f"SELECT count(*) FROM jobs_at('{found['moment']}')").fetchall()[0][0]
+    )
+    assert found["hour"].stop == 5
+    assert found["budgets"]["left_percent"].to_list() == [60, 0, 90, 50]
+
+
+def test_backups_in_which_nothing_failed_have_a_notebook_too(tmp_path: Path):
+    stored = Stored(tmp_path / "data")
+    stored.store.send("app_state.set", {"key": "theme", "value": "dark"})
+    stored.backup()
+    stored.close()
+
+    outputs, _ = ran(backups=stored.folder, zone="UTC")
+
+    assert "No attempt failed." in words(outputs)
+
+
+def test_the_folder_is_named_behind_the_notebook(tmp_path: Path):
+    shutil.copytree(NOTEBOOK.parent / "sample", tmp_path / "backups")
+    (damaged,) = (tmp_path / "backups").glob("*20261007*.zst")
+    damaged.unlink()
+    done = subprocess.run(
+        [sys.executable, NOTEBOOK, "--backups", tmp_path / "backups", "--time-zone", "Mars/Olympus"],
+        env=environment(), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    # It has read both: the zone is refused where the lake is opened.
+    assert "'Mars/Olympus' is no time zone" in done.stderr

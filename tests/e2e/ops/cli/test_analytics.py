@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet
 import pytest
 
@@ -50,6 +51,42 @@ def test_an_answer_comes_as_json_csv_a_table_or_parquet(data: Path, tmp_path: Pa
     assert all(row["stream"] in ask() for row in rows)
     ask("--format", "parquet", "--out", tmp_path / "answer.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "answer.parquet").to_pylist() == rows
+
+
+def test_a_workbook_is_written_by_duckdbs_extension_alone_which_is_not_fetched(data: Path, tmp_path: Path):
+    out = tmp_path / "jobs.xlsx"
+    ask = ("analytics", "sql", "SELECT id, type FROM jobs ORDER BY id", "--data", data, "--format", "xlsx")
+
+    assert hyperpage(*ask).code == 2
+    # Extensions are installed in somebody's home.
+    refused = hyperpage(*ask, "--out", out, HOME=str(tmp_path))
+    with duckdb.connect() as engine:
+        found = engine.execute(
+            "SELECT install_mode FROM duckdb_extensions() WHERE extension_name = 'excel'"
+        ).fetchall()
+    if found == [("STATICALLY_LINKED",)]:
+        assert refused.code == 0
+        return
+    assert refused.code == 1
+    assert "extension excel is neither linked in nor installed" in refused.err
+    assert "INSTALL excel" in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_a_workbook_has_the_rows_of_the_answer(data: Path, tmp_path: Path):
+    with duckdb.connect() as engine:
+        try:
+            engine.execute("SET autoinstall_known_extensions = false; LOAD excel")
+        except duckdb.Error as error:
+            pytest.skip(f"DuckDB's extension excel is not installed: {error}")
+        out = tmp_path / "jobs.xlsx"
+        query = "SELECT id, type FROM jobs ORDER BY id -- and a remark"
+        assert (
+            hyperpage("analytics", "sql", query, "--data", data, "--format", "xlsx", "--out", out).code == 0
+        )
+        rows = engine.execute(f"FROM read_xlsx('{out}')").fetchall()
+    asked = hyperpage("analytics", "sql", query, "--data", data, "--json").json
+    assert rows == [(row["id"], row["type"]) for row in asked]
 
 
 def test_a_difference_is_told_by_tables_and_without_what_changes_with_every_event(data: Path):
