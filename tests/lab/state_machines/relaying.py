@@ -240,22 +240,27 @@ class Relaying(Machine):
         # Whatever it has not noticed yet, it meets with the next event.
         relay.notify(self._store.append(1))
         head = self._store.head.position
-        await until(
-            lambda: (
-                (relay.state.position == head and relay.state.healthy)
-                or (relay.state.repair is not None and self._broker.connection.is_connected)
-            )
-        )
+
+        def is_through() -> bool:
+            return relay.state.position == head and relay.state.healthy
+
+        def is_told() -> bool:
+            # What it says of a stream that is not there any more ends with its next look.
+            return self._is_harmed and relay.state.repair is not None and self._broker.connection.is_connected
+
+        try:
+            await until(lambda: is_through() or is_told())
+        except TimeoutError:
+            raise AssertionError(f"nothing was done that needs a repair: {relay.state}") from None
         state = relay.state
         if state.healthy:
             await self._require_the_log(relay)
             self.counts["settled"] += 1
             return
-        assert self._is_harmed, f"nothing was done that needs a repair: {state.problem}"
         assert "hyperpage stream refill --yes" in str(state.repair)
         self._is_harmed = self._has_lost = False
         await relay.refill()
-        await until(lambda: relay.state.position == head and relay.state.healthy)
+        await until(is_through)
         assert await self._bodies() == self._store.bodies(), "the stream is not the log after a refill"
         self.counts["repaired"] += 1
 
