@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
 
-    One that `changes_nothing` and only lists what there is is no act for the record. Where `ends_later` says
-    so of a request, what is answered is that it begins. What `makes_room` is done also where the disk is so
-    full that it cannot be recorded.
+    One that `changes_nothing` and only lists what there is is no act for the record. Of one that
+    `ends_later`, what is answered is that it begins. What `makes_room` is done also where the disk is so full
+    that it cannot be recorded. A request whose field `dry_run` is set is recorded as such.
     """
 
     name: str
@@ -41,7 +41,7 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     carry_out: Callable[[Any], Awaitable[Any]]
     changes_nothing: bool = False
     makes_room: bool = False
-    ends_later: Callable[[Any], bool] = lambda request: False
+    ends_later: bool = False
 
 
 def administration_at(instance: str, verb: str) -> str:
@@ -125,16 +125,20 @@ class Administration:
         if verb.changes_nothing:
             return await self._answer(verb, codec.decode(verb.shape, body))
         acting.set(actor)
+        dry_run = False
         try:
             request = codec.decode(verb.shape, body)
+            dry_run = getattr(request, "dry_run", False)
             _refuse_credentials(codec.findings_in(body))
-            await self._record.begin(actor, name, body, anyway=verb.makes_room)
+            if not dry_run:
+                await self._record.begin(actor, name, body, anyway=verb.makes_room)
             answer = await self._answer(verb, request)
         except Refusal as refusal:
-            outcome: AuditOutcome = "failed" if refusal.number == 500 else "refused"
-            await self._record.end(actor, name, body, outcome, refusal)
+            failed: AuditOutcome = "failed" if refusal.number == 500 else "refused"
+            await self._record.end(actor, name, body, failed, refusal, dry_run=dry_run)
             raise
-        await self._record.end(actor, name, body, "begun" if verb.ends_later(request) else "done", None)
+        outcome: AuditOutcome = "begun" if verb.ends_later and not dry_run else "done"
+        await self._record.end(actor, name, body, outcome, None, dry_run=dry_run)
         return answer
 
     async def _answer(self, verb: AdministrationVerb, request: Any) -> Any:

@@ -32,7 +32,10 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One administrative act. `at` is in milliseconds since the epoch; `code` says why it was refused."""
+    """One administrative act. `at` is in milliseconds since the epoch; `code` says why it was refused.
+
+    A `dry_run` says what would be done, and does nothing.
+    """
 
     at: int
     actor: Actor
@@ -40,6 +43,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     request: str
     outcome: AuditOutcome
     code: str | None = None
+    dry_run: bool = False
 
 
 # The author of the act that is carried out in this context.
@@ -57,9 +61,16 @@ class ActRecorder(Protocol):
         """
 
     async def end(
-        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
+        self,
+        actor: Actor,
+        action: str,
+        body: Any,
+        outcome: AuditOutcome,
+        refusal: Refusal | None,
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """Returns when it is recorded how an act ended."""
+        """Returns when it is recorded how an act, or the trial of one, ended."""
 
 
 def write_to_log(act: Act, audit_head: str = "") -> None:

@@ -47,11 +47,12 @@ def head_in(text: str) -> Head | None:
     return None if found is None else Head(int(found["sequence"] or 0), found["hash"])
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. `at` is in milliseconds since the epoch.
 
     `actor` is who they say they are, `principal` the token or user that vouches for it, `None` where nothing
-    does. `code` is why it was refused or failed, `request` what was asked for, in short.
+    does. `code` is why it was refused or failed, `request` what was asked for, in short. `dry_run` stands in
+    the lines of acts that were only tried, and did nothing.
     """
 
     sequence: int
@@ -65,6 +66,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     outcome: AuditOutcome
     code: str | None
     previous: str
+    dry_run: bool = False
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -98,6 +100,7 @@ def line_of(act: Act, head: Head) -> tuple[bytes, Head]:
         outcome=act.outcome,
         code=_harmless_or_none(act.code),
         previous=head.hash,
+        dry_run=act.dry_run,
     )
     body = msgspec.json.encode(entry)
     own_hash = hashlib.sha256(body).hexdigest()

@@ -57,13 +57,13 @@ class Recorder:
         Raises:
             AuditError: it cannot be written.
         """
-        self.counts.add(act.action, act.outcome)
+        self._count(act)
         if self._repeats.is_to_be_written(act):
             await self._append(act)
 
     def note(self, act: Act) -> None:
         """Has an act written soon, or counted."""
-        self.counts.add(act.action, act.outcome)
+        self._count(act)
         if self._repeats.is_to_be_written(act):
             self._wait(act)
 
@@ -123,6 +123,10 @@ class Recorder:
             "waiting": len(self._waiting),
             "lost": self.lost,
         }
+
+    def _count(self, act: Act) -> None:
+        # What was only tried is not among what was done.
+        self.counts.add(act.action, "tried" if act.dry_run and act.outcome == "done" else act.outcome)
 
     def _wait(self, act: Act) -> None:
         if len(self._waiting) < MAXIMUM_WAITING:

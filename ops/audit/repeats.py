@@ -31,6 +31,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     outcome: AuditOutcome
     code: str | None
+    dry_run: bool = False
 
 
 class _Window(msgspec.Struct, kw_only=True):
@@ -51,7 +52,9 @@ class Repeats:
     def is_to_be_written(self, act: Act) -> bool:
         """Whether an act is to stand in the log by itself; otherwise `counted` has it in time."""
         is_strangers = act.outcome == "refused" and act.actor.principal is None
-        kind = _Kind(actor=act.actor, action=act.action, outcome=act.outcome, code=act.code)
+        kind = _Kind(
+            actor=act.actor, action=act.action, outcome=act.outcome, code=act.code, dry_run=act.dry_run
+        )
         if not is_strangers:
             # The same from wherever they come, and whatever they call themselves: there are many addresses.
             name = act.actor.principal or act.actor.name
@@ -140,4 +143,5 @@ def _repeated(kind: _Kind, count: int, seconds: float, now_ms: int) -> Act:
         request=msgspec.json.encode({"more_of_these": count, "seconds": round(seconds)}).decode(),
         outcome=kind.outcome,
         code=kind.code,
+        dry_run=kind.dry_run,
     )

@@ -125,7 +125,9 @@ def verify_log(
 
 
 def _unreadable(error: OSError) -> Exception:
-    return failure(Exit.FAILED, "failed", f"{error.filename}: {error.strerror}")
+    from ops.store.troubles import hint_of, message_of
+
+    return failure(Exit.FAILED, "failed", message_of(error), hint_of(error))
 
 
 def _print_page(page: dict[str, Any]) -> None:
@@ -140,7 +142,9 @@ def _shown(item: dict[str, Any]) -> dict[str, Any]:
         "recorded_at": item["at"],
         "actor": item["actor"],
         "action": item["action"],
-        "outcome": item["outcome"] + (f" ({item['code']})" if item["code"] else ""),
+        "outcome": item["outcome"]
+        + (", a dry run" if item["dry_run"] else "")
+        + (f" ({item['code']})" if item["code"] else ""),
         "via": item["via"],
         "address": item["address"],
         "request": item["request"],

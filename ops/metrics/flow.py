@@ -44,8 +44,8 @@ def act_families(parts: Parts) -> Iterator[Metric]:
     """What the audit log hears of."""
     counted = CounterMetricFamily(
         "hyperpage_acts",
-        "Administrative acts, log-ins and what was refused, by what became of them: begun, done, refused or"
-        " failed.",
+        "Administrative acts, log-ins and what was refused, by what became of them: begun, done, tried (a dry"
+        " run), refused or failed.",
         labels=("action", "outcome"),
     )
     for (action, outcome), count in sorted(parts.audit.counts):

@@ -73,17 +73,39 @@ class ActRecord:
                 ) from error
 
     async def end(
-        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, refusal: Refusal | None
+        self,
+        actor: Actor,
+        action: str,
+        body: Any,
+        outcome: AuditOutcome,
+        refusal: Refusal | None,
+        *,
+        dry_run: bool = False,
     ) -> None:
         """Returns when the outcome of an act is recorded; where the disk takes nothing, it waits there."""
-        act = self._act(actor, action, body, outcome, None if refusal is None else refusal.code)
+        code = None if refusal is None else refusal.code
+        act = self._act(actor, action, body, outcome, code, dry_run=dry_run)
         if outcome != "begun":
             # That one begins is there already.
             await self._audit.write_or_note(act)
         self._notices.record(act, self._audit.head)
 
     def _act(
-        self, actor: Actor, action: str, body: Any, outcome: AuditOutcome, code: str | None = None
+        self,
+        actor: Actor,
+        action: str,
+        body: Any,
+        outcome: AuditOutcome,
+        code: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Act:
-        at, request = self._now_ms(), summary(body)
-        return Act(at=at, actor=actor, action=action, request=request, outcome=outcome, code=code)
+        return Act(
+            at=self._now_ms(),
+            actor=actor,
+            action=action,
+            request=summary(body),
+            outcome=outcome,
+            code=code,
+            dry_run=dry_run,
+        )

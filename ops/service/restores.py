@@ -35,6 +35,7 @@ from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.restoring.swap import settle
 from ops.settings import Settings
 from ops.store.data_directory import DataDirectory
+from ops.store.troubles import hint_of, message_of
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.version import service_version
@@ -64,7 +65,7 @@ class Restores:
                 name="backup.restore",
                 shape=RestoreRequest,
                 carry_out=self._accept,
-                ends_later=lambda request: not request.dry_run,
+                ends_later=True,
             ),
             AdministrationVerb(
                 name="backup.restored", shape=NoArguments, carry_out=self._tell, changes_nothing=True
@@ -85,7 +86,7 @@ class Restores:
         except BackupError as error:
             self.last = Ended(token=token, error=error.message, hint=error.hint)
         except Exception as error:  # whatever it is, the store is as it was, and is to be served
-            self.last = Ended(token=token, error=str(error) or type(error).__name__)
+            self.last = Ended(token=token, error=message_of(error), hint=hint_of(error))
         else:
             self.last = Ended(token=token, result=result)
             for reason in result.passed_over.values():
@@ -180,7 +181,7 @@ class Restores:
                 hint="stop all of them, restore one on its own machine, and start that one first",
             )
         if self._asked is None and not request.dry_run:
-            raise RuleViolated("restore_under_way", "a restore is under way already")
+            raise _under_way()
         if sum((request.position is not None, request.time is not None, request.latest)) > 1:
             raise Invalid("to a position, to a time, or to the latest: only one of them", path="$")
         try:
@@ -190,12 +191,12 @@ class Restores:
                 raise NotFound(error.message, hint=error.hint) from error
             raise RuleViolated(error.reason, error.message, hint=error.hint) from error
         except OSError as error:
-            raise RuleViolated("unreachable", str(error)) from error
+            raise RuleViolated("unreachable", message_of(error), hint=hint_of(error)) from error
         if request.dry_run:
             return {"plan": plan}
         # Somebody else may have asked while this was looked up.
         if self._asked is None:
-            raise RuleViolated("restore_under_way", "a restore is under way already")
+            raise _under_way()
         token = new_id()
         # The service stops only after this answer has been handed over. Nobody else is accepted meanwhile.
         asked, self._asked = self._asked, None
@@ -247,3 +248,12 @@ async def put_on_record(settings: Settings, act: Act) -> None:
     except AuditError as error:
         # It has happened all the same.
         logger.error("%s: %s", act.action, error.strerror)  # noqa: TRY400 - the reason says it all
+
+
+def _under_way() -> RuleViolated:
+    return RuleViolated(
+        "restore_under_way",
+        "a restore is under way already",
+        hint="wait for its end, which `hyperpage status` and the console tell; nothing was"
+        " changed by this one",
+    )

@@ -97,6 +97,13 @@ def test_what_a_restore_would_do_can_be_asked_without_doing_it(administered: Ser
     assert over_http.post("/api/v1/admin/backup/restore", json=asked).json() == {"plan": plan}
     beyond = over_http.post("/api/v1/admin/backup/restore", json={"position": 99, "dry_run": True})
     assert "ends at position 4" in problem(beyond, 404, "not_found")["detail"]
+    # The record has all three, the newest first, none as if it had been done; the metrics count them apart.
+    acts = over_http.get("/api/v1/admin/audit", params={"action": "backup.restore"}).json()["items"]
+    tried = [(one["outcome"], one["dry_run"]) for one in acts]
+    assert tried == [("refused", True), ("done", True), ("done", True)]
+    assert (
+        'hyperpage_acts_total{action="backup.restore",outcome="tried"} 2.0' in over_http.get("/metrics").text
+    )
     assert administered.runtime["timeline"] == 1
 
 

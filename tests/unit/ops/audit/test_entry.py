@@ -32,6 +32,15 @@ def test_a_line_has_everything_about_an_act_and_follows_the_one_before() -> None
     }
 
 
+def test_a_dry_run_says_so_in_its_line_and_nothing_else_does() -> None:
+    tried, _ = line_of(act(dry_run=True), Head())
+    assert json.loads(tried)["dry_run"] is True
+    assert read_line(tried[:-1]).entry.dry_run
+    # As it was written before there were any: an older version reads it.
+    assert b"dry_run" not in line_of(act(), Head())[0]
+    assert not read_line(line_of(act(), Head())[0][:-1]).entry.dry_run
+
+
 def test_the_hash_is_that_of_the_line_without_its_last_member() -> None:
     line, head = line_of(act(), Head())
     without = line.decode().rpartition(',"hash":')[0] + "}"

@@ -1,0 +1,28 @@
+"""What SQLite says of an error, or words for it where that says nothing: `words_of`."""
+
+import apsw
+
+_WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "there is no room on its disk"),
+    (apsw.ReadOnlyError, "it may only be read"),
+    (apsw.PermissionsError, "this user has not the right to it"),
+    (apsw.CantOpenError, "it cannot be opened"),
+    (apsw.BusyError, "another program has locked it"),
+    (apsw.LockedError, "another program has locked it"),
+    (apsw.CorruptError, "it is damaged"),
+    (apsw.NotADBError, "it is no database, or its beginning is damaged"),
+    (apsw.IOError, "its disk does not read or write"),
+    (apsw.NoMemError, "there is not enough memory"),
+)
+# The text is that of the connection, which may be another than the one that failed.
+_SAYS_NOTHING = ("", "not an error", "unknown error")
+
+
+def words_of(error: BaseException) -> str:
+    """What is wrong; never empty."""
+    said = str(error)
+    if said.rpartition(": ")[2] not in _SAYS_NOTHING:
+        return said
+    return next(
+        (words for kind, words in _WORDS if isinstance(error, kind)), f"SQLite: {type(error).__name__}"
+    )
