@@ -47,7 +47,9 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
             return await handler(visit)
         except Refusal as refusal:
             visit.tell(said_of(refusal), "bad")
-            return visit.go(local_address(visit.form.text("back", visit.here)))
+            back = local_address(visit.form.text("back", visit.here))
+            visit.keep_typed(back)
+            return visit.go(back)
         except HttpRefusal as refusal:
             return refused(visit.request, refusal)
 

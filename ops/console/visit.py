@@ -19,9 +19,10 @@ from domain.messages import stream_name
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
 from ops.console.shown_events import Shown, shown
-from ops.health.causes import status_of
+from ops.console.typed import kept
+from ops.health.cause import status_of
 from ops.http.access.roles import Principal, Role
-from ops.http.access.sessions import Session
+from ops.http.access.sessions import CSRF_FIELD, Session
 from ops.http.forms import Form
 from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, actor_of, backend_of, bus_principal_of
@@ -31,6 +32,8 @@ HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
 # How old an answer for all may be: each open page asks again every few seconds.
 SHARED_SECONDS = 2.0
+# Fields that a page gives to its forms.
+_NOT_TYPED = frozenset({CSRF_FIELD, "command_id", "version", "verb", "back"})
 
 # The navigation: the last part of the address, the name, the key behind `g`, and who sees it.
 PAGES: tuple[tuple[str, str, str, Role], ...] = (
@@ -91,6 +94,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """A parameter of the address that is a number, if it is one."""
         said = self.parameter(name)
         return int(said) if said and is_whole(said) else None
+
+    def typed(self, name: str, otherwise: str = "") -> str:
+        """What was typed into a field of this page's form, where that was refused just now."""
+        return self.session.typed.get(name, otherwise) if self.session.typed_at == self.here else otherwise
+
+    def keep_typed(self, address: str) -> None:
+        """Has the page at an address show once more what was typed, but for what looks like a credential."""
+        self.session.typed = kept(self.form.fields, _NOT_TYPED)
+        self.session.typed_at = urlsplit(address).path
 
     @property
     def here(self) -> str:
@@ -172,6 +184,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
                 self.tell(say(await self.administer(name, **fields)))
             except Refusal as refusal:
                 self.tell(said_of(refusal), "bad")
+                self.keep_typed(address)
             except Exception as error:
                 self.tell(said_of(internal(logger, f"{name} failed", error, path=self.here)), "bad")
 
@@ -199,7 +212,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             "now_ms": backend.now.parts.now_ms(),
             "command_id": new_id(),
         }
-        return self._with_cookie(Response(write(template, **context), status, media_type=HTML))
+        text = write(template, **context)
+        if self.session.typed_at == self.here:
+            self.session.typed, self.session.typed_at = {}, ""
+        return self._with_cookie(Response(text, status, media_type=HTML))
 
     def go(self, address: str) -> Response:
         """Sends the browser to a page, as after an action."""
@@ -228,8 +244,9 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
 
 
 def said_of(refusal: Refusal | HttpRefusal) -> str:
-    """A refusal in a sentence."""
-    return f"{refusal.message}; {refusal.hint}" if refusal.hint else refusal.message
+    """A refusal in a sentence, with the place that it is about."""
+    path = refusal.details.get("path", "$")
+    return f"{refusal.message}{'' if path == '$' else f' (at {path})'}; {refusal.hint}"
 
 
 def local_address(said: str) -> str:

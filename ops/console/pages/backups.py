@@ -4,11 +4,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from domain.errors import Invalid, NotFound
+from domain.errors import Invalid, NotFound, Refusal
 from ops.backup.requests import name_inside
 from ops.console.rendering import PREFIX, milliseconds
 from ops.console.routing import action, page
-from ops.console.visit import Visit, whole_number
+from ops.console.visit import Visit, said_of, whole_number
 from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/backups"
@@ -97,10 +97,21 @@ async def show_restore(visit: Visit) -> Response:
     """The plan of a restore to the moment that the address names, if it names one; nothing is done."""
     given = {name: visit.parameter(name) for name in ("backup", "position", "time")}
     plan: Any = None
+    refused: Refusal | None = None
     if any(given.values()):
-        answer = await visit.administer("backup.restore", **_moment(visit, given), dry_run=True)
-        plan = answer["plan"]
-    return visit.render("backups/restore.html", given=given, plan=plan)
+        try:
+            answer = await visit.administer("backup.restore", **_moment(visit, given), dry_run=True)
+            plan = answer["plan"]
+        except Refusal as refusal:
+            # With the form as it was filled in, to be corrected.
+            refused = refusal
+    return visit.render(
+        "backups/restore.html",
+        200 if refused is None else refused.number,
+        given=given,
+        plan=plan,
+        problem=None if refused is None else said_of(refused),
+    )
 
 
 async def restore(visit: Visit) -> Response:

@@ -8,6 +8,7 @@ from bus.contract import codec
 from domain.errors import NotFound, Refusal
 from ops.console.rendering import PREFIX, pretty, segment
 from ops.console.routing import action, page
+from ops.console.typed import without_credentials
 from ops.console.visit import Visit, said_of, whole_number
 
 PAGE_ROWS = 100
@@ -65,7 +66,8 @@ async def save(visit: Visit) -> Response:
     try:
         await visit.command("tool_configs.set", _body(tool, filled_in), expected_version=_version(filled_in))
     except Refusal as refusal:
-        return _form(visit, tool, filled_in, refusal)
+        said = {name: without_credentials(form.text(name)) for name in ("config", "reason")}
+        return _form(visit, tool, filled_in | said, refusal)
     visit.tell(f"The configuration of {tool} is stored")
     return visit.go(f"{PATH}/{segment(tool)}")
 

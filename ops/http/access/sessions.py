@@ -34,6 +34,9 @@ class Session(msgspec.Struct, kw_only=True):
     began: float
     used: float
     notices: list[tuple[str, str]] = []
+    # What was typed into a form that was refused, and the path of the page that it is on.
+    typed: dict[str, str] = {}
+    typed_at: str = ""
 
 
 class Sessions:

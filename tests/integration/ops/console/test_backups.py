@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -98,6 +99,29 @@ def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:
     assert operator.get(f"{BACKUPS}/{name}").status_code == 404
     operator.post(f"{BACKUPS}/{name}", verb="drill")
     operator.waits_for(BACKUPS, f"there is no backup {name}")
+
+
+def test_a_restore_that_is_refused_keeps_its_form(quiet: HttpTalk) -> None:
+    administrator = Visitor(quiet, "admin")
+    for said, number, why in (
+        ({"position": "99"}, 404, "no backup"),
+        ({"position": "99", "backup": "no-backup"}, 400, "it is a backup"),
+        ({"time": "tomorrow"}, 400, "a time is written like"),
+    ):
+        refused = administrator.get(f"{RESTORE}?{urlencode(said)}")
+        assert refused.status_code == number
+        assert why in refused.text
+        assert all(f'value="{value}"' in refused.text for value in said.values())
+        # Sent all the same, it leads back to the form as it was filled in.
+        back = f"{RESTORE}?{urlencode(said)}"
+        assert administrator.post(RESTORE, **said, back=back).headers["location"] == back
+
+
+def test_what_a_backup_is_for_is_there_to_be_corrected(quiet: HttpTalk) -> None:
+    operator = Visitor(quiet, "operate")
+    operator.post(BACKUPS, description="before\tthe upgrade", back=BACKUPS)
+    operator.waits_for(BACKUPS, "(at $.description)")
+    assert listed(quiet) == []
 
 
 def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:

@@ -1,5 +1,6 @@
 """The console's pages of rate limits, state and dead letters, and what is done there."""
 
+import html
 import json
 import re
 from contextlib import closing
@@ -124,6 +125,27 @@ def test_a_key_is_changed_as_it_was_seen_or_not_at_all(talk: HttpTalk, operator:
     assert "It holds nothing." in operator.page(KEY_PAGE)
     operator.does(KEY_PAGE, verb="set", version="3", value="3")
     assert talk.query("app_state.get", {"key": KEY}).said["value"] == 3
+
+
+def test_a_value_that_is_refused_is_there_to_be_corrected_without_its_credential(
+    talk: HttpTalk, operator: Visitor
+) -> None:
+    talk.command("app_state.set", {"key": KEY, "value": "before"})
+    typed = '{"a name": "ghp_0123456789abcdefghijklmnopqrstuvwxyz", "pages": "seventy-seven"}'
+    refused = operator.post(KEY_PAGE, version="1", value=typed)
+    page = html.unescape(operator.page(refused.headers["location"]))
+    assert '(at $.value["a name"])' in page
+    assert '"pages": "seventy-seven"' in page
+    assert '"a name": "${env:NAME}"' in page
+    assert "ghp_" not in page
+    # Once: whoever comes later sees what is stored.
+    assert "seventy-seven" not in operator.page(KEY_PAGE)
+    # A key that is one cannot be shown without it.
+    refused = operator.post(
+        KEY_PAGE, version="1", value='{"ghp_0123456789abcdefghijklmnopqrstuvwxyz": "seventy-eight"}'
+    )
+    page = operator.page(refused.headers["location"])
+    assert ("ghp_" in page, "seventy-eight" in page) == (False, False)
 
 
 def test_dead_letters_are_listed_for_all_and_settled_by_administrators(talk: HttpTalk) -> None:
