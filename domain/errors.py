@@ -24,16 +24,18 @@ from typing import Any, ClassVar
 class Refusal(Exception):
     """A command or query that was not carried out. Nothing was stored for it.
 
-    `message` says what is wrong, `hint` what to do about it, `details` holds the machine-readable part.
+    `message` says what is wrong, `hint` what to do about it, `details` holds the machine-readable part. Where
+    nothing better is known, the hint is the `usual_hint` of the code: it is never empty.
     """
 
     code: ClassVar[str]
     number: ClassVar[int]
+    usual_hint: ClassVar[str] = "nothing was changed"
 
     def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.details = details
 
 
@@ -42,6 +44,10 @@ class Invalid(Refusal):
 
     code = "invalid"
     number = 400
+    usual_hint = (
+        "nothing was changed: correct it and send it again; `hyperpage schema` says what each"
+        " message may have"
+    )
 
 
 class Forbidden(Refusal):
@@ -49,6 +55,7 @@ class Forbidden(Refusal):
 
     code = "forbidden"
     number = 403
+    usual_hint = "nothing was changed: ask whoever runs the service for the right to it, or for another user"
 
 
 class NotFound(Refusal):
@@ -56,6 +63,7 @@ class NotFound(Refusal):
 
     code = "not_found"
     number = 404
+    usual_hint = "look at how the name is written, or list what there is"
 
 
 class VersionConflict(Refusal):
@@ -63,6 +71,7 @@ class VersionConflict(Refusal):
 
     code = "version_conflict"
     number = 409
+    usual_hint = "nothing was changed: read it again, and decide on what it is now"
 
 
 class AlreadyExists(Refusal):
@@ -70,6 +79,7 @@ class AlreadyExists(Refusal):
 
     code = "already_exists"
     number = 409
+    usual_hint = "nothing was changed: choose another name, or use what is there"
 
 
 class CommandIdReused(Refusal):
@@ -77,6 +87,9 @@ class CommandIdReused(Refusal):
 
     code = "command_id_reused"
     number = 409
+    usual_hint = (
+        "nothing was changed: a retry repeats the command as it was; anything else needs an id of its own"
+    )
 
 
 class TooLarge(Refusal):
@@ -84,6 +97,7 @@ class TooLarge(Refusal):
 
     code = "too_large"
     number = 413
+    usual_hint = "nothing was changed: send less at once, or keep it elsewhere and send where it is"
 
 
 class RuleViolated(Refusal):
@@ -92,7 +106,7 @@ class RuleViolated(Refusal):
     code = "refused"
     number = 422
 
-    def __init__(self, rule: str, message: str, *, hint: str = "", **details: Any) -> None:
+    def __init__(self, rule: str, message: str, *, hint: str, **details: Any) -> None:
         super().__init__(message, hint=hint, rule=rule, **details)
 
 
@@ -101,6 +115,7 @@ class SecretRejected(Refusal):
 
     code = "secret_rejected"
     number = 422
+    usual_hint = "nothing was stored: refer to it, as in ${env:NAME}"
 
 
 class Busy(Refusal):
@@ -108,6 +123,7 @@ class Busy(Refusal):
 
     code = "busy"
     number = 429
+    usual_hint = "nothing was changed: try again after `retry_after_ms`"
 
 
 class Unavailable(Refusal):
@@ -115,6 +131,7 @@ class Unavailable(Refusal):
 
     code = "unavailable"
     number = 503
+    usual_hint = "nothing was changed: try again, with the same command id"
 
 
 class Behind(Refusal):
@@ -141,3 +158,8 @@ class Internal(Refusal):
 
     code = "internal"
     number = 500
+    usual_hint = (
+        "tell whoever runs the service, whose log has more under this incident; a command that is"
+        " sent again under"
+        " its id is never carried out twice"
+    )

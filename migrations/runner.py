@@ -10,6 +10,7 @@ import msgspec
 
 from migrations.command_ids import provide_id_hash
 from migrations.connection import write_transaction
+from migrations.sqlite_words import words_of
 
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
 # How a migration says that the tables are as they should be after it: nothing is made anew from the log.
@@ -21,7 +22,7 @@ _KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
 class MigrationError(RuntimeError):
     """This program cannot go on from the migrations of the file; `hint` says what to do."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -195,4 +196,7 @@ def _execute(connection: apsw.Connection, name: str, sql: str) -> None:
     try:
         connection.execute(sql)
     except apsw.Error as error:
-        raise MigrationError(f"migration {name} failed: {error}") from error
+        raise MigrationError(
+            f"migration {name} failed: {words_of(error)}",
+            "nothing of it was kept: the file is as it was before; `hyperpage doctor` looks at it",
+        ) from error

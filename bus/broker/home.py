@@ -41,12 +41,16 @@ LOCK_POLL_INTERVAL_MS = 50
 
 
 class NatsServerError(RuntimeError):
-    """The embedded nats-server is not there; the message says why, and what to do.
+    """The embedded nats-server is not there; the message says why, `hint` what to do.
 
     NatsServerError
     ├── PortTakenError      somebody else listens on the port that was asked for
     └── StoreInUseError     another nats-server uses the same files
     """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class PortTakenError(NatsServerError):
@@ -103,7 +107,10 @@ class NatsHome:
             kept = decoded(_decode_logins, content)
         except msgspec.DecodeError as error:
             raise NatsServerError(
-                f"{path} is damaged ({error}); delete it to have new credentials made"
+                f"{path} is damaged ({error})",
+                hint="put it back as it was; or move it away: others are made then, and who has"
+                " the old ones is"
+                " not let in",
             ) from error
         logins = Logins(kept, renews_own=renews_own)
         self.keep(logins)
@@ -166,9 +173,9 @@ class NatsHome:
     def _require_time_before(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise StoreInUseError(
-                f"the streams in {self.path} are in use by another service, or by a nats-server that a "
-                f"killed service left behind; end it (`fuser {self.path / 'lock'}` names it), or choose "
-                "another data directory"
+                f"the streams in {self.path} are in use by another service, or by a nats-server that a killed"
+                " service left behind",
+                hint=f"end it (`fuser {self.path / 'lock'}` names it), or choose another data directory",
             )
 
     def settings(self, port: int) -> dict[str, Any]:

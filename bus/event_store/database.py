@@ -23,6 +23,7 @@ from bus.event_store.subscription import CommitSignal
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from migrations import runner
 from migrations.connection import open_memory, open_writer, write_transaction
+from migrations.sqlite_words import words_of
 
 # The first that fits counts. All others are the operation's fault: busy, full, read-only, no such table.
 _ERRORS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], type[DatabaseError]], ...] = (
@@ -171,4 +172,4 @@ def _library_errors() -> Iterator[None]:
         raise InterfaceError("the event store is closed") from error
     except apsw.Error as error:
         fitting = (ours for theirs, ours in _ERRORS if isinstance(error, theirs))
-        raise next(fitting, OperationalError)(str(error)) from error
+        raise next(fitting, OperationalError)(words_of(error)) from error

@@ -27,7 +27,7 @@ _BEFORE_A_SCHEME = re.compile(r",(?=\s*\w+://)")
 class AccessError(ConnectionError):
     """What one would get in with is no such thing, or would be seen by others; the hint says what to do."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
 
@@ -261,7 +261,11 @@ def _is_on_loopback(url: str) -> bool:
 def _load(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     def has_password() -> NoReturn:
         # Without this, OpenSSL would ask for it at the terminal.
-        raise AccessError(f"{key or certificate} has a password", hint="only its rights can keep a key here")
+        raise AccessError(
+            f"{key or certificate} has a password",
+            hint="take it off (`openssl pkey`), and keep the file to yourself (chmod 0600):"
+            " nobody could type it at a start",
+        )
 
     try:
         context.load_cert_chain(certificate, key, password=has_password)

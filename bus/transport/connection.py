@@ -186,7 +186,11 @@ class LeanClient(SendingClient):
             raise not_encrypted()
         if (login := self.access.login()) is not None:
             if "nonce" not in self._server_info:
-                raise AccessError("the nats-server knows no NKeys", hint="it has no user with one")
+                raise AccessError(
+                    "the nats-server knows no NKeys",
+                    hint="have it read what `hyperpage nats-config` writes, or take credentials"
+                    " that it knows",
+                )
             self._auth_configured = True
             self._signature_cb, self._public_nkey = login.key.sign, login.key.public
             jwt = login.jwt

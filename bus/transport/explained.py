@@ -43,7 +43,10 @@ def explained(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
         known = next((words for mark, words in _ALERTS.items() if mark in reason.upper()), None)
-        return known or (f"TLS failed: {reason.replace('_', ' ').lower()}", "")
+        return known or (
+            f"TLS failed: {reason.replace('_', ' ').lower()}",
+            "the log of the nats-server may say more",
+        )
     said = str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", ""
@@ -72,7 +75,7 @@ def _of_certificate(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
             f"its certificate is not for that name: {error.verify_message.rstrip('.')}",
             "take the name that stands in it, or have one made that has this name (subjectAltName)",
         )
-    return f"its certificate is not good: {error.verify_message}", ""
+    return f"its certificate is not good: {error.verify_message}", "`openssl x509 -noout -text` shows it"
 
 
 def _of_server(said: str) -> tuple[str, str]:

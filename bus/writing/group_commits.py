@@ -28,6 +28,7 @@ from bus.writing.upkeep import Upkeep
 from bus.writing.waiting import Waiting, not_ours
 from domain.credentials.scanning import AllowedPaths
 from domain.errors import Refusal, Unavailable
+from migrations.sqlite_words import words_of
 
 logger = logging.getLogger(__name__)
 
@@ -156,16 +157,19 @@ class GroupCommits:
         """What became of a group that is not on disk, with everything as it was before it."""
         self._damage.note(error, "the writer")
         if not isinstance(error, Refusal):
-            logger.error("a group of commands was not stored: %s", error)
+            logger.error("a group of commands was not stored: %s", words_of(error))
             self._statistics.failed_commits += 1
-            self._statistics.last_failure = str(error)
+            self._statistics.last_failure = words_of(error)
         self._aggregates.undo_all()
         self._transactions.rollback()
         self._upkeep.take_back(submissions)
         if isinstance(error, apsw.Error):
             await self._transactions.overwrite()
             error = Unavailable(
-                "the store could not be written; nothing was stored", hint="try again", retry_after_ms=1_000
+                "the store could not be written; nothing was stored",
+                hint="try again, with the same command id; `hyperpage status` says what keeps it"
+                " from being written",
+                retry_after_ms=1_000,
             )
         if is_replicated:
             # The log has it, so it will be done, here or where somebody else leads.

@@ -48,7 +48,12 @@ def cancel(state: Job | None, command: commands.Cancel, context: Context, key: s
         if job.cancel_requested:
             return Decision()
         return Decision(events=((key, events.CancelRequested(reason=command.reason)),))
-    raise RuleViolated("already_finished", f"job {key} is {job.state}", state=job.state)
+    raise RuleViolated(
+        "already_finished",
+        f"job {key} is {job.state}",
+        hint="it stays as it ended; what it has led to is in its result and its history",
+        state=job.state,
+    )
 
 
 def retry(state: Job | None, command: commands.Retry, context: Context, key: str) -> Decision:
@@ -57,6 +62,7 @@ def retry(state: Job | None, command: commands.Retry, context: Context, key: str
         raise RuleViolated(
             "not_retryable",
             f"job {key} is {job.state}; only a finished, unsuccessful one is retried",
+            hint="wait until it has ended; one that is completed is enqueued once more, as another job",
             state=job.state,
         )
     waiting_for: tuple[str, ...] = ()
@@ -77,7 +83,12 @@ def hold(state: Job | None, command: commands.Hold, context: Context, key: str) 
 def release(state: Job | None, command: commands.Release, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state != "held":
-        raise RuleViolated("not_held", f"job {key} is {job.state}, and not held", state=job.state)
+        raise RuleViolated(
+            "not_held",
+            f"job {key} is {job.state}, and not held",
+            hint="it stays as it is: there is nothing to release",
+            state=job.state,
+        )
     return Decision(events=((key, events.Released()),))
 
 
@@ -116,7 +127,10 @@ def archive(state: Job | None, command: commands.Archive, context: Context, key:
     job = existing(state, key)
     if job.state not in FINISHED:
         raise RuleViolated(
-            "not_finished", f"job {key} is {job.state}", hint="cancel it first", state=job.state
+            "not_finished",
+            f"job {key} is {job.state}",
+            hint="wait until it has ended, or cancel it",
+            state=job.state,
         )
     if context.dependents(key, 1, failed=False):
         raise RuleViolated(
@@ -138,7 +152,10 @@ def _idle(state: Job | None, key: str) -> Job:
     job = existing(state, key)
     if job.state not in IDLE:
         raise RuleViolated(
-            "not_waiting", f"job {key} is {job.state}; this is for jobs that wait", state=job.state
+            "not_waiting",
+            f"job {key} is {job.state}; this is for jobs that wait",
+            hint="it stays as it is: what has begun is cancelled, and what has failed is retried",
+            state=job.state,
         )
     return job
 

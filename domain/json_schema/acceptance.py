@@ -37,6 +37,7 @@ _PATH_BYTES = 2_000
 # A schema that can not be applied to a document of this size is refused at once.
 _SMALL_DOCUMENT = Size(values=50, size_bytes=1_000, pairs=500, members=500, path_bytes=50, depth=5)
 
+_WRITE_IT_ANEW = "nothing was stored: correct the schema there, and register it again"
 _DIALECTS = (
     "https://json-schema.org/draft/2020-12/schema",
     "https://json-schema.org/draft/2019-09/schema",
@@ -209,8 +210,8 @@ def _require_bounded(schema: dict[str, Any], works: Works, build_ns: float) -> N
     for expression in works.refused_patterns:
         found = pattern(expression)
         raise Invalid(
-            found.problem or "",
-            hint=found.hint or "",
+            found.problem or "a regular expression of the schema is not taken",
+            hint=found.hint or _WRITE_IT_ANEW,
             path=_place(schema, "pattern", expression),
             pattern=_cut(expression),
         )
@@ -239,7 +240,7 @@ def _built(text: str, schema: dict[str, Any]) -> Any:
         problem = found.problem if found else None
         raise Invalid(
             problem or _cut(error.message),
-            hint=(found.hint or "") if found else "",
+            hint=(found and found.hint) or _WRITE_IT_ANEW,
             path=_path("$.schema", error.instance_path),
         ) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:

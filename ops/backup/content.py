@@ -12,6 +12,8 @@ from migrations import runner
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from migrations.schema import SchemaDiffersError, require_own_schema
+from migrations.sqlite_words import words_of
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 
 _TABLES = (
@@ -69,7 +71,8 @@ def require_shape(connection: apsw.Connection, name: str) -> None:
     except MigrationError as error:
         raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
     except (apsw.Error, UnicodeDecodeError) as error:
-        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
+        require_damage(error, name)
+        raise BackupError("damaged", f"{name} is no sound SQLite file: {words_of(error)}") from error
 
 
 def store_id_of(store: Path) -> str | None:

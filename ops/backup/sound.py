@@ -9,8 +9,10 @@ import apsw
 from bus.log import chain
 from bus.log.answers import verify_answers
 from migrations.connection import distrust
+from migrations.sqlite_words import words_of
 from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress, ignore_progress
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import open_regular
 
@@ -54,7 +56,8 @@ def open_sealed(path: Path) -> apsw.Connection:
             flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
         )
     except apsw.Error as error:
-        raise BackupError("damaged", f"{path.name} cannot be opened: {error}") from error
+        require_damage(error, path.name)
+        raise BackupError("damaged", f"{path.name} cannot be opened: {words_of(error)}") from error
     try:
         distrust(connection)
         # A page whose cells lie outside of it is noticed when it is read.
@@ -79,7 +82,8 @@ def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = Fa
     try:
         found = [row[0] for row in connection.execute(f"PRAGMA {check}(5)")]
     except apsw.Error as error:
-        raise BackupError("damaged", f"{name} is no sound SQLite file: {error}") from error
+        require_damage(error, name)
+        raise BackupError("damaged", f"{name} is no sound SQLite file: {words_of(error)}") from error
     if found != ["ok"]:
         raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
 

@@ -16,6 +16,7 @@ from bus.log import chain
 from bus.log.answers import UNREADABLE
 from migrations.connection import open_reader
 from migrations.from_disk import forget
+from migrations.sqlite_words import words_of
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restoring.plan import Plan, known_end, lost_end, plan_restore
 from ops.backup.restoring.present import Present, read_present
@@ -24,6 +25,7 @@ from ops.backup.sound import require_sound, verify_log
 from ops.backup.verify import verify_backup
 from ops.progress import Progress, ignore_progress
 from ops.store.projections_check import verify
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
@@ -32,6 +34,7 @@ STORE = "the store"
 RESTORE = "hyperpage backup restore --latest --yes"
 # The number of steps of its machine after which SQLite asks whether to go on.
 _STEPS = 20_000
+_OTHER_LOG = "its log is another one"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +140,8 @@ def problem_of_store(store: Path, stopping: Event | None = None) -> str | None:
     except BackupError as error:
         return error.message
     except (*UNREADABLE, chain.BrokenChainError) as error:
-        return f"{store.name} is damaged: {str(error) or type(error).__name__}"
+        require_damage(error, store.name)
+        return f"{store.name} is damaged: {words_of(error)}"
     return None
 
 
@@ -176,11 +180,11 @@ def _compared(
         why = _problem_of_backup(one, places, identities, progress)
         if why is None:
             position = one.metadata.position
-            others[one.name] = f"its log is another one than the store's at position {position}"
+            others[one.name] = f"{_OTHER_LOG} than the store's at position {position}"
         else:
             wrong[one.name] = why
     if len(others) > agreeing + 1:
-        return wrong, f"its log is another one than that of {len(others)} backups: {', '.join(others)}"
+        return wrong, f"{_OTHER_LOG} than that of {len(others)} backups: {', '.join(others)}"
     return wrong | others, None
 
 
@@ -212,7 +216,13 @@ def _wrong_tables(store: Path) -> list[str]:
 def _repair_of(wrong: Mapping[str, str]) -> str:
     """What to do about copies that are wrong while the store is well."""
     backups = [name for name in wrong if name.startswith("hyperpage-backup-")]
-    steps = [f"`hyperpage backup delete {name} --yes`" for name in backups[:3]]
+    # One that is whole may have what is nowhere else.
+    others = [name for name in backups if wrong[name].startswith(_OTHER_LOG)]
+    damaged = [name for name in backups if name not in others]
+    steps = [f"keep {name}: it is whole, and has another history" for name in others[:3]]
+    if damaged:
+        steps.append("`hyperpage backup create` makes another one")
+    steps += [f"`hyperpage backup delete {name} --yes`" for name in damaged[:3]]
     if len(wrong) > len(backups):
         steps.append(
             "move the damaged segments away and start the service again, which writes them from its log"

@@ -10,6 +10,7 @@ import apsw
 from bus.log import chain
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.runner import MigrationError
+from migrations.sqlite_words import words_of
 from ops.backup.content import StoreContent, read_content
 from ops.backup.metadata import (
     WHOLE_CHECKS,
@@ -24,6 +25,7 @@ from ops.backup.metadata import (
 from ops.backup.opening import opened, require_checksum, require_key, require_size
 from ops.backup.sound import head_at, open_sealed, require_chain, require_sound
 from ops.progress import Progress, ignore_progress
+from ops.store.troubles import require_damage
 from ops.targets.errors import TABLES_DIFFER, UNUSABLE, BackupError
 from ops.targets.sealing import Identities
 from ops.targets.signing import ANYBODYS, Signing, require_accepted
@@ -207,7 +209,8 @@ def require_content(
         progress("hash chain", start.position, content.head.position)
         require_chain(connection, name, content.head, start)
     except (apsw.Error, UnicodeDecodeError) as error:
-        raise BackupError("damaged", f"{name} cannot be read: {error}") from error
+        require_damage(error, name)
+        raise BackupError("damaged", f"{name} cannot be read: {words_of(error)}") from error
     except MigrationError as error:
         raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
     finally:

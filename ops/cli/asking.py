@@ -176,7 +176,12 @@ async def ask(
                 " sent again, and does nothing twice",
             ) from error
         except MaxPayloadError as error:
-            raise failure(Exit.FAILED, "too_large", f"{len(body)} bytes do not fit into a message") from error
+            raise failure(
+                Exit.FAILED,
+                "too_large",
+                f"{len(body)} bytes do not fit into a message",
+                "nothing was sent: send less at once, a batch in parts",
+            ) from error
     return answer_of(message.data, message.headers)
 
 
@@ -237,9 +242,18 @@ async def ask_durably(
                 address.names.durable_command(name), body, timeout=timeout_seconds, headers=dict(headers)
             )
         except (NoRespondersError, NatsTimeoutError) as error:
-            raise unreachable("the broker did not store the command", "try again") from error
+            raise unreachable(
+                "the broker did not say that it has stored the command",
+                "it may have, all the same: send it again with the same --id, and it is carried out once",
+                command_id=headers[COMMAND_ID],
+            ) from error
         if (problem := error_in(stored.data)) is not None:
-            raise failure(Exit.FAILED, "not_stored", f"not stored: {problem.description}")
+            raise failure(
+                Exit.FAILED,
+                "not_stored",
+                f"not stored: {problem.description}",
+                "nothing was changed: `hyperpage status` says whether too many durable commands wait",
+            )
         try:
             result = await results.next_msg(timeout_seconds)
         except NatsTimeoutError as error:

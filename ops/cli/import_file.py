@@ -109,7 +109,7 @@ def _explained(settings: "Settings") -> Iterator[None]:
         with understandable(settings.store_path):
             yield
     except SourceMissingError as error:
-        raise failure(Exit.NOT_FOUND, "not_found", error.message) from error
+        raise failure(Exit.NOT_FOUND, "not_found", error.message, error.hint) from error
     except SourceError as error:
         raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
     except Refusal as refusal:

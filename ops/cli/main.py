@@ -31,7 +31,7 @@ from ops.cli.status import status
 from ops.cli.streams.dead_letters import dead_letters
 from ops.cli.streams.stream import stream
 from ops.cli.tail import tail
-from ops.cli.terminal.exits import CommandFailure, Exit, usage_failure
+from ops.cli.terminal.exits import CommandFailure, Exit, failure, usage_failure
 from ops.cli.terminal.output import print_json, say
 from ops.cli.token import token
 from ops.cli.upgrading.check_upgrade import check_upgrade
@@ -168,13 +168,16 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
     try:
         return int(command(*arguments, **options) or Exit.DONE)
     except SettingsError as error:
-        raise usage_failure(str(error)) from error
+        hint = (
+            "nothing was done: each setting is an option, a variable HYPERPAGE_… or a line of hyperpage.toml"
+        )
+        raise usage_failure(str(error), f"{hint} (`hyperpage files hyperpage.toml` has them all)") from error
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        failed = {"code": "failed", "message": f"{where}{error.strerror or error}", "details": {}}
-        raise CommandFailure(Exit.FAILED, failed) from error
+        from ops.store.troubles import hint_of, message_of
+
+        raise failure(Exit.FAILED, "failed", message_of(error), hint_of(error)) from error
 
 
 def _report(error: CommandFailure, *, as_json: bool) -> int:

@@ -52,7 +52,12 @@ def nats_config(
         with recorded(settings, "nats.configure", {"folder": str(place), "rotate": rotate}):
             written = write_configuration(settings, place, rotate=rotate)
     except (SeedError, UserError) as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
+        raise failure(
+            Exit.FAILED,
+            "failed",
+            str(error),
+            "nothing was written: `hyperpage nats-config --rotate` makes new keys",
+        ) from error
     lines = "\n".join(f'{name} = "{value}"' for name, value in written.settings.items())
     print_result(
         written,

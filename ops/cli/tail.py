@@ -99,7 +99,9 @@ async def _follow(
                 if shown == limit:
                     return
     except PlaceLostError as error:
-        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+        raise failure(
+            Exit.NOT_FOUND, "not_found", str(error), "begin where the log is: `hyperpage tail --from 1`, say"
+        ) from error
     except (ClosedError, Unreachable) as error:
         raise unreachable(str(error), "try again") from error
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result
 from ops.cli.terminal.recording import recorded, user
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ops.http.access.tokens import Token
 
 DAY_MS = 24 * 60 * 60 * 1000
+
+_NOTHING_MADE = "nothing was made: `hyperpage token list` lists what there is"
+_MEND = "put the file back as it was, or move it away and make new tokens: until then, nobody gets in by one"
 
 
 def token() -> App:
@@ -52,7 +55,7 @@ def create(
     from ops.http.access.tokens import TokenError, TokenFile
 
     if days is not None and days < 1:
-        raise failure(Exit.USAGE, "usage", "a token lives for a day at least")
+        raise usage_failure("a token lives for a day at least")
     settings = settings_for(data)
     lifetime_ms = None if days is None else days * DAY_MS
     try:
@@ -60,7 +63,7 @@ def create(
             made, secret = TokenFile(settings.data).create(name, role, by=user(), lifetime_ms=lifetime_ms)
             said["id"] = made.id
     except TokenError as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
+        raise failure(Exit.FAILED, "failed", str(error), _NOTHING_MADE) from error
     note = f"The token {name} has the role {role}. It is not shown again."
     print_result({**_entry(made), "token": secret}, as_json, secret, note=note)
 
@@ -78,7 +81,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     try:
         tokens = file.read()
     except TokenError as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
+        raise failure(Exit.FAILED, "failed", str(error), _MEND) from error
     if_none = "There is no token: nobody can use the HTTP API, unless it is open."
     entries = [_entry(one) for one in tokens]
     print_result(entries, as_json, lambda listed: print_records(listed, if_none=if_none))
@@ -105,7 +108,7 @@ def revoke(
             gone = TokenFile(settings.data).revoke(name, by=user())
             said["id"] = gone.id
     except TokenError as error:
-        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+        raise failure(Exit.NOT_FOUND, "not_found", str(error), "`hyperpage token list` lists them") from error
     print_result(_entry(gone), as_json, f"{gone.name}: revoked")
 
 

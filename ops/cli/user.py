@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from bus.kept_files import write_new_private
 from bus.transport.access import without_credentials
 from ops.cli.asking import administer
-from ops.cli.terminal.exits import Exit, failure
+from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_records, print_result, say
 from ops.cli.terminal.recording import recorded
@@ -24,6 +24,10 @@ OutOption = Annotated[
     option("The file for the seed of its key, which is written this once. Default: ./NAME.nk."),
 ]
 MINUTE_MS = 60_000
+
+_NOTHING_MADE = "nothing was made: `hyperpage user create --help` says what may be given"
+_LISTED = "nothing was changed: `hyperpage user list` lists them"
+_MEND = "put the file back as it was: without it, no user of its own gets in"
 
 
 def user() -> App:
@@ -81,7 +85,7 @@ def create(
         with recorded(settings, "user.create", said):
             made, given = UserFile(settings.data).create(name, rights, by=whoami(), others=tokens)
     except (UserError, TokenError) as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
+        raise failure(Exit.FAILED, "failed", str(error), _NOTHING_MADE) from error
     _hand_out(made, given, path, data, as_json)
 
 
@@ -97,7 +101,7 @@ def list_all(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     try:
         users = UserFile(settings_for(data).data).read()
     except UserError as error:
-        raise failure(Exit.FAILED, "failed", str(error)) from error
+        raise failure(Exit.FAILED, "failed", str(error), _MEND) from error
     if_none = "There is no user of its own: all services share the one in runtime.json, and trust each other."
     entries = [_entry(one) for one in users]
     print_result(entries, as_json, lambda listed: print_records(listed, if_none=if_none))
@@ -128,7 +132,7 @@ def rotate(
     from ops.security.users import UserError, UserFile
 
     if not 0 <= old_key_minutes <= 60 * 24 * 30:
-        raise failure(Exit.USAGE, "usage", "an old key stays good for 0 to 43200 minutes (30 days)")
+        raise usage_failure("an old key stays good for 0 to 43200 minutes (30 days)")
     if name in ("app", "admin"):
         done = administer("user.rotate", {"user": name, "old_ms": old_key_minutes * MINUTE_MS}, data)
         print_result(done, as_json, f"{name}: another password, in runtime.json and admin.json")
@@ -138,7 +142,7 @@ def rotate(
         with recorded(settings, "user.rotate", {"name": name, "old_key_minutes": old_key_minutes}):
             changed, given = UserFile(settings.data).rotate(name, old_key_ms=old_key_minutes * MINUTE_MS)
     except UserError as error:
-        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+        raise failure(Exit.NOT_FOUND, "not_found", str(error), _LISTED) from error
     _hand_out(changed, given, path, data, as_json)
 
 
@@ -156,7 +160,7 @@ def revoke(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOptio
         with recorded(settings, "user.revoke", {"name": name}, anyway=True):
             gone = UserFile(settings.data).revoke(name, by=whoami())
     except UserError as error:
-        raise failure(Exit.NOT_FOUND, "not_found", str(error)) from error
+        raise failure(Exit.NOT_FOUND, "not_found", str(error), _LISTED) from error
     _take_effect(data)
     print_result(_entry(gone), as_json, f"{gone.name}: revoked")
 
@@ -169,7 +173,7 @@ def _new_file(path: Path) -> Path:
     """
     if path.exists() or not path.parent.is_dir():
         why = "is there already" if path.exists() else "is in no folder that there is"
-        raise failure(Exit.USAGE, "usage", f"{path} {why}; name another file with --out")
+        raise usage_failure(f"{path} {why}", "nothing was made: name another file with --out")
     return path
 
 

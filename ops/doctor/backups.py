@@ -24,6 +24,7 @@ from ops.doctor.finding import DoctorFinding
 from ops.health.machine import MIB, disks, disks_of
 from ops.progress import Progress
 from ops.settings import Settings
+from ops.store.troubles import message_of
 from ops.targets.errors import BackupError
 
 # Events by which the archive may be behind: as many as a busy service writes in a second.
@@ -66,13 +67,13 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
             check="backup",
             level="wrong",
             message=f"no backup that could be restored: {said}",
-            hint=verdict.hint or error.hint or "see the other findings",
+            hint=verdict.hint or error.hint,
         )
     except (OSError, apsw.Error, UnicodeDecodeError) as error:
         yield DoctorFinding(
             check="backup",
             level="wrong",
-            message=f"no backup could be made: {error}",
+            message=f"no backup could be made: {message_of(error)}",
             hint="what the setting `backups` names must be there, with room",
         )
     else:

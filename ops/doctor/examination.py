@@ -12,6 +12,7 @@ from ops.doctor.schemas import look_at_schemas
 from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
 from ops.progress import Progress
 from ops.settings import Settings
+from ops.store.troubles import hint_of, message_of
 
 
 def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[DoctorFinding]:
@@ -46,6 +47,6 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
             yield DoctorFinding(
                 check=name,
                 level="wrong",
-                message=f"it cannot be looked at: {str(error) or type(error).__name__}",
-                hint="see the other findings, and the disk",
+                message=f"it cannot be looked at: {message_of(error)}",
+                hint=hint_of(error),
             )

@@ -13,6 +13,7 @@ from bus.log import chain
 from migrations import runner
 from migrations.connection import open_reader
 from migrations.schema import schema_differences
+from migrations.sqlite_words import words_of
 from ops.backup.verdict import judge, problem_of_store
 from ops.doctor.finding import DoctorFinding
 from ops.health.causes import CLOCK_BEHIND_MS
@@ -97,7 +98,7 @@ def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
                 )
             ]
     except (apsw.Error, UnicodeDecodeError) as error:
-        found = [str(error) or type(error).__name__]
+        found = [words_of(error)]
     seconds = time.monotonic() - began
     if found:
         verdict = judge(settings.places, store_problem="; ".join(found[:MAXIMUM_FINDINGS]))

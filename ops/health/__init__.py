@@ -7,7 +7,9 @@
     room          what takes the room, how fast it grows, and when a disk will be full
     work          what there is to do: jobs by queue, what failed in the last hour, what platforms let through
     streams       what the broker says of the service's streams
+    cause         one reason why a service is degraded or unhealthy, and what it means for what is stored
     causes        what makes a service degraded or unhealthy
+    stream_causes the same between it and its nats-server
     cluster       what the cluster that it is a member of says: figures, causes
     figures       the figures of the report
     access        who is let in over HTTP, where an operator has to know of it

@@ -1,22 +1,12 @@
-"""The causes that make a service degraded or unhealthy: all of them; `docs/operating.md` explains each.
+"""The causes that make a service degraded or unhealthy, but for its streams and its cluster.
 
-*Unhealthy* is a service that cannot do what it is there for: commands are not answered, or events do not go
-out. *Degraded* is one that does, and that somebody should look at before it no longer does.
+`docs/operating.md` explains each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from bus.contract.subjects import BusNames
 from bus.log.damage import Damage
 from bus.log.reader_pool import ReaderPool
-from bus.publishing.mirror import MirrorState
-from bus.publishing.relay import RelayState
-from bus.publishing.stream_audit import AuditState
-from bus.publishing.stream_state import how_to_refill
-from bus.serving.dead_letters import UNREADABLE_SHARE
 from bus.serving.queries.turns import Turns
 from bus.waiting import UNTRIED
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
@@ -26,14 +16,11 @@ from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupState
 from ops.backup.verdict import Verdict
 from ops.health.access import AccessStanding
+from ops.health.cause import Cause
 from ops.health.machine import MIB, Disk, Memory
 from ops.health.room import Room
 from ops.health.store import StoreLook
-from ops.health.streams import StreamFigures
-from ops.parts import Parts
 from ops.settings import Settings
-
-HealthLevel = Literal["degraded", "unhealthy"]
 
 # A clock set back by less is nothing unusual: time synchronisation does that.
 CLOCK_BEHIND_MS = 10_000
@@ -47,150 +34,30 @@ STALE_DRILLS = 2
 ARCHIVE_BEHIND_SECONDS = 10.0
 # Time to order a disk, or to look through what may go.
 FULL_SOON_MS = 3 * 24 * 3_600_000
-# Of the bytes that a stream may have. A message that does not fit leaves some of them free.
-NEARLY_FULL = 0.8
-# The memory of nats-server for each subject in a file-backed stream, measured with 600,000.
-BYTES_A_SUBJECT = 256
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """One reason why the service is not healthy. `cause` is a name that stays; `hint` is what to do."""
-
-    cause: str
-    level: HealthLevel
-    message: str
-    hint: str = ""
-
-    @property
-    def text(self) -> str:
-        return f"{self.message}; {self.hint}" if self.hint else self.message
-
-
-def broker_causes(parts: Parts) -> Iterator[Cause]:
-    """Causes between the service and the nats-server."""
-    failure = None if parts.nats_server is None else parts.nats_server.failure
-    if failure is not None:
-        yield Cause("nats_server_down", "unhealthy", f"the embedded nats-server is down: {failure}")
-    elif not parts.is_connected:
-        yield Cause("nats_disconnected", "unhealthy", "there is no connection to the nats-server")
-
-
-def relay_causes(relay: RelayState, settings: Settings, now_ms: int) -> Iterator[Cause]:
-    """Causes for which subscribers do not hear of what was stored."""
-    if not relay.healthy:
-        yield Cause(
-            "relay_stopped", "unhealthy", f"the relay publishes nothing: {relay.problem}", relay.repair or ""
-        )
-    elif relay.oldest_unpublished_at is not None:
-        behind_seconds = (now_ms - relay.oldest_unpublished_at) / 1_000
-        if behind_seconds > settings.relay_lag_degraded_seconds:
-            yield Cause(
-                "relay_behind",
-                "degraded",
-                f"the relay is {behind_seconds:.1f} s and {relay.lag} events behind",
-                "it catches up by itself; if it does not, the nats-server is too slow",
-            )
-
-
-def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
-    """Causes in messages of the stream of events that are not what the log says."""
-    if not (audit.differing or audit.deleted):
-        return
-    said = [one.problem for one in audit.differences[:1]]
-    if audit.differing > 1:
-        said.append(f"{audit.differing - 1} more are not as the log says")
-    if audit.deleted:
-        said.append(f"{audit.deleted} are gone, and no limit says why")
-    yield Cause(
-        "stream_differs",
-        "degraded",
-        f"the messages of {stream} are not those of the log: {'; '.join(said)}",
-        f"who follows them misses something, or reads the log instead; {how_to_refill(stream)}",
-    )
-
-
-def subject_causes(streams: Mapping[str, StreamFigures], settings: Settings) -> Iterator[Cause]:
-    """Causes in the memory that nats-server needs for subjects: each event has one of its own, nearly."""
-    subjects = sum(one.subjects for one in streams.values())
-    memory_bytes = subjects * BYTES_A_SUBJECT
-    if memory_bytes > settings.subjects_degraded_mib * MIB:
-        yield Cause(
-            "many_subjects",
-            "degraded",
-            f"nats-server keeps some {memory_bytes // MIB} MiB of memory for {subjects} subjects",
-            "have the stream of events keep less, by HYPERPAGE_EVENTS_KEPT_DAYS or"
-            " HYPERPAGE_EVENTS_STREAM_MIB: the log has all; or raise HYPERPAGE_SUBJECTS_DEGRADED_MIB",
-        )
-
-
-def stream_causes(
-    streams: Mapping[str, StreamFigures], names: BusNames, *, has_unkept_letters: bool
-) -> Iterator[Cause]:
-    """Causes in streams that are nearly as large as they may be."""
-    commands, results = streams.get(names.commands), streams.get(names.results)
-    letters, log = streams.get(names.dead_letters), streams.get(names.log)
-    if log is not None and log.is_filled_to(NEARLY_FULL):
-        yield Cause(
-            "log_stream_full",
-            "degraded",
-            f"the log of the cluster takes {log.room}; once it is full, commands are refused",
-            "a proven backup lets what is older go: `hyperpage backup create`, then `hyperpage backup drill`;"
-            " or raise HYPERPAGE_REPLICATION_LOG_MIB",
-        )
-    if commands is not None and commands.is_filled_to(NEARLY_FULL):
-        yield Cause(
-            "commands_stream_full",
-            "degraded",
-            f"durable commands take {commands.room}; the broker refuses more, and tells their senders",
-            "it shrinks as they are carried out; else raise HYPERPAGE_COMMANDS_STREAM_MIB",
-        )
-    if results is not None and results.is_filled_to(NEARLY_FULL):
-        yield Cause(
-            "results_stream_full",
-            "degraded",
-            f"the answers to durable commands take {results.room}, so that the oldest go before their time",
-            "whoever misses one sends the command again under its id; raise HYPERPAGE_RESULTS_STREAM_MIB",
-        )
-    if letters is not None and letters.is_filled_to(UNREADABLE_SHARE * NEARLY_FULL):
-        yield Cause(
-            "dead_letters_full",
-            "degraded",
-            f"dead letters take {letters.room}, and messages that are no command are kept to the half of that"
-            + (", of which some were answered and not kept" if has_unkept_letters else ""),
-            "`hyperpage dlq list`, and replay or drop them; or raise HYPERPAGE_DEAD_LETTERS_STREAM_MIB",
-        )
-    for name, stream in streams.items():
-        if stream.limit_consumers is not None and stream.consumers >= stream.limit_consumers:
-            yield Cause(
-                "consumers_full",
-                "degraded",
-                f"{name} has {stream.consumers} consumers, and takes no more",
-                "delete those that nobody uses (`nats consumer report`), or raise HYPERPAGE_STREAM_CONSUMERS",
-            )
-
-
-def mirror_causes(mirrors: Sequence[MirrorState]) -> Iterator[Cause]:
-    """Causes in the KV buckets."""
-    for one in mirrors:
-        if not one.healthy:
-            yield Cause("mirror_stopped", "degraded", f"the mirror {one.bucket} is not kept: {one.problem}")
 
 
 def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
     """Causes that keep commands from being stored."""
     statistics, stalled_seconds = writer.statistics, writer.stalled_seconds
     if not writer.is_alive:
-        yield Cause("writer_stopped", "unhealthy", "nothing writes to the store any more", "restart it")
+        yield Cause(
+            "writer_stopped", "unhealthy", "nothing writes to the store any more", "restart the service"
+        )
     if statistics.last_failure is not None:
         yield Cause(
-            "store_not_writable", "unhealthy", f"the store cannot be written: {statistics.last_failure}"
+            "store_not_writable",
+            "unhealthy",
+            f"the store cannot be written: {statistics.last_failure}",
+            "make room on its disk, or end the program that holds its lock: it is tried again"
+            " every few seconds",
         )
     if stalled_seconds > settings.writer_stalled_seconds:
         yield Cause(
             "writer_stalled",
             "unhealthy",
             f"the writer has been at one group of commands, or one repair, for {stalled_seconds:.0f} s",
-            "a disk that does not answer, a log of the cluster that does not, another program that holds the"
+            "see what holds it: a disk that does not answer, a log of the cluster that does not,"
+            " another program that holds the"
             " store's lock, or a rebuild",
         )
     queue = writer.queue
@@ -206,6 +73,7 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
             "upkeep_stopped",
             "degraded",
             f"no job is rescued and no schedule is run: {statistics.upkeep_failure}",
+            "it is tried again by itself; if it stays so, `hyperpage doctor` looks at all of the store",
         )
 
 
@@ -241,16 +109,23 @@ def store_causes(
             "store_unreadable",
             "unhealthy",
             f"the disks have not answered for {look_age_seconds:.0f} s",
-            "what stands here may be as old",
+            "look at the disk (`dmesg`); what stands here may be as old",
         )
     if look.problem is not None:
-        yield Cause("store_unreadable", "unhealthy", f"the store cannot be read: {look.problem}")
+        yield Cause(
+            "store_unreadable",
+            "unhealthy",
+            f"the store cannot be read: {look.problem}",
+            "look at the disk (`dmesg`) and at who else has the file; then `hyperpage doctor`",
+        )
     if damage.problem is not None:
         yield Cause(
             "store_damaged",
             "unhealthy",
             f"the store is damaged: {damage.problem}" if verdict is None else verdict.message,
-            "all of it, and of its copies, is being looked at" if verdict is None else verdict.hint,
+            "wait: all of it, and of its copies, is being looked at, and then it says what to do"
+            if verdict is None
+            else verdict.hint,
         )
     if look.migrations is not None:
         yield Cause(
@@ -332,10 +207,18 @@ def room_causes(room: Room, now_ms: int) -> Iterator[Cause]:
 def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings: Settings) -> Iterator[Cause]:
     """Causes for which a restore would lose something, or may not succeed."""
     if backups.failure is not None:
-        yield Cause("backup_failed", "degraded", backups.failure, "`hyperpage backup list` shows the others")
+        yield Cause(
+            "backup_failed",
+            "degraded",
+            backups.failure,
+            "`hyperpage backup list` shows the others; `hyperpage backup create` makes another one",
+        )
     if backups.stale:
         yield Cause(
-            "backup_overdue", "degraded", "the last backup is older than twice the interval between two"
+            "backup_overdue",
+            "degraded",
+            "the last backup is older than twice the interval between two",
+            "the log of the service says why; `hyperpage backup create` makes one",
         )
     drill_ms = settings.backup_drill_hours * 3_600_000
     if backups.last is not None and drill_ms > 0:
@@ -345,14 +228,19 @@ def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings:
                 "backup_unproven",
                 "degraded",
                 f"no backup of the last {since_ms // 3_600_000} hours is proven to be restorable",
-                "`hyperpage backup drill`",
+                "`hyperpage backup drill` makes a store of the newest one, and compares",
             )
 
 
 def archive_causes(archive: ArchiveState) -> Iterator[Cause]:
     """Causes for which a restore would lose what came behind the last backup."""
     if archive.problem not in (None, UNTRIED):
-        yield Cause("archive_stopped", "degraded", f"the archive is not kept: {archive.problem}")
+        yield Cause(
+            "archive_stopped",
+            "degraded",
+            f"the archive is not kept: {archive.problem}",
+            "it is filled up by itself once it can be written: see its disk, or its bucket",
+        )
     elif archive.lag_seconds > ARCHIVE_BEHIND_SECONDS:
         yield Cause(
             "archive_behind",
@@ -389,9 +277,3 @@ def audit_causes(audit: Recorder) -> Iterator[Cause]:
             f"{audit.problem}; acts of operators are refused, unless they make room",
             "make room on its disk, or see who else may write there",
         )
-
-
-def status_of(causes: list[Cause]) -> HealthLevel | str:
-    """The worst level among causes; `healthy` if there is none."""
-    levels = {one.level for one in causes}
-    return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"

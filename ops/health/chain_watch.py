@@ -13,6 +13,7 @@ import msgspec
 from bus.log import chain
 from bus.log.damage import Damage
 from migrations.connection import open_reader
+from migrations.sqlite_words import words_of
 
 # Events at a time: commands wait for Python's lock for a millisecond or two.
 PORTION = 200
@@ -65,7 +66,7 @@ class ChainWatch:
                 await asyncio.sleep(min(REST * (time.monotonic() - began), LONGEST_REST_SECONDS))
         except (chain.BrokenChainError, apsw.CorruptError, apsw.NotADBError) as error:
             self._damage.note(error, "the check of the log")
-            problem = str(error) or type(error).__name__
+            problem = words_of(error)
             self.state = msgspec.structs.replace(self.state, problem=problem)
         except apsw.Error as error:
             # A lock, or a disk that failed once, says nothing about the log.

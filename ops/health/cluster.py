@@ -14,7 +14,7 @@ from bus.replication.trailing import TrailState
 from bus.waiting import UNTRIED
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, decode_event
 from ops.health.access import Note
-from ops.health.causes import Cause
+from ops.health.cause import Cause
 from ops.parts import RoleName
 from ops.settings import Settings
 
@@ -137,7 +137,7 @@ def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause
             "degraded",
             f"a new member finds no newer backup on the nats-servers, and the log keeps what that would have:"
             f" {state.not_shared}",
-            state.sharing_repair or "",
+            state.sharing_repair or "it is tried again by itself; `hyperpage status` says how it goes",
         )
     if (log := state.log) is not None:
         yield from _log_causes(log, state)

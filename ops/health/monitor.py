@@ -24,24 +24,17 @@ from ops.archive.archiver import ArchiveState
 from ops.backup.restoring.repairs import Repair, repairs_of_a_day
 from ops.backup.schedule import BackupState
 from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note, repair_notes
+from ops.health.cause import Cause, status_of
 from ops.health.causes import (
-    Cause,
     access_causes,
     archive_causes,
     audit_causes,
-    audit_of_stream_causes,
     backup_causes,
-    broker_causes,
     clock_causes,
     machine_causes,
-    mirror_causes,
     reading_causes,
-    relay_causes,
     room_causes,
-    status_of,
     store_causes,
-    stream_causes,
-    subject_causes,
     writer_causes,
 )
 from ops.health.cluster import (
@@ -67,6 +60,14 @@ from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.room import RoomWatch
 from ops.health.store import StoreLook, StoreProbe
 from ops.health.store_checks import StoreChecks
+from ops.health.stream_causes import (
+    audit_of_stream_causes,
+    broker_causes,
+    mirror_causes,
+    relay_causes,
+    stream_causes,
+    subject_causes,
+)
 from ops.health.streams import StreamFigures, stream_figures
 from ops.health.work import WorkWatch, job_figures
 from ops.parts import Parts

@@ -16,6 +16,8 @@ from bus.log.damage import Damage
 from migrations import runner
 from migrations.connection import open_reader
 from migrations.schema import schema_differences
+from migrations.sqlite_words import words_of
+from ops.store.troubles import message_of
 
 # One table in one go, whose read transaction keeps the WAL from being reset meanwhile. About 8 s for a
 # gigabyte; what takes longer is left to backups, whose copies are checked whole.
@@ -68,7 +70,7 @@ class StoreProbe:
             return self._read(wal_bytes)
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
             self._damage.note(error, "a look at the store")
-            return StoreLook(problem=str(error) or type(error).__name__)
+            return StoreLook(problem=message_of(error))
 
     def _read(self, wal_bytes: int) -> StoreLook:
         # A new one each time: it reads what the file has now, its header among it.
@@ -116,7 +118,7 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
                 except apsw.InterruptError:
                     unfinished.append(table)
     except (apsw.Error, UnicodeDecodeError) as error:
-        findings.append(str(error) or type(error).__name__)
+        findings.append(words_of(error))
     return Integrity(
         checked_at=now_ms,
         took_ms=round((time.monotonic() - began) * 1_000),

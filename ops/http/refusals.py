@@ -19,7 +19,7 @@ class HttpRefusal(Exception):
         cls.code, cls.number = code, number
 
     def __init__(
-        self, message: str, *, hint: str = "", headers: Mapping[str, str] | None = None, **details: Any
+        self, message: str, *, hint: str, headers: Mapping[str, str] | None = None, **details: Any
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -41,7 +41,11 @@ class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):
     """The path is right, and the method is not."""
 
     def __init__(self, method: str, allowed: str) -> None:
-        super().__init__(f"{method[:20]} is not for this path", headers={"Allow": allowed})
+        super().__init__(
+            f"{method[:20]} is not for this path",
+            hint=f"nothing was done: {allowed} are",
+            headers={"Allow": allowed},
+        )
 
 
 class Unauthorized(HttpRefusal, code="unauthorized", number=401):
@@ -70,6 +74,7 @@ class BodyTooLarge(HttpRefusal, code="too_large", number=413):
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
             f"the body has {size_bytes} bytes or more, and may have {limit_bytes}",
+            hint="nothing was done: send less at once",
             headers={"Connection": "close"},
             limit_bytes=limit_bytes,
             size_bytes=size_bytes,
@@ -80,7 +85,12 @@ class HeadTooLarge(HttpRefusal, code="too_large", number=431):
     """The request's line and headers are longer than any that mean something."""
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__("the head is too long", headers={"Connection": "close"}, limit_bytes=limit_bytes)
+        super().__init__(
+            "the head is too long",
+            hint="nothing was done: send shorter headers, and a shorter address",
+            headers={"Connection": "close"},
+            limit_bytes=limit_bytes,
+        )
 
 
 class RequestTimeout(HttpRefusal, code="request_timeout", number=408):

@@ -50,7 +50,11 @@ logger = logging.getLogger(__name__)
 
 
 class HttpServerError(RuntimeError):
-    """The HTTP server cannot listen; the message says why and what to do."""
+    """The HTTP server cannot listen; the message says why, `hint` what to do."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class HttpServer:
@@ -133,7 +137,10 @@ class HttpServer:
         while not self._server.started:
             if self._running.done():
                 self._running.result()
-                raise HttpServerError(f"the HTTP server ended at its start, at {self.url}")
+                raise HttpServerError(
+                    f"the HTTP server ended at its start, at {self.url}",
+                    hint="name another address with --http, or none with --no-http",
+                )
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
@@ -191,8 +198,8 @@ class HttpServer:
         if self._settings.http_open and not _is_loopback(host):
             bound.close()
             raise HttpServerError(
-                f"HTTP may be open on this machine's own addresses alone, and {host} is none of them;"
-                " leave out --http-open, and make tokens with `hyperpage token create`"
+                f"HTTP may be open on this machine's own addresses alone, and {host} is none of them",
+                hint="leave out --http-open, and make tokens with `hyperpage token create`",
             )
 
     def _allowed_host(self, host: str) -> str:
@@ -227,7 +234,7 @@ def _certificates(settings: Settings) -> Certificates | None:
     try:
         return Certificates(*files)
     except TlsError as error:
-        raise HttpServerError(str(error)) from error
+        raise HttpServerError(str(error), hint=error.hint) from error
 
 
 class _Server(uvicorn.Server):
@@ -270,8 +277,8 @@ def _bound(host: str, asked_port: int | None) -> socket.socket:
         except OSError as error:
             if port == ports[-1]:
                 raise HttpServerError(
-                    f"HTTP cannot listen at {_in_url(host)}:{port}: {error.strerror or error};"
-                    " name another address with --http, or none with --no-http"
+                    f"HTTP cannot listen at {_in_url(host)}:{port}: {error.strerror or error}",
+                    hint="name another address with --http, or none with --no-http",
                 ) from error
     raise AssertionError("there is a port to try")
 

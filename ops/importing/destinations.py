@@ -23,9 +23,11 @@ from domain.errors import Busy, NotFound, RuleViolated, Unavailable
 from migrations import runner
 from migrations.connection import open_memory, open_reader, write_transaction
 from migrations.schema import require_own_schema
+from migrations.sqlite_words import words_of
 from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.store.tables import Tables
+from ops.store.troubles import hint_of
 
 
 class StoppedStore:
@@ -56,7 +58,9 @@ class StoppedStore:
                 group = self._decided(submission)
                 rows = group.write().rows
         except apsw.Error as error:
-            raise Unavailable(f"the store could not be written: {error}") from error
+            raise Unavailable(
+                f"the store could not be written: {words_of(error)}", hint=hint_of(error)
+            ) from error
         self._answers.settle()
         if rows:
             self._head = rows[-1].head

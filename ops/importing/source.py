@@ -9,7 +9,9 @@ import apsw
 import msgspec
 
 from migrations.connection import BUSY_TIMEOUT_MS, distrust, require_safe_sqlite
+from migrations.sqlite_words import words_of
 from ops.importing.old_tables import JOB_HISTORY, JOBS, OLD_TABLES, OldTable
+from ops.store.troubles import hint_of
 from ops.targets.regular_files import open_regular, require_regular
 
 Row = dict[str, Any]
@@ -24,7 +26,7 @@ MAXIMUM_CELL_BYTES = 1024 * 1024
 class SourceError(RuntimeError):
     """The file cannot be read, or is not one of the old system; `hint` says what to do."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -61,7 +63,7 @@ class Source:
             self._encoding = str(self._connection.pragma("encoding"))
         except apsw.Error as error:
             raise SourceError(
-                f"{path} cannot be read: {error}",
+                f"{path} cannot be read: {words_of(error)}",
                 f"copy it{with_wal} into a folder that can be written, and import the copy",
             ) from error
         try:
@@ -112,7 +114,7 @@ class Source:
                 yield dict(zip(columns, cells_read, strict=True))
         except apsw.Error as error:
             raise SourceError(
-                f"{self.path} is damaged: {error}",
+                f"{self.path} is damaged: {words_of(error)}",
                 "`sqlite3 old.db .recover | sqlite3 new.db` saves what can be saved; import that, then",
             ) from error
 
@@ -159,9 +161,11 @@ def _is_immutable(path: Path) -> bool:
             if beside.exists():
                 require_regular(beside)
     except FileNotFoundError as error:
-        raise SourceMissingError(f"there is no {path}") from error
+        raise SourceMissingError(
+            f"there is no {path}", "look at how its path is written; nothing was imported"
+        ) from error
     except OSError as error:
-        raise SourceError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}", hint_of(error)) from error
     if not header.startswith(_HEADER):
         raise SourceError(
             f"{path} is not an SQLite database", "name the file that the old system kept its tables in"
@@ -217,12 +221,19 @@ def _require_old(path: Path, connection: apsw.Connection, columns: dict[str, dic
         )
     if not columns:
         names = ", ".join(table.name for table in OLD_TABLES)
-        raise SourceError(f"{path} has none of the old system's tables ({names})")
+        raise SourceError(
+            f"{path} has none of the old system's tables ({names})",
+            "nothing was imported: name the file that the old system kept its tables in",
+        )
     for table in OLD_TABLES:
         missing = table.required - columns[table.name].keys() if table.name in columns else ()
         if missing:
+            names = ", ".join(sorted(missing))
             raise SourceError(
-                f"{path} is not of the old system: its table {table.name} has no {', '.join(sorted(missing))}"
+                f"{path} is not of the old system: its table {table.name} has no {names}",
+                "nothing was imported: name the file that the old system kept its tables in;"
+                " docs/importing.md has"
+                " the columns",
             )
 
 

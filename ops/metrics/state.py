@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from bus.waiting import UNTRIED
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
-from ops.health.causes import status_of
+from ops.health.cause import status_of
 from ops.health.monitor import Look, Monitor
 from ops.health.room import Room
 from ops.parts import Leading, Parts, Role, RoleName

@@ -83,7 +83,7 @@ class Registry:
             try:
                 await nats_server.rotate(request.user, old_ms=request.old_ms)
             except NatsServerError as error:
-                raise Unavailable(str(error)) from error
+                raise Unavailable(str(error), hint=error.hint) from error
             announce()
             return {"user": request.user}
 
@@ -92,7 +92,9 @@ class Registry:
                 self._read()
                 await self._take_effect(nats_server, on_change)
             except (UserError, NatsServerError) as error:
-                raise Unavailable(str(error)) from error
+                raise Unavailable(
+                    str(error), hint="users are as they were: put `users.json` right, and try again"
+                ) from error
             except ApiRefusal as refusal:
                 raise Unavailable(
                     f"the users are taken in, but what they followed may go on: {refusal}", hint="try again"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from bus.log.reader_pool import ReaderPool
 from bus.tasks import cancel
 from ops.service.errors import ServiceError
+from ops.store.troubles import hint_of, message_of
 
 T = TypeVar("T")
 
@@ -42,8 +43,8 @@ class Background:
             return
         error = task.exception()
         if error is not None:
-            hint = str(getattr(error, "hint", ""))
-            failure = ServiceError(f"{task.get_name()} failed: {error}", hint=hint)
+            what = f"{task.get_name()} failed: {message_of(error)}"
+            failure = ServiceError(what, hint=hint_of(error))
             failure.__cause__ = error
             self._failed.set_exception(failure)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ops.http.server import HttpServer
 
 CONNECT_SECONDS = 10.0
+_SEE_IT = "see that it runs and can be reached; a nats-server of its own is had by leaving out its address"
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             skip_subject_validation=True,
         )
     except NotConnectedError as error:
-        hint = f"as {user}: {error.hint}" if error.hint else ""
+        hint = f"as {user}: {error.hint}" if error.hint else _SEE_IT
         raise ServiceError(str(error), hint=hint) from error
 
 

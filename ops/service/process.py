@@ -20,7 +20,7 @@ import msgspec
 
 from bus.replication.log_stream import OutdatedFileError
 from bus.tasks import cancel
-from ops.health.causes import status_of
+from ops.health.cause import status_of
 from ops.service.composition import Service
 from ops.service.connections import http_server
 from ops.service.demo import run_demo
@@ -29,6 +29,7 @@ from ops.service.restores import Restores
 from ops.service.supervision import Supervisor
 from ops.settings import Settings
 from ops.store.data_directory import Runtime, read_runtime
+from ops.store.troubles import hint_of, message_of
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
@@ -188,16 +189,13 @@ async def _start(service: Service) -> None:
     except Exception as error:
         # The traceback is for those who ask for it; the message says why and what to do.
         logger.debug("the service cannot start", exc_info=error)
-        hint = str(getattr(error, "hint", ""))
-        raise ServiceError(_reason(service.settings, error), hint=hint) from error
+        raise ServiceError(_reason(service.settings, error), hint=hint_of(error)) from error
 
 
 def _reason(settings: Settings, error: BaseException) -> str:
     if isinstance(error, apsw.Error):
-        return f"{settings.store_path} cannot be used: {error}"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
+        return f"{settings.store_path} cannot be used: {message_of(error)}"
+    return message_of(error)
 
 
 def _runtime(settings: Settings) -> Runtime:

@@ -48,7 +48,11 @@ class StandingAlone:
         """
         claim = PrefixClaim(relay, names, instance=instance, store_id=store_id, is_member=is_member)
         if (rival := await claim.rival()) is not None:
-            raise ServiceError(f"another service serves the prefix {names.prefix}: {rival}")
+            raise ServiceError(
+                f"another service serves the prefix {names.prefix}: {rival}",
+                hint="nothing was changed: stop that one first, or choose another prefix for this one"
+                " (HYPERPAGE_PREFIX)",
+            )
         self._shares_broker, self._is_member = True, is_member
         if is_member:
             return

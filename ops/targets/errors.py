@@ -17,10 +17,38 @@ UNUSABLE_SEGMENT = UNUSABLE | {"segment_damaged", "forged", "foreign"}
 # Reason for which a restore makes the tables anew: the log is sound, and the tables are not what it says.
 TABLES_DIFFER = "tables_differ"
 
+_ANOTHER = (
+    "nothing was changed: use another one (`hyperpage backup list`), or all that is sound with"
+    " `hyperpage backup"
+    " restore --latest`; keep this one until another is proven (`hyperpage backup drill`)"
+)
+# What to do where nobody knows better.
+_USUAL_HINTS = {
+    "not_found": "nothing was changed: `hyperpage backup list` lists what there is",
+    "metadata_damaged": (
+        "bring the metadata back, from a copy of the folder say, or use another backup; keep the"
+        " file: it may be a"
+        " whole database"
+    ),
+    "schema_differs": _ANOTHER,
+    "unknown_format": "nothing was changed: use the version of the program that wrote it",
+    "foreign": "nothing was changed: choose one of this store, or another folder",
+    "tables_differ": "its log is sound: a restore makes the tables anew from it",
+    "unreachable_moment": (
+        "nothing was changed: `hyperpage backup restore --latest --dry-run` says what can be had"
+    ),
+    "segment_damaged": (
+        "keep the file: where the store is well, move the segment away, and the service writes it"
+        " again at its next"
+        " start; else `hyperpage backup restore --latest --dry-run` says what can be had without it"
+    ),
+}
+
 
 class BackupError(RuntimeError):
     """A backup cannot be used, or not be made; `reason` is one word for programs, `hint` says what to do.
 
+    Without a `hint`, it is what is usual for the reason: none is empty.
     `backup` is where the damaged backup or segment is, where the caller could not know that.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `schema_differs`, `content_differs`, `chain_broken`, `foreign`,
@@ -33,4 +61,4 @@ class BackupError(RuntimeError):
         self.backup = backup
         self.reason = reason
         self.message = message
-        self.hint = hint
+        self.hint = hint or _USUAL_HINTS.get(reason, _ANOTHER)

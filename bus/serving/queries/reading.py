@@ -143,12 +143,16 @@ class Reads:
             raise Busy("all readers are busy", hint="try again", retry_after_ms=500) from None
         except (apsw.BusyError, apsw.IOError, apsw.FullError) as error:
             logger.exception("a query could not be read", extra={"query": verb.name})
-            raise Unavailable("the store could not be read", hint="try again") from error
+            raise Unavailable(
+                "the store could not be read",
+                hint="try again; `hyperpage status` says what keeps it from being read",
+            ) from error
         except Exception as error:
             raise internal(logger, "a query could not be answered", error, query=verb.name) from None
         if len(answer) > codec.MAXIMUM_ANSWER_BYTES:
             too_large = TooLarge(
                 "the answer would not fit into a message",
+                hint="ask for fewer at once, or for one alone",
                 limit_bytes=codec.MAXIMUM_ANSWER_BYTES,
                 size_bytes=len(answer),
             )

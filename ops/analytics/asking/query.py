@@ -180,7 +180,11 @@ def explained() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise AnalyticsError("query_failed", str(error).strip()) from error
+        raise AnalyticsError(
+            "query_failed",
+            str(error).strip(),
+            "nothing was changed: `hyperpage analytics sql 'SHOW TABLES'` and 'DESCRIBE …' say what there is",
+        ) from error
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from migrations.sqlite_words import words_of
 from ops.analytics.export.event_files import write_events
 from ops.analytics.export.folding import Folding, Task
 from ops.analytics.export.row_versions import Range
@@ -28,6 +29,7 @@ from ops.archive.timelines import history_of
 from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, require_size
 from ops.backup.sound import file_checksum
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from projections.tables import TABLE_COLUMNS
 
@@ -83,8 +85,14 @@ class Addition:
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._plain.path) from error
             if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
-                raise AnalyticsError("not_written", f"the lake cannot be written: {error}") from error
-            raise BackupError("damaged", f"{self._backup.name} cannot be read: {error}") from error
+                raise AnalyticsError(
+                    "not_written",
+                    f"the lake cannot be written: {words_of(error)}",
+                    "make room for it, on its disk and in memory, and export again: what was"
+                    " added before is whole",
+                ) from error
+            require_damage(error, self._backup.name)
+            raise BackupError("damaged", f"{self._backup.name} cannot be read: {words_of(error)}") from error
 
     def _add(self, beside: ThreadPoolExecutor, checksum: Future[str]) -> Manifest:
         ranges = list(self._new_ranges())

@@ -20,10 +20,12 @@ import msgspec
 from bus.log.states import read_aggregate
 from domain.catalogue import UnknownEventTypeError
 from domain.decider import Aggregate
+from migrations.sqlite_words import words_of
 from ops.analytics.export.row_versions import Fold, Range
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File
 from ops.backup.sound import open_sealed
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 
 # How many processes fold. Writing the events meanwhile takes half as much as one of them.
@@ -94,7 +96,9 @@ class Folding:
                 raise BackupError("damaged", out.decode())
             if process.returncode != 0:
                 raise AnalyticsError(
-                    "interrupted", f"the process that folds the log ended with {process.returncode}"
+                    "interrupted",
+                    f"the process that folds the log ended with {process.returncode}",
+                    "nothing was added to the lake: export again; if it was killed, give it more memory",
                 )
             found.append(msgspec.json.decode(out, type=Files))
         return found
@@ -148,7 +152,8 @@ def fold_sealed(task: Task) -> Files:
         try:
             return [fold.write(Path(task.lake), one, rows(one)) for one in task.ranges]
         except (UnknownEventTypeError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError) as error:
-            raise BackupError("damaged", f"the log cannot be folded: {error}") from error
+            require_damage(error, "the log")
+            raise BackupError("damaged", f"the log cannot be folded: {words_of(error)}") from error
 
 
 def main() -> int:

@@ -73,4 +73,8 @@ def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> No
             engine.execute("USE memory")
             engine.execute("DETACH target")
     except duckdb.Error as error:
-        raise AnalyticsError("not_written", f"{file} cannot be written: {error}") from error
+        raise AnalyticsError(
+            "not_written",
+            f"{file} cannot be written: {error}",
+            "the lake is as it was: make room, end what has the file open, or name another file with --out",
+        ) from error

@@ -9,7 +9,7 @@ class AnalyticsError(RuntimeError):
     `query_failed`.
     """
 
-    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+    def __init__(self, reason: str, message: str, hint: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -119,7 +119,12 @@ def read_manifest(lake: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise AnalyticsError("manifest_damaged", f"{path} cannot be read: {error.strerror}") from error
+        raise AnalyticsError(
+            "manifest_damaged",
+            f"{path} cannot be read: {error.strerror}",
+            "see whose file it is; or export into another folder: everything in a lake comes from"
+            " the backups",
+        ) from error
     manifest = _decoded(path, content)
     _require_inside(lake, manifest)
     return manifest

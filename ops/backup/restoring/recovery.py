@@ -8,6 +8,7 @@ import apsw
 from bus.log import chain
 from bus.log.answers import LostAnswerError
 from migrations.connection import open_reader
+from migrations.sqlite_words import words_of
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups
 from ops.backup.restoring.plan import lost_end
@@ -17,6 +18,7 @@ from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
 from ops.backup.sound import require_sound, verify_log
 from ops.settings import Settings
+from ops.store.troubles import hint_of, message_of
 from ops.targets.errors import BackupError
 
 logger = logging.getLogger(__name__)
@@ -72,8 +74,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
             highest_timeline=highest_timeline_in_stream(settings),
         )
     except (BackupError, OSError, apsw.Error) as error:
-        more = f" ({error.hint})" if isinstance(error, BackupError) and error.hint else ""
-        raise DamagedStoreError(f"{damage}, and it could not be brought back: {error}{more}", hint) from error
+        why = f"{message_of(error)} ({hint_of(error)})"
+        raise DamagedStoreError(f"{damage}, and it could not be brought back: {why}", hint) from error
 
 
 def _hint(settings: Settings) -> str:
@@ -85,7 +87,13 @@ def _hint(settings: Settings) -> str:
         )
     try:
         if _kept(settings) is None:
-            return "nothing was changed; there is no backup and no archive of it in the places that are set"
+            return (
+                "nothing was changed; there is no backup and no archive of it in the places that"
+                " are set: name"
+                " those that there are (HYPERPAGE_BACKUPS, HYPERPAGE_ARCHIVE), or keep a copy of"
+                " the file, and"
+                " try what `.recover` of SQLite's shell still gets out of it"
+            )
     except OSError as error:
         return f"nothing was changed; what there is to bring it back from, cannot be seen: {error}"
     key = " --identity KEY_FILE" if settings.encrypt_to else ""
@@ -123,7 +131,7 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
         return f"{store.name} is damaged: {error}"
     except (apsw.NotADBError, apsw.CorruptError) as error:
         # Other errors keep it from being read, missing rights say: they are no damage.
-        return f"{store.name} is damaged: {error}"
+        return f"{store.name} is damaged: {words_of(error)}"
     return None
 
 

@@ -10,6 +10,7 @@ import msgspec
 from bus.log import chain
 from bus.log.answers import UNREADABLE
 from migrations.connection import open_reader
+from migrations.sqlite_words import words_of
 from ops.archive.replay import (
     Stretch,
     ends,
@@ -24,6 +25,7 @@ from ops.backup.metadata import Backup, find_backup, list_backups, read_backup
 from ops.backup.opening import opened
 from ops.backup.restoring.present import Present
 from ops.backup.sound import open_sealed
+from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from ops.targets.places import Places
 from ops.targets.sealing import Identities
@@ -345,6 +347,7 @@ def _position_in(file: _Source, places: Places, time: int, identities: Identitie
         error.backup = file.begins_with
         raise
     except apsw.Error as error:
+        require_damage(error, file.begins_with)
         raise BackupError(
-            "damaged", f"the time cannot be looked up: {error}", backup=file.begins_with
+            "damaged", f"the time cannot be looked up: {words_of(error)}", backup=file.begins_with
         ) from error

@@ -110,6 +110,8 @@ def _line(backup: "Backup") -> dict[str, Any]:
     }
 
 
+# Without it, moments that the archive has could not be reached.
+_NEEDED = "nothing was deleted: it goes by itself once what needs it has gone (`hyperpage backup prune`)"
 _HOW_TO_LET_GO = {
     "pinned": "`hyperpage backup unpin` lets it go",
     "the newest": "make another one first",
@@ -214,7 +216,9 @@ def delete(
                 "foreign", f"{place.name} is of another store", "it is not this one's to delete"
             )
         if (why := kept.get(place.name)) is not None:
-            raise failure(Exit.FAILED, "kept", f"{place.name} is kept: {why}", _HOW_TO_LET_GO.get(why, ""))
+            raise failure(
+                Exit.FAILED, "kept", f"{place.name} is kept: {why}", _HOW_TO_LET_GO.get(why, _NEEDED)
+            )
         if not yes:
             raise usage_failure(f"this deletes {place}", "say --yes")
         with recorded(settings, "backup.delete", {"name": place.name}, anyway=True):

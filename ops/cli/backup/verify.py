@@ -82,7 +82,7 @@ def unsound(error: "BackupError", name: str, settings: "Settings") -> CommandFai
     if error.reason in UNUSABLE | {TABLES_DIFFER}:
         # The store may be damaged, too, and then something else is to be done.
         with suppress(OSError):
-            hint = judge(settings.places, wrong={Path(name).name: error.message}).hint
+            hint = judge(settings.places, wrong={Path(name).name: error.message}).hint or hint
     # An encrypted one that cannot be read may be sound or not.
     valid = None if error.reason == "encrypted" else False
     answer = {"valid": valid, "message": error.message, "reason": error.reason, "name": Path(name).name}
@@ -122,7 +122,12 @@ def drill(
         # One that a signature keeps from being used is no candidate, except where there is no other.
         newest = next((one for one in listed if not one.signature.is_refused), next(iter(listed), None))
         if name is None and newest is None:
-            raise failure(Exit.NOT_FOUND, "not_found", f"there is no backup in {folder}")
+            raise failure(
+                Exit.NOT_FOUND,
+                "not_found",
+                f"there is no backup in {folder}",
+                "`hyperpage backup create` makes one",
+            )
         try:
             place = find_backup(folder, name) if name is not None else newest.place  # type: ignore[union-attr]
             scratch = scratch_folder(settings)

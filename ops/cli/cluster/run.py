@@ -62,7 +62,11 @@ def run(
     try:
         asyncio.run(_Run(data.absolute(), members).until_stopped())
     except OSError as error:
-        raise failure(Exit.FAILED, "failed", f"the cluster cannot run: {error}") from error
+        from ops.store.troubles import hint_of, message_of
+
+        raise failure(
+            Exit.FAILED, "failed", f"the cluster cannot run: {message_of(error)}", hint_of(error)
+        ) from error
 
 
 class _Run:

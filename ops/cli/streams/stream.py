@@ -68,4 +68,7 @@ def _delete(settings: "Settings") -> None:
         with recorded(settings, "stream.refill", {}):
             delete_stream(settings)
     except (NatsServerError, NotConnectedError, JetStreamError) as error:
-        raise unreachable(f"the stream is as it was: {error}", "see that nats-server answers") from error
+        raise unreachable(
+            f"the stream is as it was: {error}",
+            "see that its nats-server answers (`hyperpage status`), and try again",
+        ) from error

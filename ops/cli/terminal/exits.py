@@ -45,17 +45,19 @@ class CommandFailure(Exception):
         return str(self.error.get("hint") or "")
 
 
-def failure(exit_code: Exit, code: str, message: str, hint: str = "", **details: Any) -> CommandFailure:
+def failure(exit_code: Exit, code: str, message: str, hint: str, **details: Any) -> CommandFailure:
     """A failure found on this side, in the shape of one that the service answers with."""
     return CommandFailure(exit_code, {"code": code, "message": message, "hint": hint, "details": details})
 
 
-def usage_failure(message: str, hint: str = "") -> CommandFailure:
+def usage_failure(
+    message: str, hint: str = "nothing was done: `--help` says what may be given"
+) -> CommandFailure:
     """The command line itself is wrong."""
     return failure(Exit.USAGE, "usage", message, hint)
 
 
-def unreachable(message: str, hint: str = "", **details: Any) -> CommandFailure:
+def unreachable(message: str, hint: str, **details: Any) -> CommandFailure:
     """No service is there, or none answered in time."""
     return failure(Exit.UNREACHABLE, "unreachable", message, hint, **details)
 

@@ -39,6 +39,7 @@ def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> Comma
     from migrations.connection import UnsafeSqliteError
     from migrations.runner import MigrationError
     from ops.analytics.lake.errors import AnalyticsError
+    from ops.store.troubles import hint_of, message_of
     from ops.targets.bucket import BucketError
     from ops.targets.errors import BackupError
 
@@ -54,10 +55,13 @@ def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> Comma
         case MigrationError():
             return failure(Exit.FAILED, "failed", error.message, error.hint)
         case UnsafeSqliteError():
-            return failure(Exit.FAILED, "failed", str(error))
+            hint = "nothing was changed: `pip install -U apsw` into the environment of this program"
+            return failure(Exit.FAILED, "failed", str(error), hint)
         case apsw.Error():
-            what = "SQLite says" if store is None else f"{store} cannot be used"
-            return failure(Exit.FAILED, "failed", f"{what}: {error}")
+            what = "a file of SQLite's" if store is None else str(store)
+            return failure(
+                Exit.FAILED, "failed", f"{what} cannot be used: {message_of(error)}", hint_of(error)
+            )
     return None
 
 

@@ -106,7 +106,7 @@ class Access:
         if (user := user_of_certificate(request, self.users)) is not None:
             return _user(user)
         if "authorization" in request.headers:
-            raise _no_token("only bearer tokens are known here")
+            raise _no_token("only bearer tokens are known here", hint="send it as `Authorization: Bearer …`")
         if not self.is_open:
             raise Unauthorized(
                 "this needs a token",
@@ -259,7 +259,11 @@ class Access:
             self.guesses.forget(token_hash)
             self.guesses.was_wrong(address)
             self.attempts.not_let_in(request, action, *self.tokens.why_not(token_hash))
-            raise _no_token("there is no such token, or it was revoked, or has expired")
+            raise _no_token(
+                "there is no such token, or it was revoked, or has expired",
+                hint="`hyperpage token list` says which there are, and `hyperpage token create`"
+                " makes another one",
+            )
         self.guesses.was_right(address, token_hash)
         return token
 
@@ -294,7 +298,7 @@ def _bearer_secret(request: Request) -> str | None:
     """
     said = request.headers.getlist("authorization")
     if len(said) > 1:
-        raise _no_token("there is more than one header Authorization")
+        raise _no_token("there is more than one header Authorization", hint="send one of them alone")
     scheme, _, secret = "".join(said).partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
 
@@ -307,6 +311,6 @@ def _bearer(token: Token) -> Principal:
     return Principal(name=token.name, role=token.role, kind="token")
 
 
-def _no_token(message: str, *, hint: str = "") -> Unauthorized:
+def _no_token(message: str, *, hint: str) -> Unauthorized:
     headers = {"WWW-Authenticate": 'Bearer realm="hyperpage", error="invalid_token"'}
     return Unauthorized(message, hint=hint, headers=headers)

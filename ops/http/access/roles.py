@@ -45,8 +45,15 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
             Forbidden: it is not.
         """
         if self.kind == "user":
-            raise Forbidden(f"{self.name} is a user of its own, and may send commands and queries alone")
+            raise Forbidden(
+                f"{self.name} is a user of its own, and may send commands and queries alone",
+                hint="nothing was changed: for anything else, use a token (`hyperpage token create`)",
+            )
         if not self.may(role):
             raise Forbidden(
-                f"this needs the role {role}, and {self.name} has {self.role}", needed=role, role=self.role
+                f"this needs the role {role}, and {self.name} has {self.role}",
+                hint=f"nothing was changed: `hyperpage token create NAME --role {role}` makes a"
+                " token that may",
+                needed=role,
+                role=self.role,
             )

@@ -31,6 +31,7 @@ WRITE_BUFFER_BYTES = 64 * 1024
 CERTIFICATE_NAME = "hyperpage.certificate_name"
 # How long the end of a connection waits for a reader who has not read all.
 CLOSE_SECONDS = 10.0
+_HINT = "nothing was changed: send it anew, on another connection, as docs/http.md says"
 
 
 class Connection(H11Protocol):
@@ -162,7 +163,7 @@ class Connection(H11Protocol):
             return
         body = (
             f'{{"type":"urn:hyperpage:problem:{code}","title":"{phrase}","status":{status},'
-            f'"detail":"{message}","code":"{code}","hint":"","details":{{}}}}'
+            f'"detail":"{message}","code":"{code}","hint":"{_HINT}","details":{{}}}}'
         )
         headers = {
             **SECURITY_HEADERS,

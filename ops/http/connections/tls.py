@@ -21,7 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 class TlsError(RuntimeError):
-    """There is no TLS with these files; the message says why."""
+    """There is no TLS with these files; the message says why, `hint` what to do."""
+
+    hint = (
+        "both are in PEM, belong together, and may be read by this user, without a password:"
+        " http_certificate,"
+        " http_key, and http_client_ca"
+    )
 
 
 class _Context(ssl.SSLContext):
@@ -108,9 +114,7 @@ class Certificates:
 
 
 def _has_password() -> NoReturn:
-    raise ValueError(
-        "the key has a password, which nobody could give at a start; keep it without one, as 0600"
-    )
+    raise ValueError("the key has a password, which nobody could give at a start")
 
 
 def _stamp(file: Path | None) -> tuple[int, ...]:

@@ -116,7 +116,11 @@ class Body:
                     headers={"Connection": "close"},
                     retry_after_ms=RETRY_AFTER_MS,
                 ) from None
-            raise RequestTimeout("the body did not arrive in time", headers={"Connection": "close"}) from None
+            raise RequestTimeout(
+                "the body did not arrive in time",
+                hint="nothing was changed: send it again, all of it at once",
+                headers={"Connection": "close"},
+            ) from None
         finally:
             self._waiting = None
 

@@ -101,7 +101,7 @@ def problem_schema() -> Schema:
         "status": INTEGER,
         "detail": TEXT,
         "code": {"type": "string", "description": "stable, for programs"},
-        "hint": {"type": "string", "description": "what to do about it; may be empty"},
+        "hint": {"type": "string", "description": "what to do about it"},
         "details": {"type": "object"},
     }
     sometimes: dict[str, Schema] = {

@@ -184,7 +184,8 @@ async def _end_of_restore(request: Request, token: str) -> Ended:
         # The old service is still ending.
         await asyncio.sleep(POLL_SECONDS)
     raise Unavailable(
-        f"the service did not come back within {RESTORE_SECONDS:.0f} s", hint="it may still be restoring"
+        f"the service did not come back within {RESTORE_SECONDS:.0f} s",
+        hint="it may still be restoring: GET /readyz says when it serves, and its log how it ended",
     )
 
 

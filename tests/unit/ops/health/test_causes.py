@@ -10,7 +10,8 @@ import pytest
 from bus.log.damage import Damage
 from bus.replication.following import FollowerState
 from ops.archive.archiver import ArchiveState
-from ops.health import causes, cluster, machine
+from ops.health import causes, cluster, machine, stream_causes
+from ops.health.cause import MEANINGS
 from ops.health.causes import archive_causes, store_causes
 from ops.health.cluster import following_causes
 from ops.health.machine import limits_in
@@ -22,7 +23,7 @@ from tests.support.repository import ROOT
 GUIDE = guide("operating.md")
 
 
-SOURCES = [inspect.getsource(one) for one in (causes, cluster)]
+SOURCES = [inspect.getsource(one) for one in (causes, cluster, stream_causes)]
 # Each with its level.
 THERE_ARE = {found for one in SOURCES for found in re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', one)}
 
@@ -31,6 +32,14 @@ def test_the_guide_explains_each_cause_with_its_level_and_no_other():
     assert len(THERE_ARE) > 20
     explained = set(re.findall(r"^\| `(\w+)` \| (degraded|unhealthy) \|", GUIDE, re.MULTILINE))
     assert explained == THERE_ARE
+
+
+def test_the_guide_says_what_each_cause_means_for_what_is_stored_as_the_service_does():
+    assert set(MEANINGS) == {name for name, _ in THERE_ARE}
+    rows = re.findall(r"^\| `(\w+)` \| (?:degraded|unhealthy) \| (.*) \|$", GUIDE, re.MULTILINE)
+    said = {name: cells.split(" | ") for name, cells in rows}
+    assert {name: cells[1] for name, cells in said.items()} == MEANINGS
+    assert [name for name, cells in said.items() if len(cells[2].split()) < 2] == []
 
 
 def test_each_cause_is_caused_in_a_test_and_seen_on_all_surfaces():
