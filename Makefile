@@ -10,6 +10,7 @@
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
 #   make samples   add recorded events for types that have none yet; those that are there stay as they are
+#   make formats   record the shapes of what is kept and sent; one that changed needs another number
 #   make sample    write the sample backups of docs/notebook anew
 #   make install   only set up what `make run` needs
 #   make lock      write uv.lock and build-requirements.txt anew after a change in pyproject.toml
@@ -34,7 +35,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run run-cluster test prove lab bench bench-gate reference credential-rules sample samples install lock sbom licences audit clean
+.PHONY: run run-cluster test prove lab bench bench-gate reference credential-rules sample samples formats install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -84,6 +85,9 @@ sample: $(VENV)/.development
 
 samples: $(VENV)/.development
 	$(BIN)/python -m tests.support.domain.event_samples
+
+formats: $(VENV)/.development
+	$(BIN)/python -m tests.support.documents.kept_formats
 
 sbom: $(VENV)/.development
 	@mkdir -p dist
