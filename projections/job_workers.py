@@ -44,6 +44,7 @@ _READ_AS = {
 class JobWorkers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
 
+    worker: Name | None = None
     window_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] = 3_600_000
 
 
@@ -64,23 +65,28 @@ def workers(connection: apsw.Connection, query: JobWorkers, now: int) -> bytes:
     """
     since = now - query.window_ms
     found: dict[str, dict[str, Any]] = {}
-    for name, running, began_at, expires_at in connection.execute(
+    for name, *jobs in connection.execute(
         f"SELECT jobs.worker, count(*), min({_BEGAN_AT}), min(job_leases.expires_at) FROM {_RUNNING}"
         " GROUP BY jobs.worker"
     ):
-        _of(found, name).update(running=running, attempt_started_at=began_at, lease_expires_at=expires_at)
+        _of(found, name, query).update(
+            zip(("running", "attempt_started_at", "lease_expires_at"), jobs, strict=True)
+        )
     ended = _ended(connection, since, now)
     if sum(count for _, _, count, _, _ in ended) == MAXIMUM_ATTEMPTS:
         since = min(first for *_, first in ended)
     for name, status, count, last, _ in ended:
-        worker = _of(found, name)
+        worker = _of(found, name, query)
         worker["attempts"][status] = count
         worker["last_ended_at"] = max(last, worker["last_ended_at"] or last)
     named = dict(sorted(found.items()))
     return msgspec.json.encode({"since": since, "until": now, "workers": named})
 
 
-def _of(found: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[str, Any]:
+    """What is told of a worker; of one too many, or one that is not asked for, nobody is told it."""
+    if name in found:
+        return found[name]
     worker: dict[str, Any] = {
         "running": 0,
         "attempt_started_at": None,
@@ -88,7 +94,9 @@ def _of(found: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
         "attempts": {},
         "last_ended_at": None,
     }
-    return found.setdefault(name, worker) if name in found or len(found) < MAXIMUM_WORKERS else worker
+    if len(found) < MAXIMUM_WORKERS and query.worker in (None, name):
+        found[name] = worker
+    return worker
 
 
 def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:

@@ -18,7 +18,7 @@ HISTORY_EVENTS = 50
 # Of how many paused queues the list says who paused them: each is a question of its own.
 NAMED_ACTORS = 20
 # Attempts of these did not do what they were to do. Others were given back, or cancelled.
-FAILED = ("failed", "timeout", "rescued")
+_FAILED = ("failed", "timeout", "rescued")
 _NOTHING: dict[str, Any] = {
     "states": {},
     "overdue": 0,
@@ -86,17 +86,22 @@ async def change_queue(visit: Visit) -> Response:
     return visit.go(local_address(visit.form.text("back", visit.here)))
 
 
+def outcomes(attempts: dict[str, int]) -> dict[str, int]:
+    """How many of the attempts, which come by how they ended, did what they were to do and did not."""
+    completed = attempts.get("completed", 0)
+    failed = sum(attempts.get(how, 0) for how in _FAILED)
+    return {"completed": completed, "failed": failed, "others": sum(attempts.values()) - completed - failed}
+
+
 async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
     """The chart of what was done and what failed in the last hour, minute by minute."""
     answer = await visit.shared_query("jobs.throughput", queue=queue)
-    parts = [Counter(part) for part in answer["parts"]]
-    done = [part["completed"] for part in parts]
-    failed = [sum(part[how] for how in FAILED) for part in parts]
+    parts = [outcomes(part) for part in answer["parts"]]
     return {
         "x": [(answer["since"] + (number + 1) * answer["part_ms"]) / 1_000 for number in range(len(parts))],
         "series": [
-            {"label": "completed", "values": done, "fill": True},
-            {"label": "failed", "values": failed, "colour": "bad"},
+            {"label": "completed", "values": [part["completed"] for part in parts], "fill": True},
+            {"label": "failed", "values": [part["failed"] for part in parts], "colour": "bad"},
         ],
     }
 
@@ -104,16 +109,14 @@ async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
 def _queue(name: str, statistics: dict[str, Any] | None, paused: dict[str, Any] | None) -> dict[str, Any]:
     """What both pages show of a queue; `paused` is its row if it is."""
     known = _NOTHING if statistics is None else statistics
-    states, attempts = Counter(known["states"]), Counter(known["attempts"])
+    states = Counter(known["states"])
     return known | {
         "name": name,
         "paused": paused,
         "by": None,
         "states": states,
         "waiting": sum(states[state] for state in IDLE),
-        "completed": attempts["completed"],
-        "failed": sum(attempts[how] for how in FAILED),
-        "others": attempts.total() - attempts["completed"] - sum(attempts[how] for how in FAILED),
+        **outcomes(known["attempts"]),
     }
 
 

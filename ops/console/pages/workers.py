@@ -1,11 +1,8 @@
 """Who works: the workers that are known, and the jobs that they have now: `workers.html`."""
 
-from collections import Counter
-from typing import Any
-
 from starlette.responses import Response
 
-from ops.console.pages.queues import FAILED
+from ops.console.pages.queues import outcomes
 from ops.console.routing import page
 from ops.console.visit import Visit
 
@@ -15,9 +12,11 @@ PAGE_ROWS = 100
 async def show_workers(visit: Visit) -> Response:
     """The workers with their attempts of the last hour, and the jobs that all of them, or one, have now."""
     chosen, after = visit.parameter("worker"), visit.parameter("after")
-    answer = await visit.shared_query("jobs.workers")
+    answer = await visit.shared_query("jobs.workers", worker=chosen)
     running = await visit.query("jobs.running", worker=chosen, after=after, limit=PAGE_ROWS)
-    workers = [_worker(name, one) for name, one in answer["workers"].items() if chosen in (None, name)]
+    workers = [
+        {"name": name, **worker, **outcomes(worker["attempts"])} for name, worker in answer["workers"].items()
+    ]
     return visit.render(
         "workers.html",
         workers=workers[:PAGE_ROWS],
@@ -29,17 +28,6 @@ async def show_workers(visit: Visit) -> Response:
         next=running["next"],
         is_first=after is None,
     )
-
-
-def _worker(name: str, known: dict[str, Any]) -> dict[str, Any]:
-    attempts = Counter(known["attempts"])
-    failed = sum(attempts[how] for how in FAILED)
-    return known | {
-        "name": name,
-        "completed": attempts["completed"],
-        "failed": failed,
-        "others": attempts.total() - attempts["completed"] - failed,
-    }
 
 
 ROUTES = [page("/workers", show_workers)]

@@ -79,6 +79,7 @@ MEANINGS: Mapping[str, str] = {
     "jobs.throughput.window_ms": "how far back attempts are counted, in milliseconds",
     "jobs.throughput.parts": "how many counts there are",
     "jobs.workers.window_ms": "how far back attempts are counted, in milliseconds",
+    "jobs.workers.worker": "only this worker; all of them if it is left out",
     "jobs.running.worker": "only jobs that this worker has",
     # Queues and schedules
     "queues.name": "the queue",

@@ -90,6 +90,8 @@ def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monke
         "a": {},
         "b": {"completed": 1},
     }
+    # Whoever is asked for is told, also where there is no room for all.
+    assert list(said(worked, "jobs.workers", worker="c")["workers"]) == ["c"]
 
 
 def test_running_jobs_come_page_by_page_the_oldest_attempt_first(worked: Store):
