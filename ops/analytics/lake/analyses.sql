@@ -30,11 +30,11 @@ CREATE OR REPLACE VIEW attempts AS
     time_of(started_at) AS started, time_of(completed_at) AS completed
   FROM known LEFT JOIN claimed USING (id);
 
--- Every job that there was, as it was last, also those that have left the tables since. `due_at` is when it could first
+-- Every job that there was, as it was last, also those that have left the tables since (`archived`). `due_at` is when it could first
 -- have been worked on: nobody held it, and all that it depended on was done.
 CREATE OR REPLACE VIEW jobs_ever AS
   SELECT v.* EXCLUDE (position, deleted, timeline), greatest(coalesce(lives.run_at, v.run_at), lives.free_at) AS due_at,
-    v.position, time_of(greatest(coalesce(lives.run_at, v.run_at), lives.free_at)) AS due,
+    v.created_position NOT IN (SELECT created_position FROM jobs) AS archived, v.position, time_of(greatest(coalesce(lives.run_at, v.run_at), lives.free_at)) AS due,
     time_of(v.completed_at) AS completed
   FROM jobs_versions AS v JOIN (
     -- An id may be used again; the position at which a job came is its own.

@@ -1,11 +1,14 @@
 """`hyperpage analytics diff`."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
 from ops.cli.analytics.export import export_to
@@ -16,6 +19,7 @@ from ops.cli.terminal.output import compact, print_result, printable, say
 
 # Columns that change with every event of a row.
 NOISE = frozenset({"version", "position", "created_position", "updated_at", "persisted_at", "last_updated"})
+_TIMES = re.compile(r".*_at|reset_time|throttled_until")
 
 if TYPE_CHECKING:
     from ops.analytics.asking.difference import Difference
@@ -43,17 +47,20 @@ def diff(
         hyperpage analytics diff 2026-11-24T08:00:00Z 2026-11-24T09:00:00Z
         hyperpage analytics diff hyperpage-backup-20261124T081500000Z.db 41872
 
-    For people, `version`, `position` and the like are left out, which change
-    whenever anything does; --json has them.
+    For people, times are written as such, a configuration or a payload is told
+    by the keys that differ, and `version`, `position` and the like are left
+    out, which change whenever anything does; --json has all as it is.
 
     Where there is no lake in DIR/lake, and none is named, one is made for the
     length of the command.
     """
     from ops.analytics.asking.difference import difference
+    from ops.analytics.lake.times import zone_of
 
     with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second, tables=table, time_zone=time_zone)
-    print_result(found, as_json, _print)
+        zone = zone_of(time_zone or "UTC")
+    print_result(found, as_json, lambda one: _print(one, zone))
 
 
 @contextmanager
@@ -72,29 +79,66 @@ def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
         yield Path(folder) / "lake"
 
 
-def _print(found: "Mapping[str, Difference]") -> None:
+def _print(found: "Mapping[str, Difference]", zone: tzinfo) -> None:
     for table, one in found.items():
-        for line in _lines_of(table, one):
+        for line in _lines_of(table, one, zone):
             print(printable(line))
     if not any(one.added or one.removed or one.changed for one in found.values()):
         say("Nothing has changed.")
 
 
-def _lines_of(table: str, one: "Difference") -> Iterator[str]:
+def _lines_of(table: str, one: "Difference", zone: tzinfo) -> Iterator[str]:
     counts = [(len(rows), what) for rows, what in ((one.added, "added"), (one.removed, "removed"))]
     counts.append((len(one.changed), "changed"))
     if said := ", ".join(f"{count} {what}" for count, what in counts if count):
         yield f"{table}: {said}"
     for sign, rows in (("+", one.added), ("-", one.removed)):
         for row in rows:
-            yield f"  {sign} {next(iter(row.values()))}  {compact(_told(row))}"
+            yield f"  {sign} {next(iter(row.values()))}  {compact(_told(row, zone))}"
     for each in one.changed:
         columns = [name for name in each.columns if name not in NOISE] or each.columns
-        values = (f"{name}: {compact(each.old[name])} → {compact(each.new[name])}" for name in columns)
+        values = [
+            said
+            for name in columns
+            for said in _changes(name, *(_readable(name, side[name], zone) for side in (each.old, each.new)))
+        ]
         yield f"  ~ {each.key}  {', '.join(values)}"
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _changes(name: str, old: Any, new: Any) -> Iterator[str]:
+    """What was there and what is; of objects, by the keys that differ."""
+    if isinstance(old, dict) and isinstance(new, dict) and old != new:
+        for key in {**old, **new}:
+            if key not in old:
+                yield f"{name}.{key}: new, {compact(new[key])}"
+            elif key not in new:
+                yield f"{name}.{key}: gone, {compact(old[key])}"
+            elif old[key] != new[key]:
+                yield from _changes(f"{name}.{key}", old[key], new[key])
+    else:
+        yield f"{name}: {compact(old)} → {compact(new)}"
+
+
+def _told(row: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
     """The columns that have a value and say something, without the first."""
     columns = list(row.items())[1:]
-    return {name: value for name, value in columns if value is not None and name not in NOISE}
+    return {
+        name: _readable(name, value, zone)
+        for name, value in columns
+        if value is not None and name not in NOISE
+    }
+
+
+def _readable(name: str, value: Any, zone: tzinfo) -> Any:
+    """A value as people read it: a time in the zone, and JSON as what it says."""
+    if isinstance(value, int) and _TIMES.fullmatch(name):
+        try:
+            return datetime.fromtimestamp(value / 1000, zone).isoformat(timespec="milliseconds")
+        except (ValueError, OverflowError, OSError):
+            return value
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value

@@ -126,9 +126,21 @@ def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
 
     with closing(connect(tmp_path / "lake")) as lake:
         answers = [lake.execute(one.replace("sync-1", "job-00001")).fetchall() for one in QUESTIONS]
-        slow, failed, waited, late, late_rates, spikes, changes, workers, job, waiting, configured, heavy = (
-            answers
-        )
+        (
+            slow,
+            failed,
+            waited,
+            late,
+            late_rates,
+            spikes,
+            changes,
+            workers,
+            calls,
+            job,
+            waiting,
+            configured,
+            heavy,
+        ) = answers
         [(days,)] = lake.execute(
             f"SELECT list((day, events)) FROM ({IN_ZONE.rstrip().rstrip(';')})"
         ).fetchall()
@@ -149,6 +161,8 @@ def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
     # The story of the sample: a tool is down, and somebody had changed its configuration that morning.
     assert ("gitlab", datetime(2026, 10, 6, 13)) in [row[:2] for row in spikes]  # noqa: DTZ001 - as DuckDB has it
     assert {row[1] for row in changes} == {"gitlab"}
+    assert {row[0] for row in calls} == {"github", "gitlab", "jira"}
+    assert all(row[2] > 0 for row in calls)
     assert {row[0] for row in workers} >= {"worker-1", "worker-2"}
     assert [events for day, events in days if (day.month, day.day) == (10, 5)] == [
         number for (number,) in in_zone

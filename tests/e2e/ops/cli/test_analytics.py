@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.services.command_line import hyperpage
 from tests.support.stores.backing_up import Stored
+from tests.support.stores.night import night_lake
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,31 @@ def test_a_moment_that_is_yet_to_come_is_refused(data: Path):
         assert refused.code == 1
         assert "the lake does not know of" in refused.err
         assert moment in refused.err
+
+
+def test_a_difference_is_readable(tmp_path: Path):
+    lake = night_lake(tmp_path)
+    tables = [option for name in ("tool_configs", "queues", "rate_limits") for option in ("--table", name)]
+    told = hyperpage(
+        "analytics", "diff", "2026-10-25 01:00", "2026-10-25 03:05", "--lake", lake,
+        "--time-zone", "Europe/Berlin", *tables,
+    )  # fmt: skip
+
+    assert told.out.splitlines() == [
+        "tool_configs: 1 changed",
+        "  ~ gitlab  enabled: 1 → 0, config.rate: 1 → 9",
+        "queues: 1 added",
+        '  + slow  {"paused":1,"reason":"look","paused_at":"2026-10-25T02:20:00.000+01:00"}',
+        "rate_limits: 1 added, 1 changed",
+        '  + ratelimit:slack  {"platform":"slack","limit_remaining":50,"limit_total":100,'
+        '"reset_time":"2026-10-25T02:00:00.000+02:00","created_at":"2026-10-25T01:06:00.000+02:00","limit_used":50,'
+        '"observed_at":"2026-10-25T01:06:00.000+02:00","level":"normal","policy":"","warning_percent":80,'
+        '"critical_percent":95,"reserved":0}',
+        "  ~ ratelimit:github  limit_remaining: 0 → 90, reset_time: "
+        '"2026-10-25T01:00:00.000+02:00" → "2026-10-25T02:00:00.000+02:00", limit_used: 100 → 10,'
+        ' observed_at: "2026-10-25T00:20:00.000+02:00" → "2026-10-25T01:05:00.000+02:00",'
+        ' level: "critical" → "normal"',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -161,13 +161,13 @@ def test_every_job_there_was_is_there_once_and_due_when_nothing_held_it(tmp_path
         one.at("2026-10-24T22:00:00Z").enqueue("first", "scan", "jira")
         made = one.at("2026-10-24T23:30:00Z").lake()
     with closing(connect(made)) as lake:
-        found = answer(lake, "SELECT id, type, state, due FROM jobs_ever ORDER BY created_position")
+        found = answer(lake, "SELECT id, type, state, due, archived FROM jobs_ever ORDER BY created_position")
         late = answer(lake, "SELECT id FROM sla_misses('30 minutes')")
     assert found == [
-        ("first", "sync", "completed", START.removesuffix("Z")),
-        ("second", "sync", "completed", "2026-10-24T21:00:00"),
-        ("held", "sync", "held", START.removesuffix("Z")),
-        ("first", "scan", "pending", "2026-10-24T22:00:00"),
+        ("first", "sync", "completed", START.removesuffix("Z"), True),
+        ("second", "sync", "completed", "2026-10-24T21:00:00", False),
+        ("held", "sync", "held", START.removesuffix("Z"), False),
+        ("first", "scan", "pending", "2026-10-24T22:00:00", False),
     ]
     assert late == [("first",), ("first",)]
 
