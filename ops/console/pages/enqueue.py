@@ -11,6 +11,7 @@ from domain.errors import Invalid, Refusal
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS
 from ops.console.rendering import milliseconds, stream_link
 from ops.console.routing import action, page
+from ops.console.typed import without_credentials
 from ops.console.visit import Visit, said_of, whole_number
 
 _EMPTY = {
@@ -38,7 +39,8 @@ async def enqueue(visit: Visit) -> Response:
     try:
         answer = await visit.command("jobs.enqueue", _body(filled_in))
     except Refusal as refusal:
-        return _form(visit, filled_in, refusal)
+        said = {name: without_credentials(written) for name, written in filled_in.items()}
+        return _form(visit, said, refusal)
     visit.tell("The job is enqueued")
     return visit.go(stream_link(answer["stream"]))
 

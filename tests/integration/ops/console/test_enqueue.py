@@ -73,6 +73,7 @@ def test_what_is_refused_comes_back_as_it_was_typed_with_the_field_that_is_wrong
     assert refused.text.count("aria-invalid") == 1
     assert "&lt;script&gt;alert(1)" in refused.text
     assert "<script>alert" not in refused.text
+    assert "ghp_0" not in refused.text
     assert shared.query("jobs.count").said["count"] == 0
 
 
