@@ -15,6 +15,11 @@ PING_SECONDS = 1.0
 class SettingsError(ValueError):
     """A setting has a value that it can not have; the message says which and from where."""
 
+    hint = (
+        "nothing was done: each setting is an option, a variable HYPERPAGE_… or a line of hyperpage.toml;"
+        " `hyperpage files hyperpage.toml` prints all of them"
+    )
+
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The first of the settings."""

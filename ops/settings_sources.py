@@ -76,7 +76,14 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         if required:
             raise SettingsError(f"there is no file {path}") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        # Imported with the error: SQLite comes with it.
+        from ops.store.troubles import hint_of
+
+        unread = SettingsError(f"{path} cannot be read: {error.strerror}")
+        unread.hint = hint_of(error)
+        raise unread from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from None
 
 

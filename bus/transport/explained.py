@@ -52,6 +52,8 @@ def explained(error: BaseException) -> tuple[str, str]:
         return f"{error.filename}: {error.strerror}", ""
     if isinstance(error, TimeoutError):
         return said, ""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)", ""
     return _of_server(said or type(error).__name__)
 
 

@@ -168,10 +168,7 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
     try:
         return int(command(*arguments, **options) or Exit.DONE)
     except SettingsError as error:
-        hint = (
-            "nothing was done: each setting is an option, a variable HYPERPAGE_… or a line of hyperpage.toml"
-        )
-        raise usage_failure(str(error), f"{hint} (`hyperpage files hyperpage.toml` has them all)") from error
+        raise usage_failure(str(error), error.hint) from error
     except BrokenPipeError:
         raise
     except OSError as error:

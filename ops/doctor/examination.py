@@ -12,7 +12,7 @@ from ops.doctor.schemas import look_at_schemas
 from ops.doctor.store import look_at_integrity, look_at_reading, look_at_shape
 from ops.progress import Progress
 from ops.settings import Settings
-from ops.store.troubles import hint_of, message_of
+from ops.store.troubles import hint_of, may_be_damage, message_of
 
 
 def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[DoctorFinding]:
@@ -48,5 +48,6 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
                 check=name,
                 level="wrong",
                 message=f"it cannot be looked at: {message_of(error)}",
-                hint=hint_of(error),
+                # The store is looked at here, too: nobody is sent to this command again.
+                hint="see what the other findings say of it" if may_be_damage(error) else hint_of(error),
             )

@@ -43,7 +43,7 @@ class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(
             f"{method[:20]} is not for this path",
-            hint=f"nothing was done: {allowed} are",
+            hint=f"nothing was done; there is {allowed}",
             headers={"Allow": allowed},
         )
 

@@ -1,6 +1,7 @@
 """Errors of the machine and of SQLite in words, with what to do.
 
 message_of, hint_of   what is wrong, and what to do about it
+may_be_damage         whether it is the file that is damaged
 require_damage        tells errors of a file from those of the machine, which say nothing about the file
 """
 
@@ -92,6 +93,11 @@ _OF_THE_MACHINE: tuple[tuple[type[apsw.Error], int], ...] = (
     (apsw.LockedError, errno.EBUSY),
     (apsw.PermissionsError, errno.EACCES),
 )
+
+
+def may_be_damage(error: BaseException) -> bool:
+    """Whether an error tells of a file that is not as it was written."""
+    return isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError)
 
 
 def require_damage(error: BaseException, name: str) -> None:

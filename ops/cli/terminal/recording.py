@@ -30,6 +30,7 @@ def recorded(
     from ops.audit.files import AuditError
     from ops.audit.own_acts import recorded as written
     from ops.audit.trail import audit_trail
+    from ops.store.troubles import hint_of
 
     said = dict(request)
     runtime = read_runtime(settings.data)
@@ -48,7 +49,7 @@ def recorded(
             Exit.FAILED,
             "not_recorded",
             f"{error.strerror}, and what cannot be recorded is not done ({error.filename})",
-            "make room on the disk, or see who else may write there; then try again",
+            hint_of(error),
         ) from error
 
 
