@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from bus.replication.leader_watch import LeaderWatch, LeaseLife
 from ops import deploy
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
@@ -37,7 +40,11 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     folder = tmp_path_factory.mktemp("metrics")
     # The only member of its cluster.
     log: Any = {"replication": "sync", "replication_replicas": 1, "member": "a"}
-    with HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01, **log) as talk:
+    with (
+        # So that it leads all the time, on a busy machine, too.
+        patch("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(6))),
+        HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01, **log) as talk,
+    ):
         job = {"type": "sync", "name": "x"}
         talk.command("jobs.enqueue", job, id="once")
         talk.command("jobs.enqueue", job, id="once")
