@@ -39,7 +39,7 @@ class WrittenReport(msgspec.Struct, frozen=True):
     since: int
     until: int
     snapshot: str | None
-    size: int
+    size_bytes: int
 
 
 def write_report(

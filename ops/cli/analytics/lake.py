@@ -55,7 +55,10 @@ def sql(
         hyperpage analytics sql "FROM jobs_at(41872)" --format parquet --out jobs.parquet
 
     Views: events, jobs, job_history, queues, schedules, rate_limits,
-    tool_configs, app_state, snapshots, attempts, and the <table>_versions.
+    tool_configs, app_state, snapshots, attempts, jobs_ever, and the
+    <table>_versions. Macros: failure_rate, job_latency, failure_spikes,
+    changes_before, sla_misses, sla_rate, rate_limit_burn, config_audit,
+    event_rate, changes_between, and the <table>_at.
     """
     from ops.analytics.asking.query import ask, write_workbook
 

@@ -1,16 +1,12 @@
 """The notebook's cells run, and tell of the backups that they are given."""
 
 import importlib.util
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.repository import ROOT
-from tests.support.services.command_line import environment
 from tests.support.stores.backing_up import Stored
 from tests.support.stores.night import night_lake
 
@@ -21,16 +17,17 @@ NOTEBOOK = ROOT / "docs" / "notebook" / "analytics.py"
 def _at_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     # Whatever an editor or a runner says of where it is: no settings of a user's own.
     monkeypatch.chdir(NOTEBOOK.parent)
+    monkeypatch.setattr("sys.argv", [str(NOTEBOOK)])
 
 
-def ran(**defs: Any) -> tuple[Any, dict[str, Any]]:
-    """What the cells show, and what they name; `defs` are named by the test instead."""
+def ran() -> tuple[Any, dict[str, Any]]:
+    """What the cells show, and what they name."""
     specification = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     assert specification is not None
     assert specification.loader is not None
     notebook = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(notebook)
-    outputs, found = notebook.app.run(defs=defs)
+    outputs, found = notebook.app.run()
     return outputs, dict(found)
 
 
@@ -63,10 +60,14 @@ def test_every_cell_runs_and_the_story_is_what_the_backups_have():
     assert [len(chart.to_dict()["datasets"]) for chart in charts] == [1, 1]
 
 
-def test_other_backups_are_told_of_in_their_own_words_and_in_the_zone_that_is_named(tmp_path: Path):
+def test_other_backups_are_told_of_in_their_own_words_and_in_the_zone_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     night_lake(tmp_path)
+    options = ["--backups", str(tmp_path / "backups"), "--time-zone", "Europe/Berlin"]
+    monkeypatch.setattr("sys.argv", [str(NOTEBOOK), *options])
 
-    outputs, found = ran(backups=tmp_path / "backups", zone="Europe/Berlin")
+    outputs, found = ran()
 
     said = words(outputs)
     assert "from Saturday, 24 October 2026, 22:00 to Sunday, 25 October 2026, 03:05 (Europe/Berlin)" in said
@@ -81,25 +82,13 @@ def test_other_backups_are_told_of_in_their_own_words_and_in_the_zone_that_is_na
     assert found["budgets"]["left_percent"].to_list() == [60, 0, 90, 50]
 
 
-def test_backups_in_which_nothing_failed_have_a_notebook_too(tmp_path: Path):
+def test_backups_in_which_nothing_failed_have_a_notebook_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stored = Stored(tmp_path / "data")
     stored.store.send("app_state.set", {"key": "theme", "value": "dark"})
     stored.backup()
     stored.close()
 
-    outputs, _ = ran(backups=stored.folder, zone="UTC")
+    monkeypatch.setattr("sys.argv", [str(NOTEBOOK), "--backups", str(stored.folder)])
+    outputs, _ = ran()
 
     assert "No attempt failed." in words(outputs)
-
-
-def test_the_folder_is_named_behind_the_notebook(tmp_path: Path):
-    shutil.copytree(NOTEBOOK.parent / "sample", tmp_path / "backups")
-    (damaged,) = (tmp_path / "backups").glob("*20261007*.zst")
-    damaged.unlink()
-    done = subprocess.run(
-        [sys.executable, NOTEBOOK, "--backups", tmp_path / "backups", "--time-zone", "Mars/Olympus"],
-        env=environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-
-    # It has read both: the zone is refused where the lake is opened.
-    assert "'Mars/Olympus' is no time zone" in done.stderr
