@@ -5,10 +5,10 @@
 
 Connecting, authentication, TLS, reconnecting, draining and all other subscriptions are nats-py's. There, a
 message is built, queued and handed to a task, and each answer is a coroutine of its own; that was half of
-what a command costs, so commands come in and answers go out by the shortcuts. And five of its faults are put
-right: a message that cannot be read ends its reading for ever, an error of the server's ends the connection
-for ever, a flush overtakes what it shall follow, and waits for an answer that went with the connection, and
-one that is closed while it reconnects may never end.
+what a command costs, so commands come in and answers go out by the shortcuts. And six of its faults are put
+right: a message that cannot be read ends its reading for ever, and so does the answer to a flush that was
+given up, an error of the server's ends the connection for ever, a flush overtakes what it shall follow, and
+waits for an answer that went with the connection, and one that is closed while it reconnects may never end.
 And it would send a password in clear to whoever says that there is no TLS, which this one does not where TLS
 is asked for.
 
@@ -146,12 +146,12 @@ class LeanClient(SendingClient):
     async def _process_connect_init(self) -> None:
         lost: list[Any] = list(self._pongs)
         await super()._process_connect_init()
-        for waiting in lost:
+        for ping in lost:
             # Who waits for a flush would do so for all of its time: its ping went with the last connection.
-            if isinstance(waiting, asyncio.Future) and not waiting.done():
-                waiting.set_exception(errors.ConnectionReconnectingError())
+            if isinstance(ping, _Ping) and not ping.waiting.done():
+                ping.waiting.set_exception(errors.ConnectionReconnectingError())
                 # nats-py's own pings have nobody who waits.
-                waiting.exception()
+                ping.waiting.exception()
         # From here on, a task of nats-py's reads.
         transport = self._transport
         if isinstance(transport, TcpTransport) and transport._io_reader is not None:
@@ -210,7 +210,8 @@ class LeanClient(SendingClient):
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
         # returns before the server has read those, and a drained subscription loses messages.
-        self._pongs.append(asyncio.get_running_loop().create_future() if future is None else future)
+        waiting = asyncio.get_running_loop().create_future() if future is None else future
+        self._pongs.append(_Ping(waiting))  # type: ignore[arg-type]  # only this is done to it
         await self._send_command(PING_PROTO)
         await self._flush_pending()
 
@@ -244,6 +245,16 @@ class LeanClient(SendingClient):
             await super()._close(status, do_cbs)
         if not self._subs:
             self._direct.clear()
+
+
+class _Ping(NamedTuple):
+    """Stands for the future of whoever waits for a ping's answer, and may have given that up."""
+
+    waiting: asyncio.Future[Any]
+
+    def set_result(self, said: Any) -> None:
+        if not self.waiting.done():
+            self.waiting.set_result(said)
 
 
 class _Sign(NamedTuple):

@@ -326,6 +326,18 @@ def test_a_flush_follows_what_was_sent_before_it():
     assert said == b"SUB a  1\r\nPING\r\nPUB b  0\r\n\r\nPING\r\n"
 
 
+def test_a_flush_that_is_given_up_does_not_end_the_reading(play):
+    # nats-py's own fails on the answer to it, and reads nothing more.
+    async def scenario(wire: Wire) -> None:
+        # What `flush` does, and becomes of it when its time is over.
+        given_up = asyncio.get_running_loop().create_future()
+        await wire.lean._send_ping(given_up)
+        given_up.cancel()
+        await wire.lean.flush()
+
+    play(scenario)
+
+
 def test_what_is_not_received_any_more_stays_so_when_the_connection_is_lost_meanwhile():
     # A flush that waited for all of its time kept a service from ending its turn as the leader.
     async def scenario() -> tuple[list[bytes], set[bytes]]:
