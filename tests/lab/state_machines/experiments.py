@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tests.lab.experiment import Experiment, Trial
-from tests.lab.state_machines import relaying, restoring, storing
+from tests.lab.state_machines import relaying, replicating, restoring, storing
 
 
 def _stories(played: Callable[..., Mapping[str, int]], stories: int) -> Callable[[Trial], Mapping[str, int]]:
@@ -34,5 +34,14 @@ EXPERIMENTS = (
         means="Hypothesis makes stories of commits, starts, restores, copies, and a real nats-server that is "
         "killed, rolled back, purged, and has messages deleted and forged, or the stream itself.",
         run=_stories(relaying.played, 15),
+    ),
+    Experiment(
+        name="stories-of-replication",
+        promise="However leaders change and the log loses its end, of two leaders one stores nothing, each "
+        "file that follows is the log or says why not, and what was answered and is in the log is answered "
+        "the same again.",
+        means="Hypothesis makes stories of three files with one log on a real nats-server that is killed: "
+        "terms, commands to those that lead and those that led, followers, lost ends and deleted logs.",
+        run=_stories(replicating.played, 12),
     ),
 )

@@ -1,0 +1,19 @@
+"""Whoever leads, and whatever a log loses: files are equal, or say that they are not."""
+
+import pytest
+
+from tests.lab.state_machines import replicating
+from tests.support.chance import SEED
+
+
+# Where many others work on a machine, a story may take a minute.
+@pytest.mark.timeout(1_200)
+def test_a_few_stories_of_a_replicated_log_are_as_its_model_says():
+    # Always the same ones: others, by chance, are for `make prove` and the lab.
+    print(replicating.played(1, stories=2, steps=12))
+
+
+@pytest.mark.prove
+def test_many_stories_of_a_replicated_log_are_as_its_model_says():
+    print(f"seed {SEED}")
+    print(replicating.played(SEED, stories=60, steps=40))
