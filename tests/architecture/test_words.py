@@ -254,7 +254,11 @@ def written() -> Iterator[tuple[str, str]]:
 
 def test_every_command_that_somebody_is_told_to_type_is_there():
     commands = known_commands()
-    assert len(commands) > 50
+    wrong = ["hyperpage bakcup list", "hyperpage backup lsit", "hyperpage backup restore --lastest"]
+    assert [*unknown_in("; ".join(f"`{one}`" for one in wrong), commands)] == wrong
+    assert [
+        *unknown_in("`hyperpage backup restore --latest --yes`; `hyperpage COMMAND --help`", commands)
+    ] == []
     assert [(where, said) for where, text in written() for said in unknown_in(text, commands)] == []
 
 

@@ -124,5 +124,9 @@ def _has_only_grown(before: Any, now: Any) -> bool:
 
 
 if __name__ == "__main__":
-    content = msgspec.json.encode(with_shapes(recorded(), FORMATS), order="sorted")
-    RECORD.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+    written = [
+        f"{msgspec.json.encode(name).decode()}: {msgspec.json.encode(shapes, order='sorted').decode()}"
+        for name, shapes in sorted(with_shapes(recorded(), FORMATS).items())
+    ]
+    # A line for each.
+    RECORD.write_text("{\n" + ",\n".join(written) + "\n}\n", encoding="utf-8")
