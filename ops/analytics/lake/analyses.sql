@@ -30,18 +30,23 @@ CREATE OR REPLACE VIEW attempts AS
     time_of(started_at) AS started, time_of(completed_at) AS completed
   FROM known LEFT JOIN claimed USING (id);
 
--- Every job that there was, as it was last, also those that have left the tables since (`archived`). `due_at` is when it could first
--- have been worked on: nobody held it, and all that it depended on was done.
+-- Every job that there was, as it was last, also those that have left the tables since (`archived`). `due_at` is when it
+-- could first have been worked on: nobody held it, and all that it depended on was done.
 CREATE OR REPLACE VIEW jobs_ever AS
-  SELECT v.* EXCLUDE (position, deleted, timeline), greatest(coalesce(lives.run_at, v.run_at), lives.free_at) AS due_at,
-    v.created_position NOT IN (SELECT created_position FROM jobs) AS archived, v.position, time_of(greatest(coalesce(lives.run_at, v.run_at), lives.free_at)) AS due,
-    time_of(v.completed_at) AS completed
+  SELECT v.* EXCLUDE (position, deleted, timeline), v.position, lives.due_at, time_of(lives.due_at) AS due,
+    time_of(v.completed_at) AS completed, coalesce(gone_at > v.position, false) AS archived
   FROM jobs_versions AS v JOIN (
     -- An id may be used again; the position at which a job came is its own.
-    SELECT created_position, max(position) AS position, min(run_at) FILTER (state = 'running' AND attempt = 1) AS run_at,
-      min(updated_at) FILTER (state IN ('pending', 'scheduled')) AS free_at
+    SELECT created_position, max(position) AS position,
+      greatest(
+        coalesce(min(run_at) FILTER (state = 'running' AND attempt = 1), arg_max(run_at, position)),
+        min(updated_at) FILTER (state IN ('pending', 'scheduled'))
+      ) AS due_at
     FROM jobs_versions WHERE NOT deleted AND position <= shown_position() GROUP BY created_position
-  ) AS lives USING (position);
+  ) AS lives USING (position)
+  LEFT JOIN (
+    SELECT id, max(position) AS gone_at FROM jobs_versions WHERE deleted AND position <= shown_position() GROUP BY id
+  ) AS gone USING (id);
 
 -- How many events there were in each stretch of time.
 CREATE OR REPLACE MACRO event_rate(bucket) AS TABLE
@@ -74,8 +79,8 @@ CREATE OR REPLACE MACRO job_latency(bucket, "by" := NULL) AS TABLE
     quantile_disc(duration_ms, 0.99) AS run_p99_ms, max(duration_ms) AS run_max_ms
   FROM attempts WHERE started_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
 
--- How attempts ended, by type, tool, endpoint, queue, priority, status or worker ('type', …), and by when they ended (or
--- began, those that run). The rate is that of those that failed or timed out among those that have ended.
+-- How attempts ended, by type, tool, endpoint, queue, priority, status or worker ('type', …), and by when they ended
+-- (or began, those that run). The rate is that of those that failed or timed out among those that have ended.
 CREATE OR REPLACE MACRO failure_rate("by", bucket := NULL) AS TABLE
   SELECT
     group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by",
@@ -130,8 +135,8 @@ CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
   ORDER BY e.position;
 
 -- The stretches of time in which a tool began to fail, with what was changed in its configuration last before the first
--- failure. That is one where at least so many attempts failed, at twice the rate of the tool's others, and no such one was
--- right before. What came first is told by positions: two times may be the same.
+-- failure. That is one where at least so many attempts failed, at twice the rate of the tool's others, and the one right
+-- before was none. What came first is told by positions: two times may be the same.
 CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
   SELECT s.tool, s.begins AS bucket, s.ended, s.failed, round(s.rate, 4) AS failure_rate, round(s.usual, 4) AS usual_rate,
     s.first_failed, c.time AS changed, epoch_ms(s.first_failed) - epoch_ms(c.time) AS changed_ms_before, c.type AS change,
