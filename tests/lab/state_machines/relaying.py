@@ -114,7 +114,16 @@ class Relaying(Machine):
     async def _start(self, may_delete: bool) -> None:
         relay = Relay(self._broker.connection, NAMES, self._store.origin, self._store.readers.connection)
         await until(lambda: self._broker.connection.is_connected)
-        await relay.prepare(may_delete=may_delete)
+        try:
+            await relay.prepare(may_delete=may_delete)
+        except OtherHistoryError as error:
+            if not self._is_harmed or "hyperpage stream refill --yes" not in str(error):
+                raise
+            # A message that was sent and deleted before anybody looked may have been one of a newer log.
+            await self._begin()
+            await relay.prepare()
+            self._is_harmed = False
+            self.counts["repaired"] += 1
         self._has_lost = False
         self._relay, self._running = relay, asyncio.create_task(relay.run())
 
