@@ -166,10 +166,10 @@ def meant(value: Any, name: str) -> Any:
     return {"length_ms": value} if name in _LENGTHS or name.endswith("_ms") else value
 
 
-def compact(value: Any, most: int = MAXIMUM_LINE_CHARACTERS) -> str:
-    """The beginning of a value as JSON in one line, of so many characters at most."""
+def compact(value: Any) -> str:
+    """The beginning of a value as JSON in one line."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= MAXIMUM_LINE_CHARACTERS else f"{text[: MAXIMUM_LINE_CHARACTERS - 1]}…"
 
 
 def segment(text: str) -> str:

@@ -37,6 +37,7 @@
 
   // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}]}, in the colours of the style.
   const drawn = new Map();
+  const short = new Intl.NumberFormat("en", { notation: "compact" });
   const hourAndMinute = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
   function draw(figure) {
     const said = JSON.parse(figure.dataset.chart);
@@ -45,10 +46,10 @@
     const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     const options = {
-      width: figure.clientWidth, height: 190, padding: [12, 18, 0, 0], legend: { show: false }, cursor: { y: false },
+      width: figure.clientWidth, height: 190, padding: [12, 22, 0, 0], legend: { show: false }, cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, said.top || 1)] } },
-      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48 }],
+      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48, values: (_, ticks) => ticks.map((one) => short.format(one)) }],
       series: [{}, ...said.series.map((one, index) => ({
         label: one.label, width: 2, dash: one.dash, spanGaps: true, points: { show: false },
         stroke: colour(one.colour || (index ? "warn" : "accent")),
@@ -137,6 +138,7 @@
     label();
     drawAll();
     addEventListener("resize", drawAll);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
     const keys = document.querySelector("[data-keys-switch]");
     if (keys) {
       keys.checked = keysAreOn();

@@ -28,7 +28,7 @@ _ADDRESSES = {
     "/workers": ("", f"?{urlencode({'worker': UNBROKEN[:200]})}"),
     "/schedules/{key:path}": (f"/{quote(KEY[:180], safe='')}",),
     "/events": ("", f"?{urlencode({'stream': f'jobs/{KEY}'})}"),
-    "/events/{position}": tuple(f"/{ROWS + number}" for number in (1, 11, 15)),
+    "/events/{position}": tuple(f"/{ROWS + number}" for number in (1, 15)),
     "/events/-/chain": (f"?{urlencode({'correlation_id': CORRELATION_ID})}",),
     "/tool_configs/{key:path}": (f"/{_KEY}", f"/{_KEY}?rollback=1"),
     "/tool_configs/-/edit": (f"?{urlencode({'tool': KEY})}",),

@@ -1,6 +1,10 @@
 """A real browser without a screen, and what a test asks of every page that it opens."""
 
 import asyncio
+import base64
+import hashlib
+import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +19,12 @@ from tests.support.patience import patiently
 
 PHONE, TABLET, DESK = WIDTHS = (390, 768, 1280)
 HEIGHT = 860
-_FAULTS = Path(__file__).parents[1].joinpath("console", "page_faults.js").read_text()
+# Where pictures of all pages are left for whoever wants to see them; nowhere, unless CI or somebody says so.
+PICTURES = os.environ.get("CONSOLE_PICTURES", "")
+_FAULTS, _STILL, _DIFFERENCE = (
+    Path(__file__).parents[1].joinpath("console", f"{name}.js").read_text()
+    for name in ("page_faults", "still", "pictures")
+)
 # It looks for nobody and updates nothing: there is no way out of here.
 FLAGS = (
     "--no-sandbox",
@@ -34,6 +43,12 @@ def chromium() -> str:
         if (found := shutil.which(name)) is not None:
             return found
     pytest.skip("no Chromium is installed (Debian's package: chromium)")
+
+
+def file_name(path: str) -> str:
+    """A name for a file about a page, by its path: short, and another for each path."""
+    words = re.sub("[^a-z0-9]+", "-", path.lower()).strip("-")
+    return f"{words[:40]}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"
 
 
 @asynccontextmanager
@@ -96,9 +111,29 @@ class Tab:
             height = await self.page.evaluate("document.documentElement.scrollHeight")
             # As high as the page, so that each part of it can be pointed at.
             await self.page.set_viewport_size({"width": width, "height": max(HEIGHT, height)})
+            if PICTURES:
+                await self._keep_picture(what, width)
             assert not (faults := await self._faults(questions=False)), f"{what} at {width}: {faults}"
         await self.page.set_viewport_size({"width": PHONE, "height": HEIGHT})
         assert not (faults := await self._faults(questions=True)), f"a question of {what}: {faults}"
+
+    async def _keep_picture(self, what: str, width: int) -> None:
+        for scheme in ("light", "dark"):
+            await self.page.emulate_media(color_scheme=scheme)
+            path = Path(PICTURES) / f"{file_name(what)}-{width}-{scheme}.jpeg"
+            await self.page.screenshot(path=path, type="jpeg", quality=60)
+
+    async def still_picture(self, width: int, scheme: str) -> bytes:
+        """The beginning of the page at a width, without what differs from time to time, as a PNG."""
+        await self.page.set_viewport_size({"width": width, "height": HEIGHT})
+        await self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        await self.page.evaluate(_STILL)
+        return await self.page.screenshot()
+
+    async def difference(self, *pictures: bytes) -> float:
+        """The share of two pictures that differs, from 0 to 1."""
+        said = [base64.b64encode(one).decode() for one in pictures]
+        return float(await self.page.evaluate(_DIFFERENCE, said))
 
     async def _faults(self, *, questions: bool) -> list[str]:
         faults: list[str] = await self.page.evaluate(_FAULTS, questions)
@@ -119,14 +154,21 @@ class Tab:
 
 @asynccontextmanager
 async def tab(
-    browser: Browser, url: str, *, width: int = DESK, scheme: str = "light", scripts: bool = True
+    browser: Browser,
+    url: str,
+    *,
+    width: int = DESK,
+    scheme: str = "light",
+    scripts: bool = True,
+    scale: float = 1,
 ) -> AsyncIterator[Tab]:
-    """A tab with a profile of its own, as wide as a phone or a desk has it."""
+    """A tab with a profile of its own, as wide as a phone or a desk; `scale` is that of its pictures."""
     context = await browser.new_context(
         viewport={"width": width, "height": HEIGHT},
         color_scheme=scheme,  # type: ignore[arg-type]
         reduced_motion="reduce",
         java_script_enabled=scripts,
+        device_scale_factor=scale,
     )
     # As an init script: the pages' own policy would not let it in, and is not to be weakened for a test.
     await context.add_init_script(path=Path(axe_playwright_python.__file__).with_name("axe.min.js"))

@@ -1,5 +1,18 @@
-"""Every page of the console at three widths, over a store of values as long and as odd as they may be."""
+"""Every page of the console at three widths, over a store of values as long and as odd as they may be.
 
+Its geometry is looked at in every run, in whatever browser is there: what sticks out or is covered is the
+same in all of them. `CONSOLE_PICTURES=FOLDER` leaves pictures of all pages there, as `.ci/run` has it.
+
+Pixels are compared by `make prove`, with pictures that are kept here and that somebody looked at. Browsers
+draw text differently from one major version to the next, and other fonts have other widths, so they are
+compared in the version that drew them, with the same font; elsewhere the test is skipped, and says so. They
+are a quarter as wide and high as the page, where letters are shades of grey, and without what differs from
+run to run: times, figures, charts. `KEEP_PICTURES=1 make prove ARGS=tests/e2e/ops/console/test_looks.py`
+keeps new ones, which are to be looked at.
+"""
+
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,7 +29,11 @@ from ops.health.monitor import Monitor
 from tests.support.console.hostile_store import UNBROKEN, fill
 from tests.support.console.pages import BACKUP, addresses, without_address
 from tests.support.services.asking import HttpTalk
-from tests.support.services.browsing import Tab, browser, tab
+from tests.support.services.browsing import DESK, PHONE, TABLET, Tab, browser, file_name, tab
+
+KEPT = Path(__file__).with_name("pictures")
+# How much of a picture may differ from the one that is kept.
+MOST_DIFFERENT = 0.02
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -24,7 +41,12 @@ class Looked(msgspec.Struct, frozen=True):
 
     talk: HttpTalk
     here: Tab
+    coarse: Tab
+    version: str
     backup: str
+
+    async def open(self, here: Tab, path: str) -> None:
+        await here.open(path.replace(BACKUP, self.backup))
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +54,21 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
     """One for all pages, since both take their time to begin."""
     with (
         pytest.MonkeyPatch.context() as patched,
-        HttpTalk(tmp_path_factory.mktemp("looked") / "data") as talk,
+        # Without a backup that the clock makes: how many there are is seen.
+        HttpTalk(tmp_path_factory.mktemp("looked") / "data", backup_interval_minutes=0) as talk,
     ):
         patched.setattr(Monitor, "cluster", property(lambda _: _cluster()))
         backup = fill(talk)
         stack = AsyncExitStack()
 
-        async def begin() -> Tab:
-            return await stack.enter_async_context(tab(await stack.enter_async_context(browser()), talk.url))
+        async def begin() -> Looked:
+            started = await stack.enter_async_context(browser())
+            here = await stack.enter_async_context(tab(started, talk.url))
+            coarse = await stack.enter_async_context(tab(started, talk.url, scale=0.25))
+            return Looked(talk, here, coarse, started.version.partition(".")[0], backup)
 
         try:
-            yield Looked(talk, talk.run(begin()), backup)
+            yield talk.run(begin())
         finally:
             talk.run(stack.aclose())
 
@@ -54,10 +80,42 @@ def test_each_page_is_looked_at() -> None:
 @pytest.mark.parametrize("path", addresses(), ids=lambda path: path[:60])
 def test_nothing_of_a_page_sticks_out_or_is_covered(looked: Looked, path: str) -> None:
     async def look() -> None:
-        await looked.here.open(path.replace(BACKUP, looked.backup))
+        await looked.open(looked.here, path)
         await looked.here.lies_well(path)
 
     looked.talk.run(look())
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("path", addresses(), ids=lambda path: path[:60])
+def test_a_page_looks_as_it_did_when_somebody_looked(looked: Looked, path: str) -> None:
+    drawn_by = KEPT / "drawn-by.txt"
+    if not (is_kept_anew := bool(os.environ.get("KEEP_PICTURES"))) and drawn_by.read_text() != _drawn_by(
+        looked
+    ):
+        pytest.skip(f"the pictures that are kept were drawn by {drawn_by.read_text().strip()}")
+
+    async def look() -> None:
+        await looked.open(looked.coarse, path)
+        for width, scheme in ((PHONE, "light"), (TABLET, "dark"), (DESK, "light")):
+            picture = await looked.coarse.still_picture(width, scheme)
+            kept = KEPT / f"{file_name(path)}-{width}.png"
+            assert is_kept_anew or kept.exists(), f"there is no picture {kept.name}: keep one, as said above"
+            if is_kept_anew:
+                kept.write_bytes(picture)
+                drawn_by.write_text(_drawn_by(looked))
+            difference = await looked.coarse.difference(kept.read_bytes(), picture)
+            assert difference < MOST_DIFFERENT, (
+                f"{path} at {width} differs from {kept.name}: {difference:.1%}"
+            )
+
+    looked.talk.run(look())
+
+
+def _drawn_by(looked: Looked) -> str:
+    """The browser and the font, as far as pictures hang on them."""
+    font = subprocess.run(["fc-match", "system-ui"], capture_output=True, text=True, check=False).stdout
+    return f"Chromium {looked.version}, {font.strip()}\n"
 
 
 def _cluster() -> dict[str, Any]:

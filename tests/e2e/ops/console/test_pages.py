@@ -145,7 +145,7 @@ def test_pages_are_read_and_jobs_changed_without_a_script(talk: HttpTalk) -> Non
         async with browser() as started, tab(started, talk.url, scripts=False) as here:
             await here.open("/console")
             await here.page.locator("#menu").get_by_role("link", name="Jobs").click()
-            await here.page.get_by_role("link", name="A job").click()
+            await here.page.get_by_role("link", name="A job", exact=True).click()
             await here.page.get_by_role("link", name="Show the payload").click()
             await here.says('"n": 42')
             # A button that opens a question works by what newer browsers do themselves.
