@@ -159,7 +159,6 @@ class Internal(Refusal):
     code = "internal"
     number = 500
     usual_hint = (
-        "tell whoever runs the service, whose log has more under this incident; a command that is"
-        " sent again under"
-        " its id is never carried out twice"
+        "tell whoever runs the service, whose log has more under this incident; a command that is sent again"
+        " under its id is never carried out twice"
     )

@@ -108,9 +108,8 @@ class NatsHome:
         except msgspec.DecodeError as error:
             raise NatsServerError(
                 f"{path} is damaged ({error})",
-                hint="put it back as it was; or move it away: others are made then, and who has"
-                " the old ones is"
-                " not let in",
+                hint="put it back as it was; or move it away: others are made then, and who has the old ones"
+                " is not let in",
             ) from error
         logins = Logins(kept, renews_own=renews_own)
         self.keep(logins)

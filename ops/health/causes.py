@@ -56,9 +56,8 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
             "writer_stalled",
             "unhealthy",
             f"the writer has been at one group of commands, or one repair, for {stalled_seconds:.0f} s",
-            "see what holds it: a disk that does not answer, a log of the cluster that does not,"
-            " another program that holds the"
-            " store's lock, or a rebuild",
+            "see what holds it: a disk that does not answer, a log of the cluster that does not, another"
+            " program that holds the store's lock, or a rebuild",
         )
     queue = writer.queue
     if (is_busy := queue.has_turned_away_within(BUSY_SECONDS)) or queue.commands > WAITING_DEGRADED:

@@ -232,8 +232,7 @@ def _require_old(path: Path, connection: apsw.Connection, columns: dict[str, dic
             raise SourceError(
                 f"{path} is not of the old system: its table {table.name} has no {names}",
                 "nothing was imported: name the file that the old system kept its tables in;"
-                " docs/importing.md has"
-                " the columns",
+                " docs/importing.md has the columns",
             )
 
 

@@ -21,9 +21,8 @@ _FAILING = (
     " `hyperpage doctor`"
 )
 _DAMAGED = (
-    "keep the file: `hyperpage doctor` says what is damaged, and `hyperpage backup restore"
-    " --latest --dry-run` what"
-    " backups and archive bring back"
+    "keep the file: `hyperpage doctor` says what is damaged, and `hyperpage backup restore --latest"
+    " --dry-run` what backups and archive bring back"
 )
 _READ_ONLY = "mount it for writing, or name another place; nothing was changed"
 _ANYTHING = "nothing more is known here: the log of the system (`dmesg`, `journalctl`) may say why"

@@ -18,17 +18,15 @@ UNUSABLE_SEGMENT = UNUSABLE | {"segment_damaged", "forged", "foreign"}
 TABLES_DIFFER = "tables_differ"
 
 _ANOTHER = (
-    "nothing was changed: use another one (`hyperpage backup list`), or all that is sound with"
-    " `hyperpage backup"
-    " restore --latest`; keep this one until another is proven (`hyperpage backup drill`)"
+    "nothing was changed: use another one (`hyperpage backup list`), or all that is sound with `hyperpage"
+    " backup restore --latest`; keep this one until another is proven (`hyperpage backup drill`)"
 )
 # What to do where nobody knows better.
 _USUAL_HINTS = {
     "not_found": "nothing was changed: `hyperpage backup list` lists what there is",
     "metadata_damaged": (
-        "bring the metadata back, from a copy of the folder say, or use another backup; keep the"
-        " file: it may be a"
-        " whole database"
+        "bring the metadata back, from a copy of the folder say, or use another backup; keep the file: it may"
+        " be a whole database"
     ),
     "schema_differs": _ANOTHER,
     "unknown_format": "nothing was changed: use the version of the program that wrote it",
@@ -38,9 +36,8 @@ _USUAL_HINTS = {
         "nothing was changed: `hyperpage backup restore --latest --dry-run` says what can be had"
     ),
     "segment_damaged": (
-        "keep the file: where the store is well, move the segment away, and the service writes it"
-        " again at its next"
-        " start; else `hyperpage backup restore --latest --dry-run` says what can be had without it"
+        "keep the file: where the store is well, move the segment away, and the service writes it again at"
+        " its next start; else `hyperpage backup restore --latest --dry-run` says what can be had without it"
     ),
 }
 

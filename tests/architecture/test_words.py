@@ -67,8 +67,7 @@ def calls() -> Iterator[tuple[str, ast.Call, str]]:
 
 
 def text_of(node: ast.AST) -> str | None:
-    """The text that a node stands for, with `…` for what is put in; `None`: it is none that is"
-    " written there."""
+    """The text that a node stands for, with `…` for what is put in; `None`: none is written there."""
     match node:
         case ast.Constant(value=str(text)):
             return text

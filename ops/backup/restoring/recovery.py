@@ -88,11 +88,9 @@ def _hint(settings: Settings) -> str:
     try:
         if _kept(settings) is None:
             return (
-                "nothing was changed; there is no backup and no archive of it in the places that"
-                " are set: name"
-                " those that there are (HYPERPAGE_BACKUPS, HYPERPAGE_ARCHIVE), or keep a copy of"
-                " the file, and"
-                " try what `.recover` of SQLite's shell still gets out of it"
+                "nothing was changed; there is no backup and no archive of it in the places that are set:"
+                " name those that there are (HYPERPAGE_BACKUPS, HYPERPAGE_ARCHIVE), or keep a copy of the"
+                " file, and try what `.recover` of SQLite's shell still gets out of it"
             )
     except OSError as error:
         return f"nothing was changed; what there is to bring it back from, cannot be seen: {error}"

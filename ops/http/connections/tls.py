@@ -25,8 +25,7 @@ class TlsError(RuntimeError):
 
     hint = (
         "both are in PEM, belong together, and may be read by this user, without a password:"
-        " http_certificate,"
-        " http_key, and http_client_ca"
+        " http_certificate, http_key, and http_client_ca"
     )
 
 
