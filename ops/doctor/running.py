@@ -10,7 +10,7 @@ from ops.doctor.finding import DoctorFinding, DoctorLevel
 LOW_CACHE_HIT_RATE = 0.5
 # The rate says something only after so many commands: at first, everything is read for the first time.
 WARM_AFTER_COMMANDS = 10_000
-# For how long a job may be due and not begun: as long as the alert on that has it.
+# For how long a job may be due and not begun: as the alert HyperpageJobsOverdue has it.
 OVERDUE_SECONDS = 900
 # How many parts are named of what takes room.
 LARGEST = 4
@@ -90,8 +90,12 @@ def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         check="jobs",
         level="attention" if is_late else "well",
-        message=f"{jobs['due']:,} jobs are due{oldest}"
-        + ("" if failed is None else f"; {failed:,} attempts failed in the last hour"),
+        message=f"{jobs['due']:,} {'job is' if jobs['due'] == 1 else 'jobs are'} due{oldest}"
+        + (
+            ""
+            if failed is None
+            else f"; {failed:,} {'attempt' if failed == 1 else 'attempts'} failed in the last hour"
+        ),
         hint=f"does anybody work on the queue {jobs['oldest_overdue_queue']}, or is it paused?"
         if is_late
         else "",

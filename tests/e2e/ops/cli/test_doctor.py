@@ -11,8 +11,9 @@ import pyrage
 import pytest
 
 from bus.log import chain
+from ops import deploy
 from ops.doctor.finding import DoctorFinding
-from ops.doctor.running import WARM_AFTER_COMMANDS, look_at_service
+from ops.doctor.running import OVERDUE_SECONDS, WARM_AFTER_COMMANDS, look_at_service
 from ops.health.access import HTTP_OPEN
 from ops.settings import Settings
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
@@ -241,12 +242,12 @@ def test_a_cache_that_is_too_small_is_told_once_it_is_warm():
 
 
 def test_a_job_that_nobody_begins_wants_attention():
-    def found(seconds: float) -> DoctorFinding:
+    def found(seconds: float, due: int = 1_200, failed: int = 3) -> DoctorFinding:
         jobs = {
-            "due": 1_200,
+            "due": due,
             "oldest_overdue_seconds": seconds,
             "oldest_overdue_queue": "mails",
-            "failed_attempts_in_an_hour": 3,
+            "failed_attempts_in_an_hour": failed,
         }
         report: dict[str, Any] = {
             "causes": [{"cause": "disk_low", "level": "degraded", "message": "little is free"}],
@@ -265,6 +266,15 @@ def test_a_job_that_nobody_begins_wants_attention():
     )
     assert "mails" in late.hint
     assert (found(900).level, found(900).hint) == ("well", "")
+    assert found(1, due=1, failed=1).message == (
+        "1 job is due, the oldest for 1 s; 1 attempt failed in the last hour"
+    )
+    assert found(0, due=0, failed=0).message == "0 jobs are due; 0 attempts failed in the last hour"
+
+
+def test_a_job_is_overdue_for_the_doctor_when_it_is_for_the_alert():
+    rules = (Path(deploy.__file__).parent / "alert-rules.yml").read_text(encoding="utf-8")
+    assert f"expr: hyperpage_jobs_oldest_overdue_seconds > {OVERDUE_SECONDS}\n" in rules
 
 
 def test_backups_in_a_bucket_are_made_and_proven_and_a_bucket_that_is_away_is_told(
