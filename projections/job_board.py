@@ -37,11 +37,11 @@ _FINISHED = ("completed", "failed", "cancelled", "timeout")
 _JSON = ("progress", "tags")
 _ERROR_CHARACTERS = 300
 # How a traceback of Python begins; what happened stands at its end.
-_TRACEBACK = "Traceback (most recent call last):"
-_END_CHARACTERS = _ERROR_CHARACTERS - len(_TRACEBACK) - len("\n…")
+TRACEBACK = "Traceback (most recent call last):"
+_END_CHARACTERS = _ERROR_CHARACTERS - len(TRACEBACK) - len("\n…")
 _BRIEF_ERROR = (
-    f"CASE WHEN length(error) > {_ERROR_CHARACTERS} AND substr(error, 1, {len(_TRACEBACK)}) = '{_TRACEBACK}'"
-    f" THEN '{_TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
+    f"CASE WHEN length(error) > {_ERROR_CHARACTERS} AND substr(error, 1, {len(TRACEBACK)}) = '{TRACEBACK}'"
+    f" THEN '{TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
     f" ELSE substr(error, 1, {_ERROR_CHARACTERS}) END"
 )
 

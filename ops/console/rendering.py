@@ -12,14 +12,13 @@ from markupsafe import Markup
 
 from domain.messages import split_stream
 from ops.http.access.sessions import CSRF_FIELD
+from projections.job_board import TRACEBACK
 
 PREFIX = "/console"
 # How much of a JSON value is shown: more would keep a browser busy.
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
 MAXIMUM_LINE_CHARACTERS = 160
 MAXIMUM_HEADLINE_CHARACTERS = 300
-# How a traceback of Python begins, which says at its end what happened.
-_TRACEBACK = "Traceback (most recent call last)"
 # Fields that are times, or lengths of time in milliseconds, beside those whose names end like it.
 _TIMES = frozenset({"until", "reset_time", "last_updated"})
 _LENGTHS = frozenset({"refresh_interval"})
@@ -150,7 +149,7 @@ def pretty(value: Any) -> str:
 def headline(text: str) -> str:
     """The line of an error that says what happened: the last one of a traceback of Python, else the first."""
     written = [line for line in text.splitlines() if line.strip()] or [""]
-    line = written[-1 if text.startswith(_TRACEBACK) else 0].strip()
+    line = written[-1 if text.startswith(TRACEBACK) else 0].strip()
     return line if len(line) <= MAXIMUM_HEADLINE_CHARACTERS else f"{line[: MAXIMUM_HEADLINE_CHARACTERS - 1]}…"
 
 

@@ -127,7 +127,7 @@ def change_of(kind: str) -> str:
 def said(row: Any, period: Period) -> str:
     """What one change was, in lines."""
     at = f"{period.moment(row['changed_at'])} {period.time_zone}"
-    said = [f"{row['tool_name']}: {change_of(row['type'])}", at]
-    said += [f"by {row['actor']}"] if row["actor"] else []
-    said += [f"because: {row['reason']}"] if row["reason"] else []
-    return "\n".join(said)
+    lines = [f"{row['tool_name']}: {change_of(row['type'])}", at]
+    lines += [f"by {row['actor']}"] if row["actor"] else []
+    lines += [f"because: {row['reason']}"] if row["reason"] else []
+    return "\n".join(lines)
