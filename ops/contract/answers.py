@@ -47,6 +47,13 @@ def query_answer(query: str, event: Schema) -> Schema:
         case _, "browse":
             row = row_of(TABLES[table])["properties"]
             return page_of(object_of({column: row[column] for column in BOARD_COLUMNS}))
+        case "jobs", "throughput":
+            parts = array_of(map_of(INTEGER))
+            return object_of({"since": INTEGER, "until": INTEGER, "part_ms": INTEGER, "parts": parts})
+        case "jobs", "workers":
+            return object_of({"since": INTEGER, "until": INTEGER, "workers": map_of({"type": "object"})})
+        case "jobs", "running":
+            return page_of({"type": "object"})
         case _, "stats":
             return object_of({"since": INTEGER, "until": INTEGER, "queues": map_of({"type": "object"})})
         case _, "get" | "as_of":
