@@ -146,11 +146,11 @@ class EventStream:
             self._serving = {key: said for key, said in report.metadata.items() if key == INCARNATION}
             return report
         report = await self._made()
-        if report.state.last_seq == 0:
+        if report.state.last_seq == 0 or report.state.consumer_count:
             return report
-        # Nobody knew of it a moment ago, so nobody has consumers on it. nats-server does not sync what
-        # describes a stream: after a power cut that may be gone, and the messages are there. Those of a
-        # stream that was deleted a moment ago may be there, too. All of them are in the log.
+        # Nobody knew of it a moment ago. nats-server does not sync what describes a stream: after a power cut
+        # that may be gone, and the messages are there. Those of a stream that was deleted a moment ago may be
+        # there, too. All of them are in the log.
         logger.warning("%s had messages when it was made, and is filled anew", stream)
         await self._api.delete(stream)
         return await self._made()

@@ -38,7 +38,7 @@ from bus.serving.decoding import count_turned_away, findings_in_headers, refused
 from bus.serving.durable.consumer import DurableConsumer
 from bus.serving.durable.delivery import Arrived, Delivery
 from bus.serving.durable.pace import Pace
-from bus.serving.durable.poison import CANNOT_TELL, MAXIMUM_DOWNS, is_poison, took_it_down
+from bus.serving.durable.poison import CANNOT_TELL, FIRST_PUT_ASIDE, MAXIMUM_DOWNS, is_poison, took_it_down
 from bus.serving.durable.portions import Portions
 from bus.serving.durable.results import Results
 from bus.serving.durable.suspects import Suspects
@@ -357,7 +357,7 @@ class DurableIntake:
             extra={"command": name, "command_id": delivery.command_id},
         )
         refusal = took_it_down(downs)
-        letter = self._letter(delivery, refusal, is_looked_through=downs == MAXIMUM_DOWNS)
+        letter = self._letter(delivery, refusal, is_looked_through=downs in FIRST_PUT_ASIDE)
         # From here on, it does nothing to us.
         self._suspects.clear()
         await self._keep(letter, delivery, refused(refusal))

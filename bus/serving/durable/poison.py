@@ -15,6 +15,8 @@ from domain.errors import Internal
 # A command with which the service went down this often is put aside, or, where its id has an answer, later.
 MAXIMUM_DOWNS = 2
 MAXIMUM_DOWNS_ONCE_ANSWERED = 4
+# By then, nobody has looked through it for credentials yet, which may be what takes the service down.
+FIRST_PUT_ASIDE = (MAXIMUM_DOWNS, MAXIMUM_DOWNS_ONCE_ANSWERED)
 
 CANNOT_TELL = (apsw.Error, PoolExhaustedError, PoolClosedError)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from bus.broker.users import APP
 from bus.publishing.relay import Relay
 from bus.transport.connection import LeanClient
+from bus.transport.jetstream import JetStreamApi
+from bus.waiting import Trouble
 from tests.support.patience import until
 from tests.support.stores.relaying import (
     NAMES,
@@ -335,3 +339,28 @@ async def until_empty(broker: Broker) -> None:
 
 async def until_connected(broker: Broker) -> None:
     await until(lambda: broker.connection.is_connected)
+
+
+def test_a_stream_that_is_deleted_between_a_look_and_its_settings_asks_for_no_repair(tmp_path: Path):
+    async def scenario(broker: Broker, store: Store):
+        store.append(3)
+        update, told = JetStreamApi.update, list[str | None]()
+
+        async def update_what_is_gone(api: JetStreamApi, config: dict[str, Any]) -> Any:
+            if not told:
+                told.append(None)
+                await api.delete(NAMES.events)
+            return await update(api, config)
+
+        failed = Trouble.failed
+
+        def note(trouble: Trouble, error: Exception) -> None:
+            failed(trouble, error)
+            told.append(trouble.repair)
+
+        with patch.object(JetStreamApi, "update", update_what_is_gone), patch.object(Trouble, "failed", note):
+            await relayed(broker, store)
+        assert told == [None, None]
+        assert await broker.bodies() == store.bodies()
+
+    play(scenario, tmp_path)
