@@ -1,5 +1,7 @@
 """A job by a form: made once, or the form again with what was typed and what is wrong with it."""
 
+import html
+
 import pytest
 
 from tests.support.services.asking import HttpTalk
@@ -74,6 +76,28 @@ def test_what_is_refused_comes_back_as_it_was_typed_with_the_field_that_is_wrong
     assert "&lt;script&gt;alert(1)" in refused.text
     assert "<script>alert" not in refused.text
     assert "ghp_0" not in refused.text
+    assert shared.query("jobs.count").said["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (
+            '{"token": "%s",\r\n "amount": 0.10000000000000000001}',
+            '{"token": "${env:NAME}",\r\n "amount": 0.10000000000000000001}',
+        ),
+        # Nothing that could be enqueued without having been read.
+        ('{"token": "%s",', "left out, since it holds a credential"),
+    ],
+)
+def test_a_payload_comes_back_without_its_credential_and_is_not_changed_or_emptied_unseen(
+    shared: HttpTalk, at_form: Visitor, payload: str, shown: str
+) -> None:
+    typed = payload % "ghp_0123456789abcdefghijklmnopqrstuvwxyz"
+    refused = at_form.post(FORM, type="sync", name="n", payload=typed)
+    assert html.unescape(refused.text.partition("<textarea")[2].partition(">")[2].partition("<")[0]) == shown
+    if shown == "left out, since it holds a credential":
+        assert "not a JSON object" in at_form.post(FORM, type="sync", name="n", payload=shown).text
     assert shared.query("jobs.count").said["count"] == 0
 
 

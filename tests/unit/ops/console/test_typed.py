@@ -1,0 +1,38 @@
+"""What is shown again of a form that was refused."""
+
+import pytest
+
+from ops.console.typed import LEFT_OUT, without_credentials
+
+SECRET = "ghp_0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"token": "{SECRET}",\r\n\t"amount": 0.10000000000000000001, "big": 1E300, "\\u00e4": "\\u00fc"}}',
+        f'[ {{"a \\"name\\": b" : ["x: \\"y\\"", "{SECRET}"]}}, "z" ,"{SECRET}"]',
+        f'"{SECRET}"',
+        f'{{"key": "github/token", "value": "{SECRET}"}}',
+    ],
+)
+def test_a_reference_stands_in_place_of_a_credential_and_nothing_else_is_changed(text: str) -> None:
+    assert without_credentials(text) == text.replace(SECRET, "${env:NAME}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"token": "{SECRET}", "b": }}',
+        f'{{"{SECRET}": "a"}}',
+        f'{{"a": "{SECRET}", "a": "{SECRET}"}}',
+        f"because of {SECRET}",
+    ],
+)
+def test_what_cannot_be_shown_without_its_credential_says_so(text: str) -> None:
+    assert without_credentials(text) == LEFT_OUT
+
+
+def test_what_holds_none_is_as_it_was_typed() -> None:
+    for text in ("", "a reason", '{"a" : [1,\r\n2.50]}', '{"a": '):
+        assert without_credentials(text) == text
