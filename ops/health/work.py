@@ -4,6 +4,7 @@ Looked at beside the rest of the health: a look takes longer where there is more
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ from migrations.connection import open_reader
 from ops.health.store import interrupt_after
 from projections.job_statistics import Failed, failed_since
 from projections.rate_limits import CallsLeft, calls_left
+
+logger = logging.getLogger(__name__)
 
 # How many queues, and how many resources of platforms, are told one by one: clients choose their names.
 MAXIMUM_QUEUES = MAXIMUM_RESOURCES = 100
@@ -69,14 +72,19 @@ class WorkWatch:
         self._queues = Few(MAXIMUM_QUEUES)
         self._resources = Few(MAXIMUM_RESOURCES)
         self._stopping = threading.Event()
+        # Why the last look found less than there is, as it was logged; empty where it found all.
+        self._amiss = ""
         self.state = WorkLook()
 
     async def run(self) -> None:
-        """Looks for ever."""
+        """Looks for ever, whatever a look meets."""
         try:
             while True:
                 began = time.monotonic()
-                await asyncio.to_thread(self.look)
+                try:
+                    await asyncio.to_thread(self.look)
+                except Exception as error:  # nobody waits for this task: its end would go unseen
+                    self._tell(error)
                 await asyncio.sleep(max(self._every_seconds, REST * (time.monotonic() - began)))
         finally:
             # No thread is waited for.
@@ -96,15 +104,28 @@ class WorkWatch:
         return self.state
 
     def _read(self, now: int) -> tuple[Failed | None, list[CallsLeft]]:
+        failed: Failed | None = None
+        limits: list[CallsLeft] = []
         try:
             with closing(open_reader(self._store, cache_kib=256)) as connection:
                 interrupt_after(connection, QUERY_SECONDS, self._stopping)
-                return failed_since(connection, now - HOUR_MS), list(calls_left(connection, now))
+                # Known from here on, even if the limits cannot be read.
+                failed = failed_since(connection, now - HOUR_MS)
+                limits = list(calls_left(connection, now))
+            self._amiss = ""
         except apsw.InterruptError:
             pass
-        except (apsw.Error, OSError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        except (apsw.Error, OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             self._damage.note(error, "a look at what there is to do")
-        return None, []
+            self._tell(error)
+        return failed, limits
+
+    def _tell(self, error: Exception) -> None:
+        # What stays amiss is met by each look, and logged once.
+        amiss = f"{type(error).__name__}: {error}"
+        if amiss != self._amiss:
+            logger.warning("a look at what there is to do met %s", amiss, exc_info=error)
+            self._amiss = amiss
 
     def _few(self, depths: Mapping[str, Depth]) -> dict[str, Depth]:
         """The same by the names that are told; of a queue that has nothing any more, that it has nothing."""

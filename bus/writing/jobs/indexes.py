@@ -64,7 +64,7 @@ class JobIndexes:
 
     def depth_by_queue(self, now: int) -> dict[str, Depth]:
         """How many unfinished jobs each queue has; any thread may ask, and may see half of a command."""
-        return depth_by_queue(self.due.all(), list(self._aside.items()), now)
+        return depth_by_queue(self.due.all(), self._aside.copy().items(), now)
 
     def settle(self) -> None:
         """The open transaction is on disk, or was taken back."""

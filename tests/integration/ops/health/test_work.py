@@ -1,5 +1,6 @@
 """What there is to do, as looks at a real store tell it."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,15 @@ import pytest
 from prometheus_client.core import Metric
 
 from bus.log.damage import Damage
+from bus.tasks import cancel
 from bus.writing.jobs.depth import Depth
+from bus.writing.writer import Writer
 from ops.health import work
 from ops.health.work import HOUR_MS, WorkLook, WorkWatch, job_figures
 from ops.metrics.work import job_families, limit_families
+from projections.job_statistics import Failed
 from tests.support.clock import NOW, Clock
+from tests.support.patience import until
 from tests.support.stores.writing import Store
 
 JOB = {"type": "mail", "name": "A mail"}
@@ -134,14 +139,46 @@ def test_who_does_not_lead_has_nothing_to_do(store: Store):
     assert watch.look() == WorkLook()
 
 
-def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_same(store: Store):
+def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_same(
+    store: Store, caplog: pytest.LogCaptureFixture
+):
     enqueue(store, "mails")
     store.send("rate_limits.observe", {"platform": "github", "limit": 100, "remaining": 30})
     store.in_writer(lambda connection: connection.execute("UPDATE rate_limits SET platform = x'00ff'").get)
 
-    look = watch_of(store).look()
+    watch = watch_of(store)
+    looks = [watch.look() for _ in range(3)]
 
-    assert (look.queues["mails"].due, look.limits) == (1, {})
+    assert [(look.queues["mails"].due, look.limits) for look in looks] == [(1, {})] * 3
+    # What failed was read by then; the log has the row once.
+    assert looks[-1].failed == Failed(attempts=0, jobs=0)
+    assert len([one for one in caplog.records if one.name == work.__name__]) == 1
+
+
+def test_a_look_that_breaks_off_is_told_and_the_next_one_is_as_ever(
+    store: Store, caplog: pytest.LogCaptureFixture
+):
+    enqueue(store, "mails")
+    asked = 0
+
+    def writer() -> Writer:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return store.writer
+
+    watch = WorkWatch(store.path, Damage(), writer=writer, now_ms=store.clock, every_seconds=0)
+
+    async def look_on() -> None:
+        looking = asyncio.create_task(watch.run())
+        try:
+            await until(lambda: "mails" in watch.state.queues)
+        finally:
+            await cancel(looking)
+
+    asyncio.run(look_on())
+    assert "dictionary changed size" in caplog.text
 
 
 def test_a_store_that_cannot_be_read_is_told_and_its_jobs_are_known_all_the_same(
