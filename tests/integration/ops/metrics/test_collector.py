@@ -284,6 +284,30 @@ def test_prometheus_takes_every_expression_of_the_dashboard(tmp_path: Path):
     promtool(tmp_path, "check", "rules", "rules.yml")
 
 
+def test_panels_of_the_last_hour_leave_out_what_failed_before_prometheus_looked(tmp_path: Path):
+    asked = [one for one in expressions("grafana-dashboard.json") if "offset 1h" in one]
+    assert len(asked) == 3
+    of_a_job = 'instance="a",queue="q",type="t"'
+    known = {
+        'up{instance="a"}': 1,
+        'process_start_time_seconds{instance="a"}': -90_000,
+        f"hyperpage_jobs_failed_total{{{of_a_job}}}": 40,
+        f'hyperpage_job_attempts_failed_total{{{of_a_job},outcome="failed"}}': 40,
+    }
+    nothing = [
+        {
+            "expr": f"sum({one.replace('$instance', '.*')})",
+            "eval_time": "30m",
+            "exp_samples": [{"labels": "{}", "value": 0}],
+        }
+        for one in asked
+    ]
+    series = [{"series": name, "values": f"{value}x60"} for name, value in known.items()]
+    checked = {"interval": "1m", "input_series": series, "promql_expr_test": nothing}
+    (tmp_path / "panels.yml").write_text(json.dumps({"tests": [checked]}))
+    promtool(tmp_path, "test", "rules", "panels.yml")
+
+
 def promtool(folder: Path, *command: str) -> None:
     """Has Prometheus's checker say that all is well; skips the test where it cannot be had."""
     program = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
