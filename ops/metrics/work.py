@@ -32,7 +32,8 @@ def failure_families(failures: Failures) -> Iterator[Metric]:
     """What failed since the start of the writer."""
     attempts = CounterMetricFamily(
         "hyperpage_job_attempts_failed",
-        "Attempts that failed, by how: failed, timeout, or rescued (their worker was lost).",
+        "Attempts that failed, by how: failed (or their worker was lost for the last time), timeout, or "
+        "rescued (their worker was lost, and the job is tried again).",
         labels=("queue", "type", "outcome"),
     )
     for names, count in sorted(failures.attempts.copy().items()):
