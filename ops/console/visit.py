@@ -136,11 +136,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         found = await self.query("events.find", stream=stream_name(table, key), limit=most)
         return shown(found["items"]), found["next"] is not None
 
-    async def shared_query(self, name: str, /, **fields: Any) -> Any:
-        """The answer to a query, perhaps of a second or two ago: for queries that are expensive."""
+    async def shared_query(self, name: str, seconds: float | None = None, /, **fields: Any) -> Any:
+        """The answer to a query, perhaps one of up to `seconds` ago: for queries that are expensive."""
         answers: SharedAnswers = self.request.app.state.shared_answers
         key = (name, *sorted(fields.items()))
-        return await answers.get(key, SHARED_SECONDS, lambda: self.query(name, **fields))
+        fresh = SHARED_SECONDS if seconds is None else seconds
+        return await answers.get(key, fresh, lambda: self.query(name, **fields))
 
     async def command(
         self, name: str, body: Mapping[str, Any], *, expected_version: int | None = None

@@ -15,6 +15,8 @@ from projections.job_statistics import MAXIMUM_QUEUES
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
+# How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
+CHART_SECONDS = 60.0
 # Of how many paused queues the list says who paused them: each is a question of its own.
 NAMED_ACTORS = 20
 # Attempts of these did not do what they were to do. Others were given back, or cancelled.
@@ -95,7 +97,7 @@ def outcomes(attempts: dict[str, int]) -> dict[str, int]:
 
 async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
     """The chart of what was done and what failed in the last hour, minute by minute."""
-    answer = await visit.shared_query("jobs.throughput", queue=queue)
+    answer = await visit.shared_query("jobs.throughput", CHART_SECONDS, queue=queue)
     parts = [outcomes(part) for part in answer["parts"]]
     return {
         "x": [(answer["since"] + (number + 1) * answer["part_ms"]) / 1_000 for number in range(len(parts))],

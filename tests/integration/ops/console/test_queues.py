@@ -69,6 +69,22 @@ def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
     assert "No queue with jobs" in operator.page(f"{QUEUES}?text=none")
 
 
+def test_the_chart_is_asked_for_once_a_minute_and_the_figures_beside_it_at_each_look(
+    talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chart() -> str:
+        return operator.page(MAIL).partition("data-chart=")[2].partition("</figure>")[0]
+
+    monkeypatch.setattr(pages_of_queues, "CHART_SECONDS", 3_600.0)
+    enqueue(talk, "m", "mail/out")
+    before = chart()
+    ended(talk, "mail/out", "complete")
+    operator.waits_for(MAIL, 'state=completed">1<')
+    assert chart() == before != ""
+    monkeypatch.setattr(pages_of_queues, "CHART_SECONDS", -1.0)
+    assert chart() != before
+
+
 def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why(
     talk: HttpTalk, clock: Clock, operator: Visitor
 ) -> None:
