@@ -28,7 +28,7 @@ def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False)
         )
     # Seconds are enough: a cron time has no part of one.
     moment = datetime.fromtimestamp(at // 1_000, UTC)
-    start = (moment + timedelta(seconds=1) if before else moment).astimezone(_zone(time_zone))
+    start = (moment + timedelta(seconds=1) if before else moment).astimezone(zone_of(time_zone))
     try:
         times = CronSim(expression, start, reverse=before)
     except CronSimError as error:
@@ -40,7 +40,12 @@ def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False)
     return None
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of a name.
+
+    Raises:
+        Invalid: nobody knows it.
+    """
     try:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError):

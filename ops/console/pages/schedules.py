@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from bus.writing.cron import cron_time
+from bus.writing.cron import cron_time, zone_of
 from domain.errors import Invalid, NotFound
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
@@ -103,6 +103,7 @@ def upcoming(schedule: dict[str, Any], now: int) -> list[tuple[int, str | None]]
         Invalid: nobody here knows the time zone.
     """
     every_ms, cron, time_zone = schedule["every_ms"], schedule["cron"], schedule["time_zone"]
+    zone = None if cron is None or time_zone == "UTC" else zone_of(time_zone)
 
     def behind(at: int) -> int | None:
         return at + every_ms if cron is None else cron_time(cron, time_zone, at)
@@ -113,13 +114,13 @@ def upcoming(schedule: dict[str, Any], now: int) -> list[tuple[int, str | None]]
         at = behind(now if cron is not None else at + (now - at) // every_ms * every_ms)
     times: list[tuple[int, str | None]] = []
     while at is not None and len(times) < NEXT_RUNS:
-        times.append((at, None if cron is None or time_zone == "UTC" else _local(at, time_zone)))
+        times.append((at, None if zone is None else _local(at, zone)))
         at = behind(at)
     return times
 
 
-def _local(at: int, time_zone: str) -> str:
-    return f"{datetime.fromtimestamp(at / 1_000, ZoneInfo(time_zone)):%a %Y-%m-%d %H:%M:%S %Z}"
+def _local(at: int, zone: ZoneInfo) -> str:
+    return f"{datetime.fromtimestamp(at / 1_000, zone):%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def _runs(events: list[Shown]) -> list[Run]:

@@ -42,8 +42,9 @@ def test_the_next_times_are_those_that_it_will_run_at() -> None:
     assert upcoming(row(cron="30 2 * * *", next_run_at=None), NOW) == []
     # An interval has no use for a time zone, which nobody has looked at.
     assert upcoming(row(every_ms=HOUR_MS, time_zone="Nowhere"), NOW)[0] == (NOW, None)
-    with pytest.raises(Invalid, match="no time zone Nowhere"):
-        upcoming(row(cron="30 2 * * *", time_zone="Nowhere", paused=True), NOW)
+    for is_paused in (True, False):
+        with pytest.raises(Invalid, match="no time zone Nowhere"):
+            upcoming(row(cron="30 2 * * *", time_zone="Nowhere", paused=is_paused), NOW)
 
     at = int(datetime(2026, 10, 24, 12, tzinfo=UTC).timestamp()) * 1_000
     paused = row(cron="30 2 * * *", time_zone="Europe/Berlin", next_run_at=at - DAY_MS, paused=True)
