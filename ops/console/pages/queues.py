@@ -9,7 +9,7 @@ from domain.jobs.state import IDLE
 from ops.console.pages.jobs import STATES
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
-from ops.console.visit import Visit, local_address
+from ops.console.visit import Visit
 from projections.job_statistics import MAXIMUM_QUEUES
 
 PAGE_ROWS = 100
@@ -17,8 +17,6 @@ PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
 # How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
 CHART_SECONDS = 60.0
-# Of how many paused queues the list says who paused them: each is a question of its own.
-NAMED_ACTORS = 20
 # Attempts of these did not do what they were to do. Others were given back, or cancelled.
 _FAILED = ("failed", "timeout", "rescued")
 _NOTHING: dict[str, Any] = {
@@ -45,9 +43,6 @@ async def show_queues(visit: Visit) -> Response:
     names = sorted(name for name in {*statistics, *paused} if (text or "").lower() in name.lower())
     shown = [name for name in names if name > after]
     rows = [_queue(name, statistics.get(name), paused.get(name)) for name in shown[:PAGE_ROWS]]
-    for row in [one for one in rows if one["paused"]][:NAMED_ACTORS]:
-        [newest], _ = await visit.history("queues", row["name"], 1)
-        row["by"] = newest.actor
     return visit.render(
         "queues/queues.html",
         queues=rows,
@@ -85,7 +80,7 @@ async def change_queue(visit: Visit) -> Response:
     reason = visit.form.given("reason") if command == "jobs.pause_queue" else {}
     await visit.command(command, {"queue": name, **reason})
     visit.tell(f"The queue {name} {said}")
-    return visit.go(local_address(visit.form.text("back", visit.here)))
+    return visit.go(visit.here)
 
 
 def outcomes(attempts: dict[str, int]) -> dict[str, int]:
