@@ -214,7 +214,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             "command_id": new_id(),
         }
         text = write(template, **context)
-        if self.session.typed_at == self.here:
+        # A part that comes anew, perhaps of another tab, is not the page that the refused form is on.
+        if self.session.typed_at == self.here and "hx-request" not in self.request.headers:
             self.session.typed, self.session.typed_at = {}, ""
         return self._with_cookie(Response(text, status, media_type=HTML))
 

@@ -34,13 +34,17 @@ class Visitor:
         return self._talk.get(path, headers=self._cookie)
 
     def waits_for(self, path: str, text: str) -> None:
-        """Returns when a page says something, or a notice of an earlier one did: each is shown only once."""
+        """Returns when a page says something, or a notice of an earlier one did: each is shown only once.
+
+        It is asked for as a page asks for parts of itself.
+        """
+        headers = self._cookie | {"HX-Request": "true"}
 
         async def is_said() -> bool:
             if text in self._told:
                 return True
             async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
-                return text in (await client.get(path, headers=self._cookie)).text
+                return text in (await client.get(path, headers=headers)).text
 
         eventually(self._talk, is_said)
 
