@@ -73,4 +73,7 @@ def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return headline(value) if isinstance(value, str) else meant(value, name)
+    if not isinstance(value, str):
+        return meant(value, name)
+    line = headline(value)
+    return f"{line} …" if not line.endswith("…") and line != value.strip() else line
