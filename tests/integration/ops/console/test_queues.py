@@ -63,7 +63,13 @@ def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
 
     one = operator.page(MAIL)
     assert '/console/jobs?queue=mail%2Fout&amp;state=scheduled">1<' in one
-    for text in ("the oldest was", "Waited for a worker", "3 min 0 s", "Given back", "It was never paused."):
+    for text in (
+        "the oldest was",
+        "Waited for a worker",
+        "3 min 0 s",
+        "Ended otherwise",
+        "It was never paused.",
+    ):
         assert text in one
     assert list(rows(operator.page(f"{QUEUES}?text=OTH"))) == ["other"]
     assert "No queue with jobs" in operator.page(f"{QUEUES}?text=none")

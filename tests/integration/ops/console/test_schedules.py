@@ -96,6 +96,20 @@ def test_a_page_tells_the_next_runs_and_what_became_of_the_last_ones(
     assert operator.get(f"{SCHEDULES}/nobody").status_code == 404
 
 
+def test_when_a_run_was_done_is_told_from_when_it_was_due(
+    talk: HttpTalk, clock: Clock, operator: Visitor
+) -> None:
+    put(talk)
+    operator.does(NIGHTLY, verb="trigger")
+    clock.now += 3 * MINUTE_MS
+    [job] = talk.command("jobs.claim", {"worker": "w", "queue": "mail/out"}).said["result"]["jobs"]
+    clock.now += 7_000
+    assert talk.command("jobs.complete", {"id": job["id"], "lease": job["lease"]}).code is None
+    page = operator.page(NIGHTLY)
+    assert "Done after" in page
+    assert '<td class="number">3 min 7 s</td>' in page
+
+
 def test_a_schedule_is_paused_resumed_and_deleted_by_who_may(talk: HttpTalk, operator: Visitor) -> None:
     put(talk)
     reader = Visitor(talk, "read")
