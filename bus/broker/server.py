@@ -57,7 +57,6 @@ LOOK_INTERVAL_MS = 1_000
 # A child that can't write is ended, but not earlier than this after its start, nor while the disk is full.
 SHORTEST_LIFE_MS = 5_000
 ROOM_BYTES = 16 * 1024 * 1024
-_ITS_LOG = "its log, nats-server.log in its folder of the data directory, says more; the store is as it was"
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +274,7 @@ class NatsServer:
         program = self._program or find_nats_server()
         async with self._changing:
             if self._stopping.is_set() or self._lock is None:
-                raise NatsServerError("nats-server is being stopped", hint=_ITS_LOG)
+                raise _stopped()
             _require_free(port)
             self._settings = self.home.settings(port)
             configuration = self._write_configuration()
@@ -301,17 +300,23 @@ class NatsServer:
             if child.exited.done():
                 # Somebody may have taken the port since it was looked at.
                 _require_free(port)
-                raise NatsServerError(f"nats-server did not start: {child.last_words()}", hint=_ITS_LOG)
+                raise NatsServerError(
+                    f"nats-server did not start: {child.last_words()}", hint=self._see_its_log
+                )
             if self._stopping.is_set():
-                raise NatsServerError("nats-server is being stopped", hint=_ITS_LOG)
+                raise _stopped()
             if time.monotonic() > deadline:
                 raise NatsServerError(
                     f"nats-server was not ready after {START_TIMEOUT_MS} ms: {child.last_words()}",
-                    hint=_ITS_LOG,
+                    hint=self._see_its_log,
                 )
         password = self._logins.current(RELAY).password
-        await _require_jetstream(f"nats://{RELAY}:{password}@{LOOPBACK}:{found}")
+        await _require_jetstream(f"nats://{RELAY}:{password}@{LOOPBACK}:{found}", hint=self._see_its_log)
         return found
+
+    @property
+    def _see_its_log(self) -> str:
+        return f"{self.home.log} says more; the store is as it was"
 
     def _write_configuration(self) -> Path:
         self._configured = self._own_users()
@@ -352,6 +357,12 @@ def find_nats_server() -> Path:
     return Path(found)
 
 
+def _stopped() -> NatsServerError:
+    return NatsServerError(
+        "nats-server is being stopped", hint="start the service again; the store is as it was"
+    )
+
+
 def _require_free(port: int) -> None:
     if port == ANY_PORT:
         return
@@ -367,7 +378,7 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-async def _require_jetstream(url: str) -> None:
+async def _require_jetstream(url: str, *, hint: str) -> None:
     timeout_seconds = 10.0
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -384,5 +395,5 @@ async def _require_jetstream(url: str) -> None:
     except (NotConnectedError, nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
         reason = error.__cause__ if isinstance(error, NotConnectedError) else error
         raise NatsServerError(
-            f"nats-server listens, but its JetStream does not answer: {reason!r}", hint=_ITS_LOG
+            f"nats-server listens, but its JetStream does not answer: {reason!r}", hint=hint
         ) from error

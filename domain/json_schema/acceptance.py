@@ -110,6 +110,7 @@ def violations(
     if size.depth > _DEEPEST_DOCUMENT:
         raise TooLarge(
             f"with a schema, a document has at most {_DEEPEST_DOCUMENT} levels",
+            hint="nothing was changed: write it flatter, or take the schema away",
             limit=_DEEPEST_DOCUMENT,
             size=size.depth,
             path=path,
@@ -178,6 +179,7 @@ def _take(text: str) -> _Taken:
     if size > MAXIMUM_SCHEMA_BYTES:
         raise TooLarge(
             f"a schema has at most {MAXIMUM_SCHEMA_BYTES} bytes",
+            hint="nothing was changed: leave out descriptions and examples, or refer to what it has twice",
             limit_bytes=MAXIMUM_SCHEMA_BYTES,
             size_bytes=size,
             path="$.schema",

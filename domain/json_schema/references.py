@@ -41,6 +41,7 @@ class References:
         if weight > MAXIMUM_WEIGHT:
             raise TooLarge(
                 f"a schema has at most {MAXIMUM_WEIGHT} values, those that it refers to counted each time",
+                hint="nothing was changed: refer to parts less often, or leave out what describes alone",
                 limit=MAXIMUM_WEIGHT,
                 size=min(weight, 10**9),
                 path="$.schema",
@@ -109,6 +110,7 @@ def _inner(value: Any) -> Iterator[tuple[str | int, Any]]:
 def _too_deep(path: str) -> TooLarge:
     return TooLarge(
         f"a schema has at most {MAXIMUM_DEPTH} levels, those that it refers to counted",
+        hint="nothing was changed: write it flatter, with fewer parts inside each other",
         limit=MAXIMUM_DEPTH,
         path=short(path),
     )

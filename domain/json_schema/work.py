@@ -101,6 +101,7 @@ class Works:
         if self._schemas > MAXIMUM_SCHEMAS:
             raise TooLarge(
                 f"a schema has at most {MAXIMUM_SCHEMAS} schemas in it",
+                hint="nothing was changed: leave out parts of it, which whoever sends can check",
                 limit=MAXIMUM_SCHEMAS,
                 path="$.schema",
             )
@@ -131,7 +132,11 @@ class Works:
                 self._patterns_build += build_ns(each)
                 # To find out what they cost, they are built: not all of them, if there are too many.
                 if self._patterns_build > MAXIMUM_BUILD_NS and len(self._patterns) > 1:
-                    raise TooLarge("the schema has too many regular expressions", path="$.schema")
+                    raise TooLarge(
+                        "the schema has too many regular expressions",
+                        hint="nothing was changed: leave some out, or write shorter ones",
+                        path="$.schema",
+                    )
                 if pattern(each).problem is not None:
                     self.refused_patterns.append(each)
         self.has_regex_format |= schema.get("format") == "regex"

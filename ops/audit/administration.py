@@ -36,9 +36,17 @@ def audit_verbs(folder: Path, kept: Callable[[], Sequence[KeptHead]]) -> tuple[A
                 try:
                     return await asyncio.to_thread(work, request)
                 except AuditError as error:
-                    raise Unavailable(f"the audit log cannot be read: {error.strerror}") from error
+                    raise Unavailable(
+                        f"the audit log cannot be read: {error.strerror}",
+                        hint=f"nothing was changed: the user of the service has to read all of {folder}"
+                        " (`ls -l`)",
+                    ) from error
                 except OSError as error:
-                    raise Unavailable(f"the backups cannot be looked at: {error}") from error
+                    raise Unavailable(
+                        f"the backups cannot be looked at: {error}",
+                        hint="nothing was changed: see that their place (HYPERPAGE_BACKUPS) is there, and may"
+                        " be read by the user of the service",
+                    ) from error
 
         return answer
 

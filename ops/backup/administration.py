@@ -66,7 +66,7 @@ class RunningBackups:
                 list_backups, self._settings.backup_folder, self._store_id, self._settings.signing
             )
         except BucketError as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(str(error), hint=error.hint) from error
         return {"items": [entry_of(one) for one in found[:MAXIMUM_LISTED]]}
 
     async def _create(self, wish: CreateBackup) -> dict[str, Any]:

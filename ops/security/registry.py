@@ -91,10 +91,12 @@ class Registry:
             try:
                 self._read()
                 await self._take_effect(nats_server, on_change)
-            except (UserError, NatsServerError) as error:
+            except UserError as error:
                 raise Unavailable(
                     str(error), hint="users are as they were: put `users.json` right, and try again"
                 ) from error
+            except NatsServerError as error:
+                raise Unavailable(str(error), hint=error.hint) from error
             except ApiRefusal as refusal:
                 raise Unavailable(
                     f"the users are taken in, but what they followed may go on: {refusal}", hint="try again"

@@ -39,6 +39,8 @@ MAXIMUM_READ_BYTES = 160 * 1024 * 1024
 class BucketError(OSError):
     """A bucket does not answer, or refuses; the message says which, and what the server said."""
 
+    hint = "see the address, HYPERPAGE_S3_ENDPOINT and the AWS_… variables"
+
 
 @dataclass(frozen=True, eq=False)
 class Bucket:

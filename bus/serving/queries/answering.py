@@ -358,6 +358,7 @@ def _query(verb: QueryVerb, body: bytes) -> Any:
     if len(body) > MAXIMUM_BODY_BYTES:
         raise TooLarge(
             f"a query has at most {MAXIMUM_BODY_BYTES} bytes",
+            hint="ask for less at once: shorter filters, or several queries",
             limit_bytes=MAXIMUM_BODY_BYTES,
             size_bytes=len(body),
         )

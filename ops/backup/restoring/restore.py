@@ -188,7 +188,12 @@ class _SafetyBackup(msgspec.Struct):
             BackupError: it could not be taken.
         """
         if self.taken is None:
-            raise BackupError("damaged", "the present store is damaged")
+            raise BackupError(
+                "damaged",
+                "the present store is damaged",
+                "nothing was changed: `hyperpage backup restore --latest --dry-run` says what backups and"
+                " archive bring back",
+            )
         if self.taken.is_plain_here:
             return self.taken
         return Backup(self.plain_copy, plain_metadata(self.taken.metadata))

@@ -123,7 +123,7 @@ def find_restore_path(
     if not sources:
         is_empty = present is not None and present.head is not None and present.head.position == 0
         if present is None or is_empty or not moment.latest or places.signing.is_required:
-            raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
+            raise _nothing_in(places)
         # Its own log may be whole, whatever else is damaged. Nobody has signed it.
         return _from_nothing(present)
     newest = max(sources, key=lambda one: one.reaches)
@@ -275,7 +275,15 @@ def _sources(
         store_id, timelines, position = archived
         yield _Source(None, store_id, timelines, position, is_archive=True)
     elif not found and (present is None or PRESENT in without or places.signing.is_required):
-        raise BackupError("not_found", f"there is no backup in {places.backups}, and no archive")
+        raise _nothing_in(places)
+
+
+def _nothing_in(places: Places) -> BackupError:
+    return BackupError(
+        "not_found",
+        f"there is no backup in {places.backups}, and no archive",
+        "nothing was changed: name the places where there are some (HYPERPAGE_BACKUPS, HYPERPAGE_ARCHIVE)",
+    )
 
 
 def _of(backup: Backup) -> _Source:

@@ -57,7 +57,7 @@ def diff(
     from ops.analytics.asking.difference import difference
     from ops.analytics.lake.times import zone_of
 
-    with understandable(bucket_hint=""), _lake_at_hand(lake, data) as at_hand:
+    with understandable(), _lake_at_hand(lake, data) as at_hand:
         found = difference(at_hand, first, second, tables=table, time_zone=time_zone)
         zone = zone_of(time_zone or "UTC")
     print_result(found, as_json, lambda one: _print(one, zone))

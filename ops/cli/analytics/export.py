@@ -36,7 +36,7 @@ def export_backups(
     A backup that is damaged or another store's is left out, with the reason;
     the exit code is then 1 (6 if nothing else was asked for).
     """
-    with understandable(bucket_hint=""):
+    with understandable():
         report = export_to(backup, lake_folder(out, data), data, identities_in(identity))
     print_result(report, as_json, _print_report)
     if not report.refused:

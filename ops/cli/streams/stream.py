@@ -67,8 +67,10 @@ def _delete(settings: "Settings") -> None:
     try:
         with recorded(settings, "stream.refill", {}):
             delete_stream(settings)
-    except (NatsServerError, NotConnectedError, JetStreamError) as error:
+    except (NatsServerError, NotConnectedError) as error:
+        raise unreachable(f"the stream is as it was: {error}", error.hint) from error
+    except JetStreamError as error:
         raise unreachable(
             f"the stream is as it was: {error}",
-            "see that its nats-server answers (`hyperpage status`), and try again",
+            error.repair or "see that its nats-server answers (`hyperpage status`), and try again",
         ) from error

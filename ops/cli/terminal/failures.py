@@ -11,11 +11,9 @@ if TYPE_CHECKING:
     from ops.analytics.lake.errors import AnalyticsError
     from ops.targets.errors import BackupError
 
-BUCKET_HINT = "see the address, HYPERPAGE_S3_ENDPOINT and the AWS_… variables"
-
 
 @contextmanager
-def understandable(store: Path | None = None, *, bucket_hint: str = BUCKET_HINT) -> Iterator[None]:
+def understandable(store: Path | None = None) -> Iterator[None]:
     """Ends the command with a message where the block meets an error of the rooms below.
 
     `store` is the file that is said to be unusable when SQLite complains.
@@ -26,12 +24,12 @@ def understandable(store: Path | None = None, *, bucket_hint: str = BUCKET_HINT)
     try:
         yield
     except Exception as error:
-        if (failed := _failure_of(error, store, bucket_hint)) is None:
+        if (failed := _failure_of(error, store)) is None:
             raise
         raise failed from error
 
 
-def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> CommandFailure | None:
+def _failure_of(error: Exception, store: Path | None) -> CommandFailure | None:
     # Imported after the error: a command that succeeds does not wait for rooms that it does not use.
     import apsw
 
@@ -51,7 +49,7 @@ def _failure_of(error: Exception, store: Path | None, bucket_hint: str) -> Comma
         case AnalyticsError():
             return _analytics_failure(error)
         case BucketError():
-            return unreachable(str(error), bucket_hint)
+            return unreachable(str(error), error.hint)
         case MigrationError():
             return failure(Exit.FAILED, "failed", error.message, error.hint)
         case UnsafeSqliteError():

@@ -101,6 +101,8 @@ def test_a_schema_is_refused_with_the_place_that_is_wrong(schema: dict[str, Any]
 
     assert refusal.code == code
     assert refusal.details["path"] == path
+    # A schema can be kept nowhere else.
+    assert "send where it is" not in refusal.hint
 
 
 def doubling(levels: int) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def test_references_count_as_often_as_they_are_followed():
     assert violated(doubling(4), {}) == []
     assert refused(doubling(16)).code == "too_large"
     assert refused(doubling(60)).code == "too_large"
+    assert "flatter" in refused(doubling(60)).hint
 
 
 @pytest.mark.parametrize("length", [60, 90, 150, 250, 320, 900, 1_500])

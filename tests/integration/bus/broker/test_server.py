@@ -425,9 +425,23 @@ def out_of_luck(folder: Path) -> Path:
 def test_a_child_that_does_not_start_says_why(tmp_path: Path):
     program = out_of_luck(tmp_path)
 
-    with pytest.raises(NatsServerError, match="did not start: out of luck"):
+    with pytest.raises(NatsServerError, match="did not start: out of luck") as caught:
         asyncio.run(NatsServer(data=tmp_path, port=0, program=program).start())
 
+    assert str(tmp_path.resolve() / "nats" / "nats-server.log") in caught.value.hint
+    assert is_unlocked(tmp_path)
+
+
+def test_one_that_is_being_stopped_is_not_said_to_have_failed(tmp_path: Path):
+    async def scenario() -> None:
+        server = NatsServer(data=tmp_path, port=0)
+        await server.stop()
+        await server.start()
+
+    with pytest.raises(NatsServerError, match="being stopped") as caught:
+        asyncio.run(scenario())
+
+    assert caught.value.hint.startswith("start the service again")
     assert is_unlocked(tmp_path)
 
 

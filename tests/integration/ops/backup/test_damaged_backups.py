@@ -142,6 +142,7 @@ def test_where_none_is_sound_it_says_what_is_wrong_with_each(stored: Stored, two
     with pytest.raises(BackupError) as caught:
         restore(elsewhere, Moment(latest=True), version=VERSION)
     assert caught.value.reason == "not_found"
+    assert "HYPERPAGE_ARCHIVE" in caught.value.hint
     assert all(one.name in caught.value.message for one in two)
     assert tables_of(stored.path) == before
     stored.reopen()

@@ -14,8 +14,10 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
+import bus.broker.server
 from bus.broker.users import ADMIN, APP
 from bus.client import Unreachable, connect
+from domain.errors import Unavailable
 from ops.security.registry import RotateLogin
 from ops.security.users import UserError, UserFile
 from ops.store.data_directory import read_admin, read_runtime
@@ -397,6 +399,26 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
             return answered, len(log_of(tmp_path / "hyperpage.db"))
 
     assert asyncio.run(play()) == (20, 21)
+
+
+def test_a_broker_that_does_not_take_users_says_itself_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bus.broker.server, "RELOAD_TIMEOUT_MS", 200)
+
+    async def play() -> Unavailable:
+        async with serving(tmp_path) as service:
+            process_id = broker_of(service).process_id
+            assert process_id is not None
+            os.kill(process_id, signal.SIGSTOP)
+            try:
+                with pytest.raises(Unavailable, match="did not take its new configuration") as caught:
+                    await new_user(service, "billing")
+            finally:
+                os.kill(process_id, signal.SIGCONT)
+            return caught.value
+
+    assert asyncio.run(play()).hint.startswith("it goes on with the one before")
 
 
 def test_what_a_revoked_user_followed_ends_with_it(tmp_path: Path):

@@ -477,7 +477,9 @@ def test_a_malformed_query_is_invalid_and_says_where(told: Talk, name: str, body
 def test_a_query_of_more_than_64_kib_is_too_large(told: Talk):
     body = b'{"key":"k"' + b" " * (64 * KIB) + b"}"
 
-    assert told.query("app_state.get", body).code == "too_large"
+    refused = told.query("app_state.get", body)
+    assert refused.code == "too_large"
+    assert "ask for less at once" in refused.error["hint"]
     assert told.query("app_state.get", body[:-12] + b"}").code == "not_found"
 
 
