@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.locks import held
 from ops.analytics.lake.manifest import require_manifest
-from ops.analytics.lake.times import setting_of
+from ops.analytics.lake.times import setting_of, unknown_time_zone
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,7 +82,7 @@ def connect(
             _load(connection, extension)
         if confined:
             _confine(connection, lake, writing)
-        connection.execute(setting)
+        _set_zone(connection, setting, time_zone)
         for statement in Catalogue(manifest, lake, snapshot=snapshot, time_zone=time_zone).statements():
             connection.execute(statement)
         if confined:
@@ -111,6 +111,16 @@ def _load(connection: Connection, extension: str) -> None:
             f"DuckDB's extension {extension} is neither linked in nor installed; nothing is fetched unasked",
             f"`INSTALL {extension}` in a DuckDB of the same version fetches it; --format csv needs none",
         ) from error
+
+
+def _set_zone(connection: Connection, setting: str, time_zone: str | None) -> None:
+    import duckdb
+
+    try:
+        connection.execute(setting)
+    except duckdb.Error as error:
+        # Names that say another thing on each machine, such as `localtime`, are none to DuckDB.
+        raise unknown_time_zone(time_zone) from error
 
 
 def _confine(connection: Connection, lake: Path, writing: Sequence[Path]) -> None:

@@ -45,9 +45,14 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise AnalyticsError(
-            "unknown_time_zone", f"{name!r} is no time zone", "write it as Europe/Berlin, or UTC"
-        ) from error
+        raise unknown_time_zone(name) from error
+
+
+def unknown_time_zone(name: str | None) -> AnalyticsError:
+    """The error for a time zone that there is not."""
+    return AnalyticsError(
+        "unknown_time_zone", f"{name!r} is no time zone", "write it as Europe/Berlin, or UTC"
+    )
 
 
 def macros(time_zone: str | None) -> list[str]:

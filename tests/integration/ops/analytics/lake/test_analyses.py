@@ -126,7 +126,8 @@ def test_moments_without_a_zone_are_meant_in_the_one_that_was_asked_for(
 
 
 def test_a_zone_that_there_is_not_is_refused(night: Path):
-    for name in ("Europe/Atlantis", "../../etc/passwd", ""):
+    # The last three are zones of many a system, and not of DuckDB.
+    for name in ("Europe/Atlantis", "../../etc/passwd", "", "localtime", "posixrules", "right/UTC"):
         with pytest.raises(AnalyticsError, match="is no time zone"):
             connect(night, time_zone=name)
 
