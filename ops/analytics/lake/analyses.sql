@@ -31,17 +31,17 @@ CREATE OR REPLACE VIEW attempts AS
   FROM known LEFT JOIN claimed USING (id);
 
 -- Every job that there was, as it was last, also those that have left the tables since (`archived`). `due_at` is when it
--- could first have been worked on: nobody held it, and all that it depended on was done.
+-- could first have been worked on: nobody held it, and all that it depended on was done. NULL where it never could.
 CREATE OR REPLACE VIEW jobs_ever AS
   SELECT v.* EXCLUDE (position, deleted, timeline), v.position, lives.due_at, time_of(lives.due_at) AS due,
     time_of(v.completed_at) AS completed, coalesce(gone_at > v.position, false) AS archived
   FROM jobs_versions AS v JOIN (
     -- An id may be used again; the position at which a job came is its own.
     SELECT created_position, max(position) AS position,
-      greatest(
+      CASE WHEN bool_or(state NOT IN ('held', 'blocked', 'cancelled')) THEN greatest(
         coalesce(min(run_at) FILTER (state = 'running' AND attempt = 1), arg_max(run_at, position)),
         min(updated_at) FILTER (state IN ('pending', 'scheduled'))
-      ) AS due_at
+      ) END AS due_at
     FROM jobs_versions WHERE NOT deleted AND position <= shown_position() GROUP BY created_position
   ) AS lives USING (position)
   LEFT JOIN (
@@ -105,10 +105,10 @@ CREATE OR REPLACE MACRO is_late(state, due_at, completed_at, within) AS
   END;
 
 -- The jobs that were not done within an interval since they were due, those that have left the tables, too; and how late
--- each was, or is by now.
+-- each was, or is by now: one that failed for good is not done yet, and one that was cancelled is no longer awaited.
 CREATE OR REPLACE MACRO sla_misses(within) AS TABLE
   SELECT id, type, tool, queue, priority, state, due, completed, retry_count, error, created_position,
-    coalesce(CASE WHEN state = 'completed' THEN completed_at END, shown_ms())
+    coalesce(CASE WHEN state IN ('completed', 'cancelled') THEN completed_at END, shown_ms())
       - due_at - epoch_ms(CAST(within AS INTERVAL)) AS late_ms
   FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) ORDER BY due_at, id;
 

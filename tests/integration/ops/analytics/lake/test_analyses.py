@@ -167,10 +167,37 @@ def test_every_job_there_was_is_there_once_and_due_when_nothing_held_it(tmp_path
     assert found == [
         ("first", "sync", "completed", START.removesuffix("Z"), True),
         ("second", "sync", "completed", "2026-10-24T21:00:00", False),
-        ("held", "sync", "held", START.removesuffix("Z"), False),
+        ("held", "sync", "held", None, False),
         ("first", "scan", "pending", "2026-10-24T22:00:00", False),
     ]
     assert late == [("first",), ("first",)]
+
+
+def test_a_job_is_late_until_it_is_cancelled_and_never_if_it_was_never_due(tmp_path: Path):
+    one = History(tmp_path, ms(START))
+    with one.store:
+        one.enqueue("waits", "sync", "gitlab")
+        one.enqueue("held", "sync", "gitlab", hold=True)
+        one.enqueue("blocked", "sync", "gitlab", depends_on=["held"])
+        one.enqueue("failed", "sync", "gitlab", queue="fast", max_attempts=1)
+        one.send("jobs.fail", **one.claim(queue="fast"), error="503")
+        one.at("2026-10-24T22:00:00Z")
+        for job in ("blocked", "held", "waits"):
+            one.send("jobs.cancel", id=job)
+        made = one.at("2026-10-24T23:30:00Z").lake()
+    with closing(connect(made)) as lake:
+        assert answer(lake, "SELECT id, due FROM jobs_ever ORDER BY id") == [
+            ("blocked", None),
+            ("failed", "2026-10-24T20:00:00"),
+            ("held", None),
+            ("waits", "2026-10-24T20:00:00"),
+        ]
+        # Two hours until it was cancelled, and three and a half until now, less the half hour that each had.
+        assert answer(lake, "SELECT id, late_ms FROM sla_misses('30 minutes') ORDER BY id") == [
+            ("failed", 10_800_000),
+            ("waits", 5_400_000),
+        ]
+        assert answer(lake, "SELECT jobs, late FROM sla_rate('30 minutes')") == [(2, 2)]
 
 
 def test_a_spike_is_told_with_what_was_changed_before_its_first_failure(lake: duckdb.DuckDBPyConnection):
