@@ -136,13 +136,17 @@ CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
 
 -- The stretches of time in which a tool began to fail, with what was changed in its configuration last before the first
 -- failure. That is one where at least so many attempts failed, at twice the rate of the tool's others, and the one right
--- before was none. What came first is told by positions: two times may be the same.
+-- before, in time, was none. What came first is told by positions: two times may be the same.
 CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
   SELECT s.tool, s.begins AS bucket, s.ended, s.failed, round(s.rate, 4) AS failure_rate, round(s.usual, 4) AS usual_rate,
     s.first_failed, c.time AS changed, epoch_ms(s.first_failed) - epoch_ms(c.time) AS changed_ms_before, c.type AS change,
     c.actor, c.reason, c.version, c.config_before, c.config
   FROM (
-    SELECT *, lag(is_spike, 1, false) OVER (PARTITION BY tool ORDER BY begins) AS goes_on
+    SELECT *, coalesce(
+        lag(is_spike) OVER (PARTITION BY tool ORDER BY begins)
+          AND lag(begins) OVER (PARTITION BY tool ORDER BY begins) = bucket_of(bucket, epoch_ms(begins) - 1),
+        false
+      ) AS goes_on
     FROM (
       SELECT *, failed / ended AS rate, others_failed / nullif(others, 0) AS usual,
         failed >= least AND rate >= 2 * coalesce(usual, 0) AS is_spike

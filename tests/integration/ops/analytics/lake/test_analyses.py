@@ -200,6 +200,30 @@ def test_a_job_is_late_until_it_is_cancelled_and_never_if_it_was_never_due(tmp_p
         assert answer(lake, "SELECT jobs, late FROM sla_rate('30 minutes')") == [(2, 2)]
 
 
+def test_a_spike_after_a_pause_is_another_one(tmp_path: Path):
+    one = History(tmp_path, ms(START))
+    with one.store:
+        # Three failures in an hour, none in the next one, three in each of the two behind.
+        for time, command, jobs in (
+            ("2026-10-24T20:10:00Z", "complete", 6),
+            ("2026-10-24T21:10:00Z", "fail", 3),
+            ("2026-10-24T23:10:00Z", "fail", 3),
+            ("2026-10-25T00:10:00Z", "fail", 3),
+        ):
+            one.at(time)
+            for number in range(jobs):
+                one.enqueue(f"{time}-{number}", "sync", "gitlab", max_attempts=1)
+                said = {"error": "503"} if command == "fail" else {}
+                one.send(f"jobs.{command}", **one.claim(), **said)
+        made = one.lake()
+    with closing(connect(made)) as lake:
+        # The others failed in 6 of 12 attempts each time: 1 is twice as much.
+        assert answer(lake, "SELECT bucket, failed, usual_rate FROM failure_spikes('1 hour')") == [
+            ("2026-10-24T21:00:00", 3, 0.5),
+            ("2026-10-24T23:00:00", 3, 0.5),
+        ]
+
+
 def test_a_spike_is_told_with_what_was_changed_before_its_first_failure(lake: duckdb.DuckDBPyConnection):
     columns = (
         "tool, bucket, ended, failed, failure_rate, usual_rate, first_failed, changed, changed_ms_before,"
