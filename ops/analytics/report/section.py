@@ -79,10 +79,10 @@ def folded(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption:
     return element("details", element("summary", "Figures"), table(columns, rows, caption=caption))
 
 
-def left_out(found: int, what: str) -> str:
+def left_out(found: int, what: str, most: int = MOST_NAMES) -> str:
     """A remark on what there is no room for."""
-    more = found - MOST_NAMES
-    return f"{MOST_NAMES} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
+    more = found - most
+    return f"{most} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
 
 
 def _cell(column: Column, value: Any) -> Markup:

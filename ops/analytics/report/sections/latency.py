@@ -8,7 +8,6 @@ from ops.analytics.report import charts, units
 from ops.analytics.report.markup import joined
 from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import (
-    MOST_NAMES,
     Column,
     Section,
     begins,
@@ -88,9 +87,9 @@ def _waits_by_queue(source: Source) -> Markup:
     return wide_figure(
         label,
         charts.lines(label, source.period, series, axis, wide=True),
-        table(columns, rows[:MOST_NAMES], caption=label),
+        table(columns, rows[: len(colours)], caption=label),
         legend=legend_of(series, of_lines=True),
-        note=left_out(len(rows), "queues"),
+        note=left_out(len(rows), "queues", len(colours)),
     )
 
 

@@ -165,14 +165,13 @@ def _failures_by_tool(source: Source) -> Markup:
         Column("Failed", units.count),
         Column("Failure rate", units.percent),
     )
-    figures = [tuple(row.values())[:5] for row in rows]
-    more = len(tools) - len(colours)
+    figures = [tuple(row.values())[:5] for row in rows if row["tool"] in colours]
     return section.wide_figure(
         label,
         charts.lines(label, source.period, series, Axis(SHARES, units.percent), marked=marked, wide=True),
         section.folded(columns, figures, caption=label),
         legend=legend_of(series, of_lines=True),
-        note=f"Of the {len(tools)} tools, those that failed most often." if more > 0 else "",
+        note=section.left_out(len(tools), "tools", len(colours)),
     )
 
 

@@ -10,7 +10,7 @@ from ops.analytics import connect
 from ops.analytics.report import units, write_report
 from ops.analytics.report.period import Period
 from tests.support.documents.report_tables import Tables
-from tests.support.stores.analysed import ms
+from tests.support.stores.analysed import History, ms
 from tests.support.stores.night import night_lake
 
 BY_TOOL = "Failure rate in each 10 min, by tool, and changes of its configuration"
@@ -104,3 +104,20 @@ def test_stretches_of_time_begin_where_the_lake_has_them_begin(lake: Path, zone:
                 f" (SELECT unnest(range({since}, {until}, {step}) || [{until - 1}]) AS moment) ORDER BY 1"
             ).fetchall()
             assert [begin for (begin,) in found] == list(period.begins()), period.bucket
+
+
+def test_charts_and_their_tables_have_the_same_names_and_say_how_many_are_left_out(tmp_path: Path):
+    one = History(tmp_path, ms("2026-10-24T20:00:00Z"))
+    with one.store:
+        for number in range(8):
+            one.enqueue(f"j{number}", "sync", f"tool{number}", queue=f"queue{number}")
+            one.send("jobs.complete", **one.claim(queue=f"queue{number}"))
+        made = one.lake()
+    write_report(made, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tables = Tables(page).tables
+    for beginning, name in (("Failure rate in each", "tool"), ("Wait for a worker in each", "queue")):
+        [caption] = [each for each in tables if each.startswith(beginning)]
+        # There are six colours.
+        assert [row[0] for row in tables[caption][1:]] == [f"{name}{number}" for number in range(6)]
+        assert f"6 are shown, 2 more {name}s are not." in page
