@@ -20,6 +20,10 @@ from ops.analytics.lake.files import COMPRESSION, replaced
 from ops.analytics.lake.session import Connection, connect
 
 _FETCHED_ROWS = 10_000
+# What the macros say of a moment, and in brackets what to do.
+_NOT_A_MOMENT = re.compile(
+    r"Invalid Input Error: ((?:the lake does not know of|no moment of this history:) .*) \((.*)\)", re.DOTALL
+)
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 
 
@@ -180,6 +184,8 @@ def explained() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if refused := _NOT_A_MOMENT.fullmatch(str(error).strip()):
+            raise AnalyticsError("not_a_moment", refused[1], refused[2]) from error
         raise AnalyticsError(
             "query_failed",
             str(error).strip(),

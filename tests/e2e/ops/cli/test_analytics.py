@@ -144,8 +144,10 @@ def test_times_are_shown_and_read_in_the_zone_that_is_named(data: Path):
 def test_a_moment_that_is_yet_to_come_is_refused(data: Path):
     for moment in ("2100-01-01", "4711"):
         refused = hyperpage("analytics", "diff", "0", moment, "--data", data)
-        assert refused.code == 1
-        assert "the lake does not know of" in refused.err
+        assert refused.code == 2
+        assert "error: the lake does not know of" in refused.err
+        assert "`hyperpage analytics export` adds what came since" in refused.err
+        assert "SHOW TABLES" not in refused.err
         assert moment in refused.err
 
 
