@@ -77,8 +77,8 @@ def find_period(
     """The period from `since` to `until`; without them, all that the lake shows, to the minute.
 
     Raises:
-        AnalyticsError: there is no event, a moment cannot be read, the lake does not reach it, or nothing is
-            between them.
+        AnalyticsError: there is no event, a moment cannot be read, the lake does not reach it, nothing is
+            between them, or it is not certain what the zone's clocks show.
     """
     zone = zone_of(time_zone)
     [(first, last)] = connection.execute("SELECT min(recorded_at), max(recorded_at) FROM events").fetchall()
@@ -104,4 +104,32 @@ def find_period(
             f"nothing is between {units.moment(begin, zone)} and {units.moment(end, zone)} {time_zone}",
             "--since has to be before --until, and before the last event",
         )
-    return Period(begin, end, time_zone)
+    period = Period(begin, end, time_zone)
+    _require_same_times(connection, period)
+    return period
+
+
+def _require_same_times(connection: Connection, period: Period) -> None:
+    """Returns if the clocks of the zone show to DuckDB what they show to Python, in the whole period.
+
+    Each has the rules of all zones, and may have older ones. Where they differ, figures would be missing in
+    charts, whose stretches of time would begin at other times than those of the queries.
+
+    Raises:
+        AnalyticsError: they differ.
+    """
+    moments = [*range(period.since, period.until, max(1, period.bucket_ms // 4)), period.until - 1]
+    found = connection.execute(
+        f"SELECT moment, epoch_ms(CAST(time_of(moment) AS TIMESTAMP)), {period.begin_of('moment')}"
+        " FROM (SELECT unnest($moments) AS moment)",
+        {"moments": moments},
+    ).fetchall()
+    begins = sorted({begin for _, _, begin in found})
+    if begins != list(period.begins()) or any(
+        clock != units.clock_of(moment, period.zone) for moment, clock, _ in found
+    ):
+        raise AnalyticsError(
+            "unknown_time_zone",
+            f"DuckDB and this system have other rules for the times of {period.time_zone} in this period",
+            "update the older one (duckdb, or the tzdata of the system); or leave --time-zone out, for UTC",
+        )

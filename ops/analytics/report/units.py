@@ -82,6 +82,12 @@ def iso(milliseconds: int) -> str:
     return _at(milliseconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def clock_of(milliseconds: int, zone: tzinfo) -> int:
+    """What the clocks of a zone show, as milliseconds since they showed the beginning of 1970."""
+    offset = _at(milliseconds, zone).utcoffset()
+    return milliseconds + (0 if offset is None else round(offset.total_seconds() * 1000))
+
+
 def bucket_of(span_ms: int, most: int) -> int:
     """The shortest round stretch of time of which a span has at most so many."""
     longest = STRETCHES_MS[-1]
@@ -95,7 +101,7 @@ def begins(since: int, until: int, stretch_ms: int, zone: tzinfo = UTC) -> Itera
     Those of more than an hour begin at times of the zone's clocks, so where these are changed, one is longer
     or shorter; the others are all as long.
     """
-    clock = _clock_of(since, zone)
+    clock = clock_of(since, zone)
     shown = (clock - _FIRST_MONDAY_MS) // stretch_ms * stretch_ms + _FIRST_MONDAY_MS
     at = since - (clock - shown) if stretch_ms <= HOUR else _moment_of(shown, zone)
     while at < until:
@@ -164,12 +170,6 @@ def _significant(value: float) -> str:
 
 def _at(milliseconds: float, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, zone)
-
-
-def _clock_of(milliseconds: int, zone: tzinfo) -> int:
-    """What the clocks of a zone show, as milliseconds since they showed the beginning of 1970."""
-    offset = _at(milliseconds, zone).utcoffset()
-    return milliseconds + (0 if offset is None else round(offset.total_seconds() * 1000))
 
 
 def _moment_of(clock: int, zone: tzinfo) -> int:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from ops.analytics import connect
+from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.report import units, write_report
 from ops.analytics.report.period import Period
+from ops.analytics.report.source import find_period
 from tests.support.documents.report_tables import Tables
 from tests.support.stores.analysed import History, ms
 from tests.support.stores.night import night_lake
@@ -104,6 +106,19 @@ def test_stretches_of_time_begin_where_the_lake_has_them_begin(lake: Path, zone:
                 f" (SELECT unnest(range({since}, {until}, {step}) || [{until - 1}]) AS moment) ORDER BY 1"
             ).fetchall()
             assert [begin for (begin,) in found] == list(period.begins()), period.bucket
+
+
+def test_a_zone_of_whose_times_two_things_are_said_is_refused_where_they_differ(lake: Path):
+    # Lagos has in summer what Berlin has in winter: so do rules that are older than a change of them.
+    with closing(connect(lake, time_zone="Europe/Berlin")) as engine:
+        for until in ("2026-10-25T01:00:01Z", None):
+            with pytest.raises(AnalyticsError, match="other rules for the times of Africa/Lagos") as refused:
+                find_period(engine, "2026-10-24T21:00:00Z", until, "Africa/Lagos")
+            assert refused.value.reason == "unknown_time_zone"
+        assert find_period(engine, "2026-10-25T01:00:00Z", None, "Africa/Lagos").since == ms(
+            "2026-10-25T01:00:00Z"
+        )
+        find_period(engine, "2026-10-24T21:00:00Z", None, "Europe/Berlin")
 
 
 def test_charts_and_their_tables_have_the_same_names_and_say_how_many_are_left_out(tmp_path: Path):
