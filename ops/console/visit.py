@@ -99,6 +99,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """What was typed into a field of this page's form, where that was refused just now."""
         return self.session.typed.get(name, otherwise) if self.session.typed_at == self.here else otherwise
 
+    def ticked(self, name: str, otherwise: bool = False) -> bool:
+        """Whether a field was ticked in this page's form, where that was refused just now."""
+        return name in self.session.typed if self.session.typed_at == self.here else otherwise
+
     def keep_typed(self, address: str) -> None:
         """Has the page at an address show once more what was typed, but for what looks like a credential."""
         self.session.typed = kept(self.form.fields, _NOT_TYPED)

@@ -49,12 +49,17 @@ def test_a_restore_is_looked_at_carried_out_and_told(fresh: Served) -> None:
 
 def test_a_moment_that_is_none_is_refused_and_nothing_is_done(fresh: Served) -> None:
     fresh.ask("send", "app_state.set", '{"key": "k", "value": 1}')
+    look = f"{RESTORE}?backup={fresh.ask('backup', 'create')['path'].rpartition('/')[2]}"
     with fresh.http() as http:
         for wrong in ("position=x", "position=99", "time=yesterday", "backup=../../etc/passwd"):
             assert http.get(f"{RESTORE}?{wrong}").status_code in (400, 404), wrong
         http.get("/console")
         csrf_token = http.get("/session").json()["csrf_token"]
-        refused = http.post(RESTORE, data={"csrf_token": csrf_token, "back": RESTORE})
+        refused = http.post(RESTORE, data={"csrf_token": csrf_token, "back": look})
         assert refused.status_code == 303
-        assert "a restore goes to" in http.get(refused.headers["location"]).text
+        page = http.get(refused.headers["location"]).text
+        assert "a restore goes to" in page
+        # What was not ticked is not ticked now, as it is at first.
+        assert 'name="safety" value="yes">' in page
+        assert 'name="safety" value="yes" checked>' in http.get(look).text
     assert fresh.ask("query", "service.status")["timeline"] == 1

@@ -124,6 +124,12 @@ def test_what_a_backup_is_for_is_there_to_be_corrected(quiet: HttpTalk) -> None:
     assert listed(quiet) == []
 
 
+def test_what_was_ticked_is_so_again_in_a_form_that_was_refused(quiet: HttpTalk) -> None:
+    administrator = Visitor(quiet, "admin")
+    administrator.post(BACKUPS, description="z" * 5_000, prove="yes")
+    administrator.waits_for(BACKUPS, 'name="prove" value="yes" checked>')
+
+
 def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:
     quiet.administer("backup.create", {"description": ""})
     page = f"{BACKUPS}/{listed(quiet)[0]['name']}"

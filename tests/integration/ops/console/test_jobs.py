@@ -1,5 +1,6 @@
 """The job board, the page of a job, and what is done there."""
 
+import html
 from typing import Any
 
 import pytest
@@ -182,6 +183,13 @@ def test_many_are_changed_after_a_look_at_which(talk: HttpTalk, operator: Visito
     # Which they are, by name and state.
     assert look.count("Sync acme</a>") == look.count('<span class="state pending">pending</span>') == 3
     assert state(talk, "a0") == "pending"
+
+    # A refusal leads back to the look, with the reason.
+    back = html.unescape(look.partition('name="back" value="')[2].partition('"')[0])
+    refused = operator.post("/console/jobs/-/bulk", verb="cancel", queue="a", reason="z" * 2_000, back=back)
+    again = operator.page(refused.headers["location"])
+    assert "Cancel 3 jobs?" in again
+    assert f'value="{"z" * 2_000}"' in again
 
     told = operator.does("/console/jobs/-/bulk", verb="cancel", queue="a", reason="a wrong list")
     assert told == "3 jobs were cancelled, or asked to end"
