@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
+# Since it was due, a job of a report has so long until it is late.
+DEFAULT_SLA = "1h"
+
 
 def connect(
     lake: Path | str, *, snapshot: str | None = None, time_zone: str | None = None

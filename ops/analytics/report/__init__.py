@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ops.analytics import DEFAULT_SLA
 from ops.analytics.asking.query import explained
 from ops.analytics.lake.files import replaced
 from ops.analytics.lake.session import connect
@@ -28,7 +29,6 @@ from ops.analytics.report.sections.throughput import throughput
 from ops.analytics.report.source import Source, find_period
 
 TITLE = "hyperpage-persistence"
-SLA = "1h"
 _SECTIONS = (throughput, spikes, latency, lateness, retries, budgets, configurations, growth)
 
 
@@ -50,7 +50,7 @@ def write_report(
     until: str | None = None,
     snapshot: str | None = None,
     time_zone: str | None = None,
-    sla: str = SLA,
+    sla: str = DEFAULT_SLA,
     title: str = TITLE,
 ) -> WrittenReport:
     """Writes a report on what a lake shows, in place of one that is there.

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TextIO
 
 from cyclopts import Parameter
 
+from ops.analytics import DEFAULT_SLA
 from ops.cli.terminal.exits import usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
@@ -129,8 +130,12 @@ def report(
     ] = None,
     until: Annotated[str | None, option("The moment of its end. Default: the last event.")] = None,
     sla: Annotated[
-        str, option("A job is late that is not done within it since it was due: 15min, 1h, 2d. Default: 1h.")
-    ] = "1h",
+        str,
+        option(
+            "A job is late that is not done within it since it was due: 15min, 1h, 2d."
+            f" Default: {DEFAULT_SLA}."
+        ),
+    ] = DEFAULT_SLA,
     title: Annotated[str, option("What stands above it.")] = "hyperpage-persistence",
     time_zone: TimeZoneOption = None,
     lake: LakeOption = None,
