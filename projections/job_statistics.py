@@ -13,6 +13,8 @@ from projections.table import page_of
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000
 MAXIMUM_QUEUES = 1_000
 _BEFORE_ALL = -(2**62)
+# Attempts that ended so did not do what they were to do. Others were given back, or cancelled.
+_FAILED = ("failed", "timeout", "rescued")
 
 
 class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +100,13 @@ def failed_since(connection: apsw.Connection, since: int) -> Failed:
         (since,),
     ).get
     return Failed(attempts=attempts_failed, jobs=jobs_failed)
+
+
+def outcomes(attempts: dict[str, int]) -> dict[str, int]:
+    """How many of the attempts, which come by how they ended, did what they were to do and did not."""
+    completed = attempts.get("completed", 0)
+    failed = sum(attempts.get(how, 0) for how in _FAILED)
+    return {"completed": completed, "failed": failed, "others": sum(attempts.values()) - completed - failed}
 
 
 def throughput(connection: apsw.Connection, query: JobThroughput, now: int) -> bytes:

@@ -16,6 +16,7 @@ from ops.console.routing import page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of, route
 from ops.parts import Parts
+from projections.job_statistics import outcomes
 
 CHART_MINUTES = 30
 _MINUTE_MS = 60_000
@@ -36,8 +37,8 @@ async def show(visit: Visit) -> Response:
         jobs=summed(statistics, "states"),
         overdue=sum(queue["overdue"] for queue in statistics["queues"].values()),
         oldest=_oldest_overdue(statistics),
-        # Attempts of the last hour by how they ended.
-        ended=summed(statistics, "attempts"),
+        # Attempts of the last hour by what came of them.
+        ended=outcomes(summed(statistics, "attempts")),
     )
 
 
@@ -55,9 +56,9 @@ def _look_at_log(parts: Parts, now_ms: int) -> tuple[list[int], list[float], int
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
     with parts.readers.connection() as connection:
         positions = [chain.position_at(connection, end) for end in ends]
-        first = chain.read_at(connection, 1)
+        oldest = chain.read_at(connection, 1)
     rates = [(last - first) / 60 for first, last in pairwise(positions)]
-    first_at = None if first is None else first.recorded_at
+    first_at = None if oldest is None else oldest.recorded_at
     return [end // 1000 for end in ends[1:]], [round(rate, 2) for rate in rates], first_at
 
 

@@ -10,15 +10,13 @@ from ops.console.pages.jobs import STATES
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.visit import Visit
-from projections.job_statistics import MAXIMUM_QUEUES
+from projections.job_statistics import MAXIMUM_QUEUES, outcomes
 
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
 # How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
 CHART_SECONDS = 60.0
-# Attempts of these did not do what they were to do. Others were given back, or cancelled.
-_FAILED = ("failed", "timeout", "rescued")
 _NOTHING: dict[str, Any] = {
     "states": {},
     "overdue": 0,
@@ -81,13 +79,6 @@ async def change_queue(visit: Visit) -> Response:
     await visit.command(command, {"queue": name, **reason})
     visit.tell(f"The queue {name} {said}")
     return visit.go(visit.here)
-
-
-def outcomes(attempts: dict[str, int]) -> dict[str, int]:
-    """How many of the attempts, which come by how they ended, did what they were to do and did not."""
-    completed = attempts.get("completed", 0)
-    failed = sum(attempts.get(how, 0) for how in _FAILED)
-    return {"completed": completed, "failed": failed, "others": sum(attempts.values()) - completed - failed}
 
 
 async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:

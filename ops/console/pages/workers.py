@@ -2,9 +2,9 @@
 
 from starlette.responses import Response
 
-from ops.console.pages.queues import outcomes
 from ops.console.routing import page
 from ops.console.visit import Visit
+from projections.job_statistics import outcomes
 
 PAGE_ROWS = 100
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import MINUTE_MS, Clock
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk
+from tests.support.services.watching import eventually
 
 
 def tile(page: str, label: str) -> str:
@@ -57,7 +59,7 @@ def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: Htt
     assert first(talk, "Oldest overdue job").endswith("due for so long, and not claimed; one of 1")
     assert 'href="/console/jobs/second"' in talk.get("/console").text
     assert first(talk, "Failed in the last hour") == "1 of 1 attempts"
-    assert 'href="/console/jobs?state=failed"' in talk.get("/console").text
+    assert tile(talk.get("/console").text, "Attempts of the last hour") == "1 1 of them failed"
     assert "by the archive alone, since there is no backup" in first(talk, "A restore reaches back to")
 
     name = talk.administer("backup.create", {"description": ""}).said["path"].rpartition("/")[2]
@@ -66,6 +68,25 @@ def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: Htt
     reaches = first(talk, "A restore reaches back to")
     assert reaches.startswith(at[:19].replace("T", " "))
     assert "by the archive alone" not in reaches
+
+
+def test_an_attempt_that_lost_its_worker_failed_and_one_that_was_given_back_did_not(tmp_path: Path) -> None:
+    clock = Clock()
+    with HttpTalk(tmp_path, clock=clock) as talk:
+        talk.command("jobs.enqueue", {"id": "lost", "type": "t", "name": "n"})
+        [job] = talk.command("jobs.claim", {"worker": "w"}).said["result"]["jobs"]
+        talk.command("jobs.interrupt", {"id": job["id"], "lease": job["lease"]})
+        assert talk.command("jobs.claim", {"worker": "w"}).said["result"]["jobs"]
+        clock.now += 20 * MINUTE_MS
+
+        async def is_rescued() -> bool:
+            answer = await talk.client.query("jobs.stats", {})
+            return "rescued" in answer.said["queues"]["default"]["attempts"]
+
+        eventually(talk, is_rescued)
+        clock.now += MINUTE_MS
+        assert first(talk, "Failed in the last hour") == "1 of 2 attempts"
+        assert tile(talk.get("/console").text, "Attempts of the last hour") == "2 1 of them failed"
 
 
 def test_it_says_why_all_is_not_well(tmp_path: Path) -> None:
