@@ -13,6 +13,8 @@ from ops.console.visit import Visit
 from projections.job_statistics import MAXIMUM_QUEUES, outcomes
 
 PAGE_ROWS = 100
+# How many paused queues are looked through: a paused one has no other way into the list.
+MAXIMUM_PAUSED = 5_000
 PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
 # How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
@@ -36,8 +38,7 @@ async def show_queues(visit: Visit) -> Response:
     """The queues that have jobs or are paused, by name: what waits, and what was done in the last hour."""
     text, after = visit.parameter("text"), visit.parameter("after") or ""
     statistics = (await visit.shared_query("jobs.stats", percentiles=False))["queues"]
-    listed = await visit.query("queues.list", paused=True, limit=MAXIMUM_QUEUES)
-    paused = {row["name"]: row for row in listed["items"]}
+    paused = await _paused(visit)
     names = sorted(name for name in {*statistics, *paused} if (text or "").lower() in name.lower())
     shown = [name for name in names if name > after]
     rows = [_queue(name, statistics.get(name), paused.get(name)) for name in shown[:PAGE_ROWS]]
@@ -45,7 +46,7 @@ async def show_queues(visit: Visit) -> Response:
         "queues/queues.html",
         queues=rows,
         count=len(names),
-        paused_count=len(paused),
+        paused_count=(await visit.query("queues.count", paused=True))["count"],
         chart=await _chart(visit, None),
         most=MAXIMUM_QUEUES if len(statistics) == MAXIMUM_QUEUES else None,
         text=text,
@@ -79,6 +80,18 @@ async def change_queue(visit: Visit) -> Response:
     await visit.command(command, {"queue": name, **reason})
     visit.tell(f"The queue {name} {said}")
     return visit.go(visit.here)
+
+
+async def _paused(visit: Visit) -> dict[str, Any]:
+    """The rows of the paused queues by name; an answer may hold fewer than were asked for."""
+    rows: dict[str, Any] = {}
+    after: str | None = None
+    while len(rows) < MAXIMUM_PAUSED:
+        listed = await visit.query("queues.list", paused=True, after=after, limit=MAXIMUM_QUEUES)
+        rows |= {row["name"]: row for row in listed["items"]}
+        if (after := listed["next"]) is None:
+            break
+    return rows
 
 
 async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:

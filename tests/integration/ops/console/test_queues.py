@@ -121,6 +121,17 @@ def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why
     assert "paused or resumed" in operator.does(MAIL, verb="delete")
 
 
+def test_paused_queues_that_do_not_fit_into_one_answer_are_there(
+    talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_of_queues, "MAXIMUM_QUEUES", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        assert talk.command("jobs.pause_queue", {"queue": name}).code is None
+    page = operator.page(QUEUES)
+    assert list(rows(page)) == ["a", "b", "c", "d", "e"]
+    assert "5 are paused" in page
+
+
 def test_pages_are_turned_by_name_and_who_may_only_read_has_no_buttons(
     talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
