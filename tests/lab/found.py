@@ -355,6 +355,8 @@ JUDGED: Mapping[tuple[str, int], str] = {
     "answers at once, and took `busy`, as some of them are refused then, for none",
     ("power-cuts-on-xfs", 1904122064): "mended on 2026-11-29: the stream's messages were gone, all of them, "
     "and taken for aged out",
+    ("stories-of-replication", 3235276391): "a mistake of the experiment's: it looked for what is to be done "
+    "while the connection was lost, which is told first",
 }
 
 # Sentences: what a reader may not conclude from the page.

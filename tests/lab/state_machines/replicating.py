@@ -304,9 +304,11 @@ class Replicating(Machine):
             assert isinstance(one.task.exception(), GapError), f"{name} cannot follow, and does not say so"
             await self._left(name)
         elif verdict is not None:
-            await until(lambda: one.follower.is_apart)
+            # Where the connection is lost, too, that is told first.
+            await until(
+                lambda: one.follower.is_apart and "hyperpage cluster reseed" in str(one.follower.state.repair)
+            )
             assert self._hashes(name) == hashes
-            assert "hyperpage cluster reseed" in str(one.follower.state.repair)
             self.counts["apart"] += 1
         elif len(hashes) > end:
             await until(lambda: "has lost its end" in (one.follower.state.problem or ""))
