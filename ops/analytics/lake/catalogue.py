@@ -99,10 +99,11 @@ class Catalogue:
         yield self._snapshots()
         yield self._history()
         yield f"CREATE OR REPLACE MACRO shown_position() AS {self._position}"
-        yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
         yield f"CREATE OR REPLACE MACRO last_position() AS {self._last_position}"
         yield f"CREATE OR REPLACE MACRO last_backup_ms() AS {self._last_backup_ms}"
         yield f"CREATE OR REPLACE VIEW events AS {events}"
+        # Where no snapshot is shown, that looks at the events.
+        yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
         yield from _statements_of("catalogue.sql")
         for table, columns in TABLE_COLUMNS.items():
             at_moment = _rows_at(table, "position_of(moment)")

@@ -169,3 +169,9 @@ def test_a_chain_begins_somewhere(unattended: Store):
             said(unattended, "events.chain", **query)
     with pytest.raises(Invalid):
         said(unattended, "events.find", table="jobs", stream="jobs/a")
+
+
+def test_the_chain_of_an_id_that_no_command_can_have_is_empty(unattended: Store):
+    put(unattended, "a")
+
+    assert said(unattended, "events.chain", correlation_id="\0")["items"] == []
