@@ -108,7 +108,7 @@ def test_an_error_of_many_lines_keeps_them_and_lists_say_what_happened(
     assert page.count(f">{whole}</pre>") == 2
     assert "<summary>ValueError: no such page</summary>" in page
     # In the time line, with times and lengths of time written out.
-    assert "<i>error</i> <bdi>ValueError: no such page</bdi>" in page
+    assert "<i>error</i> <bdi>ValueError: no such page …</bdi>" in page
     assert "<i>timeout</i> 1 min 30 s" in page
     assert '<span class="cut">ValueError: no such page</span>' in operator.page("/console/jobs")
 
