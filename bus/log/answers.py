@@ -207,16 +207,16 @@ def last_number(connection: apsw.Connection) -> int:
 
 def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> list[int]:
     """The positions at which commands of an id were answered, whosever they were."""
-    return [
-        position
-        for (position,) in connection.execute(
-            "SELECT position FROM command_answers AS kept WHERE number IN ("
-            " SELECT number FROM command_ids WHERE id_hash = ?1 UNION SELECT number FROM command_answers"
-            " WHERE number > (SELECT max(up_to) FROM command_ids_made) AND id_hash = ?1)"
-            f" AND ({ID} = ?2 OR {ID} BETWEEN ?3 AND ?3 || '~') LIMIT ?4",
-            (id_hash(command_id), command_id, f"{command_id}{OWNED_BY}", limit),
-        )
-    ]
+    if "\0" in command_id:
+        return []  # No command has such an id.
+    found = connection.execute(
+        "SELECT position FROM command_answers AS kept WHERE number IN ("
+        " SELECT number FROM command_ids WHERE id_hash = ?1 UNION SELECT number FROM command_answers"
+        " WHERE number > (SELECT max(up_to) FROM command_ids_made) AND id_hash = ?1)"
+        f" AND ({ID} = ?2 OR {ID} BETWEEN ?3 AND ?3 || '~') LIMIT ?4",
+        (id_hash(command_id), command_id, f"{command_id}{OWNED_BY}", limit),
+    )
+    return [position for (position,) in found]
 
 
 def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:

@@ -172,9 +172,6 @@ class _Chain:
 
     def _take_command(self, command_id: str, near: int | None = None) -> None:
         """Takes the events of a command: close to one of them, or to where it was answered."""
-        if "\0" in command_id:
-            # No command has such an id.
-            return
         # Several users may have used the same id, each for a command of its own.
         for answered in (
             (near,) if near is not None else positions_of(self._connection, command_id, MAXIMUM_CHAIN)

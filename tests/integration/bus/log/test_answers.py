@@ -71,6 +71,7 @@ def test_the_same_id_of_several_users_is_several_answers(tmp_path: Path):
         owned = [f"x{OWNED_BY}billing", f"x{OWNED_BY}mail"]
         assert stored(store) == [(None, None, 1), *((one, None, 1) for one in owned)]
         assert store.in_writer(lambda connection: positions_of(connection, "x", 10)) == [1, 2, 3]
+        assert store.in_writer(lambda connection: positions_of(connection, "\0", 10)) == []
         store.in_writer(index_ids)
         assert store.in_writer(lambda connection: positions_of(connection, "x", 10)) == [1, 2, 3]
 
