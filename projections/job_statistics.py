@@ -91,7 +91,7 @@ def failed_since(connection: apsw.Connection, since: int) -> Failed:
     """What failed after a moment; in indexes alone, as long as nobody asks for more than an hour or so."""
     attempts_failed = connection.execute(
         "SELECT count(*) FROM job_history INDEXED BY idx_job_history_completed"
-        " WHERE completed_at > ? AND status IN ('failed', 'timeout', 'rescued')",
+        f" WHERE completed_at > ? AND status IN {_FAILED}",
         (since,),
     ).get
     jobs_failed = connection.execute(
@@ -127,18 +127,20 @@ def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     if name not in queues and len(queues) >= MAXIMUM_QUEUES:
         # A store with more queues can be asked for one by its name.
         return {"states": {}, "attempts": {}}
-    return queues.setdefault(
-        name,
-        {
-            "states": {},
-            "overdue": 0,
-            "oldest_due_at": None,
-            "oldest_due_id": None,
-            "attempts": {},
-            "wait_ms": None,
-            "run_ms": None,
-        },
-    )
+    return queues.setdefault(name, of_no_jobs())
+
+
+def of_no_jobs() -> dict[str, Any]:
+    """What is said of a queue that has no jobs."""
+    return {
+        "states": {},
+        "overdue": 0,
+        "oldest_due_at": None,
+        "oldest_due_id": None,
+        "attempts": {},
+        "wait_ms": None,
+        "run_ms": None,
+    }
 
 
 def _states(connection: apsw.Connection, queue: str | None) -> Any:

@@ -10,7 +10,7 @@ from ops.console.pages.jobs import STATES
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.visit import Visit
-from projections.job_statistics import MAXIMUM_QUEUES, outcomes
+from projections.job_statistics import MAXIMUM_QUEUES, of_no_jobs, outcomes
 
 PAGE_ROWS = 100
 # How many paused queues are looked through: a paused one has no other way into the list.
@@ -19,15 +19,6 @@ PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
 # How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
 CHART_SECONDS = 60.0
-_NOTHING: dict[str, Any] = {
-    "states": {},
-    "overdue": 0,
-    "oldest_due_at": None,
-    "oldest_due_id": None,
-    "attempts": {},
-    "wait_ms": None,
-    "run_ms": None,
-}
 DONE = {
     "pause": ("jobs.pause_queue", "is paused: none of its jobs is handed out"),
     "resume": ("jobs.resume_queue", "hands out its jobs again"),
@@ -109,7 +100,7 @@ async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
 
 def _queue(name: str, statistics: dict[str, Any] | None, paused: dict[str, Any] | None) -> dict[str, Any]:
     """What both pages show of a queue; `paused` is its row if it is."""
-    known = _NOTHING if statistics is None else statistics
+    known = of_no_jobs() if statistics is None else statistics
     states = Counter(known["states"])
     return known | {
         "name": name,
