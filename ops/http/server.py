@@ -27,7 +27,7 @@ from ops.http.access.authentication import Access
 from ops.http.access.tokens import Token
 from ops.http.app import application
 from ops.http.backend import Backend
-from ops.http.connections.acceptor import Acceptor, connections_possible
+from ops.http.connections.acceptor import Acceptor, connections_possible, listen
 from ops.http.connections.crowd import Crowd, Seat
 from ops.http.connections.protocol import Connection
 from ops.http.connections.tls import Certificates, TlsError
@@ -292,7 +292,8 @@ def _bind(host: str, port: int) -> socket.socket:
         # Without this, a port stays in use for a minute after its server stopped.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.setblocking(False)
+        # Only who listens has a port: two that begin at once may both bind it.
+        listen(bound)
     except BaseException:
         bound.close()
         raise

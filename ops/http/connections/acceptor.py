@@ -33,8 +33,20 @@ _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 logger = logging.getLogger(__name__)
 
 
+def listen(bound: socket.socket) -> None:
+    """Has a bound socket listen: connections wait until somebody accepts them.
+
+    Raises:
+        OSError: somebody else listens there, who was as quick to bind it.
+    """
+    for option, size in ((socket.SO_RCVBUF, RECEIVE_BYTES), (socket.SO_SNDBUF, SEND_BYTES)):
+        bound.setsockopt(socket.SOL_SOCKET, option, size)
+    bound.setblocking(False)
+    bound.listen(BACKLOG)
+
+
 class Acceptor:
-    """Takes what comes to a listening socket; `connect` makes the protocol of a seat.
+    """Takes what comes to a socket that listens; `connect` makes the protocol of a seat.
 
     `context` is asked for each connection: `None` means no TLS.
     """
@@ -55,10 +67,6 @@ class Acceptor:
         self._warned_at = -60.0
         # Given up for a moment when there is no file for a connection: it is taken, and closed.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        for option, size in ((socket.SO_RCVBUF, RECEIVE_BYTES), (socket.SO_SNDBUF, SEND_BYTES)):
-            listener.setsockopt(socket.SOL_SOCKET, option, size)
-        listener.setblocking(False)
-        listener.listen(BACKLOG)
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
