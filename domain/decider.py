@@ -118,7 +118,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
     What it can lead to is said here, for the reference, and tests see to it that nothing else happens:
     `events`, also those of other aggregates; `refusals` beside `Invalid`, which any verb may raise; `rules`,
-    the details of a `RuleViolated`; and `result`, what stands in its result and what that means.
+    the details of a `RuleViolated`; and `result`, the struct of its result, or `… | None` where there may be
+    none. Without one there never is.
     """
 
     name: str
@@ -132,7 +133,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[type[Event], ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
     rules: tuple[str, ...] = ()
-    result: Mapping[str, str] = {}
+    result: Any = None
 
 
 def is_something(state: Any, now: int) -> bool:

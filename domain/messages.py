@@ -32,6 +32,12 @@ Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
+
+def about(meaning: str) -> msgspec.Meta:
+    """What a field means, for the documents of the contract."""
+    return msgspec.Meta(description=meaning)
+
+
 # A JSON value kept as the bytes it came in: it is stored and handed on, not looked into.
 Json = msgspec.Raw
 

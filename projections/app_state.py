@@ -1,13 +1,13 @@
 """The table `app_state`, one row a key."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import apsw
 import msgspec
 
 from domain import app_state
 from domain.app_state import Entry
-from domain.messages import Key
+from domain.messages import Key, about
 from projections.table import Row, Table, page_query
 
 # The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
@@ -24,6 +24,17 @@ class CountAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Keys that hold something: all, or those that begin with `prefix`."""
 
     prefix: Prefix | None = None
+
+
+class AppStateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key holds. Times are milliseconds since the epoch."""
+
+    key: str
+    value: Annotated[Any, about("any JSON")]
+    updated_at: int
+    version: Annotated[int, about("the version of its stream")]
+    position: Annotated[int, about("the position of its last event")]
+    expires_at: Annotated[int | None, about("from when on it holds nothing")]
 
 
 def _row(entry: Entry, version: int, position: int) -> Row:
@@ -49,7 +60,7 @@ def expired_keys(connection: apsw.Connection, now: int, limit: int) -> list[str]
 
 TABLE = Table(
     name=app_state.TABLE,
-    columns=("key", "value", "updated_at", "version", "position", "expires_at"),
+    shape=AppStateRow,
     row=_row,
     get_query=GetAppState,
     key_of=lambda query: str(query.key),
@@ -57,6 +68,5 @@ TABLE = Table(
     list_query=page_query(
         CountAppState, "Keys with what they hold, in order: all, or those that begin with `prefix`."
     ),
-    json_columns=frozenset({"value"}),
     expiry_column="expires_at",
 )

@@ -6,35 +6,15 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
+from domain.jobs.rows import JobProgress
 from domain.jobs.state import State
-from domain.messages import Key, Name
+from domain.messages import Key, Name, about
 from projections.jobs import HAS_TAG, HAS_TEXT
+from projections.table import row_json
 
 # How many rows a page looks at, however few of them the filters let through.
 MAXIMUM_SCANNED_ROWS = 10_000
-COLUMNS = (
-    "id",
-    "type",
-    "name",
-    "priority",
-    "state",
-    "queue",
-    "tool",
-    "attempt",
-    "max_attempts",
-    "run_at",
-    "created_at",
-    "started_at",
-    "completed_at",
-    "updated_at",
-    "worker",
-    "error",
-    "cancel_requested",
-    "progress",
-    "tags",
-)
 _FINISHED = ("completed", "failed", "cancelled", "timeout")
-_JSON = ("progress", "tags")
 _ERROR_CHARACTERS = 300
 # How a traceback of Python begins; what happened stands at its end.
 TRACEBACK = "Traceback (most recent call last):"
@@ -44,6 +24,33 @@ _BRIEF_ERROR = (
     f" THEN '{TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
     f" ELSE substr(error, 1, {_ERROR_CHARACTERS}) END"
 )
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A job without what can be large. Times are milliseconds since the epoch."""
+
+    id: str
+    type: str
+    name: str
+    priority: Annotated[int, about("1 low, 2 medium, 3 high, 4 critical")]
+    state: State
+    queue: str
+    tool: str | None
+    attempt: Annotated[int, about("the number of the attempt, 0 before the first one")]
+    max_attempts: int
+    run_at: int
+    created_at: int
+    started_at: int | None
+    completed_at: int | None
+    updated_at: int
+    worker: str | None
+    error: Annotated[str | None, about("its beginning; of a traceback of Python, its end")]
+    cancel_requested: bool
+    progress: JobProgress | None
+    tags: tuple[str, ...]
+
+
+COLUMNS = JobSummary.__struct_fields__
 
 
 class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +83,7 @@ def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
             following = last
             break
         if is_meant:
-            items.append(_as_json(columns))
+            items.append(row_json(JobSummary, columns))
         last = f"{at}-{row}"
     return b'{"items":[%s],"next":%s}' % (b",".join(items), msgspec.json.encode(following))
 
@@ -114,11 +121,3 @@ def _order(state: str | None) -> tuple[str, str, list[str], list[Any]]:
     # Unfinished jobs are found by their status, and are few enough to be sorted.
     statuses = "status IN ('pending', 'held', 'retrying', 'running')"
     return "created_at", "jobs INDEXED BY idx_jobs_status", [statuses, "state = ?"], [state]
-
-
-def _as_json(columns: list[Any]) -> bytes:
-    row = dict(zip(COLUMNS, columns, strict=True))
-    for name in _JSON:
-        row[name] = None if row[name] is None else msgspec.Raw(row[name].encode())
-    row["cancel_requested"] = bool(row["cancel_requested"])
-    return msgspec.json.encode(row)

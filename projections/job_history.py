@@ -1,27 +1,42 @@
 """The table `job_history`, one row an attempt, which follows from the events of jobs."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
+import msgspec
 
 from domain.jobs import Job, events, limits
+from domain.messages import about
 from migrations.rows import delete_rows
 from projections.table import Row, upsert_rows
 
 HISTORY = "job_history"
-HISTORY_COLUMNS = (
-    "id",
-    "job_id",
-    "attempt",
-    "status",
-    "started_at",
-    "completed_at",
-    "duration_ms",
-    "error_message",
-    "queue",
-    "due_at",
-)
+
+
+class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of a job. Times are milliseconds since the epoch."""
+
+    id: Annotated[int, about("the position at which it began; negative where it came with an import")]
+    job_id: str
+    attempt: Annotated[int, about("1, 2, …")]
+    # A text, since attempts that were imported may have ended in any way.
+    status: Annotated[
+        str,
+        about(
+            "`running`, or how it ended: `completed`, `failed`, `timeout`, `cancelled`, `snoozed`,"
+            " `interrupted`, `rescued`; of an imported one, as it was told"
+        ),
+    ]
+    started_at: int | None
+    completed_at: int | None
+    duration_ms: int | None
+    error_message: str | None
+    queue: str
+    due_at: Annotated[int | None, about("when it was due; null of an imported one")]
+
+
+HISTORY_COLUMNS = JobAttemptRow.__struct_fields__
 
 
 def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> list[Row]:

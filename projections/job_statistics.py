@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from domain.messages import Key, Time
-from projections.job_history import HISTORY_COLUMNS
+from domain.messages import Key, Time, about
+from projections.job_history import HISTORY_COLUMNS, JobAttemptRow
 from projections.table import page_of
 
 # How many attempts of a window are looked at, the latest: a sample for percentiles, a bound for the query.
@@ -44,6 +44,51 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: int
     jobs: int
+
+
+class AttemptPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the attempts of a job, in the order in which they began."""
+
+    items: tuple[JobAttemptRow, ...]
+    next: Annotated[int | None, about("what to pass as `after` for the next page, null on the last one")]
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds that so many per cent of the attempts did not exceed."""
+
+    p50: int
+    p95: int
+    p99: int
+    max: int
+
+
+class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue is."""
+
+    states: Annotated[dict[str, int], about("how many jobs are in each state")]
+    overdue: Annotated[int, about("how many are due, and wait")]
+    oldest_due_at: Annotated[int | None, about("since when one of them is, at the longest")]
+    oldest_due_id: Annotated[str | None, about("the job that is overdue for longest")]
+    attempts: Annotated[dict[str, int], about("those that ended in the window, by how they ended")]
+    wait_ms: Annotated[Percentiles | None, about("from being due to being claimed")]
+    run_ms: Annotated[Percentiles | None, about("from being claimed to the end")]
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How the queues are. Times are milliseconds since the epoch."""
+
+    since: int
+    until: int
+    queues: Annotated[dict[str, QueueStatistics], about("by name")]
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempts that ended in a window. Times are milliseconds since the epoch."""
+
+    since: int
+    until: int
+    part_ms: Annotated[int, about("how long each part is")]
+    parts: Annotated[tuple[dict[str, int], ...], about("by how they ended, the oldest part first")]
 
 
 class JobThroughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import apsw
 import msgspec
 
-from domain.messages import Name
-from projections.table import page_of
+from domain.jobs.rows import JobProgress
+from domain.messages import Name, about
+from projections.table import page_of, row_json
 
 # How many attempts of a window are looked at, the latest, and how many workers an answer has.
 MAXIMUM_ATTEMPTS = 10_000
@@ -20,25 +21,51 @@ _RUNNING = (
     "jobs INDEXED BY idx_jobs_status LEFT JOIN job_leases ON job_leases.job_id = jobs.id"
     " WHERE jobs.status = 'running'"
 )
-RUNNING_COLUMNS = (
-    "worker",
-    "id",
-    "name",
-    "type",
-    "queue",
-    "attempt",
-    "max_attempts",
-    "attempt_started_at",
-    "lease_expires_at",
-    "deadline_at",
-    "cancel_requested",
-    "progress",
-)
 _READ_AS = {
     "worker": "jobs.worker",
     "attempt_started_at": _BEGAN_AT,
     "lease_expires_at": "job_leases.expires_at",
 }
+
+
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a worker has. Times are milliseconds since the epoch."""
+
+    worker: str | None
+    id: str
+    name: str
+    type: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    attempt_started_at: int | None
+    lease_expires_at: Annotated[int | None, about("null where the lease is not there yet")]
+    deadline_at: Annotated[int | None, about("when the attempt has taken too long")]
+    cancel_requested: bool
+    progress: JobProgress | None
+
+
+RUNNING_COLUMNS = RunningJob.__struct_fields__
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has and had. Times are milliseconds since the epoch."""
+
+    running: Annotated[int, about("how many jobs it has")]
+    attempt_started_at: Annotated[int | None, about("when the oldest attempt under way began")]
+    lease_expires_at: Annotated[int | None, about("when the first of its leases ends")]
+    attempts: Annotated[dict[str, int], about("those that ended since `since`, by how they ended")]
+    last_ended_at: int | None
+
+
+class Workers(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works. Times are milliseconds since the epoch."""
+
+    since: Annotated[int, about("later than asked for, where there were more attempts than are looked at")]
+    until: int
+    workers: Annotated[
+        dict[str, Worker], about(f"by name, {MAXIMUM_WORKERS} at most: those that have jobs before others")
+    ]
 
 
 class JobWorkers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,12 +154,5 @@ def running(connection: apsw.Connection, query: RunningJobs, maximum_bytes: int)
         f"SELECT {_BEGAN_AT}, jobs.rowid, {columns} FROM {_RUNNING}{where} ORDER BY 1, 2 LIMIT ?",
         (*bindings, query.limit + 1),
     )
-    found = ((f"{began_at}-{row}", _as_json(values)) for began_at, row, *values in rows)
+    found = ((f"{began_at}-{row}", row_json(RunningJob, values)) for began_at, row, *values in rows)
     return page_of(found, query.limit, maximum_bytes)
-
-
-def _as_json(values: list[Any]) -> bytes:
-    row = dict(zip(RUNNING_COLUMNS, values, strict=True))
-    row["progress"] = None if row["progress"] is None else msgspec.Raw(row["progress"].encode())
-    row["cancel_requested"] = bool(row["cancel_requested"])
-    return msgspec.json.encode(row)

@@ -9,6 +9,7 @@ import msgspec
 from domain import jobs
 from domain.jobs import Job, events
 from domain.jobs.many import Search
+from domain.jobs.rows import JobRow
 from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
 from projections.table import Row, Table, page_query
@@ -102,51 +103,12 @@ def _array(texts: tuple[str, ...]) -> str:
 
 TABLE = Table(
     name=jobs.TABLE,
-    columns=(
-        "id",
-        "type",
-        "name",
-        "priority",
-        "status",
-        "tool",
-        "endpoint",
-        "payload",
-        "result",
-        "created_at",
-        "updated_at",
-        "started_at",
-        "completed_at",
-        "retry_count",
-        "persisted_at",
-        "recovery_attempts",
-        "state",
-        "queue",
-        "run_at",
-        "attempt",
-        "max_attempts",
-        "worker",
-        "error",
-        "cancel_requested",
-        "progress",
-        "created_position",
-        "timeout_ms",
-        "deadline_at",
-        "tags",
-        "unique_key",
-        "depends_on",
-        "waiting_for",
-        "on_dependency_failure",
-        "schedule_id",
-        "version",
-        "position",
-    ),
+    shape=JobRow,
     row=_row,
     get_query=GetJob,
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
     list_query=page_query(JobFilter, "Jobs by what they are, in the order of their ids.", name="ListJobs"),
-    json_columns=frozenset({"payload", "result", "progress", "tags", "depends_on", "waiting_for"}),
-    boolean_columns=frozenset({"cancel_requested"}),
     conditions={
         "tag": HAS_TAG,
         "text": HAS_TEXT,

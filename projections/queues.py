@@ -1,9 +1,11 @@
 """The table `queues`, one row a queue that was paused at least once."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain import queues
-from domain.messages import Key
+from domain.messages import Key, about
 from domain.queues import Queue
 from projections.table import Row, Table, page_query
 
@@ -20,6 +22,18 @@ class CountQueues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     paused: bool | None = None
 
 
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue that was paused at least once. Times are milliseconds since the epoch."""
+
+    name: str
+    paused: Annotated[bool, about("whether no job of it is handed out")]
+    reason: Annotated[str | None, about("why it is paused")]
+    paused_at: int | None
+    updated_at: int
+    version: Annotated[int, about("the version of its stream")]
+    position: Annotated[int, about("the position of its last event")]
+
+
 def _row(queue: Queue, version: int, position: int) -> Row:
     return (
         queue.name,
@@ -34,11 +48,10 @@ def _row(queue: Queue, version: int, position: int) -> Row:
 
 TABLE = Table(
     name=queues.TABLE,
-    columns=("name", "paused", "reason", "paused_at", "updated_at", "version", "position"),
+    shape=QueueRow,
     row=_row,
     get_query=GetQueue,
     key_of=lambda query: str(query.name),
     count_query=CountQueues,
     list_query=page_query(CountQueues, "Queues that were paused at least once, in the order of their names."),
-    boolean_columns=frozenset({"paused"}),
 )

@@ -1,13 +1,13 @@
 """The table `rate_limits`, one row a limit; its id is `ratelimit:<key>`."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated
 
 import apsw
 import msgspec
 
 from domain import rate_limits
-from domain.messages import KeyPart
+from domain.messages import KeyPart, about
 from domain.rate_limits.availability import STALE_AFTER_MS
 from domain.rate_limits.messages import Cost, key_of, parts_of
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
@@ -39,6 +39,46 @@ class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     resource: KeyPart | None = None
     identifier: KeyPart | None = None
     level: RateLimitLevel | None = None
+
+
+class ObservedPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the policies that bind a limit, as it was observed."""
+
+    policy: str
+    remaining: int | None
+    limit: int | None
+    used: int | None
+    reset_time: int | None
+    window_ms: int | None
+    observed_at: int
+
+
+class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a limit, as it was observed. Times are milliseconds since the epoch."""
+
+    id: Annotated[str, about("`ratelimit:` and the key")]
+    platform: str
+    limit_remaining: Annotated[int | None, about("how many calls are left in the window")]
+    limit_total: Annotated[int | None, about("how many calls a window has")]
+    reset_time: Annotated[int | None, about("when the next window begins")]
+    last_updated: int
+    created_at: int
+    resource: str | None
+    identifier: str | None
+    limit_used: int | None
+    observed_at: Annotated[int | None, about("when the newest of the observations was made")]
+    throttled_until: int | None
+    throttle_reason: str | None
+    version: Annotated[int, about("the version of its stream")]
+    position: Annotated[int, about("the position of its last event")]
+    level: Annotated[RateLimitLevel, about("how much of the limit is used")]
+    policy: Annotated[str, about("the policy that binds, of which the counts are")]
+    policies: Annotated[
+        tuple[ObservedPolicy, ...] | None, about("every policy; null where the columns say all of it")
+    ]
+    warning_percent: int
+    critical_percent: int
+    reserved: Annotated[int, about("how many calls are set aside")]
 
 
 def _row_id(key: str) -> str:
@@ -77,12 +117,8 @@ def _policies(known: RateLimit) -> str | None:
     """Every policy as it was observed; `None` where the other columns say all of it."""
     if all(budget.policy == "" for budget in known.budgets):
         return None
-    return msgspec.json.encode([_observation(budget) for budget in known.budgets]).decode()
-
-
-def _observation(budget: Budget) -> dict[str, Any]:
-    names = ("policy", "remaining", "limit", "used", "reset_time", "window_ms", "observed_at")
-    return {name: getattr(budget, name) for name in names}
+    policies = msgspec.convert(known.budgets, tuple[ObservedPolicy, ...], from_attributes=True)
+    return msgspec.json.encode(policies).decode()
 
 
 class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,29 +174,7 @@ FROM budgets GROUP BY platform, resource
 
 TABLE = Table(
     name=rate_limits.TABLE,
-    columns=(
-        "id",
-        "platform",
-        "limit_remaining",
-        "limit_total",
-        "reset_time",
-        "last_updated",
-        "created_at",
-        "resource",
-        "identifier",
-        "limit_used",
-        "observed_at",
-        "throttled_until",
-        "throttle_reason",
-        "version",
-        "position",
-        "level",
-        "policy",
-        "policies",
-        "warning_percent",
-        "critical_percent",
-        "reserved",
-    ),
+    shape=RateLimitRow,
     row=_row,
     row_key=_row_id,
     aggregate_key=lambda row_id: row_id.removeprefix("ratelimit:"),
@@ -170,5 +184,4 @@ TABLE = Table(
     list_query=page_query(
         CountRateLimits, "Limits by what they are, and how much of them is used, in the order of their ids."
     ),
-    json_columns=frozenset({"policies"}),
 )

@@ -1,13 +1,15 @@
 """The table `schedules`, one row a schedule."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import apsw
 import msgspec
 
 from domain import schedules
-from domain.messages import Key
+from domain.messages import Key, about
 from domain.schedules import Schedule
+from domain.schedules.messages import JobTemplate, OnMissed
 from projections.table import Row, Table, page_query
 
 
@@ -21,6 +23,25 @@ class CountSchedules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Schedules by what they are."""
 
     paused: bool | None = None
+
+
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule. Times are milliseconds since the epoch."""
+
+    id: str
+    paused: Annotated[bool, about("whether it makes no jobs")]
+    every_ms: Annotated[int | None, about("the interval in milliseconds; either this or `cron`")]
+    cron: Annotated[str | None, about("minute, hour, day, month, weekday; either this or `every_ms`")]
+    time_zone: Annotated[str, about("where `cron` is read")]
+    on_missed: Annotated[OnMissed, about("when times were missed: one job for all of them, or none")]
+    job: Annotated[JobTemplate, about("what is enqueued each time")]
+    next_run_at: Annotated[int | None, about("the time of its next job")]
+    last_run_at: Annotated[int | None, about("the time of its last job")]
+    last_job_id: str | None
+    created_at: int
+    updated_at: int
+    version: Annotated[int, about("the version of its stream")]
+    position: Annotated[int, about("the position of its last event")]
 
 
 def _row(schedule: Schedule, version: int, position: int) -> Row:
@@ -44,29 +65,12 @@ def _row(schedule: Schedule, version: int, position: int) -> Row:
 
 TABLE = Table(
     name=schedules.TABLE,
-    columns=(
-        "id",
-        "paused",
-        "every_ms",
-        "cron",
-        "time_zone",
-        "on_missed",
-        "job",
-        "next_run_at",
-        "last_run_at",
-        "last_job_id",
-        "created_at",
-        "updated_at",
-        "version",
-        "position",
-    ),
+    shape=ScheduleRow,
     row=_row,
     get_query=GetSchedule,
     key_of=lambda query: str(query.id),
     count_query=CountSchedules,
     list_query=page_query(CountSchedules, "Schedules by what they are, in the order of their ids."),
-    json_columns=frozenset({"job"}),
-    boolean_columns=frozenset({"paused"}),
 )
 
 

@@ -6,15 +6,18 @@ row can be made for any moment, and a rebuild can be compared byte for byte.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from typing import Annotated, Any
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import apsw
 import msgspec
 
+from domain.messages import about
 from migrations.rows import delete_rows, insert_rows
 
 Row = tuple[Any, ...]
+Item = TypeVar("Item")
 # Of how many values of a column, those with the most rows, an answer has the counts.
 MAXIMUM_GROUPS = 1_000
 
@@ -22,16 +25,17 @@ MAXIMUM_GROUPS = 1_000
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
-    `row` makes the columns from (state, version, position), in the order of `columns`, or answers `None`
-    where a state is none to show. The first of `columns` is the primary key, which `row_key` makes from an
-    aggregate's key, and `aggregate_key` turns back into it. `json_columns` hold JSON text, `boolean_columns`
-    0 or 1. From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
-    `count_query` and `list_query`, but for `by`, `limit` and `after`, is a filter on the column of the same
-    name, or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
+    A row is shown as the struct `shape`, whose fields are the columns: those that are no single values hold
+    JSON text, and booleans 0 or 1. `row` makes the columns from (state, version, position), in their order,
+    or answers `None` where a state is none to show. The first column is the primary key, which `row_key`
+    makes from an aggregate's key, and `aggregate_key` turns back into it. From the time on that stands in its
+    `expiry_column`, a row is not shown any more. Each field of `count_query` and `list_query`, but for `by`,
+    `limit` and `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one
+    parameter; a `prefix` is one on the primary key.
     """
 
     name: str
-    columns: tuple[str, ...]
+    shape: type[msgspec.Struct]
     row: Callable[[Any, int, int], Row | None]
     get_query: type[Any]
     key_of: Callable[[Any], str]
@@ -39,14 +43,44 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     list_query: type[Any]
     row_key: Callable[[str], str] = str
     aggregate_key: Callable[[str], str] = str
-    json_columns: frozenset[str] = frozenset()
-    boolean_columns: frozenset[str] = frozenset()
     expiry_column: str | None = None
     conditions: Mapping[str, str] = {}
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return self.shape.__struct_fields__
+
+    @property
     def primary_key(self) -> str:
         return self.columns[0]
+
+
+class RowPage(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    """A part of the rows, in order."""
+
+    items: tuple[Item, ...]
+    next: Annotated[str | None, about("what to pass as `after` for the next page, null on the last one")]
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """How many there are."""
+
+    count: int
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """How many have a value."""
+
+    value: str | None
+    count: int
+
+
+class GroupedCount(Count, frozen=True, kw_only=True):
+    """How many there are, and how many have each value of the column that is asked for."""
+
+    groups: Annotated[
+        tuple[Group, ...] | msgspec.UnsetType, about("the most first, 1,000 at most; left out without `by`")
+    ] = msgspec.UNSET
 
 
 def page_query(filters: type[Any], summary: str, name: str | None = None) -> type[Any]:
@@ -92,19 +126,38 @@ def upsert_rows(
 
 def as_json(table: Table, row: Row) -> bytes:
     """A row as JSON, in the order of the columns; JSON columns as values, booleans as booleans."""
+    return row_json(table.shape, row)
+
+
+def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
+    """A row that is shown as a struct, as JSON."""
     values = list(row)
-    for place in _places(table.columns, table.json_columns):
+    of_json, booleans = places_of(shape)
+    for place in of_json:
         if values[place] is not None:
             values[place] = msgspec.Raw(values[place].encode())
-    for place in _places(table.columns, table.boolean_columns):
+    for place in booleans:
         if values[place] is not None:
             values[place] = bool(values[place])
-    return msgspec.json.encode(dict(zip(table.columns, values, strict=True)))
+    return msgspec.json.encode(dict(zip(shape.__struct_fields__, values, strict=True)))
 
 
-@lru_cache(maxsize=64)
-def _places(columns: tuple[str, ...], some: frozenset[str]) -> tuple[int, ...]:
-    return tuple(place for place, column in enumerate(columns) if column in some)
+@cache
+def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The places of the columns that hold JSON, and of those that hold booleans."""
+    kinds = [_single(field.type) for field in msgspec.structs.fields(shape)]
+    of_json = (place for place, kind in enumerate(kinds) if kind not in (bool, int, float, str))
+    return tuple(of_json), tuple(place for place, kind in enumerate(kinds) if kind is bool)
+
+
+def _single(kind: Any) -> Any:
+    """The type of a value that may be null, and have a description."""
+    if get_origin(kind) is Annotated:
+        return _single(get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        return type(get_args(kind)[0])
+    kinds = [one for one in get_args(kind) if one is not NoneType]
+    return _single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:

@@ -1,9 +1,11 @@
 """The table `tool_configs`, one row a tool."""
 
+from typing import Annotated, Any
+
 import msgspec
 
 from domain import tool_configs
-from domain.messages import Key
+from domain.messages import Key, about
 from domain.tool_configs import ToolConfig
 from projections.table import Row, Table, page_query
 
@@ -19,6 +21,20 @@ class CountToolConfigs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     enabled: bool | None = None
     notifications: bool | None = None
+
+
+class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration of a tool."""
+
+    tool_name: str
+    enabled: bool
+    config: dict[str, Any]
+    refresh_interval: Annotated[int | None, about("in milliseconds")]
+    notifications: bool
+    updated_at: Annotated[int, about("when it last changed, in milliseconds since the epoch")]
+    version: Annotated[int, about("the version of its stream")]
+    position: Annotated[int, about("the position of its last event")]
+    schema: Annotated[dict[str, Any] | None, about("the JSON Schema that `config` matches, if there is one")]
 
 
 def _row(config: ToolConfig, version: int, position: int) -> Row | None:
@@ -39,17 +55,7 @@ def _row(config: ToolConfig, version: int, position: int) -> Row | None:
 
 TABLE = Table(
     name=tool_configs.TABLE,
-    columns=(
-        "tool_name",
-        "enabled",
-        "config",
-        "refresh_interval",
-        "notifications",
-        "updated_at",
-        "version",
-        "position",
-        "schema",
-    ),
+    shape=ToolConfigRow,
     row=_row,
     get_query=GetToolConfig,
     key_of=lambda query: str(query.tool_name),
@@ -57,6 +63,4 @@ TABLE = Table(
     list_query=page_query(
         CountToolConfigs, "Configurations by what they say, in the order of the tools' names."
     ),
-    json_columns=frozenset({"config", "schema"}),
-    boolean_columns=frozenset({"enabled", "notifications"}),
 )

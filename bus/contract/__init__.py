@@ -7,5 +7,6 @@ headers          the headers of commands and queries
 log_places       how new what is read is, and has to be
 codec            bodies of commands and answers, read and written
 log_requests     requests to the log
+log_answers      what they are answered with
 stream_metadata  the metadata of the stream of events
 """

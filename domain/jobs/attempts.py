@@ -9,6 +9,7 @@ from domain.errors import RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import with_dependents
 from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
+from domain.jobs.results import HeartbeatResult, ProgressResult
 from domain.jobs.state import TABLE, Job, existing
 from domain.messages import Event
 from domain.queues import is_paused
@@ -37,6 +38,7 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
         claimed.append((job.id, events.Claimed(worker=command.worker, attempt=job.attempt + 1)))
     leases = [lease for lease in granted.values() if lease is not None]
 
+    # A `ClaimResult`, of rows that are JSON already.
     def result(row: Any) -> Any:
         return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases]}
 
@@ -64,7 +66,7 @@ def heartbeat(state: Job | None, command: commands.Heartbeat, context: Context, 
     extended = msgspec.structs.replace(lease, lease_ms=lease_ms, expires_at=context.now + lease_ms)
     return Decision(
         leases={key: extended},
-        result={"cancel_requested": job.cancel_requested, "lease_expires_at": extended.expires_at},
+        result=HeartbeatResult(cancel_requested=job.cancel_requested, lease_expires_at=extended.expires_at),
     )
 
 
@@ -76,7 +78,7 @@ def progress(state: Job | None, command: commands.Progress, context: Context, ke
     return Decision(
         events=((key, event),) if due else (),
         notices=(Notice((TABLE, key, "progress"), said),),
-        result={"cancel_requested": job.cancel_requested},
+        result=ProgressResult(cancel_requested=job.cancel_requested),
     )
 
 

@@ -4,17 +4,11 @@ from operator import attrgetter
 
 from domain.decider import Decider, Verb
 from domain.errors import AlreadyExists, NotFound, TooLarge
-from domain.jobs import attempts, commands, events, importing, many, waiting
+from domain.jobs import attempts, commands, events, importing, many, results, waiting
 from domain.jobs.limits import MAXIMUM_IMPORT_BYTES
 from domain.jobs.state import TABLE, Job, evolve
 
 _id = attrgetter("id")
-_STOP = "whether the worker is asked to stop"
-_MANY = {
-    "ids": "the jobs that were changed, or would be without `dry_run`",
-    "skipped": "those that could not be",
-    "remaining": "how many more there are",
-}
 
 DECIDER = Decider(
     table=TABLE,
@@ -54,7 +48,7 @@ DECIDER = Decider(
             events=(events.Enqueued, events.Replaced),
             refusals=(AlreadyExists,),
             rules=("not_unique", "unknown_dependency", "dependency_failed"),
-            result={"existing": "the job that has the unique key; without one, there is no result"},
+            result=results.EnqueueResult | None,
         ),
         Verb(
             name="claim",
@@ -63,7 +57,7 @@ DECIDER = Decider(
             decide=attempts.claim,
             empty_is_remembered=False,
             events=(events.Claimed,),
-            result={"jobs": "the rows of the jobs, each with its `lease` and `lease_expires_at`"},
+            result=results.ClaimResult,
         ),
         Verb(
             name="heartbeat",
@@ -73,10 +67,7 @@ DECIDER = Decider(
             remembered=False,
             refusals=(NotFound,),
             rules=("stale_lease",),
-            result={
-                "cancel_requested": _STOP,
-                "lease_expires_at": "when the lease runs out, if no heartbeat comes",
-            },
+            result=results.HeartbeatResult,
         ),
         Verb(
             name="progress",
@@ -87,7 +78,7 @@ DECIDER = Decider(
             events=(events.Progressed,),
             refusals=(NotFound,),
             rules=("stale_lease",),
-            result={"cancel_requested": _STOP},
+            result=results.ProgressResult,
         ),
         Verb(
             name="complete",
@@ -213,7 +204,7 @@ DECIDER = Decider(
             decide=many.cancel_many,
             empty_is_remembered=False,
             events=(events.Cancelled, events.CancelRequested),
-            result=_MANY,
+            result=results.ManyResult,
         ),
         Verb(
             name="retry_many",
@@ -222,7 +213,7 @@ DECIDER = Decider(
             decide=many.retry_many,
             empty_is_remembered=False,
             events=(events.Retried,),
-            result=_MANY,
+            result=results.ManyResult,
         ),
         Verb(
             name="resolve_dependents",

@@ -8,6 +8,7 @@ from domain.decider import Context, Decision
 from domain.errors import Invalid, Refusal
 from domain.jobs.commands import Cancel, CancelMany, JobFilter, Retry, RetryMany
 from domain.jobs.events import Cancelled, CancelRequested
+from domain.jobs.results import ManyResult
 from domain.jobs.state import IDLE, RETRYABLE, STATES, Job, status_of
 from domain.jobs.waiting import retry
 from domain.messages import Event
@@ -72,7 +73,8 @@ def _each(
             events.append((job.id, decide(job)))
         except Refusal:
             skipped.append(job.id)
-    result = {"ids": [job_id for job_id, _ in events], "skipped": skipped, "remaining": remaining}
+    changed = tuple(job_id for job_id, _ in events)
+    result = ManyResult(ids=changed, skipped=tuple(skipped), remaining=remaining)
     return Decision(events=() if command.dry_run else tuple(events), result=result)
 
 

@@ -17,6 +17,7 @@ from domain.decider import Context, Decision
 from domain.errors import RuleViolated
 from domain.jobs.commands import Enqueue, Unique
 from domain.jobs.events import Replaced
+from domain.jobs.results import EnqueueResult
 from domain.jobs.state import FINISHED, IDLE, STATES, Job
 
 SCOPES: Mapping[str, frozenset[str]] = {
@@ -47,7 +48,7 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
             existing=job.id,
             state=job.state,
         )
-    result = {"existing": job.id}
+    result = EnqueueResult(existing=job.id)
     # A job that a worker has seen is not changed behind its back.
     if unique.on_conflict == "return_existing" or job.state not in IDLE or job.started_at is not None:
         return Decision(result=result)

@@ -42,8 +42,8 @@ from domain.rate_limits.messages import (
     key_of,
     key_of_response,
 )
-from domain.rate_limits.observing import observe, observe_response
-from domain.rate_limits.reserving import release, reserve
+from domain.rate_limits.observing import Seen, observe, observe_response
+from domain.rate_limits.reserving import Grant, release, reserve
 from domain.rate_limits.state import RateLimit, evolve
 
 TABLE = "rate_limits"
@@ -88,12 +88,6 @@ def _import(state: RateLimit | None, command: Import, context: Context, key: str
     return Decision(events=((key, msgspec.convert(command, Imported, from_attributes=True)),))
 
 
-_STANDING = {
-    "remaining": "the calls that are left beside those reserved, null where it is not known",
-    "level": "`normal`, `warning`, `critical` or `unknown`",
-    "stale": "whether the last observation is more than five minutes old, or there is none",
-}
-
 DECIDER = Decider(
     table=TABLE,
     state=RateLimit,
@@ -116,12 +110,7 @@ DECIDER = Decider(
             key=key_of_response,
             decide=observe_response,
             events=(Observed, Released, Throttled, LevelChanged),
-            result={
-                "resource": "the resource that the response was counted for",
-                "allowed": "whether another call is allowed now",
-                "retry_at": "when it will be, null where waiting does not help",
-                **_STANDING,
-            },
+            result=Seen,
         ),
         Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle, events=(Throttled,)),
         Verb(
@@ -140,13 +129,7 @@ DECIDER = Decider(
             events=(Reserved,),
             refusals=(AlreadyExists,),
             rules=("too_many_reservations",),
-            result={
-                "granted": "whether the calls are set aside",
-                "reservation": "the id of the reservation, null if not granted",
-                "expires_at": "when it ends of itself, null if not granted",
-                "retry_at": "when to try again, null if granted or where waiting does not help",
-                **_STANDING,
-            },
+            result=Grant,
         ),
         Verb(name="release", command=Release, key=key_of, decide=release, events=(Released, LevelChanged)),
         Verb(name="clear", command=Clear, key=key_of, decide=_clear, events=(Cleared,), refusals=(NotFound,)),

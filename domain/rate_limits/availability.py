@@ -1,25 +1,29 @@
 """Whether calls are allowed at a moment, and if not, from when on."""
 
+from typing import Annotated
+
 import msgspec
 
+from domain.messages import about
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservation, level_of, tightest
 
 # How old an observation may be: an older one may not be true any more.
 STALE_AFTER_MS = 300_000
 
+Remaining = Annotated[
+    int | None, about("the calls that are left beside those reserved, null where it is not known")
+]
+Stale = Annotated[bool, about("whether the last observation is more than five minutes old, or there is none")]
+
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Whether calls are allowed now. `retry_at` is when they will be, null where waiting does not help.
-
-    `remaining` leaves out what is reserved, and is null where it is not known; so is `level` then `unknown`.
-    `stale`: the last observation is more than five minutes old, or there is none.
-    """
+    """Whether calls are allowed now."""
 
     allowed: bool
-    retry_at: int | None
-    remaining: int | None
-    level: RateLimitLevel
-    stale: bool
+    retry_at: Annotated[int | None, about("when they will be, null where waiting does not help")]
+    remaining: Remaining
+    level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
+    stale: Stale
 
 
 def availability(state: RateLimit | None, cost: int, now: int) -> Availability:

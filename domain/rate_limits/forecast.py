@@ -1,29 +1,28 @@
 """When a budget runs out, if calls go on as they did."""
 
+from typing import Annotated
+
 import msgspec
 
-from domain.rate_limits.availability import Availability, availability, budgets_at
+from domain.messages import about
+from domain.rate_limits.availability import Availability, Remaining, Stale, availability, budgets_at
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, tightest
 
 MINUTE_MS = 60_000
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """When the policy that runs out first does, by the observations kept of its present window.
+    """When the policy that runs out first does, by the observations kept of its present window."""
 
-    `burn_rate` is in calls per minute, null before there are two observations. `runs_out_at` is null where
-    nothing says that it will run out, `runs_out_before_reset` where that or the reset is not known.
-    """
-
-    burn_rate: float | None
-    runs_out_at: int | None
-    runs_out_before_reset: bool | None
+    burn_rate: Annotated[float | None, about("calls per minute, null before there are two observations")]
+    runs_out_at: Annotated[int | None, about("null where nothing says that it will run out")]
+    runs_out_before_reset: Annotated[bool | None, about("null where that or the reset is not known")]
     reset_time: int | None
-    remaining: int | None
+    remaining: Remaining
     limit: int | None
     policy: str
-    level: RateLimitLevel
-    stale: bool
+    level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
+    stale: Stale
 
 
 def forecast(state: RateLimit | None, now: int) -> Forecast:

@@ -1,20 +1,21 @@
 """Observations and refusals, and what they lead to."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
 from domain.decider import Context, Decision
 from domain.errors import Invalid
-from domain.messages import Recorded
-from domain.rate_limits.availability import availability
+from domain.messages import Recorded, about
+from domain.rate_limits.availability import Remaining, Stale, availability
 from domain.rate_limits.changes import changes
 from domain.rate_limits.headers import read_response
 from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
 from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, parts_of
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.refusals import refused
-from domain.rate_limits.state import Budget, RateLimit, evolve
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, evolve
 
 # How far an observation may be ahead: one from further ahead comes from a wrong clock.
 MAXIMUM_CLOCK_LEAD_MS = 300_000
@@ -23,12 +24,12 @@ MAXIMUM_CLOCK_LEAD_MS = 300_000
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a response: whether another call is allowed, and the resource that it was counted for."""
 
-    resource: str | None
-    allowed: bool
-    retry_at: int | None
-    remaining: int | None
-    level: str
-    stale: bool
+    resource: Annotated[str | None, about("the resource that the response was counted for")]
+    allowed: Annotated[bool, about("whether another call is allowed now")]
+    retry_at: Annotated[int | None, about("when it will be, null where waiting does not help")]
+    remaining: Remaining
+    level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
+    stale: Stale
 
 
 def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:

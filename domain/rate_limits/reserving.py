@@ -1,13 +1,22 @@
 """Calls that are set aside for one worker, so that several workers share a budget without overshooting it."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, RuleViolated
-from domain.rate_limits.availability import Availability, availability, reservations_at
+from domain.messages import about
+from domain.rate_limits.availability import (
+    Availability,
+    Remaining,
+    Stale,
+    availability,
+    reservations_at,
+)
 from domain.rate_limits.changes import changes
 from domain.rate_limits.messages import Release, Released, Reserve, Reserved
-from domain.rate_limits.state import RateLimit
+from domain.rate_limits.state import RateLimit, RateLimitLevel
 
 # The most reservations of a limit: each is kept in its state, and looked at with every command.
 MAXIMUM_RESERVATIONS = 100
@@ -16,13 +25,15 @@ MAXIMUM_RESERVATIONS = 100
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a reservation: whether it was granted, else when to try again."""
 
-    granted: bool
-    reservation: str | None
-    expires_at: int | None
-    retry_at: int | None
-    remaining: int | None
-    level: str
-    stale: bool
+    granted: Annotated[bool, about("whether the calls are set aside")]
+    reservation: Annotated[str | None, about("the id of the reservation, null if not granted")]
+    expires_at: Annotated[int | None, about("when it ends of itself, null if not granted")]
+    retry_at: Annotated[
+        int | None, about("when to try again, null if granted or where waiting does not help")
+    ]
+    remaining: Remaining
+    level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
+    stale: Stale
 
 
 def reserve(state: RateLimit | None, command: Reserve, context: Context, key: str) -> Decision:

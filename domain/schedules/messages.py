@@ -7,7 +7,7 @@ import msgspec
 from domain.jobs.commands import Priority, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
-from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text
+from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text, about
 
 # Shorter than a key, since a job's id is `<schedule>@<time>`, which is a key itself.
 ScheduleKey = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=180)]
@@ -66,6 +66,12 @@ class TriggerSchedule(Command, frozen=True, kw_only=True):
     """A job is made at once, paused or not; the result has its id. The times stay as they are."""
 
     id: ScheduleKey
+
+
+class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The job that was made at once."""
+
+    id: Annotated[str, about("the job that was made")]
 
 
 class RunSchedule(Command, frozen=True, kw_only=True):

@@ -83,7 +83,7 @@ def _trigger(
     schedule = _existing(state, key)
     job_id = context.new_key()
     events = ((job_id, _job(schedule, context.now)), (key, messages.Triggered(job_id=job_id)))
-    return Decision(events=events, result={"id": job_id})
+    return Decision(events=events, result=messages.TriggerResult(id=job_id))
 
 
 def _run(state: Schedule | None, command: messages.RunSchedule, context: Context, key: str) -> Decision:
@@ -220,7 +220,7 @@ DECIDER = Decider(
             decide=_trigger,
             events=(Enqueued, messages.Triggered),
             refusals=(NotFound,),
-            result={"id": "the job that was made"},
+            result=messages.TriggerResult,
         ),
         Verb(
             name="run",

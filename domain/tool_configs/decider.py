@@ -119,7 +119,8 @@ def _validate(state: ToolConfig | None, command: messages.Validate, context: Con
     if state is not None and state.schema is not None:
         limit = _room_for_errors(context)
         errors = violations(state.schema, command.config, "$.config", limit=limit, budget=context.work)
-    return Decision(result={"valid": not errors, "errors": errors})
+    shown = tuple(messages.Violation(**one) for one in errors)
+    return Decision(result=messages.ValidateResult(valid=not errors, errors=shown))
 
 
 def _altered(
@@ -349,10 +350,7 @@ DECIDER = Decider(
             remembered=False,
             refusals=(TooLarge,),
             rules=(RULE,),
-            result={
-                "valid": "whether `set` would take it",
-                "errors": "where it does not match: `path` and `message` of each, 20 at most",
-            },
+            result=messages.ValidateResult,
         ),
         Verb(
             name="import",

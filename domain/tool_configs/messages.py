@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.messages import Command, Event, Key, Text, Time
+from domain.messages import Command, Event, Key, Text, Time, about
 
 # In milliseconds, as in the system before; up to 366 days.
 RefreshInterval = Annotated[int, msgspec.Meta(ge=1, le=31_622_400_000)]
@@ -102,6 +102,22 @@ class Validate(Command, frozen=True, kw_only=True):
 
     tool_name: Key
     config: dict[str, Any]
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a configuration does not match."""
+
+    path: str
+    message: str
+
+
+class ValidateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a configuration would be taken."""
+
+    valid: Annotated[bool, about("whether `set` would take it")]
+    errors: Annotated[
+        tuple[Violation, ...], about("where it does not match: `path` and `message` of each, 20 at most")
+    ]
 
 
 class Import(Command, frozen=True, kw_only=True):

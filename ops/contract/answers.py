@@ -5,24 +5,26 @@ from contextlib import closing
 from functools import cache
 from typing import Any
 
+from domain.rate_limits.availability import Availability
+from domain.rate_limits.forecast import Forecast
 from migrations import runner
 from migrations.connection import open_memory
-from ops.contract.availability import ANSWERS
 from ops.contract.schema import Schema, described
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.job_history import HISTORY_COLUMNS
-from projections.table import Table
+from projections.table import Table, places_of
 from projections.tables import TABLES
 
 TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
+_OF_A_MOMENT: dict[str, Any] = {"rate_limits.may_call": Availability, "rate_limits.forecast": Forecast}
 _OF_SQLITE = {"TEXT": "string", "INTEGER": "integer", "REAL": "number"}
 
 
 def query_answer(query: str, event: Schema) -> Schema:
     """The answer to a query, such as `jobs.list`; `event` refers to the schema of a CloudEvent."""
-    if query in ANSWERS:
-        return described(query, ANSWERS[query], "#/components/schemas/{name}")[0]
+    if query in _OF_A_MOMENT:
+        return described(query, _OF_A_MOMENT[query], "#/components/schemas/{name}")[0]
     table, _, verb = query.partition(".")
     match table, verb:
         case "events", "chain":
@@ -76,12 +78,10 @@ def query_answer(query: str, event: Schema) -> Schema:
 def row_of(table: Table) -> Schema:
     """A row, as queries show it."""
     types = column_types(table.name)
-    columns: dict[str, Schema] = {}
-    for column in table.columns:
-        if column in table.boolean_columns:
-            columns[column] = {"type": "boolean"}
-        else:
-            columns[column] = {} if column in table.json_columns else types[column]
+    columns: dict[str, Schema] = {column: types[column] for column in table.columns}
+    of_json, booleans = places_of(table.shape)
+    columns |= {table.columns[place]: {} for place in of_json}
+    columns |= {table.columns[place]: {"type": "boolean"} for place in booleans}
     return object_of(columns)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import apsw
-import msgspec
 
 from bus.contract import codec
 from bus.log.states import read_aggregate
@@ -19,11 +18,6 @@ from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.forecast import Forecast, forecast
 from domain.rate_limits.messages import key_of
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
-
-ANSWERS: dict[str, type[msgspec.Struct]] = {
-    f"{TABLE}.may_call": Availability,
-    f"{TABLE}.forecast": Forecast,
-}
 
 
 def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
@@ -41,12 +35,14 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         QueryVerb(
             name=f"{TABLE}.may_call",
             shape=MayCallRateLimit,
+            gives=Availability,
             answer=may_call,
             limited=limited(TABLE, may_call, key_of),
         ),
         QueryVerb(
             name=f"{TABLE}.forecast",
             shape=ForecastRateLimit,
+            gives=Forecast,
             answer=forecast_of,
             limited=limited(TABLE, forecast_of, key_of),
         ),

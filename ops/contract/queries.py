@@ -7,6 +7,7 @@ import apsw
 import msgspec
 
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
+from bus.contract.log_answers import EventChain, EventPage, EventsFound, EventsRead
 from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
 from bus.contract.rights import EVERYTHING, Rights
 from bus.log import reading
@@ -18,12 +19,19 @@ from domain.decider import Aggregate
 from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
 from ops.contract.availability import availability_verbs
-from ops.contract.tool_config_diff import DiffToolConfig, diff
+from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
-from projections.job_board import BrowseJobs, browse_jobs
-from projections.job_statistics import JobStatistics, JobThroughput, ListAttempts
-from projections.job_workers import JobWorkers, RunningJobs
-from projections.table import Table, count_rows, get_row, list_rows
+from projections.job_board import BrowseJobs, JobSummary, browse_jobs
+from projections.job_statistics import (
+    AttemptPage,
+    JobStatistics,
+    JobThroughput,
+    ListAttempts,
+    Statistics,
+    Throughput,
+)
+from projections.job_workers import JobWorkers, RunningJob, RunningJobs, Workers
+from projections.table import Count, GroupedCount, RowPage, Table, count_rows, get_row, list_rows
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]
@@ -31,23 +39,27 @@ RowJson = Callable[[str, Aggregate], bytes | None]
 
 def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
     """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch."""
-    verbs = [verb for table in TABLES.values() for verb in _of_table(table, row_json, clock)]
+    verbs: list[QueryVerb] = []
+    for table in TABLES.values():
+        verbs += (*_of_rows(table, clock), *_of_streams(table, row_json))
     verbs += availability_verbs(clock)
     verbs += (
         QueryVerb(
             name="tool_configs.diff",
             shape=DiffToolConfig,
+            gives=ToolConfigDiff,
             answer=diff,
             limited=limited("tool_configs", diff, lambda query: query.tool_name),
         ),
         QueryVerb(
             name="events.read",
             shape=ReadEvents,
+            gives=EventsRead,
             answer=reading.read_events,
             limited=reading.read_events,
         ),
-        QueryVerb(name="events.find", shape=FindEvents, answer=find_events),
-        QueryVerb(name="events.chain", shape=FindChain, answer=find_chain),
+        QueryVerb(name="events.find", shape=FindEvents, gives=EventsFound, answer=find_events),
+        QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
     verbs += _of_jobs(clock)
     return {verb.name: verb for verb in verbs}
@@ -73,43 +85,49 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         QueryVerb(
             name="jobs.browse",
             shape=BrowseJobs,
+            gives=RowPage[JobSummary],
             answer=browse_jobs,
             limited=limited(JOBS, browse_jobs),
         ),
         QueryVerb(
             name="jobs.attempts",
             shape=ListAttempts,
+            gives=AttemptPage,
             answer=attempts,
             limited=limited(JOBS, attempts, lambda query: query.id),
         ),
         QueryVerb(
             name="jobs.stats",
             shape=JobStatistics,
+            gives=Statistics,
             answer=statistics,
             limited=limited(JOBS, statistics),
         ),
         QueryVerb(
             name="jobs.throughput",
             shape=JobThroughput,
+            gives=Throughput,
             answer=throughput,
             limited=limited(JOBS, throughput),
         ),
         QueryVerb(
             name="jobs.workers",
             shape=JobWorkers,
+            gives=Workers,
             answer=workers,
             limited=limited(JOBS, workers),
         ),
         QueryVerb(
             name="jobs.running",
             shape=RunningJobs,
+            gives=RowPage[RunningJob],
             answer=running,
             limited=limited(JOBS, running),
         ),
     )
 
 
-def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
+def _of_rows(table: Table, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def get(connection: apsw.Connection, query: Any) -> bytes:
         key = table.key_of(query)
         row = get_row(connection, table, key, now=clock())
@@ -126,6 +144,34 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
         require_may_read(rights, table.name)
         return count_rows(connection, table, query, now=clock(), keys=rights.keys)
 
+    page: Any = RowPage
+    return (
+        QueryVerb(
+            name=f"{table.name}.get",
+            shape=table.get_query,
+            gives=table.shape,
+            answer=get,
+            is_lookup=True,
+            limited=limited(table.name, get, table.key_of),
+        ),
+        QueryVerb(
+            name=f"{table.name}.list",
+            shape=table.list_query,
+            gives=page[table.shape],
+            answer=listing,
+            limited=listing,
+        ),
+        QueryVerb(
+            name=f"{table.name}.count",
+            shape=table.count_query,
+            gives=GroupedCount if hasattr(table.count_query, "by") else Count,
+            answer=count,
+            limited=count,
+        ),
+    )
+
+
+def _of_streams(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:
     def history(connection: apsw.Connection, query: Any) -> bytes:
         return reading.history(connection, table.name, table.key_of(query), query.after, query.limit)
 
@@ -141,23 +187,16 @@ def _of_table(table: Table, row_json: RowJson, clock: Callable[[], int]) -> tupl
 
     return (
         QueryVerb(
-            name=f"{table.name}.get",
-            shape=table.get_query,
-            answer=get,
-            is_lookup=True,
-            limited=limited(table.name, get, table.key_of),
-        ),
-        QueryVerb(name=f"{table.name}.list", shape=table.list_query, answer=listing, limited=listing),
-        QueryVerb(name=f"{table.name}.count", shape=table.count_query, answer=count, limited=count),
-        QueryVerb(
             name=f"{table.name}.history",
             shape=_joined("History", table, Page, "The events of one stream, a page at a time."),
+            gives=EventPage,
             answer=history,
             limited=limited(table.name, history, table.key_of),
         ),
         QueryVerb(
             name=f"{table.name}.as_of",
             shape=_joined("AsOf", table, Moment, "One row as it was at a position or a time."),
+            gives=table.shape,
             answer=as_of,
             limited=limited(table.name, as_of, table.key_of),
         ),

@@ -18,13 +18,35 @@ Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What changed of a tool's configuration between two versions; 0 is before the first.
 
-    Answered with `{"added": [{"path", "value"}], "removed": [{"path", "value"}], "changed": [{"path", "from",
-    "to"}]}`, each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+    Each in the order of the paths. Where one of the versions is a deletion, all of the other is.
     """
 
     tool_name: Key
     from_version: Version
     to_version: Version
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """What one version has, and the other one has not."""
+
+    path: str
+    value: Any
+
+
+class ChangedMember(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+    """What both versions have, and not alike."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """How two versions differ, in the order of the paths."""
+
+    added: tuple[Member, ...]
+    removed: tuple[Member, ...]
+    changed: tuple[ChangedMember, ...]
 
 
 def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
@@ -33,15 +55,17 @@ def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
     after = _content(connection, query.tool_name, query.to_version)
     changes = sorted(differences(before, after), key=lambda change: change.path)
     return encode(
-        {
-            "added": [{"path": one.path, "value": one.after} for one in changes if one.kind == "added"],
-            "removed": [{"path": one.path, "value": one.before} for one in changes if one.kind == "removed"],
-            "changed": [
-                {"path": one.path, "from": one.before, "to": one.after}
+        ToolConfigDiff(
+            added=tuple(Member(path=one.path, value=one.after) for one in changes if one.kind == "added"),
+            removed=tuple(
+                Member(path=one.path, value=one.before) for one in changes if one.kind == "removed"
+            ),
+            changed=tuple(
+                ChangedMember(path=one.path, before=one.before, after=one.after)
                 for one in changes
                 if one.kind == "changed"
-            ],
-        }
+            ),
+        )
     )
 
 

@@ -30,7 +30,7 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
     and is called at once in the service's loop, however many others wait. `limited` answers those whose
     rights are not all: they may ask nothing else that `reads`. One that reads a few rows by their keys
-    `is_lookup`.
+    `is_lookup`. `gives` is the type of the answer, for the documents of the contract.
     """
 
     name: str
@@ -39,6 +39,7 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     reads: bool = True
     is_lookup: bool = False
     limited: Callable[[Any, Any, Rights], bytes] | None = None
+    gives: Any = None
 
 
 class Reading(NamedTuple):

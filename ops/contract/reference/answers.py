@@ -2,7 +2,8 @@
 
 import msgspec
 
-from ops.contract.availability import ANSWERS
+from domain.rate_limits.availability import Availability
+from domain.rate_limits.forecast import Forecast
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.job_history import HISTORY_COLUMNS
 from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
@@ -18,6 +19,8 @@ class QueryNotes(msgspec.Struct, frozen=True):
 
 _EVENTS = "CloudEvents, as subscribers get them"
 _OTHERS = {
+    "rate_limits.may_call": QueryNotes(", ".join(f"`{field}`" for field in Availability.__struct_fields__)),
+    "rate_limits.forecast": QueryNotes(", ".join(f"`{field}`" for field in Forecast.__struct_fields__)),
     "jobs.attempts": QueryNotes(
         f"`items`, each with {', '.join(f'`{column}`' for column in HISTORY_COLUMNS)}; and `next`"
     ),
@@ -67,9 +70,6 @@ def query_notes(name: str) -> QueryNotes:
     Raises:
         KeyError: nobody has said.
     """
-    if name in ANSWERS:
-        members = ", ".join(f"`{field}`" for field in ANSWERS[name].__struct_fields__)
-        return QueryNotes(members)
     if name in _OTHERS:
         return _OTHERS[name]
     table, _, verb = name.partition(".")

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from inspect import cleandoc
 from itertools import groupby
 from textwrap import fill
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import msgspec
 
@@ -179,8 +180,8 @@ def _command_facts(verb: Verb) -> Iterator[str]:
     rules = f"`{RuleViolated.code}` by the rule {_codes(verb.rules)}" if verb.rules else ""
     codes = _codes(kind.code for kind in verb.refusals) if verb.refusals or not rules else ""
     yield f"Refusals: {', '.join(filter(None, (codes, rules)))}."
-    if verb.result:
-        yield "Result: " + "; ".join(f"`{name}`, {meaning}" for name, meaning in verb.result.items()) + "."
+    if verb.result is not None:
+        yield f"Result: {'; '.join(_result(verb.result))}."
     if verb.key is None:
         yield "It spans several streams, and has no expected version."
     if not verb.remembered:
@@ -189,6 +190,13 @@ def _command_facts(verb: Verb) -> Iterator[str]:
         yield "It is remembered under its command id only if it led to an event."
     if verb.maximum_bytes != MAXIMUM_BODY_BYTES:
         yield f"The body has at most {verb.maximum_bytes:,} bytes."
+
+
+def _result(kind: Any) -> Iterator[str]:
+    """The members of a result, each with its meaning."""
+    kinds = [one for one in get_args(kind) if one is not NoneType] or [kind]
+    for field in msgspec.structs.fields(kinds[0]):
+        yield f"`{field.encode_name}`, {get_args(field.type)[1].description}"
 
 
 def _batch_facts() -> Iterator[str]:

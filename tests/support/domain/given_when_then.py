@@ -8,7 +8,8 @@ count up, its chance is what `chance` says. Accepted commands take effect, so th
 
 import copy
 from collections.abc import Iterable, Set
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import msgspec
 
@@ -142,6 +143,11 @@ class Story:
             return seen
         return seen | {f"result {name}" for name in msgspec.to_builtins(self.decision.result)}
 
+    @property
+    def result(self) -> Any:
+        """What the last command gave back, as JSON has it."""
+        return msgspec.json.decode(msgspec.json.encode(self.decision.result))
+
     # The context that a decision may look at.
 
     def new_id(self) -> str:
@@ -221,8 +227,14 @@ def declared(verb: Verb) -> set[str]:
         *(f"event {event.__qualname__}" for event in verb.events),
         *(f"refusal {refusal.code}" for refusal in verb.refusals),
         *(f"rule {rule}" for rule in verb.rules),
-        *(f"result {name}" for name in verb.result),
+        *(f"result {name}" for name in result_members(verb)),
     }
+
+
+def result_members(verb: Verb) -> tuple[str, ...]:
+    """The names of what stands in the result of a verb."""
+    kinds = [one for one in get_args(verb.result) if one is not NoneType] or [verb.result]
+    return () if verb.result is None else tuple(one.encode_name for one in msgspec.structs.fields(kinds[0]))
 
 
 def given(*events: Event, key: str = KEY) -> Story:

@@ -25,7 +25,10 @@ from migrations import runner
 from migrations.connection import open_memory, open_reader
 from ops.store.tables import Tables
 from projections import rebuild
+from projections.table import all_rows
+from projections.tables import TABLES as TABLES_BY_NAME
 from tests.support.clock import HOUR_MS, Clock
+from tests.support.documents.declared import assert_is
 from tests.support.domain.generated_histories import Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
 from tests.support.stores.looking_inside import edges, unfinished
@@ -170,13 +173,14 @@ class Life:
         assert reply.code == code, (sent, reply.said)
         if code is not None:
             return
+        assert_is(VERBS[sent.name][1].result, msgspec.json.encode(reply["result"]))
         if sent.name == "jobs.claim":
             jobs = reply["result"]["jobs"]
             assert [job["id"] for job in jobs] == result
             for job in jobs:
                 self.tokens.setdefault(job["id"], []).append(job["lease"])
         else:
-            assert reply["result"] == msgspec.to_builtins(result)
+            assert reply["result"] == msgspec.json.decode(msgspec.json.encode(result))
         verb = VERBS[sent.name][1]
         if sent.id is not None and verb.remembered and (reply["events"] or verb.empty_is_remembered):
             self.remembered.append((sent, reply.body))
@@ -214,6 +218,7 @@ class Life:
         self._check_the_log(rows)
         assert rebuilt(rows) == tables
         with_reader(self.path, lambda reader: self._check_verify(reader, folder))
+        with_reader(self.path, self._check_shown)
         self._check_states(rows)
         self._check_indexes()
         self._check_answers(rows)
@@ -225,6 +230,12 @@ class Life:
         times = [row.recorded_at for row in rows]
         assert times == sorted(times)
         assert self.store.in_writer(chain.verify_chain) == self.store.writer.head
+
+    def _check_shown(self, reader: apsw.Connection) -> None:
+        """Every row is shown as its table declares it."""
+        for table in TABLES_BY_NAME.values():
+            for _, row in all_rows(reader, table):
+                assert_is(table.shape, row)
 
     def _check_verify(self, reader: apsw.Connection, folder: Path) -> None:
         assert rebuild.verify(reader, folder / "scratch").equal

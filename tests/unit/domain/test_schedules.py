@@ -150,7 +150,7 @@ def test_a_triggered_job_runs_at_once_and_leaves_the_times_as_they_are():
     story = every().given(Paused()).when("schedules.trigger", id=KEY)
 
     story.then(enqueued(NOW), Triggered(job_id="id-1"))
-    assert story.decision.result == {"id": "id-1"}
+    assert story.result == {"id": "id-1"}
     assert story.state("schedules").next_run_at == NOW + HOUR
 
 

@@ -316,10 +316,10 @@ def test_a_configuration_is_tried_without_storing_it():
     story = strict()
 
     story.when("tool_configs.validate", **HERE, config={"a": 1}).then_nothing()
-    assert story.decision.result == {"valid": True, "errors": []}
+    assert story.result == {"valid": True, "errors": []}
     story.when("tool_configs.validate", **HERE, config={"a": "x"}).then_nothing()
-    assert not story.decision.result["valid"]
-    assert [one["path"] for one in story.decision.result["errors"]] == ["$.config.a"]
+    assert not story.result["valid"]
+    assert [one["path"] for one in story.result["errors"]] == ["$.config.a"]
     story.when("tool_configs.validate", **HERE, config={"a": "x" * 300_000}).then_refused("too_large")
     given().when("tool_configs.validate", **HERE, config={"b": 1}).then_nothing()
 

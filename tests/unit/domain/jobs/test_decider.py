@@ -344,7 +344,7 @@ def test_a_heartbeat_extends_the_lease_by_its_own_length_without_an_event():
     story = running().later(20_000).when("jobs.heartbeat", id=KEY, lease=TOKEN).then_nothing()
 
     assert story.leases[KEY].expires_at == NOW + 50_000
-    assert story.decision.result == {"cancel_requested": False, "lease_expires_at": NOW + 50_000}
+    assert story.result == {"cancel_requested": False, "lease_expires_at": NOW + 50_000}
 
 
 def test_a_heartbeat_may_change_how_long_the_lease_is():
@@ -356,8 +356,8 @@ def test_a_heartbeat_may_change_how_long_the_lease_is():
 
 @pytest.mark.parametrize("verb", ["heartbeat", "progress"])
 def test_a_worker_that_calls_learns_that_it_is_asked_to_stop(verb: str):
-    assert running().when(f"jobs.{verb}", **BODIES[verb]).decision.result["cancel_requested"] is False
-    assert stopping().when(f"jobs.{verb}", **BODIES[verb]).decision.result["cancel_requested"] is True
+    assert running().when(f"jobs.{verb}", **BODIES[verb]).result["cancel_requested"] is False
+    assert stopping().when(f"jobs.{verb}", **BODIES[verb]).result["cancel_requested"] is True
 
 
 # Progress

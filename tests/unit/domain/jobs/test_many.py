@@ -37,7 +37,7 @@ def crowd() -> Story:
 def test_those_are_cancelled_that_the_filter_means(wanted: dict[str, Any], ids: list[str]):
     story = crowd().when("jobs.cancel_many", filter=wanted, reason="why")
 
-    assert story.decision.result == {"ids": ids, "skipped": [], "remaining": 0}
+    assert story.result == {"ids": ids, "skipped": [], "remaining": 0}
     assert [key for key, _ in story.decision.events] == ids
     assert all(
         event == (CancelRequested if key == "running" else Cancelled)(reason="why")
@@ -54,7 +54,7 @@ def test_those_are_retried_that_did_not_succeed():
 def test_a_dry_run_tells_what_would_happen_and_does_nothing():
     story = crowd().when("jobs.retry_many", filter={"queue": "a"}, limit=1, dry_run=True).then_nothing()
 
-    assert story.decision.result == {"ids": ["failed"], "skipped": [], "remaining": 1}
+    assert story.result == {"ids": ["failed"], "skipped": [], "remaining": 1}
 
 
 def test_asked_again_it_reaches_the_others():
@@ -62,7 +62,7 @@ def test_asked_again_it_reaches_the_others():
     seen = []
     for _ in range(3):
         story.when("jobs.cancel_many", filter={"older_than_ms": 0}, limit=1)
-        seen += story.decision.result["ids"]
+        seen += story.result["ids"]
 
     assert seen == ["waiting", "running", "later"]
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_retried_is_skipped():
 
     story.when("jobs.retry_many", filter={"state": "cancelled"}).then_nothing()
 
-    assert story.decision.result == {"ids": [], "skipped": ["child"], "remaining": 0}
+    assert story.result == {"ids": [], "skipped": ["child"], "remaining": 0}
 
 
 def test_no_more_are_taken_than_the_answer_has_room_for():
@@ -87,4 +87,4 @@ def test_no_more_are_taken_than_the_answer_has_room_for():
 
     story.when("jobs.cancel_many", filter={"older_than_ms": 0})
 
-    assert (len(story.decision.events), story.decision.result["remaining"]) == (1, 2)
+    assert (len(story.decision.events), story.result["remaining"]) == (1, 2)

@@ -58,10 +58,10 @@ def test_a_job_stands_in_the_way_as_far_as_the_scope_of_the_new_one_goes(scope: 
 
     if state in IN_THE_WAY[scope]:
         story.then_nothing()
-        assert story.decision.result == {"existing": KEY}
+        assert story.result == {"existing": KEY}
     else:
         story.then(enqueued(name="Second", unique_key="u"))
-        assert story.decision.result is None
+        assert story.result is None
 
 
 def test_another_key_is_not_in_the_way_and_neither_is_a_job_without_one():
@@ -90,7 +90,7 @@ def test_a_second_job_replaces_the_first_in_its_place():
     )  # fmt: skip
 
     story.then(Replaced(type="call", name="Second", queue="fast", payload=raw('{"b":2}'), run_at=LATER))
-    assert story.decision.result == {"existing": KEY}
+    assert story.result == {"existing": KEY}
     job = story.state("jobs")
     assert (job.type, job.queue, job.priority, job.run_at, job.tags) == ("call", "fast", 2, LATER, ())
     assert (job.state, job.unique_key) == ("held", "u")
@@ -111,13 +111,13 @@ def test_a_job_that_has_begun_is_not_replaced(on_conflict: str, began: Any):
     story = enqueue(given(enqueued(**FIRST), *began), scope="all", on_conflict=on_conflict)
 
     story.then_nothing()
-    assert story.decision.result == {"existing": KEY}
+    assert story.result == {"existing": KEY}
 
 
 def test_of_several_jobs_in_the_way_it_is_the_newest():
     story = given(enqueued(**FIRST), key="old").given(enqueued(**FIRST), key="new")
 
-    assert enqueue(story).decision.result == {"existing": "new"}
+    assert enqueue(story).result == {"existing": "new"}
 
 
 def test_a_retried_job_may_meet_a_newer_one_with_its_key():

@@ -1,0 +1,40 @@
+"""What the verbs of jobs give back."""
+
+from typing import Annotated
+
+import msgspec
+
+from domain.jobs.rows import LeasedJob
+from domain.messages import about
+
+
+class EnqueueResult(msgspec.Struct, frozen=True, kw_only=True):
+    """There is a job with the unique key already."""
+
+    existing: Annotated[str, about("the job that has the unique key; without one, there is no result")]
+
+
+class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that the worker has now."""
+
+    jobs: Annotated[tuple[LeasedJob, ...], about("the rows of the jobs, each with its lease")]
+
+
+class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How the job is meant to go on."""
+
+    cancel_requested: Annotated[bool, about("whether the worker is asked to stop")]
+
+
+class HeartbeatResult(ProgressResult, frozen=True, kw_only=True):
+    """How the job is meant to go on, and the lease."""
+
+    lease_expires_at: Annotated[int, about("when the lease runs out, if no heartbeat comes")]
+
+
+class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the jobs that a filter means."""
+
+    ids: Annotated[tuple[str, ...], about("the jobs that were changed, or would be without `dry_run`")]
+    skipped: Annotated[tuple[str, ...], about("those that could not be")]
+    remaining: Annotated[int, about("how many more there are, 10,000 at most")]
