@@ -33,7 +33,8 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
 
     One that `changes_nothing` and only lists what there is is no act for the record. Of one that
     `ends_later`, what is answered is that it begins. What `makes_room` is done also where the disk is so full
-    that it cannot be recorded. A request whose field `dry_run` is set is recorded as such.
+    that it cannot be recorded. A request whose field `dry_run` is set is recorded as such,
+    unless it is a mere `look`.
     """
 
     name: str
@@ -118,10 +119,7 @@ class Administration:
         Raises:
             Refusal: it was not carried out, because of what looks like a credential in it, say.
         """
-        verb = self._verbs().get(name)
-        if verb is None:
-            _refuse_credentials((Finding("command", kind),) if (kind := kind_of_text(name)) else ())
-            raise NotFound(f"there is no {name[:100]}")
+        verb = self._verb(name)
         if verb.changes_nothing:
             return await self._answer(verb, codec.decode(verb.shape, body))
         acting.set(actor)
@@ -140,6 +138,25 @@ class Administration:
         outcome: AuditOutcome = "begun" if verb.ends_later and not dry_run else "done"
         await self._record.end(actor, name, body, outcome, None, dry_run=dry_run)
         return answer
+
+    async def look(self, name: str, body: bytes) -> Any:
+        """The answer to a request that does nothing, a dry run, say; none of it goes on the record.
+
+        Raises:
+            Refusal: there is none.
+        """
+        verb = self._verb(name)
+        request = codec.decode(verb.shape, body)
+        if not (verb.changes_nothing or getattr(request, "dry_run", False)):
+            raise ValueError(f"{name} does something")
+        return await self._answer(verb, request)
+
+    def _verb(self, name: str) -> AdministrationVerb:
+        verb = self._verbs().get(name)
+        if verb is None:
+            _refuse_credentials((Finding("command", kind),) if (kind := kind_of_text(name)) else ())
+            raise NotFound(f"there is no {name[:100]}")
+        return verb
 
     async def _answer(self, verb: AdministrationVerb, request: Any) -> Any:
         try:

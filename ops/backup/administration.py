@@ -1,10 +1,11 @@
 """Backups of a running service, asked for by an operator: `RunningBackups`.
 
-Making and proving one is the command line's own work, in a process of its own at low priority: it shares no
-lock of Python's with the commands that are waiting.
+Making, proving and deleting one is the command line's own work, in a process of its own at low priority: it
+shares no lock of Python's with the commands that are waiting. What only looks needs none, and waits for none.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,11 @@ from ops.backup.audit_heads import kept_heads
 from ops.backup.metadata import entry_of, list_backups
 from ops.backup.own_command import run_backup_command
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, name_inside
+from ops.backup.retention import retained, rules_of, split
 from ops.backup.schedule import BackupSchedule
 from ops.settings import Settings
-from ops.targets.bucket import BucketError
+from ops.store.troubles import hint_of, message_of
+from ops.targets.errors import BackupError
 
 # How many backups are listed at most, the newest.
 MAXIMUM_LISTED = 1_000
@@ -65,8 +68,8 @@ class RunningBackups:
             found = await asyncio.to_thread(
                 list_backups, self._settings.backup_folder, self._store_id, self._settings.signing
             )
-        except BucketError as error:
-            raise Unavailable(str(error), hint=error.hint) from error
+        except OSError as error:
+            raise Unavailable(message_of(error), hint=hint_of(error)) from error
         return {"items": [entry_of(one) for one in found[:MAXIMUM_LISTED]]}
 
     async def _create(self, wish: CreateBackup) -> dict[str, Any]:
@@ -80,7 +83,18 @@ class RunningBackups:
         return answer
 
     async def _prune(self, wish: PruneBackups) -> dict[str, Any]:
-        return await self._command("prune", None, *(["--dry-run"] if wish.dry_run else []))
+        return await self._look_at_prune() if wish.dry_run else await self._command("prune", None)
+
+    async def _look_at_prune(self) -> dict[str, Any]:
+        """What would go now: read here, so that it waits for no backup that is being made."""
+        rules, now_ms = rules_of(self._settings), time.time_ns() // 1_000_000
+        try:
+            kept = await asyncio.to_thread(retained, self._settings, self._store_id, rules, now_ms)
+        except BackupError as error:
+            raise _failed("prune", error.reason, error.message, error.hint) from error
+        except OSError as error:
+            raise Unavailable(message_of(error), hint=hint_of(error)) from error
+        return split(kept, dry_run=True)
 
     def _about_one(self, verb: str, *options: str, looks: bool = False) -> AdministrationVerb:
         """The verb that is `hyperpage backup <verb> NAME`; if it `looks`, the schedule tells of it."""
@@ -111,4 +125,8 @@ class RunningBackups:
         reason = ran.answer.get("reason") or ran.answer.get("error", {}).get("code") or "failed"
         if reason == "not_found":
             raise NotFound(ran.message, hint=ran.hint)
-        raise RuleViolated(f"backup_{reason}", f"backup {verb} failed: {ran.message}", hint=ran.hint)
+        raise _failed(verb, reason, ran.message, ran.hint)
+
+
+def _failed(verb: str, reason: str, message: str, hint: str) -> RuleViolated:
+    return RuleViolated(f"backup_{reason}", f"backup {verb} failed: {message}", hint=hint)

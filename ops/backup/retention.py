@@ -5,16 +5,17 @@ events in between; without any backup, from the archive alone if it has all of t
 timeline does not reach back to the first event, it is worth nothing without a backup to begin with.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from ops.archive.reading import read_header
 from ops.archive.segment import Segment, list_segments, runs
 from ops.archive.timelines import Timelines
-from ops.backup.metadata import Backup, metadata_path
+from ops.backup.metadata import Backup, list_backups, metadata_path
 from ops.settings import Settings
 from ops.targets.errors import BackupError
 from ops.targets.target import KeptFile, Place, delete_file
@@ -50,6 +51,27 @@ def rules_of(settings: Settings) -> Rules:
         weekly=settings.backup_keep_weekly,
         monthly=settings.backup_keep_monthly,
     )
+
+
+def retained(settings: Settings, store_id: str, rules: Rules, now_ms: int) -> dict[str, str | None]:
+    """What `retain` says of the backups of a store in the folder of the settings.
+
+    Raises:
+        BackupError: a segment of the archive is damaged.
+        OSError: a folder cannot be read, or the bucket is away.
+    """
+    backups = list_backups(settings.backup_folder, store_id, settings.signing)
+    needed = needed_backups(settings.archive_folder, [one for one in backups if one.status != "damaged"])
+    return retain(backups, rules, now_ms, needed=needed)
+
+
+def split(kept: Mapping[str, str | None], *, dry_run: bool) -> dict[str, Any]:
+    """The answer to a prune: `removed` has the names of what is not kept, `kept` why each other one is."""
+    return {
+        "removed": [name for name, why in kept.items() if why is None],
+        "kept": {name: why for name, why in kept.items() if why is not None},
+        "dry_run": dry_run,
+    }
 
 
 def retain(

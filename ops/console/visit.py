@@ -124,8 +124,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Refusal: there is none.
         """
-        body = codec.encode({name: value for name, value in fields.items() if value is not None})
-        return msgspec.json.decode(await backend_of(self.request).query(name, body))
+        return msgspec.json.decode(await backend_of(self.request).query(name, _body(fields)))
 
     async def row(self, name: str, /, **fields: Any) -> dict[str, Any] | None:
         """The row that a query asks for, if there is one."""
@@ -174,8 +173,16 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Refusal: it was not carried out.
         """
-        body = codec.encode({name: value for name, value in fields.items() if value is not None})
-        answer = await backend_of(self.request).administer(name, body, actor_of(self.request))
+        answer = await backend_of(self.request).administer(name, _body(fields), actor_of(self.request))
+        return msgspec.json.decode(codec.encode(answer))
+
+    async def look(self, name: str, /, **fields: Any) -> Any:
+        """What an administrative request would do. It is not done, and no act for the record.
+
+        Raises:
+            Refusal: it would not be carried out.
+        """
+        answer = await backend_of(self.request).look(name, _body(fields | {"dry_run": True}))
         return msgspec.json.decode(codec.encode(answer))
 
     def begin(self, address: str, name: str, say: Callable[[Any], str], /, **fields: Any) -> Response:
@@ -231,6 +238,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         if self.cookie is not None:
             access_of(self.request).set_cookie(self.request, response, self.cookie)
         return response
+
+
+def _body(fields: Mapping[str, Any]) -> bytes:
+    return codec.encode({name: value for name, value in fields.items() if value is not None})
 
 
 def write(template: str, **context: Any) -> str:

@@ -170,3 +170,12 @@ class Backend:
         """
         with self.in_use() as parts:
             return await parts.administration.carry_out(name, body, actor)
+
+    async def look(self, name: str, body: bytes) -> Any:
+        """The answer to an administrative request that does nothing, off the record.
+
+        Raises:
+            Refusal: there is none.
+        """
+        with self.in_use() as parts:
+            return await parts.administration.look(name, body)

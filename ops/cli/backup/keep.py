@@ -139,22 +139,17 @@ def prune(
     HYPERPAGE_BACKUP_KEEP_NEWEST says (3), pinned ones, and those without which
     moments that the archive has could not be reached.
     """
-    from ops.backup.retention import remove, rules_of
+    from ops.backup.retention import remove, rules_of, split
+    from ops.targets.target import KeptFile
 
     settings = backup_settings(data)
     with understandable():
-        found, kept = _retained(settings, rules_of(settings))
-        gone = [one for one in found if kept[one.name] is None]
-        if gone and not dry_run:
-            names = [one.name for one in gone]
-            with recorded(settings, "backup.prune", {"removed": names}, anyway=True):
-                for one in gone:
-                    remove(one)
-    answer = {
-        "removed": [one.name for one in gone],
-        "kept": {name: why for name, why in kept.items() if why},
-        "dry_run": dry_run,
-    }
+        kept = _retained(settings, rules_of(settings))
+        answer = split(kept, dry_run=dry_run)
+        if (gone := answer["removed"]) and not dry_run:
+            with recorded(settings, "backup.prune", {"removed": gone}, anyway=True):
+                for name in gone:
+                    remove(KeptFile(settings.backup_folder / name))
     done = "would go" if dry_run else "deleted"
     lines = [{"name": name, "kept": why or done} for name, why in kept.items()]
     if_none = f"There is no backup in {settings.backup_folder}."
@@ -209,7 +204,7 @@ def delete(
         place = find_backup(settings.backup_folder, name)
         if not place.name.startswith(PREFIX):
             raise usage_failure(f"{place.name} is no backup")
-        _, kept = _retained(settings, Rules(days=0))
+        kept = _retained(settings, Rules(days=0))
         others = {one.name for one in list_backups(settings.backup_folder)} - kept.keys()
         if place.name in others:
             raise BackupError(
@@ -226,11 +221,10 @@ def delete(
     print_result({"deleted": place.name}, as_json, f"{place.name}: deleted")
 
 
-def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict[str, str | None]]":
-    """The backups of the store, and why each is kept."""
+def _retained(settings: "Settings", rules: "Rules") -> dict[str, str | None]:
+    """Why each of the store's backups is kept, by its name."""
     from ops.backup.content import store_id_of
-    from ops.backup.metadata import list_backups
-    from ops.backup.retention import needed_backups, retain
+    from ops.backup.retention import retained
 
     store_id = store_id_of(settings.store_path)
     if store_id is None:
@@ -241,10 +235,7 @@ def _retained(settings: "Settings", rules: "Rules") -> "tuple[list[Backup], dict
             f"there is no store in {settings.data} that could be read",
             "nothing was deleted: it is not known which backups are its own",
         )
-    found = list_backups(settings.backup_folder, store_id, settings.signing)
-    sound = [one for one in found if one.status != "damaged"]
-    needed = needed_backups(settings.archive_folder, sound)
-    return found, retain(found, rules, time.time_ns() // 1_000_000, needed=needed)
+    return retained(settings, store_id, rules, time.time_ns() // 1_000_000)
 
 
 def _set_pinned(name: str, pinned: bool, data: Path | None, as_json: bool) -> None:

@@ -75,7 +75,7 @@ async def delete_backup(visit: Visit) -> Response:
 async def show_prune(visit: Visit) -> Response:
     """The backups that no rule keeps, and which rule keeps each of the others; nothing is deleted."""
     listed = await visit.administer("backup.list")
-    plan = await visit.administer("backup.prune", dry_run=True)
+    plan = await visit.look("backup.prune")
     return visit.render(
         "backups/prune.html", backups=listed["items"], gone=plan["removed"], kept=plan["kept"]
     )
@@ -100,7 +100,7 @@ async def show_restore(visit: Visit) -> Response:
     refused: Refusal | None = None
     if any(given.values()):
         try:
-            answer = await visit.administer("backup.restore", **_moment(visit, given), dry_run=True)
+            answer = await visit.look("backup.restore", **_moment(visit, given))
             plan = answer["plan"]
         except Refusal as refusal:
             # With the form as it was filled in, to be corrected.

@@ -62,4 +62,7 @@ def test_a_moment_that_is_none_is_refused_and_nothing_is_done(fresh: Served) -> 
         # What was not ticked is not ticked now, as it is at first.
         assert 'name="safety" value="yes">' in page
         assert 'name="safety" value="yes" checked>' in http.get(look).text
+        # A page that is loaded is no act, whatever it says.
+        acts = http.get("/api/v1/admin/audit", params={"action": "backup.*"}).json()["items"]
+        assert {one["action"] for one in acts} == {"backup.create"}
     assert fresh.ask("query", "service.status")["timeline"] == 1

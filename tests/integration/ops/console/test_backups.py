@@ -1,5 +1,6 @@
 """The console's pages of backups, and what is done there; going back to one is an end-to-end test."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+import ops.backup.administration
+from ops.backup.own_command import Ran
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
+from tests.support.services.watching import eventually
 
 BACKUPS = "/console/backups"
 PRUNE = f"{BACKUPS}/-/prune"
@@ -56,11 +60,13 @@ def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
 def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rules: dict[str, Any] = {"backup_retention_days": 0, "backup_keep_newest": 1}
     # What is done to backups is done by a process of its own, with settings of its own.
-    for rule, number in (("RETENTION_DAYS", "0"), ("KEEP_NEWEST", "1")):
-        monkeypatch.setenv(f"HYPERPAGE_BACKUP_{rule}", number)
+    for rule, number in rules.items():
+        monkeypatch.setenv(f"HYPERPAGE_{rule.upper()}", str(number))
     # Nor is one proven meanwhile, which would be kept for it.
-    with HttpTalk(tmp_path, backup_interval_minutes=0, backup_drill_hours=0, http_open=False) as talk:
+    rules |= {"backup_interval_minutes": 0, "backup_drill_hours": 0}
+    with HttpTalk(tmp_path, http_open=False, **rules) as talk:
         administrator, operator = Visitor(talk, "admin"), Visitor(talk, "operate")
         talk.command("app_state.set", {"key": "k", "value": 1})
         for _ in range(3):
@@ -83,7 +89,7 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
         # Until the archive goes on from a newer one, one is needed.
         administrator.waits_for(PRUNE, "Delete 1 backup?")
         look = administrator.page(PRUNE)
-        assert look.count(">would go<") == 1
+        assert look.count(">would be deleted<") == 1
         assert "kept: the newest" in look
         assert [one["name"] for one in listed(talk)] == [newest, old]
         assert administrator.does(PRUNE).startswith("Backups are being deleted")
@@ -93,6 +99,35 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
         lines = talk.administer("audit.list", {"action": "backup.*"}).said["items"]
         acts = {(one["action"], one["outcome"]) for one in lines if one["actor"] == "a-admin-token"}
         assert {("backup.delete", "done"), ("backup.prune", "done")} <= acts
+
+
+def test_a_look_waits_for_no_backup_starts_no_process_and_is_no_act(
+    quiet: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    administrator = Visitor(quiet, "admin")
+    quiet.administer("backup.create", {"description": ""})
+    [name] = (one["name"] for one in listed(quiet))
+    begun: list[object] = []
+    may_end = asyncio.Event()
+
+    async def takes_for_ever(*said: object, **_: object) -> Ran:
+        begun.append(said)
+        await may_end.wait()
+        return Ran(succeeded=False, answer={}, message="it was stopped", hint="make another one")
+
+    monkeypatch.setattr(ops.backup.administration, "run_backup_command", takes_for_ever)
+    administrator.post(BACKUPS, description="")
+    eventually(quiet, lambda: begun)
+    before = quiet.administer("audit.list").said["items"]
+    assert "kept: the newest" in administrator.page(PRUNE)
+    assert quiet.administer("audit.list").said["items"] == before
+    # Asked for over NATS or HTTP, a dry run is an act, and waits just as little.
+    assert quiet.administer("backup.prune", {"dry_run": True}).said["kept"] == {name: "the newest"}
+    newest = quiet.administer("audit.list").said["items"][0]
+    assert (newest["action"], newest["dry_run"]) == ("backup.prune", True)
+    assert len(begun) == 1
+    may_end.set()
+    administrator.waits_for(BACKUPS, "it was stopped")
 
 
 def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:
