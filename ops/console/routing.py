@@ -48,7 +48,7 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
         except Refusal as refusal:
             visit.tell(said_of(refusal), "bad")
             back = local_address(visit.form.text("back", visit.here))
-            visit.keep_typed(back)
+            visit.keep_typed(back, refusal)
             return visit.go(back)
         except HttpRefusal as refusal:
             return refused(visit.request, refusal)

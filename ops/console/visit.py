@@ -103,9 +103,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a field was ticked in this page's form, where that was refused just now."""
         return name in self.session.typed if self.session.typed_at == self.here else otherwise
 
-    def keep_typed(self, address: str) -> None:
-        """Has the page at an address show once more what was typed, but for what looks like a credential."""
-        self.session.typed = kept(self.form.fields, _NOT_TYPED)
+    def keep_typed(self, address: str, refusal: Refusal) -> None:
+        """Has the page at an address show again what was refused, but for what looks like a credential."""
+        self.session.typed = kept(self.form.fields, _NOT_TYPED, refusal)
         self.session.typed_at = urlsplit(address).path
 
     @property
@@ -196,7 +196,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
                 self.tell(say(await self.administer(name, **fields)))
             except Refusal as refusal:
                 self.tell(said_of(refusal), "bad")
-                self.keep_typed(address)
+                self.keep_typed(address, refusal)
             except Exception as error:
                 self.tell(said_of(internal(logger, f"{name} failed", error, path=self.here)), "bad")
 

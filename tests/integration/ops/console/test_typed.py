@@ -9,6 +9,8 @@ from tests.support.services.visiting import Visitor
 # Longer than what any command takes.
 WRONG = "because " * 130
 REASON = f'name="reason" value="{WRONG}"'
+LEFT_OUT = ">left out, since it holds a credential</textarea>"
+RANDOM = "kX92mvQpL0sWz8RtYb"
 SHARES = {"verb": "thresholds", "warning_percent": "96", "critical_percent": "91"}
 
 
@@ -17,7 +19,8 @@ def somebody(shared: HttpTalk) -> Visitor:
     """Somebody who may change things, of which there is one of each kind."""
     shared.command("jobs.enqueue", {"id": "one", "type": "t", "name": "n"})
     shared.command("tool_configs.set", {"tool_name": "github", "config": {}})
-    shared.command("app_state.set", {"key": "flag", "value": True})
+    for key in ("flag", "github/token"):
+        shared.command("app_state.set", {"key": key, "value": True})
     shared.command("rate_limits.throttle", {"platform": "github", "until": NOW + MINUTE_MS})
     return Visitor(shared, "operate")
 
@@ -38,6 +41,13 @@ def somebody(shared: HttpTalk) -> Visitor:
         ("rate_limits/github", SHARES, 'value="96"'),
         ("rate_limits/github", SHARES, 'value="91"'),
         ("app_state/flag", {"verb": "set", "version": "1", "value": "{maybe"}, ">{maybe</textarea>"),
+        # The key says what the value is.
+        ("app_state/github%2Ftoken", {"verb": "set", "version": "1", "value": f'"{RANDOM}"'}, LEFT_OUT),
+        (
+            "app_state/flag",
+            {"verb": "set", "version": "1", "value": f'{{"a": "ghp_{RANDOM}{RANDOM}", "a": 1}}'},
+            LEFT_OUT,
+        ),
     ],
 )
 def test_what_was_typed_is_there_again_also_when_a_part_of_the_page_comes_first(
@@ -47,5 +57,7 @@ def test_what_was_typed_is_there_again_also_when_a_part_of_the_page_comes_first(
     assert shown not in somebody.page(path)
     assert somebody.post(path, **form).headers["location"] == path
     somebody.waits_for(path, 'role="alert"')
-    assert shown in somebody.page(path)
+    again = somebody.page(path)
+    assert shown in again
+    assert RANDOM not in again
     assert shown not in somebody.page(path)

@@ -27,6 +27,15 @@ def test_a_reference_stands_in_place_of_a_credential_and_nothing_else_is_changed
         f'{{"{SECRET}": "a"}}',
         f'{{"a": "{SECRET}", "a": "{SECRET}"}}',
         f"because of {SECRET}",
+        f'{{"a": "{SECRET}", "a": "b"}}',
+        f'{{"a": {{"{SECRET}": 1}}, "a": 2}}',
+        # Their names alone tell what these are.
+        '{"password": "hunter2-and-more", "password": ""}',
+        '{"password": ["hunter2-and-more"], "password": 1}',
+        '{"key": "db/password", "key": "x", "value": "hunter2-and-more", "value": 1}',
+        '{"password": "hunter2-and-more",}',
+        '{"db": {"password" : "hunter2-and-more"',
+        "[" * 100_000,
     ],
 )
 def test_what_cannot_be_shown_without_its_credential_says_so(text: str) -> None:
@@ -34,5 +43,15 @@ def test_what_cannot_be_shown_without_its_credential_says_so(text: str) -> None:
 
 
 def test_what_holds_none_is_as_it_was_typed() -> None:
-    for text in ("", "a reason", '{"a" : [1,\r\n2.50]}', '{"a": '):
+    texts = (
+        "",
+        "a reason",
+        '{"a" : [1,\r\n2.50]}',
+        '{"a": ',
+        '{"a": "b", "a": "c"}',
+        ']} "a": "\\',
+        '"',
+        '\\"' * 50_000,
+    )
+    for text in texts:
         assert without_credentials(text) == text
