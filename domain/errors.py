@@ -45,8 +45,8 @@ class Invalid(Refusal):
     code = "invalid"
     number = 400
     usual_hint = (
-        "nothing was changed: correct it and send it again; `hyperpage schema` says what each"
-        " message may have"
+        "nothing was changed: correct it and send it again; `hyperpage schema NAME` says what a command"
+        " or query takes"
     )
 
 

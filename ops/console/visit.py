@@ -32,6 +32,8 @@ HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
 # How old an answer for all may be: each open page asks again every few seconds.
 SHARED_SECONDS = 2.0
+# What to do about a form: it has a label for each field, and nobody who fills it in looks for a schema.
+_IN_A_FORM = "nothing was changed: correct it, and send it again"
 # Fields that a page gives to its forms.
 _NOT_TYPED = frozenset({CSRF_FIELD, "command_id", "version", "verb", "back"})
 
@@ -263,7 +265,8 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
 def said_of(refusal: Refusal | HttpRefusal) -> str:
     """A refusal in a sentence, with the place that it is about."""
     path = refusal.details.get("path", "$")
-    return f"{refusal.message}{'' if path == '$' else f' (at {path})'}; {refusal.hint}"
+    hint = _IN_A_FORM if refusal.hint == Invalid.usual_hint else refusal.hint
+    return f"{refusal.message}{'' if path == '$' else f' (at {path})'}; {hint}"
 
 
 def local_address(said: str) -> str:

@@ -71,6 +71,7 @@ def test_what_is_refused_comes_back_as_it_was_typed_with_the_field_that_is_wrong
     assert refused.status_code in (400, 422)
     notice = refused.text.partition('id="problem">')[2].partition("</div>")[0]
     assert problem in notice
+    assert "hyperpage schema" not in notice
     assert f'name="{field}"' in refused.text.partition(' aria-invalid="true"')[0].rpartition("<")[2]
     assert refused.text.count("aria-invalid") == 1
     assert "&lt;script&gt;alert(1)" in refused.text
