@@ -9,6 +9,9 @@ from typing import Any, get_args
 import msgspec
 
 from bus.contract.headers import ERROR, ERROR_CODE
+from bus.contract.names import no_such_command, schema_hint
+from bus.contract.subjects import BATCH
+from bus.contract.violations import MAXIMUM_MESSAGE_CHARACTERS, violations_of
 from domain.catalogue import VERBS
 from domain.credentials.first_look import may_hold_credential
 from domain.credentials.scanning import (
@@ -19,7 +22,7 @@ from domain.credentials.scanning import (
     rejected,
 )
 from domain.decider import Decider, Verb
-from domain.errors import Invalid, NotFound, Refusal, TooLarge
+from domain.errors import Invalid, Refusal, TooLarge
 from domain.messages import KEY_RULES
 
 # SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No honest body comes near this.
@@ -31,8 +34,6 @@ MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
 # Between a command id and whose it is, where an answer is remembered; no id has it, and no name.
 OWNED_BY = "\ufffd"
-# A character takes up to six bytes in JSON, and a thousand such messages fit into the answer to a batch.
-MAXIMUM_MESSAGE_CHARACTERS = 150
 
 _BACKSLASH = ord("\\")
 _ENCODER = msgspec.json.Encoder()
@@ -55,6 +56,7 @@ _LONG = b"0" * 300
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
+_QUOTED = re.compile(r"[`'](?P<text>.+)[`']", re.DOTALL)
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
@@ -86,29 +88,32 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     atomic: bool = False
 
 
-def find_verb(name: str) -> tuple[Decider, Verb]:
+def find_verb(name: str, *, explains: bool = True) -> tuple[Decider, Verb]:
     """The aggregate and the verb of `jobs.enqueue`.
 
+    `explains` says whether a refusal takes the time to find out what was meant.
+
     Raises:
-        NotFound: there is no such command.
+        NotFound: there is no such command; its hint says what may have been meant.
         SecretRejected: there is none, and its name looks like a credential, which is not repeated.
     """
     found = VERBS.get(name)
     if found is None or found[1].internal:
-        if (kind := kind_of_text(name)) is not None:
-            raise rejected(Finding("command", kind))
-        raise NotFound(f"there is no command {name[:100]}", hint="`hyperpage schema` lists all of them")
+        raise no_such_command(name, explains=explains)
     return found
 
 
-def decode_command(verb: Verb, body: bytes, *, is_unambiguous: bool = False) -> Any:
+def decode_command(
+    verb: Verb, body: bytes, *, name: str = "", is_unambiguous: bool = False, explains: bool = True
+) -> Any:
     """The command struct of a request's body; an empty body is an empty object.
 
-    `is_unambiguous` says that it is a part of something that was decoded with `decode`.
+    The rest is as in `decode`.
 
     Raises:
         TooLarge: the body is over the verb's limit.
-        Invalid: it is not JSON of the verb's schema; `details.path` says where.
+        Invalid: it is not JSON of the verb's schema; `details.path` says where, and `details.violations` what
+            else is wrong with it.
     """
     if len(body) > verb.maximum_bytes:
         raise TooLarge(
@@ -116,7 +121,7 @@ def decode_command(verb: Verb, body: bytes, *, is_unambiguous: bool = False) -> 
             limit_bytes=verb.maximum_bytes,
             size_bytes=len(body),
         )
-    return decode(verb.command, body, is_unambiguous=is_unambiguous)
+    return decode(verb.command, body, name=name, is_unambiguous=is_unambiguous, explains=explains)
 
 
 def findings_in(content: bytes) -> tuple[Finding, ...]:
@@ -147,7 +152,7 @@ def decode_batch(body: bytes) -> Batch:
             limit_bytes=MAXIMUM_BATCH_BYTES,
             size_bytes=len(body),
         )
-    batch: Batch = decode(Batch, body)
+    batch: Batch = decode(Batch, body, name=BATCH)
     if len(batch.commands) > MAXIMUM_BATCH_COMMANDS:
         raise TooLarge(
             f"the batch has {len(batch.commands)} commands, and may have {MAXIMUM_BATCH_COMMANDS}",
@@ -157,10 +162,13 @@ def decode_batch(body: bytes) -> Batch:
     return batch
 
 
-def decode(shape: type[Any], body: bytes, *, is_unambiguous: bool = False) -> Any:
+def decode(
+    shape: type[Any], body: bytes, *, name: str = "", is_unambiguous: bool = False, explains: bool = True
+) -> Any:
     """JSON of the given struct. Duplicate names, lone surrogates, NaN and deep nesting are refused as well.
 
-    `is_unambiguous` says that the body was looked at for that already, as a part of another.
+    `name` is what a command or query is called, for the hint. `is_unambiguous` says that the body was looked
+    at for that already, as a part of another. `explains` says whether a refusal has all that is wrong.
 
     Raises:
         Invalid: with the path where it can be told.
@@ -181,7 +189,7 @@ def decode(shape: type[Any], body: bytes, *, is_unambiguous: bool = False) -> An
         if not is_unambiguous:
             _refuse_ambiguity(body)
     except msgspec.ValidationError as error:
-        raise refusal_of(error) from None
+        raise refusal_of(error, shape, body if explains else b"", name=name) from None
     except msgspec.DecodeError as error:
         raise Invalid(str(error), path="$") from None
     except UnicodeDecodeError as error:
@@ -191,11 +199,22 @@ def decode(shape: type[Any], body: bytes, *, is_unambiguous: bool = False) -> An
     return decoded
 
 
-def refusal_of(error: msgspec.ValidationError) -> Refusal:
-    """The refusal of a value that is not of its struct's types. It says what is wrong, and where."""
+def refusal_of(
+    error: msgspec.ValidationError, shape: Any, body: bytes, *, name: str = "", strict: bool = True
+) -> Refusal:
+    """The refusal of a body that is not of its struct's types. It says what is wrong, and where.
+
+    `details.violations` has all of it, the first that was found included; not without a body.
+    """
     match = _PATH.match(str(error))
     assert match is not None
-    return _invalid(match["message"], match["path"] or "$")
+    refusal = _invalid(match["message"], match["path"] or "$")
+    if isinstance(refusal, Invalid):
+        if name and refusal.hint == refusal.usual_hint:
+            refusal.hint = f"nothing was changed: correct it and send it again; {schema_hint(name)}"
+        if body and (found := violations_of(shape, body, strict=strict)):
+            refusal.details["violations"] = found
+    return refusal
 
 
 def _is_slow(body: bytes) -> bool:
@@ -236,7 +255,9 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _invalid(message: str, path: str) -> Refusal:
     """The refusal of a body, whose reason may repeat a name or a word from it: not if it is a credential."""
-    kind = kind_of_text(message) or kind_of_text(path)
+    # A credential may be one only by how its text begins.
+    quoted = _QUOTED.search(message)
+    kind = kind_of_text(message) or kind_of_text(path) or (quoted and kind_of_text(quoted["text"]))
     if kind is not None:
         return rejected(Finding("$", kind))
     for pattern, rule in KEY_RULES.items():

@@ -28,6 +28,8 @@ from domain.errors import Invalid, Refusal
 from domain.messages import Metadata
 
 MAXIMUM_HEADER_CHARACTERS = 512
+# So many refusals of a batch say all that is wrong: it takes room in the answer, and time.
+MOST_EXPLAINED = 5
 # UUIDs, traces and ULIDs, as most of these headers have: no credential is spelled like that.
 _MACHINE_ID = re.compile(r"[0-9a-f-]+|[0-9A-HJKMNP-TV-Z]{26}")
 # What follows a word in an id, as in `rotate-token:<uuid>`, is not what the word says.
@@ -84,7 +86,7 @@ def _request(
     fallback_id: str | None,
 ) -> Request:
     decider, verb = codec.find_verb(name)
-    command = codec.decode_command(verb, body)
+    command = codec.decode_command(verb, body, name=name)
     require_may_send(principal, name, verb, command)
     findings = codec.findings_in(body)
     command_id, expected_version = fallback_id, None
@@ -120,11 +122,15 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
     # What is not in the whole is in none of its parts.
     is_looked_through = not may_hold_credential(body)
     requests: list[Request | Refusal] = []
+    refused_so_far = 0
     for index, item in enumerate(batch.commands):
         try:
-            decider, verb = codec.find_verb(item.command)
+            explains = refused_so_far < MOST_EXPLAINED
+            decider, verb = codec.find_verb(item.command, explains=explains)
             item_body = bytes(item.body)
-            command = codec.decode_command(verb, item_body, is_unambiguous=True)
+            command = codec.decode_command(
+                verb, item_body, name=item.command, is_unambiguous=True, explains=explains
+            )
             require_may_send(principal, item.command, verb, command)
             requests.append(
                 Request(
@@ -146,6 +152,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
             )
         except Refusal as refusal:
             refusal.details.setdefault("index", index)
+            refused_so_far += 1
             requests.append(refusal)
     return Submission(
         requests=requests,

@@ -120,8 +120,8 @@ class Group(GroupContext):
         bodies = []
         # Each command that is still to come needs room for its envelope.
         self.answer_bytes_left -= len(requests) * _ENVELOPE_IN_BATCH_BYTES
-        for request in requests:
-            outcome = self._outcome(request)
+        for index, request in enumerate(requests):
+            outcome = self._outcome(request, index)
             bodies.append(outcome.body)
             self.answer_bytes_left -= max(0, len(outcome.body) - _ENVELOPE_IN_BATCH_BYTES)
         return _outcomes(bodies)
@@ -143,6 +143,7 @@ class Group(GroupContext):
                 del self.let_through[let_through:]
                 self._remembered, self._new_answers = remembered, new_answers
                 outcome.refusal.details.setdefault("index", index)
+                outcome.refusal.message = f"command {index} of the batch: {outcome.refusal.message}"
                 # None of them was carried out, not even those before it.
                 tally.add_all(self.tally.replace(outcome.refusal.code))
                 self.tally = tally
@@ -152,7 +153,8 @@ class Group(GroupContext):
         self.tally = tally
         return _outcomes(bodies)
 
-    def _outcome(self, request: Request | Refusal) -> Outcome:
+    def _outcome(self, request: Request | Refusal, index: int | None = None) -> Outcome:
+        """What a command led to; `index` is its place in its batch, if that goes on without it."""
         if isinstance(request, Refusal):
             self.tally.add(UNKNOWN, request.code)
             return refused(request)
@@ -175,6 +177,8 @@ class Group(GroupContext):
         self._aggregates.undo_to(mark)
         del self._entries[entries:]
         self.tally.add(request.name, error.code)
+        if index is not None:
+            error.details.setdefault("index", index)
         return refused(error)
 
     def _answer(self, request: Request) -> bytes:

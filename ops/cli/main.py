@@ -32,7 +32,7 @@ from ops.cli.streams.dead_letters import dead_letters
 from ops.cli.streams.stream import stream
 from ops.cli.tail import tail
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, usage_failure
-from ops.cli.terminal.output import print_json, say
+from ops.cli.terminal.output import print_json, printable, say
 from ops.cli.token import token
 from ops.cli.upgrading.check_upgrade import check_upgrade
 from ops.cli.upgrading.migrate import migrate
@@ -181,6 +181,8 @@ def _report(error: CommandFailure, *, as_json: bool) -> int:
     if as_json:
         print_json(error.answer)
     say(f"error: {error.message}")
+    for line in error.explanation:
+        say(printable(line))
     if error.hint:
         say(f"hint: {error.hint}")
     return error.exit_code

@@ -10,9 +10,9 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import application_address, ask, ask_durably
-from ops.cli.terminal.exits import Exit, usage_failure
+from ops.cli.terminal.exits import Exit, explanation_of, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import print_result, print_value
+from ops.cli.terminal.output import print_result, print_value, printable
 from ops.targets.regular_files import read_regular
 
 # A message has 1 MiB at most.
@@ -148,10 +148,14 @@ def read_body(text: str) -> bytes:
 
 def print_answer(answer: dict[str, Any]) -> None:
     """An answer for people: what became of the command on one line, then what it gives back."""
-    for outcome in answer.get("outcomes", [answer]):
+    for index, outcome in enumerate(answer.get("outcomes", [answer])):
         if "error" in outcome:
             error = outcome["error"]
-            print(f"refused ({error['code']}): {error['message']}")
+            print(printable(f"command {index} refused ({error['code']}): {error['message']}"))
+            for line in explanation_of(error):
+                print(printable(line))
+            if error.get("hint"):
+                print(f"  hint: {error['hint']}")
             continue
         print(_summary(outcome))
         if outcome["result"] not in (None, {"jobs": []}):
@@ -171,5 +175,10 @@ def _summary(answer: dict[str, Any]) -> str:
 
 
 def _require_name(name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise usage_failure(f"{name!r} is not TABLE.VERB", "for example jobs.enqueue; see `hyperpage schema`")
+    if _NAME.fullmatch(name) is not None:
+        return
+    from bus.contract.names import command_names, meant, query_names
+
+    near = meant(re.sub(r"\W+", ".", name), (*command_names(), *query_names()))
+    hint = f"did you mean {near}?" if near else "for example jobs.enqueue; see `hyperpage schema`"
+    raise usage_failure(f"{name!r} is not TABLE.VERB", hint)

@@ -46,7 +46,11 @@ def tail(
     from domain.catalogue import BY_TABLE
 
     if table is not None and table not in (*BY_TABLE, "system"):
-        raise usage_failure(f"there is no table {table}", f"it is one of {', '.join(BY_TABLE)}")
+        from bus.contract.violations import nearest
+
+        near = nearest(table, tuple(BY_TABLE))
+        opening = f"did you mean {near}? " if near else ""
+        raise usage_failure(f"there is no table {table}", f"{opening}it is one of {', '.join(BY_TABLE)}")
     if table is not None and stream is not None:
         raise usage_failure("either a table or a stream", "a stream's name begins with its table")
     for name, value in (("--from", from_position), ("--limit", limit)):

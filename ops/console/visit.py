@@ -265,7 +265,7 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
 def said_of(refusal: Refusal | HttpRefusal) -> str:
     """A refusal in a sentence, with the place that it is about."""
     path = refusal.details.get("path", "$")
-    hint = _IN_A_FORM if refusal.hint == Invalid.usual_hint else refusal.hint
+    hint = _IN_A_FORM if "`hyperpage schema" in refusal.hint else refusal.hint
     return f"{refusal.message}{'' if path == '$' else f' (at {path})'}; {hint}"
 
 

@@ -18,7 +18,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from bus.contract import codec
+from bus.contract.names import command_names, meant
 from bus.contract.subjects import BATCH
+from bus.contract.violations import nearest
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
@@ -100,7 +102,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
         NotFound: there is no such table.
     """
     if table not in TABLES:
-        raise no_such_place()
+        raise no_such_place(nearest(table, tuple(TABLES)))
     if table == "rate_limits":
         names = ("platform", "resource", "identifier")
         try:
@@ -114,7 +116,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
 
 def _of_table(method: str, table: str) -> RequestMeaning:
     if table not in TABLES:
-        raise no_such_place()
+        raise no_such_place(nearest(table, tuple(TABLES)))
     verbs = {"GET": "list", "POST": BY_METHOD["POST"].get(table)}
     meaning = _chosen(method, table, verbs)
     return msgspec.structs.replace(meaning, creates=meaning.kind == "command")
@@ -144,7 +146,7 @@ def _named(name: str, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
         return RequestMeaning(kind="query", name=name)
     if name in VERBS and not VERBS[name][1].internal:
         return RequestMeaning(kind="command", name=name)
-    raise no_such_place()
+    raise no_such_place(meant(name, (*queries, *command_names())))
 
 
 def _only(allowed: str, method: str, meaning: RequestMeaning) -> RequestMeaning:
@@ -160,25 +162,28 @@ def _segment(raw: bytes) -> str:
         raise no_such_place() from None
 
 
-def query_body(shape: type[Any], key: Mapping[str, str], parameters: Sequence[tuple[str, str]]) -> bytes:
-    """The body of a query that came as parameters.
+def query_body(
+    shape: type[Any], key: Mapping[str, str], parameters: Sequence[tuple[str, str]], *, name: str = ""
+) -> bytes:
+    """The body of a query that came as parameters; `name` is what it is called.
 
     Raises:
         Invalid: one is unknown, there twice, or has another type.
     """
     given: dict[str, str] = {}
-    for name, value in parameters:
-        if name in given or name in key:
-            raise Invalid("it is there twice", path=f"$.{name[:100]}")
-        given[name] = value
+    for field, value in parameters:
+        if field in given or field in key:
+            raise Invalid("it is there twice", path=f"$.{field[:100]}")
+        given[field] = value
+    asked = {**given, **key}
     try:
-        query = msgspec.convert({**given, **key}, shape, strict=False)
+        query = msgspec.convert(asked, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise codec.refusal_of(error) from None
-    for name in given:
+        raise codec.refusal_of(error, shape, codec.encode(asked), name=name, strict=False) from None
+    for field in given:
         # The text "null" was read as JSON's null, which would switch the filter off.
-        if getattr(query, name) is None:
-            raise Invalid("leave out what is null", path=f"$.{name}")
+        if getattr(query, field) is None:
+            raise Invalid("leave out what is null", path=f"$.{field}")
     return codec.encode(query)
 
 

@@ -32,9 +32,12 @@ class ReaderTooSlowError(ConnectionError):
     """The reader of an answer was too slow, and its connection was cut."""
 
 
-def no_such_place() -> NotFound:
-    """There is nothing at this path."""
-    return NotFound("there is nothing at this path", hint="/openapi.json lists all paths")
+def no_such_place(near: str | None = None) -> NotFound:
+    """There is nothing at this path; `near` is the table, command or query that may have been meant."""
+    opening, details = (f"did you mean {near}? ", {"did_you_mean": near}) if near else ("", {})
+    return NotFound(
+        "there is nothing at this path", hint=f"{opening}/openapi.json lists all paths", **details
+    )
 
 
 class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):

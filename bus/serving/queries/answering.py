@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 
 from bus.contract import codec
 from bus.contract.log_places import LogPlace, is_for_leader, least_place
+from bus.contract.names import no_such_query
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.senders import Sender, UserSubjects
 from bus.log.reader_pool import ReaderPool
@@ -37,7 +38,7 @@ from bus.transport.queue_age import QueueAge
 from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
 from bus.writing.waiting import BUSY_AFTER_MS
-from domain.errors import Busy, Forbidden, NotFound, Refusal, TooLarge, Unavailable
+from domain.errors import Busy, Forbidden, Refusal, TooLarge, Unavailable
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_UNDER_WAY = 2_000
@@ -298,7 +299,7 @@ class Queries:
     ) -> Reading:
         verb = self._verbs.get(name)
         if verb is None:
-            raise NotFound(f"there is no query {name}", hint="`hyperpage schema` lists all of them")
+            raise no_such_query(name)
         # Those that wait for the log take nobody's place.
         if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + self._awaited.waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
@@ -362,4 +363,4 @@ def _query(verb: QueryVerb, body: bytes) -> Any:
             limit_bytes=MAXIMUM_BODY_BYTES,
             size_bytes=len(body),
         )
-    return codec.decode(verb.shape, body)
+    return codec.decode(verb.shape, body, name=verb.name)

@@ -44,6 +44,25 @@ class CommandFailure(Exception):
     def hint(self) -> str:
         return str(self.error.get("hint") or "")
 
+    @property
+    def explanation(self) -> list[str]:
+        """A line for each thing that is wrong, where that is more than the message says."""
+        return explanation_of(self.error)
+
+
+def explanation_of(error: Mapping[str, Any]) -> list[str]:
+    """A line for each thing that is wrong with what was sent, where that is more than the message says."""
+    violations = error.get("details", {}).get("violations", ())
+    lines = [f"  {one['path']}: {one['message']}{_instead(one)}" for one in violations]
+    return lines if len(lines) > 1 or any(map(_instead, violations)) else []
+
+
+def _instead(violation: Mapping[str, Any]) -> str:
+    near, allowed = violation.get("did_you_mean"), violation.get("allowed")
+    meant = f"; did you mean {near}?" if near else ""
+    there_is = f"; there is {', '.join(map(str, allowed))}" if allowed else ""
+    return meant + there_is
+
 
 def failure(exit_code: Exit, code: str, message: str, hint: str, **details: Any) -> CommandFailure:
     """A failure found on this side, in the shape of one that the service answers with."""

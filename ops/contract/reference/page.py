@@ -78,6 +78,13 @@ A refused command changed nothing. Beside what stands with a verb, any can be re
 it is not its [user's](users.md) to send, and as `version_conflict` where it came with an expected version. A
 query can be `forbidden`, too, and `behind`.
 
+`invalid` is about the first thing that the reader met. `details.violations` has up to 20 of all that is
+wrong, each with its `path` and `message`, what is `allowed` where that can be listed, and `did_you_mean`
+where a name resembles one. None is sought in a body over 64 KiB, and of a batch the first five refusals
+have them. Where there is no command or query of that name, `details.did_you_mean` has the one that may have
+been meant, and `details.kind` is there where it is a `query` that was sent, or a `command` that was asked.
+`details.index` is the place of a refused command in its batch, from 0 on.
+
 | code | number | when |
 |---|---|---|
 """

@@ -97,7 +97,7 @@ def _wish(request: Request) -> Follow:
     try:
         wish = msgspec.convert(dict(given), Follow)
     except msgspec.ValidationError as error:
-        raise codec.refusal_of(error) from None
+        raise codec.refusal_of(error, Follow, codec.encode(dict(given))) from None
     if wish.table is not None and wish.stream is not None:
         raise Invalid("either a table or a stream", path="$")
     return wish

@@ -52,7 +52,8 @@ async def answer_message(request: Request) -> Response:
     if request.method == "POST":
         body = await json_body(request)
     else:
-        body = query_body(queries[meaning.name].shape, meaning.key, request.query_params.multi_items())
+        parameters = request.query_params.multi_items()
+        body = query_body(queries[meaning.name].shape, meaning.key, parameters, name=meaning.name)
     reading = await backend.read(
         meaning.name,
         body,

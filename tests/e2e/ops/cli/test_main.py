@@ -68,10 +68,36 @@ def test_a_batch_with_a_refused_command_exits_with_1_and_shows_each_outcome(serv
         {"command": "app_state.delete", "body": {"key": "nothing"}},
     ]
     result = served("send", "batch", "-", stdin=json.dumps({"commands": commands}))
-    accepted, refused = result.out.splitlines()
+    accepted, refused, hint = result.out.splitlines()
     assert result.code == 1
     assert accepted.startswith("Accepted: app_state.set.v1  app_state/batch version 1")
-    assert refused == "refused (not_found): nothing holds nothing"
+    assert refused == "command 1 refused (not_found): nothing holds nothing"
+    assert hint == "  hint: look at how the name is written, or list what there is"
+
+
+def test_a_refusal_says_all_that_is_wrong_and_what_may_have_been_meant(served):
+    result = served("send", "jobs.enqueue", '{"priority": 9, "nam": "x", "on_dependency_failure": "wit"}')
+    assert result.err.splitlines() == [
+        "error: Expected `int` <= 4 (at $.priority)",
+        "  $.priority: Expected `int` <= 4",
+        "  $: Object contains unknown field `nam`; did you mean name?",
+        "  $.on_dependency_failure: Invalid enum value 'wit'; did you mean wait?; there is cancel, wait, run",
+        "  $: Object missing required field `type`",
+        "  $: Object missing required field `name`",
+        "hint: nothing was changed: correct it and send it again; `hyperpage schema jobs.enqueue` says what"
+        " it takes",
+    ]
+    commands = [{"command": "jobs.enque"}, {"command": "jobs.get"}]
+    one_by_one = served("send", "batch", json.dumps({"commands": commands})).out
+    assert (
+        "command 0 refused (not_found): there is no command jobs.enque\n  hint: did you mean jobs.enqueue?"
+        in one_by_one
+    )
+    assert "with `hyperpage query jobs.get`" in one_by_one
+    together = served("send", "batch", json.dumps({"commands": commands, "atomic": True})).err
+    assert together.startswith("error: command 0 of the batch: there is no command jobs.enque\n")
+    assert "did you mean jobs.claim?" in served("send", "jobs claim").err
+    assert "did you mean jobs?" in served("tail", "--table", "job").err
 
 
 def test_what_makes_no_sense_exits_with_2():

@@ -177,6 +177,24 @@ def test_a_refusal_says_its_rule_its_path_and_what_to_do(shared: HttpTalk) -> No
     assert problem(large, 413, "too_large")["details"]["limit_bytes"] < 70_000
 
 
+def test_a_refusal_says_all_that_is_wrong_and_what_may_have_been_meant(shared: HttpTalk) -> None:
+    body = problem(shared.post("/api/v1/jobs", {"nam": "x", "priority": 9}), 400, "invalid")
+    fields = problem(shared.get("/api/v1/jobs?statuss=failed&limit=many"), 400, "invalid")
+    places = {"jobs/-/enque": "jobs.enqueue", "job/-/claim": "jobs.claim", "jobs/-/cnt": "jobs.count"}
+
+    assert [one["path"] for one in body["details"]["violations"]] == ["$", "$.priority", "$", "$"]
+    assert body["details"]["violations"][0]["did_you_mean"] == "name"
+    assert "`hyperpage schema jobs.enqueue`" in body["hint"]
+    assert [one.get("did_you_mean") for one in fields["details"]["violations"]] == ["status", None]
+    for path, meant in places.items():
+        nowhere = problem(shared.post(f"/api/v1/{path}", {}), 404, "not_found")
+        assert (nowhere["details"], f"did you mean {meant}?" in nowhere["hint"]) == (
+            {"did_you_mean": meant},
+            True,
+        )
+    assert "did you mean jobs?" in problem(shared.get("/api/v1/job"), 404, "not_found")["hint"]
+
+
 def test_a_defect_is_told_by_its_incident_alone(
     shared: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

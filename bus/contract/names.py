@@ -1,0 +1,89 @@
+"""The names of commands and queries, and what is said of one that there is not: what may have been meant."""
+
+from collections.abc import Collection, Iterator
+
+from bus.contract.violations import nearest
+from domain.catalogue import BY_TABLE, VERBS
+from domain.credentials.scanning import Finding, kind_of_text, rejected
+from domain.errors import NotFound, Refusal
+
+_QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
+_OTHER_QUERIES = (
+    *("jobs.browse", "jobs.attempts", "jobs.stats", "jobs.throughput", "jobs.workers", "jobs.running"),
+    *("rate_limits.may_call", "rate_limits.forecast", "tool_configs.diff"),
+    *("events.read", "events.find", "events.chain"),
+)
+_LONGEST_NAME = 100
+
+
+def command_names() -> Iterator[str]:
+    """All commands that can be sent one by one."""
+    return (name for name, (_, verb) in VERBS.items() if not verb.internal)
+
+
+def query_names() -> Iterator[str]:
+    """All queries."""
+    for table in BY_TABLE:
+        yield from (f"{table}.{verb}" for verb in _QUERIES_OF_EACH_TABLE)
+    yield from _OTHER_QUERIES
+
+
+def no_such_command(name: str, *, explains: bool = True) -> Refusal:
+    """The refusal of a command that there is not, or, if its name looks like a credential, of that.
+
+    It takes time to find out what was meant, unless it `explains` nothing.
+    """
+    if not explains:
+        return _refusal("command", name, (), ("query", ()))
+    return _refusal("command", name, tuple(command_names()), ("query", tuple(query_names())))
+
+
+def no_such_query(name: str) -> Refusal:
+    """The refusal of a query that there is not, or, if its name looks like a credential, of that."""
+    return _refusal("query", name, tuple(query_names()), ("command", tuple(command_names())))
+
+
+def schema_hint(name: str) -> str:
+    """Where it is written what a command or query takes."""
+    return f"`hyperpage schema {name}` says what it takes"
+
+
+def meant(name: str, names: Collection[str]) -> str | None:
+    """The one of some names of the form `table.verb` that may have been meant by another one."""
+    table, dot, verb = name.partition(".")
+    if not dot:
+        table, verb = "", name
+    tables = tuple(dict.fromkeys(one.partition(".")[0] for one in names))
+    if (near_table := table if table in tables else nearest(table, tables)) is None:
+        return next((one for one in names if one.partition(".")[2] == verb), None)
+    verbs = tuple(dict.fromkeys(_verbs(near_table, names)))
+    near_verb = verb if verb in verbs else nearest(verb, verbs)
+    return None if near_verb is None else f"{near_table}.{near_verb}"
+
+
+def _refusal(kind: str, name: str, own: tuple[str, ...], others: tuple[str, tuple[str, ...]]) -> Refusal:
+    if (secret := kind_of_text(name)) is not None:
+        return rejected(Finding(kind, secret))
+    other_kind, other_names = others
+    message = f"there is no {kind} {name[:_LONGEST_NAME]}"
+    near = meant(name, own + other_names)
+    if near is None:
+        verbs = ", ".join(_verbs(name.partition(".")[0], own))
+        there_is = f"its table has {verbs}; " if verbs else ""
+        return NotFound(message, hint=f"{there_is}`hyperpage schema` lists all of them")
+    opening = "" if near == name else f"did you mean {near}? "
+    if near in own:
+        return NotFound(message, hint=opening + schema_hint(near), did_you_mean=near)
+    way = {"query": f"qry.v1.{near}", "command": f"cmd.v1.{near}"}[other_kind]
+    program = {"query": "query", "command": "send"}[other_kind]
+    return NotFound(
+        message,
+        hint=f"{opening}{near} is a {other_kind}: it goes to {way} behind the prefix of all subjects, or with"
+        f" `hyperpage {program} {near}`; {schema_hint(near)}",
+        did_you_mean=near,
+        kind=other_kind,
+    )
+
+
+def _verbs(table: str, names: Collection[str]) -> Iterator[str]:
+    return (verb for one, _, verb in (name.partition(".") for name in names) if one == table)
