@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     # A terminal that cannot show a character gets it escaped, not an error.
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    command, bound, _ = application().parse_args(arguments)
+    command, bound, _ = application().parse_args(_with_options_behind(arguments))
     as_json = bool(bound.arguments.get("as_json"))
     try:
         exit_code = _guarded(command, *bound.args, **bound.kwargs)
@@ -85,6 +85,18 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     return exit_code
+
+
+def _with_options_behind(arguments: Sequence[str]) -> list[str]:
+    """What is typed, with `--json` and `--data` behind the command where they stand in front of it."""
+    command, in_front = list(arguments), []
+    while command and command[0].partition("=")[0] in ("--json", "--data"):
+        in_front.append(command.pop(0))
+        if in_front[-1] == "--data" and command:
+            in_front.append(command.pop(0))
+    # Behind `--`, all is an argument.
+    end = command.index("--") if "--" in command else len(command)
+    return command[:end] + in_front + command[end:]
 
 
 def application() -> App:

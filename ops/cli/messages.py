@@ -3,6 +3,8 @@
 import asyncio
 import re
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import application_address, ask, ask_durably
+from ops.cli.terminal.completing import commands, queries
 from ops.cli.terminal.exits import Exit, explanation_of, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result, print_value, printable
@@ -20,7 +23,8 @@ MAXIMUM_BODY_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
-NameArgument = Annotated[str, Parameter(name="TABLE.VERB")]
+CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]
+QueryArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=queries)]
 BodyArgument = Annotated[
     str,
     Parameter(
@@ -35,7 +39,7 @@ TimeoutOption = Annotated[float, option("Give up after so many seconds. Default:
 
 
 def send(
-    name: NameArgument,
+    name: CommandArgument,
     body: BodyArgument = "{}",
     /,
     *,
@@ -83,13 +87,13 @@ def send(
         if durable
         else ask(address, address.names.command(name), content, headers=given, timeout_seconds=timeout)
     )
-    print_result(answer, as_json, print_answer)
+    print_result(answer, as_json, partial(print_answer, tried=_tried(content)))
     outcomes = msgspec.json.decode(answer)["outcomes"] if name == "batch" else ()
     return Exit.FAILED if any("error" in outcome for outcome in outcomes) else Exit.DONE
 
 
 def query(
-    name: NameArgument,
+    name: QueryArgument,
     body: BodyArgument = "{}",
     /,
     *,
@@ -146,8 +150,11 @@ def read_body(text: str) -> bytes:
     return body
 
 
-def print_answer(answer: dict[str, Any]) -> None:
-    """An answer for people: what became of the command on one line, then what it gives back."""
+def print_answer(answer: dict[str, Any], tried: Sequence[bool]) -> None:
+    """An answer for people: what became of the command on one line, then what it gives back.
+
+    `tried` says which was a dry run.
+    """
     for index, outcome in enumerate(answer.get("outcomes", [answer])):
         if "error" in outcome:
             error = outcome["error"]
@@ -157,9 +164,16 @@ def print_answer(answer: dict[str, Any]) -> None:
             if error.get("hint"):
                 print(f"  hint: {error['hint']}")
             continue
-        print(_summary(outcome))
+        print("A dry run; nothing was changed:" if tried[index] else _summary(outcome))
         if outcome["result"] not in (None, {"jobs": []}):
             print_value(outcome["result"])
+
+
+def _tried(body: bytes) -> list[bool]:
+    """Of one command, or of each in a batch, whether it was a dry run."""
+    sent = msgspec.json.decode(body or b"{}")
+    bodies = [one.get("body", {}) for one in sent["commands"]] if "commands" in sent else [sent]
+    return [one.get("dry_run") is True for one in bodies]
 
 
 def _summary(answer: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
+from ops.cli.terminal.completing import messages
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import say
@@ -16,7 +17,9 @@ def schema(
     name: Annotated[
         str | None,
         Parameter(
-            name="NAME", help="One command, query or event type, such as jobs.enqueue or job.completed.v1."
+            name="NAME",
+            help="One command, query or event type, such as jobs.enqueue or job.completed.v1.",
+            completer=messages,
         ),
     ] = None,
     /,

@@ -1,13 +1,14 @@
 """`hyperpage serve` and `hyperpage follow`: run a service until it is told to stop."""
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bus.transport.access import without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
-from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
+from ops.cli.terminal.options import DataOption, JsonOption, one_of, option, settings_for
 from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.recording import recorded, user
 from ops.store.data_directory import Runtime
@@ -15,6 +16,7 @@ from ops.store.data_directory import Runtime
 if TYPE_CHECKING:
     from ops.settings import Settings
 
+logger = logging.getLogger(__name__)
 
 NatsCredentialsOption = Annotated[
     Path | None,
@@ -29,7 +31,10 @@ NatsPortOption = Annotated[
 ]
 RoleOption = Annotated[
     str | None,
-    option("Of several with one log: member, which may lead, or follower, which only reads."),
+    option(
+        "Of several with one log: member, which may lead, or follower, which only reads.",
+        completer=one_of("member", "follower"),
+    ),
 ]
 HttpOption = Annotated[
     str | None,
@@ -47,10 +52,18 @@ HttpOpenOption = Annotated[
 ]
 PrefixOption = Annotated[str | None, option("What every subject begins with. Default: hyperpage.")]
 LogLevelOption = Annotated[
-    str | None, option("DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.")
+    str | None,
+    option(
+        "DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default: INFO.",
+        completer=one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
 ]
 LogFormatOption = Annotated[
-    str | None, option("console: for people, or json: one object a line. Default: console.")
+    str | None,
+    option(
+        "console: for people, or json: one object a line. Default: console.",
+        completer=one_of("console", "json"),
+    ),
 ]
 
 
@@ -171,12 +184,16 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
         print_result(runtime, as_json, _announcement(runtime, settings.data))
         # A program that started this one with a pipe waits for the line.
         sys.stdout.flush()
+        if (note := _other_ports(runtime, settings)) and not noted:
+            noted.append(note)
+            logger.warning(note)
         if link_is_wanted and runtime.http_url is not None and not links:
             links.append(_new_link(settings, runtime.http_url))
             say(links[0])
 
     # Of several services in this process, before and after a restore, the first prints one.
     links: list[str] = []
+    noted: list[str] = []
     link_is_wanted = settings.console_link == "always" or (
         settings.console_link == "terminal" and sys.stderr.isatty()
     )
@@ -200,6 +217,24 @@ def _new_link(settings: "Settings", http_url: str) -> str:
         return f"There is no link to the console: {error.filename}: {error.strerror}"
     minutes = LIFETIME_MS // 60_000
     return f"The console, once and within {minutes} minutes: {address_of_link(http_url, code)}"
+
+
+def _other_ports(runtime: Runtime, settings: "Settings") -> str:
+    """What to know of a service that is not at the usual ports, though nobody asked for others."""
+    from bus.broker.server import USUAL_PORT as NATS
+    from ops.http.server import USUAL_PORT as HTTP
+
+    others = []
+    if settings.nats is None and settings.nats_port is None and not runtime.nats.endswith(f":{NATS}"):
+        others.append(f"NATS is at {without_credentials(runtime.nats)}, not at {NATS}")
+    if settings.http is None and runtime.http_url and not runtime.http_url.endswith(f":{HTTP}"):
+        others.append(f"HTTP is at {runtime.http_url}, not at {HTTP}")
+    if not others:
+        return ""
+    return (
+        f"{'; '.join(others)}: another program had that, perhaps another service. Commands find this one with"
+        f" --data {settings.data}; whatever asks at the usual ports asks the other one"
+    )
 
 
 def _announcement(runtime: Runtime, data: Path) -> str:

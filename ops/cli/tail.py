@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ops.cli.asking import CLIENT_NAME, Address, application_address, ask
+from ops.cli.terminal.completing import tables
 from ops.cli.terminal.exits import Exit, failure, unreachable, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import compact, event_line
@@ -26,7 +27,7 @@ def tail(
         int | None,
         option("Begin with the event at this position; 1: with the first. Default: new ones.", name="--from"),
     ] = None,
-    table: Annotated[str | None, option("Only events of this table.")] = None,
+    table: Annotated[str | None, option("Only events of this table.", completer=tables)] = None,
     stream: Annotated[str | None, option("Only events of this stream, such as jobs/9f1c.")] = None,
     limit: Annotated[int | None, option("End after so many events. Default: go on.")] = None,
     data: DataOption = None,

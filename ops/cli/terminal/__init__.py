@@ -1,6 +1,7 @@
 """The terminal, as every command uses it.
 
 options        options that several commands have
+completing     what the shell offers at a Tab
 moments        moments, as they are written
 recording      what a command does by itself, in the audit log
 output         results for people and for programs, and how far something is

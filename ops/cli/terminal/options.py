@@ -1,5 +1,6 @@
 """The options that every command takes, and the settings that they lead to."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,9 +34,21 @@ JsonOption = Annotated[
 ]
 
 
-def option(help_text: str, *, name: str | None = None) -> Parameter:
-    """An option with its help; its default stands in the text, in words, where it is not obvious."""
-    return Parameter(name=name, group=_OPTIONS, help=help_text, negative="", show_default=False)
+def option(
+    help_text: str, *, name: str | None = None, completer: Callable[[Any], Any] | None = None
+) -> Parameter:
+    """An option with its help; its default stands in the text, in words, where it is not obvious.
+
+    `completer` answers with what the shell offers for it.
+    """
+    return Parameter(
+        name=name, group=_OPTIONS, help=help_text, negative="", show_default=False, completer=completer
+    )
+
+
+def one_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    """A completer for an option of a few choices that are checked where all settings are."""
+    return lambda context: choices
 
 
 def settings_for(data: Path | None, **flags: Any) -> Settings:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from cyclopts import App
 
 from ops.cli.main import application
 from tests.support.patience import wait_for
-from tests.support.services.command_line import Served, environment, hyperpage, running, separately
+from tests.support.services.command_line import PROGRAM, Served, environment, hyperpage, running, separately
 
 # Messages
 
@@ -298,7 +299,71 @@ def test_help_and_version_load_nothing_heavy():
     assert separately("--version").out.count(".") == 2
 
 
-def test_the_shell_learns_to_complete_commands(tmp_path):
+def test_what_every_command_takes_may_stand_in_front_of_it(served):
+    in_front = hyperpage("--json", "--data", served.data, "query", "app_state.list", '{"limit": 1}')
+    assert (in_front.code, in_front.json) == (0, served.ask("query", "app_state.list", '{"limit": 1}'))
+    assert hyperpage(f"--data={served.data}", "--json", "status").json["status"] == "healthy"
+    assert hyperpage("--json").code == 2
+    assert "The service's data directory" in hyperpage("--json", "status", "--help").out
+
+
+def test_a_dry_run_says_that_it_was_one(served):
+    served.ask("send", "jobs.enqueue", '{"id": "dry", "type": "x", "name": "x", "queue": "dry"}')
+    body = '{"filter": {"queue": "dry"}, "dry_run": true}'
+    tried = served("send", "jobs.cancel_many", body).out
+    assert tried.startswith("A dry run; nothing was changed:\nids        dry\n")
+    batch = json.dumps(
+        {
+            "commands": [
+                {"command": "jobs.cancel_many", "body": json.loads(body)},
+                {"command": "jobs.claim", "body": {"worker": "x", "queue": "none"}},
+            ]
+        }
+    )
+    assert [line for line in served("send", "batch", batch).out.splitlines() if line[0].isupper()] == [
+        "A dry run; nothing was changed:", "No job is due.",
+    ]  # fmt: skip
+    assert served.ask("query", "jobs.get", '{"id": "dry"}')["status"] == "pending"
+
+
+# What a line that ends in a Tab is completed to, by the shell's own machinery.
+BASH = """
+source "$1"
+COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); COMPREPLY=()
+_hyperpage
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def test_the_shell_completes_commands_tables_and_choices(tmp_path):
     installed = separately("--install-completion", "--shell", "bash", HOME=str(tmp_path))
     assert installed.code == 0, installed
-    assert any(path.is_file() for path in tmp_path.rglob("*hyperpage*"))
+    [script] = [path for path in tmp_path.rglob("*hyperpage*") if path.is_file()]
+    program = tmp_path / "hyperpage"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    program.chmod(0o700)
+
+    def completed(*words: str) -> list[str]:
+        done = subprocess.run(
+            ["bash", "--norc", "-c", BASH, "bash", script, *words],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+            check=True,
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert completed("hyperpage", "sen") == ["send"]
+    assert completed("hyperpage", "send", "jobs.c") == [
+        "jobs.claim",
+        "jobs.complete",
+        "jobs.cancel",
+        "jobs.cancel_many",
+    ]
+    assert completed("hyperpage", "query", "jobs.hi") == ["jobs.history"]
+    assert completed("hyperpage", "tail", "--table", "app") == ["app_state"]
+    assert completed("hyperpage", "schema", "job.compl") == ["job.completed.v1"]
+    assert completed("hyperpage", "schema", "--format", "a") == ["asyncapi"]
+    assert completed("hyperpage", "serve", "--log-level", "W") == ["WARNING"]

@@ -35,7 +35,7 @@ class FailingService:
 
 @pytest.fixture
 def failing(monkeypatch):
-    runtime = Runtime(pid=1, nats_url="nats://a:b@x:1", store_id="s", timeline=1, position=0, version="0")
+    runtime = Runtime(pid=1, nats_url="nats://a:b@x:4222", store_id="s", timeline=1, position=0, version="0")
     monkeypatch.setattr("ops.service.process.Service", FailingService)
     monkeypatch.setattr("ops.service.process.read_runtime", lambda path: runtime)
 
@@ -69,3 +69,34 @@ def test_a_service_of_which_a_part_fails_is_stopped_and_exits_with_1(tmp_path, c
     assert out.startswith("hyperpage 0 serves")
     assert err == "error: the relay failed: no more disk\nhint: wait\n"
     assert FailingService.stopped == stopped + 1
+
+
+def test_a_service_at_other_ports_than_the_usual_ones_says_so_loudly_unless_they_were_asked_for(
+    tmp_path, capsys, monkeypatch
+):
+    elsewhere = Runtime(
+        pid=1,
+        nats_url="nats://a:secret@127.0.0.1:40001",
+        http_url="http://127.0.0.1:40002",
+        store_id="s",
+        timeline=1,
+        position=0,
+        version="0",
+    )
+    monkeypatch.setattr("ops.service.process.Service", FailingService)
+    monkeypatch.setattr("ops.service.process.read_runtime", lambda path: elsewhere)
+
+    def said(*options: str) -> str:
+        assert run(["serve", "--data", str(tmp_path), *options]) == 1
+        return str(capsys.readouterr().err)
+
+    warned = said()
+    assert "warning" in warned
+    assert (
+        "NATS is at nats://127.0.0.1:40001, not at 4222; HTTP is at http://127.0.0.1:40002, not at 8822"
+        in warned
+    )
+    assert f"--data {tmp_path}" in warned
+    assert "secret" not in warned
+    assert "40001" not in said("--nats-port", "0")
+    assert "warning" not in said("--nats-port", "0", "--http", "127.0.0.1:0")

@@ -1,0 +1,46 @@
+"""What the shell offers for a word that is not typed yet, where that is not an option or a choice of a few.
+
+The shell asks the program at each Tab (`hyperpage __complete …`): rooms are imported when they are asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def commands(context: Any) -> Mapping[str, str]:
+    """The commands that can be sent, each with what it does."""
+    from bus.contract.names import command_names
+    from bus.contract.subjects import BATCH
+    from domain.catalogue import VERBS
+
+    described = {name: _first_line(VERBS[name][1].command.__doc__) for name in command_names()}
+    return described | {BATCH: "Several commands in one message."}
+
+
+def queries(context: Any) -> Sequence[str]:
+    """The queries that can be asked."""
+    from bus.contract.names import query_names
+
+    return tuple(query_names())
+
+
+def messages(context: Any) -> Mapping[str, str]:
+    """All commands, queries and types of events, each with what it is."""
+    from ops.contract.schema import all_structs
+
+    return {
+        name: _first_line(struct.__doc__)
+        for structs in all_structs().values()
+        for name, struct in structs.items()
+    }
+
+
+def tables(context: Any) -> Sequence[str]:
+    """The tables that have events."""
+    from domain.catalogue import BY_TABLE
+
+    return tuple(BY_TABLE)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]
