@@ -62,14 +62,19 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     max: int
 
 
-class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue is."""
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """How queues are together."""
 
     states: Annotated[dict[str, int], about("how many jobs are in each state")]
     overdue: Annotated[int, about("how many are due, and wait")]
     oldest_due_at: Annotated[int | None, about("since when one of them is, at the longest")]
     oldest_due_id: Annotated[str | None, about("the job that is overdue for longest")]
     attempts: Annotated[dict[str, int], about("those that ended in the window, by how they ended")]
+
+
+class QueueStatistics(Totals, frozen=True, kw_only=True):
+    """How a queue is."""
+
     wait_ms: Annotated[Percentiles | None, about("from being due to being claimed")]
     run_ms: Annotated[Percentiles | None, about("from being claimed to the end")]
 
@@ -79,7 +84,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     since: int
     until: int
-    queues: Annotated[dict[str, QueueStatistics], about("by name")]
+    total: Annotated[Totals, about("of all queues that are asked for, also those that are left out")]
+    queues: Annotated[dict[str, QueueStatistics], about(f"by name, {MAXIMUM_QUEUES:,} at most")]
+    queues_left_out: Annotated[int, about("how many more there are, each of which can be asked for")]
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +118,7 @@ def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: in
 
 
 def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> bytes:
-    """`{"since", "until", "queues": {name: {"states", "oldest_due_at", "overdue", "attempts", …}}}`.
+    """`{"since", "until", "total", "queues": {name: {"states", "oldest_due_at", "overdue", …}}, …}`.
 
     `oldest_due_id` is the job that is overdue for longest. `attempts` counts those that ended in the window
     by how they ended; `wait_ms` and `run_ms` have their 50th, 95th and 99th percentiles and maximum: from
@@ -119,17 +126,48 @@ def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> b
     """
     until = now if query.until is None else query.until
     since = until - query.window_ms
-    queues: dict[str, dict[str, Any]] = {}
+    found = _Found()
     for name, state, count in _states(connection, query.queue):
-        _queue(queues, name)["states"][state] = count
+        found.count("states", name, state, count)
     for name, oldest, job_id, count in _overdue(connection, query.queue, until):
-        _queue(queues, name).update(oldest_due_at=oldest, oldest_due_id=job_id, overdue=count)
+        found.overdue(name, oldest, job_id, count)
     for name, status, count in _ended(connection, query.queue, since, until):
-        _queue(queues, name)["attempts"][status] = count
+        found.count("attempts", name, status, count)
     for column in ("wait_ms", "run_ms") if query.percentiles else ():
         for name, *percentiles in _percentiles(connection, column, query.queue, since, until):
-            _queue(queues, name)[column] = dict(zip(("p50", "p95", "p99", "max"), percentiles, strict=True))
-    return msgspec.json.encode({"since": since, "until": until, "queues": queues})
+            found.of(name)[column] = dict(zip(("p50", "p95", "p99", "max"), percentiles, strict=True))
+    return msgspec.json.encode({"since": since, "until": until, **found.told()})
+
+
+class _Found:
+    """What is found of each queue, up to a number of them, and of all together."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, dict[str, Any]] = {}
+        self._left_out: set[str] = set()
+        self._total = of_no_jobs()
+
+    def of(self, name: str) -> dict[str, Any]:
+        """What is told of a queue; of one too many, nobody is told it."""
+        if name not in self._queues and len(self._queues) >= MAXIMUM_QUEUES:
+            self._left_out.add(name)
+            return of_no_jobs()
+        return self._queues.setdefault(name, of_no_jobs())
+
+    def count(self, what: str, name: str, which: str, number: int) -> None:
+        self.of(name)[what][which] = number
+        self._total[what][which] = self._total[what].get(which, 0) + number
+
+    def overdue(self, name: str, oldest: int, job_id: str, number: int) -> None:
+        self.of(name).update(oldest_due_at=oldest, oldest_due_id=job_id, overdue=number)
+        self._total["overdue"] += number
+        before = self._total["oldest_due_at"]
+        if before is None or oldest < before:
+            self._total |= {"oldest_due_at": oldest, "oldest_due_id": job_id}
+
+    def told(self) -> dict[str, Any]:
+        total = {name: self._total[name] for name in Totals.__struct_fields__}
+        return {"total": total, "queues": self._queues, "queues_left_out": len(self._left_out)}
 
 
 def failed_since(connection: apsw.Connection, since: int) -> Failed:
@@ -166,13 +204,6 @@ def throughput(connection: apsw.Connection, query: JobThroughput, now: int) -> b
     ):
         parts[number][status] = count
     return msgspec.json.encode({"since": since, "until": now, "part_ms": part_ms, "parts": parts})
-
-
-def _queue(queues: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    if name not in queues and len(queues) >= MAXIMUM_QUEUES:
-        # A store with more queues can be asked for one by its name.
-        return {"states": {}, "attempts": {}}
-    return queues.setdefault(name, of_no_jobs())
 
 
 def of_no_jobs() -> dict[str, Any]:

@@ -79,7 +79,11 @@ class GroupedCount(Count, frozen=True, kw_only=True):
     """How many there are, and how many have each value of the column that is asked for."""
 
     groups: Annotated[
-        tuple[Group, ...] | msgspec.UnsetType, about("the most first, 1,000 at most; left out without `by`")
+        tuple[Group, ...] | msgspec.UnsetType,
+        about(f"the most first, {MAXIMUM_GROUPS:,} at most; left out without `by`"),
+    ] = msgspec.UNSET
+    groups_left_out: Annotated[
+        int | msgspec.UnsetType, about("how many more there are; left out without `by`")
     ] = msgspec.UNSET
 
 
@@ -222,7 +226,8 @@ def count_rows(
 ) -> bytes:
     """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`.
 
-    Where the query says `by` which column, `groups` has how many have each of its values, the most first.
+    Where the query says `by` which column, `groups` has how many have each of its values, the most first,
+    and `groups_left_out` how many of these are too many.
     """
     where, bindings = _where(table, query, now, keys)
     source = f"{table.name}{_clause(where)}"
@@ -233,7 +238,13 @@ def count_rows(
         f"SELECT {by}, count(*) FROM {source} GROUP BY 1 ORDER BY 2 DESC, 1", bindings
     ).fetchall()
     shown = [{"value": value, "count": count} for value, count in groups[:MAXIMUM_GROUPS]]
-    return msgspec.json.encode({"count": sum(count for _, count in groups), "groups": shown})
+    return msgspec.json.encode(
+        {
+            "count": sum(count for _, count in groups),
+            "groups": shown,
+            "groups_left_out": len(groups) - len(shown),
+        }
+    )
 
 
 def _where(table: Table, query: Any, now: int, keys: tuple[str, ...] = ()) -> tuple[list[str], list[Any]]:

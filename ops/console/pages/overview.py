@@ -1,8 +1,8 @@
 """The first page, which says whether all is well: `overview.html`."""
 
 import asyncio
+from collections import Counter
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 
 from bus.contract import codec
 from bus.log import chain
-from ops.console.pages.jobs import summed
 from ops.console.rendering import PREFIX
 from ops.console.routing import page
 from ops.console.visit import Visit
@@ -27,25 +26,17 @@ async def show(visit: Visit) -> Response:
     backend = backend_of(visit.request)
     report = msgspec.json.decode(codec.encode(backend.now.health.report()))
     times, rates, first_at = await asyncio.to_thread(_look_at_log, backend.now.parts, visit.now_ms)
-    statistics = await visit.shared_query("jobs.stats", percentiles=False)
+    jobs = (await visit.shared_query("jobs.stats", percentiles=False))["total"]
     return visit.render(
         "overview.html",
         report=report,
         times=times,
         rates=rates,
         first_at=first_at,
-        jobs=summed(statistics, "states"),
-        overdue=sum(queue["overdue"] for queue in statistics["queues"].values()),
-        oldest=_oldest_overdue(statistics),
+        jobs=jobs | {"states": Counter(jobs["states"])},
         # Attempts of the last hour by what came of them.
-        ended=outcomes(summed(statistics, "attempts")),
+        ended=outcomes(jobs["attempts"]),
     )
-
-
-def _oldest_overdue(statistics: dict[str, Any]) -> dict[str, Any] | None:
-    """The queue whose oldest job has been due for longest, if any has."""
-    overdue = [queue for queue in statistics["queues"].values() if queue["oldest_due_at"] is not None]
-    return min(overdue, key=lambda queue: queue["oldest_due_at"], default=None)
 
 
 def _look_at_log(parts: Parts, now_ms: int) -> tuple[list[int], list[float], int | None]:

@@ -28,7 +28,8 @@ DONE = {
 async def show_queues(visit: Visit) -> Response:
     """The queues that have jobs or are paused, by name: what waits, and what was done in the last hour."""
     text, after = visit.parameter("text"), visit.parameter("after") or ""
-    statistics = (await visit.shared_query("jobs.stats", percentiles=False))["queues"]
+    answer = await visit.shared_query("jobs.stats", percentiles=False)
+    statistics = answer["queues"]
     paused = await _paused(visit)
     names = sorted(name for name in {*statistics, *paused} if (text or "").lower() in name.lower())
     shown = [name for name in names if name > after]
@@ -39,7 +40,7 @@ async def show_queues(visit: Visit) -> Response:
         count=len(names),
         paused_count=(await visit.query("queues.count", paused=True))["count"],
         chart=await _chart(visit, None),
-        most=MAXIMUM_QUEUES if len(statistics) == MAXIMUM_QUEUES else None,
+        left_out=answer["queues_left_out"],
         text=text,
         is_first=not after,
         next=rows[-1]["name"] if len(shown) > PAGE_ROWS else None,

@@ -6,6 +6,7 @@ from domain.rate_limits.availability import Availability
 from domain.rate_limits.forecast import Forecast
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.job_history import HISTORY_COLUMNS
+from projections.job_statistics import MAXIMUM_QUEUES
 from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
 from projections.tables import TABLES
 
@@ -25,9 +26,10 @@ _OTHERS = {
         f"`items`, each with {', '.join(f'`{column}`' for column in HISTORY_COLUMNS)}; and `next`"
     ),
     "jobs.stats": QueryNotes(
-        "`since` and `until`, and `queues` by name, each with its jobs by state, how many are overdue and"
-        " which is for longest, the attempts that ended, and percentiles of waiting and running in"
-        " milliseconds"
+        "`since` and `until`; `total`, of all queues together: jobs by state, how many are overdue and which"
+        " is for longest, and the attempts that ended; `queues` by name, each with the same and with"
+        f" percentiles of waiting and running in milliseconds, {MAXIMUM_QUEUES:,} of them at most; and how"
+        " many are left out, `queues_left_out`"
     ),
     "jobs.throughput": QueryNotes(
         "`since`, `until` and `part_ms`, and `parts`, the oldest first, each with its attempts by how they"
@@ -79,7 +81,8 @@ def query_notes(name: str) -> QueryNotes:
         "as_of": QueryNotes("the row as it was then, as with `get`", ("not_found",)),
         "list": QueryNotes("`items`, rows as with `get`, and `next`, null on the last page"),
         "count": QueryNotes(
-            "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most"
+            "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most, and how"
+            " many are left out, `groups_left_out`"
             if table == "jobs"
             else "`count`"
         ),

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ops.contract.queries import query_verbs
+from projections import job_statistics, table
 from tests.support.clock import NOW, Clock
 from tests.support.stores.writing import Store
 
@@ -140,7 +141,31 @@ def test_jobs_are_counted_by_what_they_are(worked: Store):
             {"value": queue, "count": count}
             for queue, count in sorted(by_queue.items(), key=lambda one: (-one[1], one[0]))
         ],
+        "groups_left_out": 0,
     }
     states = ask(worked, "jobs.count", by="state", type="u", queue="busy")
-    assert states == {"count": 1, "groups": [{"value": "pending", "count": 1}]}
-    assert ask(worked, "jobs.count", by="tool", type="none") == {"count": 0, "groups": []}
+    assert states == {"count": 1, "groups": [{"value": "pending", "count": 1}], "groups_left_out": 0}
+    nothing = ask(worked, "jobs.count", by="tool", type="none")
+    assert nothing == {"count": 0, "groups": [], "groups_left_out": 0}
+
+
+def test_what_is_too_much_for_an_answer_is_left_out_and_said(worked: Store, monkeypatch: pytest.MonkeyPatch):
+    whole = ask(worked, "jobs.stats")
+    assert whole["queues_left_out"] == 0
+    assert whole["total"] == {
+        "states": {"completed": 100, "pending": 1, "blocked": 1, "failed": 1, "held": 1, "scheduled": 1},
+        "overdue": 1,
+        "oldest_due_at": worked.clock.now,
+        "oldest_due_id": "due",
+        "attempts": whole["queues"]["busy"]["attempts"] | whole["queues"]["default"]["attempts"],
+    }
+
+    monkeypatch.setattr(job_statistics, "MAXIMUM_QUEUES", 1)
+    [*queues] = (cut := ask(worked, "jobs.stats"))["queues"]
+    assert (queues, cut["queues_left_out"], cut["total"]) == (["busy"], 1, whole["total"])
+    alone = ask(worked, "jobs.stats", queue="default")
+    assert (alone["queues_left_out"], alone["total"]["states"]["failed"]) == (0, 1)
+
+    monkeypatch.setattr(table, "MAXIMUM_GROUPS", 1)
+    counted = ask(worked, "jobs.count", by="queue")
+    assert (counted["count"], len(counted["groups"]), counted["groups_left_out"]) == (105, 1, 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from projections import job_statistics
 from tests.support.clock import MINUTE_MS, Clock
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk
@@ -68,6 +69,19 @@ def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: Htt
     reaches = first(talk, "A restore reaches back to")
     assert reaches.startswith(at[:19].replace("T", " "))
     assert "by the archive alone" not in reaches
+
+
+def test_the_first_page_is_about_all_queues_however_many_there_are(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_statistics, "MAXIMUM_QUEUES", 1)
+    for key, queue in (("oldest", "z"), ("second", "a"), ("third", "a")):
+        talk.command("jobs.enqueue", {"id": key, "type": "t", "name": "n", "queue": queue})
+    assert first(talk, "Oldest overdue job").endswith("one of 3")
+    page = talk.get("/console").text
+    assert 'href="/console/jobs/oldest"' in page
+    assert (tile(page, "pending"), tile(page, "Overdue")) == ("3", "3 due, and not claimed")
+    assert "1 more is not listed, and has its page at" in talk.get("/console/queues").text
 
 
 def test_an_attempt_that_lost_its_worker_failed_and_one_that_was_given_back_did_not(tmp_path: Path) -> None:
