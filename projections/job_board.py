@@ -1,6 +1,6 @@
 """Jobs as people look for them: the newest first, without what they carry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import apsw
@@ -51,6 +51,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 COLUMNS = JobSummary.__struct_fields__
+_SHOWN = ", ".join(_BRIEF_ERROR if column == "error" else column for column in COLUMNS)
 
 
 class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +89,15 @@ def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
     return b'{"items":[%s],"next":%s}' % (b",".join(items), msgspec.json.encode(following))
 
 
+def summaries(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, Any]:
+    """Jobs by their ids, each as `browse_jobs` has it; those that are not there any more are left out."""
+    rows = connection.execute(
+        f"SELECT {_SHOWN} FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
+        (msgspec.json.encode(tuple(ids)).decode(),),
+    )
+    return {row[0]: msgspec.json.decode(row_json(JobSummary, row)) for row in rows}
+
+
 def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
     """The newest rows, one more than a page may look at, each with whether the filters let it through."""
     at, table, where, bindings = _order(query.state)
@@ -103,9 +113,8 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         (HAS_TEXT, query.text),
     )
     meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
-    columns = ", ".join(_BRIEF_ERROR if column == "error" else column for column in COLUMNS)
     return connection.execute(
-        f"SELECT {at}, jobs.rowid, {meant}, {columns} FROM {table}"
+        f"SELECT {at}, jobs.rowid, {meant}, {_SHOWN} FROM {table}"
         f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?",
         (*(value for _, value in given if value is not None), *bindings, MAXIMUM_SCANNED_ROWS + 1),
     )

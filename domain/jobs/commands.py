@@ -8,6 +8,8 @@ from domain.jobs.events import EMPTY_OBJECT, NO_RESULT
 from domain.jobs.limits import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAXIMUM_ATTEMPTS,
+    DEFAULT_PRIORITY,
+    DEFAULT_QUEUE,
     DEFAULT_TIMEOUT_MS,
     MAXIMUM_DEPENDENCIES,
     MAXIMUM_TAGS,
@@ -51,8 +53,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
     type: Name
     name: Name
     id: Key | None = None
-    priority: Priority = 2
-    queue: Key = "default"
+    priority: Priority = DEFAULT_PRIORITY
+    queue: Key = DEFAULT_QUEUE
     payload: Json = EMPTY_OBJECT
     tool: Name | None = None
     endpoint: Text | None = None
@@ -70,7 +72,7 @@ class Claim(Command, frozen=True, kw_only=True):
     """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
 
     worker: Name
-    queue: Key = "default"
+    queue: Key = DEFAULT_QUEUE
     types: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=100)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     lease_ms: LeaseMs = DEFAULT_LEASE_MS

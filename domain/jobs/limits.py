@@ -1,5 +1,7 @@
 """How much and how long: the defaults and bounds of jobs. Times are in milliseconds."""
 
+DEFAULT_QUEUE = "default"
+DEFAULT_PRIORITY = 2
 DEFAULT_MAXIMUM_ATTEMPTS = 5
 DEFAULT_LEASE_MS = 30_000
 # An attempt that takes longer is ended, however alive its worker is.

@@ -1,4 +1,7 @@
-"""Recurring jobs: `messages` has what is said, `schedule` the state, the deciding and their story."""
+"""Recurring jobs: `messages` has what is said, `schedule` the state, the deciding and their story.
+
+`times` says when one runs next.
+"""
 
 from domain.schedules.schedule import DECIDER, TABLE, Schedule
 

@@ -6,7 +6,7 @@ import msgspec
 
 from domain.jobs.commands import Priority, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
-from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
 from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text, about
 
 # Shorter than a key, since a job's id is `<schedule>@<time>`, which is a key itself.
@@ -19,8 +19,8 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     type: Name
     name: Name
-    priority: Priority = 2
-    queue: Key = "default"
+    priority: Priority = DEFAULT_PRIORITY
+    queue: Key = DEFAULT_QUEUE
     # A factory, since a schema cannot show raw JSON as a default.
     payload: Json = msgspec.field(default_factory=lambda: EMPTY_OBJECT)
     tool: Name | None = None

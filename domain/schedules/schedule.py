@@ -19,6 +19,7 @@ from domain.jobs.events import Enqueued
 from domain.jobs.state import TABLE as JOBS
 from domain.messages import Event, Recorded
 from domain.schedules import messages
+from domain.schedules.times import Times, last_due, next_time
 
 TABLE = "schedules"
 MISSED_AFTER_MS = 10_000
@@ -89,7 +90,8 @@ def _trigger(
 def _run(state: Schedule | None, command: messages.RunSchedule, context: Context, key: str) -> Decision:
     if state is None or state.paused or state.next_run_at is None or state.next_run_at > context.now:
         return Decision()
-    due_at, next_run_at = _last_due(state, context), _next(state, context)
+    due_at = last_due(_times(state), state.next_run_at, context.now, context.cron_time)
+    next_run_at = _next(state, context)
     if state.on_missed == "skip" and context.now - due_at > MISSED_AFTER_MS:
         return Decision(events=((key, messages.Skipped(due_at=due_at, next_run_at=next_run_at)),))
     job_id = f"{key}@{due_at}"
@@ -100,32 +102,13 @@ def _run(state: Schedule | None, command: messages.RunSchedule, context: Context
     return Decision(events=((job_id, _job(state, due_at)), (key, ran)))
 
 
-def _last_due(schedule: Schedule, context: Context) -> int:
-    """The last time that has come: reckoned for an interval, looked up for a cron expression."""
-    assert schedule.next_run_at is not None
-    if schedule.every_ms is not None:
-        missed = (context.now - schedule.next_run_at) // schedule.every_ms
-        return schedule.next_run_at + missed * schedule.every_ms
-    assert schedule.cron is not None
-    last = context.cron_time(schedule.cron, schedule.time_zone, context.now, before=True)
-    return schedule.next_run_at if last is None else max(last, schedule.next_run_at)
-
-
 def _next(schedule: Schedule | messages.ScheduleSet, context: Context) -> int | None:
     """The first time after the present."""
-    if schedule.every_ms is None:
-        assert schedule.cron is not None
-        return context.cron_time(schedule.cron, schedule.time_zone, context.now)
-    if isinstance(schedule, messages.ScheduleSet) or schedule.next_run_at is None:
-        return context.now + schedule.every_ms
-    if schedule.next_run_at > context.now:
-        return schedule.next_run_at
-    # However late it is, the next time is in step with those before.
-    return _last_due(schedule, context) + schedule.every_ms
+    return next_time(_times(schedule), schedule.next_run_at, context.now, context.cron_time)
 
 
-def _times(schedule: Schedule | messages.ScheduleSet) -> tuple[Any, ...]:
-    return schedule.every_ms, schedule.cron, schedule.time_zone
+def _times(schedule: Schedule | messages.ScheduleSet) -> Times:
+    return Times(schedule.every_ms, schedule.cron, schedule.time_zone)
 
 
 def _job(schedule: Schedule, due_at: int) -> Enqueued:

@@ -1,7 +1,8 @@
 """One request of a browser to the console: `Visit`, with all that a page may ask for."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from ops.http.forms import Form
 from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, actor_of, backend_of, bus_principal_of
 from ops.http.shared_answers import SharedAnswers
+from projections.job_board import summaries
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
@@ -135,6 +137,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         except NotFound:
             return None
         return row
+
+    async def jobs(self, ids: Iterable[str]) -> dict[str, Any]:
+        """Jobs by their ids, without what can be large; those that are gone are left out."""
+
+        def look() -> dict[str, Any]:
+            with backend_of(self.request).in_use() as parts, parts.readers.connection() as connection:
+                return summaries(connection, ids)
+
+        return await asyncio.to_thread(look)
 
     async def history(self, table: str, key: str, most: int) -> tuple[list[Shown], bool]:
         """The last events of a row, newest first, and whether there are more before them."""

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import Invalid, Refusal
-from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS
+from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE
 from ops.console.rendering import milliseconds, stream_link
 from ops.console.routing import action, page
 from ops.console.typed import without_credentials
@@ -17,8 +17,8 @@ from ops.console.visit import Visit, said_of, whole_number
 _EMPTY = {
     "type": "",
     "name": "",
-    "queue": "default",
-    "priority": "2",
+    "queue": DEFAULT_QUEUE,
+    "priority": str(DEFAULT_PRIORITY),
     "payload": "{}",
     "run_at": "",
     "max_attempts": str(DEFAULT_MAXIMUM_ATTEMPTS),
@@ -51,6 +51,7 @@ def _form(visit: Visit, filled_in: dict[str, str], refusal: Refusal | None = Non
         "jobs/enqueue.html",
         200 if refusal is None else refusal.number,
         said=filled_in,
+        default_queue=DEFAULT_QUEUE,
         problem=None if refusal is None else said_of(refusal),
         # The field that a path such as `$.tags[1]` is about.
         wrong=next((name for name in _EMPTY if path.removeprefix("$.").startswith(name)), None),

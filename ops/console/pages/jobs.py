@@ -98,8 +98,9 @@ async def show_bulk(visit: Visit) -> Response:
     verb = visit.parameter("verb") or ""
     given = {name: visit.parameter(name) for name in FILTERS}
     result = (await visit.command(_command(verb), _body(given) | {"dry_run": True}))["result"]
-    rows = [await visit.row("jobs.get", id=one) for one in result["ids"][:SHOWN_OF_BULK]]
-    jobs = [row for row in rows if row is not None]
+    shown = result["ids"][:SHOWN_OF_BULK]
+    found = await visit.jobs(shown)
+    jobs = [found[one] for one in shown if one in found]
     return visit.render("jobs/jobs_bulk.html", verb=verb, given=given, jobs=jobs, **result)
 
 

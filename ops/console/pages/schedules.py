@@ -1,6 +1,7 @@
 """Schedules, their next runs and their last ones: `schedules.html`, `schedule.html`."""
 
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,8 @@ from starlette.responses import Response
 
 from bus.writing.cron import cron_time, zone_of
 from domain.errors import Invalid, NotFound
+from domain.jobs.limits import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from domain.schedules.times import Times, next_times
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.shown_events import Shown
@@ -18,7 +21,7 @@ PAGE_ROWS = 100
 PATH = f"{PREFIX}/schedules"
 HISTORY_EVENTS = 50
 NEXT_RUNS = 5
-# Of how many runs the page says what became of their jobs: each is a question of its own.
+# Of how many runs the page says what became of their jobs.
 LAST_RUNS = 10
 # What the page says once a verb was carried out.
 DONE = {
@@ -30,15 +33,11 @@ DONE = {
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A time of a schedule, and the job that was made for it: `job_id` is `None` where it was missed.
-
-    `job` is its row, `None` of one that was archived.
-    """
+    """A time of a schedule, and the job that was made for it: `job_id` is `None` where it was missed."""
 
     event: Shown
     due_at: int
     job_id: str | None
-    job: dict[str, Any] | None = None
 
 
 async def show_schedules(visit: Visit) -> Response:
@@ -51,7 +50,7 @@ async def show_schedules(visit: Visit) -> Response:
     paused = (await visit.query("schedules.count", paused=True))["count"]
     return visit.render(
         "schedules/schedules.html",
-        schedules=listed["items"],
+        schedules=[_with_defaults(row) for row in listed["items"]],
         next=listed["next"],
         given=given,
         choices=(("", "all", total), ("no", "active", total - paused), ("yes", "paused", paused)),
@@ -73,13 +72,15 @@ async def show_schedule(visit: Visit) -> Response:
     except Invalid as refusal:
         # Another machine knew the time zone.
         problem = refusal.message
+    runs = _runs(events)[:LAST_RUNS]
     return visit.render(
         "schedules/schedule.html",
         key=key,
-        row=row,
+        row=None if row is None else _with_defaults(row),
         following=following,
         problem=problem,
-        runs=[await _with_job(visit, run) for run in _runs(events)[:LAST_RUNS]],
+        runs=runs,
+        jobs=await visit.jobs(run.job_id for run in runs if run.job_id is not None),
         events=events,
         has_more=has_more,
     )
@@ -94,29 +95,22 @@ async def change_schedule(visit: Visit) -> Response:
     return visit.go(PATH if verb == "delete" else visit.here)
 
 
+def _with_defaults(row: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's row, whose job says what is left out there."""
+    return row | {"job": {"queue": DEFAULT_QUEUE, "priority": DEFAULT_PRIORITY, **row["job"]}}
+
+
 def upcoming(schedule: dict[str, Any], now: int) -> list[tuple[int, str | None]]:
     """The next times of a schedule, each with how the time zone of its cron expression spells it; not UTC.
-
-    Of a paused one, those that it would have if it were resumed now.
 
     Raises:
         Invalid: nobody here knows the time zone.
     """
-    every_ms, cron, time_zone = schedule["every_ms"], schedule["cron"], schedule["time_zone"]
-    zone = None if cron is None or time_zone == "UTC" else zone_of(time_zone)
-
-    def behind(at: int) -> int | None:
-        return at + every_ms if cron is None else cron_time(cron, time_zone, at)
-
+    times = msgspec.convert(schedule, Times)
+    zone = None if times.cron is None or times.time_zone == "UTC" else zone_of(times.time_zone)
     at = schedule["next_run_at"]
-    if schedule["paused"] and at is not None and at <= now:
-        # What passes while it is paused does not count, and an interval stays in step.
-        at = behind(now if cron is not None else at + (now - at) // every_ms * every_ms)
-    times: list[tuple[int, str | None]] = []
-    while at is not None and len(times) < NEXT_RUNS:
-        times.append((at, None if zone is None else _local(at, zone)))
-        at = behind(at)
-    return times
+    following = next_times(times, at, now, cron_time, paused=schedule["paused"])
+    return [(at, None if zone is None else _local(at, zone)) for at in islice(following, NEXT_RUNS)]
 
 
 def _local(at: int, zone: ZoneInfo) -> str:
@@ -130,12 +124,6 @@ def _runs(events: list[Shown]) -> list[Run]:
         for event in events
         if event.change in ("ran", "skipped", "triggered")
     ]
-
-
-async def _with_job(visit: Visit, run: Run) -> Run:
-    if run.job_id is None:
-        return run
-    return msgspec.structs.replace(run, job=await visit.row("jobs.get", id=run.job_id))
 
 
 ROUTES = [

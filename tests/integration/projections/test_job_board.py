@@ -131,3 +131,11 @@ def test_no_page_reads_the_whole_table(unattended: Store, state: str | None, ind
     step = str(plan[0][-1])
     assert index in step
     assert step.startswith("SEARCH")
+
+
+def test_jobs_that_are_named_come_without_what_can_be_large(unattended: Store):
+    for name in "abc":
+        enqueue(unattended, name)
+    named = unattended.in_writer(lambda connection: job_board.summaries(connection, ("c", "a", "gone")))
+    assert named == {one["id"]: one for one in browse(unattended)["items"] if one["id"] != "b"}
+    assert "payload" not in named["a"]

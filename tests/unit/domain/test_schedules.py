@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from bus.writing.cron import cron_time
@@ -20,6 +22,7 @@ from domain.schedules.messages import (
     Skipped,
     Triggered,
 )
+from domain.schedules.times import Times, next_times
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, Story
 
@@ -219,3 +222,36 @@ def test_the_last_time_is_one_that_has_come():
     assert cron_time("0 12 * * *", "UTC", noon - 1, before=True) == noon - 24 * HOUR
     assert cron_time("0 12 * * *", "UTC", noon) == noon + 24 * HOUR
     assert cron_time("0 12 * * *", "UTC", noon - 1) == noon
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"every_ms": 90 * MINUTE},
+        {"cron": "30 2 * * *", "time_zone": "Europe/Berlin"},
+        {"cron": "30 2 29 2 *", "time_zone": "UTC"},
+    ],
+)
+@pytest.mark.parametrize("late", [0, 5 * HOUR])
+def test_the_times_that_are_told_are_those_at_which_it_runs(kind: dict[str, Any], late: int):
+    story = Story().when("schedules.set", id=KEY, job=JOB, **kind)
+    schedule = story.state("schedules", KEY)
+    times = msgspec.convert(schedule, Times, from_attributes=True)
+    story.at(schedule.next_run_at + late)
+    planned, *following = islice(
+        next_times(times, schedule.next_run_at, story.now, cron_time, paused=False), 5
+    )
+
+    assert planned == schedule.next_run_at
+    for at in following:
+        story.when("schedules.run", id=KEY)
+        assert story.state("schedules", KEY).next_run_at == at
+        story.at(at)
+
+
+def test_where_no_time_is_left_none_is_told():
+    def never(*_: object, **__: object) -> None:
+        """A year that ends before 29 February, say."""
+
+    for is_paused in (True, False):
+        assert list(next_times(Times(None, "* * * * *", "UTC"), None, NOW, never, paused=is_paused)) == []
