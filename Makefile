@@ -8,6 +8,7 @@
 #   make bench     what this machine makes of it, with peers beside it  ARGS='--only alone --json FILE', say
 #   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
+#   make client    write what the Python client has of the messages anew
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
 #   make samples   add recorded events for types that have none yet; those that are there stay as they are
 #   make formats   record the shapes of what is kept and sent; one that changed needs another number
@@ -35,7 +36,7 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
 .DEFAULT_GOAL := run
-.PHONY: run run-cluster test prove lab bench bench-gate reference credential-rules sample samples formats install lock sbom licences audit clean
+.PHONY: run run-cluster test prove lab bench bench-gate reference client credential-rules sample samples formats install lock sbom licences audit clean
 
 # `exec` leaves no shell between make and the service: a signal to make reaches the service, which drains.
 run: $(VENV)/.runtime
@@ -49,7 +50,7 @@ test: $(VENV)/.development
 	    "\`make lock\` and commit both." >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/deptry domain migrations bus projections ops supply
+	$(BIN)/deptry domain migrations bus projections ops supply clients
 	$(BIN)/deptry --ignore DEP002,DEP004 tests docs # may import what only developing needs, and need not all
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
@@ -73,6 +74,9 @@ bench-gate: $(VENV)/.development
 reference: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.reference_examples > $(VENV)/reference.md
 	mv $(VENV)/reference.md docs/reference.md
+
+client: $(VENV)/.development
+	$(BIN)/python -m supply.python_client
 
 # Not into the module itself: it would be empty where this fails.
 credential-rules: $(VENV)/.development

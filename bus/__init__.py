@@ -1,11 +1,11 @@
 """The write path: in from NATS, into the log, out to NATS. A room may import those on floors below it.
 
 worker       works jobs off, on top of the client
-client       what other programs send and follow with      serving     requests in, answers out
+client       the client, with the domain's own words         serving     requests in, answers out
 event_store  the log for the library `eventsourcing`       publishing  events and mirrors out
 writing      the one thread that writes
 log          the `events` table, read and verified         broker      the embedded nats-server
-contract     the names and forms of all that is said       transport   nats-py, made quick and lasting
+contract     the forms of all that is said                 transport   JetStream's API
 
-Under all of them: incident, documents, identifiers, kept_files, measures, tasks, waiting.
+Under all of them: incident, kept_files, measures; and `hyperpage_client`, which other programs have, too.
 """

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
-from bus.transport.access import Access, BrokerAddress, has_credentials, without_credentials
+from hyperpage_client.transport.access import Access, BrokerAddress, has_credentials, without_credentials
 
 # A nats-server that has not answered two of these is left when a third is due: within the time of a lease.
 PING_SECONDS = 1.0

@@ -6,7 +6,6 @@ from typing import Literal
 import msgspec
 
 from bus.broker.server import NatsServer
-from bus.contract.subjects import BusNames
 from bus.log.chain import Head
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
@@ -23,9 +22,10 @@ from bus.serving.durable.intake import DurableIntake
 from bus.serving.intake import Intake
 from bus.serving.queries.answering import Queries
 from bus.serving.queries.reading import QueryVerb
-from bus.transport.connection import LeanClient
 from bus.writing.writer import Writer
 from domain.errors import Unavailable
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from ops.archive.archiver import Archiver
 from ops.audit.let_through import LetThrough
 from ops.audit.recorder import Recorder

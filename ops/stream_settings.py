@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits, StreamLimits
+from hyperpage_client.contract.subjects import BusNames
 from ops.broker_settings import SettingsError
 from ops.http_settings import HttpSettings
 

@@ -36,7 +36,7 @@ import msgspec
 
 from bus.broker.users import RELAY, RESPONDER, WATCHER, BrokerUser
 from bus.contract.senders import ADMIN, APP, UserSubjects, private_inbox
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 
 STREAMS_ACCOUNT = "STREAMS"
 SERVICE_ACCOUNT = "SERVICE"

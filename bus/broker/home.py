@@ -26,9 +26,9 @@ import msgspec
 from bus.broker.accounts import server_configuration
 from bus.broker.logins import OWN, Login, Logins
 from bus.broker.users import BrokerUser
-from bus.contract.subjects import BusNames
-from bus.documents import decoded
 from bus.kept_files import make_folder, write_private
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.documents import decoded
 
 _decode_logins = msgspec.json.Decoder(dict[str, tuple[Login, ...] | str]).decode
 LOOPBACK = "127.0.0.1"

@@ -27,9 +27,9 @@ from bus.broker.home import ANY_PORT, LOOPBACK, NatsHome, NatsServerError, PortT
 from bus.broker.logins import Logins
 from bus.broker.synced_streams import SyncedStreams
 from bus.broker.users import ADMIN, APP, RELAY, BrokerUser, private_inbox
-from bus.contract.subjects import BusNames
-from bus.transport.connecting import NotConnectedError, connect
-from bus.waiting import is_set_within
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connecting import NotConnectedError, connect
+from hyperpage_client.waiting import is_set_within
 
 __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError", "find_nats_server"]
 

@@ -1,34 +1,26 @@
-"""The client for services written in Python: commands, queries, and events to follow.
+"""The client of `hyperpage_client`, for programs in whose environment the service is installed, too.
 
-    async with connect("nats://…") as client:
-        answer = await client.send(Enqueue(type="sync", name="nightly"))
-        row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
-        async for event in client.subscribe(table="jobs"):
-            …
-
-Commands are structs of the domain, here `domain.jobs.commands.Enqueue`. A command goes out under an id, and
-goes out again under that id until it is answered: it is carried out once. `bus.worker` is a worker for jobs
-on top of it.
-
-facade         `connect`, and the client with all that it can do
-connection     one connection that is kept, and requests that are asked again until they are answered
-questions      those that wait for an answer
-durable        commands that a stream keeps
-outgoing       commands on their way out
-seen           how far into the log a client has seen
-refusals       a refused request as the exception that it is
-change_events  events as they are received
-subscription   every event, each once: remote_log reads the log, live_feed the stream of events, whose state
-               stream_report tells
+Commands may be structs of the domain, such as `domain.jobs.commands.Enqueue`, and refusals are those of
+`domain.errors` as well as those of `hyperpage_client.errors`.
 """
 
-from bus.client.change_events import ChangeEvent, EventPage
-from bus.client.connection import ClosedError, Unreachable
-from bus.client.facade import Client, connect
-from bus.client.outgoing import BatchCommand
-from bus.client.refusals import UnknownRefusal
-from bus.client.subscription import PlaceLostError, Subscription
-from bus.contract.codec import CommandAnswer
+import domain.errors
+import hyperpage_client.errors
+from domain.catalogue import VERBS
+from hyperpage_client import (
+    BatchCommand,
+    ChangeEvent,
+    Client,
+    ClosedError,
+    CommandAnswer,
+    EventPage,
+    PlaceLostError,
+    Subscription,
+    UnknownRefusal,
+    Unreachable,
+    connect,
+)
+from hyperpage_client.asking.outgoing import NAMES
 
 # The name of `CommandAnswer` that programs know from the first versions on.
 Answer = CommandAnswer
@@ -47,3 +39,10 @@ __all__ = [
     "Unreachable",
     "connect",
 ]
+
+NAMES.update({verb.command: name for name, (_, verb) in VERBS.items() if not verb.internal})
+
+for _kind in tuple(hyperpage_client.errors.KINDS.values()):
+    _own = getattr(domain.errors, _kind.__name__, domain.errors.Refusal)
+    if not issubclass(_kind, _own):
+        hyperpage_client.errors.KINDS[_kind.code] = type(_kind.__name__, (_kind, _own), {})

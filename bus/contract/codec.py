@@ -8,9 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from bus.contract.headers import ERROR, ERROR_CODE
 from bus.contract.names import no_such_command, schema_hint
-from bus.contract.subjects import BATCH
 from bus.contract.violations import MAXIMUM_MESSAGE_CHARACTERS, violations_of
 from domain.catalogue import VERBS
 from domain.credentials.first_look import may_hold_credential
@@ -24,6 +22,9 @@ from domain.credentials.scanning import (
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, Refusal, TooLarge
 from domain.messages import KEY_RULES
+from hyperpage_client.contract.commands import BatchItem
+from hyperpage_client.contract.headers import ERROR, ERROR_CODE
+from hyperpage_client.contract.subjects import BATCH
 
 # SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No honest body comes near this.
 MAXIMUM_DEPTH = 64
@@ -58,27 +59,6 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
 _QUOTED = re.compile(r"[`'](?P<text>.+)[`']", re.DOTALL)
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
-
-
-class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What an accepted command is told, in the order of the contract."""
-
-    command_id: str
-    stream: str | None
-    version: int | None
-    position: int | None
-    timeline: int
-    events: list[str]
-    result: Any = None
-
-
-class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One command of a batch, as it is sent."""
-
-    command: str
-    id: str | None = None
-    expected_version: int | None = None
-    body: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

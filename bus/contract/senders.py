@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import msgspec
 
-from bus.contract.subjects import BusNames, is_literal
+from hyperpage_client.contract.subjects import BusNames, is_literal
 
 # Every service, until its operator makes it a user of its own; the user in runtime.json.
 APP = "app"

@@ -19,8 +19,8 @@ import apsw
 import msgspec
 
 from bus.contract.codec import OWNED_BY
-from bus.documents import decoded
 from bus.log import chain
+from hyperpage_client.documents import decoded
 from migrations.command_ids import id_hash
 from migrations.rows import insert_rows
 

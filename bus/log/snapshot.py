@@ -2,8 +2,8 @@
 
 import apsw
 
-from bus.contract.log_places import LogPlace
 from bus.log.damage import Damage
+from hyperpage_client.contract.log_place import LogPlace
 
 
 def begin_snapshot(connection: apsw.Connection, known: LogPlace, damage: Damage) -> LogPlace:

@@ -7,9 +7,9 @@ messages took more of the event loop's time than commands and answers did.
 import apsw
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
+from hyperpage_client.contract.subjects import BusNames
 
 # How many messages share one answer of JetStream's.
 MAXIMUM_EVENTS = 512

@@ -9,8 +9,6 @@ from typing import Any
 
 import apsw
 
-from bus.contract.stream_metadata import BEGINS_AT, FOREIGN_SEQUENCE, INCARNATION, Segment, metadata_of
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.publishing.publisher import DUPLICATE_WINDOW_NS
@@ -30,8 +28,16 @@ from bus.publishing.stream_state import (
 )
 from bus.transport.ensured_streams import limited, said, within_room
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import NO_STREAM, STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
+from hyperpage_client.contract.stream_metadata import (
+    BEGINS_AT,
+    FOREIGN_SEQUENCE,
+    INCARNATION,
+    Segment,
+    metadata_of,
+)
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.jetstream_answers import NO_STREAM, STORAGE_EXCEEDED, StreamReport
 
 # By these, messages come into a stream that nobody published there, or not as they were published.
 _OTHER_SOURCES = ("sources", "subject_transform")

@@ -19,9 +19,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from bus.contract.stream_metadata import INCARNATION
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StreamReport
+from hyperpage_client.contract.stream_metadata import INCARNATION
+from hyperpage_client.transport.jetstream_answers import StreamReport
 
 LOOK_SECONDS = 1.0
 # After a look in vain, as when the broker is away.

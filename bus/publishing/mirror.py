@@ -17,14 +17,14 @@ from hashlib import blake2b
 import apsw
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.publishing.publisher import DUPLICATE_WINDOW_NS, Publisher
-from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import found_or_made
 from bus.transport.jetstream import JetStreamApi, JetStreamError, StreamFullError, WrongSequenceError
-from bus.transport.jetstream_answers import StreamCounts, StreamReport
 from bus.transport.stream_limits import Limits
-from bus.waiting import Trouble, is_set_within
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StreamCounts, StreamReport
+from hyperpage_client.waiting import Trouble, is_set_within
 
 RowJson = Callable[[str, str], bytes | None]
 AllRows = Callable[[str], Iterable[tuple[str, bytes]]]

@@ -6,12 +6,12 @@ Each follows its table by itself, so that a bucket that is broken holds up nothi
 import asyncio
 from collections.abc import Iterable
 
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.publishing.mirror import AllRows, Mirror, MirrorState, RowJson
-from bus.transport.connection import LeanClient
 from bus.transport.stream_limits import NO_LIMITS, Limits
 from domain.messages import split_stream
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 
 
 class Mirrors:
@@ -53,7 +53,8 @@ class Mirrors:
     async def run(self) -> None:
         """Compares every bucket with its table, and keeps it up to date until `stop`."""
         try:
-            # A TaskGroup hands a cancellation on only once, and it may be lost (see `bus.tasks.cancel`).
+            # A TaskGroup hands a cancellation on only once, and it may be lost (see `cancel` in
+            # `hyperpage_client.tasks`).
             await asyncio.gather(*(mirror.run() for mirror in self._mirrors.values()))
         finally:
             self.stop()

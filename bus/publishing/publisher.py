@@ -24,11 +24,17 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bus.transport import protocol
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, WrongSequenceError
-from bus.transport.jetstream_answers import FULL, INSUFFICIENT_RESOURCES, WRONG_LAST_SEQUENCE, Stored, stored
-from bus.waiting import is_set_within
+from hyperpage_client.transport import protocol
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import (
+    FULL,
+    INSUFFICIENT_RESOURCES,
+    WRONG_LAST_SEQUENCE,
+    Stored,
+    stored,
+)
+from hyperpage_client.waiting import is_set_within
 
 # How many messages are in flight at most. More would gain nothing: the broker's own pipeline is full by then.
 WINDOW_MESSAGES = 1_536

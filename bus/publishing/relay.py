@@ -20,7 +20,6 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.publishing.event_messages import MAXIMUM_EVENTS, EventEncoder, EventMessages
@@ -28,10 +27,11 @@ from bus.publishing.event_stream import EventStream
 from bus.publishing.publisher import Block, Publisher
 from bus.publishing.stream_audit import StreamAudit
 from bus.publishing.stream_state import DivergedError, OtherHistoryError, StreamError
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
 from bus.transport.stream_limits import NO_LIMITS, Limits
-from bus.waiting import Trouble, is_set_within
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.waiting import Trouble, is_set_within
 
 # How many unpublished commits are kept with their times; further ones count as one with the last.
 MAXIMUM_COMMITS = 1_000

@@ -22,9 +22,6 @@ from typing import Any
 import apsw
 import msgspec
 
-from bus.contract.stream_metadata import Segment
-from bus.contract.subjects import BusNames
-from bus.documents import decoded
 from bus.incident import internal
 from bus.kept_files import write_private
 from bus.log import chain
@@ -37,7 +34,10 @@ from bus.publishing.stream_state import (
     segment_at,
 )
 from bus.transport.jetstream import BATCH_MESSAGES, JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StoredMessage, StreamReport
+from hyperpage_client.contract.stream_metadata import Segment
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.documents import decoded
+from hyperpage_client.transport.jetstream_answers import StoredMessage, StreamReport
 
 # How often the stream is looked at when all of it was compared.
 LOOK_SECONDS = 2.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import apsw
 
-from bus.contract.stream_metadata import BEGINS_AT, Segment
 from bus.log import chain
 from bus.publishing.stream_state import segment_at
-from bus.transport.jetstream_answers import StreamCounts, StreamReport
+from hyperpage_client.contract.stream_metadata import BEGINS_AT, Segment
+from hyperpage_client.transport.jetstream_answers import StreamCounts, StreamReport
 
 # The largest message, with its headers: where it has no room, the oldest may have gone for one.
 LARGEST_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024

@@ -21,11 +21,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bus.contract.stream_metadata import FOREIGN_SEQUENCE, OFFSETS, STORE_ID, Segment, decode_segments
-from bus.contract.subjects import BusNames
-from bus.documents import decoded
 from bus.log.cloud_events import Origin
-from bus.transport.jetstream_answers import StoredMessage
+from hyperpage_client.contract.stream_metadata import (
+    FOREIGN_SEQUENCE,
+    OFFSETS,
+    STORE_ID,
+    Segment,
+    decode_segments,
+)
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.documents import decoded
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 
 
 class StreamError(RuntimeError):

@@ -26,12 +26,12 @@ from typing import Any
 import msgspec
 import nats.errors
 
-from bus.contract.stream_metadata import STORE_ID
-from bus.contract.subjects import BusNames
 from bus.replication.log_stream import BEGIN_EMPTY, ensure_replicated
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import REQUEST_TIMEOUT_MS, JetStreamApi, JetStreamError, WrongSequenceError
-from bus.transport.jetstream_answers import StreamReport
+from hyperpage_client.contract.stream_metadata import STORE_ID
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StreamReport
 
 logger = logging.getLogger(__name__)
 

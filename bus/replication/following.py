@@ -17,17 +17,17 @@ import apsw
 import msgspec
 import nats.errors
 
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.damage import Damage
 from bus.replication.applying import TRANSACTION_EVENTS, Applier, NewerEventError
 from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
 from bus.replication.log_stream import DivergedLogError, LogEnd, LogStream, LogStreamError, OutdatedFileError
-from bus.tasks import to_its_end
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
-from bus.transport.jetstream_answers import StoredMessage
-from bus.waiting import Trouble, is_set_within
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.tasks import to_its_end
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StoredMessage
+from hyperpage_client.waiting import Trouble, is_set_within
 
 # A replica may be late; what the log's leader has is there within this time, or something is wrong.
 LATE_SECONDS = 10.0

@@ -26,10 +26,10 @@ import zstandard
 
 from bus.log import chain
 from bus.log.answers import Answer
-from bus.transport.jetstream_answers import StoredMessage
 from bus.writing.content import Content
 from domain.decider import Lease
 from domain.errors import TooLarge
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 
 # The newest form, and the first one: each is read as long as somebody writes it, and written as long as
 # somebody reads no newer one. What a frame has more than before needs a new form: who does not know a field

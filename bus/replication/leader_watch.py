@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from bus.documents import decoded
 from bus.replication.cluster_bucket import ClusterBucket, Entry
 from bus.transport.jetstream import JetStreamError
+from hyperpage_client.documents import decoded
 
 KEY = "leader"
 # How long a lease that was handed over is left to whom it is for.

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from bus.contract.stream_metadata import LOG_BEGINS, STORE_ID, TIMELINE
-from bus.contract.subjects import BusNames
 from bus.replication.frame import Frame, FrameError, Frames, Place, place_of
-from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import said
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 from bus.transport.stream_limits import NO_LIMITS, Limits
+from hyperpage_client.contract.stream_metadata import LOG_BEGINS, STORE_ID, TIMELINE
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 
 # The broker remembers the ids of messages for so long, and ours have none: sequences tell.
 _DUPLICATE_WINDOW_NS = 100_000_000

@@ -20,11 +20,11 @@ from typing import Annotated
 import msgspec
 
 from bus.contract import codec
-from bus.contract.subjects import escape
-from bus.documents import decoded
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError, Entry, OthersEntryError
 from bus.replication.frame import FIRST_FORMAT, FORMAT
 from bus.transport.jetstream import JetStreamError, WrongSequenceError
+from hyperpage_client.contract.subjects import escape
+from hyperpage_client.documents import decoded
 
 TELL_SECONDS = 1.0
 # How long the bucket keeps what is not told again.

@@ -22,14 +22,14 @@ from collections.abc import Awaitable, Callable
 
 import nats.errors
 
-from bus.contract.subjects import BusNames
 from bus.replication.frame import FORMAT, Frame, FrameError, frame_of, messages_of
 from bus.replication.log_stream import LogStream, LogStreamError, Tail
 from bus.replication.terms import Term
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError, StreamFullError, UnansweredError, WrongSequenceError
 from bus.writing.content import Content
 from domain.errors import Unavailable
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 
 # How long a group waits for a log of which nothing is heard. Its callers have given up long before, and ask
 # again with the same ids.

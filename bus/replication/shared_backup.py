@@ -20,13 +20,13 @@ from nats.js.api import ObjectMeta
 from nats.js.errors import APIError, DigestMismatchError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
-from bus.contract.stream_metadata import STORE_ID
-from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import AnotherStoresClusterError
 from bus.replication.log_stream import ensure_replicated
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StreamReport
+from hyperpage_client.contract.stream_metadata import STORE_ID
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StreamReport
 
 NAME = "newest"
 # The header of the object that has what describes the backup.

@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import Leader, LeaderWatch
 from bus.replication.members import CommonForm, LiveMember, live_members
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StreamCopy, StreamReport
-from bus.waiting import UNTRIED, Trouble
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StreamCopy, StreamReport
+from hyperpage_client.waiting import UNTRIED, Trouble
 
 LOOK_SECONDS = 2.0
 # A copy of the log whose nats-server was not heard of for longer counts as away. It is heard of each second.

@@ -23,9 +23,9 @@ from bus.replication.frame import FORMAT, Frame, messages_of
 from bus.replication.lease import LeaseLostError
 from bus.replication.log_stream import EarlierTimelineError, LogEnd, LogStream, LogStreamError, Tail
 from bus.replication.putting_back import fork_of, frames_lacking, term_of
-from bus.tasks import to_its_end
 from bus.transport.jetstream import JetStreamError
 from domain.catalogue import TimelineForked
+from hyperpage_client.tasks import to_its_end
 
 PAUSE_SECONDS = 0.5
 TAKE_SECONDS = 30.0

@@ -25,11 +25,11 @@ from bus.log.snapshot import end_snapshot
 from bus.replication.frame import Frame, frame_of
 from bus.replication.putting_back import Lacking
 from bus.replication.replicating import Replicator
-from bus.tasks import to_its_end
-from bus.waiting import Trouble, is_set_within
 from bus.writing.content import Content
 from bus.writing.submission import Commit
 from domain.errors import Unavailable
+from hyperpage_client.tasks import to_its_end
+from hyperpage_client.waiting import Trouble, is_set_within
 
 # A frame begins so long after the one before it at the earliest, and has all that was committed by then: many
 # groups cost the nats-servers, and all who follow, little more than one.

@@ -11,17 +11,17 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.headers import ACTOR, COMMAND_LINE
 from bus.contract.senders import ADMIN, Sender, UserSubjects
 from bus.incident import internal
 from bus.serving.admission import Admission
 from bus.serving.audit import Actor, ActRecorder, AuditOutcome, acting
 from bus.serving.decoding import findings_in_headers
 from bus.serving.discovery import QUEUE_GROUP
-from bus.tasks import Tasks
-from bus.transport.connection import stop_receiving
 from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import NotFound, Refusal
+from hyperpage_client.contract.headers import ACTOR, COMMAND_LINE
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import stop_receiving
 
 _AT = "at."
 

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 
 from bus.contract.senders import UserSubjects
-from bus.identifiers import new_id
 from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, body_of, require_admitted
 from bus.serving.stream_scope import Scope
+from hyperpage_client.identifiers import new_id
 
 # A consumer that nobody has used for so long goes; nanoseconds.
 IDLE_NS = 30 * 24 * 3600 * 10**9

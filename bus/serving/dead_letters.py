@@ -10,16 +10,16 @@ from nats.js.errors import APIError
 from nats.js.errors import NotFoundError as NoMessageError
 
 from bus.contract import codec
-from bus.contract.headers import COMMAND_ID
 from bus.contract.senders import UserSubjects
 from bus.serving.administration import AdministrationVerb
 from bus.serving.decoding import LOOKED_AT, findings_in_headers
-from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.stream_limits import BYTES_A_MESSAGE, Limits
 from domain.credentials.scanning import AllowedPaths, kind_of_text
 from domain.errors import Invalid, NotFound, Refusal, SecretRejected, Unavailable
+from hyperpage_client.contract.headers import COMMAND_ID
+from hyperpage_client.transport.connection import LeanClient
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"

@@ -7,7 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 from bus.contract import codec
-from bus.contract.headers import (
+from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
+from bus.incident import internal
+from bus.measures import Tally
+from bus.serving.permissions import require_may_send
+from bus.writing.submission import Request, Submission, count_refused, refused
+from domain.credentials.first_look import may_hold_credential
+from domain.credentials.scanning import Finding, kind_of_text
+from domain.errors import Invalid, Refusal
+from domain.messages import Metadata
+from hyperpage_client.contract.headers import (
     ACTOR,
     CAUSATION_ID,
     COMMAND_ID,
@@ -15,17 +24,8 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
-from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
-from bus.contract.subjects import BATCH
-from bus.incident import internal
-from bus.measures import Tally
-from bus.serving.permissions import require_may_send
-from bus.transport.connection import UNREADABLE
-from bus.writing.submission import Request, Submission, count_refused, refused
-from domain.credentials.first_look import may_hold_credential
-from domain.credentials.scanning import Finding, kind_of_text
-from domain.errors import Invalid, Refusal
-from domain.messages import Metadata
+from hyperpage_client.contract.subjects import BATCH
+from hyperpage_client.transport.connection import UNREADABLE
 
 MAXIMUM_HEADER_CHARACTERS = 512
 # So many refusals of a batch say all that is wrong: it takes room in the answer, and time.

@@ -19,9 +19,9 @@ from nats.aio.msg import Msg
 
 from bus.contract import codec
 from bus.contract.senders import UserSubjects
-from bus.identifiers import new_id
 from bus.measures import Histogram
 from domain.errors import Refusal
+from hyperpage_client.identifiers import new_id
 
 SERVICE_NAME = "hyperpage-persistence"
 QUEUE_GROUP = "hyperpage"

@@ -26,13 +26,13 @@ from bus.serving.admission import Admission, Way
 from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.leader_door import LeaderDoor
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.queue_age import QueueAge
-from bus.transport.sending import RawMessage
 from bus.writing.submission import Outcome, Submission
 from bus.writing.writer import Writer
 from domain.errors import Refusal
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient, stop_receiving
+from hyperpage_client.transport.sending import RawMessage
 
 # How long the broker has to take the last answers.
 FLUSH_SECONDS = 2

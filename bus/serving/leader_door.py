@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from bus.contract import codec
 from bus.contract.senders import MAXIMUM_INBOX_BYTES, Sender, UserSubjects
 from bus.serving.decoding import require_readable
-from bus.transport.connection import LeanClient
-from bus.transport.protocol import RepeatedHeaders
-from bus.transport.sending import RawMessage
 from domain.errors import Refusal, TooLarge, Unavailable
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.protocol import RepeatedHeaders
+from hyperpage_client.transport.sending import RawMessage
 
 RETRY_AFTER_MS = 250
 

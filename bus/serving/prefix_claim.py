@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus.contract import codec
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 
 # How long the others have to answer that they are there.
 ANSWERS_SECONDS = 0.5

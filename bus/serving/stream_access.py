@@ -44,9 +44,9 @@ from bus.serving.stream_requests import (
     shown_message,
 )
 from bus.serving.stream_scope import Scope, scope_of
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, stop_receiving
-from bus.transport.protocol import status_message
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient, stop_receiving
+from hyperpage_client.transport.protocol import status_message
 
 # Of one user: nobody's requests are refused for those of another.
 MAXIMUM_UNDER_WAY = 500

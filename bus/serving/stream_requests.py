@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.subjects import is_pattern
 from bus.serving.stream_scope import Scope
-from bus.transport.jetstream_answers import NO_MESSAGE
+from hyperpage_client.contract.subjects import is_pattern
+from hyperpage_client.transport.jetstream_answers import NO_MESSAGE
 
 # Numbers of JetStream's own for what is not done.
 NOT_ALLOWED = 10_137

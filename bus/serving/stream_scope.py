@@ -6,7 +6,7 @@ import msgspec
 
 from bus.contract.rights import ALL, Rights
 from bus.contract.senders import ADMIN, UserSubjects
-from bus.contract.subjects import BusNames, unescape
+from hyperpage_client.contract.subjects import BusNames, unescape
 
 
 class Scope(msgspec.Struct, frozen=True):

@@ -1,16 +1,6 @@
-"""nats-py, made quick and lasting. No other room touches its private parts.
+"""What a service has of NATS beside its clients' share, `hyperpage_client.transport`.
 
-connecting         a connection that stands, with or without another after it is lost
-access             by what one is known to a nats-server, and whom one trusts to be it
-explained          what went wrong with a connection, in words
-connection         a client that takes whole messages without a task for each, and stays connected for ever
-early              direct messages that are handled as they come from the socket
-ending             the end of a connection's socket, which comes for certain
-sending            messages that are published in groups
-protocol           NATS's protocol as it is read and written
-queue_age          how long what is read from a connection has waited already
-jetstream          requests to JetStream; jetstream_answers reads what it says
-nkeys              keys that show who connects
-pulls              requests to a consumer, and how much of them is still to come
-ensured_streams    a stream is there, as it should be; stream_limits says how much it may hold
+queue_age        how long what is read from a connection has waited already
+jetstream        requests to JetStream
+ensured_streams  a stream is there, as it should be; stream_limits says how much it may hold
 """

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import NO_PEERS, STORAGE_EXCEEDED, StreamReport
 from bus.transport.stream_limits import SMALLEST_BYTES
+from hyperpage_client.transport.jetstream_answers import NO_PEERS, STORAGE_EXCEEDED, StreamReport
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.25

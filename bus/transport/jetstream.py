@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import nats.errors
 
-from bus.transport.connection import LeanClient
-from bus.transport.jetstream_answers import (
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import (
     FULL,
     INSUFFICIENT_RESOURCES,
     NO_MESSAGE,

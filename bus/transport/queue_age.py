@@ -9,7 +9,7 @@ answered was there before it was sent.
 from collections import deque
 from functools import partial
 
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 
 # How often a ping is sent, while messages come: this is how exact an age is.
 PING_NS = 50_000_000

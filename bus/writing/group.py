@@ -7,7 +7,6 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
-from bus.contract.headers import EXPECTED_VERSION
 from bus.contract.rights import TOKENS
 from bus.incident import internal
 from bus.log import chain
@@ -23,6 +22,8 @@ from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.json_schema import Budget
 from domain.messages import Recorded, stream_name
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.headers import EXPECTED_VERSION
 
 # The size of one answer in a batch without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
@@ -242,7 +243,7 @@ class Group(GroupContext):
 
     def _record(
         self, request: Request, decision: Decision, key: str | None, aggregate: Aggregate
-    ) -> codec.CommandAnswer:
+    ) -> CommandAnswer:
         command_id = request.command_id or self.new_id()
         types: list[str] = []
         stream: str | None = None
@@ -265,7 +266,7 @@ class Group(GroupContext):
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)
         self.notices.extend(decision.notices)
-        return codec.CommandAnswer(
+        return CommandAnswer(
             command_id,
             stream,
             last.version or None,

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import apsw
 
-from bus.identifiers import new_ids
 from bus.log.states import read_aggregate
 from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
@@ -17,6 +16,7 @@ from domain.jobs import Job
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
 from domain.json_schema import Budget
+from hyperpage_client.identifiers import new_ids
 
 # How many jobs beyond its limit a search counts.
 MAXIMUM_COUNTED = 10_000

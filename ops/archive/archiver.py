@@ -15,9 +15,9 @@ import msgspec
 from bus.log import chain
 from bus.log.answers import Answer, first_number, read_answers
 from bus.log.cloud_events import Origin
-from bus.tasks import cancel
-from bus.waiting import UNTRIED, Trouble, is_set_within
 from bus.writing.submission import Commit
+from hyperpage_client.tasks import cancel
+from hyperpage_client.waiting import UNTRIED, Trouble, is_set_within
 from ops.archive.end import ArchiveEnd
 from ops.archive.merge import Logged, merge
 from ops.archive.reading import read_envelope, read_segment

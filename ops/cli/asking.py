@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bus.contract.headers import ACTOR, COMMAND_LINE, ERROR_CODE
-from bus.contract.subjects import BusNames
-from bus.transport.access import Access, without_credentials
+from hyperpage_client.contract.headers import ACTOR, COMMAND_LINE, ERROR_CODE
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.access import Access, without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure, refused, unreachable
 from ops.cli.terminal.options import settings_for
 from ops.cli.terminal.recording import user
@@ -19,7 +19,7 @@ from ops.store.data_directory import read_admin, read_runtime
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from bus.transport.connection import LeanClient
+    from hyperpage_client.transport.connection import LeanClient
 
 # All that it opens are one program: whoever uses the service alone shares its user with nobody.
 CLIENT_NAME = "hyperpage command line"
@@ -96,7 +96,7 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     """
     from nats.errors import ConnectionClosedError
 
-    from bus.transport.connecting import NotConnectedError
+    from hyperpage_client.transport.connecting import NotConnectedError
 
     try:
         client = await _let_in(address)
@@ -122,7 +122,7 @@ async def _let_in(address: Address) -> "LeanClient":
 
     While nats-server reads its configuration again, for a user who came or went, it knows nobody.
     """
-    from bus.transport.connecting import NotConnectedError, connect
+    from hyperpage_client.transport.connecting import NotConnectedError, connect
 
     for left in range(REFUSED_TRIES, 0, -1):
         try:
@@ -229,9 +229,9 @@ async def ask_durably(
     from nats.errors import NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
 
-    from bus.contract.headers import COMMAND_ID
-    from bus.identifiers import new_id
-    from bus.transport.jetstream_answers import error_in
+    from hyperpage_client.contract.headers import COMMAND_ID
+    from hyperpage_client.identifiers import new_id
+    from hyperpage_client.transport.jetstream_answers import error_in
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:

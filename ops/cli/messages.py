@@ -70,7 +70,7 @@ def send(
     `hyperpage schema` lists the commands; `hyperpage schema jobs.enqueue` says
     what one of them takes.
     """
-    from bus.contract.headers import ACTOR, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION
+    from hyperpage_client.contract.headers import ACTOR, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION
 
     headers = {
         COMMAND_ID: command_id,

@@ -42,7 +42,7 @@ def nats_config(
     run it again after a change of users, and have the nats-server read its
     configuration again (nats-server --signal reload).
     """
-    from bus.transport.nkeys import SeedError
+    from hyperpage_client.transport.nkeys import SeedError
     from ops.security.outside_nats import write_configuration
     from ops.security.users import UserError
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bus.transport.access import without_credentials
+from hyperpage_client.transport.access import without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, one_of, option, settings_for
 from ops.cli.terminal.output import print_result, say

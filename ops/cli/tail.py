@@ -14,7 +14,7 @@ from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import compact, event_line
 
 if TYPE_CHECKING:
-    from bus.client.change_events import ChangeEvent
+    from hyperpage_client.following.change_events import ChangeEvent
 
 HEAD_SECONDS = 10.0
 # Greater than every position: a page from here on is empty, and says where the log ends.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from bus.kept_files import write_new_private
-from bus.transport.access import without_credentials
+from hyperpage_client.transport.access import without_credentials
 from ops.cli.asking import administer
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bus.contract import codec
-from bus.contract.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
-from bus.identifiers import new_id
 from bus.incident import internal
 from domain.errors import Invalid, NotFound, Refusal
 from domain.messages import stream_name
+from hyperpage_client.contract.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
+from hyperpage_client.identifiers import new_id
 from ops.console.files import address_of
 from ops.console.rendering import PREFIX, environment
 from ops.console.shown_events import Shown, shown

@@ -7,8 +7,12 @@ results are sent. https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from collections.abc import Iterable
 from typing import Any
 
-from bus.contract.codec import CommandAnswer
-from bus.contract.headers import (
+from bus.contract.log_places import PLACE_PATTERN
+from bus.serving.discovery import QUEUE_GROUP
+from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
+from domain.messages import stream_name
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.headers import (
     ACTOR,
     AGE_MS,
     CAUSATION_ID,
@@ -23,11 +27,8 @@ from bus.contract.headers import (
     TIMELINE,
     TRACEPARENT,
 )
-from bus.contract.log_places import LEADER, PLACE_PATTERN
-from bus.contract.subjects import BATCH, BusNames
-from bus.serving.discovery import QUEUE_GROUP
-from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
-from domain.messages import stream_name
+from hyperpage_client.contract.log_place import LEADER
+from hyperpage_client.contract.subjects import BATCH, BusNames
 from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
 from ops.contract.schema import Schema, all_structs, described
 

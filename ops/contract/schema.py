@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from bus.contract.codec import Batch
-from bus.contract.subjects import BATCH
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
+from hyperpage_client.contract.subjects import BATCH
 from ops.contract.queries import query_verbs
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

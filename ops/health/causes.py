@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from bus.log.damage import Damage
 from bus.log.reader_pool import ReaderPool
 from bus.serving.queries.turns import Turns
-from bus.waiting import UNTRIED
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
 from bus.writing.writer import Writer
+from hyperpage_client.waiting import UNTRIED
 from ops.archive.archiver import ArchiveState
 from ops.audit.recorder import Recorder
 from ops.backup.schedule import BackupState

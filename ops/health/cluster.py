@@ -11,8 +11,8 @@ from bus.replication.following import FollowerState
 from bus.replication.leader_watch import USUAL_LIFE
 from bus.replication.standing import ClusterState, LogStanding
 from bus.replication.trailing import TrailState
-from bus.waiting import UNTRIED
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, decode_event
+from hyperpage_client.waiting import UNTRIED
 from ops.health.access import Note
 from ops.health.cause import Cause
 from ops.parts import RoleName

@@ -18,8 +18,8 @@ import msgspec
 
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from bus.publishing.relay import RelayState
-from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.tasks import cancel
 from ops.archive.archiver import ArchiveState
 from ops.backup.restoring.repairs import Repair, repairs_of_a_day
 from ops.backup.schedule import BackupState

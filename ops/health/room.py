@@ -12,8 +12,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bus.documents import decoded
 from bus.kept_files import write_private
+from hyperpage_client.documents import decoded
 from migrations.connection import open_reader
 from ops.health.machine import disks_of
 from ops.health.store import interrupt_after

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from bus.log.damage import Damage
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from ops.backup.restoring.repairs import MOST_IN_A_DAY
 from ops.backup.verdict import Verdict, judge, problem_of_store
 from ops.health.chain_watch import ChainWatch

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bus.contract.subjects import BusNames
 from bus.publishing.mirror import MirrorState
 from bus.publishing.relay import RelayState
 from bus.publishing.stream_audit import AuditState
 from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
+from hyperpage_client.contract.subjects import BusNames
 from ops.health.cause import Cause
 from ops.health.machine import MIB
 from ops.health.streams import StreamFigures

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bus.contract.subjects import BusNames
 from bus.transport.jetstream import JetStreamApi
-from bus.transport.jetstream_answers import StreamReport
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.jetstream_answers import StreamReport
 
 
 class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):

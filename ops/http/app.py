@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from bus.contract.headers import (
+from domain.errors import Refusal
+from hyperpage_client.contract.headers import (
     ACTOR,
     CAUSATION_ID,
     CORRELATION_ID,
@@ -20,7 +21,6 @@ from bus.contract.headers import (
     TIMELINE,
     TRACEPARENT,
 )
-from domain.errors import Refusal
 from ops.http.access.authentication import Access
 from ops.http.backend import Backend
 from ops.http.layers.counting import CountingMiddleware

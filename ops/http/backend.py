@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.serving.audit import Act, Actor, write_to_log
 from bus.serving.queries.reading import Reading
 from bus.writing.submission import Outcome
 from domain.errors import Unavailable
+from hyperpage_client.contract.log_place import LogPlace
 from ops.health.monitor import Monitor
 from ops.http.following.event_feed import EventFeed
 from ops.http.following.tails import Tails

@@ -19,13 +19,13 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.names import command_names, meant
-from bus.contract.subjects import BATCH
 from bus.contract.violations import nearest
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name
 from domain.rate_limits.messages import parts_of
+from hyperpage_client.contract.subjects import BATCH
 from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
 

@@ -17,7 +17,7 @@ import msgspec
 import uvicorn
 
 from bus.serving.audit import Act, Actor, summary
-from bus.tasks import Tasks, cancel
+from hyperpage_client.tasks import Tasks, cancel
 from ops.audit.files import AuditError
 from ops.audit.listing import ListAudit, listed
 from ops.audit.recorder import Recorder

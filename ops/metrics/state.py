@@ -5,7 +5,7 @@ from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from bus.waiting import UNTRIED
+from hyperpage_client.waiting import UNTRIED
 from ops.archive.archiver import ArchiveState
 from ops.backup.schedule import BackupState
 from ops.health.cause import status_of

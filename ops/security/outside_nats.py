@@ -6,9 +6,9 @@ import msgspec
 
 from bus.broker.accounts import accounts_configuration
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, BrokerUser
-from bus.contract.subjects import BusNames
 from bus.kept_files import make_folder, write_private
-from bus.transport.nkeys import NKey, new_seed
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.nkeys import NKey, new_seed
 from ops.security.registry import Registry
 from ops.settings import Settings
 

@@ -7,7 +7,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from bus.serving.audit import Act, Actor, summary
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 
 
 class _Client(msgspec.Struct, frozen=True):

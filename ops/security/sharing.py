@@ -6,7 +6,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from bus.broker.users import APP
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 
 # Names that are kept; more of them would say nothing more.
 MAXIMUM_NAMES = 100

@@ -19,9 +19,9 @@ from bus.broker.users import USERS, BrokerUser
 from bus.contract.rights import ALL, Rights
 from bus.contract.senders import USER_PATTERN, is_user_name
 from bus.kept_files import write_private
-from bus.transport.nkeys import NKey, new_seed
 from domain.catalogue import BY_TABLE, VERBS
 from domain.messages import KEY_PATTERN
+from hyperpage_client.transport.nkeys import NKey, new_seed
 from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from bus.serving.audit import Act, Actor, AuditOutcome, summary
-from bus.tasks import cancel
 from domain.errors import Refusal, Unavailable
+from hyperpage_client.tasks import cancel
 from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
 from ops.audit.recorder import Recorder

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
 
 from bus.log.reader_pool import ReaderPool
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from ops.service.errors import ServiceError
 from ops.store.troubles import hint_of, message_of
 

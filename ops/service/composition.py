@@ -11,7 +11,6 @@ import apsw
 from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from bus.contract.codec import encode
-from bus.contract.log_places import LogPlace
 from bus.contract.senders import UserSubjects
 from bus.log.chain import read_head
 from bus.log.reader_pool import ReaderPool
@@ -20,7 +19,8 @@ from bus.serving.admission import Admission
 from bus.serving.discovery import Discovery
 from bus.serving.queries.answering import Queries
 from bus.serving.stream_access import StreamAccess
-from bus.tasks import to_its_end
+from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.tasks import to_its_end
 from ops.audit.administration import audit_verbs
 from ops.audit.let_through import LetThrough
 from ops.backup.administration import RunningBackups

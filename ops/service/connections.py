@@ -12,12 +12,12 @@ from bus.broker.accounts import REFUSED_LOGINS, application_connects
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RELAY, RESPONDER, USERS, WATCHER, BrokerUser, private_inbox
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import ADMIN_INBOX
 from bus.serving.audit import Act
 from bus.serving.discovery import SERVICE_NAME
-from bus.transport.access import BrokerAddress
-from bus.transport.connecting import NotConnectedError, connect
-from bus.transport.connection import LeanClient
+from hyperpage_client.contract.subjects import ADMIN_INBOX
+from hyperpage_client.transport.access import BrokerAddress
+from hyperpage_client.transport.connecting import NotConnectedError, connect
+from hyperpage_client.transport.connection import LeanClient
 from ops.security.refusals import RefusedLogins
 from ops.security.sharing import SharedUse
 from ops.service.background import Background
@@ -51,7 +51,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             again_after_seconds=0.1,
             ping_interval=at.ping_seconds or DEFAULT_PING_INTERVAL,
             on_error=lambda said: logger.warning("nats: %s", said),
-            # Subjects are made by `bus.contract.subjects`, or were checked by the broker.
+            # Subjects are made by `hyperpage_client.contract.subjects`, or were checked by the broker.
             skip_subject_validation=True,
         )
     except NotConnectedError as error:

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from bus.client import Answer, Client, Unreachable, connect
-from bus.transport.access import Access
-from bus.transport.connecting import NOTHING_MORE
 from domain.errors import Refusal
+from hyperpage_client.transport.access import Access
+from hyperpage_client.transport.connecting import NOTHING_MORE
 
 WORKERS = 3
 LEASE_MS = 10_000

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bus.contract.subjects import BATCH, BusNames
 from bus.publishing.relay import Relay
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.discovery import Endpoint
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import VERBS
+from hyperpage_client.contract.subjects import BATCH, BusNames
 from ops.contract.schema import command_schema, struct_schema
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from bus.contract.codec import encode
-from bus.contract.subjects import BusNames
 from bus.serving.audit import Act, write_to_log
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient
 from domain.decider import Notice
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient
 from ops.audit.entry import Head
 
 

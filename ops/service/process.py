@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from bus.replication.log_stream import OutdatedFileError
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from ops.health.cause import status_of
 from ops.service.composition import Service
 from ops.service.connections import http_server

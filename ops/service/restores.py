@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bus.identifiers import new_id
 from bus.log.chain import Head
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.audit import Act, Actor, acting, summary
-from bus.tasks import to_its_end
 from domain.errors import Invalid, NotFound, RuleViolated
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.tasks import to_its_end
 from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
 from ops.audit.trail import audit_trail

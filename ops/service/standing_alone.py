@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from bus.contract.subjects import BusNames
 from bus.publishing.incarnation import Incarnation
 from bus.publishing.relay import Relay
 from bus.serving.prefix_claim import PrefixClaim
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from ops.service.background import Background
 from ops.service.errors import ServiceError
 from ops.service.steady_clock import ticks_ms

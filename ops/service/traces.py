@@ -24,14 +24,14 @@ from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from bus.contract.headers import TRACEPARENT
-from bus.contract.subjects import BATCH, BusNames
 from bus.log.chain import Row
 from bus.serving.durable.delivery import Delivery
 from bus.serving.intake import Caller
 from bus.writing.submission import Commit, GroupTimes, Request, Submission
 from domain.errors import SecretRejected
 from domain.messages import Metadata
+from hyperpage_client.contract.headers import TRACEPARENT
+from hyperpage_client.contract.subjects import BATCH, BusNames
 
 # Spans that wait for the stream. While the broker is away, the oldest are given up.
 MAXIMUM_UNPUBLISHED = 10_000

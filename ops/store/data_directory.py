@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bus.kept_files import give_to_owner, make_folder, write_private
-from bus.transport.access import Access
+from hyperpage_client.transport.access import Access
 from ops.targets.documents import decode_document
 
 RUNTIME_FILE = "runtime.json"

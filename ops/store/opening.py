@@ -8,8 +8,8 @@ from pathlib import Path
 
 import apsw
 
-from bus.identifiers import new_id
 from bus.log.cloud_events import Origin, read_origin
+from hyperpage_client.identifiers import new_id
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
 from migrations.schema import require_own_schema

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar, overload
 
 import msgspec
 
-from bus.documents import decoded
+from hyperpage_client.documents import decoded
 
 T = TypeVar("T")
 # What SQLite and dates can take.

@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.repository import ROOT
 
-PACKAGES = [folder.parent for top in ("bus", "ops") for folder in sorted((ROOT / top).rglob("__init__.py"))]
+PACKAGES = [
+    folder.parent for top in ("bus", "clients", "ops") for folder in sorted((ROOT / top).rglob("__init__.py"))
+]
 
 
 def test_every_path_that_the_architecture_names_is_there() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.repository import ROOT
 
-PACKAGES = ("domain", "migrations", "bus", "projections", "ops")
+PACKAGES = ("domain", "migrations", "bus", "projections", "ops", "hyperpage_client")
 # Beside the interpreter, so that it is this environment's own.
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
@@ -46,6 +46,9 @@ def test_the_packages_import_only_what_they_may():
         ("ops", "obstore"),
         ("ops", "pyrage"),
         ("bus.client", "bus.log"),
+        ("hyperpage_client", "bus"),
+        ("hyperpage_client.asking", "hyperpage_client.following"),
+        ("domain", "hyperpage_client"),
         ("bus.worker", "apsw"),
         ("bus.contract", "bus.transport"),
         ("bus.log", "bus.writing"),
@@ -75,7 +78,7 @@ def test_the_allowed_imports_break_nothing(tmp_path: Path):
         {
             "ops": "import bus, domain, migrations, projections, os, time",
             "ops.cli.main": "import cyclopts, ops.service",
-            "bus": "import domain, migrations, apsw, nats, asyncio, time",
+            "bus": "import domain, hyperpage_client, migrations, apsw, nats, asyncio, time",
             "projections": "import domain, migrations, apsw",
             "migrations": "import apsw, hashlib, pathlib",
             "domain": "import msgspec, datetime, re",

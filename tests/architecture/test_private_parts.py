@@ -1,4 +1,4 @@
-"""Only `bus.transport` touches what is private in nats-py: what a new version may break is in one folder."""
+"""Only the client's `transport` touches what is private in nats-py, so a new version breaks one folder."""
 
 import ast
 from collections.abc import Iterator
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.repository import ROOT
 
-TRANSPORT = ROOT / "bus/transport"
+CLIENT = ROOT / "clients/python/hyperpage_client"
+TRANSPORT = CLIENT / "transport"
 # Public names for what its users have no business with.
 INNER_MODULES = ("nats.aio.transport", "nats.protocol")
 # What any client has of its own, and what is of this program in `LeanClient`.
@@ -20,6 +21,7 @@ PRIVATE = {name for name in (*vars(Client()), *dir(LeanClient)) if name.startswi
 def product() -> Iterator[Path]:
     for package in ("bus", "domain", "migrations", "ops", "projections"):
         yield from (ROOT / package).rglob("*.py")
+    yield from CLIENT.rglob("*.py")
 
 
 def touched(source: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.repository import ROOT
 
-PRODUCT = ("bus", "domain", "migrations", "ops", "projections")
+PRODUCT = ("bus", "clients", "domain", "migrations", "ops", "projections")
 # Kinds of tests that are about all rooms at once.
 FLAT = {"architecture", "benchmarks", "lab", "support"}
 LONGEST_FILE, LONGEST_FUNCTION, MOST_FILES = 400, 60, 20
@@ -55,7 +55,7 @@ def test_no_test_module_imports_another():
 def test_tests_are_in_a_folder_like_that_of_what_they_test():
     rooms = {path.parent for path in sources("tests") if path.parts[1] not in FLAT and len(path.parts) > 3}
     # The lab has tests of its own.
-    tops = (ROOT, ROOT / "tests")
+    tops = (ROOT, ROOT / "tests", ROOT / "clients/python")
     lost = [str(room) for room in rooms if not any(top.joinpath(*room.parts[2:]).is_dir() for top in tops)]
     assert lost == []
     loose = [str(path) for path in sources("tests") if len(path.parts) == 3 and path.name.startswith("test_")]

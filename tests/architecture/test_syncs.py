@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.lab.cuts.mutants import NOT_PLAYED, PLAYED
 from tests.support.repository import ROOT
 
-ROOMS = ("bus", "domain", "migrations", "ops", "projections")
+ROOMS = ("bus", "clients", "domain", "migrations", "ops", "projections")
 
 
 def syncing_functions() -> Iterator[str]:

@@ -9,8 +9,8 @@ import apsw
 import msgspec
 import pytest
 
-from bus.client.refusals import UnknownRefusal
 from domain.errors import Behind, Refusal, RuleViolated
+from hyperpage_client.errors import UnknownRefusal
 from migrations.sqlite_words import words_of
 from ops.cli.terminal.exits import usage_failure
 from ops.settings import Settings
@@ -19,7 +19,7 @@ from ops.targets.errors import UNUSABLE, BackupError
 from tests.support.documents.command_lines import known_commands, unknown_in
 from tests.support.repository import ROOT
 
-PRODUCT = ("bus", "domain", "migrations", "ops", "projections")
+PRODUCT = ("bus", "clients", "domain", "migrations", "ops", "projections")
 SOURCES = [path for top in PRODUCT for path in sorted((ROOT / top).rglob("*.py"))]
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCES}
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef

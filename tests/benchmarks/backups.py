@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.identifiers import new_id
 from bus.log import chain
+from hyperpage_client.identifiers import new_id
 from migrations.connection import open_reader, write_transaction
 from ops.backup.content import read_content
 from ops.backup.copying import copy_store

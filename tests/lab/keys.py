@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from bus.client.connection import Unreachable
-from bus.client.facade import Client
 from domain.errors import Busy, Refusal, Unavailable, VersionConflict
+from hyperpage_client.asking.connection import Unreachable
+from hyperpage_client.client import Client
 from tests.lab.linearizability import Operation
 from tests.lab.registers import Accepted, Change, Create, Found, Read, Refused, Remove, Write
 

@@ -19,16 +19,16 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from bus.broker.users import RELAY, private_inbox
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
-from bus.identifiers import new_id
 from bus.serving.durable.delivery import Arrived
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.pulls import Pulls, delivery_in
-from bus.transport.sending import RawMessage
 from bus.transport.stream_limits import Limits
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.pulls import Pulls, delivery_in
+from hyperpage_client.transport.sending import RawMessage
 
 # Two pulls are outstanding, so that the broker never waits for the next one.
 PULLS = 2

@@ -27,9 +27,7 @@ from functools import lru_cache
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.headers import COMMAND_ID, REPLY_TO
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BATCH
 from bus.log.reader_pool import ReaderPool
 from bus.measures import UNKNOWN, Tally
 from bus.serving.admission import Admission
@@ -42,15 +40,17 @@ from bus.serving.durable.poison import CANNOT_TELL, FIRST_PUT_ASIDE, MAXIMUM_DOW
 from bus.serving.durable.portions import Portions
 from bus.serving.durable.results import Results
 from bus.serving.durable.suspects import Suspects
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
 from bus.transport.stream_limits import StreamLimits
-from bus.waiting import is_set_within
 from bus.writing.submission import Outcome, Submission, refused
 from bus.writing.writer import Writer
 from domain.catalogue import VERBS
 from domain.errors import Busy, Internal, Invalid, Refusal, Unavailable
+from hyperpage_client.contract.headers import COMMAND_ID, REPLY_TO
+from hyperpage_client.contract.subjects import BATCH
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.waiting import is_set_within
 
 # How often the streams are checked; nothing tells us when one is deleted.
 LOOK_SECONDS = 1.0

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from bus.broker.users import RESPONDER, private_inbox
 from bus.contract import codec
 from bus.contract.senders import UserSubjects
-from bus.identifiers import new_id
 from bus.serving.durable.delivery import Delivery
-from bus.transport.connection import LeanClient
 from bus.transport.ensured_streams import ensure_stream
 from bus.transport.jetstream import JetStreamApi
-from bus.transport.jetstream_answers import stored
-from bus.transport.sending import RawMessage
 from bus.transport.stream_limits import Limits
 from bus.writing.submission import Outcome
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import stored
+from hyperpage_client.transport.sending import RawMessage
 
 # An answer that is not known to be stored after this time is taken for lost.
 STORED_WITHIN_SECONDS = 5.0

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from bus.documents import decoded
-from bus.identifiers import new_id
 from bus.kept_files import make_folder, write_private
+from hyperpage_client.documents import decoded
+from hyperpage_client.identifiers import new_id
 
 # More than any portion's.
 _LARGEST_MARK_BYTES = 1024 * 1024

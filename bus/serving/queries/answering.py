@@ -20,7 +20,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from bus.contract import codec
-from bus.contract.log_places import LogPlace, is_for_leader, least_place
+from bus.contract.log_places import is_for_leader, least_place
 from bus.contract.names import no_such_query
 from bus.contract.rights import UNKNOWN_PRINCIPAL, Principal
 from bus.contract.senders import Sender, UserSubjects
@@ -32,13 +32,14 @@ from bus.serving.leader_door import LeaderDoor, nobody_leads
 from bus.serving.queries.awaited_places import AwaitedPlaces
 from bus.serving.queries.reading import QueryVerb, Reading, Reads
 from bus.serving.queries.turns import Turns
-from bus.tasks import Tasks
-from bus.transport.connection import LeanClient, stop_receiving
 from bus.transport.queue_age import QueueAge
-from bus.transport.sending import RawMessage
 from bus.writing.loop_thread import LoopThread
 from bus.writing.waiting import BUSY_AFTER_MS
 from domain.errors import Busy, Forbidden, Refusal, TooLarge, Unavailable
+from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.tasks import Tasks
+from hyperpage_client.transport.connection import LeanClient, stop_receiving
+from hyperpage_client.transport.sending import RawMessage
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_UNDER_WAY = 2_000

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
-from bus.contract.log_places import LogPlace
 from bus.writing.waiting import shutting_down
 from domain.errors import Behind, Busy
+from hyperpage_client.contract.log_place import LogPlace
 
 # How long a query waits for its place. Who serves what another wrote is behind by milliseconds; one that is
 # behind by more says so while the caller still has time to ask another.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import apsw
 
-from bus.contract.log_places import LogPlace
 from bus.log.damage import Damage
 from bus.log.snapshot import begin_snapshot, end_snapshot
+from hyperpage_client.contract.log_place import LogPlace
 
 # Above this, on the average, twenty threads read more in a second than one does. A row whose pages are in
 # memory takes 20 µs; beside busy threads, the wait for Python's lock may add some milliseconds.

@@ -11,15 +11,15 @@ import apsw
 import msgspec
 
 from bus.contract import codec
-from bus.contract.headers import AGE_MS
-from bus.contract.log_places import LogPlace
 from bus.contract.rights import Principal, Rights
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError, ReaderPool
 from bus.log.snapshot import begin_snapshot, end_snapshot
 from bus.serving.queries.lookups import Lookups
-from bus.transport.protocol import RepeatedHeaders
 from domain.errors import Busy, Forbidden, Refusal, TooLarge, Unavailable
+from hyperpage_client.contract.headers import AGE_MS
+from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.transport.protocol import RepeatedHeaders
 
 logger = logging.getLogger(__name__)
 

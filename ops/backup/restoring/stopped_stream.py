@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
-from bus.contract.stream_metadata import highest_timeline
-from bus.transport.access import BrokerAddress
-from bus.transport.connecting import NotConnectedError, connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.contract.stream_metadata import highest_timeline
+from hyperpage_client.transport.access import BrokerAddress
+from hyperpage_client.transport.connecting import NotConnectedError, connect
 from ops.settings import Settings
 
 CONNECT_SECONDS = 5.0

@@ -60,8 +60,8 @@ def refill(
 
 def _delete(settings: "Settings") -> None:
     from bus.broker.server import NatsServerError
-    from bus.transport.connecting import NotConnectedError
     from bus.transport.jetstream import JetStreamError
+    from hyperpage_client.transport.connecting import NotConnectedError
     from ops.backup.restoring.stopped_stream import delete_stream
 
     try:

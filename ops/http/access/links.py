@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from bus.identifiers import new_id
 from bus.kept_files import make_folder, write_private
+from hyperpage_client.identifiers import new_id
 from ops.http.access.roles import Role
 from ops.http.access.tokens import hash_of
 from ops.store.data_directory import read_private

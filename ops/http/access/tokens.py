@@ -17,8 +17,8 @@ from typing import Annotated
 
 import msgspec
 
-from bus.identifiers import new_id
 from bus.kept_files import write_private
+from hyperpage_client.identifiers import new_id
 from ops.http.access.roles import Role
 from ops.security.users import RESERVED, TOKEN_PREFIX, UserError, UserFile
 from ops.store.data_directory import only_writer, read_private

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from bus.contract.codec import CommandAnswer
+from hyperpage_client.contract.commands import CommandAnswer
 from ops.contract.answers import cloud_event_schema, object_of, refusal_schema
 from ops.contract.schema import Schema, described
 from ops.http.access.sessions import CSRF_HEADER

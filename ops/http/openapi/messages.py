@@ -10,7 +10,10 @@ from typing import Any
 import msgspec
 
 from bus.contract import codec
-from bus.contract.headers import (
+from bus.contract.log_places import PLACE_PATTERN
+from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
+from domain.messages import KEY_PATTERN, KEY_RULES
+from hyperpage_client.contract.headers import (
     ACTOR,
     AGE_MS,
     CAUSATION_ID,
@@ -21,10 +24,8 @@ from bus.contract.headers import (
     TIMELINE,
     TRACEPARENT,
 )
-from bus.contract.log_places import LEADER, PLACE_PATTERN
-from bus.contract.subjects import BATCH
-from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
-from domain.messages import KEY_PATTERN, KEY_RULES
+from hyperpage_client.contract.log_place import LEADER
+from hyperpage_client.contract.subjects import BATCH
 from ops.contract.answers import TEXT, query_answer
 from ops.contract.schema import Schema, all_structs
 from ops.http import meaning

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.headers import AGE_MS, POSITION, TIMELINE
 from domain import errors
+from hyperpage_client.contract.headers import AGE_MS, POSITION, TIMELINE
 from ops.contract.answers import INTEGER, TEXT, object_of
 from ops.contract.schema import Schema, described
 from ops.http import refusals

@@ -6,8 +6,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus.contract import codec
-from bus.contract.headers import (
+from bus.contract.log_places import is_for_leader, least_place
+from domain.errors import Invalid, VersionConflict
+from domain.messages import split_stream
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.headers import (
     ACTOR,
     CAUSATION_ID,
     COMMAND_ID,
@@ -15,9 +18,6 @@ from bus.contract.headers import (
     EXPECTED_VERSION,
     TRACEPARENT,
 )
-from bus.contract.log_places import is_for_leader, least_place
-from domain.errors import Invalid, VersionConflict
-from domain.messages import split_stream
 from ops.http.meaning import PREFIX, RequestMeaning, command_body, meaning_of, query_body
 from ops.http.preconditions import expected_version, is_known, tag_of
 from ops.http.problem import problem
@@ -84,7 +84,7 @@ async def _answer_command(request: Request, meaning: RequestMeaning) -> Response
         return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
     if meaning.stream is None and not meaning.creates:
         return json_response(answer)
-    told = msgspec.json.decode(answer, type=codec.CommandAnswer)
+    told = msgspec.json.decode(answer, type=CommandAnswer)
     if told.stream is None or told.version is None or (not meaning.creates and told.stream != meaning.stream):
         # The answer is about another row than the path.
         return json_response(answer)

@@ -17,9 +17,9 @@ from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import LeaderWatch
 from bus.replication.lease import Lease, LeaseLostError
 from bus.replication.members import Member, live_members
-from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
-from bus.waiting import Trouble, is_set_within
+from hyperpage_client.tasks import cancel
+from hyperpage_client.waiting import Trouble, is_set_within
 from ops.service.errors import ServiceError
 
 # After a try that failed, so that others have theirs.

@@ -7,12 +7,12 @@ import msgspec
 
 from bus.broker.server import NatsServer
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.serving.admission import Admission
 from bus.serving.discovery import Endpoint
-from bus.transport.connection import LeanClient
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from ops.audit.let_through import LetThrough
 from ops.service.background import Background
 from ops.service.notices import Notices

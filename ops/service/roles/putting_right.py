@@ -20,7 +20,7 @@ from bus.replication.comparing import last_in_common
 from bus.replication.following import Reading
 from bus.replication.history import History
 from bus.replication.log_stream import LogStream
-from bus.tasks import to_its_end
+from hyperpage_client.tasks import to_its_end
 from migrations.connection import open_reader, open_writer
 from ops.audit.own_acts import own_act
 from ops.backup.copying import copy_store

@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 
 from bus.broker.users import RELAY
-from bus.contract.stream_metadata import STORE_ID
-from bus.identifiers import new_id
 from bus.kept_files import make_folder, sync_folder
 from bus.log import chain
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError
@@ -35,9 +33,11 @@ from bus.replication.log_stream import (
     LogStreamError,
 )
 from bus.replication.members import LIVE_SECONDS, Role, live_members
-from bus.tasks import to_its_end
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
+from hyperpage_client.contract.stream_metadata import STORE_ID
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.tasks import to_its_end
+from hyperpage_client.transport.connection import LeanClient
 from migrations.connection import open_reader
 from ops.archive.segment import list_segments
 from ops.audit.own_acts import own_act

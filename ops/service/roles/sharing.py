@@ -22,8 +22,8 @@ from bus.kept_files import make_folder
 from bus.log.reader_pool import ReaderPool
 from bus.replication.log_stream import LogBeginning, LogStream
 from bus.replication.shared_backup import SharedBackup, SharedBackups
-from bus.transport.connection import LeanClient
-from bus.waiting import Trouble
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.waiting import Trouble
 from ops.backup.metadata import Backup, backup_of, list_backups, metadata_path
 from ops.backup.opening import require_room
 from ops.backup.own_command import run_backup_command

@@ -16,7 +16,6 @@ from typing import Any
 
 import apsw
 
-from bus.contract.stream_metadata import highest_timeline
 from bus.log.chain import Head
 from bus.publishing.stream_state import DivergedError, position_reached, recorded_segments
 from bus.replication.applying import Applier
@@ -28,7 +27,8 @@ from bus.replication.replicating import HOLD_SECONDS, Replicator
 from bus.replication.shared_backup import SharedBackups
 from bus.replication.terms import Claim, Told, take_term
 from bus.replication.trailing import Trailing
-from bus.tasks import cancel, to_its_end, unbroken
+from hyperpage_client.contract.stream_metadata import highest_timeline
+from hyperpage_client.tasks import cancel, to_its_end, unbroken
 from ops.parts import Role
 from ops.service.errors import told
 from ops.service.roles.following import Following, applier_on

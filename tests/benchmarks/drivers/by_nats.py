@@ -15,7 +15,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bus.contract.headers import ERROR_CODE
+from hyperpage_client.contract.headers import ERROR_CODE
 from tests.benchmarks.drivers.contents import Content, Headers, batch_of_known_jobs, content
 from tests.benchmarks.drivers.rounds import Run, by_tasks, serve
 

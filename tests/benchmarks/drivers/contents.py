@@ -34,7 +34,7 @@ def new_id(ids: str) -> str:
     """A fresh id of that kind."""
     if ids == "ordered":
         # Only the environment of a checkout has it.
-        from bus.identifiers import new_id as new_ordered_id
+        from hyperpage_client.identifiers import new_id as new_ordered_id
 
         return new_ordered_id()
     return str(uuid.uuid4())

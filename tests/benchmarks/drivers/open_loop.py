@@ -16,9 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bus.transport.connecting import connect
-from bus.transport.connection import LeanClient
-from bus.transport.sending import RawMessage
+from hyperpage_client.transport.connecting import connect
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.sending import RawMessage
 from tests.benchmarks.drivers.contents import content
 from tests.benchmarks.drivers.rounds import say
 

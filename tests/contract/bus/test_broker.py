@@ -16,8 +16,8 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from bus.contract.subjects import escape
 from bus.publishing.stream_state import AnotherStoreError
+from hyperpage_client.contract.subjects import escape
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
 from ops.settings import Settings

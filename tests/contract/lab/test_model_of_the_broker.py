@@ -10,9 +10,9 @@ import nats.errors
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
-from bus.transport.pulls import delivery_in
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.pulls import delivery_in
 from tests.lab.simulation.broker import Broker
 from tests.lab.simulation.determined import determined
 from tests.lab.simulation.jetstream import JetStream

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bus.serving.durable import suspects as durable
-from bus.transport.nkeys import NKey
+from hyperpage_client.transport.nkeys import NKey
 from ops.audit.entry import Head
 from ops.audit.own_acts import own_act
 from ops.audit.trail import AuditTrail

@@ -7,19 +7,25 @@ from typing import Any
 
 import msgspec
 
-from bus.client.change_events import decode_event, decode_event_page, parse_event_id
-from bus.client.refusals import read_refusal
 from bus.contract import codec
-from bus.contract.headers import COMMAND_ID
-from bus.contract.stream_metadata import decode_segments
-from bus.contract.subjects import BATCH, BusNames, unescape
 from bus.publishing.stream_state import ForeignMessageError, published_event
 from bus.serving.dead_letters import ChooseDeadLetters, ListDeadLetters, ShowDeadLetter
 from bus.serving.decoding import submission_of
-from bus.transport.jetstream_answers import StoredMessage, decode_report, error_in, message_in, stored
-from bus.transport.protocol import decode_headers, end_of_next
-from bus.transport.pulls import delivery_in
 from domain.errors import Internal, Refusal
+from hyperpage_client.contract.headers import COMMAND_ID
+from hyperpage_client.contract.stream_metadata import decode_segments
+from hyperpage_client.contract.subjects import BATCH, BusNames, unescape
+from hyperpage_client.errors import read_refusal
+from hyperpage_client.following.change_events import decode_event, decode_event_page, parse_event_id
+from hyperpage_client.transport.jetstream_answers import (
+    StoredMessage,
+    decode_report,
+    error_in,
+    message_in,
+    stored,
+)
+from hyperpage_client.transport.protocol import decode_headers, end_of_next
+from hyperpage_client.transport.pulls import delivery_in
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
 from ops.store.tables import Tables

@@ -12,9 +12,9 @@ from typing import Any
 
 import nats
 
-from bus.contract.subjects import escape
-from bus.identifiers import new_id
 from bus.log import chain
+from hyperpage_client.contract.subjects import escape
+from hyperpage_client.identifiers import new_id
 from migrations.connection import open_reader
 from ops.store.projections_check import verify
 from tests.lab.experiment import Experiment, Trial

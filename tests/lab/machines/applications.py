@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from bus.client import ChangeEvent, ClosedError, Unreachable, connect
-from bus.contract.subjects import escape
 from bus.log.chain import Row
 from domain.catalogue import TIMELINE_FORKED
 from domain.errors import Refusal
+from hyperpage_client.contract.subjects import escape
 from tests.lab.experiment import Broken
 from tests.lab.oracle import Answered
 from tests.support.patience import patiently, until

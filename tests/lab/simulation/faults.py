@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bus.contract.stream_metadata import INCARNATION
+from hyperpage_client.contract.stream_metadata import INCARNATION
 from tests.lab.simulation.machine import Machine
 
 if TYPE_CHECKING:

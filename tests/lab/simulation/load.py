@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from bus.client.change_events import ChangeEvent
-from bus.client.connection import ClientConnection, Unreachable
-from bus.client.facade import Client
-from bus.client.refusals import read_refusal
-from bus.contract.headers import COMMAND_ID, ERROR_CODE, EXPECTED_VERSION
-from bus.identifiers import new_id
 from domain.errors import Busy, Internal, Refusal, Unavailable
+from hyperpage_client.asking.connection import ClientConnection, Unreachable
+from hyperpage_client.client import Client
+from hyperpage_client.contract.headers import COMMAND_ID, ERROR_CODE, EXPECTED_VERSION
+from hyperpage_client.errors import read_refusal
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.identifiers import new_id
 from tests.lab.keys import KEY_FIELDS, Wish, found, refused, wish
 from tests.lab.linearizability import Operation
 from tests.lab.registers import Accepted, Read

@@ -9,11 +9,8 @@ from functools import partial
 from typing import Any
 
 from bus.broker.users import RELAY, RESPONDER
-from bus.contract.log_places import LogPlace
 from bus.contract.rights import UNKNOWN_PRINCIPAL
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
-from bus.identifiers import new_id
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.incarnation import Incarnation
 from bus.publishing.relay import Relay
@@ -23,12 +20,15 @@ from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.serving.queries.answering import Queries
-from bus.transport.access import BrokerAddress
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.stream_limits import StreamLimits
 from bus.writing.submission import Commit
 from bus.writing.writer import Writer
 from domain.credentials.scanning import AllowedPaths
+from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.transport.access import BrokerAddress
 from ops.contract.queries import query_verbs
 from ops.parts import Leading
 from ops.service.background import Background

@@ -20,7 +20,7 @@ from bus.publishing import relay as relays
 from bus.publishing import stream_audit
 from bus.publishing.relay import Relay
 from bus.publishing.stream_state import OtherHistoryError
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from tests.lab.state_machines.playing import Machine, play
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, Store

@@ -15,8 +15,8 @@ from hypothesis.stateful import initialize, precondition, rule
 from bus.log import chain
 from bus.log.answers import read_answers
 from bus.log.reader_pool import ReaderPool
-from bus.waiting import UNTRIED
 from domain.catalogue import TIMELINE_STREAM
+from hyperpage_client.waiting import UNTRIED
 from migrations.connection import open_reader
 from ops.archive.archiver import Archiver
 from ops.archive.segment import list_segments

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import Leader, LeaderWatch, LeaseLife
 from bus.replication.lease import Lease
-from bus.tasks import cancel
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 
 STORE_ID = "store-1"

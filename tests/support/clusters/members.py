@@ -10,8 +10,8 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
+from hyperpage_client.transport.connection import LeanClient
 from ops.service.composition import Service
 from ops.settings import Settings
 from tests.support.clusters.nats_servers import Cluster

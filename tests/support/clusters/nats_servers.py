@@ -32,8 +32,8 @@ from bus.broker.accounts import server_configuration
 from bus.broker.server import find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import ADMIN, APP, RELAY, USERS, BrokerUser, private_inbox
-from bus.contract.subjects import BusNames
-from bus.transport.connection import LeanClient
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 
 # Below those that the kernel gives away by itself, so that a server that is started again has its own again.

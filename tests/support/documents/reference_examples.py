@@ -19,10 +19,10 @@ import msgspec
 import pytest
 
 from bus.contract import codec
-from bus.contract.subjects import BATCH
 from bus.serving.queries.reading import QueryVerb
 from bus.writing.group_context import GroupContext
 from domain.errors import Refusal
+from hyperpage_client.contract.subjects import BATCH
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
 from ops.contract.reference.page import Example, reference

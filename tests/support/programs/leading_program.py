@@ -15,13 +15,13 @@ import threading
 import time
 
 from bus.broker.users import RELAY, private_inbox
-from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import LeaderWatch, LeaseLife
 from bus.replication.lease import Lease, LeaseLostError
-from bus.tasks import cancel
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamError
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.connection import LeanClient
 
 ASK_SECONDS = 0.002
 NAMES = ("a", "b", "c")

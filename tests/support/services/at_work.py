@@ -10,9 +10,9 @@ from nats.aio.msg import Msg
 
 from bus.broker.users import RESPONDER, private_inbox
 from bus.client import BatchCommand, Client
-from bus.contract.headers import COMMAND_ID
-from bus.transport.connection import LeanClient
 from bus.worker import Handler, JobContext, Worker
+from hyperpage_client.contract.headers import COMMAND_ID
+from hyperpage_client.transport.connection import LeanClient
 from ops.service.composition import Service
 from tests.support.patience import until
 from tests.support.services.serving import broker_of, client_of, serving

@@ -15,7 +15,7 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from bus.transport.nkeys import NKey, new_seed
+from hyperpage_client.transport.nkeys import NKey, new_seed
 
 OPERATOR, ACCOUNT = 14 << 3, 0
 UNLIMITED = dict.fromkeys(("subs", "data", "payload"), -1)

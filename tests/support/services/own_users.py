@@ -8,7 +8,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from bus.transport.nkeys import NKey
+from hyperpage_client.transport.nkeys import NKey
 from ops.security.users import User, UserFile, rights_of
 from ops.service.composition import Service
 from tests.support.services.serving import broker_of

@@ -15,8 +15,8 @@ from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.client import ChangeEvent, Client, Subscription, connect
 from bus.log import chain
-from bus.transport.connection import LeanClient
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
+from hyperpage_client.transport.connection import LeanClient
 from migrations.connection import open_writer
 from ops.service.composition import Service
 from ops.settings import Settings

@@ -15,12 +15,12 @@ from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, BrokerUser, private_inbox
 from bus.contract.rights import EVERYTHING, Principal, Rights
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
 from bus.serving.admission import Admission
 from bus.serving.consumer_names import ConsumerNames
 from bus.serving.discovery import Discovery
 from bus.serving.stream_access import StreamAccess
-from bus.transport.connection import LeanClient
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 
 EVENT = "hyperpage.evt.v1.jobs.1.enqueued"

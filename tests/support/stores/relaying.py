@@ -14,15 +14,15 @@ import msgspec
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.relay import Relay, RelayState
 from bus.publishing.stream_state import StreamError
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StoredMessage, StreamReport
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.jetstream_answers import StoredMessage, StreamReport
 from migrations import runner
 from migrations.connection import open_writer
 from tests.support.clock import NOW

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
-from bus.transport.access import Access, BrokerAddress
+from hyperpage_client.transport.access import Access, BrokerAddress
 from ops.broker_settings import PING_SECONDS
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings

@@ -7,9 +7,9 @@ import jsonschema_rs
 import pytest
 
 from bus.contract import codec
-from bus.contract.subjects import BusNames
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS
 from domain.errors import Refusal
+from hyperpage_client.contract.subjects import BusNames
 from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import DIALECT, all_schemas, command_schema, schema_of
 from tests.support.documents.references import references, resolve

@@ -11,8 +11,8 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from bus.contract.subjects import BusNames
 from domain.catalogue import VERBS
+from hyperpage_client.contract.subjects import BusNames
 from ops.contract.asyncapi import asyncapi_document
 from ops.contract.schema import all_structs
 from ops.http.app import ANSWERS

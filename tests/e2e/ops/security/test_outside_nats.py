@@ -14,8 +14,8 @@ import pytest
 from bus.broker.accounts import account_of, accounts_configuration
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, BrokerUser
 from bus.client import Client, connect
-from bus.contract.subjects import BusNames
-from bus.transport.nkeys import NKey, new_seed
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.nkeys import NKey, new_seed
 from tests.support.patience import until, wait_for
 from tests.support.services.certificates import Authority, needs_openssl
 from tests.support.services.command_line import Served, hyperpage, separately

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bus.transport.connecting import NotConnectedError, connect
+from hyperpage_client.transport.connecting import NotConnectedError, connect
 from ops.audit.verification import verify
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Served, hyperpage

@@ -38,11 +38,11 @@ import asyncio, sys
 from pathlib import Path
 import nats
 from bus.log.cloud_events import Origin
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 from bus.broker.users import RELAY, private_inbox
 from bus.log.reader_pool import ReaderPool
 from bus.publishing.relay import Relay
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 
 async def main(path, store_id, url):
     connection = LeanClient()

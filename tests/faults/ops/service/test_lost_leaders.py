@@ -12,8 +12,8 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.client import Client
 from bus.log.chain import read_head
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
+from hyperpage_client.transport.connection import LeanClient
 from migrations.connection import open_reader
 from tests.support.clusters.one_server import addresses
 from tests.support.patience import until

@@ -15,11 +15,11 @@ from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS
 from bus.contract.rights import Principal
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
 from bus.serving.admission import Admission
 from bus.serving.discovery import SERVICE_NAME
 from bus.serving.stream_access import StreamAccess
-from bus.transport.connection import LeanClient
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.services.users_at_work import (
     BILLING,
     EVENT,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.contract.stream_metadata import OFFSETS, STORE_ID
+from hyperpage_client.contract.stream_metadata import OFFSETS, STORE_ID
 from tests.support.patience import until
 from tests.support.stores.relaying import (
     NAMES,

@@ -11,7 +11,7 @@ from bus.broker.server import NatsServer
 from bus.publishing import incarnation
 from bus.publishing.incarnation import Incarnation, SupersededError
 from bus.transport.jetstream import JetStreamApi, JetStreamError
-from bus.transport.jetstream_answers import StreamReport
+from hyperpage_client.transport.jetstream_answers import StreamReport
 from tests.support.patience import until
 from tests.support.services.serving import EVENTS, relay_user
 

@@ -22,8 +22,8 @@ from bus.publishing.mirrors import Mirrors
 from bus.publishing.relay import Relay
 from bus.serving.admission import Admission
 from bus.serving.stream_access import StreamAccess
-from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamError
+from hyperpage_client.tasks import cancel
 from ops.store.tables import MirroredRows
 from tests.support.patience import patiently, until
 from tests.support.stores.relaying import NAMES, Broker, Store, play

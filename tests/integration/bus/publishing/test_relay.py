@@ -10,9 +10,9 @@ import pytest
 
 from bus.broker.users import APP
 from bus.publishing.relay import Relay
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
-from bus.waiting import Trouble
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.waiting import Trouble
 from tests.support.patience import until
 from tests.support.stores.relaying import (
     NAMES,

@@ -10,9 +10,9 @@ import pytest
 
 from bus.publishing import stream_audit
 from bus.publishing.stream_audit import AuditState, StreamAudit
-from bus.tasks import cancel
 from bus.transport.jetstream import JetStreamApi
-from bus.transport.jetstream_answers import StoredMessage
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 from tests.support.patience import until
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.relaying import NAMES, Broker, Store, play, relayed

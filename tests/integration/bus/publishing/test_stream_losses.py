@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bus.contract.stream_metadata import BEGINS_AT, Segment
 from bus.publishing.relay import Relay
 from bus.publishing.stream_losses import LARGEST_MESSAGE_BYTES, lost_at_beginning, lost_between
-from bus.tasks import cancel
-from bus.transport.jetstream_answers import StreamCounts, StreamReport
+from hyperpage_client.contract.stream_metadata import BEGINS_AT, Segment
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.jetstream_answers import StreamCounts, StreamReport
 from tests.support.clock import NOW
 from tests.support.patience import until
 from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, relayed, running, through

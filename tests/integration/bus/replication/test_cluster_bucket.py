@@ -9,7 +9,6 @@ from nats.aio.client import ServerVersion
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
-from bus.contract.subjects import BusNames
 from bus.replication.cluster_bucket import (
     AnotherPrefixError,
     AnotherStoresClusterError,
@@ -18,9 +17,10 @@ from bus.replication.cluster_bucket import (
     is_end,
 )
 from bus.replication.log_stream import TooFewReplicasError
-from bus.transport.connecting import connect
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connecting import connect
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.clusters.electing import BUCKET_STREAM, STORE_ID, emptied, prepared
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until

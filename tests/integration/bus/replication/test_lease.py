@@ -11,9 +11,9 @@ from bus.broker.users import RELAY, private_inbox
 from bus.contract import codec
 from bus.replication.leader_watch import HEAD_START_SECONDS, KEY, Leader, LeaseLife
 from bus.replication.lease import LeaseLostError
-from bus.tasks import cancel
-from bus.transport.connecting import connect
 from bus.transport.jetstream import JetStreamApi, JetStreamError
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.connecting import connect
 from tests.lab.machines.links import Link
 from tests.support.clusters.electing import (
     BUCKET_STREAM,

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from bus.broker.server import NatsServer
-from bus.contract.subjects import BusNames
 from bus.replication import members
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.members import (
@@ -18,7 +17,8 @@ from bus.replication.members import (
     Role,
     live_members,
 )
-from bus.tasks import cancel
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.tasks import cancel
 from tests.support.clusters.electing import Seconds, emptied
 from tests.support.patience import until
 from tests.support.services.serving import relay_user

@@ -21,9 +21,9 @@ from bus.replication.putting_back import fork_of, lacking_nothing
 from bus.replication.replicating import Replicator
 from bus.replication.terms import Claim, Told, take_term
 from bus.replication.trailing import Trailing
-from bus.tasks import cancel
 from bus.writing.submission import Commit
 from domain.catalogue import TimelineForked
+from hyperpage_client.tasks import cancel
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.stores.relaying import NAMES, Broker, broker_in, connect
 from tests.support.stores.replicated import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bus.broker.users import APP, RELAY, RESPONDER
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.services.users_at_work import BILLING, CLERK, EVENT, RIVAL, SECONDS, UsersAtWork, own_users
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bus.broker.server import NatsServer
-from bus.contract.subjects import BusNames
 from bus.serving.prefix_claim import PrefixClaim
+from hyperpage_client.contract.subjects import BusNames
 from ops.service.errors import ServiceError
 from tests.support.services.serving import relay_user, service_on, serving
 

@@ -11,9 +11,9 @@ from nats.js.errors import APIError
 from nats.js.kv import KeyValue
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
-from bus.contract.subjects import BusNames
 from bus.serving.consumer_requests import IDLE_NS
 from bus.serving.stream_access import CONFIRMED_SECONDS
+from hyperpage_client.contract.subjects import BusNames
 from tests.support.documents.bucket_reading import read_bucket
 from tests.support.patience import patiently
 from tests.support.services.raw_nats import RawNats

@@ -10,7 +10,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from bus.broker.users import RELAY
 from bus.contract.rights import Principal, Rights
-from bus.contract.subjects import BusNames, escape
+from hyperpage_client.contract.subjects import BusNames, escape
 from tests.support.services.raw_nats import RawNats
 from tests.support.services.users_at_work import BILLING, CLERK, EVENT, SECONDS, UsersAtWork
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from bus.broker.server import NatsServer
 from bus.broker.users import APP, RESPONDER, private_inbox
-from bus.tasks import cancel
-from bus.transport.connecting import connect
-from bus.transport.connection import LeanClient
 from bus.transport.queue_age import PING_MESSAGES, PING_NS, QueueAge
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.connecting import connect
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 
 # How an answer gets to the application.

@@ -11,9 +11,9 @@ import pytest
 
 from bus.client import Unreachable
 from bus.client import connect as connect_client
-from bus.transport.access import Access
-from bus.transport.connecting import NotConnectedError, connect
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.access import Access
+from hyperpage_client.transport.connecting import NotConnectedError, connect
+from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 from tests.support.services.certificates import Authority, needs_openssl
 from tests.support.services.outside_nats import OutsideNats, outside_nats, tls

@@ -8,7 +8,6 @@ import apsw
 import msgspec
 import pytest
 
-from bus.contract.headers import COMMAND_ID
 from bus.contract.rights import TOKENS
 from bus.log import chain
 from bus.log.answers import read_answers
@@ -19,6 +18,7 @@ from bus.writing.submission import Submission
 from bus.writing.waiting import MAXIMUM_WAITING_BYTES, MAXIMUM_WAITING_COMMANDS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Invalid, Unavailable
+from hyperpage_client.contract.headers import COMMAND_ID
 from migrations.connection import open_reader
 from ops.store.tables import Tables
 from tests.support.clock import NOW, Clock

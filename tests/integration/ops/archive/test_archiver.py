@@ -14,7 +14,7 @@ import zstandard
 from bus.log import chain
 from bus.log.answers import read_answers
 from bus.log.reader_pool import ReaderPool
-from bus.waiting import is_set_within
+from hyperpage_client.waiting import is_set_within
 from ops.archive import merge as merging
 from ops.archive.merge import merge
 from ops.archive.reading import read_segment

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 from ops.cli.asking import Address, connected
 from ops.cli.terminal.exits import CommandFailure, Exit
 from tests.support.patience import until

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from bus.contract.subjects import BATCH
 from domain.catalogue import VERBS
+from hyperpage_client.contract.subjects import BATCH
 from ops.contract.queries import query_verbs
 from ops.contract.reference.answers import query_notes
 from ops.contract.reference.fields import fields_in

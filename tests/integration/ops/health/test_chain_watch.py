@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.log.damage import Damage
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from ops.health.chain_watch import ChainWatch
 from tests.support.patience import until
 

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.core import Metric
 
 from bus.log.damage import Damage
-from bus.tasks import cancel
 from bus.writing.jobs.depth import Depth
 from bus.writing.writer import Writer
+from hyperpage_client.tasks import cancel
 from ops.health import work
 from ops.health.work import HOUR_MS, WorkLook, WorkWatch, job_figures
 from ops.metrics.work import job_families, limit_families

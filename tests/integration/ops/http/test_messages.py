@@ -7,9 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from bus.identifiers import new_id
 from bus.serving.queries import awaited_places
 from domain.catalogue import VERBS
+from hyperpage_client.identifiers import new_id
 from ops.http.backend import Backend
 from ops.http.meaning import meaning_of
 from ops.store.data_directory import read_runtime

@@ -14,7 +14,7 @@ from bus.broker.server import NatsServer
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, private_inbox
 from bus.client import Client, connect
 from bus.serving.leader_door import LeaderDoor
-from bus.transport.connection import LeanClient
+from hyperpage_client.transport.connection import LeanClient
 from ops.service.composition import Service
 from tests.support.clusters.one_server import has_followed, member_on
 from tests.support.patience import COMES_WITHIN_SECONDS, until

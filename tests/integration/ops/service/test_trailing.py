@@ -14,10 +14,10 @@ from bus.broker.server import NatsServer
 from bus.client import Client
 from bus.replication.cluster_bucket import ClusterError
 from bus.replication.leader_watch import LeaderWatch, LeaseLife
-from bus.tasks import cancel
-from bus.transport.connection import LeanClient
 from bus.transport.jetstream import JetStreamApi
 from bus.writing.writer import Writer
+from hyperpage_client.tasks import cancel
+from hyperpage_client.transport.connection import LeanClient
 from ops.metrics.state import role_families
 from ops.service.composition import Service
 from ops.service.errors import ServiceError

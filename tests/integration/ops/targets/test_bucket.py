@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import BaseError
 
-from bus.waiting import UNTRIED
+from hyperpage_client.waiting import UNTRIED
 from ops.archive.merge import SMALL_SEGMENTS, merge
 from ops.archive.replay import reach
 from ops.backup.drill import drill, prove

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.contract.subjects import BusNames
 from bus.log import chain
 from bus.log.cloud_events import Origin, scan_events, stream_events
 from bus.publishing.event_messages import MAXIMUM_BYTES, EventEncoder
-from bus.transport import protocol
 from domain.messages import KEY_PATTERN, Metadata
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport import protocol
 from migrations import runner
 from migrations.connection import open_memory
 from tests.support.stores.cloud_events import cloud_event

@@ -5,9 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.contract.stream_metadata import Segment
 from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import PublishedEvent, StreamStanding, locate
+from hyperpage_client.contract.stream_metadata import Segment
 
 Event = tuple[int, int]
 

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from bus.contract import codec
-from bus.contract.subjects import BATCH
 from domain.catalogue import VERBS
 from domain.errors import Refusal
+from hyperpage_client.contract.subjects import BATCH
 from migrations.connection import open_reader
 from ops.contract.queries import query_verbs
 from ops.contract.schema import all_schemas

@@ -13,7 +13,6 @@ from bus.contract import codec
 from bus.contract.codec import (
     MAXIMUM_BATCH_BYTES,
     MAXIMUM_DEPTH,
-    CommandAnswer,
     decode_batch,
     decode_command,
     error_body,
@@ -25,6 +24,7 @@ from domain import errors
 from domain.catalogue import VERBS
 from domain.decider import Verb
 from domain.errors import Invalid, NotFound, Refusal, RuleViolated, TooLarge
+from hyperpage_client.contract.commands import CommandAnswer
 
 SET = VERBS["app_state.set"][1]
 SET_MANY = VERBS["app_state.set_many"][1]

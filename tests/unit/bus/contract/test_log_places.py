@@ -2,9 +2,10 @@
 
 import pytest
 
-from bus.contract.headers import MINIMUM_POSITION, POSITION, READ, TIMELINE
-from bus.contract.log_places import ANY_TIMELINE, LogPlace, is_for_leader, least_place, place_in
+from bus.contract.log_places import is_for_leader, least_place
 from domain.errors import Invalid
+from hyperpage_client.contract.headers import MINIMUM_POSITION, POSITION, READ, TIMELINE
+from hyperpage_client.contract.log_place import ANY_TIMELINE, LogPlace, place_in
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.contract.senders import APP, USER_PATTERN, UserSubjects, is_user_name
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 
 SUBJECTS = UserSubjects(BusNames())
 users = st.from_regex(USER_PATTERN, fullmatch=True)

@@ -3,8 +3,6 @@
 import msgspec
 import pytest
 
-from bus.contract.stream_metadata import Segment, metadata_of
-from bus.contract.subjects import BusNames
 from bus.log.chain import Entry, Head, Row, extend
 from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import (
@@ -17,7 +15,9 @@ from bus.publishing.stream_state import (
     published_event,
     recorded_segments,
 )
-from bus.transport.jetstream_answers import StoredMessage
+from hyperpage_client.contract.stream_metadata import Segment, metadata_of
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 from tests.support.stores.cloud_events import cloud_event
 
 STREAM = "HYPERPAGE_EVENTS"

@@ -22,10 +22,10 @@ from bus.replication.frame import (
     messages_of,
     place_of,
 )
-from bus.transport.jetstream_answers import StoredMessage
 from bus.writing.content import Content
 from domain.decider import Lease
 from domain.errors import TooLarge
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 
 LEASE = Lease(job_id="j", token="t", worker="w", lease_ms=1_000, expires_at=5)
 

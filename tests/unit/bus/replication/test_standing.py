@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bus.replication.standing import log_standing
-from bus.transport.jetstream_answers import StreamCluster, StreamCopy, StreamCounts, StreamReport
+from hyperpage_client.transport.jetstream_answers import StreamCluster, StreamCopy, StreamCounts, StreamReport
 
 SECOND_NS = 10**9
 

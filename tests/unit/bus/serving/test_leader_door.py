@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
 from bus.serving.leader_door import LeaderDoor
-from bus.transport.connection import UNREADABLE, LeanClient
-from bus.transport.protocol import Handler
-from bus.transport.sending import RawMessage
+from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.transport.connection import UNREADABLE, LeanClient
+from hyperpage_client.transport.protocol import Handler
+from hyperpage_client.transport.sending import RawMessage
 
 NAMES = BusNames(prefix="our.own", inbox_prefix="_IN.box.")
 TOLD = UserSubjects(NAMES)

@@ -8,7 +8,6 @@ import pytest
 
 from bus.contract.rights import EVERYTHING, Rights
 from bus.contract.senders import UserSubjects
-from bus.contract.subjects import BusNames
 from bus.serving.consumer_requests import (
     IDLE_NS,
     ConsumerRequest,
@@ -18,6 +17,7 @@ from bus.serving.consumer_requests import (
 )
 from bus.serving.stream_requests import ApiRefusal, directly_asked, message_asked, shown_message
 from bus.serving.stream_scope import Scope, scope_of
+from hyperpage_client.contract.subjects import BusNames
 
 NAMES = BusNames()
 SUBJECTS = UserSubjects(NAMES)

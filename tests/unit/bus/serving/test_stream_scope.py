@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bus.contract.rights import EVERYTHING, Rights
 from bus.contract.senders import ADMIN, APP
-from bus.contract.subjects import BusNames, escape
 from bus.serving.stream_scope import Scope, covers, scope_of
+from hyperpage_client.contract.subjects import BusNames, escape
 
 NAMES = BusNames()
 MIRROR = NAMES.stream_of_bucket(NAMES.mirrors["app_state"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bus.client import ClosedError, Unreachable
-from bus.contract.subjects import BusNames
+from hyperpage_client.contract.subjects import BusNames
 from ops.cli import tail
 from ops.cli.asking import Address
 from ops.cli.main import run

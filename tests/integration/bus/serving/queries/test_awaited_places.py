@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bus.identifiers import new_id
 from bus.serving.queries import awaited_places
+from hyperpage_client.identifiers import new_id
 from ops.service.composition import Service
 from tests.support.clock import NOW
 from tests.support.patience import COMES_WITHIN_SECONDS, until

@@ -9,7 +9,7 @@ from bus.broker.server import NatsServer
 from bus.replication.leader_watch import LeaseLife
 from bus.replication.lease import LeaseLostError
 from bus.replication.members import Member, Membership, Role
-from bus.tasks import cancel
+from hyperpage_client.tasks import cancel
 from ops.service.roles.election import Election
 from tests.support.clusters.electing import Candidate, Seconds, candidates, emptied
 from tests.support.patience import until

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bus.contract.log_places import ANY_TIMELINE, LogPlace
 from bus.serving.queries import awaited_places
 from bus.serving.queries.awaited_places import AwaitedPlaces
 from domain.errors import Behind, Busy, Unavailable
+from hyperpage_client.contract.log_place import ANY_TIMELINE, LogPlace
 from tests.support.patience import until
 
 

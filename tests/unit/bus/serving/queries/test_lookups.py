@@ -6,8 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bus.contract.log_places import LogPlace
 from bus.serving.queries.lookups import PAUSE_SECONDS, SLOW_SECONDS, Lookups
+from hyperpage_client.contract.log_place import LogPlace
 from migrations.connection import open_reader, open_writer
 
 

@@ -1,0 +1,46 @@
+"""The client of a hyperpage-persistence service: commands, queries, and events to follow.
+
+    async with connect("nats://…") as client:
+        answer = await client.send(Enqueue(type="sync", name="nightly"))
+        row = await client.get("jobs", id=answer.stream.removeprefix("jobs/"))
+        async for event in client.subscribe(table="jobs"):
+            …
+
+Commands are structs of `hyperpage_client.commands`, here of its `jobs`. A command goes out under an id, and
+goes out again under that id until it is answered: it is carried out once.
+
+client       `connect`, and the client with all that it can do
+worker       a worker for jobs, on top of it
+errors       what a service refuses with, as exceptions
+commands     every command as a struct
+asking       requests and their answers
+following    events, each once and in order
+contract     the names and forms of what is said
+transport    nats-py, made quick and lasting
+incident     a defect, as the log has it
+
+documents, identifiers, tasks and waiting are tools of all of them.
+"""
+
+from hyperpage_client.asking.connection import ClosedError, Unreachable
+from hyperpage_client.asking.outgoing import BatchCommand
+from hyperpage_client.client import Client, connect
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.errors import Refusal, UnknownRefusal
+from hyperpage_client.following.change_events import ChangeEvent, EventPage
+from hyperpage_client.following.subscription import PlaceLostError, Subscription
+
+__all__ = [
+    "BatchCommand",
+    "ChangeEvent",
+    "Client",
+    "ClosedError",
+    "CommandAnswer",
+    "EventPage",
+    "PlaceLostError",
+    "Refusal",
+    "Subscription",
+    "UnknownRefusal",
+    "Unreachable",
+    "connect",
+]

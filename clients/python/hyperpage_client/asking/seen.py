@@ -1,0 +1,44 @@
+"""`Seen`: how far into the log a client has seen, so that it never reads what is older."""
+
+from collections.abc import Mapping
+
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.headers import MINIMUM_POSITION
+from hyperpage_client.contract.log_place import LogPlace, place_in
+
+_NOTHING = LogPlace(0, 0)
+
+
+class Seen:
+    """The newest place in the log that answers told of; used in one event loop."""
+
+    def __init__(self) -> None:
+        self._newest = _NOTHING
+
+    @property
+    def place(self) -> str | None:
+        """As `1-41872`, timeline and position, for `Hyperpage-Min-Position`; `None`: nothing was seen yet."""
+        return None if self._newest is _NOTHING else str(self._newest)
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """What has a query read nothing older."""
+        return None if self._newest is _NOTHING else {MINIMUM_POSITION: str(self._newest)}
+
+    def note_answer(self, answer: CommandAnswer) -> None:
+        """Takes in what a command led to."""
+        if answer.position is not None:
+            self.note(LogPlace(answer.timeline, answer.position))
+
+    def note_headers(self, headers: Mapping[str, str]) -> None:
+        """Takes in how new an answer to a query is."""
+        if (place := place_in(headers)) is not None:
+            self.note(place)
+
+    def note(self, place: LogPlace) -> None:
+        """Takes in that the log goes that far."""
+        self._newest = max(self._newest, place)
+
+    def forget(self) -> None:
+        """Has older things read again: the store is another one."""
+        self._newest = _NOTHING

@@ -1,0 +1,323 @@
+"""`connect`, and the client with all that it can do."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, Unpack, overload
+
+import msgspec
+
+from hyperpage_client.asking.connection import ClientConnection, Unreachable
+from hyperpage_client.asking.durable import DurableSender
+from hyperpage_client.asking.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
+from hyperpage_client.asking.seen import Seen
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.headers import READ
+from hyperpage_client.contract.log_place import LEADER
+from hyperpage_client.contract.subjects import BATCH, BusNames
+from hyperpage_client.documents import encode
+from hyperpage_client.errors import Behind, Refusal, refusal_in
+from hyperpage_client.following.change_events import ChangeEvent, EventPage, decode_event_page, parse_event_id
+from hyperpage_client.following.remote_log import read_events
+from hyperpage_client.following.subscription import Subscription
+from hyperpage_client.transport.access import Access
+
+ANSWER_SECONDS = 5.0
+DURABLE_ANSWER_SECONDS = 30.0
+
+_decode_answer = msgspec.json.Decoder(CommandAnswer).decode
+_decode_json = msgspec.json.Decoder().decode
+
+
+class Client:
+    """A service's way to the store; used in one event loop, by any number of tasks.
+
+    Everything may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and what the
+    service refuses with: a `Refusal`, whose subclass says why. `connection` and `names` are for
+    programs on top of it, such as a worker.
+
+    What it reads is never older than `seen`: what it was answered before, and the events that it got. With
+    `reads_own_writes=False`, it asks for no more than whoever answers has. With `reads_from_leader`, its
+    queries (not its subscriptions) are answered by the leader alone: nothing that anybody was answered before
+    is missing.
+    """
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        names: BusNames,
+        *,
+        actor: str | None = None,
+        reads_own_writes: bool = True,
+        reads_from_leader: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.names = names
+        self.seen = Seen()
+        self._actor = actor
+        self._reads_own_writes = reads_own_writes
+        self._reads = {READ: LEADER} if reads_from_leader else {}
+        self._durable = DurableSender(connection, names)
+
+    async def send(
+        self,
+        command: str | msgspec.Struct,
+        body: Any = None,
+        *,
+        timeout_seconds: float = ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> CommandAnswer:
+        """The answer to a command; what it says is on disk.
+
+        `command` is one of `hyperpage_client.commands`, or a name such as `jobs.enqueue` with its `body`: a
+        mapping or a struct. Where no answer comes, or the service is busy or away, the command is sent again.
+
+        Raises:
+            Refusal: nothing was stored for it.
+            Unreachable: it says whether the command may have been carried out, and its `command_id`, under
+                which it is safe to send it again.
+        """
+        one = Outgoing.of(command, body, self._about(about))
+        try:
+            answer = await self.connection.ask(
+                self.names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
+            )
+        except Unreachable as error:
+            error.command_id = one.command_id
+            raise
+        return self._noted(_decode_answer(answer))
+
+    async def send_batch(
+        self,
+        commands: Iterable[msgspec.Struct | BatchCommand],
+        *,
+        atomic: bool = False,
+        timeout_seconds: float = ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> Sequence[CommandAnswer | Refusal]:
+        """The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none.
+
+        Raises:
+            Refusal: the whole batch is refused, as an atomic one is for any of its commands.
+            Unreachable: the batch can only be sent again safely if each command was given an id.
+        """
+        content = encode({"atomic": atomic, "commands": [batch_item(one) for one in commands]})
+        headers = headers_about(self._about(about))
+        answer = await self.connection.ask(
+            self.names.command(BATCH), content, headers, within_seconds=timeout_seconds
+        )
+        outcomes = _decode_json(answer)["outcomes"]
+        return [refusal_in(one) or self._noted(msgspec.convert(one, CommandAnswer)) for one in outcomes]
+
+    @overload
+    async def send_durable(
+        self,
+        command: str | msgspec.Struct,
+        body: Any = None,
+        *,
+        wait: Literal[True] = True,
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> CommandAnswer: ...
+
+    @overload
+    async def send_durable(
+        self,
+        command: str | msgspec.Struct,
+        body: Any = None,
+        *,
+        wait: Literal[False],
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> str: ...
+
+    async def send_durable(
+        self,
+        command: str | msgspec.Struct,
+        body: Any = None,
+        *,
+        wait: bool = True,
+        timeout_seconds: float = DURABLE_ANSWER_SECONDS,
+        **about: Unpack[About],
+    ) -> CommandAnswer | str:
+        """As `send`, through a stream: once the broker has the command, it will be carried out.
+
+        With `wait=False`, the command's id, as soon as the broker has stored it.
+
+        Raises:
+            Unavailable: the broker does not store it.
+            Unreachable: it says whether the command is stored.
+        """
+        one = Outgoing.of(command, body, self._about(about))
+        try:
+            if not wait:
+                await self._durable.store(one, timeout_seconds=timeout_seconds)
+                return one.command_id
+            outcome = _decode_json(await self._durable.send(one, timeout_seconds=timeout_seconds))
+        except Unreachable as error:
+            error.command_id = one.command_id
+            raise
+        refusal = refusal_in(outcome)
+        if refusal is not None:
+            raise refusal
+        return self._noted(msgspec.convert(outcome, CommandAnswer))
+
+    async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
+        """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
+        return _decode_json(await self._ask(name, body, timeout_seconds))
+
+    async def get(self, table: str, /, **key: Any) -> dict[str, Any]:
+        """A row, by what its key is called: `get("jobs", id="9f1c")`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row: dict[str, Any] = await self.query(f"{table}.get", key)
+        return row
+
+    async def list(self, table: str, /, **filters: Any) -> AsyncIterator[dict[str, Any]]:
+        """Every row that the filters leave, in the order of the keys; asked for page by page."""
+        async for row in self._items(f"{table}.list", filters):
+            yield row
+
+    async def count(self, table: str, /, **filters: Any) -> int:
+        """How many rows the filters leave."""
+        answer: dict[str, int] = await self.query(f"{table}.count", filters)
+        return answer["count"]
+
+    async def history(self, table: str, /, **key: Any) -> AsyncIterator[ChangeEvent]:
+        """The events of one row's stream, in order; `after=3` leaves out versions 1 to 3."""
+        async for event in self._items(f"{table}.history", key):
+            yield msgspec.convert(event, ChangeEvent, strict=False)
+
+    async def as_of(self, table: str, /, **key_and_moment: Any) -> dict[str, Any]:
+        """A row as it was at a `position`, or at a `time` in milliseconds since the epoch.
+
+        Raises:
+            NotFound: there was none then.
+        """
+        row: dict[str, Any] = await self.query(f"{table}.as_of", key_and_moment)
+        return row
+
+    async def read_events(
+        self, after: int = 0, *, limit: int = 1_000, table: str | None = None, stream: str | None = None
+    ) -> EventPage:
+        """Up to 1,000 events behind position `after`; those of a table or a stream, if one is named."""
+        query = read_events(after, limit=limit, table=table, stream=stream)
+        return decode_event_page(await self._ask("events.read", query))
+
+    def subscribe(
+        self,
+        from_position: int = 1,
+        *,
+        after: str | None = None,
+        table: str | None = None,
+        stream: str | None = None,
+    ) -> Subscription:
+        """Every event from a position on, once and in order, for as long as it is iterated.
+
+        `after` is the id of the event that was handled last, to go on from there also if the store was
+        restored to an earlier moment meanwhile; then the first event is `timeline.forked.v1`. Forks come
+        also where a `table` or a `stream` is asked for.
+
+        Raises:
+            ValueError: what is asked for makes no sense.
+        """
+        timeline = None
+        position = from_position - 1
+        if after is not None:
+            timeline, position = parse_event_id(after)
+        if position < 0:
+            raise ValueError(f"positions begin with 1, not with {from_position}")
+        return Subscription(
+            self.connection,
+            self.names,
+            position=position,
+            timeline=timeline,
+            table=table,
+            stream=stream,
+            seen=self.seen,
+        )
+
+    async def _items(self, name: str, asked: dict[str, Any]) -> AsyncIterator[Any]:
+        while True:
+            page = await self.query(name, asked)
+            for item in page["items"]:
+                yield item
+            if page["next"] is None:
+                return
+            asked["after"] = page["next"]
+
+    async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+        content = b"{}" if body is None else encode(body)
+        subject = self.names.query(name)
+        least = self.seen.headers if self._reads_own_writes else None
+        try:
+            headers, answer = await self.connection.answer(
+                subject, content, {**self._reads, **(least or {})}, within_seconds=timeout_seconds
+            )
+        except Behind as behind:
+            if least is None or not behind.details.get("leads"):
+                raise
+            # Nobody has what was seen: it was another store's.
+            self.seen.forget()
+            headers, answer = await self.connection.answer(
+                subject, content, self._reads, within_seconds=timeout_seconds
+            )
+        self.seen.note_headers(headers)
+        return answer
+
+    def _noted(self, answer: CommandAnswer) -> CommandAnswer:
+        self.seen.note_answer(answer)
+        return answer
+
+    def _about(self, about: About) -> About:
+        return about if self._actor is None else {"actor": self._actor, **about}
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    prefix: str = "hyperpage",
+    actor: str | None = None,
+    reads_own_writes: bool = True,
+    reads_from_leader: bool = False,
+    inbox_prefix: str = "_INBOX",
+    name: str = "hyperpage client",
+    timeout_seconds: float = 10.0,
+    credentials: Path | str | None = None,
+    ca: Path | str | None = None,
+    certificate: Path | str | None = None,
+    key: Path | str | None = None,
+) -> AsyncIterator[Client]:
+    """A client for the length of the block, over one connection that is made again whenever it is lost.
+
+    `url` has the credentials, or `credentials` is a file with them: the seed of an NKey, a creds file (JWT),
+    or a certificate with its key. `ca` is the file of the authority that vouches for the server, by default
+    the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
+    in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
+    Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
+    no other one; of `reads_own_writes` and `reads_from_leader`, see `Client`.
+
+    Raises:
+        Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
+    """
+    names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
+    connection = await ClientConnection.open(
+        url,
+        inbox_prefix=inbox_prefix,
+        name=name,
+        timeout_seconds=timeout_seconds,
+        access=Access.of(credentials=credentials, ca=ca, certificate=certificate, key=key),
+    )
+    try:
+        yield Client(
+            connection,
+            names,
+            actor=actor,
+            reads_own_writes=reads_own_writes,
+            reads_from_leader=reads_from_leader,
+        )
+    finally:
+        await connection.close()

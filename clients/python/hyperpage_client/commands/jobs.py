@@ -1,0 +1,273 @@
+"""The commands of `jobs`. Made by `make client`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from hyperpage_client.commands.fields import Key, Name, Text, Time
+from hyperpage_client.contract.commands import Command
+
+
+class Unique(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+    """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
+
+    key: Name
+    scope: Literal["incomplete", "successful", "all"] = "incomplete"
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)] | None = None
+    on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
+
+
+class JobFilter(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+    """Jobs by what they are; everything that is named must hold, and something must be named."""
+
+    status: (
+        Literal["pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"]
+        | None
+    ) = None
+    state: (
+        Literal[
+            "scheduled",
+            "pending",
+            "held",
+            "blocked",
+            "running",
+            "retrying",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+        ]
+        | None
+    ) = None
+    type: Name | None = None
+    queue: Key | None = None
+    tool: Name | None = None
+    tag: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
+    older_than_ms: Time | None = None
+
+
+class Enqueue(Command, frozen=True, kw_only=True):
+    """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+
+    Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
+    `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
+    the result then names the `existing` one.
+    """
+
+    command_name: ClassVar[str] = "jobs.enqueue"
+
+    type: Name
+    name: Name
+    id: Key | None = None
+    priority: Annotated[int, msgspec.Meta(ge=1, le=4)] = 2
+    queue: Key = "default"
+    payload: Any = {}
+    tool: Name | None = None
+    endpoint: Text | None = None
+    run_at: Time | None = None
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1000, le=604800000)] = 900000
+    tags: Annotated[
+        Sequence[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=32)
+    ] = ()
+    unique: Unique | None = None
+    depends_on: Annotated[Sequence[Key], msgspec.Meta(max_length=100)] = ()
+    on_dependency_failure: Literal["cancel", "wait", "run"] = "cancel"
+    hold: bool = False
+
+
+class Claim(Command, frozen=True, kw_only=True):
+    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+
+    command_name: ClassVar[str] = "jobs.claim"
+
+    worker: Name
+    queue: Key = "default"
+    types: Annotated[Sequence[Name], msgspec.Meta(min_length=1, max_length=100)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    lease_ms: Annotated[int, msgspec.Meta(ge=1000, le=3600000)] = 30000
+
+
+class Heartbeat(Command, frozen=True, kw_only=True):
+    """The worker is still there: its lease runs from now again."""
+
+    command_name: ClassVar[str] = "jobs.heartbeat"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+    lease_ms: Annotated[int, msgspec.Meta(ge=1000, le=3600000)] | None = None
+
+
+class Progress(Command, frozen=True, kw_only=True):
+    """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+
+    command_name: ClassVar[str] = "jobs.progress"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+    percent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    note: Text | None = None
+
+
+class Complete(Command, frozen=True, kw_only=True):
+    """The job is done."""
+
+    command_name: ClassVar[str] = "jobs.complete"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+    result: Any = None
+
+
+class Fail(Command, frozen=True, kw_only=True):
+    """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+
+    command_name: ClassVar[str] = "jobs.fail"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+    error: Annotated[str, msgspec.Meta(max_length=10000)]
+    retryable: bool = True
+    retry_at: Time | None = None
+
+
+class Snooze(Command, frozen=True, kw_only=True):
+    """The worker gives the job back until `run_at`; the attempt does not count."""
+
+    command_name: ClassVar[str] = "jobs.snooze"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+    run_at: Time
+
+
+class Interrupt(Command, frozen=True, kw_only=True):
+    """The worker is shutting down and gives the job back; the attempt does not count."""
+
+    command_name: ClassVar[str] = "jobs.interrupt"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Cancel(Command, frozen=True, kw_only=True):
+    """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+
+    command_name: ClassVar[str] = "jobs.cancel"
+
+    id: Key
+    reason: Text | None = None
+
+
+class AckCancel(Command, frozen=True, kw_only=True):
+    """The worker agrees to a cancellation that was asked for."""
+
+    command_name: ClassVar[str] = "jobs.ack_cancel"
+
+    id: Key
+    lease: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Retry(Command, frozen=True, kw_only=True):
+    """A failed, cancelled or timed out job is due again, with at least one attempt more."""
+
+    command_name: ClassVar[str] = "jobs.retry"
+
+    id: Key
+
+
+class Hold(Command, frozen=True, kw_only=True):
+    """A job that no worker has waits until it is released."""
+
+    command_name: ClassVar[str] = "jobs.hold"
+
+    id: Key
+
+
+class Release(Command, frozen=True, kw_only=True):
+    """A held job goes on: it is due at its `run_at`, or at once if that has passed."""
+
+    command_name: ClassVar[str] = "jobs.release"
+
+    id: Key
+
+
+class Reschedule(Command, frozen=True, kw_only=True):
+    """A job that no worker has is due at another time."""
+
+    command_name: ClassVar[str] = "jobs.reschedule"
+
+    id: Key
+    run_at: Time
+
+
+class Reprioritize(Command, frozen=True, kw_only=True):
+    """A job that no worker has gets another priority."""
+
+    command_name: ClassVar[str] = "jobs.reprioritize"
+
+    id: Key
+    priority: Annotated[int, msgspec.Meta(ge=1, le=4)]
+
+
+class UpdatePayload(Command, frozen=True, kw_only=True):
+    """A job that never began gets another payload."""
+
+    command_name: ClassVar[str] = "jobs.update_payload"
+
+    id: Key
+    payload: Any
+
+
+class Archive(Command, frozen=True, kw_only=True):
+    """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
+
+    command_name: ClassVar[str] = "jobs.archive"
+
+    id: Key
+
+
+class CancelMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
+
+    It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    command_name: ClassVar[str] = "jobs.cancel_many"
+
+    filter: JobFilter
+    reason: Text | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    dry_run: bool = False
+
+
+class RetryMany(Command, frozen=True, kw_only=True):
+    """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
+
+    Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
+    `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    """
+
+    command_name: ClassVar[str] = "jobs.retry_many"
+
+    filter: JobFilter
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    dry_run: bool = False
+
+
+class PauseQueue(Command, frozen=True, kw_only=True):
+    """No job of the queue is handed out until it is resumed."""
+
+    command_name: ClassVar[str] = "jobs.pause_queue"
+
+    queue: Key
+    reason: Text | None = None
+
+
+class ResumeQueue(Command, frozen=True, kw_only=True):
+    """Jobs of the queue are handed out again."""
+
+    command_name: ClassVar[str] = "jobs.resume_queue"
+
+    queue: Key

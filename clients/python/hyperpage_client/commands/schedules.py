@@ -1,0 +1,99 @@
+"""The commands of `schedules`. Made by `make client`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from hyperpage_client.commands.fields import Key, Name, Text
+from hyperpage_client.contract.commands import Command
+
+
+class ScheduledJob(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+    """What is enqueued each time; the fields are those of `jobs.enqueue`."""
+
+    type: Name
+    name: Name
+    priority: Annotated[int, msgspec.Meta(ge=1, le=4)] = 2
+    queue: Key = "default"
+    payload: Any = {}
+    tool: Name | None = None
+    endpoint: Text | None = None
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1000, le=604800000)] = 900000
+    tags: Annotated[
+        Sequence[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=32)
+    ] = ()
+
+
+class SetSchedule(Command, frozen=True, kw_only=True):
+    """A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
+
+    A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+    """
+
+    command_name: ClassVar[str] = "schedules.set"
+
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\\.)$(?!\\n)", max_length=180
+        ),
+    ]
+    job: ScheduledJob
+    every_ms: Annotated[int, msgspec.Meta(ge=1000, le=31622400000)] | None = None
+    cron: Name | None = None
+    time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
+    on_missed: Literal["run_once", "skip"] = "run_once"
+
+
+class DeleteSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes no more jobs, and is gone. Its jobs stay."""
+
+    command_name: ClassVar[str] = "schedules.delete"
+
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\\.)$(?!\\n)", max_length=180
+        ),
+    ]
+
+
+class PauseSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes no jobs until it is resumed."""
+
+    command_name: ClassVar[str] = "schedules.pause"
+
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\\.)$(?!\\n)", max_length=180
+        ),
+    ]
+
+
+class ResumeSchedule(Command, frozen=True, kw_only=True):
+    """The schedule makes jobs again, beginning with the next time; those that passed do not count."""
+
+    command_name: ClassVar[str] = "schedules.resume"
+
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\\.)$(?!\\n)", max_length=180
+        ),
+    ]
+
+
+class TriggerSchedule(Command, frozen=True, kw_only=True):
+    """A job is made at once, paused or not; the result has its id. The times stay as they are."""
+
+    command_name: ClassVar[str] = "schedules.trigger"
+
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^(?!.*\\.\\.)[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}(?<!\\.)$(?!\\n)", max_length=180
+        ),
+    ]

@@ -1,0 +1,8 @@
+"""The names and forms of what is said on the bus, as services and clients both know them.
+
+subjects         the names of subjects, streams and buckets, made of one prefix
+headers          the headers of commands and queries
+commands         commands and their answers
+log_place        places in the log
+stream_metadata  the metadata of the stream of events
+"""

@@ -1,0 +1,34 @@
+"""Commands and their answers, as they are sent."""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
+    """A command and its body; `command_name` is what it is sent as, such as `jobs.enqueue`."""
+
+    command_name: ClassVar[str]
+
+
+class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What an accepted command is told, in the order of the contract."""
+
+    command_id: str
+    stream: str | None
+    version: int | None
+    position: int | None
+    timeline: int
+    events: list[str]
+    result: Any = None
+
+
+class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One command of a batch, as it is sent."""
+
+    command: str
+    id: str | None = None
+    expected_version: int | None = None
+    body: msgspec.Raw = msgspec.Raw(b"{}")

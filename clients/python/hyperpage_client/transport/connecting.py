@@ -1,0 +1,150 @@
+"""Connecting to NATS: the one place where it is done."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from nats.errors import Error as NatsError
+
+from hyperpage_client.tasks import finished_within
+from hyperpage_client.transport.access import (
+    Access,
+    asks_for_tls,
+    checked_addresses,
+    user_in,
+    without_credentials,
+)
+from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.explained import explained, is_final
+
+# Who said nothing but to be let in, and trusts whom the system trusts.
+NOTHING_MORE = Access()
+
+
+class NotConnectedError(RuntimeError):
+    """No nats-server let us in; the message says why, as far as anybody said it, and `hint` what to do.
+
+    `said` is what it said; of several, what each one said, behind its address.
+    """
+
+    def __init__(self, servers: list[str], within_seconds: float, said: str, hint: str) -> None:
+        why = said or f"no answer within {within_seconds:g} s"
+        at = f" at {without_credentials(servers[0]).rpartition('://')[2]}" if len(servers) == 1 else ""
+        super().__init__(f"no nats-server lets us in{at}: {why}")
+        self.said = said
+        self.hint = hint
+
+
+async def connect(
+    url: str,
+    *,
+    inbox_prefix: str,
+    within_seconds: float,
+    access: Access = NOTHING_MORE,
+    again_after_seconds: float | None = None,
+    on_error: Callable[[str], None] = lambda said: None,
+    client: LeanClient | None = None,
+    **options: Any,
+) -> LeanClient:
+    """A connection that stands; `client`, where one is given.
+
+    `url` may name several nats-servers of one cluster, with commas between them: whoever is up lets us in.
+    They are asked in that order, and so are those that they name, or with `dont_randomize=False` in any.
+
+    Where the address begins with `tls://`, or `access` has an authority or a certificate, nothing is said
+    that is not encrypted, and only to whom the certificate names; also when it is made again, and at
+    addresses that the server has told.
+
+    One that is lost is made again for ever, `again_after_seconds` after each attempt that failed; where that
+    is None, it stays lost. `on_error` hears of each error from the time that the connection stands; before
+    that, the last one is raised. `options` are those of nats-py's `connect`.
+
+    Raises:
+        NotConnectedError: nobody let us in within that time, or never will; the client is closed.
+    """
+    client = client or LeanClient()
+    servers = _checked(url, access, within_seconds)
+    refusals = _Refusals(servers)
+    is_connected = False
+
+    async def note(error: Exception) -> None:
+        if is_connected:
+            on_error(explained(error)[0])
+        else:
+            refusals.note(client.asked, error)
+
+    if again_after_seconds is None:
+        # Without it, nats-py asks no second server; with these, each is asked twice.
+        options = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0, **options}
+        options["allow_reconnect"] = len(servers) > 1
+    else:
+        options |= {"max_reconnect_attempts": -1, "reconnect_time_wait": again_after_seconds}
+    client.access, client.requires_tls = access, asks_for_tls(servers[0]) or access.asks_for_tls
+    servers, user = _apart(servers)
+    options = {"dont_randomize": True, **options, **user}
+    try:
+        await finished_within(
+            within_seconds, client.connect(servers, inbox_prefix=inbox_prefix, error_cb=note, **options)
+        )
+    except BaseException as error:
+        await client.close()
+        if not isinstance(error, NatsError | OSError | TimeoutError):
+            raise
+        raise NotConnectedError(servers, within_seconds, *refusals.explained(error)) from error
+    client.options["allow_reconnect"] = again_after_seconds is not None
+    is_connected = True
+    return client
+
+
+class _Refusals:
+    """What each of the nats-servers that were named said last, before one let us in."""
+
+    def __init__(self, servers: list[str]) -> None:
+        self._last: dict[str, Exception | None] = {_place(one): None for one in servers}
+
+    def note(self, server: str, error: Exception) -> None:
+        """Raises it where asking again would get the same answer, and so would asking the others."""
+        place = _place(server)
+        if place not in self._last:
+            # Named by another one.
+            return
+        if self._last.get(place) is None or not isinstance(error, ConnectionResetError | BrokenPipeError):
+            # A server that refuses says why, and ends; which of it arrives, is chance.
+            self._last[place] = error
+        if all(last is not None and is_final(last) for last in self._last.values()):
+            raise error
+
+    def explained(self, error: BaseException) -> tuple[str, str]:
+        """What is said of all that, and a hint."""
+        if len(self._last) == 1:
+            return explained(next(iter(self._last.values())) or error)
+        found = {place: explained(last) if last else ("no answer", "") for place, last in self._last.items()}
+        said = "; ".join(f"{place}: {words}" for place, (words, _) in found.items())
+        return said, next((hint for _, hint in found.values() if hint), "")
+
+
+def _place(url: str) -> str:
+    """Host and port of a checked address."""
+    place = without_credentials(url).rpartition("://")[2]
+    return place if urlsplit(f"//{place}").port else f"{place.rstrip(':')}:4222"
+
+
+def _apart(servers: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The addresses, and apart from them the user, where that is the same in all of them."""
+    users = [user_in(one) for one in servers]
+    if any(one != users[0] for one in users):
+        return servers, {}
+    # nats-py tells one in an address to no server that others name. With TLS, each is checked as these are;
+    # without, whoever names another one, or pretends to, has heard it already.
+    return [without_credentials(one) for one in servers], users[0]
+
+
+def _checked(url: str, access: Access, within_seconds: float) -> list[str]:
+    """The addresses, where they and the files are sound."""
+    servers: list[str] = []
+    try:
+        servers = checked_addresses(url)
+        access.require_sound(",".join(servers))
+    except OSError as error:
+        raise NotConnectedError(servers, within_seconds, *explained(error)) from error
+    return servers

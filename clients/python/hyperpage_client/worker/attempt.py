@@ -1,0 +1,241 @@
+"""One job in a worker's hands: its handler, its lease, its end.
+
+claimed ──▶ handler runs ──────────────▶ ended ──▶ reported, again and again until it is answered
+│ heartbeats: the lease is lost ────▶ told to stop, and nothing is reported
+│             cancelling was asked ─▶ told to stop; `ack_cancel`
+└ the worker ends ──────────────────▶ told to stop; `interrupt`
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hyperpage_client.asking.connection import ClosedError, Unreachable
+from hyperpage_client.client import Client
+from hyperpage_client.commands.jobs import Fail, Heartbeat, Progress
+from hyperpage_client.contract.commands import Command
+from hyperpage_client.errors import (
+    Busy,
+    Internal,
+    Invalid,
+    NotFound,
+    Refusal,
+    RuleViolated,
+    SecretRejected,
+    TooLarge,
+    Unavailable,
+)
+from hyperpage_client.identifiers import new_id
+from hyperpage_client.tasks import cancel
+from hyperpage_client.waiting import is_set_within
+from hyperpage_client.worker.handler import (
+    Ending,
+    Handler,
+    Raised,
+    failed,
+    is_coroutine_function,
+    perform,
+    report_of,
+)
+from hyperpage_client.worker.job import JobContext, JobStopped, StopReason
+
+# With three in a lease, one may be lost and one late.
+HEARTBEATS_IN_A_LEASE = 3
+# The least time between two reports of progress: a handler may make one in every turn of a loop.
+PROGRESS_SECONDS = 0.5
+REPORT_PAUSE_SECONDS = 1.0
+# The longest lease: after that, no report is of any use.
+MAXIMUM_REPORT_SECONDS = 3_600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """A claimed job until it is somebody else's affair; used by one task, from its loop.
+
+    `asked_at` is when its claim was first sent, by the monotonic clock: the lease is good for `lease_ms` from
+    then on at least. `handled` is called when the handler is done with, before the service is told.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        row: Mapping[str, Any],
+        handler: Handler,
+        *,
+        lease_ms: int,
+        asked_at: float,
+        handled: Callable[["Attempt"], None],
+    ) -> None:
+        self._client = client
+        self._handler = handler
+        self._handled = handled
+        self._beat_seconds = lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
+        self._asked_at = asked_at
+        self._loop = asyncio.get_running_loop()
+        self._held = {"id": row["id"], "lease": row["lease"]}
+        self._handling: asyncio.Task[Ending] | None = None
+        # Done when the handler has ended, or is not waited for any longer.
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._keeping: list[asyncio.Task[None]] = []
+        self._look_now = asyncio.Event()
+        self._progress: Progress | None = None
+        self._has_progress = asyncio.Event()
+        deadline = None
+        if row["deadline_at"] is not None:
+            # Both times are by the service's clock, so that no two clocks are compared.
+            allowed_ms = row["deadline_at"] - (row["lease_expires_at"] - lease_ms)
+            deadline = asked_at + allowed_ms / 1000
+        self.job = JobContext(row, deadline, self._tell_progress)
+
+    async def run(self) -> None:
+        """Returns when the handler has ended and the service knows, or needs not know any more."""
+        is_old = time.monotonic() - self._asked_at > self._beat_seconds
+        # The answer to the claim came late, after it was lost: somebody else may have the job.
+        if is_old and not await self._beat():
+            logger.info("job %s: its lease ran out before its claim was answered", self.job.id)
+            return
+        report = report_of(await self._ending(), self.job)
+        if report is None:
+            logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
+            return
+        # Whatever somebody sends who is told now, comes behind the report.
+        self._handled(self)
+        await self._report(report)
+
+    def stop(self, reason: StopReason) -> None:
+        """Tells the handler to stop."""
+        self.job.stop(reason)
+        handling = self._handling
+        if handling is not None and is_coroutine_function(self._handler):
+            handling.cancel()
+
+    def leave_alone(self) -> None:
+        """Waits for the handler no longer: its job goes to somebody else, whatever it does."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def look(self) -> None:
+        """Asks whether the job is still to be done, since something happened to it."""
+        self._look_now.set()
+        self._begin_keeping()
+
+    async def _ending(self) -> Ending | None:
+        """How the handler ended, with the lease kept meanwhile; None where it is left alone."""
+        if self.job.stop_reason is not None:
+            # The first heartbeat said so, or the worker ends: the handler does not even begin.
+            return Raised(JobStopped())
+        handling = self._handling = self._loop.create_task(perform(self._handler, self.job))
+        handling.add_done_callback(lambda _: self.leave_alone())
+        # Most are done by then, and two tasks would cost more than all the rest of a short one.
+        begin = self._loop.call_later(self._beat_seconds, self._begin_keeping)
+        if self._look_now.is_set():
+            self._begin_keeping()
+        try:
+            await self._over
+        finally:
+            begin.cancel()
+            if self._keeping:
+                await asyncio.gather(*map(cancel, self._keeping))
+        if not handling.done():
+            return None
+        # A task that was cancelled before it began has no result.
+        return Raised(asyncio.CancelledError()) if handling.cancelled() else handling.result()
+
+    def _begin_keeping(self) -> None:
+        """Keeps the lease and tells of progress from now on, while the handler is at it."""
+        if not self._keeping and self._handling is not None and not self._over.done():
+            self._keeping = [
+                self._loop.create_task(self._keep_lease()),
+                self._loop.create_task(self._keep_informed()),
+            ]
+
+    def _tell_progress(self, progress: Progress) -> None:
+        def take() -> None:
+            self._progress = progress
+            self._has_progress.set()
+            self._begin_keeping()
+
+        # A handler's thread may call this, too.
+        self._loop.call_soon_threadsafe(take)
+
+    async def _keep_lease(self) -> None:
+        next_beat = self._asked_at + self._beat_seconds
+        while True:
+            left = next_beat - time.monotonic()
+            await is_set_within(self._look_now, max(0.0, left) * 1000)
+            self._look_now.clear()
+            if not await self._beat():
+                return
+            next_beat = time.monotonic() + self._beat_seconds
+
+    async def _beat(self) -> bool:
+        """Whether the job is still ours, as far as anybody can tell; renews the lease."""
+        return await self._ask(Heartbeat(**self._held))
+
+    async def _keep_informed(self) -> None:
+        while True:
+            await self._has_progress.wait()
+            self._has_progress.clear()
+            progress = self._progress
+            if progress is not None and not await self._ask(progress):
+                return
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    async def _ask(self, command: Command) -> bool:
+        """Whether the job is still ours, by the answer to a heartbeat or the like."""
+        try:
+            answer = await self._client.send(command, timeout_seconds=self._beat_seconds)
+        except (NotFound, RuleViolated) as error:
+            logger.warning("job %s: %s", self.job.id, error)
+            self.stop("lease_lost")
+            return False
+        except ClosedError:
+            return False
+        except (Unreachable, Busy, Unavailable) as error:
+            # The lease may outlast it: a service that was away gives leases their whole length again.
+            logger.info("job %s: %s", self.job.id, error)
+            return True
+        except Refusal as error:
+            logger.warning("job %s: %s is refused: %s", self.job.id, type(command).__name__.lower(), error)
+            return True
+        said = answer.result if isinstance(answer.result, dict) else {}
+        if said.get("cancel_requested") is True and self.job.stop_reason is None:
+            self.stop("cancel_requested")
+        return True
+
+    async def _report(self, report: Command) -> None:
+        """Returns when the service has taken it, or does not want it any more."""
+        try:
+            await self._send_until_answered(report)
+        except (Invalid, TooLarge, SecretRejected) as error:
+            await self._report_unfit(report, error)
+        except (Refusal, ClosedError, Unreachable) as error:
+            # Mostly a stale lease: somebody else has the job, or will have it.
+            logger.warning("job %s: what came of it is dropped: %s", self.job.id, error)
+
+    async def _report_unfit(self, report: Command, error: Refusal) -> None:
+        """Reports a failure instead: the service refused the handler's result, or the text of its error."""
+        logger.warning("job %s: how it ended cannot be reported: %s", self.job.id, error)
+        said = f"the {'error' if isinstance(report, Fail) else 'result'} was refused: {error.code}: {error}"
+        fail = failed(self._held, said, retryable=isinstance(report, Fail) and report.retryable)
+        try:
+            await self._send_until_answered(fail)
+        except (Refusal, ClosedError, Unreachable) as again:
+            logger.warning("job %s: that could not be reported either: %s", self.job.id, again)
+
+    async def _send_until_answered(self, command: Command) -> None:
+        command_id = new_id()
+        until = time.monotonic() + MAXIMUM_REPORT_SECONDS
+        while True:
+            try:
+                await self._client.send(command, command_id=command_id)
+            except (Unreachable, Busy, Unavailable, Internal) as error:
+                if time.monotonic() > until:
+                    raise
+                logger.info("job %s: %s; reporting on", self.job.id, error)
+            else:
+                return
+            await asyncio.sleep(REPORT_PAUSE_SECONDS)

@@ -1,0 +1,128 @@
+"""Handlers: how they are called, and the report of how they ended."""
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hyperpage_client.commands.jobs import AckCancel, Complete, Fail, Interrupt, Snooze
+from hyperpage_client.contract.commands import Command
+from hyperpage_client.worker.job import JobContext, JobFailed, JobSnoozed
+
+# A coroutine function, or a plain one, which is called in a thread.
+Handler = Callable[[JobContext], Any]
+
+# The longest error that `fail` takes.
+MAXIMUM_ERROR_CHARACTERS = 10_000
+
+
+class Returned(NamedTuple):
+    """A handler's result."""
+
+    value: Any
+
+
+class Raised(NamedTuple):
+    """The exception that a handler ended with instead."""
+
+    error: BaseException
+
+
+Ending = Returned | Raised
+
+
+def is_coroutine_function(handler: Handler) -> bool:
+    """Whether a handler runs in the loop, and can be cancelled there."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+async def perform(handler: Handler, job: JobContext) -> Ending:
+    """How the handler ended. Nothing that it raises gets any further, but a Ctrl-C that hit it."""
+    try:
+        if is_coroutine_function(handler):
+            return Returned(await handler(job))
+        return await _perform_in_thread(handler, job)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Raised(error)
+
+
+async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
+    # A thread of its own, which ends with the process. At its end, a process would wait for a pool's threads
+    # as long as a handler goes on, although its job has been given back.
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Ending] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def tell(ending: Ending) -> None:
+        if not ended.done():
+            ended.set_result(ending)
+
+    def work() -> None:
+        ending: Ending
+        try:
+            ending = Returned(context.run(handler, job))
+        except BaseException as error:
+            ending = Raised(error)
+        # The loop is closed, if nobody waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, ending)
+
+    threading.Thread(target=work, name=f"job {job.id}", daemon=True).start()
+    return await ended
+
+
+def report_of(ending: Ending | None, job: JobContext) -> Command | None:
+    """The command that reports an attempt to the service; None if its lease is lost.
+
+    `ending` is None where the handler is still at it, and is not waited for.
+    """
+    held = {"id": job.id, "lease": job.lease}
+    reason = job.stop_reason
+    if reason == "lease_lost":
+        return None
+    if isinstance(ending, Returned):
+        return _completed(held, ending.value)
+    # A handler that was told to stop has stopped, whatever it raises.
+    if reason == "cancel_requested" and ending is not None:
+        return AckCancel(**held)
+    if reason is not None or ending is None:
+        return Interrupt(**held)
+    match ending.error:
+        case JobSnoozed(until=until):
+            return Snooze(**held, run_at=until)
+        case JobFailed() as error:
+            return failed(held, text_of(error), retryable=error.retryable, retry_at=error.retry_at)
+        case error:
+            text = text_of(error)
+            return failed(held, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def failed(held: dict[str, str], error: str, *, retryable: bool = True, retry_at: int | None = None) -> Fail:
+    """A failure as the service takes it: a text that is cut, and can be encoded."""
+    text = error.encode("utf-8", "replace").decode()[:MAXIMUM_ERROR_CHARACTERS]
+    return Fail(**held, error=text, retryable=retryable, retry_at=retry_at)
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an exception, and an empty one if even that raises."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _completed(held: dict[str, str], value: Any) -> Command:
+    if value is None:
+        return Complete(**held)
+    try:
+        return Complete(**held, result=msgspec.Raw(msgspec.json.encode(value)))
+    except Exception as error:
+        # The next attempt would return the same, and the work has been done.
+        return failed(held, f"the result cannot be written as JSON: {text_of(error)}", retryable=False)
