@@ -9,8 +9,13 @@
 Commands are structs of `hyperpage_client.commands`, here of its `jobs`. A command goes out under an id, and
 goes out again under that id until it is answered: it is carried out once.
 
-client       `connect`, and the client with all that it can do
+opening      `connect`
+client       the client, with all that it can do
+sync         the same for programs without an event loop
+app          functions as jobs
+testing      tests of programs that enqueue jobs, without a service
 worker       a worker for jobs, on top of it
+pytest_plugin  fixtures for pytest, with a real service
 errors       what a service refuses with, as exceptions
 commands     every command as a struct
 asking       requests and their answers
@@ -22,25 +27,35 @@ incident     a defect, as the log has it
 documents, identifiers, tasks and waiting are tools of all of them.
 """
 
+from hyperpage_client.app import App, EnqueuedJob, Job, JobNotCompletedError, current_job
+from hyperpage_client.asking.batch import Batch, Pending
 from hyperpage_client.asking.connection import ClosedError, Unreachable
 from hyperpage_client.asking.outgoing import BatchCommand
-from hyperpage_client.client import Client, connect
+from hyperpage_client.client import Client
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.errors import Refusal, UnknownRefusal
 from hyperpage_client.following.change_events import ChangeEvent, EventPage
 from hyperpage_client.following.subscription import PlaceLostError, Subscription
+from hyperpage_client.opening import connect
 
 __all__ = [
+    "App",
+    "Batch",
     "BatchCommand",
     "ChangeEvent",
     "Client",
     "ClosedError",
     "CommandAnswer",
+    "EnqueuedJob",
     "EventPage",
+    "Job",
+    "JobNotCompletedError",
+    "Pending",
     "PlaceLostError",
     "Refusal",
     "Subscription",
     "UnknownRefusal",
     "Unreachable",
     "connect",
+    "current_job",
 ]

@@ -1,12 +1,13 @@
-"""`connect`, and the client with all that it can do."""
+"""The client, with all that it can do."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal, Unpack, overload
 
 import msgspec
 
+from hyperpage_client.asking.batch import Batch
 from hyperpage_client.asking.connection import ClientConnection, Unreachable
 from hyperpage_client.asking.durable import DurableSender
 from hyperpage_client.asking.outgoing import About, BatchCommand, Outgoing, batch_item, headers_about
@@ -18,12 +19,14 @@ from hyperpage_client.contract.subjects import BATCH, BusNames
 from hyperpage_client.documents import encode
 from hyperpage_client.errors import Behind, Refusal, refusal_in
 from hyperpage_client.following.change_events import ChangeEvent, EventPage, decode_event_page, parse_event_id
+from hyperpage_client.following.job_end import at_its_end
 from hyperpage_client.following.remote_log import read_events
 from hyperpage_client.following.subscription import Subscription
-from hyperpage_client.transport.access import Access
 
 ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
+# The states in which a job has ended, unless somebody has it tried again.
+JOB_ENDS = frozenset({"completed", "failed", "cancelled", "timeout"})
 
 _decode_answer = msgspec.json.Decoder(CommandAnswer).decode
 _decode_json = msgspec.json.Decoder().decode
@@ -153,14 +156,59 @@ class Client:
             if not wait:
                 await self._durable.store(one, timeout_seconds=timeout_seconds)
                 return one.command_id
-            outcome = _decode_json(await self._durable.send(one, timeout_seconds=timeout_seconds))
+            answer = await self._durable.send(one, timeout_seconds=timeout_seconds)
         except Unreachable as error:
             error.command_id = one.command_id
             raise
-        refusal = refusal_in(outcome)
-        if refusal is not None:
-            raise refusal
-        return self._noted(msgspec.convert(outcome, CommandAnswer))
+        return self._outcome(answer)
+
+    async def durable_answer(
+        self, command_id: str, *, timeout_seconds: float = DURABLE_ANSWER_SECONDS
+    ) -> CommandAnswer:
+        """The answer to a durable command that was stored before, by whomever; it is kept for some days.
+
+        Raises:
+            Refusal: the command was refused.
+            Unreachable: there was no answer in that time.
+        """
+        try:
+            answer = await self._durable.kept_answer(command_id, timeout_seconds=timeout_seconds)
+        except Unreachable as error:
+            error.command_id = command_id
+            raise
+        return self._outcome(answer)
+
+    @asynccontextmanager
+    async def batch(self, *, atomic: bool = False) -> AsyncIterator[Batch]:
+        """Collects commands, and sends them at the end of the block: up to 1,000 in a message, in order.
+
+        With `atomic`, all are accepted or none. A block that raises sends nothing.
+
+        Raises:
+            Refusal: an atomic batch was refused.
+            ExceptionGroup: some commands were refused; `Pending.outcome` says which. The others are done.
+            Unreachable: what was carried out is not known; under the same ids, all can be sent again.
+        """
+        batch = Batch(atomic=atomic)
+        yield batch
+        await batch.send(partial(self.send_batch, atomic=atomic))
+
+    async def wait_for(self, job_id: str, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+        """The row of a job once it has ended: completed, failed, cancelled or timed out.
+
+        It follows the job's events, and looks now and then.
+
+        Raises:
+            NotFound: there is no such job.
+            TimeoutError: it has not ended in that time.
+        """
+
+        async def look() -> dict[str, Any] | None:
+            row = await self.get("jobs", id=job_id)
+            return row if row["state"] in JOB_ENDS else None
+
+        subject = self.names.changes_of(f"jobs/{job_id}")
+        return await at_its_end(self.connection, subject, self.seen, look, timeout_seconds=timeout_seconds)
 
     async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
@@ -267,57 +315,15 @@ class Client:
         self.seen.note_headers(headers)
         return answer
 
+    def _outcome(self, result: bytes) -> CommandAnswer:
+        outcome = _decode_json(result)
+        if (refusal := refusal_in(outcome)) is not None:
+            raise refusal
+        return self._noted(msgspec.convert(outcome, CommandAnswer))
+
     def _noted(self, answer: CommandAnswer) -> CommandAnswer:
         self.seen.note_answer(answer)
         return answer
 
     def _about(self, about: About) -> About:
         return about if self._actor is None else {"actor": self._actor, **about}
-
-
-@asynccontextmanager
-async def connect(
-    url: str,
-    *,
-    prefix: str = "hyperpage",
-    actor: str | None = None,
-    reads_own_writes: bool = True,
-    reads_from_leader: bool = False,
-    inbox_prefix: str = "_INBOX",
-    name: str = "hyperpage client",
-    timeout_seconds: float = 10.0,
-    credentials: Path | str | None = None,
-    ca: Path | str | None = None,
-    certificate: Path | str | None = None,
-    key: Path | str | None = None,
-) -> AsyncIterator[Client]:
-    """A client for the length of the block, over one connection that is made again whenever it is lost.
-
-    `url` has the credentials, or `credentials` is a file with them: the seed of an NKey, a creds file (JWT),
-    or a certificate with its key. `ca` is the file of the authority that vouches for the server, by default
-    the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
-    in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
-    Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
-    no other one; of `reads_own_writes` and `reads_from_leader`, see `Client`.
-
-    Raises:
-        Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
-    """
-    names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
-    connection = await ClientConnection.open(
-        url,
-        inbox_prefix=inbox_prefix,
-        name=name,
-        timeout_seconds=timeout_seconds,
-        access=Access.of(credentials=credentials, ca=ca, certificate=certificate, key=key),
-    )
-    try:
-        yield Client(
-            connection,
-            names,
-            actor=actor,
-            reads_own_writes=reads_own_writes,
-            reads_from_leader=reads_from_leader,
-        )
-    finally:
-        await connection.close()

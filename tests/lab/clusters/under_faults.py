@@ -7,8 +7,8 @@ import statistics
 import time
 from contextlib import suppress
 
+from hyperpage_client import connect
 from hyperpage_client.asking.connection import ClosedError, Unreachable
-from hyperpage_client.client import connect
 from tests.lab.clusters.faults import Faults
 from tests.lab.clusters.judging import become_well, require_all
 from tests.lab.clusters.networks import network

@@ -6,8 +6,8 @@ import random
 import time
 from pathlib import Path
 
+from hyperpage_client import connect
 from hyperpage_client.asking.connection import ClosedError, Unreachable
-from hyperpage_client.client import connect
 from tests.lab.experiment import Broken, Experiment, Trial
 from tests.lab.keys import KeyUser
 from tests.lab.linearizability import Operation

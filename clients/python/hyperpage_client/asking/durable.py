@@ -17,6 +17,7 @@ from hyperpage_client.transport.jetstream_answers import FULL, StoredMessage, er
 
 # How often the kept results are looked at: one that was published while the connection was lost is there.
 LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 0.05
 # How long somebody may take to tell what is kept. It takes a millisecond, unless nobody is there.
 KEPT_WITHIN_SECONDS = 0.5
 _NOT_TAKEN = "see that its stream is there and may be published to"
@@ -85,6 +86,26 @@ class DurableSender:
             f"the command is stored, and will be carried out; no answer within {timeout_seconds:g} s",
             may_have_been_carried_out=True,
         )
+
+    async def kept_answer(self, command_id: str, *, timeout_seconds: float) -> bytes:
+        """The body of the result of a command that was stored before.
+
+        Raises:
+            Unreachable: there is none, and none came in that time.
+            ClosedError: the connection is closed.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        pause = FIRST_LOOK_SECONDS
+        while (kept := await self._kept(self._names.result(command_id))) is None or not kept.sequence:
+            if (left := deadline - clock()) <= 0:
+                raise Unreachable(
+                    f"there was no answer to {command_id} within {timeout_seconds:g} s",
+                    may_have_been_carried_out=True,
+                )
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, LOOK_SECONDS)
+        return kept.payload
 
     async def _kept(self, subject: str) -> StoredMessage | None:
         """The result that is kept under a subject, with sequence 0 if there is none; `None`: nobody tells."""

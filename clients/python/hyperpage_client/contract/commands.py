@@ -24,6 +24,11 @@ class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
     events: list[str]
     result: Any = None
 
+    @property
+    def key(self) -> str:
+        """The key of what the command was about, such as a job's id; empty where it was about several."""
+        return (self.stream or "").partition("/")[2]
+
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One command of a batch, as it is sent."""

@@ -194,6 +194,10 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         """The subjects of all events, or of one table's."""
         return f"{self.prefix}.evt.v1.{table}.>" if table else f"{self.prefix}.evt.v1.>"
 
+    def changes_of(self, stream: str) -> str:
+        """The subjects of all events of one stream: `….jobs.9f1c.*`."""
+        return self.event(stream, "any.*")
+
     def changes(self, table: str, change: str) -> str:
         """The subjects of one kind of change, of whichever key: `….jobs.*.enqueued`."""
         return f"{self.prefix}.evt.v1.{table}.*.{change}"

@@ -34,8 +34,6 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 # Beyond every position: the log is read to its end.
 _TO_THE_END = 2**62
-# Stands in place of an event's type, and makes the subject of all changes of a stream.
-_ANY_CHANGE = "any.*.v1"
 # Names without wildcards, which would change the filter.
 _TABLE = re.compile("[A-Za-z0-9_-]+")
 
@@ -265,7 +263,7 @@ def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[s
     followed, _, key = (stream or f"{table}/-").partition("/")
     if not _TABLE.fullmatch(followed) or not key:
         raise ValueError(f"{stream or table!r} names no {'table' if stream is None else 'stream'}")
-    wanted = names.events_of(table) if stream is None else names.event(stream, _ANY_CHANGE)
+    wanted = names.events_of(table) if stream is None else names.changes_of(stream)
     # The broker refuses two filters of which one covers the other.
     has_forks = TIMELINE_STREAM in {stream, f"{table}/timeline"}
     return (wanted,) if has_forks else (wanted, names.event(TIMELINE_STREAM, TIMELINE_FORKED))

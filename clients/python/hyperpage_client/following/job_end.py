@@ -1,0 +1,61 @@
+"""Waiting for a job's end: by its events, and by a look now and then, since an event may be missed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+from nats.errors import Error as NatsError
+
+from hyperpage_client.asking.connection import ClientConnection
+from hyperpage_client.asking.seen import Seen
+from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.following.change_events import decode_event
+from hyperpage_client.waiting import is_set_within
+
+LOOK_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+async def at_its_end(
+    connection: ClientConnection,
+    subject: str,
+    seen: Seen,
+    look: Callable[[], Awaitable[T | None]],
+    *,
+    timeout_seconds: float | None,
+) -> T:
+    """What `look` finds at last; it looks again when an event comes on `subject`, which `seen` takes in.
+
+    Raises:
+        TimeoutError: it found nothing in that time.
+    """
+    clock = asyncio.get_running_loop().time
+    until = None if timeout_seconds is None else clock() + timeout_seconds
+    heard = asyncio.Event()
+
+    def hear(_: str, __: str, ___: Mapping[str, str] | None, body: bytes) -> None:
+        with suppress(msgspec.MsgspecError):
+            event = decode_event(body)
+            # So the look that follows does not ask a store that has not come as far.
+            seen.note(LogPlace(event.timeline, event.position))
+        heard.set()
+
+    subscription = await connection.nats.subscribe_direct(subject, handler=hear)
+    connection.listeners.add(heard.set)
+    try:
+        while True:
+            heard.clear()
+            if (found := await look()) is not None:
+                return found
+            left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - clock())
+            if left <= 0:
+                raise TimeoutError(f"nothing came on {subject} within {timeout_seconds:g} s")
+            await is_set_within(heard, left * 1000)
+    finally:
+        connection.listeners.discard(heard.set)
+        if not connection.nats.is_closed:
+            with suppress(NatsError):
+                await subscription.unsubscribe()

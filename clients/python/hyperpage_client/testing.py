@@ -1,0 +1,164 @@
+"""Tests of programs that enqueue jobs, without a service: a queue in memory, and its clock.
+
+    with memory_queue(app) as queue:
+        job = await fetch.configure(delay=60).enqueue(url="https://example.com")
+        queue.clock.advance(60)
+        await queue.drain()
+        assert await job.result() == 200
+
+With a real service, see `hyperpage_client.pytest_plugin`.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from hyperpage_client.app import App
+from hyperpage_client.commands.jobs import Enqueue
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed
+
+# More than any test means to run: a job that enqueues itself ends here.
+MOST_ATTEMPTS = 10_000
+RETRY_AFTER_MS = 60_000
+
+
+class Clock:
+    """A clock that stands, until it is told to go on."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._now = now or datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """What it shows, in UTC."""
+        return self._now
+
+    def advance(self, seconds: float | timedelta) -> None:
+        """Goes on by that much."""
+        self._now += seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds)
+
+
+class MemoryJob:
+    """A job in memory. `state` is pending, completed or failed; `error` what its last attempt failed with."""
+
+    def __init__(self, job_id: str, command: Enqueue, due_at: int) -> None:
+        self.id = job_id
+        self.type = command.type
+        # As a worker would read it.
+        self.payload = msgspec.json.decode(msgspec.json.encode(command.payload))
+        self.command = command
+        self.state = "pending"
+        self.attempt = 0
+        self.error: str | None = None
+        self.exception: BaseException | None = None
+        self.result: Any = None
+        self.due_at = due_at
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As the row of a job has it."""
+        return {
+            "id": self.id,
+            "type": self.type,
+            "name": self.command.name,
+            "payload": self.payload,
+            "attempt": self.attempt,
+            "max_attempts": self.command.max_attempts,
+            "lease": "memory",
+            "state": self.state,
+            "error": self.error,
+            "result": self.result,
+        }
+
+
+class MemoryQueue:
+    """The jobs that were enqueued, in order, and their end; it takes the place of a service for an app."""
+
+    def __init__(self, app: App, *, inline: bool = False) -> None:
+        self.jobs: list[MemoryJob] = []
+        self.clock = Clock()
+        self._app = app
+        self._inline = inline
+
+    async def send(self, command: Enqueue, /) -> CommandAnswer:
+        """Takes a job. A unique key is not looked at, nor is a dependency."""
+        job_id = command.id or f"job-{len(self.jobs) + 1}"
+        due = self._now_ms() if command.run_at is None else command.run_at
+        self.jobs.append(MemoryJob(job_id, command, due))
+        if self._inline:
+            await self.drain()
+        return CommandAnswer(job_id, f"jobs/{job_id}", 1, len(self.jobs), 1, ["job.enqueued.v1"])
+
+    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+        """The row of a job that has ended; runs what is due first.
+
+        Raises:
+            TimeoutError: it is not due, or failed and is tried again later.
+        """
+        await self.drain()
+        job = next(one for one in self.jobs if one.id == job_id)
+        if job.state == "pending":
+            raise TimeoutError(f"job {job_id} is not due: move the clock on")
+        return job.row
+
+    async def drain(self) -> int:
+        """Runs what is due, and what that enqueues; how many attempts that took.
+
+        An attempt that fails is tried again a minute later by the clock, while attempts are left.
+        """
+        attempts = 0
+        while (job := self._next()) is not None:
+            attempts += 1
+            if attempts > MOST_ATTEMPTS:
+                raise RuntimeError(f"jobs enqueue each other for ever: {job.type} was the last")
+            await self._run(job)
+        return attempts
+
+    def _next(self) -> MemoryJob | None:
+        now = self._now_ms()
+        due = [one for one in self.jobs if one.state == "pending" and one.due_at <= now]
+        return min(due, key=lambda one: (-one.command.priority, one.due_at), default=None)
+
+    def _now_ms(self) -> int:
+        return round(self.clock.now().timestamp() * 1000)
+
+    async def _run(self, job: MemoryJob) -> None:
+        job.attempt += 1
+        handler = self._app.jobs[job.type].handler
+        context = JobContext(job.row, None, lambda _: None)
+        try:
+            if inspect.iscoroutinefunction(handler):
+                job.result = await handler(context)
+            else:
+                job.result = await asyncio.to_thread(handler, context)
+            job.result = msgspec.json.decode(msgspec.json.encode(job.result))
+        except JobSnoozed as snoozed:
+            job.attempt -= 1
+            job.due_at = snoozed.until
+        except Exception as error:
+            job.exception = error
+            job.error = f"{type(error).__name__}: {error}".strip(": ")
+            retryable = not isinstance(error, JobFailed) or error.retryable
+            if retryable and job.attempt < job.command.max_attempts:
+                job.due_at = self._now_ms() + RETRY_AFTER_MS
+            else:
+                job.state = "failed"
+        else:
+            job.state = "completed"
+
+
+@contextmanager
+def memory_queue(app: App, *, inline: bool = False) -> Iterator[MemoryQueue]:
+    """Has an app's jobs enqueued in memory for the length of the block; `inline` runs each at once."""
+    queue = MemoryQueue(app, inline=inline)
+    before, app.now = app.now, queue.clock.now
+    try:
+        with app.enqueued_in(queue):
+            yield queue
+    finally:
+        app.now = before

@@ -1,0 +1,99 @@
+"""The client without an event loop, against a real service that runs beside it."""
+
+import asyncio
+import inspect
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyperpage_client import Unreachable, errors, opening
+from hyperpage_client.commands.jobs import Enqueue
+from hyperpage_client.sync import connect
+from tests.support.services.killable import Killable
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The address of a service that runs beside the test."""
+    served = Killable(tmp_path)
+    asyncio.run(served.start())
+    try:
+        yield served.url
+    finally:
+        served.stop()
+
+
+def test_whatever_the_other_client_does_is_done_and_waited_for(url: str):
+    with connect(url, actor="tester") as client:
+        answer = client.send(Enqueue(type="sync", name="nightly", id="one"))
+        assert answer.key == "one"
+        with client.batch() as batch:
+            pending = [
+                batch.add("app_state.set", {"key": f"k-{number}", "value": number}) for number in range(3)
+            ]
+        assert [one.answer.key for one in pending] == ["k-0", "k-1", "k-2"]
+        assert [row["key"] for row in client.list("app_state")] == ["k-0", "k-1", "k-2"]
+        assert client.count("app_state") == 3
+        assert client.get("jobs", id="one")["name"] == "nightly"
+        assert [event.type for event in client.history("jobs", id="one")] == ["job.enqueued.v1"]
+        with client.subscribe(table="jobs") as events:
+            assert next(events).actor == "tester"
+        with pytest.raises(errors.NotFound):
+            client.get("jobs", id="two")
+
+        stored = client.send_durable("app_state.delete", {"key": "k-0"}, wait=False)
+        assert client.durable_answer(stored).events == ["app_state.deleted.v1"]
+        client.send("jobs.cancel", {"id": "one"})
+        assert client.wait_for("one", timeout_seconds=30)["state"] == "cancelled"
+
+
+def test_threads_share_one_and_a_block_that_raises_sends_nothing(url: str):
+    with connect(url) as client:
+        threads = [
+            threading.Thread(target=client.send, args=("app_state.set", {"key": f"k-{number}", "value": 1}))
+            for number in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.count("app_state") == 8
+
+        def failing() -> None:
+            with client.batch() as batch:
+                batch.add("app_state.set", {"key": "never", "value": 1})
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            failing()
+        assert client.count("app_state") == 8
+
+
+def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.MonkeyPatch):
+    with connect(url) as client:
+        # What a child sees: another process id, and no thread.
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="connect behind it"):
+            client.count("jobs")
+        monkeypatch.undo()
+        assert client.count("jobs") == 0
+
+
+def test_nobody_there_is_said_and_no_thread_stays():
+    before = threading.active_count()
+    # Bound, and nobody listens.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"nats://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(Unreachable), connect(address, timeout_seconds=0.1):
+            pass
+    assert threading.active_count() == before
+
+
+def test_connect_takes_what_the_other_connect_takes():
+    options = set(inspect.signature(opening.connect).parameters) - {"url"}
+    assert opening.ConnectOptions.__annotations__.keys() == options

@@ -1,0 +1,94 @@
+"""The queue in memory that tests of other programs enqueue in."""
+
+import asyncio
+
+import pytest
+
+from hyperpage_client import App, JobNotCompletedError, current_job
+from hyperpage_client.testing import memory_queue
+from hyperpage_client.worker import JobFailed, JobSnoozed
+
+
+def test_jobs_are_run_when_they_are_due_and_enqueue_others():
+    app = App("nats://nowhere.invalid")
+
+    @app.job
+    async def first(number: int) -> int:
+        await second.enqueue(number=number + 1)
+        return number
+
+    @app.job
+    def second(number: int) -> str:
+        return f"{number}, attempt {current_job().attempt}"
+
+    async def scenario():
+        with memory_queue(app) as queue:
+            now = await first.enqueue(1)
+            later = await second.configure(delay=60).enqueue(7)
+            assert await queue.drain() == 2
+            assert [job.type for job in queue.jobs] == ["first", "second", "second"]
+            with pytest.raises(TimeoutError, match="move the clock on"):
+                await later.result()
+            queue.clock.advance(60)
+            return await now.result(), await later.result()
+
+    assert asyncio.run(scenario()) == (1, "7, attempt 1")
+
+
+def test_what_fails_is_tried_again_by_the_clock_until_it_has_no_attempt_left():
+    app = App("nats://nowhere.invalid")
+
+    @app.job(retries=1)
+    async def fail() -> None:
+        raise ValueError("no")
+
+    @app.job
+    async def never() -> None:
+        raise JobFailed("for good", retryable=False)
+
+    @app.job
+    async def snooze() -> int:
+        if queue.clock.now().timestamp() < 100_000:
+            raise JobSnoozed(100_000_000)
+        return current_job().attempt
+
+    async def scenario():
+        one, other, snoozed = await fail.enqueue(), await never.enqueue(), await snooze.enqueue()
+        assert await queue.drain() == 3
+        assert [job.state for job in queue.jobs] == ["pending", "failed", "pending"]
+        queue.clock.advance(100_000)
+        assert await snoozed.result() == 1
+        with pytest.raises(JobNotCompletedError, match="ValueError: no"):
+            await one.result()
+        with pytest.raises(JobNotCompletedError, match="for good"):
+            await other.result()
+        assert isinstance(queue.jobs[0].exception, ValueError)
+
+    with memory_queue(app) as queue:
+        queue.clock.advance(-queue.clock.now().timestamp())
+        asyncio.run(scenario())
+
+
+def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends():
+    app = App("nats://nowhere.invalid")
+    ran: list[int] = []
+
+    @app.job
+    async def note(number: int) -> None:
+        ran.append(number)
+
+    @app.job
+    async def again() -> None:
+        await again.enqueue()
+
+    async def scenario():
+        with memory_queue(app, inline=True):
+            await note.enqueue(1)
+            assert ran == [1]
+        with memory_queue(app) as queue:
+            await again.enqueue()
+            with pytest.raises(RuntimeError, match="for ever: again"):
+                await queue.drain()
+
+    asyncio.run(scenario())
+    assert app.now().year > 2000
