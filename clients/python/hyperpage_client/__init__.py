@@ -17,7 +17,9 @@ testing      tests of programs that enqueue jobs, without a service
 worker       a worker for jobs, on top of it
 pytest_plugin  fixtures for pytest, with a real service
 errors       what a service refuses with, as exceptions
+tables       what can be asked of each table, as methods; queries are a part of them
 commands     every command as a struct
+answers      rows, results and answers as structs
 asking       requests and their answers
 following    events, each once and in order
 contract     the names and forms of what is said
@@ -27,16 +29,20 @@ incident     a defect, as the log has it
 documents, identifiers, tasks and waiting are tools of all of them.
 """
 
-from hyperpage_client.app import App, EnqueuedJob, Job, JobNotCompletedError, current_job
-from hyperpage_client.asking.batch import Batch, Pending
-from hyperpage_client.asking.connection import ClosedError, Unreachable
-from hyperpage_client.asking.outgoing import BatchCommand
-from hyperpage_client.client import Client
-from hyperpage_client.contract.commands import CommandAnswer
-from hyperpage_client.errors import Refusal, UnknownRefusal
-from hyperpage_client.following.change_events import ChangeEvent, EventPage
-from hyperpage_client.following.subscription import PlaceLostError, Subscription
-from hyperpage_client.opening import connect
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperpage_client.app import App, EnqueuedJob, Job, JobNotCompletedError, current_job
+    from hyperpage_client.asking.batch import Batch, Pending
+    from hyperpage_client.asking.connection import ClosedError, Unreachable
+    from hyperpage_client.asking.outgoing import BatchCommand
+    from hyperpage_client.client import Client
+    from hyperpage_client.contract.commands import CommandAnswer
+    from hyperpage_client.errors import Refusal, UnknownRefusal
+    from hyperpage_client.following.change_events import ChangeEvent, EventPage
+    from hyperpage_client.following.subscription import PlaceLostError, Subscription
+    from hyperpage_client.opening import connect
 
 __all__ = [
     "App",
@@ -59,3 +65,32 @@ __all__ = [
     "connect",
     "current_job",
 ]
+
+# Loaded when it is asked for: the service, which stands on parts of the client, starts without the rest.
+_PLACES = {
+    "App": "app",
+    "Batch": "asking.batch",
+    "BatchCommand": "asking.outgoing",
+    "ChangeEvent": "following.change_events",
+    "Client": "client",
+    "ClosedError": "asking.connection",
+    "CommandAnswer": "contract.commands",
+    "EnqueuedJob": "app",
+    "EventPage": "following.change_events",
+    "Job": "app",
+    "JobNotCompletedError": "app",
+    "Pending": "asking.batch",
+    "PlaceLostError": "following.subscription",
+    "Refusal": "errors",
+    "Subscription": "following.subscription",
+    "UnknownRefusal": "errors",
+    "Unreachable": "asking.connection",
+    "connect": "opening",
+    "current_job": "app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if (place := _PLACES.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{place}"), name)

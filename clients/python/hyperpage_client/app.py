@@ -51,12 +51,25 @@ def current_job() -> JobContext:
         raise LookupError("no job runs here: it is asked for within a job's function") from None
 
 
-class JobNotCompletedError(Exception):
-    """A job whose result was waited for ended in another way; `row` is its row."""
+class EndedJob(Protocol):
+    """A job that has ended, as its row says."""
 
-    def __init__(self, row: Mapping[str, Any]) -> None:
-        super().__init__(f"job {row['id']} is {row['state']}: {row['error'] or 'nothing was said why'}")
-        self.row = row
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def result(self) -> Any: ...
+
+
+class JobNotCompletedError(Exception):
+    """A job whose result was waited for ended in another way, as `job` says."""
+
+    def __init__(self, job: EndedJob) -> None:
+        super().__init__(f"job {job.id} is {job.state}: {job.error or 'nothing was said why'}")
+        self.job = job
 
 
 class Sink(Protocol):
@@ -65,8 +78,8 @@ class Sink(Protocol):
     async def send(self, command: Enqueue, /) -> Any:
         """Takes a job; the answer is that of a client."""
 
-    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> dict[str, Any]:
-        """The row of a job once it has ended."""
+    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> EndedJob:
+        """A job once it has ended."""
 
 
 class EnqueuedJob(Generic[R]):
@@ -84,10 +97,10 @@ class EnqueuedJob(Generic[R]):
             JobNotCompletedError: it failed, was cancelled or took too long.
             TimeoutError: it has not ended in that time.
         """
-        row = await self._sink.wait_for(self.id, timeout_seconds=timeout_seconds)
-        if row["state"] != "completed":
-            raise JobNotCompletedError(row)
-        result: R = msgspec.convert(row["result"], self._returns)
+        job = await self._sink.wait_for(self.id, timeout_seconds=timeout_seconds)
+        if job.state != "completed":
+            raise JobNotCompletedError(job)
+        result: R = msgspec.convert(job.result, self._returns)
         return result
 
 

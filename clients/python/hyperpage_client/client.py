@@ -7,6 +7,7 @@ from typing import Any, Literal, Unpack, overload
 
 import msgspec
 
+from hyperpage_client.answers.jobs import JobRow
 from hyperpage_client.asking.batch import Batch
 from hyperpage_client.asking.connection import ClientConnection, Unreachable
 from hyperpage_client.asking.durable import DurableSender
@@ -22,6 +23,13 @@ from hyperpage_client.following.change_events import ChangeEvent, EventPage, dec
 from hyperpage_client.following.job_end import at_its_end
 from hyperpage_client.following.remote_log import read_events
 from hyperpage_client.following.subscription import Subscription
+from hyperpage_client.tables.app_state import AppState
+from hyperpage_client.tables.events import Events
+from hyperpage_client.tables.jobs import Jobs
+from hyperpage_client.tables.queues import Queues
+from hyperpage_client.tables.rate_limits import RateLimits
+from hyperpage_client.tables.schedules import Schedules
+from hyperpage_client.tables.tool_configs import ToolConfigs
 
 ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
@@ -61,6 +69,13 @@ class Client:
         self._reads_own_writes = reads_own_writes
         self._reads = {READ: LEADER} if reads_from_leader else {}
         self._durable = DurableSender(connection, names)
+        self.app_state = AppState(self)
+        self.events = Events(self)
+        self.jobs = Jobs(self)
+        self.queues = Queues(self)
+        self.rate_limits = RateLimits(self)
+        self.schedules = Schedules(self)
+        self.tool_configs = ToolConfigs(self)
 
     async def send(
         self,
@@ -193,7 +208,7 @@ class Client:
         yield batch
         await batch.send(partial(self.send_batch, atomic=atomic))
 
-    async def wait_for(self, job_id: str, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+    async def wait_for(self, job_id: str, *, timeout_seconds: float | None = None) -> JobRow:
         """The row of a job once it has ended: completed, failed, cancelled or timed out.
 
         It follows the job's events, and looks now and then.
@@ -203,16 +218,16 @@ class Client:
             TimeoutError: it has not ended in that time.
         """
 
-        async def look() -> dict[str, Any] | None:
-            row = await self.get("jobs", id=job_id)
-            return row if row["state"] in JOB_ENDS else None
+        async def look() -> JobRow | None:
+            row = await self.jobs.get(job_id)
+            return row if row.state in JOB_ENDS else None
 
         subject = self.names.changes_of(f"jobs/{job_id}")
         return await at_its_end(self.connection, subject, self.seen, look, timeout_seconds=timeout_seconds)
 
     async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""
-        return _decode_json(await self._ask(name, body, timeout_seconds))
+        return _decode_json(await self.ask(name, body, timeout_seconds))
 
     async def get(self, table: str, /, **key: Any) -> dict[str, Any]:
         """A row, by what its key is called: `get("jobs", id="9f1c")`.
@@ -252,7 +267,7 @@ class Client:
     ) -> EventPage:
         """Up to 1,000 events behind position `after`; those of a table or a stream, if one is named."""
         query = read_events(after, limit=limit, table=table, stream=stream)
-        return decode_event_page(await self._ask("events.read", query))
+        return decode_event_page(await self.ask("events.read", query))
 
     def subscribe(
         self,
@@ -296,7 +311,8 @@ class Client:
                 return
             asked["after"] = page["next"]
 
-    async def _ask(self, name: str, body: Any, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+    async def ask(self, name: str, body: Any = None, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+        """As `query`, with the answer as it came, in JSON."""
         content = b"{}" if body is None else encode(body)
         subject = self.names.query(name)
         least = self.seen.headers if self._reads_own_writes else None

@@ -61,7 +61,7 @@ class MemoryJob:
 
     @property
     def row(self) -> dict[str, Any]:
-        """As the row of a job has it."""
+        """As its function's context has it."""
         return {
             "id": self.id,
             "type": self.type,
@@ -70,9 +70,6 @@ class MemoryJob:
             "attempt": self.attempt,
             "max_attempts": self.command.max_attempts,
             "lease": "memory",
-            "state": self.state,
-            "error": self.error,
-            "result": self.result,
         }
 
 
@@ -94,8 +91,8 @@ class MemoryQueue:
             await self.drain()
         return CommandAnswer(job_id, f"jobs/{job_id}", 1, len(self.jobs), 1, ["job.enqueued.v1"])
 
-    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> dict[str, Any]:
-        """The row of a job that has ended; runs what is due first.
+    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> MemoryJob:
+        """A job that has ended; runs what is due first.
 
         Raises:
             TimeoutError: it is not due, or failed and is tried again later.
@@ -104,7 +101,7 @@ class MemoryQueue:
         job = next(one for one in self.jobs if one.id == job_id)
         if job.state == "pending":
             raise TimeoutError(f"job {job_id} is not due: move the clock on")
-        return job.row
+        return job
 
     async def drain(self) -> int:
         """Runs what is due, and what that enqueues; how many attempts that took.

@@ -88,13 +88,13 @@ def test_a_job_that_fails_for_good_says_so_to_whoever_waits(tmp_path: Path):
                     "jobs.enqueue", {"type": "fail", "name": "x", "payload": {"number": "seven"}}
                 )
                 unfit = await client.wait_for(answer.key, timeout_seconds=30)
-                return failed.value.row, unfit
+                return failed.value.job, unfit
 
-    row, unfit = asyncio.run(scenario())
+    job, unfit = asyncio.run(scenario())
 
-    assert row["state"] == "failed"
-    assert unfit["attempt"] == 1
-    assert "Expected `int`, got `str`" in unfit["error"]
+    assert job.state == "failed"
+    assert unfit.attempt == 1
+    assert "Expected `int`, got `str`" in str(unfit.error)
 
 
 def test_a_job_is_configured_for_one_enqueueing(tmp_path: Path):

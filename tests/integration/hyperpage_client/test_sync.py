@@ -37,6 +37,9 @@ def test_whatever_the_other_client_does_is_done_and_waited_for(url: str):
             ]
         assert [one.answer.key for one in pending] == ["k-0", "k-1", "k-2"]
         assert [row["key"] for row in client.list("app_state")] == ["k-0", "k-1", "k-2"]
+        assert [row.key for row in client.app_state.list()] == ["k-0", "k-1", "k-2"]
+        assert client.tool_configs.set("github", config={"a": 1}).version == 1
+        assert client.tool_configs.get("github").config == {"a": 1}
         assert client.count("app_state") == 3
         assert client.get("jobs", id="one")["name"] == "nightly"
         assert [event.type for event in client.history("jobs", id="one")] == ["job.enqueued.v1"]
@@ -48,7 +51,7 @@ def test_whatever_the_other_client_does_is_done_and_waited_for(url: str):
         stored = client.send_durable("app_state.delete", {"key": "k-0"}, wait=False)
         assert client.durable_answer(stored).events == ["app_state.deleted.v1"]
         client.send("jobs.cancel", {"id": "one"})
-        assert client.wait_for("one", timeout_seconds=30)["state"] == "cancelled"
+        assert client.wait_for("one", timeout_seconds=30).state == "cancelled"
 
 
 def test_threads_share_one_and_a_block_that_raises_sends_nothing(url: str):

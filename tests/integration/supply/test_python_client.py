@@ -11,17 +11,21 @@ import msgspec
 import nats
 
 import domain.errors
+import hyperpage_client
 import hyperpage_client.errors
-from supply.python_client import CLIENT, modules
+from supply.python_client.modules import CLIENT, modules
 
 
-def test_the_clients_commands_are_those_of_the_catalogue():
+def test_what_the_client_has_of_the_catalogue_is_made_of_it():
     made = modules()
 
     stale = [str(path) for path, source in made.items() if (CLIENT / path).read_text() != source]
     assert stale == [], "make client"
-    found = {path.relative_to(CLIENT) for path in (CLIENT / "commands").glob("*.py")}
-    assert {path for path in found if path.stem != "__init__"} == set(made)
+    rooms = {path.parent for path in made if path.parent.name != "sync"}
+    found = {path.relative_to(CLIENT) for room in rooms for path in (CLIENT / room).glob("*.py")}
+    assert {path for path in found if path.stem not in ("__init__", "table")} == {
+        path for path in made if path.parent in rooms
+    }
 
 
 def test_the_clients_errors_are_the_domains():
@@ -62,3 +66,8 @@ def test_the_distribution_needs_nats_py_and_msgspec_alone(tmp_path: Path):
         "hyperpage_client",
         f"hyperpage_client-{version('hyperpage-persistence')}.dist-info",
     }
+
+
+def test_whatever_the_package_names_is_there():
+    assert all(hasattr(hyperpage_client, name) for name in hyperpage_client.__all__)
+    assert not hasattr(hyperpage_client, "never")

@@ -20,19 +20,23 @@ from hyperpage_client.identifiers import new_id
 NAMES: dict[type[msgspec.Struct], str] = {}
 
 
-class About(TypedDict, total=False):
-    """The things that a sender may add to a command; all but the first two are kept with its events.
+class Cause(TypedDict, total=False):
+    """What a sender may add to any command; all but its id is kept with its events.
 
-    `command_id` has 1 to 128 characters; one is minted where there is none. `expected_version` is that which
-    the command's stream must be at, 0 where it must not exist.
+    `command_id` has 1 to 128 characters; one is minted where there is none.
     """
 
     command_id: str
-    expected_version: int
     actor: str
     correlation_id: str
     causation_id: str
     traceparent: str
+
+
+class About(Cause, total=False):
+    """`expected_version` is that which the command's stream must be at, 0 where it must not exist."""
+
+    expected_version: int
 
 
 class BatchCommand(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from hyperpage_client.commands.fields import Key
 from hyperpage_client.contract.commands import Command
 
 
-class Item(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One key with its value, which it holds for `ttl_ms` milliseconds, if given."""
 
     key: Key

@@ -9,7 +9,7 @@ from hyperpage_client.commands.fields import Key, Name, Text, Time
 from hyperpage_client.contract.commands import Command
 
 
-class Unique(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
 
     key: Name
@@ -18,7 +18,7 @@ class Unique(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
     on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
 
 
-class JobFilter(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Jobs by what they are; everything that is named must hold, and something must be named."""
 
     status: (

@@ -9,7 +9,7 @@ from hyperpage_client.commands.fields import Key, Name, Text
 from hyperpage_client.contract.commands import Command
 
 
-class ScheduledJob(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
+class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is enqueued each time; the fields are those of `jobs.enqueue`."""
 
     type: Name

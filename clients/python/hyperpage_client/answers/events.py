@@ -1,0 +1,37 @@
+"""Rows, results and answers of `events`. Made by `make client`."""
+
+import msgspec
+
+from hyperpage_client.following.change_events import ChangeEvent
+
+
+class EventsRead(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the log, in its order."""
+
+    items: tuple[ChangeEvent, ...]
+    next: int | None
+    head: int
+    store_id: str
+    timelines: tuple[tuple[int, int], ...]
+
+
+class EventsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the log, the newest first."""
+
+    items: tuple[ChangeEvent, ...]
+    next: int | None
+    head: int
+
+
+class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
+    """An event, and the one that led to it."""
+
+    cause: int | None
+    event: ChangeEvent
+
+
+class EventChain(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that hang together, in the order of the log."""
+
+    items: tuple[ChainLink, ...]
+    complete: bool

@@ -1,0 +1,240 @@
+"""Rows, results and answers of `jobs`. Made by `make client`."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from hyperpage_client.answers.shared import Count
+
+if TYPE_CHECKING:
+    JobStatus = Literal[
+        "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+    ]
+    JobState = Literal[
+        "scheduled",
+        "pending",
+        "held",
+        "blocked",
+        "running",
+        "retrying",
+        "completed",
+        "failed",
+        "cancelled",
+        "timeout",
+    ]
+    JobOnDependencyFailure = Literal["cancel", "wait", "run"]
+else:
+    # A newer service may have more.
+    JobStatus = JobState = JobOnDependencyFailure = str
+
+
+class EnqueueResult(msgspec.Struct, frozen=True, kw_only=True):
+    """There is a job with the unique key already."""
+
+    existing: str
+
+
+class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is, as its worker said last."""
+
+    percent: float | None = None
+    note: str | None = None
+
+
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. Times are milliseconds since the epoch."""
+
+    id: str
+    type: str
+    name: str
+    priority: int
+    status: JobStatus
+    tool: str | None
+    endpoint: str | None
+    payload: Any
+    result: Any
+    created_at: int
+    updated_at: int
+    started_at: int | None
+    completed_at: int | None
+    retry_count: int
+    persisted_at: int
+    recovery_attempts: int
+    state: JobState
+    queue: str
+    run_at: int
+    attempt: int
+    max_attempts: int
+    worker: str | None
+    error: str | None
+    cancel_requested: bool
+    progress: JobProgress | None
+    created_position: int
+    timeout_ms: int
+    deadline_at: int | None
+    tags: tuple[str, ...]
+    unique_key: str | None
+    depends_on: tuple[str, ...]
+    waiting_for: tuple[str, ...]
+    on_dependency_failure: JobOnDependencyFailure
+    schedule_id: str | None
+    version: int
+    position: int
+
+
+class LeasedJob(JobRow, frozen=True, kw_only=True):
+    """A job as a worker gets it, under a lease."""
+
+    lease: str
+    lease_expires_at: int
+
+
+class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that the worker has now."""
+
+    jobs: tuple[LeasedJob, ...]
+
+
+class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How the job is meant to go on."""
+
+    cancel_requested: bool
+
+
+class HeartbeatResult(ProgressResult, frozen=True, kw_only=True):
+    """How the job is meant to go on, and the lease."""
+
+    lease_expires_at: int
+
+
+class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the jobs that a filter means."""
+
+    ids: tuple[str, ...]
+    skipped: tuple[str, ...]
+    remaining: int
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """How many have a value."""
+
+    value: str | None
+    count: int
+
+
+class GroupedCount(Count, frozen=True, kw_only=True):
+    """How many there are, and how many have each value of the column that is asked for."""
+
+    groups: tuple[Group, ...] | None = None
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A job without what can be large. Times are milliseconds since the epoch."""
+
+    id: str
+    type: str
+    name: str
+    priority: int
+    state: JobState
+    queue: str
+    tool: str | None
+    attempt: int
+    max_attempts: int
+    run_at: int
+    created_at: int
+    started_at: int | None
+    completed_at: int | None
+    updated_at: int
+    worker: str | None
+    error: str | None
+    cancel_requested: bool
+    progress: JobProgress | None
+    tags: tuple[str, ...]
+
+
+class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of a job. Times are milliseconds since the epoch."""
+
+    id: int
+    job_id: str
+    attempt: int
+    status: str
+    started_at: int | None
+    completed_at: int | None
+    duration_ms: int | None
+    error_message: str | None
+    queue: str
+    due_at: int | None
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds that so many per cent of the attempts did not exceed."""
+
+    p50: int
+    p95: int
+    p99: int
+    max: int
+
+
+class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue is."""
+
+    states: dict[str, int]
+    overdue: int
+    oldest_due_at: int | None
+    oldest_due_id: str | None
+    attempts: dict[str, int]
+    wait_ms: Percentiles | None
+    run_ms: Percentiles | None
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How the queues are. Times are milliseconds since the epoch."""
+
+    since: int
+    until: int
+    queues: dict[str, QueueStatistics]
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempts that ended in a window. Times are milliseconds since the epoch."""
+
+    since: int
+    until: int
+    part_ms: int
+    parts: tuple[dict[str, int], ...]
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has and had. Times are milliseconds since the epoch."""
+
+    running: int
+    attempt_started_at: int | None
+    lease_expires_at: int | None
+    attempts: dict[str, int]
+    last_ended_at: int | None
+
+
+class Workers(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works. Times are milliseconds since the epoch."""
+
+    since: int
+    until: int
+    workers: dict[str, Worker]
+
+
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a worker has. Times are milliseconds since the epoch."""
+
+    worker: str | None
+    id: str
+    name: str
+    type: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    attempt_started_at: int | None
+    lease_expires_at: int | None
+    deadline_at: int | None
+    cancel_requested: bool
+    progress: JobProgress | None

@@ -1,0 +1,96 @@
+"""Rows, results and answers of `rate_limits`. Made by `make client`."""
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    SeenLevel = Literal["unknown", "normal", "warning", "critical"]
+else:
+    # A newer service may have more.
+    SeenLevel = str
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a response: whether another call is allowed, and the resource that it was counted for."""
+
+    resource: str | None
+    allowed: bool
+    retry_at: int | None
+    remaining: int | None
+    level: SeenLevel
+    stale: bool
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a reservation: whether it was granted, else when to try again."""
+
+    granted: bool
+    reservation: str | None
+    expires_at: int | None
+    retry_at: int | None
+    remaining: int | None
+    level: SeenLevel
+    stale: bool
+
+
+class ObservedPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the policies that bind a limit, as it was observed."""
+
+    policy: str
+    remaining: int | None
+    limit: int | None
+    used: int | None
+    reset_time: int | None
+    window_ms: int | None
+    observed_at: int
+
+
+class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a limit, as it was observed. Times are milliseconds since the epoch."""
+
+    id: str
+    platform: str
+    limit_remaining: int | None
+    limit_total: int | None
+    reset_time: int | None
+    last_updated: int
+    created_at: int
+    resource: str | None
+    identifier: str | None
+    limit_used: int | None
+    observed_at: int | None
+    throttled_until: int | None
+    throttle_reason: str | None
+    version: int
+    position: int
+    level: SeenLevel
+    policy: str
+    policies: tuple[ObservedPolicy, ...] | None
+    warning_percent: int
+    critical_percent: int
+    reserved: int
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether calls are allowed now."""
+
+    allowed: bool
+    retry_at: int | None
+    remaining: int | None
+    level: SeenLevel
+    stale: bool
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """When the policy that runs out first does, by the observations kept of its present window."""
+
+    burn_rate: float | None
+    runs_out_at: int | None
+    runs_out_before_reset: bool | None
+    reset_time: int | None
+    remaining: int | None
+    limit: int | None
+    policy: str
+    level: SeenLevel
+    stale: bool

@@ -1,0 +1,51 @@
+"""Rows, results and answers of `schedules`. Made by `make client`."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    ScheduleOnMissed = Literal["run_once", "skip"]
+else:
+    # A newer service may have more.
+    ScheduleOnMissed = str
+
+
+class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The job that was made at once."""
+
+    id: str
+
+
+class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """What is enqueued each time, as it was accepted once: it is read whatever is allowed today."""
+
+    type: str
+    name: str
+    priority: int = 2
+    queue: str = "default"
+    payload: Any = {}
+    tool: str | None = None
+    endpoint: str | None = None
+    max_attempts: int = 5
+    timeout_ms: int = 900000
+    tags: tuple[str, ...] = ()
+
+
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule. Times are milliseconds since the epoch."""
+
+    id: str
+    paused: bool
+    every_ms: int | None
+    cron: str | None
+    time_zone: str
+    on_missed: ScheduleOnMissed
+    job: JobTemplate
+    next_run_at: int | None
+    last_run_at: int | None
+    last_job_id: str | None
+    created_at: int
+    updated_at: int
+    version: int
+    position: int

@@ -1,0 +1,56 @@
+"""Rows, results and answers of `tool_configs`. Made by `make client`."""
+
+from typing import Any
+
+import msgspec
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a configuration does not match."""
+
+    path: str
+    message: str
+
+
+class ValidateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a configuration would be taken."""
+
+    valid: bool
+    errors: tuple[Violation, ...]
+
+
+class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration of a tool."""
+
+    tool_name: str
+    enabled: bool
+    config: dict[str, Any]
+    refresh_interval: int | None
+    notifications: bool
+    updated_at: int
+    version: int
+    position: int
+    schema: dict[str, Any] | None
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """What one version has, and the other one has not."""
+
+    path: str
+    value: Any
+
+
+class ChangedMember(msgspec.Struct, frozen=True, kw_only=True):
+    """What both versions have, and not alike."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """How two versions differ, in the order of the paths."""
+
+    added: tuple[Member, ...]
+    removed: tuple[Member, ...]
+    changed: tuple[ChangedMember, ...]

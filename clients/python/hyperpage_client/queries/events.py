@@ -1,0 +1,50 @@
+"""The queries of `events`. Made by `make client`."""
+
+from collections.abc import AsyncIterator
+
+from hyperpage_client.answers.events import EventChain, EventsFound
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.queries.table import Table, given
+
+
+class EventsQueries(Table):
+    """What is told of `events`."""
+
+    def read(
+        self, *, limit: int = 100, table: str | None = None, stream: str | None = None
+    ) -> AsyncIterator[ChangeEvent]:
+        """Events behind position `after`, of all tables, one table or one stream."""
+        return self._items("events.read", given(limit=limit, table=table, stream=stream), ChangeEvent)
+
+    async def find(
+        self,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+        table: str | None = None,
+        stream: str | None = None,
+        type: str | None = None,
+        correlation_id: str | None = None,
+    ) -> EventsFound:
+        """Events before a position, the newest first: all that are given must hold."""
+        return await self._ask(
+            "events.find",
+            given(
+                before=before,
+                limit=limit,
+                table=table,
+                stream=stream,
+                type=type,
+                correlation_id=correlation_id,
+            ),
+            EventsFound,
+        )
+
+    async def chain(self, *, position: int | None = None, correlation_id: str | None = None) -> EventChain:
+        """What led to the event at a position and what it led to, with all that has the same correlation id.
+
+        With a `correlation_id` in place of the position: everything that has it.
+        """
+        return await self._ask(
+            "events.chain", given(position=position, correlation_id=correlation_id), EventChain
+        )

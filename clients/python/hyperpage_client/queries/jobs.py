@@ -1,0 +1,292 @@
+"""The queries of `jobs`. Made by `make client`."""
+
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from hyperpage_client.answers.jobs import (
+    Group,
+    GroupedCount,
+    JobAttemptRow,
+    JobRow,
+    JobSummary,
+    RunningJob,
+    Statistics,
+    Throughput,
+    Workers,
+)
+from hyperpage_client.answers.shared import Count
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.queries.table import Table, given
+
+
+class JobsQueries(Table):
+    """What is told of `jobs`."""
+
+    async def get(self, id: str) -> JobRow:
+        """One job."""
+        return await self._ask("jobs.get", given(id=id), JobRow)
+
+    def list(
+        self,
+        *,
+        status: Literal[
+            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+        ]
+        | None = None,
+        state: Literal[
+            "scheduled",
+            "pending",
+            "held",
+            "blocked",
+            "running",
+            "retrying",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+        ]
+        | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tool: str | None = None,
+        worker: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        unique_key: str | None = None,
+        schedule_id: str | None = None,
+        created_from: int | None = None,
+        created_until: int | None = None,
+        run_from: int | None = None,
+        run_until: int | None = None,
+        completed_from: int | None = None,
+        completed_until: int | None = None,
+        limit: int = 100,
+    ) -> AsyncIterator[JobRow]:
+        """Jobs by what they are, in the order of their ids."""
+        return self._items(
+            "jobs.list",
+            given(
+                status=status,
+                state=state,
+                type=type,
+                queue=queue,
+                tool=tool,
+                worker=worker,
+                tag=tag,
+                text=text,
+                unique_key=unique_key,
+                schedule_id=schedule_id,
+                created_from=created_from,
+                created_until=created_until,
+                run_from=run_from,
+                run_until=run_until,
+                completed_from=completed_from,
+                completed_until=completed_until,
+                limit=limit,
+            ),
+            JobRow,
+        )
+
+    async def count(
+        self,
+        *,
+        status: Literal[
+            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+        ]
+        | None = None,
+        state: Literal[
+            "scheduled",
+            "pending",
+            "held",
+            "blocked",
+            "running",
+            "retrying",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+        ]
+        | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tool: str | None = None,
+        worker: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        unique_key: str | None = None,
+        schedule_id: str | None = None,
+        created_from: int | None = None,
+        created_until: int | None = None,
+        run_from: int | None = None,
+        run_until: int | None = None,
+        completed_from: int | None = None,
+        completed_until: int | None = None,
+    ) -> int:
+        """How many jobs are like this, and with `by`, how many have each of its values."""
+        return (
+            await self._ask(
+                "jobs.count",
+                given(
+                    status=status,
+                    state=state,
+                    type=type,
+                    queue=queue,
+                    tool=tool,
+                    worker=worker,
+                    tag=tag,
+                    text=text,
+                    unique_key=unique_key,
+                    schedule_id=schedule_id,
+                    created_from=created_from,
+                    created_until=created_until,
+                    run_from=run_from,
+                    run_until=run_until,
+                    completed_from=completed_from,
+                    completed_until=completed_until,
+                ),
+                Count,
+            )
+        ).count
+
+    async def count_by(
+        self,
+        by: Literal["status", "state", "type", "queue", "tool", "worker"],
+        *,
+        status: Literal[
+            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
+        ]
+        | None = None,
+        state: Literal[
+            "scheduled",
+            "pending",
+            "held",
+            "blocked",
+            "running",
+            "retrying",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+        ]
+        | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tool: str | None = None,
+        worker: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        unique_key: str | None = None,
+        schedule_id: str | None = None,
+        created_from: int | None = None,
+        created_until: int | None = None,
+        run_from: int | None = None,
+        run_until: int | None = None,
+        completed_from: int | None = None,
+        completed_until: int | None = None,
+    ) -> tuple[Group, ...]:
+        """How many have each value of a column, the most first, 1,000 at most."""
+        answer = await self._ask(
+            "jobs.count",
+            given(
+                by=by,
+                status=status,
+                state=state,
+                type=type,
+                queue=queue,
+                tool=tool,
+                worker=worker,
+                tag=tag,
+                text=text,
+                unique_key=unique_key,
+                schedule_id=schedule_id,
+                created_from=created_from,
+                created_until=created_until,
+                run_from=run_from,
+                run_until=run_until,
+                completed_from=completed_from,
+                completed_until=completed_until,
+            ),
+            GroupedCount,
+        )
+        return answer.groups or ()
+
+    def history(self, id: str, *, after: int = 0, limit: int = 100) -> AsyncIterator[ChangeEvent]:
+        """The events of one stream, a page at a time."""
+        return self._items("jobs.history", given(id=id, after=after, limit=limit), ChangeEvent)
+
+    async def as_of(self, id: str, *, position: int | None = None, time: int | None = None) -> JobRow:
+        """One row as it was at a position or a time."""
+        return await self._ask("jobs.as_of", given(id=id, position=position, time=time), JobRow)
+
+    def browse(
+        self,
+        *,
+        state: Literal[
+            "scheduled",
+            "pending",
+            "held",
+            "blocked",
+            "running",
+            "retrying",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+        ]
+        | None = None,
+        type: str | None = None,
+        queue: str | None = None,
+        tool: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        limit: int = 100,
+    ) -> AsyncIterator[JobSummary]:
+        """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+
+        Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
+        Python more than its end.
+        """
+        return self._items(
+            "jobs.browse",
+            given(state=state, type=type, queue=queue, tool=tool, tag=tag, text=text, limit=limit),
+            JobSummary,
+        )
+
+    def attempts(self, id: str, *, limit: int = 100) -> AsyncIterator[JobAttemptRow]:
+        """The attempts of a job, the first one first; with `after`, the `next` of the page before."""
+        return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow)
+
+    async def stats(
+        self,
+        *,
+        queue: str | None = None,
+        window_ms: int = 3600000,
+        until: int | None = None,
+        percentiles: bool = True,
+    ) -> Statistics:
+        """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+
+        The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
+        longest where many attempts ended, `wait_ms` and `run_ms` are null.
+        """
+        return await self._ask(
+            "jobs.stats",
+            given(queue=queue, window_ms=window_ms, until=until, percentiles=percentiles),
+            Statistics,
+        )
+
+    async def throughput(
+        self, *, queue: str | None = None, window_ms: int = 3600000, parts: int = 60
+    ) -> Throughput:
+        """The attempts that ended in the last `window_ms` until now, in `parts` of the same length."""
+        return await self._ask(
+            "jobs.throughput", given(queue=queue, window_ms=window_ms, parts=parts), Throughput
+        )
+
+    async def workers(self, *, worker: str | None = None, window_ms: int = 3600000) -> Workers:
+        """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
+        return await self._ask("jobs.workers", given(worker=worker, window_ms=window_ms), Workers)
+
+    def running(self, *, worker: str | None = None, limit: int = 100) -> AsyncIterator[RunningJob]:
+        """The jobs that workers have now, and until when: the attempt that began first comes first."""
+        return self._items("jobs.running", given(worker=worker, limit=limit), RunningJob)

@@ -1,0 +1,32 @@
+"""The queries of `queues`. Made by `make client`."""
+
+from collections.abc import AsyncIterator
+
+from hyperpage_client.answers.queues import QueueRow
+from hyperpage_client.answers.shared import Count
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.queries.table import Table, given
+
+
+class QueuesQueries(Table):
+    """What is told of `queues`."""
+
+    async def get(self, name: str) -> QueueRow:
+        """One queue."""
+        return await self._ask("queues.get", given(name=name), QueueRow)
+
+    def list(self, *, paused: bool | None = None, limit: int = 100) -> AsyncIterator[QueueRow]:
+        """Queues that were paused at least once, in the order of their names."""
+        return self._items("queues.list", given(paused=paused, limit=limit), QueueRow)
+
+    async def count(self, *, paused: bool | None = None) -> int:
+        """Queues that were paused at least once."""
+        return (await self._ask("queues.count", given(paused=paused), Count)).count
+
+    def history(self, name: str, *, after: int = 0, limit: int = 100) -> AsyncIterator[ChangeEvent]:
+        """The events of one stream, a page at a time."""
+        return self._items("queues.history", given(name=name, after=after, limit=limit), ChangeEvent)
+
+    async def as_of(self, name: str, *, position: int | None = None, time: int | None = None) -> QueueRow:
+        """One row as it was at a position or a time."""
+        return await self._ask("queues.as_of", given(name=name, position=position, time=time), QueueRow)

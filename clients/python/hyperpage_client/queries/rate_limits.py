@@ -1,0 +1,108 @@
+"""The queries of `rate_limits`. Made by `make client`."""
+
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from hyperpage_client.answers.rate_limits import Availability, Forecast, RateLimitRow
+from hyperpage_client.answers.shared import Count
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.queries.table import Table, given
+
+
+class RateLimitsQueries(Table):
+    """What is told of `rate_limits`."""
+
+    async def get(
+        self, platform: str, *, resource: str | None = None, identifier: str | None = None
+    ) -> RateLimitRow:
+        """One limit."""
+        return await self._ask(
+            "rate_limits.get",
+            given(platform=platform, resource=resource, identifier=identifier),
+            RateLimitRow,
+        )
+
+    def list(
+        self,
+        *,
+        platform: str | None = None,
+        resource: str | None = None,
+        identifier: str | None = None,
+        level: Literal["unknown", "normal", "warning", "critical"] | None = None,
+        limit: int = 100,
+    ) -> AsyncIterator[RateLimitRow]:
+        """Limits by what they are, and how much of them is used, in the order of their ids."""
+        return self._items(
+            "rate_limits.list",
+            given(platform=platform, resource=resource, identifier=identifier, level=level, limit=limit),
+            RateLimitRow,
+        )
+
+    async def count(
+        self,
+        *,
+        platform: str | None = None,
+        resource: str | None = None,
+        identifier: str | None = None,
+        level: Literal["unknown", "normal", "warning", "critical"] | None = None,
+    ) -> int:
+        """Limits by what they are, and how much of them is used."""
+        return (
+            await self._ask(
+                "rate_limits.count",
+                given(platform=platform, resource=resource, identifier=identifier, level=level),
+                Count,
+            )
+        ).count
+
+    def history(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> AsyncIterator[ChangeEvent]:
+        """The events of one stream, a page at a time."""
+        return self._items(
+            "rate_limits.history",
+            given(platform=platform, resource=resource, identifier=identifier, after=after, limit=limit),
+            ChangeEvent,
+        )
+
+    async def as_of(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        position: int | None = None,
+        time: int | None = None,
+    ) -> RateLimitRow:
+        """One row as it was at a position or a time."""
+        return await self._ask(
+            "rate_limits.as_of",
+            given(platform=platform, resource=resource, identifier=identifier, position=position, time=time),
+            RateLimitRow,
+        )
+
+    async def may_call(
+        self, platform: str, *, resource: str | None = None, identifier: str | None = None, cost: int = 1
+    ) -> Availability:
+        """Whether calls are allowed now, by what is known and what is reserved; `cost` is how many."""
+        return await self._ask(
+            "rate_limits.may_call",
+            given(platform=platform, resource=resource, identifier=identifier, cost=cost),
+            Availability,
+        )
+
+    async def forecast(
+        self, platform: str, *, resource: str | None = None, identifier: str | None = None
+    ) -> Forecast:
+        """When the budget runs out, if calls go on as they did, and whether that is before the reset."""
+        return await self._ask(
+            "rate_limits.forecast",
+            given(platform=platform, resource=resource, identifier=identifier),
+            Forecast,
+        )

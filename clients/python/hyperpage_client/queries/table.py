@@ -1,0 +1,98 @@
+"""What the classes of all tables are made of: `Table`."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from hyperpage_client.asking.outgoing import About, Cause
+from hyperpage_client.contract.commands import CommandAnswer
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Answer(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
+    """What an accepted command was told; what it says is on disk.
+
+    `position` is that of its last event in the log, `version` that in its `stream`. A command that changed
+    nothing has no events, and a repeated one those of the first time.
+    """
+
+    command_id: str
+    stream: str | None
+    version: int | None
+    position: int | None
+    timeline: int
+    events: tuple[str, ...]
+    result: R_co
+
+    @property
+    def key(self) -> str:
+        """The key of what the command was about, such as a job's id; empty where it was about several."""
+        return (self.stream or "").partition("/")[2]
+
+
+class Sent(About, total=False):
+    """What may be said of a command, and for how many seconds its answer is waited for."""
+
+    timeout_seconds: float
+
+
+class SentToAny(Cause, total=False):
+    """The same of a command that says itself at which version it is meant."""
+
+    timeout_seconds: float
+
+
+class Asker(Protocol):
+    """What a table asks: a client."""
+
+    async def send(self, *command: Any, **about: Any) -> CommandAnswer:
+        """The answer to a command."""
+
+    async def ask(self, name: str, body: Mapping[str, Any], /) -> bytes:
+        """The answer to a query, as JSON."""
+
+
+class Table:
+    """A table, with a method for everything that can be asked of it."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    async def _send(self, command: msgspec.Struct, result: Any, about: Mapping[str, Any]) -> Answer[Any]:
+        answer = await self._asker.send(command, **about)
+        return Answer(
+            command_id=answer.command_id,
+            stream=answer.stream,
+            version=answer.version,
+            position=answer.position,
+            timeline=answer.timeline,
+            events=tuple(answer.events),
+            result=None if answer.result is None else msgspec.convert(answer.result, result),
+        )
+
+    async def _ask(self, name: str, body: Mapping[str, Any], kind: type[T]) -> T:
+        # Not strict: events have their position as a text.
+        return msgspec.json.decode(await self._asker.ask(name, body), type=kind, strict=False)
+
+    async def _items(self, name: str, body: dict[str, Any], kind: type[T]) -> AsyncIterator[T]:
+        """Everything, asked for page by page."""
+        while True:
+            page = msgspec.json.decode(await self._asker.ask(name, body), type=_Page)
+            for item in page.items:
+                yield msgspec.json.decode(item, type=kind, strict=False)
+            if page.next is None:
+                return
+            body["after"] = page.next
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw]
+    next: Any = None
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """The arguments that say something."""
+    return {name: value for name, value in arguments.items() if value is not None}

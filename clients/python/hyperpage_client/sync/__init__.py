@@ -1,0 +1,100 @@
+"""The client for programs without an event loop: Django, Flask, scripts.
+
+    with connect("nats://…") as client:
+        client.send("jobs.enqueue", {"type": "sync", "name": "nightly"})
+        for row in client.list("jobs", state="running"):
+            …
+
+It is the other client, in a thread of its own: any number of threads may use one. A process that is forked
+off opens its own.
+
+portal  the thread, and what is waited for in it
+tables  the tables, as the client has them
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, Unpack
+
+from hyperpage_client import client as asynchronous
+from hyperpage_client.asking.batch import Batch
+from hyperpage_client.following.change_events import ChangeEvent
+from hyperpage_client.following.subscription import Subscription as AsynchronousSubscription
+from hyperpage_client.opening import ConnectOptions
+from hyperpage_client.opening import connect as connect_asynchronously
+from hyperpage_client.sync import tables
+from hyperpage_client.sync.portal import Portal, asked, entered, iterated
+
+
+class Subscription:
+    """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block."""
+
+    def __init__(self, portal: Portal, subscription: AsynchronousSubscription) -> None:
+        self._portal = portal
+        self._subscription = subscription
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ChangeEvent:
+        """The next event; waits for it for ever. An interrupted wait loses nothing."""
+        return self._portal.run(self._subscription.__anext__())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._portal.run(self._subscription.aclose())
+
+
+class Client:
+    """A service's way to the store, for any number of threads; each method is that of the other client."""
+
+    def __init__(self, portal: Portal, client: asynchronous.Client) -> None:
+        self._portal = portal
+        self._asynchronous = client
+        self.app_state = tables.AppState(portal, client.app_state)
+        self.events = tables.Events(portal, client.events)
+        self.jobs = tables.Jobs(portal, client.jobs)
+        self.queues = tables.Queues(portal, client.queues)
+        self.rate_limits = tables.RateLimits(portal, client.rate_limits)
+        self.schedules = tables.Schedules(portal, client.schedules)
+        self.tool_configs = tables.ToolConfigs(portal, client.tool_configs)
+
+    send = asked(asynchronous.Client.send)
+    send_batch = asked(asynchronous.Client.send_batch)
+    send_durable = asked(asynchronous.Client.send_durable)
+    durable_answer = asked(asynchronous.Client.durable_answer)
+    wait_for = asked(asynchronous.Client.wait_for)
+    query = asked(asynchronous.Client.query)
+    get = asked(asynchronous.Client.get)
+    list = iterated(asynchronous.Client.list)
+    count = asked(asynchronous.Client.count)
+    history = iterated(asynchronous.Client.history)
+    as_of = asked(asynchronous.Client.as_of)
+    read_events = asked(asynchronous.Client.read_events)
+
+    @contextmanager
+    def batch(self, *, atomic: bool = False) -> Iterator[Batch]:
+        """Collects commands, and sends them together at the end of the block; see `Client.batch` there."""
+        with entered(self._portal, self._asynchronous.batch(atomic=atomic)) as batch:
+            yield batch
+
+    def subscribe(self, *args: Any, **options: Any) -> Subscription:
+        """Every event from a position on, once and in order; it takes what `Client.subscribe` there takes."""
+        return Subscription(self._portal, self._asynchronous.subscribe(*args, **options))
+
+
+@contextmanager
+def connect(url: str, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
+    """A client for the length of the block; see `hyperpage_client.connect`, which takes the same.
+
+    Raises:
+        Unreachable: no nats-server lets us in in time, or none ever will; it says why.
+    """
+    portal = Portal()
+    try:
+        with entered(portal, connect_asynchronously(url, **options)) as client:
+            yield Client(portal, client)
+    finally:
+        portal.close()

@@ -1,0 +1,7 @@
+"""The table `events`. Made by `make client`."""
+
+from hyperpage_client.queries.events import EventsQueries
+
+
+class Events(EventsQueries):
+    """Everything that can be asked of `events`."""

@@ -1,0 +1,216 @@
+"""The table `jobs`. Made by `make client`."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
+
+from hyperpage_client.answers.jobs import (
+    ClaimResult,
+    EnqueueResult,
+    HeartbeatResult,
+    ManyResult,
+    ProgressResult,
+)
+from hyperpage_client.commands import jobs as commands
+from hyperpage_client.commands.jobs import JobFilter, Unique
+from hyperpage_client.queries.jobs import JobsQueries
+from hyperpage_client.queries.table import Answer, Sent
+
+
+class Jobs(JobsQueries):
+    """Everything that can be asked of `jobs`."""
+
+    async def enqueue(
+        self,
+        type: str,
+        name: str,
+        *,
+        id: str | None = None,
+        priority: int = 2,
+        queue: str = "default",
+        payload: Any = {},
+        tool: str | None = None,
+        endpoint: str | None = None,
+        run_at: int | None = None,
+        max_attempts: int = 5,
+        timeout_ms: int = 900000,
+        tags: Sequence[str] = (),
+        unique: Unique | None = None,
+        depends_on: Sequence[str] = (),
+        on_dependency_failure: Literal["cancel", "wait", "run"] = "cancel",
+        hold: bool = False,
+        **about: Unpack[Sent],
+    ) -> Answer[EnqueueResult | None]:
+        """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+
+        Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
+        `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
+        the result then names the `existing` one.
+        """
+        command = commands.Enqueue(
+            type=type,
+            name=name,
+            id=id,
+            priority=priority,
+            queue=queue,
+            payload=payload,
+            tool=tool,
+            endpoint=endpoint,
+            run_at=run_at,
+            max_attempts=max_attempts,
+            timeout_ms=timeout_ms,
+            tags=tags,
+            unique=unique,
+            depends_on=depends_on,
+            on_dependency_failure=on_dependency_failure,
+            hold=hold,
+        )
+        return await self._send(command, EnqueueResult | None, about)
+
+    async def claim(
+        self,
+        worker: str,
+        *,
+        queue: str = "default",
+        types: Sequence[str] | None = None,
+        limit: int = 1,
+        lease_ms: int = 30000,
+        **about: Unpack[Sent],
+    ) -> Answer[ClaimResult]:
+        """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+        command = commands.Claim(worker=worker, queue=queue, types=types, limit=limit, lease_ms=lease_ms)
+        return await self._send(command, ClaimResult, about)
+
+    async def heartbeat(
+        self, id: str, lease: str, *, lease_ms: int | None = None, **about: Unpack[Sent]
+    ) -> Answer[HeartbeatResult]:
+        """The worker is still there: its lease runs from now again."""
+        command = commands.Heartbeat(id=id, lease=lease, lease_ms=lease_ms)
+        return await self._send(command, HeartbeatResult, about)
+
+    async def progress(
+        self,
+        id: str,
+        lease: str,
+        *,
+        percent: float | None = None,
+        note: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[ProgressResult]:
+        """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+        command = commands.Progress(id=id, lease=lease, percent=percent, note=note)
+        return await self._send(command, ProgressResult, about)
+
+    async def complete(
+        self, id: str, lease: str, *, result: Any = None, **about: Unpack[Sent]
+    ) -> Answer[None]:
+        """The job is done."""
+        command = commands.Complete(id=id, lease=lease, result=result)
+        return await self._send(command, None, about)
+
+    async def fail(
+        self,
+        id: str,
+        lease: str,
+        error: str,
+        *,
+        retryable: bool = True,
+        retry_at: int | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+        command = commands.Fail(id=id, lease=lease, error=error, retryable=retryable, retry_at=retry_at)
+        return await self._send(command, None, about)
+
+    async def snooze(self, id: str, lease: str, run_at: int, **about: Unpack[Sent]) -> Answer[None]:
+        """The worker gives the job back until `run_at`; the attempt does not count."""
+        command = commands.Snooze(id=id, lease=lease, run_at=run_at)
+        return await self._send(command, None, about)
+
+    async def interrupt(self, id: str, lease: str, **about: Unpack[Sent]) -> Answer[None]:
+        """The worker is shutting down and gives the job back; the attempt does not count."""
+        command = commands.Interrupt(id=id, lease=lease)
+        return await self._send(command, None, about)
+
+    async def cancel(self, id: str, *, reason: str | None = None, **about: Unpack[Sent]) -> Answer[None]:
+        """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+        command = commands.Cancel(id=id, reason=reason)
+        return await self._send(command, None, about)
+
+    async def ack_cancel(self, id: str, lease: str, **about: Unpack[Sent]) -> Answer[None]:
+        """The worker agrees to a cancellation that was asked for."""
+        command = commands.AckCancel(id=id, lease=lease)
+        return await self._send(command, None, about)
+
+    async def retry(self, id: str, **about: Unpack[Sent]) -> Answer[None]:
+        """A failed, cancelled or timed out job is due again, with at least one attempt more."""
+        command = commands.Retry(id=id)
+        return await self._send(command, None, about)
+
+    async def hold(self, id: str, **about: Unpack[Sent]) -> Answer[None]:
+        """A job that no worker has waits until it is released."""
+        command = commands.Hold(id=id)
+        return await self._send(command, None, about)
+
+    async def release(self, id: str, **about: Unpack[Sent]) -> Answer[None]:
+        """A held job goes on: it is due at its `run_at`, or at once if that has passed."""
+        command = commands.Release(id=id)
+        return await self._send(command, None, about)
+
+    async def reschedule(self, id: str, run_at: int, **about: Unpack[Sent]) -> Answer[None]:
+        """A job that no worker has is due at another time."""
+        command = commands.Reschedule(id=id, run_at=run_at)
+        return await self._send(command, None, about)
+
+    async def reprioritize(self, id: str, priority: int, **about: Unpack[Sent]) -> Answer[None]:
+        """A job that no worker has gets another priority."""
+        command = commands.Reprioritize(id=id, priority=priority)
+        return await self._send(command, None, about)
+
+    async def update_payload(self, id: str, payload: Any, **about: Unpack[Sent]) -> Answer[None]:
+        """A job that never began gets another payload."""
+        command = commands.UpdatePayload(id=id, payload=payload)
+        return await self._send(command, None, about)
+
+    async def archive(self, id: str, **about: Unpack[Sent]) -> Answer[None]:
+        """A finished job leaves the tables, with its attempts; its events stay, and its id is free again."""
+        command = commands.Archive(id=id)
+        return await self._send(command, None, about)
+
+    async def cancel_many(
+        self,
+        filter: JobFilter,
+        *,
+        reason: str | None = None,
+        limit: int = 100,
+        dry_run: bool = False,
+        **about: Unpack[Sent],
+    ) -> Answer[ManyResult]:
+        """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
+
+        It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+        """
+        command = commands.CancelMany(filter=filter, reason=reason, limit=limit, dry_run=dry_run)
+        return await self._send(command, ManyResult, about)
+
+    async def retry_many(
+        self, filter: JobFilter, *, limit: int = 100, dry_run: bool = False, **about: Unpack[Sent]
+    ) -> Answer[ManyResult]:
+        """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
+
+        Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
+        `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+        """
+        command = commands.RetryMany(filter=filter, limit=limit, dry_run=dry_run)
+        return await self._send(command, ManyResult, about)
+
+    async def pause_queue(
+        self, queue: str, *, reason: str | None = None, **about: Unpack[Sent]
+    ) -> Answer[None]:
+        """No job of the queue is handed out until it is resumed."""
+        command = commands.PauseQueue(queue=queue, reason=reason)
+        return await self._send(command, None, about)
+
+    async def resume_queue(self, queue: str, **about: Unpack[Sent]) -> Answer[None]:
+        """Jobs of the queue are handed out again."""
+        command = commands.ResumeQueue(queue=queue)
+        return await self._send(command, None, about)

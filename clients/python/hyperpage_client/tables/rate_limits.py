@@ -1,0 +1,182 @@
+"""The table `rate_limits`. Made by `make client`."""
+
+from typing import Unpack
+
+from hyperpage_client.answers.rate_limits import Grant, Seen
+from hyperpage_client.commands import rate_limits as commands
+from hyperpage_client.queries.rate_limits import RateLimitsQueries
+from hyperpage_client.queries.table import Answer, Sent
+
+
+class RateLimits(RateLimitsQueries):
+    """Everything that can be asked of `rate_limits`."""
+
+    async def observe(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        remaining: int | None = None,
+        limit: int | None = None,
+        used: int | None = None,
+        reset_time: int | None = None,
+        observed_at: int | None = None,
+        data_fresh: bool = True,
+        reservation: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+
+        What it leaves out stays as it is known, within the same window. Observations come often and say little
+        new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
+        is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
+        is kept. `reservation` says for which one the calls were made: it is then spent.
+        """
+        command = commands.Observe(
+            platform=platform,
+            resource=resource,
+            identifier=identifier,
+            remaining=remaining,
+            limit=limit,
+            used=used,
+            reset_time=reset_time,
+            observed_at=observed_at,
+            data_fresh=data_fresh,
+            reservation=reservation,
+        )
+        return await self._send(command, None, about)
+
+    async def observe_response(
+        self,
+        platform: str,
+        status: int,
+        headers: dict[str, str | list[str]],
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        observed_at: int | None = None,
+        rate_limited: bool | None = None,
+        reservation: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[Seen]:
+        """What a platform answered to a call: the status, and the headers as they came, in any case.
+
+        Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
+        stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
+        429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
+        so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
+        passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
+        The result is what `may_call` answers, with the `resource`.
+        """
+        command = commands.ObserveResponse(
+            platform=platform,
+            status=status,
+            headers=headers,
+            resource=resource,
+            identifier=identifier,
+            observed_at=observed_at,
+            rate_limited=rate_limited,
+            reservation=reservation,
+        )
+        return await self._send(command, Seen, about)
+
+    async def throttle(
+        self,
+        platform: str,
+        until: int,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        reason: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """No calls before `until` (milliseconds since the epoch)."""
+        command = commands.Throttle(
+            platform=platform, until=until, resource=resource, identifier=identifier, reason=reason
+        )
+        return await self._send(command, None, about)
+
+    async def set_thresholds(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        warning_percent: int = 80,
+        critical_percent: int = 95,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """From which share of the limit used, in percent, the level is warning, and from which critical."""
+        command = commands.SetThresholds(
+            platform=platform,
+            resource=resource,
+            identifier=identifier,
+            warning_percent=warning_percent,
+            critical_percent=critical_percent,
+        )
+        return await self._send(command, None, about)
+
+    async def reserve(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        cost: int = 1,
+        ttl_ms: int = 60000,
+        reservation: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[Grant]:
+        """Calls set aside for one worker, so that several who share a budget do not overshoot it.
+
+        They count against what remains until they are released, confirmed by an observation that names the
+        `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
+        since what was made of them later is not known. The result says whether they were `granted`, and if not,
+        when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
+        remembered for the command id. The same reservation again gets the same answer. As long as nobody has
+        said what remains, everything is granted, or nothing could be learned.
+
+        Granting and ending are events, since a grant must hold across a crash and count for the next command of
+        the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+        """
+        command = commands.Reserve(
+            platform=platform,
+            resource=resource,
+            identifier=identifier,
+            cost=cost,
+            ttl_ms=ttl_ms,
+            reservation=reservation,
+        )
+        return await self._send(command, Grant, about)
+
+    async def release(
+        self,
+        platform: str,
+        reservation: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        used: int = 0,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
+
+        A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+        """
+        command = commands.Release(
+            platform=platform, reservation=reservation, resource=resource, identifier=identifier, used=used
+        )
+        return await self._send(command, None, about)
+
+    async def clear(
+        self,
+        platform: str,
+        *,
+        resource: str | None = None,
+        identifier: str | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """Forget what is known of this limit, its thresholds and reservations too."""
+        command = commands.Clear(platform=platform, resource=resource, identifier=identifier)
+        return await self._send(command, None, about)

@@ -1,0 +1,95 @@
+"""Structs, as the client has them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import cleandoc
+from typing import Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from bus.contract.log_answers import CloudEvent
+from domain.messages import Command
+from supply.python_client.types import of_answer, of_command, words_in
+
+Struct = type[msgspec.Struct]
+
+
+def structs_in(kind: Any, noted: dict[Struct, None] | None = None) -> dict[Struct, None]:
+    """The structs that a type is made of, but for commands; those first that others are made of."""
+    noted = {} if noted is None else noted
+    for part in get_args(kind):
+        structs_in(part, noted)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not CloudEvent:
+        for inner in get_type_hints(kind, include_extras=True).values():
+            structs_in(inner, noted)
+        if (base := kind.__base__) not in (None, Command, msgspec.Struct):
+            structs_in(base, noted)
+        if not issubclass(kind, Command):
+            noted.setdefault(kind)
+    return noted
+
+
+def command(shape: Struct, name: str) -> Iterator[str]:
+    """A command that is sent as `name`."""
+    said = f'command_name: ClassVar[str] = "{name}"'
+    return _struct(shape, "Command, frozen=True, kw_only=True", of_command, (said, ""))
+
+
+def part_of_command(shape: Struct) -> Iterator[str]:
+    """A struct within one."""
+    return _struct(shape, "msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True", of_command)
+
+
+def answer(shape: Struct, words: Mapping[tuple[str, ...], str]) -> Iterator[str]:
+    """A row, a result or an answer, or a struct within one. `words` has the names of closed sets."""
+
+    def write(kind: Any) -> str:
+        found = words_in(kind) or ()
+        written = of_answer(kind)
+        return written.replace(of_answer(Literal[found]), words[found]) if found in words else written
+
+    base = shape.__base__
+    above = "msgspec.Struct" if base in (None, msgspec.Struct) else base.__name__
+    return _struct(shape, f"{above}, frozen=True, kw_only=True", write)
+
+
+def closed_sets(shapes: Iterable[Struct]) -> dict[tuple[str, ...], str]:
+    """The closed sets of texts in these structs, with the names that they get: `JobState`."""
+    named: dict[tuple[str, ...], str] = {}
+    for shape in shapes:
+        for name, kind in get_type_hints(shape, include_extras=True).items():
+            if (words := words_in(kind)) is not None and len(words) > 1:
+                of_what = shape.__name__.removesuffix("Row").removesuffix("Result")
+                named.setdefault(words, of_what + "".join(map(str.capitalize, name.split("_"))))
+    return named
+
+
+def _struct(
+    shape: Struct, above: str, write: Callable[[Any], str], first: Sequence[str] = ()
+) -> Iterator[str]:
+    yield f"class {shape.__name__}({above}):"
+    yield from docstring(shape.__doc__ or "", "    ")
+    yield from ("", *(f"    {line}" for line in first))
+    hints = get_type_hints(shape, include_extras=True)
+    base = shape.__base__
+    inherited = (
+        getattr(base, "__struct_fields__", ()) if base is not None and above.startswith(base.__name__) else ()
+    )
+    for field in msgspec.structs.fields(shape):
+        if field.name not in inherited:
+            yield f"    {field.name}: {write(hints[field.name])}{default_of(field)}"
+
+
+def docstring(text: str, indent: str) -> Iterator[str]:
+    """The lines of a docstring."""
+    yield from (f"{indent}{line}".rstrip() for line in ('"""' + cleandoc(text)).split("\n"))
+    yield f'{indent}"""'
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> str:
+    """What stands behind a field or an argument that may be left out."""
+    if field.required:
+        return ""
+    made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if isinstance(made, msgspec.Raw):
+        made = msgspec.json.decode(made)
+    return f" = {None if made is msgspec.UNSET else made!r}"

@@ -1,0 +1,142 @@
+"""What can be asked of a table, as methods."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import cleandoc
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from bus.contract.log_answers import EventPage
+from bus.serving.queries.reading import QueryVerb
+from domain.decider import Verb
+from projections.table import Count, GroupedCount
+from supply.python_client.shapes import default_of, docstring
+from supply.python_client.types import of_answer, of_argument
+
+Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
+
+
+def class_name(table: str) -> str:
+    """`ToolConfigs` of `tool_configs`."""
+    return "".join(part.capitalize() for part in table.split("_"))
+
+
+def queries_of(table: str, queries: Mapping[str, QueryVerb]) -> Iterator[str]:
+    """A class with a method for each query of a table."""
+    yield f"class {class_name(table)}Queries(Table):"
+    yield from docstring(f"What is told of `{table}`.", "    ")
+    for name, query in queries.items():
+        yield from _of_query(name, query)
+
+
+def commands_of(table: str, verbs: Mapping[str, Verb]) -> Iterator[str]:
+    """The class of a table: its queries, and a method for each command."""
+    yield f"class {class_name(table)}({class_name(table)}Queries):"
+    yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
+    for name, verb in verbs.items():
+        yield from _of_command(name, verb)
+
+
+def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
+    """The same, for programs without an event loop."""
+    name = class_name(table)
+    yield f"class {name}(Table):"
+    yield from docstring(f"Everything that can be asked of `{table}`, waited for.", "    ")
+    for verb in verbs:
+        yield f"    {_method(verb)} = asked({table}.{name}.{_method(verb)})"
+    for verb, query in queries.items():
+        way = "iterated" if _is_iterated(query) else "asked"
+        yield f"    {_method(verb)} = {way}({table}.{name}.{_method(verb)})"
+        if query.gives is GroupedCount:
+            yield f"    count_by = asked({table}.{name}.count_by)"
+
+
+def _of_command(name: str, verb: Verb) -> Iterator[str]:
+    shape = verb.command
+    fields = _fields(shape)
+    about = "SentToAny" if any(field.name == "expected_version" for field, _ in fields) else "Sent"
+    result = "None" if verb.result is None else of_answer(verb.result)
+    arguments = _arguments(fields, f"**about: Unpack[{about}]")
+    yield f"    async def {_method(name)}(self, {arguments}) -> Answer[{result}]:"
+    yield from docstring(shape.__doc__ or "", "        ")
+    yield f"        command = commands.{shape.__name__}({_handed_on(fields)})"
+    yield f"        return await self._send(command, {result}, about)"
+
+
+def _of_query(name: str, query: QueryVerb) -> Iterator[str]:
+    shape = query.shape
+    fields = [(field, kind) for field, kind in _fields(shape) if field.name not in _left_out(query)]
+    head, asked = f"{_method(name)}(self, {_arguments(fields)})", f'"{name}", given({_handed_on(fields)})'
+    about = docstring(cleandoc(shape.__doc__ or ""), "        ")
+    if query.gives is EventPage:
+        yield from (f"    def {head} -> AsyncIterator[ChangeEvent]:", *about)
+        yield f"        return self._items({asked}, ChangeEvent)"
+    elif _is_iterated(query):
+        item = of_answer(_item_of(query.gives))
+        yield from (f"    def {head} -> AsyncIterator[{item}]:", *about)
+        yield f"        return self._items({asked}, {item})"
+    elif query.gives is Count:
+        yield from (f"    async def {head} -> int:", *about)
+        yield f"        return (await self._ask({asked}, Count)).count"
+    elif query.gives is GroupedCount:
+        yield from _grouped(name, query, about)
+    else:
+        yield from (f"    async def {head} -> {of_answer(query.gives)}:", *about)
+        yield f"        return await self._ask({asked}, {of_answer(query.gives)})"
+
+
+def _grouped(name: str, query: QueryVerb, about: Iterable[str]) -> Iterator[str]:
+    """How many there are; and how many of each value of a column, as a method of its own."""
+    fields = _fields(query.shape)
+    [by] = [kind for field, kind in fields if field.name == "by"]
+    filters = [one for one in fields if one[0].name != "by"]
+    handed_on = _handed_on(filters)
+    yield from (f"    async def count(self, {_arguments(filters)}) -> int:", *about)
+    yield f'        return (await self._ask("{name}", given({handed_on}), Count)).count'
+    arguments = f"by: {by.removesuffix(' | None')}, {_arguments(filters)}"
+    yield f"    async def count_by(self, {arguments}) -> tuple[Group, ...]:"
+    yield '        """How many have each value of a column, the most first, 1,000 at most."""'
+    yield f'        answer = await self._ask("{name}", given(by=by, {handed_on}), GroupedCount)'
+    yield "        return answer.groups or ()"
+
+
+def _method(name: str) -> str:
+    return name.partition(".")[2]
+
+
+def _is_iterated(query: QueryVerb) -> bool:
+    """Whether it is asked for page by page."""
+    names = {field.name for field in msgspec.structs.fields(query.shape)}
+    return "after" in names and {"items", "next"} <= set(
+        get_type_hints(get_origin(query.gives) or query.gives)
+    )
+
+
+def _left_out(query: QueryVerb) -> set[str]:
+    """What the client takes care of by itself."""
+    return {"after"} if _is_iterated(query) and query.gives is not EventPage else set()
+
+
+def _item_of(page: Any) -> Any:
+    if arguments := get_args(page):
+        return arguments[0]
+    return get_args(get_type_hints(page)["items"])[0]
+
+
+def _fields(shape: type[msgspec.Struct]) -> Fields:
+    """Those that have to be there come first."""
+    hints = get_type_hints(shape, include_extras=True)
+    fields = [(field, of_argument(hints[field.name])) for field in msgspec.structs.fields(shape)]
+    return sorted(fields, key=lambda one: not one[0].required)
+
+
+def _arguments(fields: Fields, last: str = "") -> str:
+    """Those that have to be there may be given by their places, the others by their names alone."""
+    written: Callable[[Any], str] = lambda one: f"{one[0].name}: {one[1]}{default_of(one[0])}"  # noqa: E731
+    needed = [written(one) for one in fields if one[0].required]
+    others = [written(one) for one in fields if not one[0].required]
+    return ", ".join([*needed, *(["*", *others] if others else []), *([last] if last else [])])
+
+
+def _handed_on(fields: Fields) -> str:
+    return ", ".join(f"{field.name}={field.name}" for field, _ in fields)
