@@ -45,13 +45,15 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
+    It is called as its type is, unless it has a `name`.
+
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
     the result then names the `existing` one.
     """
 
     type: Name
-    name: Name
+    name: Name | None = None
     id: Key | None = None
     priority: Priority = DEFAULT_PRIORITY
     queue: Key = DEFAULT_QUEUE

@@ -54,7 +54,7 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
         return Decision(result=result)
     event = Replaced(
         type=command.type,
-        name=command.name,
+        name=command.name or command.type,
         priority=command.priority,
         queue=command.queue,
         payload=command.payload,

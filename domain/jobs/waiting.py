@@ -21,7 +21,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
     depends_on = tuple(dict.fromkeys(command.depends_on))
     event = events.Enqueued(
         type=command.type,
-        name=command.name,
+        name=command.name or command.type,
         priority=command.priority,
         queue=command.queue,
         payload=command.payload,

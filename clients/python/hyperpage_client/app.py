@@ -173,7 +173,6 @@ class Job(Generic[P, R]):
         if (delay := options.pop("delay", None)) is not None:
             wait = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
             options["run_at"] = round((self._app.now() + wait).timestamp() * 1000)
-        options.setdefault("name", self.type)
         return Enqueue(payload=payload, **options)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R]:

@@ -18,7 +18,7 @@ def test_a_job_is_enqueued_claimed_completed_and_read_with_types(tmp_path: Path)
     async def scenario() -> None:
         async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:
             enqueued = await client.jobs.enqueue(
-                "fetch", "one page", payload={"url": "a"}, id="one", actor="me"
+                "fetch", payload={"url": "a"}, id="one", actor="me"
             )
             assert_type(enqueued, Answer[EnqueueResult | None])
             assert (enqueued.key, enqueued.version, enqueued.result) == ("one", 1, None)

@@ -22,8 +22,8 @@ class Jobs(JobsQueries):
     async def enqueue(
         self,
         type: str,
-        name: str,
         *,
+        name: str | None = None,
         id: str | None = None,
         priority: int = 2,
         queue: str = "default",
@@ -41,6 +41,8 @@ class Jobs(JobsQueries):
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+
+        It is called as its type is, unless it has a `name`.
 
         Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
         `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:

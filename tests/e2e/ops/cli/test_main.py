@@ -84,7 +84,6 @@ def test_a_refusal_says_all_that_is_wrong_and_what_may_have_been_meant(served):
         "  $: Object contains unknown field `nam`; did you mean name?",
         "  $.on_dependency_failure: Invalid enum value 'wit'; did you mean wait?; there is cancel, wait, run",
         "  $: Object missing required field `type`",
-        "  $: Object missing required field `name`",
         "hint: nothing was changed: correct it and send it again; `hyperpage schema jobs.enqueue` says what"
         " it takes",
     ]
