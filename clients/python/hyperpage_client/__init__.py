@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hyperpage_client.errors import Refusal, UnknownRefusal
     from hyperpage_client.following.change_events import ChangeEvent, EventPage
     from hyperpage_client.following.subscription import PlaceLostError, Subscription
-    from hyperpage_client.opening import connect
+    from hyperpage_client.opening import address_in, connect
 
 __all__ = [
     "App",
@@ -62,6 +62,7 @@ __all__ = [
     "Subscription",
     "UnknownRefusal",
     "Unreachable",
+    "address_in",
     "connect",
     "current_job",
 ]
@@ -85,6 +86,7 @@ _PLACES = {
     "Subscription": "following.subscription",
     "UnknownRefusal": "errors",
     "Unreachable": "asking.connection",
+    "address_in": "opening",
     "connect": "opening",
     "current_job": "app",
 }

@@ -5,10 +5,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypedDict
 
+import msgspec
+
 from hyperpage_client.asking.connection import ClientConnection
 from hyperpage_client.client import Client
 from hyperpage_client.contract.subjects import BusNames
+from hyperpage_client.documents import decoded
 from hyperpage_client.transport.access import Access
+
+
+class _Runtime(msgspec.Struct):
+    nats_url: str
+
+
+def address_in(folder: Path | str) -> str:
+    """The address of the service whose data are in that folder, with the credentials of the user `app`.
+
+    Raises:
+        OSError: no service runs there, or its file may not be read.
+        msgspec.DecodeError: its file is damaged.
+    """
+    content = Path(folder, "runtime.json").read_bytes()
+    return decoded(msgspec.json.Decoder(_Runtime).decode, content).nats_url
 
 
 class ConnectOptions(TypedDict, total=False):

@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 
 from hyperpage_client import Unreachable, errors, opening
 from hyperpage_client.commands.jobs import Enqueue
-from hyperpage_client.sync import connect
+from hyperpage_client.sync import connect, opened
+from tests.support.repository import ROOT
 from tests.support.services.killable import Killable
 
 
@@ -84,6 +87,30 @@ def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.Monke
             client.count("jobs")
         monkeypatch.undo()
         assert client.count("jobs") == 0
+
+
+def test_a_client_that_nobody_closes_ends_with_its_process(url: str):
+    program = (
+        "import sys; from hyperpage_client.sync import opened; client = opened(sys.argv[1]);"
+        "client.app_state.set('k', 1); rows = client.app_state.list(); print(next(rows).key)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, url],
+        cwd=ROOT / "clients/python",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("k\n", "")
+
+
+def test_one_that_is_closed_says_so(url: str):
+    client = opened(url)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        client.count("jobs")
 
 
 def test_nobody_there_is_said_and_no_thread_stays():

@@ -17,9 +17,7 @@ from tests.support.services.serving import broker_of, serving
 def test_a_job_is_enqueued_claimed_completed_and_read_with_types(tmp_path: Path):
     async def scenario() -> None:
         async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:
-            enqueued = await client.jobs.enqueue(
-                "fetch", payload={"url": "a"}, id="one", actor="me"
-            )
+            enqueued = await client.jobs.enqueue("fetch", payload={"url": "a"}, id="one", actor="me")
             assert_type(enqueued, Answer[EnqueueResult | None])
             assert (enqueued.key, enqueued.version, enqueued.result) == ("one", 1, None)
 

@@ -24,7 +24,7 @@ class Answer(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
     version: int | None
     position: int | None
     timeline: int
-    events: tuple[str, ...]
+    events: list[str]
     result: R_co
 
     @property
@@ -69,7 +69,7 @@ class Table:
             version=answer.version,
             position=answer.position,
             timeline=answer.timeline,
-            events=tuple(answer.events),
+            events=answer.events,
             result=None if answer.result is None else msgspec.convert(answer.result, result),
         )
 

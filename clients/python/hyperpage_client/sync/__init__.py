@@ -12,8 +12,9 @@ portal  the thread, and what is waited for in it
 tables  the tables, as the client has them
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import atexit
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self, Unpack
 
 from hyperpage_client import client as asynchronous
@@ -50,7 +51,8 @@ class Subscription:
 class Client:
     """A service's way to the store, for any number of threads; each method is that of the other client."""
 
-    def __init__(self, portal: Portal, client: asynchronous.Client) -> None:
+    def __init__(self, portal: Portal, client: asynchronous.Client, close: Callable[[], None]) -> None:
+        self._close = close
         self._portal = portal
         self._asynchronous = client
         self.app_state = tables.AppState(portal, client.app_state)
@@ -74,6 +76,11 @@ class Client:
     as_of = asked(asynchronous.Client.as_of)
     read_events = asked(asynchronous.Client.read_events)
 
+    def close(self) -> None:
+        """Ends it, and its thread; it may be called again."""
+        atexit.unregister(self.close)
+        self._close()
+
     @contextmanager
     def batch(self, *, atomic: bool = False) -> Iterator[Batch]:
         """Collects commands, and sends them together at the end of the block; see `Client.batch` there."""
@@ -85,6 +92,22 @@ class Client:
         return Subscription(self._portal, self._asynchronous.subscribe(*args, **options))
 
 
+def opened(url: str, **options: Unpack[ConnectOptions]) -> Client:
+    """A client that is there until somebody calls its `close`, or the process ends.
+
+    Raises:
+        Unreachable: no nats-server lets us in in time, or none ever will; it says why.
+    """
+    with ExitStack() as stack:
+        portal = Portal()
+        stack.callback(portal.close)
+        client = stack.enter_context(entered(portal, connect_asynchronously(url, **options)))
+        made = Client(portal, client, stack.pop_all().close)
+    # While the thread still runs: at the very end, nothing could be waited for any more.
+    atexit.register(made.close)
+    return made
+
+
 @contextmanager
 def connect(url: str, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
     """A client for the length of the block; see `hyperpage_client.connect`, which takes the same.
@@ -92,9 +115,8 @@ def connect(url: str, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
     Raises:
         Unreachable: no nats-server lets us in in time, or none ever will; it says why.
     """
-    portal = Portal()
+    client = opened(url, **options)
     try:
-        with entered(portal, connect_asynchronously(url, **options)) as client:
-            yield Client(portal, client)
+        yield client
     finally:
-        portal.close()
+        client.close()

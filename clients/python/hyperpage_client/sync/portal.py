@@ -29,12 +29,20 @@ class Portal:
         if os.getpid() != self._process:
             work.close()
             raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
+        if self.is_closed:
+            work.close()
+            raise RuntimeError("the client is closed")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing runs there any more."""
+        return self._loop.is_closed()
 
     def close(self) -> None:
         """Ends the thread."""
@@ -67,7 +75,8 @@ def each(portal: Portal, items: AsyncIterator[T]) -> Iterator[T]:
                 return
             yield item
     finally:
-        if isinstance(items, AsyncGenerator):
+        # One that nobody reads to its end may be dropped behind the end of its client.
+        if isinstance(items, AsyncGenerator) and not portal.is_closed:
             portal.run(_awaited(items.aclose()))
 
 
