@@ -10,8 +10,8 @@ from typing import Any
 def commands(context: Any) -> Mapping[str, str]:
     """The commands that can be sent, each with what it does."""
     from bus.contract.names import command_names
-    from bus.contract.subjects import BATCH
     from domain.catalogue import VERBS
+    from hyperpage_client.contract.subjects import BATCH
 
     described = {name: _first_line(VERBS[name][1].command.__doc__) for name in command_names()}
     return described | {BATCH: "Several commands in one message."}

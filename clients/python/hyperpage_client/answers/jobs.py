@@ -126,6 +126,7 @@ class GroupedCount(Count, frozen=True, kw_only=True):
     """How many there are, and how many have each value of the column that is asked for."""
 
     groups: tuple[Group, ...] | None = None
+    groups_left_out: int | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +168,16 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: int | None
 
 
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """How queues are together."""
+
+    states: dict[str, int]
+    overdue: int
+    oldest_due_at: int | None
+    oldest_due_id: str | None
+    attempts: dict[str, int]
+
+
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds that so many per cent of the attempts did not exceed."""
 
@@ -176,14 +187,9 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     max: int
 
 
-class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
+class QueueStatistics(Totals, frozen=True, kw_only=True):
     """How a queue is."""
 
-    states: dict[str, int]
-    overdue: int
-    oldest_due_at: int | None
-    oldest_due_id: str | None
-    attempts: dict[str, int]
     wait_ms: Percentiles | None
     run_ms: Percentiles | None
 
@@ -193,7 +199,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     since: int
     until: int
+    total: Totals
     queues: dict[str, QueueStatistics]
+    queues_left_out: int
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
