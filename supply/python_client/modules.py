@@ -131,9 +131,9 @@ def _queries(
     yield "from hyperpage_client.following.change_events import ChangeEvent"
     yield "from hyperpage_client.queries.table import Table, given"
     yield f"from hyperpage_client.answers.shared import {_names(shared)}"
-    if names := _names(own):
+    if names := _names(own, closed_sets(own).values()):
         yield f"from hyperpage_client.answers.{table} import {names}"
-    yield from queries_of(table, verbs)
+    yield from queries_of(table, verbs, closed_sets(own))
 
 
 def _table(table: str, verbs: Mapping[str, Verb], own: Iterable[Struct]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _table(table: str, verbs: Mapping[str, Verb], own: Iterable[Struct]) -> Iter
     yield from IMPORTS
     yield "from hyperpage_client.queries.table import Answer, Sent, SentToAny"
     yield f"from hyperpage_client.queries.{table} import {class_name(table)}Queries"
-    if names := _names(own):
+    if names := _names(own, closed_sets(own).values()):
         yield f"from hyperpage_client.answers.{table} import {names}"
     parts: dict[Struct, None] = {}
     for verb in verbs.values():
@@ -150,7 +150,7 @@ def _table(table: str, verbs: Mapping[str, Verb], own: Iterable[Struct]) -> Iter
         yield f"from hyperpage_client.commands import {table} as commands"
     if names := _names(parts):
         yield f"from hyperpage_client.commands.{table} import {names}"
-    yield from commands_of(table, verbs)
+    yield from commands_of(table, verbs, closed_sets(own))
 
 
 def _in_threads(
@@ -165,5 +165,5 @@ def _in_threads(
         yield from in_threads(table, verbs.get(table, {}), queries[table])
 
 
-def _names(shapes: Iterable[Struct]) -> str:
-    return ", ".join(sorted(shape.__name__ for shape in shapes))
+def _names(shapes: Iterable[Struct], words: Iterable[str] = ()) -> str:
+    return ", ".join(sorted([*(shape.__name__ for shape in shapes), *words]))

@@ -11,6 +11,8 @@ from domain.messages import Command
 from supply.python_client.types import of_answer, of_command, words_in
 
 Struct = type[msgspec.Struct]
+# The names of closed sets of texts.
+Words = Mapping[tuple[str, ...], str]
 
 
 def structs_in(kind: Any, noted: dict[Struct, None] | None = None) -> dict[Struct, None]:
@@ -39,13 +41,18 @@ def part_of_command(shape: Struct) -> Iterator[str]:
     return _struct(shape, "msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True", of_command)
 
 
-def answer(shape: Struct, words: Mapping[tuple[str, ...], str]) -> Iterator[str]:
-    """A row, a result or an answer, or a struct within one. `words` has the names of closed sets."""
+def named(kind: Any, write: Callable[[Any], str], words: Words) -> str:
+    """A type as it is written, with the name of a closed set in its place."""
+    found = words_in(kind) or ()
+    written = write(kind)
+    return written.replace(of_answer(Literal[found]), words[found]) if found in words else written
+
+
+def answer(shape: Struct, words: Words) -> Iterator[str]:
+    """A row, a result or an answer, or a struct within one."""
 
     def write(kind: Any) -> str:
-        found = words_in(kind) or ()
-        written = of_answer(kind)
-        return written.replace(of_answer(Literal[found]), words[found]) if found in words else written
+        return named(kind, of_answer, words)
 
     base = shape.__base__
     above = "msgspec.Struct" if base in (None, msgspec.Struct) else base.__name__

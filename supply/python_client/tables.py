@@ -10,7 +10,7 @@ from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.decider import Verb
 from projections.table import Count, GroupedCount
-from supply.python_client.shapes import default_of, docstring
+from supply.python_client.shapes import Words, default_of, docstring, named
 from supply.python_client.types import of_answer, of_argument
 
 Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
@@ -21,20 +21,20 @@ def class_name(table: str) -> str:
     return "".join(part.capitalize() for part in table.split("_"))
 
 
-def queries_of(table: str, queries: Mapping[str, QueryVerb]) -> Iterator[str]:
-    """A class with a method for each query of a table."""
+def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> Iterator[str]:
+    """A class with a method for each query of a table; `words` are closed sets that have names."""
     yield f"class {class_name(table)}Queries(Table):"
     yield from docstring(f"What is told of `{table}`.", "    ")
     for name, query in queries.items():
-        yield from _of_query(name, query)
+        yield from _of_query(name, query, words)
 
 
-def commands_of(table: str, verbs: Mapping[str, Verb]) -> Iterator[str]:
+def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator[str]:
     """The class of a table: its queries, and a method for each command."""
     yield f"class {class_name(table)}({class_name(table)}Queries):"
     yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
     for name, verb in verbs.items():
-        yield from _of_command(name, verb)
+        yield from _of_command(name, verb, words)
 
 
 def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
@@ -51,9 +51,9 @@ def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, Quer
             yield f"    count_by = asked({table}.{name}.count_by)"
 
 
-def _of_command(name: str, verb: Verb) -> Iterator[str]:
+def _of_command(name: str, verb: Verb, words: Words) -> Iterator[str]:
     shape = verb.command
-    fields = _fields(shape)
+    fields = _fields(shape, words)
     about = "SentToAny" if any(field.name == "expected_version" for field, _ in fields) else "Sent"
     result = "None" if verb.result is None else of_answer(verb.result)
     arguments = _arguments(fields, f"**about: Unpack[{about}]")
@@ -63,9 +63,10 @@ def _of_command(name: str, verb: Verb) -> Iterator[str]:
     yield f"        return await self._send(command, {result}, about)"
 
 
-def _of_query(name: str, query: QueryVerb) -> Iterator[str]:
+def _of_query(name: str, query: QueryVerb, words: Words) -> Iterator[str]:
     shape = query.shape
-    fields = [(field, kind) for field, kind in _fields(shape) if field.name not in _left_out(query)]
+    left_out = _left_out(query)
+    fields = [(field, kind) for field, kind in _fields(shape, words) if field.name not in left_out]
     head, asked = f"{_method(name)}(self, {_arguments(fields)})", f'"{name}", given({_handed_on(fields)})'
     about = docstring(cleandoc(shape.__doc__ or ""), "        ")
     if query.gives is EventPage:
@@ -79,15 +80,15 @@ def _of_query(name: str, query: QueryVerb) -> Iterator[str]:
         yield from (f"    async def {head} -> int:", *about)
         yield f"        return (await self._ask({asked}, Count)).count"
     elif query.gives is GroupedCount:
-        yield from _grouped(name, query, about)
+        yield from _grouped(name, query, about, words)
     else:
         yield from (f"    async def {head} -> {of_answer(query.gives)}:", *about)
         yield f"        return await self._ask({asked}, {of_answer(query.gives)})"
 
 
-def _grouped(name: str, query: QueryVerb, about: Iterable[str]) -> Iterator[str]:
+def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) -> Iterator[str]:
     """How many there are; and how many of each value of a column, as a method of its own."""
-    fields = _fields(query.shape)
+    fields = _fields(query.shape, words)
     [by] = [kind for field, kind in fields if field.name == "by"]
     filters = [one for one in fields if one[0].name != "by"]
     handed_on = _handed_on(filters)
@@ -123,10 +124,12 @@ def _item_of(page: Any) -> Any:
     return get_args(get_type_hints(page)["items"])[0]
 
 
-def _fields(shape: type[msgspec.Struct]) -> Fields:
+def _fields(shape: type[msgspec.Struct], words: Words) -> Fields:
     """Those that have to be there come first."""
     hints = get_type_hints(shape, include_extras=True)
-    fields = [(field, of_argument(hints[field.name])) for field in msgspec.structs.fields(shape)]
+    fields = [
+        (field, named(hints[field.name], of_argument, words)) for field in msgspec.structs.fields(shape)
+    ]
     return sorted(fields, key=lambda one: not one[0].required)
 
 

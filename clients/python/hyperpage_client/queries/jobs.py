@@ -8,6 +8,8 @@ from hyperpage_client.answers.jobs import (
     GroupedCount,
     JobAttemptRow,
     JobRow,
+    JobState,
+    JobStatus,
     JobSummary,
     RunningJob,
     Statistics,
@@ -29,23 +31,8 @@ class JobsQueries(Table):
     def list(
         self,
         *,
-        status: Literal[
-            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
-        ]
-        | None = None,
-        state: Literal[
-            "scheduled",
-            "pending",
-            "held",
-            "blocked",
-            "running",
-            "retrying",
-            "completed",
-            "failed",
-            "cancelled",
-            "timeout",
-        ]
-        | None = None,
+        status: JobStatus | None = None,
+        state: JobState | None = None,
         type: str | None = None,
         queue: str | None = None,
         tool: str | None = None,
@@ -90,23 +77,8 @@ class JobsQueries(Table):
     async def count(
         self,
         *,
-        status: Literal[
-            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
-        ]
-        | None = None,
-        state: Literal[
-            "scheduled",
-            "pending",
-            "held",
-            "blocked",
-            "running",
-            "retrying",
-            "completed",
-            "failed",
-            "cancelled",
-            "timeout",
-        ]
-        | None = None,
+        status: JobStatus | None = None,
+        state: JobState | None = None,
         type: str | None = None,
         queue: str | None = None,
         tool: str | None = None,
@@ -152,23 +124,8 @@ class JobsQueries(Table):
         self,
         by: Literal["status", "state", "type", "queue", "tool", "worker"],
         *,
-        status: Literal[
-            "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
-        ]
-        | None = None,
-        state: Literal[
-            "scheduled",
-            "pending",
-            "held",
-            "blocked",
-            "running",
-            "retrying",
-            "completed",
-            "failed",
-            "cancelled",
-            "timeout",
-        ]
-        | None = None,
+        status: JobStatus | None = None,
+        state: JobState | None = None,
         type: str | None = None,
         queue: str | None = None,
         tool: str | None = None,
@@ -221,19 +178,7 @@ class JobsQueries(Table):
     def browse(
         self,
         *,
-        state: Literal[
-            "scheduled",
-            "pending",
-            "held",
-            "blocked",
-            "running",
-            "retrying",
-            "completed",
-            "failed",
-            "cancelled",
-            "timeout",
-        ]
-        | None = None,
+        state: JobState | None = None,
         type: str | None = None,
         queue: str | None = None,
         tool: str | None = None,

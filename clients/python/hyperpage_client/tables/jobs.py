@@ -1,12 +1,13 @@
 """The table `jobs`. Made by `make client`."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from hyperpage_client.answers.jobs import (
     ClaimResult,
     EnqueueResult,
     HeartbeatResult,
+    JobOnDependencyFailure,
     ManyResult,
     ProgressResult,
 )
@@ -36,7 +37,7 @@ class Jobs(JobsQueries):
         tags: Sequence[str] = (),
         unique: Unique | None = None,
         depends_on: Sequence[str] = (),
-        on_dependency_failure: Literal["cancel", "wait", "run"] = "cancel",
+        on_dependency_failure: JobOnDependencyFailure = "cancel",
         hold: bool = False,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:

@@ -1,8 +1,8 @@
 """The table `schedules`. Made by `make client`."""
 
-from typing import Literal, Unpack
+from typing import Unpack
 
-from hyperpage_client.answers.schedules import TriggerResult
+from hyperpage_client.answers.schedules import ScheduleOnMissed, TriggerResult
 from hyperpage_client.commands import schedules as commands
 from hyperpage_client.commands.schedules import ScheduledJob
 from hyperpage_client.queries.schedules import SchedulesQueries
@@ -20,7 +20,7 @@ class Schedules(SchedulesQueries):
         every_ms: int | None = None,
         cron: str | None = None,
         time_zone: str = "UTC",
-        on_missed: Literal["run_once", "skip"] = "run_once",
+        on_missed: ScheduleOnMissed = "run_once",
         **about: Unpack[Sent],
     ) -> Answer[None]:
         """A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.

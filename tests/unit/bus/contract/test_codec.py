@@ -35,7 +35,7 @@ OBSERVE = VERBS["rate_limits.observe"][1]
 
 # A body without anything wrong, for every verb.
 LEAST: dict[str, dict[str, Any]] = {
-    "jobs.enqueue": {"type": "t", "name": "n"},
+    "jobs.enqueue": {"type": "t"},
     "jobs.claim": {"worker": "w"},
     "jobs.heartbeat": {"id": "a", "lease": "l"},
     "jobs.progress": {"id": "a", "lease": "l"},
@@ -165,7 +165,7 @@ def test_a_verb_is_found_by_its_name():
         (ENQUEUE, {"type": 1}, "$.type"),
         (ENQUEUE, {"type": ""}, "$.type"),
         (ENQUEUE, {"type": "x" * 201}, "$.type"),
-        (ENQUEUE, {"name": None}, "$.name"),
+        (ENQUEUE, {"name": ""}, "$.name"),
         (ENQUEUE, {"priority": 0}, "$.priority"),
         (ENQUEUE, {"priority": 5}, "$.priority"),
         (ENQUEUE, {"priority": "2"}, "$.priority"),
