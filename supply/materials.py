@@ -51,9 +51,9 @@ EXPLANATION = """# What others have written of it
 
 Everything that an installation with all extras has beside the program itself, made by `make licences` of
 `uv.lock` and what is installed; `make sbom` has the same for programs, as CycloneDX. The texts of the
-licences lie in the packages (`*.dist-info`), those of the console's JavaScript in
-`ops/console/static/LICENSES.txt`. What is compiled into a package stands under its name, but for a few
-libraries whose version counts.
+licences lie in the packages (`*.dist-info`), those of the JavaScript of pages in
+`ops/console/static/LICENSES.txt` and `ops/http/openapi/static/LICENSES.txt`. What is compiled into a
+package stands under its name, but for a few libraries whose version counts.
 
 | name | version | licence | comes with |
 |---|---|---|---|
@@ -206,14 +206,17 @@ def _bundled() -> Iterator[tuple[Component, str]]:
 
 
 def _scripts() -> Iterator[Component]:
-    """The JavaScript that the console brings along."""
+    """The JavaScript that pages bring along."""
     package = find_spec("ops")
     assert package is not None
     assert package.submodule_search_locations is not None
-    folder = Path(package.submodule_search_locations[0]) / "console" / "static"
-    for name, package_name, version, licence, *files in (
-        ("htmx", "htmx.org", r'\bversion:"([\d.]+)"', "0BSD", "htmx.min.js"),
-        ("uPlot", "uplot", r"\(v([\d.]+)\)", "MIT", "uplot.min.js", "uplot.min.css"),
+    ops = Path(package.submodule_search_locations[0])
+    console, docs = ops / "console" / "static", ops / "http" / "openapi" / "static"
+    swagger = ("swagger-ui-bundle.js", "swagger-ui.css")
+    for folder, name, package_name, version, licence, *files in (
+        (console, "htmx", "htmx.org", r'\bversion:"([\d.]+)"', "0BSD", "htmx.min.js"),
+        (console, "uPlot", "uplot", r"\(v([\d.]+)\)", "MIT", "uplot.min.js", "uplot.min.css"),
+        (docs, "Swagger UI", "swagger-ui-dist", r'PACKAGE_VERSION:"([\d.]+)"', "Apache-2.0", *swagger),
     ):
         found = re.search(version, (folder / files[0]).read_text(encoding="utf-8"))
         if found is None:

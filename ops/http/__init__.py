@@ -2,8 +2,9 @@
 
     server          listens, and outlives the services that come and go with each restore
     app             puts routes, layers and error handlers together
-    openapi/        the document /openapi.json, made of what the routes say of themselves
+    openapi/        the document /openapi.json, made of what the routes say of themselves, and the page /docs
     routes/         the routes, by subject
+    shipped_files   the scripts and styles that pages load
     routing         how a route is declared, and what every handler may ask for
     operations      what a route says of itself for the document
     access/         the caller, and what they may do

@@ -28,7 +28,7 @@ from ops.http.layers.guard import GuardMiddleware
 from ops.http.layers.incidents import IncidentMiddleware
 from ops.http.layers.limits import LimitsMiddleware
 from ops.http.layers.security_headers import SecurityHeadersMiddleware
-from ops.http.openapi import document
+from ops.http.openapi import document, page
 from ops.http.problem import answer_no_such_place, answer_refusal
 from ops.http.refusals import HttpRefusal
 from ops.http.routes import api
@@ -45,7 +45,7 @@ _SENT_HEADERS = (
 _READ_HEADERS = ("ETag", "Link", "Location", "Retry-After", POSITION, TIMELINE)
 
 
-ANSWERS = (*api.ROUTES, *document.ROUTES)
+ANSWERS = (*api.ROUTES, *document.ROUTES, *page.ROUTES)
 
 
 def application(

@@ -36,7 +36,9 @@ def no_such_place(near: str | None = None) -> NotFound:
     """There is nothing at this path; `near` is the table, command or query that may have been meant."""
     opening, details = (f"did you mean {near}? ", {"did_you_mean": near}) if near else ("", {})
     return NotFound(
-        "there is nothing at this path", hint=f"{opening}/openapi.json lists all paths", **details
+        "there is nothing at this path",
+        hint=f"{opening}/openapi.json lists all paths, and /docs shows them",
+        **details,
     )
 
 
