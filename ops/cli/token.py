@@ -1,5 +1,6 @@
 """`hyperpage token`: who may use the HTTP API."""
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -117,9 +118,16 @@ def _entry(token: "Token") -> dict[str, Any]:
     return {
         "name": token.name,
         "role": token.role,
+        "state": _state(token),
         "id": token.id,
         "created_at": token.created_at,
         "created_by": token.created_by,
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
     }
+
+
+def _state(token: "Token") -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "good" if token.is_good(time.time_ns() // 1_000_000) else "expired"

@@ -19,7 +19,7 @@ async def show(request: Request) -> Response:
     if access_of(request).is_open:
         # Nobody needs a token.
         return RedirectResponse(wanted, 303)
-    return _ask(wanted)
+    return _ask(wanted, has_ended=access_of(request).has_ended(request))
 
 
 def _log_in_by_link(request: Request, code: str, wanted: str) -> Response:
@@ -63,8 +63,11 @@ async def log_out(visit: Visit) -> Response:
     return response
 
 
-def _ask(wanted: str, refusal: Unauthorized | TooManyRequests | None = None) -> Response:
-    text = write("login.html", wanted=wanted, problem=None if refusal is None else said_of(refusal))
+def _ask(
+    wanted: str, refusal: Unauthorized | TooManyRequests | None = None, *, has_ended: bool = False
+) -> Response:
+    problem = None if refusal is None else said_of(refusal)
+    text = write("login.html", wanted=wanted, problem=problem, has_ended=has_ended)
     return Response(text, 200 if refusal is None else refusal.number, media_type=HTML)
 
 

@@ -40,6 +40,12 @@ MAXIMUM_SECRET_CHARACTERS = 200
 # Headers that a reverse proxy adds. Behind a proxy, the whole world seems to come from this machine.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 # Keys of the request's scope, under which the caller is kept once found.
+# Told only to whoever shows the secret itself.
+_WHY_NOT = {
+    "unknown_token": "there is no such token",
+    "expired": "this token has expired",
+    "revoked": "this token was revoked",
+}
 _PRINCIPAL = "hyperpage.principal"
 _SESSION = "hyperpage.session"
 
@@ -151,6 +157,10 @@ class Access:
             self.attempts.forbidden(request, principal, role)
         principal.require(role)
 
+    def has_ended(self, request: Request) -> bool:
+        """Whether a browser shows a session that there is no more: it was logged in before."""
+        return self.cookie_name in request.cookies and self.session(request) is None
+
     def session(self, request: Request) -> Session | None:
         """The session that decides who the caller is; `None` where a bearer does, or nothing.
 
@@ -258,9 +268,10 @@ class Access:
         if token is None or not secret.startswith(PREFIX):
             self.guesses.forget(token_hash)
             self.guesses.was_wrong(address)
-            self.attempts.not_let_in(request, action, *self.tokens.why_not(token_hash))
+            why, owner = self.tokens.why_not(token_hash)
+            self.attempts.not_let_in(request, action, why, owner)
             raise _no_token(
-                "there is no such token, or it was revoked, or has expired",
+                _WHY_NOT[why],
                 hint="`hyperpage token list` says which there are, and `hyperpage token create`"
                 " makes another one",
             )

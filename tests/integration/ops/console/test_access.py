@@ -1,5 +1,6 @@
 """The console by role, without a browser: the pages and buttons of each, and what nobody may do."""
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,24 @@ def test_a_session_ends_with_its_token_and_by_logging_out(talk: HttpTalk) -> Non
     operator = Visitor(talk, "operate")
     TokenFile(talk.data).revoke("a-operate-token")
     assert operator.get("/console").status_code == 303
+
+
+def test_who_has_an_expired_token_is_told_at_the_log_in_and_within_a_session(talk: HttpTalk) -> None:
+    _, secret = TokenFile(talk.data).create("ops", "admin", lifetime_ms=-1)
+    refused = talk.ask("POST", "/console/login", data={"token": secret, "next": "/console/jobs"})
+    assert refused.status_code == 401
+    assert "this token has expired; `hyperpage token list`" in html.unescape(refused.text)
+    assert 'name="next" value="/console/jobs"' in refused.text
+
+    assert "Your session has ended" not in talk.get("/console/login").text
+    reader = Visitor(talk, "read")
+    file = talk.data / "tokens.json"
+    file.write_text(file.read_text().replace('"expires_at": null', '"expires_at": 1'))
+    sent = reader.get("/console/jobs").headers["location"]
+    assert sent == "/console/login?next=%2Fconsole%2Fjobs"
+    page = reader.page(sent)
+    assert "Your session has ended" in page
+    assert 'name="next" value="/console/jobs"' in page
 
 
 def test_nobody_is_logged_out_by_another_page(talk: HttpTalk) -> None:

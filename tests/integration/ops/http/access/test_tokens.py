@@ -10,6 +10,7 @@ import pytest
 
 from ops.http.access.tokens import TokenError, TokenFile
 from tests.support.services.asking import HttpTalk, problem
+from tests.support.services.command_line import hyperpage
 from tests.support.services.watching import eventually
 
 Mischief = Callable[[Path], None]
@@ -183,3 +184,23 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -
     for name in ("tokens.json", "tokens.lock"):
         about = (tmp_path / name).stat()
         assert (about.st_uid, about.st_gid, about.st_mode & 0o777) == (12_345, 12_346, 0o600)
+
+
+def test_a_token_that_is_none_any_more_says_why_and_what_to_do(guarded: HttpTalk) -> None:
+    file = TokenFile(guarded.data)
+    _, expired = file.create("was-good-once", "read", lifetime_ms=-1)
+    _, revoked = file.create("was-revoked", "read")
+    file.revoke("was-revoked")
+    for secret, why in ((expired, "has expired"), (revoked, "was revoked"), ("hp_none", "no such token")):
+        refused = problem(
+            guarded.get("/session", headers={"Authorization": f"Bearer {secret}"}), 401, "unauthorized"
+        )
+        assert why in refused["detail"]
+        assert "`hyperpage token create` makes another one" in refused["hint"]
+    states = {
+        one["name"]: one["state"]
+        for one in hyperpage("token", "list", "--json", "--data", file.path.parent).json
+    }
+    assert (states["was-good-once"], states["was-revoked"]) == ("expired", "revoked")
+    # The name is free again.
+    assert file.create("was-good-once", "read")[0].is_good(0)
