@@ -1,6 +1,7 @@
 """The templates of pages, and the filters that write times, sizes and JSON in them."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +24,7 @@ MAXIMUM_HEADLINE_CHARACTERS = 300
 _TIMES = frozenset({"until", "reset_time", "last_updated"})
 _LENGTHS = frozenset({"refresh_interval"})
 
+_WORDS_OF_NAME = re.compile(r"(?<=[._])")
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
@@ -42,6 +44,7 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         "ago": ago,
         "amount": amount,
+        "breakable": breakable,
         "clock": clock,
         "compact": compact,
         "duration": duration,
@@ -55,6 +58,11 @@ def environment() -> jinja2.Environment:
     }
     made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX, "csrf_field": CSRF_FIELD}
     return made
+
+
+def breakable(name: str) -> Markup:
+    """A name in which a line may end after each dot and underscore."""
+    return Markup("<wbr>").join(_WORDS_OF_NAME.split(name))
 
 
 def amount(number: float | None) -> str:

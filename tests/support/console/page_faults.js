@@ -2,6 +2,8 @@
 // window is as high as the page, so that all of it can be pointed at. In one go, since pages change by themselves.
 (areQuestions) => {
   const SLACK = 1;
+  // Those that are broken nowhere but where the page says so (`<wbr>`, which parts texts).
+  const WORD = /(?<!\S)\(?[a-z]{1,20}([._][a-z]{1,20})*[,.:;)]*(?!\S)/gi, LONGEST = 20;
   const width = document.documentElement.clientWidth;
   const faults = new Set();
 
@@ -51,6 +53,14 @@
       if (!node.data.trim() || isLeftOut(holder)) continue;
       const range = document.createRange();
       range.selectNodeContents(node);
+      for (const word of node.data.matchAll(WORD)) {
+        if (word[0].length > LONGEST) continue;
+        const part = document.createRange();
+        part.setStart(node, word.index);
+        part.setEnd(node, word.index + word[0].length);
+        const lines = [...part.getClientRects()].filter((one) => one.width > SLACK);
+        if (lines.some((one) => one.top > lines[0].bottom - SLACK)) faults.add(`${name(holder)} breaks inside ${word[0]}`);
+      }
       const frames = around(holder).map((one) => frame(one).box);
       for (const box of [...range.getClientRects()].filter((one) => one.width > 3).slice(0, 3)) {
         for (const share of [0.05, 0.5, 0.95]) {
@@ -69,5 +79,5 @@
     look(dialog);
     dialog.close();
   }
-  return [...faults].slice(0, 20);
+  return [...faults].slice(0, 40);
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.console.rendering import headline, meant
+from ops.console.rendering import breakable, headline, meant
 
 
 def test_what_happened_is_at_the_end_of_a_traceback_and_else_at_the_beginning() -> None:
@@ -32,3 +32,9 @@ def test_what_happened_is_at_the_end_of_a_traceback_and_else_at_the_beginning() 
 )
 def test_a_number_is_what_the_name_of_its_field_says(name: str, value: object, is_meant: object) -> None:
     assert meant(value, name) == is_meant
+
+
+def test_a_name_ends_a_line_between_its_words_and_is_escaped() -> None:
+    assert breakable("backup.prune") == "backup.<wbr>prune"
+    assert breakable("a_<b>.c") == "a_<wbr>&lt;b&gt;.<wbr>c"
+    assert breakable("") == ""
