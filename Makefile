@@ -8,7 +8,7 @@
 #   make bench     what this machine makes of it, with peers beside it  ARGS='--only alone --json FILE', say
 #   make bench-gate BASE=main~1   whether this copy is slower than a commit, both in turns; exits with 1 if so
 #   make reference write docs/reference.md anew: from the program, with examples that are really sent
-#   make client    write what the Python client has of the messages anew
+#   make client    write what the clients in Python and TypeScript have of the messages anew
 #   make credential-rules   write the shapes of credentials anew, from a clone of gitleaks    GITLEAKS=../gitleaks
 #   make samples   add recorded events for types that have none yet; those that are there stay as they are
 #   make formats   record the shapes of what is kept and sent; one that changed needs another number
@@ -77,6 +77,7 @@ reference: $(VENV)/.development
 
 client: $(VENV)/.development
 	$(BIN)/python -m supply.python_client
+	$(BIN)/python -m supply.typescript_client
 
 # Not into the module itself: it would be empty where this fails.
 credential-rules: $(VENV)/.development

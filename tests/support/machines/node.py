@@ -10,6 +10,7 @@ from tests.support.repository import ROOT
 # Where `.ci/node-packages` puts them.
 INSTALLED = ROOT / "node_modules"
 CLIENT = "@nats-io/transport-node"
+JETSTREAM = "@nats-io/jetstream"
 COMPILER = "typescript"
 TYPES = "@types/node"
 GRAFANA = "@grafana/schema"

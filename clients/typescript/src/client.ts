@@ -1,0 +1,277 @@
+/** The client, with all that it can do. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  connect as connectToNats,
+  type ConnectionOptions,
+  credsAuthenticator,
+  type NatsConnection,
+  nkeyAuthenticator,
+} from "@nats-io/transport-node";
+import { ask } from "./asking.js";
+import { Refusal, refusalIn, Unreachable } from "./errors.js";
+import { type ChangeEvent, follow, type FollowOptions } from "./following.js";
+import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, QueryBody, QueryName } from "./types.js";
+
+const ANSWER_MS = 5_000;
+const DURABLE_ANSWER_MS = 30_000;
+const LOOK_MS = 1_000;
+const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
+
+/** What an accepted command was told; what it says is on disk. */
+export interface Answer<Result = unknown> {
+  readonly command_id: string;
+  readonly stream: string | null;
+  readonly version: number | null;
+  readonly position: number | null;
+  readonly timeline: number;
+  readonly events: string[];
+  readonly result: Result;
+}
+
+/** What may be said of a command. Under its id it is carried out once, however often it is sent. */
+export interface About {
+  commandId?: string;
+  /** That which the command's stream must be at, 0 where it must not exist. */
+  expectedVersion?: number;
+  actor?: string;
+  correlationId?: string;
+  causationId?: string;
+  traceparent?: string;
+  timeoutMs?: number;
+}
+
+/** One command of a batch. */
+export type BatchCommand = {
+  [Name in CommandName]: { command: Name; body: CommandBody<Name>; id?: string; expected_version?: number };
+}[CommandName];
+
+export interface ConnectOptions {
+  /** The prefix of the service's subjects. */
+  prefix?: string;
+  /** Noted with every command that names no other one. */
+  actor?: string;
+  /** What a client reads is never older than what it saw; not so with `false`. */
+  readsOwnWrites?: boolean;
+  /** Queries are answered by the leader of a cluster alone. */
+  readsFromLeader?: boolean;
+  /** The text of an NKey's seed, or of a creds file. */
+  credentials?: string;
+  /** Whatever else @nats-io takes. */
+  nats?: ConnectionOptions;
+}
+
+/** The address of the service whose data are in that folder, with the credentials of the user `app`. */
+export function addressIn(folder: string): string {
+  return (JSON.parse(readFileSync(join(folder, "runtime.json"), "utf8")) as { nats_url: string }).nats_url;
+}
+
+/** A client, over one connection that is made again whenever it is lost. */
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
+  const { hostname, port, username, password, protocol } = new URL(url);
+  const text = options.credentials === undefined ? undefined : new TextEncoder().encode(options.credentials);
+  const nats = await connectToNats({
+    servers: `${hostname}:${port || "4222"}`,
+    ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
+    ...(protocol === "tls:" ? { tls: {} } : {}),
+    ...(text === undefined
+      ? {}
+      : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
+    maxReconnectAttempts: -1,
+    ...options.nats,
+  });
+  return new Client(nats, options);
+}
+
+/** A service's way to the store. Whatever it asks may throw `Refusal` and `Unreachable`. */
+export class Client {
+  readonly prefix: string;
+  private seen: { timeline: number; position: number } | undefined;
+
+  constructor(
+    readonly nats: NatsConnection,
+    private readonly options: ConnectOptions = {},
+  ) {
+    this.prefix = options.prefix ?? "hyperpage";
+  }
+
+  /** The answer to a command. Where none comes, or the service is busy or away, it is sent again under its id. */
+  async send<Name extends CommandName>(
+    command: Name,
+    body: CommandBody<Name>,
+    about: About = {},
+  ): Promise<Answer<CommandResult<Name>>> {
+    const commandId = about.commandId ?? randomUUID();
+    const subject = `${this.prefix}.cmd.v1.${command}`;
+    const answer = await this.asked(subject, body, this.said(commandId, about), about.timeoutMs ?? ANSWER_MS, commandId);
+    return this.noted(answer as Answer<CommandResult<Name>>);
+  }
+
+  /** The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none. */
+  async sendBatch(
+    commands: readonly BatchCommand[],
+    { atomic = false, ...about }: About & { atomic?: boolean } = {},
+  ): Promise<(Answer | Refusal)[]> {
+    const body = { atomic, commands: commands.map((one) => ({ id: randomUUID(), ...one })) };
+    const { timeoutMs = ANSWER_MS } = about;
+    const answer = await this.asked(`${this.prefix}.cmd.v1.batch`, body, this.said(undefined, about), timeoutMs);
+    const { outcomes } = answer as { outcomes: unknown[] };
+    return outcomes.map((one) => refusalIn(one) ?? this.noted(one as Answer));
+  }
+
+  /** As `send`, through a stream: once the broker has the command, it will be carried out. Returns its id. */
+  async store<Name extends CommandName>(command: Name, body: CommandBody<Name>, about: About = {}): Promise<string> {
+    const commandId = about.commandId ?? randomUUID();
+    const subject = `${this.prefix}.dcmd.v1.${command}`;
+    const timeoutMs = about.timeoutMs ?? DURABLE_ANSWER_MS;
+    const stored = (await this.asked(subject, body, this.said(commandId, about), timeoutMs, commandId)) as {
+      error?: { description?: string };
+    };
+    if (stored.error !== undefined)
+      throw new Refusal("unavailable", `the broker did not store the command: ${stored.error.description}`, "", {});
+    return commandId;
+  }
+
+  /** The answer to a command that was stored, by whomever; it is kept for a day. */
+  async durableAnswer(commandId: string, timeoutMs = DURABLE_ANSWER_MS): Promise<Answer> {
+    const stream = `${this.prefix.replace(/[^A-Za-z0-9_-]/g, "_").toUpperCase()}_RESULTS`;
+    const kept = { last_by_subj: `${this.prefix}.res.v1.${token(commandId)}` };
+    const deadline = Date.now() + timeoutMs;
+    for (let pause = 50; ; pause = Math.min(2 * pause, LOOK_MS)) {
+      const left = Math.max(1, deadline - Date.now());
+      const found = (await this.asked(`$JS.API.STREAM.MSG.GET.${stream}`, kept, {}, left)) as {
+        message?: { data: string };
+      };
+      if (found.message !== undefined) {
+        const outcome: unknown = JSON.parse(Buffer.from(found.message.data, "base64").toString("utf8"));
+        const refused = refusalIn(outcome);
+        if (refused !== undefined) throw refused;
+        return this.noted(outcome as Answer);
+      }
+      if (Date.now() >= deadline)
+        throw new Unreachable(`there was no answer to ${commandId} within ${timeoutMs} ms`, true, commandId);
+      await sleep(Math.min(pause, Math.max(0, deadline - Date.now())));
+    }
+  }
+
+  /** The answer to a query. */
+  async query<Name extends QueryName>(name: Name, body: QueryBody<Name>, timeoutMs = ANSWER_MS): Promise<QueryAnswer<Name>> {
+    const subject = `${this.prefix}.qry.v1.${name}`;
+    const least = this.options.readsOwnWrites === false ? undefined : this.seen;
+    const reads: Record<string, string> = this.options.readsFromLeader ? { "Hyperpage-Read": "leader" } : {};
+    const floor = least ? { "Hyperpage-Min-Position": `${least.timeline}-${least.position}` } : {};
+    let answered;
+    try {
+      answered = await ask(this.nats, subject, body, { ...reads, ...floor }, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code !== "behind" || error.details["leads"] !== true || !least) throw error;
+      // Nobody has what was seen: it was another store's.
+      this.seen = undefined;
+      answered = await ask(this.nats, subject, body, reads, timeoutMs);
+    }
+    const [position, timeline] = [answered.headers?.get("Hyperpage-Position"), answered.headers?.get("Hyperpage-Timeline")];
+    if (position && timeline) this.note(Number(timeline), Number(position));
+    return answered.body as QueryAnswer<Name>;
+  }
+
+  /** Every item of a query that comes in pages, such as `jobs.list`; asked for page by page. */
+  async *list<Name extends PagedQuery>(name: Name, body: QueryBody<Name>): AsyncGenerator<ItemOf<Name>> {
+    for (let asked: QueryBody<Name> = body; ; ) {
+      const page = (await this.query(name, asked)) as { items: ItemOf<Name>[]; next: unknown };
+      yield* page.items;
+      if (page.next === null) return;
+      asked = { ...asked, after: page.next };
+    }
+  }
+
+  /** The row of a job once it has ended. */
+  async waitFor(jobId: string, timeoutMs = Number.POSITIVE_INFINITY): Promise<JobRow> {
+    const deadline = Date.now() + timeoutMs;
+    let wake = () => {};
+    const subject = `${this.prefix}.evt.v1.jobs.${token(jobId)}.*`;
+    const events = this.nats.subscribe(subject, {
+      callback: (_, message) => {
+        const { timeline, sequence } = message.json<ChangeEvent>();
+        this.note(timeline, Number(sequence));
+        wake();
+      },
+    });
+    try {
+      for (;;) {
+        const heard = new Promise<void>((resolve) => (wake = resolve));
+        const row = await this.query("jobs.get", { id: jobId });
+        if (JOB_ENDS.includes(row.state)) return row;
+        const left = Math.min(5_000, deadline - Date.now());
+        if (left <= 0) throw new Error(`job ${jobId} has not ended within ${timeoutMs} ms`);
+        const over = new AbortController();
+        await Promise.race([heard, sleep(left, undefined, { signal: over.signal }).catch(() => {})]);
+        over.abort();
+      }
+    } finally {
+      events.unsubscribe();
+    }
+  }
+
+  /** Every event behind a place, once and in order, for as long as it is iterated. */
+  follow(options: FollowOptions = {}): AsyncGenerator<ChangeEvent> {
+    return follow(this, options);
+  }
+
+  /** Ends the connection, once what is under way is through. */
+  async close(): Promise<void> {
+    if (!this.nats.isClosed()) await this.nats.drain();
+  }
+
+  private async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
+    try {
+      return (await ask(this.nats, subject, body, about, timeoutMs)).body;
+    } catch (error) {
+      if (error instanceof Unreachable && commandId !== undefined)
+        throw new Unreachable(error.message, error.mayHaveBeenCarriedOut, commandId);
+      throw error;
+    }
+  }
+
+  private said(commandId: string | undefined, about: About): Record<string, string> {
+    const headers: Record<string, string | undefined> = {
+      "Hyperpage-Command-Id": commandId,
+      "Hyperpage-Expected-Version": about.expectedVersion?.toString(),
+      "Hyperpage-Actor": about.actor ?? this.options.actor,
+      "Hyperpage-Correlation-Id": about.correlationId,
+      "Hyperpage-Causation-Id": about.causationId,
+      traceparent: about.traceparent,
+    };
+    return Object.fromEntries(Object.entries(headers).filter((one): one is [string, string] => one[1] !== undefined));
+  }
+
+  private noted<One extends Answer>(answer: One): One {
+    if (answer.position !== null) this.note(answer.timeline, answer.position);
+    return answer;
+  }
+
+  private note(timeline: number, position: number): void {
+    const { seen } = this;
+    if (!seen || timeline > seen.timeline || (timeline === seen.timeline && position > seen.position))
+      this.seen = { timeline, position };
+  }
+}
+
+/** The queries that are answered in pages. */
+export type PagedQuery = {
+  [Name in QueryName]: QueryAnswer<Name> extends { items: unknown[]; next: unknown }
+    ? "after" extends keyof QueryBody<Name>
+      ? Name
+      : never
+    : never;
+}[QueryName];
+/** An item of one. */
+export type ItemOf<Name extends PagedQuery> = QueryAnswer<Name> extends { items: (infer Item)[] } ? Item : never;
+
+/** @internal A key as one token of a subject: every byte outside `[A-Za-z0-9_-]` is written `=XX`. */
+export function token(key: string): string {
+  return [...Buffer.from(key, "utf8")]
+    .map((byte) => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`))
+    .join("");
+}

@@ -1,0 +1,1610 @@
+/** What is sent and answered, made of the service's own: `make client`. */
+
+/** No second job with this key, as far as the scope goes and, if there is a window, as it is long. */
+export interface Unique {
+  key: string;
+  scope?: "incomplete" | "successful" | "all";
+  window_ms?: number | null;
+  on_conflict?: "return_existing" | "reject" | "replace" | "preserve_run_at";
+}
+
+/** Jobs by what they are; everything that is named must hold, and something must be named. */
+export interface JobFilter {
+  status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  type?: string | null;
+  queue?: string | null;
+  tool?: string | null;
+  tag?: string | null;
+  older_than_ms?: number | null;
+}
+
+/** What is enqueued each time; the fields are those of `jobs.enqueue`. */
+export interface ScheduledJob {
+  type: string;
+  name: string;
+  priority?: number;
+  queue?: string;
+  payload?: unknown;
+  tool?: string | null;
+  endpoint?: string | null;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+}
+
+/** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
+export interface Item {
+  key: string;
+  value: unknown;
+  ttl_ms?: number | null;
+}
+
+/** Jobs by what they are; ranges of times include both ends. */
+export interface JobsJobFilter {
+  status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  type?: string | null;
+  queue?: string | null;
+  tool?: string | null;
+  worker?: string | null;
+  tag?: string | null;
+  text?: string | null;
+  unique_key?: string | null;
+  schedule_id?: string | null;
+  created_from?: number | null;
+  created_until?: number | null;
+  run_from?: number | null;
+  run_until?: number | null;
+  completed_from?: number | null;
+  completed_until?: number | null;
+}
+
+/**
+ * A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
+ *
+ * It is called as its type is, unless it has a `name`.
+ *
+ * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
+ * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
+ * the result then names the `existing` one.
+ */
+export interface JobsEnqueue {
+  type: string;
+  name?: string | null;
+  id?: string | null;
+  priority?: number;
+  queue?: string;
+  payload?: unknown;
+  tool?: string | null;
+  endpoint?: string | null;
+  run_at?: number | null;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+  unique?: Unique | null;
+  depends_on?: string[];
+  on_dependency_failure?: "cancel" | "wait" | "run";
+  hold?: boolean;
+}
+
+/** Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds. */
+export interface JobsClaim {
+  worker: string;
+  queue?: string;
+  types?: string[] | null;
+  limit?: number;
+  lease_ms?: number;
+}
+
+/** The worker is still there: its lease runs from now again. */
+export interface JobsHeartbeat {
+  id: string;
+  lease: string;
+  lease_ms?: number | null;
+}
+
+/** How far a running job is; said at once to whoever listens, kept at most every 30 s. */
+export interface JobsProgress {
+  id: string;
+  lease: string;
+  percent?: number | null;
+  note?: string | null;
+}
+
+/** The job is done. */
+export interface JobsComplete {
+  id: string;
+  lease: string;
+  result?: unknown;
+}
+
+/** The attempt failed; it is retried while attempts are left, unless `retryable` is false. */
+export interface JobsFail {
+  id: string;
+  lease: string;
+  error: string;
+  retryable?: boolean;
+  retry_at?: number | null;
+}
+
+/** The worker gives the job back until `run_at`; the attempt does not count. */
+export interface JobsSnooze {
+  id: string;
+  lease: string;
+  run_at: number;
+}
+
+/** The worker is shutting down and gives the job back; the attempt does not count. */
+export interface JobsInterrupt {
+  id: string;
+  lease: string;
+}
+
+/** A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of. */
+export interface JobsCancel {
+  id: string;
+  reason?: string | null;
+}
+
+/** The worker agrees to a cancellation that was asked for. */
+export interface JobsAckCancel {
+  id: string;
+  lease: string;
+}
+
+/** A failed, cancelled or timed out job is due again, with at least one attempt more. */
+export interface JobsRetry {
+  id: string;
+}
+
+/** A job that no worker has waits until it is released. */
+export interface JobsHold {
+  id: string;
+}
+
+/** A held job goes on: it is due at its `run_at`, or at once if that has passed. */
+export interface JobsRelease {
+  id: string;
+}
+
+/** A job that no worker has is due at another time. */
+export interface JobsReschedule {
+  id: string;
+  run_at: number;
+}
+
+/** A job that no worker has gets another priority. */
+export interface JobsReprioritize {
+  id: string;
+  priority: number;
+}
+
+/** A job that never began gets another payload. */
+export interface JobsUpdatePayload {
+  id: string;
+  payload: unknown;
+}
+
+/** A finished job leaves the tables, with its attempts; its events stay, and its id is free again. */
+export interface JobsArchive {
+  id: string;
+}
+
+/**
+ * Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
+ *
+ * It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+ */
+export interface JobsCancelMany {
+  filter: JobFilter;
+  reason?: string | null;
+  limit?: number;
+  dry_run?: boolean;
+}
+
+/**
+ * Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
+ *
+ * Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
+ * `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+ */
+export interface JobsRetryMany {
+  filter: JobFilter;
+  limit?: number;
+  dry_run?: boolean;
+}
+
+/** No job of the queue is handed out until it is resumed. */
+export interface JobsPauseQueue {
+  queue: string;
+  reason?: string | null;
+}
+
+/** Jobs of the queue are handed out again. */
+export interface JobsResumeQueue {
+  queue: string;
+}
+
+/**
+ * A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
+ *
+ * A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+ */
+export interface SchedulesSet {
+  id: string;
+  job: ScheduledJob;
+  every_ms?: number | null;
+  cron?: string | null;
+  time_zone?: string;
+  on_missed?: "run_once" | "skip";
+}
+
+/** The schedule makes no more jobs, and is gone. Its jobs stay. */
+export interface SchedulesDelete {
+  id: string;
+}
+
+/** The schedule makes no jobs until it is resumed. */
+export interface SchedulesPause {
+  id: string;
+}
+
+/** The schedule makes jobs again, beginning with the next time; those that passed do not count. */
+export interface SchedulesResume {
+  id: string;
+}
+
+/** A job is made at once, paused or not; the result has its id. The times stay as they are. */
+export interface SchedulesTrigger {
+  id: string;
+}
+
+/**
+ * What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+ *
+ * What it leaves out stays as it is known, within the same window. Observations come often and say little
+ * new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
+ * is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
+ * is kept. `reservation` says for which one the calls were made: it is then spent.
+ */
+export interface RateLimitsObserve {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  remaining?: number | null;
+  limit?: number | null;
+  used?: number | null;
+  reset_time?: number | null;
+  observed_at?: number | null;
+  data_fresh?: boolean;
+  reservation?: string | null;
+}
+
+/**
+ * What a platform answered to a call: the status, and the headers as they came, in any case.
+ *
+ * Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
+ * stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
+ * 429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
+ * so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
+ * passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
+ * The result is what `may_call` answers, with the `resource`.
+ */
+export interface RateLimitsObserveResponse {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  status: number;
+  headers: Record<string, string | string[]>;
+  observed_at?: number | null;
+  rate_limited?: boolean | null;
+  reservation?: string | null;
+}
+
+/** No calls before `until` (milliseconds since the epoch). */
+export interface RateLimitsThrottle {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  until: number;
+  reason?: string | null;
+}
+
+/** From which share of the limit used, in percent, the level is warning, and from which critical. */
+export interface RateLimitsSetThresholds {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  warning_percent?: number;
+  critical_percent?: number;
+}
+
+/**
+ * Calls set aside for one worker, so that several who share a budget do not overshoot it.
+ *
+ * They count against what remains until they are released, confirmed by an observation that names the
+ * `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
+ * since what was made of them later is not known. The result says whether they were `granted`, and if not,
+ * when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
+ * remembered for the command id. The same reservation again gets the same answer. As long as nobody has
+ * said what remains, everything is granted, or nothing could be learned.
+ *
+ * Granting and ending are events, since a grant must hold across a crash and count for the next command of
+ * the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+ */
+export interface RateLimitsReserve {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  cost?: number;
+  ttl_ms?: number;
+  reservation?: string | null;
+}
+
+/**
+ * A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
+ *
+ * A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+ */
+export interface RateLimitsRelease {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  reservation: string;
+  used?: number;
+}
+
+/** Forget what is known of this limit, its thresholds and reservations too. */
+export interface RateLimitsClear {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+}
+
+/** The whole configuration of a tool. */
+export interface ToolConfigsSet {
+  tool_name: string;
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number | null;
+  notifications?: boolean;
+  reason?: string | null;
+}
+
+/** Changes of `config` as a JSON merge patch (RFC 7386): `null` removes a member. */
+export interface ToolConfigsPatch {
+  tool_name: string;
+  patch: Record<string, unknown>;
+  reason?: string | null;
+}
+
+/** The tool is on from now on. */
+export interface ToolConfigsEnable {
+  tool_name: string;
+  reason?: string | null;
+}
+
+/** The tool is off from now on. */
+export interface ToolConfigsDisable {
+  tool_name: string;
+  reason?: string | null;
+}
+
+/** How often the tool is refreshed, in milliseconds; `null` leaves it to the tool. */
+export interface ToolConfigsSetRefreshInterval {
+  tool_name: string;
+  refresh_interval: number | null;
+  reason?: string | null;
+}
+
+/** Whether the tool notifies. */
+export interface ToolConfigsSetNotifications {
+  tool_name: string;
+  notifications: boolean;
+  reason?: string | null;
+}
+
+/** A new version with the content of an old one, also of a tool that was deleted since. */
+export interface ToolConfigsRollback {
+  tool_name: string;
+  to_version: number;
+  reason?: string | null;
+}
+
+/** The tool has no configuration from now on. */
+export interface ToolConfigsDelete {
+  tool_name: string;
+  reason?: string | null;
+}
+
+/**
+ * From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
+ *
+ * It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
+ * parts (`#/$defs/…`), and not to itself. Its work has a bound: regular expressions are without
+ * lookaround and backreferences, and `unevaluatedProperties` not nested deeply.
+ */
+export interface ToolConfigsRegisterSchema {
+  tool_name: string;
+  schema: Record<string, unknown>;
+  reason?: string | null;
+}
+
+/** The tool's configuration may be anything from now on. */
+export interface ToolConfigsRemoveSchema {
+  tool_name: string;
+  reason?: string | null;
+}
+
+/**
+ * Whether `set` would take this `config` for the tool: nothing is stored.
+ *
+ * The result is `{"valid": …, "errors": [{"path", "message"}]}`, with the first errors if there are many.
+ */
+export interface ToolConfigsValidate {
+  tool_name: string;
+  config: Record<string, unknown>;
+}
+
+/** The key holds this value from now on, or for `ttl_ms` milliseconds. */
+export interface AppStateSet {
+  key: string;
+  value: unknown;
+  ttl_ms?: number | null;
+}
+
+/** As `set`, if the key is at `expected_version` (0: holds nothing). */
+export interface AppStateSetIf {
+  key: string;
+  value: unknown;
+  expected_version: number;
+  ttl_ms?: number | null;
+}
+
+/** The key holds nothing from now on. */
+export interface AppStateDelete {
+  key: string;
+}
+
+/** All of these keys hold these values from now on, or none of them. */
+export interface AppStateSetMany {
+  items: Item[];
+}
+
+/** One job. */
+export interface JobsGetQuery {
+  id: string;
+}
+
+/** Jobs by what they are, in the order of their ids. */
+export interface JobsListQuery {
+  status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  type?: string | null;
+  queue?: string | null;
+  tool?: string | null;
+  worker?: string | null;
+  tag?: string | null;
+  text?: string | null;
+  unique_key?: string | null;
+  schedule_id?: string | null;
+  created_from?: number | null;
+  created_until?: number | null;
+  run_from?: number | null;
+  run_until?: number | null;
+  completed_from?: number | null;
+  completed_until?: number | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** How many jobs are like this, and with `by`, how many have each of its values. */
+export interface JobsCountQuery {
+  status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  type?: string | null;
+  queue?: string | null;
+  tool?: string | null;
+  worker?: string | null;
+  tag?: string | null;
+  text?: string | null;
+  unique_key?: string | null;
+  schedule_id?: string | null;
+  created_from?: number | null;
+  created_until?: number | null;
+  run_from?: number | null;
+  run_until?: number | null;
+  completed_from?: number | null;
+  completed_until?: number | null;
+  by?: "status" | "state" | "type" | "queue" | "tool" | "worker" | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface JobsHistoryQuery {
+  id: string;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface JobsAsOfQuery {
+  id: string;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** One queue. */
+export interface QueuesGetQuery {
+  name: string;
+}
+
+/** Queues that were paused at least once, in the order of their names. */
+export interface QueuesListQuery {
+  paused?: boolean | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** Queues that were paused at least once. */
+export interface QueuesCountQuery {
+  paused?: boolean | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface QueuesHistoryQuery {
+  name: string;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface QueuesAsOfQuery {
+  name: string;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** One schedule. */
+export interface SchedulesGetQuery {
+  id: string;
+}
+
+/** Schedules by what they are, in the order of their ids. */
+export interface SchedulesListQuery {
+  paused?: boolean | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** Schedules by what they are. */
+export interface SchedulesCountQuery {
+  paused?: boolean | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface SchedulesHistoryQuery {
+  id: string;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface SchedulesAsOfQuery {
+  id: string;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** One limit. */
+export interface RateLimitsGetQuery {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+}
+
+/** Limits by what they are, and how much of them is used, in the order of their ids. */
+export interface RateLimitsListQuery {
+  platform?: string | null;
+  resource?: string | null;
+  identifier?: string | null;
+  level?: "unknown" | "normal" | "warning" | "critical" | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** Limits by what they are, and how much of them is used. */
+export interface RateLimitsCountQuery {
+  platform?: string | null;
+  resource?: string | null;
+  identifier?: string | null;
+  level?: "unknown" | "normal" | "warning" | "critical" | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface RateLimitsHistoryQuery {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface RateLimitsAsOfQuery {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** The configuration of one tool. */
+export interface ToolConfigsGetQuery {
+  tool_name: string;
+}
+
+/** Configurations by what they say, in the order of the tools' names. */
+export interface ToolConfigsListQuery {
+  enabled?: boolean | null;
+  notifications?: boolean | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** Configurations by what they say. */
+export interface ToolConfigsCountQuery {
+  enabled?: boolean | null;
+  notifications?: boolean | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface ToolConfigsHistoryQuery {
+  tool_name: string;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface ToolConfigsAsOfQuery {
+  tool_name: string;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** What one key holds. */
+export interface AppStateGetQuery {
+  key: string;
+}
+
+/** Keys with what they hold, in order: all, or those that begin with `prefix`. */
+export interface AppStateListQuery {
+  prefix?: string | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** Keys that hold something: all, or those that begin with `prefix`. */
+export interface AppStateCountQuery {
+  prefix?: string | null;
+}
+
+/** The events of one stream, a page at a time. */
+export interface AppStateHistoryQuery {
+  key: string;
+  after?: number;
+  limit?: number;
+}
+
+/** One row as it was at a position or a time. */
+export interface AppStateAsOfQuery {
+  key: string;
+  position?: number | null;
+  time?: number | null;
+}
+
+/** Whether calls are allowed now, by what is known and what is reserved; `cost` is how many. */
+export interface RateLimitsMayCallQuery {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  cost?: number;
+}
+
+/** When the budget runs out, if calls go on as they did, and whether that is before the reset. */
+export interface RateLimitsForecastQuery {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+}
+
+/**
+ * What changed of a tool's configuration between two versions; 0 is before the first.
+ *
+ * Each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+ */
+export interface ToolConfigsDiffQuery {
+  tool_name: string;
+  from_version: number;
+  to_version: number;
+}
+
+/** Events behind position `after`, of all tables, one table or one stream. */
+export interface EventsReadQuery {
+  after?: number;
+  limit?: number;
+  table?: string | null;
+  stream?: string | null;
+}
+
+/** Events before a position, the newest first: all that are given must hold. */
+export interface EventsFindQuery {
+  before?: number | null;
+  limit?: number;
+  table?: string | null;
+  stream?: string | null;
+  type?: string | null;
+  correlation_id?: string | null;
+}
+
+/**
+ * What led to the event at a position and what it led to, with all that has the same correlation id.
+ *
+ * With a `correlation_id` in place of the position: everything that has it.
+ */
+export interface EventsChainQuery {
+  position?: number | null;
+  correlation_id?: string | null;
+}
+
+/**
+ * Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+ *
+ * Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
+ * Python more than its end.
+ */
+export interface JobsBrowseQuery {
+  state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
+  type?: string | null;
+  queue?: string | null;
+  tool?: string | null;
+  tag?: string | null;
+  text?: string | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** The attempts of a job, the first one first; with `after`, the `next` of the page before. */
+export interface JobsAttemptsQuery {
+  id: string;
+  limit?: number;
+  after?: number | null;
+}
+
+/**
+ * How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+ *
+ * The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
+ * longest where many attempts ended, `wait_ms` and `run_ms` are null.
+ */
+export interface JobsStatsQuery {
+  queue?: string | null;
+  window_ms?: number;
+  until?: number | null;
+  percentiles?: boolean;
+}
+
+/** The attempts that ended in the last `window_ms` until now, in `parts` of the same length. */
+export interface JobsThroughputQuery {
+  queue?: string | null;
+  window_ms?: number;
+  parts?: number;
+}
+
+/** Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`. */
+export interface JobsWorkersQuery {
+  worker?: string | null;
+  window_ms?: number;
+}
+
+/** The jobs that workers have now, and until when: the attempt that began first comes first. */
+export interface JobsRunningQuery {
+  worker?: string | null;
+  limit?: number;
+  after?: string | null;
+}
+
+/** An event, as subscribers get it: a CloudEvent 1.0 in JSON. */
+export interface CloudEvent {
+  specversion: "1.0";
+  /** the timeline and the position: `1-41872` */
+  id: string;
+  /** `hyperpage/` and the id of the store */
+  source: string;
+  /** `hyperpage.` and the type of the event: `hyperpage.job.completed.v1` */
+  type: string;
+  /** the stream: `jobs/9f1c` */
+  subject: string;
+  /** when it happened, as RFC 3339 has it, in UTC */
+  time: string;
+  datacontenttype: "application/json";
+  /** the position in the log, as a text */
+  sequence: string;
+  /** its place in the stream: 1, 2, 3 … */
+  version: number;
+  /** a restore begins another one */
+  timeline: number;
+  /** of it and all that came before, in hexadecimal digits */
+  hash: string;
+  /** the command that led to it */
+  commandid?: string;
+  /** on whose behalf, as the sender said */
+  actor?: string;
+  correlationid?: string;
+  causationid?: string;
+  /** W3C trace context */
+  traceparent?: string;
+  /** the user or token that really asked */
+  principal?: string;
+  /** what the type of the event says */
+  data: unknown;
+}
+
+/** There is a job with the unique key already. */
+export interface EnqueueResult {
+  /** the job that has the unique key; without one, there is no result */
+  existing: string;
+}
+
+/** How far a job is, as its worker said last. */
+export interface JobProgress {
+  /** how much of it is done */
+  percent?: number;
+  /** what it is doing */
+  note?: string;
+}
+
+/** A job. Times are milliseconds since the epoch. */
+export interface JobRow {
+  id: string;
+  /** what kind of work it is */
+  type: string;
+  /** what people call it */
+  name: string;
+  /** 1 low, 2 medium, 3 high, 4 critical */
+  priority: number;
+  /** the state, by the names of the system before */
+  status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  /** the tool that it is about */
+  tool: string | null;
+  /** where that tool is reached */
+  endpoint: string | null;
+  /** an object for its worker; of an imported job, any JSON */
+  payload: unknown;
+  /** what came out, any JSON; null until it has completed */
+  result: unknown;
+  /** when it was enqueued */
+  created_at: number;
+  /** when it last changed */
+  updated_at: number;
+  /** when its first attempt began */
+  started_at: number | null;
+  /** when it ended, however it did */
+  completed_at: number | null;
+  /** how often it was tried again */
+  retry_count: number;
+  /** when this row was written; of an imported job, as it was there */
+  persisted_at: number;
+  /** how often it was taken from a worker that was lost */
+  recovery_attempts: number;
+  state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  queue: string;
+  /** when it is due, or was */
+  run_at: number;
+  /** the number of the attempt, 0 before the first one */
+  attempt: number;
+  /** how often it is tried at most */
+  max_attempts: number;
+  /** who has it, or had it last */
+  worker: string | null;
+  /** why the last attempt failed */
+  error: string | null;
+  /** whether its worker is asked to stop */
+  cancel_requested: boolean;
+  progress: JobProgress | null;
+  /** the position of its first event */
+  created_position: number;
+  /** how long one attempt may take, in milliseconds */
+  timeout_ms: number;
+  /** when the attempt under way has taken too long */
+  deadline_at: number | null;
+  tags: string[];
+  /** the key of which there is one job only */
+  unique_key: string | null;
+  /** the jobs that had to complete first */
+  depends_on: string[];
+  /** those of them that it still waits for */
+  waiting_for: string[];
+  /** what becomes of it if one of those does not complete */
+  on_dependency_failure: "cancel" | "wait" | "run";
+  /** the schedule that made it */
+  schedule_id: string | null;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+}
+
+/** A job as a worker gets it, under a lease. */
+export interface LeasedJob {
+  id: string;
+  /** what kind of work it is */
+  type: string;
+  /** what people call it */
+  name: string;
+  /** 1 low, 2 medium, 3 high, 4 critical */
+  priority: number;
+  /** the state, by the names of the system before */
+  status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  /** the tool that it is about */
+  tool: string | null;
+  /** where that tool is reached */
+  endpoint: string | null;
+  /** an object for its worker; of an imported job, any JSON */
+  payload: unknown;
+  /** what came out, any JSON; null until it has completed */
+  result: unknown;
+  /** when it was enqueued */
+  created_at: number;
+  /** when it last changed */
+  updated_at: number;
+  /** when its first attempt began */
+  started_at: number | null;
+  /** when it ended, however it did */
+  completed_at: number | null;
+  /** how often it was tried again */
+  retry_count: number;
+  /** when this row was written; of an imported job, as it was there */
+  persisted_at: number;
+  /** how often it was taken from a worker that was lost */
+  recovery_attempts: number;
+  state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  queue: string;
+  /** when it is due, or was */
+  run_at: number;
+  /** the number of the attempt, 0 before the first one */
+  attempt: number;
+  /** how often it is tried at most */
+  max_attempts: number;
+  /** who has it, or had it last */
+  worker: string | null;
+  /** why the last attempt failed */
+  error: string | null;
+  /** whether its worker is asked to stop */
+  cancel_requested: boolean;
+  progress: JobProgress | null;
+  /** the position of its first event */
+  created_position: number;
+  /** how long one attempt may take, in milliseconds */
+  timeout_ms: number;
+  /** when the attempt under way has taken too long */
+  deadline_at: number | null;
+  tags: string[];
+  /** the key of which there is one job only */
+  unique_key: string | null;
+  /** the jobs that had to complete first */
+  depends_on: string[];
+  /** those of them that it still waits for */
+  waiting_for: string[];
+  /** what becomes of it if one of those does not complete */
+  on_dependency_failure: "cancel" | "wait" | "run";
+  /** the schedule that made it */
+  schedule_id: string | null;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+  /** the token that comes with everything that is said of the attempt */
+  lease: string;
+  /** when the lease runs out, if no heartbeat comes */
+  lease_expires_at: number;
+}
+
+/** The jobs that the worker has now. */
+export interface ClaimResult {
+  /** the rows of the jobs, each with its lease */
+  jobs: LeasedJob[];
+}
+
+/** How the job is meant to go on. */
+export interface ProgressResult {
+  /** whether the worker is asked to stop */
+  cancel_requested: boolean;
+}
+
+/** How the job is meant to go on, and the lease. */
+export interface HeartbeatResult {
+  /** whether the worker is asked to stop */
+  cancel_requested: boolean;
+  /** when the lease runs out, if no heartbeat comes */
+  lease_expires_at: number;
+}
+
+/** What became of the jobs that a filter means. */
+export interface ManyResult {
+  /** the jobs that were changed, or would be without `dry_run` */
+  ids: string[];
+  /** those that could not be */
+  skipped: string[];
+  /** how many more there are, 10,000 at most */
+  remaining: number;
+}
+
+/** The job that was made at once. */
+export interface TriggerResult {
+  /** the job that was made */
+  id: string;
+}
+
+/** The result of a response: whether another call is allowed, and the resource that it was counted for. */
+export interface Seen {
+  /** the resource that the response was counted for */
+  resource: string | null;
+  /** whether another call is allowed now */
+  allowed: boolean;
+  /** when it will be, null where waiting does not help */
+  retry_at: number | null;
+  /** the calls that are left beside those reserved, null where it is not known */
+  remaining: number | null;
+  /** `normal`, `warning`, `critical` or `unknown` */
+  level: "unknown" | "normal" | "warning" | "critical";
+  /** whether the last observation is more than five minutes old, or there is none */
+  stale: boolean;
+}
+
+/** The result of a reservation: whether it was granted, else when to try again. */
+export interface Grant {
+  /** whether the calls are set aside */
+  granted: boolean;
+  /** the id of the reservation, null if not granted */
+  reservation: string | null;
+  /** when it ends of itself, null if not granted */
+  expires_at: number | null;
+  /** when to try again, null if granted or where waiting does not help */
+  retry_at: number | null;
+  /** the calls that are left beside those reserved, null where it is not known */
+  remaining: number | null;
+  /** `normal`, `warning`, `critical` or `unknown` */
+  level: "unknown" | "normal" | "warning" | "critical";
+  /** whether the last observation is more than five minutes old, or there is none */
+  stale: boolean;
+}
+
+/** Where a configuration does not match. */
+export interface Violation {
+  path: string;
+  message: string;
+}
+
+/** Whether a configuration would be taken. */
+export interface ValidateResult {
+  /** whether `set` would take it */
+  valid: boolean;
+  /** where it does not match: `path` and `message` of each, 20 at most */
+  errors: Violation[];
+}
+
+/** How many have a value. */
+export interface Group {
+  value: string | null;
+  count: number;
+}
+
+/** How many there are. */
+export interface Count {
+  count: number;
+}
+
+/** How many there are, and how many have each value of the column that is asked for. */
+export interface GroupedCount {
+  count: number;
+  /** the most first, 1,000 at most; left out without `by` */
+  groups?: Group[];
+  /** how many more there are; left out without `by` */
+  groups_left_out?: number;
+}
+
+/** A part of a stream, in its order. */
+export interface EventPage {
+  items: CloudEvent[];
+  /** what to pass as `after` for the next page, null on the last one */
+  next: number | null;
+}
+
+/** A queue that was paused at least once. Times are milliseconds since the epoch. */
+export interface QueueRow {
+  name: string;
+  /** whether no job of it is handed out */
+  paused: boolean;
+  /** why it is paused */
+  reason: string | null;
+  paused_at: number | null;
+  updated_at: number;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+}
+
+/** What is enqueued each time, as it was accepted once: it is read whatever is allowed today. */
+export interface JobTemplate {
+  type: string;
+  name: string;
+  priority?: number;
+  queue?: string;
+  payload?: unknown;
+  tool?: string;
+  endpoint?: string;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+}
+
+/** A schedule. Times are milliseconds since the epoch. */
+export interface ScheduleRow {
+  id: string;
+  /** whether it makes no jobs */
+  paused: boolean;
+  /** the interval in milliseconds; either this or `cron` */
+  every_ms: number | null;
+  /** minute, hour, day, month, weekday; either this or `every_ms` */
+  cron: string | null;
+  /** where `cron` is read */
+  time_zone: string;
+  /** when times were missed: one job for all of them, or none */
+  on_missed: "run_once" | "skip";
+  /** what is enqueued each time */
+  job: JobTemplate;
+  /** the time of its next job */
+  next_run_at: number | null;
+  /** the time of its last job */
+  last_run_at: number | null;
+  last_job_id: string | null;
+  created_at: number;
+  updated_at: number;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+}
+
+/** One of the policies that bind a limit, as it was observed. */
+export interface ObservedPolicy {
+  policy: string;
+  remaining: number | null;
+  limit: number | null;
+  used: number | null;
+  reset_time: number | null;
+  window_ms: number | null;
+  observed_at: number;
+}
+
+/** What is known of a limit, as it was observed. Times are milliseconds since the epoch. */
+export interface RateLimitRow {
+  /** `ratelimit:` and the key */
+  id: string;
+  platform: string;
+  /** how many calls are left in the window */
+  limit_remaining: number | null;
+  /** how many calls a window has */
+  limit_total: number | null;
+  /** when the next window begins */
+  reset_time: number | null;
+  last_updated: number;
+  created_at: number;
+  resource: string | null;
+  identifier: string | null;
+  limit_used: number | null;
+  /** when the newest of the observations was made */
+  observed_at: number | null;
+  throttled_until: number | null;
+  throttle_reason: string | null;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+  /** how much of the limit is used */
+  level: "unknown" | "normal" | "warning" | "critical";
+  /** the policy that binds, of which the counts are */
+  policy: string;
+  /** every policy; null where the columns say all of it */
+  policies: ObservedPolicy[] | null;
+  warning_percent: number;
+  critical_percent: number;
+  /** how many calls are set aside */
+  reserved: number;
+}
+
+/** The configuration of a tool. */
+export interface ToolConfigRow {
+  tool_name: string;
+  enabled: boolean;
+  config: Record<string, unknown>;
+  /** in milliseconds */
+  refresh_interval: number | null;
+  notifications: boolean;
+  /** when it last changed, in milliseconds since the epoch */
+  updated_at: number;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+  /** the JSON Schema that `config` matches, if there is one */
+  schema: Record<string, unknown> | null;
+}
+
+/** What a key holds. Times are milliseconds since the epoch. */
+export interface AppStateRow {
+  key: string;
+  /** any JSON */
+  value: unknown;
+  updated_at: number;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+  /** from when on it holds nothing */
+  expires_at: number | null;
+}
+
+/** Whether calls are allowed now. */
+export interface Availability {
+  allowed: boolean;
+  /** when they will be, null where waiting does not help */
+  retry_at: number | null;
+  /** the calls that are left beside those reserved, null where it is not known */
+  remaining: number | null;
+  /** `normal`, `warning`, `critical` or `unknown` */
+  level: "unknown" | "normal" | "warning" | "critical";
+  /** whether the last observation is more than five minutes old, or there is none */
+  stale: boolean;
+}
+
+/** When the policy that runs out first does, by the observations kept of its present window. */
+export interface Forecast {
+  /** calls per minute, null before there are two observations */
+  burn_rate: number | null;
+  /** null where nothing says that it will run out */
+  runs_out_at: number | null;
+  /** null where that or the reset is not known */
+  runs_out_before_reset: boolean | null;
+  reset_time: number | null;
+  /** the calls that are left beside those reserved, null where it is not known */
+  remaining: number | null;
+  limit: number | null;
+  policy: string;
+  /** `normal`, `warning`, `critical` or `unknown` */
+  level: "unknown" | "normal" | "warning" | "critical";
+  /** whether the last observation is more than five minutes old, or there is none */
+  stale: boolean;
+}
+
+/** What one version has, and the other one has not. */
+export interface Member {
+  path: string;
+  value: unknown;
+}
+
+/** What both versions have, and not alike. */
+export interface ChangedMember {
+  path: string;
+  from: unknown;
+  to: unknown;
+}
+
+/** How two versions differ, in the order of the paths. */
+export interface ToolConfigDiff {
+  added: Member[];
+  removed: Member[];
+  changed: ChangedMember[];
+}
+
+/** A part of the log, in its order. */
+export interface EventsRead {
+  items: CloudEvent[];
+  /** what to pass as `after` for the next page, null at the head */
+  next: number | null;
+  /** the position of the head of the log */
+  head: number;
+  store_id: string;
+  /** the timelines of the store, each with its first position */
+  timelines: [number, number][];
+}
+
+/** A part of the log, the newest first. */
+export interface EventsFound {
+  items: CloudEvent[];
+  /** what to pass as `before` for the next page, null where the log begins */
+  next: number | null;
+  /** the position of the head of the log */
+  head: number;
+}
+
+/** An event, and the one that led to it. */
+export interface ChainLink {
+  /** the position of its cause, if that is among the items */
+  cause: number | null;
+  event: CloudEvent;
+}
+
+/** Events that hang together, in the order of the log. */
+export interface EventChain {
+  items: ChainLink[];
+  /** false where there are more than an answer holds */
+  complete: boolean;
+}
+
+/** A job without what can be large. Times are milliseconds since the epoch. */
+export interface JobSummary {
+  id: string;
+  type: string;
+  name: string;
+  /** 1 low, 2 medium, 3 high, 4 critical */
+  priority: number;
+  state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  queue: string;
+  tool: string | null;
+  /** the number of the attempt, 0 before the first one */
+  attempt: number;
+  max_attempts: number;
+  run_at: number;
+  created_at: number;
+  started_at: number | null;
+  completed_at: number | null;
+  updated_at: number;
+  worker: string | null;
+  /** its beginning; of a traceback of Python, its end */
+  error: string | null;
+  cancel_requested: boolean;
+  progress: JobProgress | null;
+  tags: string[];
+}
+
+/** An attempt of a job. Times are milliseconds since the epoch. */
+export interface JobAttemptRow {
+  /** the position at which it began; negative where it came with an import */
+  id: number;
+  job_id: string;
+  /** 1, 2, … */
+  attempt: number;
+  /** `running`, or how it ended: `completed`, `failed`, `timeout`, `cancelled`, `snoozed`, `interrupted`, `rescued`; of an imported one, as it was told */
+  status: string;
+  started_at: number | null;
+  completed_at: number | null;
+  duration_ms: number | null;
+  error_message: string | null;
+  queue: string;
+  /** when it was due; null of an imported one */
+  due_at: number | null;
+}
+
+/** A part of the attempts of a job, in the order in which they began. */
+export interface AttemptPage {
+  items: JobAttemptRow[];
+  /** what to pass as `after` for the next page, null on the last one */
+  next: number | null;
+}
+
+/** How queues are together. */
+export interface Totals {
+  /** how many jobs are in each state */
+  states: Record<string, number>;
+  /** how many are due, and wait */
+  overdue: number;
+  /** since when one of them is, at the longest */
+  oldest_due_at: number | null;
+  /** the job that is overdue for longest */
+  oldest_due_id: string | null;
+  /** those that ended in the window, by how they ended */
+  attempts: Record<string, number>;
+}
+
+/** Milliseconds that so many per cent of the attempts did not exceed. */
+export interface Percentiles {
+  p50: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
+
+/** How a queue is. */
+export interface QueueStatistics {
+  /** how many jobs are in each state */
+  states: Record<string, number>;
+  /** how many are due, and wait */
+  overdue: number;
+  /** since when one of them is, at the longest */
+  oldest_due_at: number | null;
+  /** the job that is overdue for longest */
+  oldest_due_id: string | null;
+  /** those that ended in the window, by how they ended */
+  attempts: Record<string, number>;
+  /** from being due to being claimed */
+  wait_ms: Percentiles | null;
+  /** from being claimed to the end */
+  run_ms: Percentiles | null;
+}
+
+/** How the queues are. Times are milliseconds since the epoch. */
+export interface Statistics {
+  since: number;
+  until: number;
+  /** of all queues that are asked for, also those that are left out */
+  total: Totals;
+  /** by name, 1,000 at most */
+  queues: Record<string, QueueStatistics>;
+  /** how many more there are, each of which can be asked for */
+  queues_left_out: number;
+}
+
+/** The attempts that ended in a window. Times are milliseconds since the epoch. */
+export interface Throughput {
+  since: number;
+  until: number;
+  /** how long each part is */
+  part_ms: number;
+  /** by how they ended, the oldest part first */
+  parts: Record<string, number>[];
+}
+
+/** What a worker has and had. Times are milliseconds since the epoch. */
+export interface Worker {
+  /** how many jobs it has */
+  running: number;
+  /** when the oldest attempt under way began */
+  attempt_started_at: number | null;
+  /** when the first of its leases ends */
+  lease_expires_at: number | null;
+  /** those that ended since `since`, by how they ended */
+  attempts: Record<string, number>;
+  last_ended_at: number | null;
+}
+
+/** Who works. Times are milliseconds since the epoch. */
+export interface Workers {
+  /** later than asked for, where there were more attempts than are looked at */
+  since: number;
+  until: number;
+  /** by name, 500 at most: those that have jobs before others */
+  workers: Record<string, Worker>;
+}
+
+/** A job that a worker has. Times are milliseconds since the epoch. */
+export interface RunningJob {
+  worker: string | null;
+  id: string;
+  name: string;
+  type: string;
+  queue: string;
+  attempt: number;
+  max_attempts: number;
+  attempt_started_at: number | null;
+  /** null where the lease is not there yet */
+  lease_expires_at: number | null;
+  /** when the attempt has taken too long */
+  deadline_at: number | null;
+  cancel_requested: boolean;
+  progress: JobProgress | null;
+}
+
+/** A part of a list, in the order of the keys; `next` is what to pass as `after`. */
+export interface Page<Row> {
+  items: Row[];
+  next: string | number | null;
+}
+
+/** Each command's body and result. */
+export interface Commands {
+  "jobs.enqueue": { body: JobsEnqueue; result: EnqueueResult | null };
+  "jobs.claim": { body: JobsClaim; result: ClaimResult };
+  "jobs.heartbeat": { body: JobsHeartbeat; result: HeartbeatResult };
+  "jobs.progress": { body: JobsProgress; result: ProgressResult };
+  "jobs.complete": { body: JobsComplete; result: null };
+  "jobs.fail": { body: JobsFail; result: null };
+  "jobs.snooze": { body: JobsSnooze; result: null };
+  "jobs.interrupt": { body: JobsInterrupt; result: null };
+  "jobs.cancel": { body: JobsCancel; result: null };
+  "jobs.ack_cancel": { body: JobsAckCancel; result: null };
+  "jobs.retry": { body: JobsRetry; result: null };
+  "jobs.hold": { body: JobsHold; result: null };
+  "jobs.release": { body: JobsRelease; result: null };
+  "jobs.reschedule": { body: JobsReschedule; result: null };
+  "jobs.reprioritize": { body: JobsReprioritize; result: null };
+  "jobs.update_payload": { body: JobsUpdatePayload; result: null };
+  "jobs.archive": { body: JobsArchive; result: null };
+  "jobs.cancel_many": { body: JobsCancelMany; result: ManyResult };
+  "jobs.retry_many": { body: JobsRetryMany; result: ManyResult };
+  "jobs.pause_queue": { body: JobsPauseQueue; result: null };
+  "jobs.resume_queue": { body: JobsResumeQueue; result: null };
+  "schedules.set": { body: SchedulesSet; result: null };
+  "schedules.delete": { body: SchedulesDelete; result: null };
+  "schedules.pause": { body: SchedulesPause; result: null };
+  "schedules.resume": { body: SchedulesResume; result: null };
+  "schedules.trigger": { body: SchedulesTrigger; result: TriggerResult };
+  "rate_limits.observe": { body: RateLimitsObserve; result: null };
+  "rate_limits.observe_response": { body: RateLimitsObserveResponse; result: Seen };
+  "rate_limits.throttle": { body: RateLimitsThrottle; result: null };
+  "rate_limits.set_thresholds": { body: RateLimitsSetThresholds; result: null };
+  "rate_limits.reserve": { body: RateLimitsReserve; result: Grant };
+  "rate_limits.release": { body: RateLimitsRelease; result: null };
+  "rate_limits.clear": { body: RateLimitsClear; result: null };
+  "tool_configs.set": { body: ToolConfigsSet; result: null };
+  "tool_configs.patch": { body: ToolConfigsPatch; result: null };
+  "tool_configs.enable": { body: ToolConfigsEnable; result: null };
+  "tool_configs.disable": { body: ToolConfigsDisable; result: null };
+  "tool_configs.set_refresh_interval": { body: ToolConfigsSetRefreshInterval; result: null };
+  "tool_configs.set_notifications": { body: ToolConfigsSetNotifications; result: null };
+  "tool_configs.rollback": { body: ToolConfigsRollback; result: null };
+  "tool_configs.delete": { body: ToolConfigsDelete; result: null };
+  "tool_configs.register_schema": { body: ToolConfigsRegisterSchema; result: null };
+  "tool_configs.remove_schema": { body: ToolConfigsRemoveSchema; result: null };
+  "tool_configs.validate": { body: ToolConfigsValidate; result: ValidateResult };
+  "app_state.set": { body: AppStateSet; result: null };
+  "app_state.set_if": { body: AppStateSetIf; result: null };
+  "app_state.delete": { body: AppStateDelete; result: null };
+  "app_state.set_many": { body: AppStateSetMany; result: null };
+}
+
+/** Each query's body and answer. */
+export interface Queries {
+  "jobs.get": { body: JobsGetQuery; answer: JobRow };
+  "jobs.list": { body: JobsListQuery; answer: Page<JobRow> };
+  "jobs.count": { body: JobsCountQuery; answer: GroupedCount };
+  "jobs.history": { body: JobsHistoryQuery; answer: EventPage };
+  "jobs.as_of": { body: JobsAsOfQuery; answer: JobRow };
+  "queues.get": { body: QueuesGetQuery; answer: QueueRow };
+  "queues.list": { body: QueuesListQuery; answer: Page<QueueRow> };
+  "queues.count": { body: QueuesCountQuery; answer: Count };
+  "queues.history": { body: QueuesHistoryQuery; answer: EventPage };
+  "queues.as_of": { body: QueuesAsOfQuery; answer: QueueRow };
+  "schedules.get": { body: SchedulesGetQuery; answer: ScheduleRow };
+  "schedules.list": { body: SchedulesListQuery; answer: Page<ScheduleRow> };
+  "schedules.count": { body: SchedulesCountQuery; answer: Count };
+  "schedules.history": { body: SchedulesHistoryQuery; answer: EventPage };
+  "schedules.as_of": { body: SchedulesAsOfQuery; answer: ScheduleRow };
+  "rate_limits.get": { body: RateLimitsGetQuery; answer: RateLimitRow };
+  "rate_limits.list": { body: RateLimitsListQuery; answer: Page<RateLimitRow> };
+  "rate_limits.count": { body: RateLimitsCountQuery; answer: Count };
+  "rate_limits.history": { body: RateLimitsHistoryQuery; answer: EventPage };
+  "rate_limits.as_of": { body: RateLimitsAsOfQuery; answer: RateLimitRow };
+  "tool_configs.get": { body: ToolConfigsGetQuery; answer: ToolConfigRow };
+  "tool_configs.list": { body: ToolConfigsListQuery; answer: Page<ToolConfigRow> };
+  "tool_configs.count": { body: ToolConfigsCountQuery; answer: Count };
+  "tool_configs.history": { body: ToolConfigsHistoryQuery; answer: EventPage };
+  "tool_configs.as_of": { body: ToolConfigsAsOfQuery; answer: ToolConfigRow };
+  "app_state.get": { body: AppStateGetQuery; answer: AppStateRow };
+  "app_state.list": { body: AppStateListQuery; answer: Page<AppStateRow> };
+  "app_state.count": { body: AppStateCountQuery; answer: Count };
+  "app_state.history": { body: AppStateHistoryQuery; answer: EventPage };
+  "app_state.as_of": { body: AppStateAsOfQuery; answer: AppStateRow };
+  "rate_limits.may_call": { body: RateLimitsMayCallQuery; answer: Availability };
+  "rate_limits.forecast": { body: RateLimitsForecastQuery; answer: Forecast };
+  "tool_configs.diff": { body: ToolConfigsDiffQuery; answer: ToolConfigDiff };
+  "events.read": { body: EventsReadQuery; answer: EventsRead };
+  "events.find": { body: EventsFindQuery; answer: EventsFound };
+  "events.chain": { body: EventsChainQuery; answer: EventChain };
+  "jobs.browse": { body: JobsBrowseQuery; answer: Page<JobSummary> };
+  "jobs.attempts": { body: JobsAttemptsQuery; answer: AttemptPage };
+  "jobs.stats": { body: JobsStatsQuery; answer: Statistics };
+  "jobs.throughput": { body: JobsThroughputQuery; answer: Throughput };
+  "jobs.workers": { body: JobsWorkersQuery; answer: Workers };
+  "jobs.running": { body: JobsRunningQuery; answer: Page<RunningJob> };
+}
+
+export type CommandName = keyof Commands;
+export type CommandBody<Name extends CommandName> = Commands[Name]["body"];
+export type CommandResult<Name extends CommandName> = Commands[Name]["result"];
+
+export type QueryName = keyof Queries;
+export type QueryBody<Name extends QueryName> = Queries[Name]["body"];
+export type QueryAnswer<Name extends QueryName> = Queries[Name]["answer"];

@@ -1,0 +1,272 @@
+/** A worker for jobs: claims what is due, runs a handler for each, and tells the service how it went. */
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "./client.js";
+import { Refusal, Unreachable } from "./errors.js";
+import type { CommandBody, LeasedJob } from "./types.js";
+
+/** Why a handler is to stop, as the reason of its signal. */
+export type StopReason = "cancel_requested" | "lease_lost" | "shutting_down";
+
+/** One attempt at one job, for its handler. */
+export interface JobContext<Payload = unknown> {
+  readonly job: LeasedJob;
+  readonly payload: Payload;
+  /** Aborted when the handler is to stop; it throws then. */
+  readonly signal: AbortSignal;
+  /** Has the service told how far the job is; of several in a row, the last. */
+  progress(percent?: number, note?: string): void;
+}
+
+/** Does the work; what it returns is the job's result. Whatever it throws fails the attempt. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Handler<Payload = any> = (context: JobContext<Payload>) => unknown;
+
+/** Thrown by a handler: the attempt failed, and is not retried, or only at `retryAt` (milliseconds since the epoch). */
+export class JobFailed extends Error {
+  override readonly name = "JobFailed";
+
+  constructor(
+    message: string,
+    readonly options: { retryable?: boolean; retryAt?: number } = {},
+  ) {
+    super(message);
+  }
+}
+
+/** Thrown by a handler: not now, but at `until`, in milliseconds since the epoch; the attempt does not count. */
+export class JobSnoozed extends Error {
+  override readonly name = "JobSnoozed";
+
+  constructor(readonly until: number) {
+    super(`until ${until}`);
+  }
+}
+
+export interface WorkerOptions {
+  queue?: string;
+  /** How many jobs it has at a time. */
+  concurrency?: number;
+  leaseMs?: number;
+  /** How often it asks for jobs that nothing was heard of. */
+  pollMs?: number;
+  /** How long handlers may go on when it is told to stop. */
+  graceMs?: number;
+  /** What the rows of its jobs call it. */
+  name?: string;
+}
+
+const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
+const MAXIMUM_ERROR = 10_000;
+const PROGRESS_MS = 500;
+const LEAVE_MS = 5_000;
+const EMPTY_PAUSE_MS = 50;
+
+interface Attempt {
+  readonly held: { id: string; lease: string };
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** Works off the jobs of a queue whose types it has handlers for. */
+export class Worker {
+  private readonly options: Required<WorkerOptions>;
+  private readonly attempts = new Map<string, Attempt>();
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private stopping = false;
+  private wake = () => {};
+
+  constructor(
+    private readonly client: Client,
+    private readonly handlers: Readonly<Record<string, Handler>>,
+    options: WorkerOptions = {},
+  ) {
+    this.options = {
+      queue: "default",
+      concurrency: 10,
+      leaseMs: 30_000,
+      pollMs: 5_000,
+      graceMs: 10_000,
+      name: `${hostname().slice(0, 150)}:${process.pid}`,
+      ...options,
+    };
+  }
+
+  /** Works until `stop` is called, or SIGTERM or SIGINT comes; then every job is done or given back. */
+  async run(): Promise<void> {
+    const stop = () => this.stop();
+    for (const one of ["SIGTERM", "SIGINT"] as const) process.on(one, stop);
+    const heard = this.hear();
+    try {
+      await this.work();
+      await this.finish();
+    } finally {
+      for (const one of heard) one.unsubscribe();
+      for (const one of this.timers) clearTimeout(one);
+      for (const one of ["SIGTERM", "SIGINT"] as const) process.off(one, stop);
+    }
+  }
+
+  /** Has `run` end: no more claims, and handlers have their time. */
+  stop(): void {
+    this.stopping = true;
+    this.wake();
+  }
+
+  private hear() {
+    const { prefix, nats } = this.client;
+    const subjects = [...MAKE_DUE.map((change) => `jobs.*.${change}`), `queues.${this.options.queue}.resumed`];
+    return subjects.map((one) =>
+      nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (_, message) => this.dueAt(message.json()) }),
+    );
+  }
+
+  /** Wakes when what an event tells of is due; both of its times are by the service's clock. */
+  private dueAt(event: { time?: string; data?: { run_at?: number; next_run_at?: number } | null }): void {
+    const at = event.data?.next_run_at ?? event.data?.run_at;
+    const wait = at === undefined || event.time === undefined ? 0 : at - Date.parse(event.time);
+    if (wait <= 0) return this.wake();
+    // What is due later than the next poll is found by one.
+    if (wait > this.options.pollMs || this.timers.size > 1_000) return;
+    const timer = setTimeout(() => (this.timers.delete(timer), this.wake()), wait);
+    this.timers.add(timer);
+  }
+
+  private async work(): Promise<void> {
+    const { name: worker, queue, leaseMs: lease_ms, concurrency, pollMs } = this.options;
+    while (!this.stopping) {
+      // Already while the claim is on its way.
+      const heard = new Promise<void>((resolve) => (this.wake = resolve));
+      const limit = Math.min(concurrency - this.attempts.size, 100);
+      const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
+      const jobs = limit > 0 ? await this.claimed(asked) : [];
+      for (const job of jobs) {
+        const held = { id: job.id, lease: job.lease };
+        const stop = new AbortController();
+        this.attempts.set(job.lease, { held, stop, done: this.attempt(job, held, stop) });
+      }
+      if (jobs.length === 0 && !this.stopping) {
+        const over = new AbortController();
+        await Promise.race([heard, sleep(pollMs, undefined, { signal: over.signal }).catch(() => {})]);
+        over.abort();
+        if (limit > 0) await sleep(EMPTY_PAUSE_MS);
+      }
+    }
+  }
+
+  /** Asked under one id until it is answered: otherwise jobs whose claim was lost would be nobody's for a lease. */
+  private async claimed(body: CommandBody<"jobs.claim">): Promise<LeasedJob[]> {
+    const commandId = crypto.randomUUID();
+    while (!this.stopping) {
+      try {
+        return (await this.client.send("jobs.claim", body, { commandId })).result.jobs;
+      } catch (error) {
+        if (!(error instanceof Unreachable || error instanceof Refusal) || this.client.nats.isClosed()) throw error;
+        await sleep(1_000);
+      }
+    }
+    return [];
+  }
+
+  private async attempt(job: LeasedJob, held: Attempt["held"], stop: AbortController): Promise<void> {
+    const ended = new AbortController();
+    const lease = this.keepLease(held, stop, ended.signal);
+    let told: { percent?: number; note?: string } | undefined;
+    const telling = setInterval(() => {
+      if (told === undefined) return;
+      const said = { ...held, ...told };
+      told = undefined;
+      this.client.send("jobs.progress", said).catch(() => {});
+    }, PROGRESS_MS);
+    const progress = (percent?: number, note?: string) => {
+      told = { ...(percent === undefined ? {} : { percent }), ...(note === undefined ? {} : { note }) };
+    };
+    let report: () => Promise<void>;
+    try {
+      const result = await this.handlers[job.type]!({ job, payload: job.payload, signal: stop.signal, progress });
+      JSON.stringify({ result });
+      report = () => this.reported("jobs.complete", { ...held, ...(result === undefined ? {} : { result }) });
+    } catch (error) {
+      report = () => this.endedWith(error, held, stop.signal.aborted ? (stop.signal.reason as StopReason) : undefined);
+    } finally {
+      clearInterval(telling);
+      ended.abort();
+      await lease;
+    }
+    if (stop.signal.reason !== "lease_lost") await report();
+    this.attempts.delete(held.lease);
+    this.wake();
+  }
+
+  private async endedWith(error: unknown, held: Attempt["held"], reason: StopReason | undefined): Promise<void> {
+    if (reason === "cancel_requested") return this.reported("jobs.ack_cancel", held);
+    if (reason !== undefined) return this.reported("jobs.interrupt", held);
+    if (error instanceof JobSnoozed) return this.reported("jobs.snooze", { ...held, run_at: error.until });
+    const { retryable = true, retryAt } = error instanceof JobFailed ? error.options : {};
+    const said = error instanceof JobFailed ? error.message : String(error);
+    return this.reported("jobs.fail", {
+      ...held,
+      error: said.slice(0, MAXIMUM_ERROR),
+      retryable,
+      ...(retryAt === undefined ? {} : { retry_at: retryAt }),
+    });
+  }
+
+  private async keepLease(held: Attempt["held"], stop: AbortController, ended: AbortSignal): Promise<void> {
+    const beat = this.options.leaseMs / 3;
+    for (;;) {
+      try {
+        await sleep(beat, undefined, { signal: ended });
+      } catch {
+        return;
+      }
+      try {
+        const { result } = await this.client.send("jobs.heartbeat", held, { timeoutMs: beat });
+        if (result.cancel_requested && !stop.signal.aborted) stop.abort("cancel_requested");
+      } catch (error) {
+        // The lease may outlast whatever keeps the service from answering.
+        if (error instanceof Refusal && (error.code === "refused" || error.code === "not_found")) return stop.abort("lease_lost");
+      }
+    }
+  }
+
+  /** Returns when the service has taken it, or does not want it any more. */
+  private async reported<Name extends "jobs.complete" | "jobs.fail" | "jobs.snooze" | "jobs.interrupt" | "jobs.ack_cancel">(
+    name: Name,
+    body: CommandBody<Name>,
+  ): Promise<void> {
+    const commandId = crypto.randomUUID();
+    for (;;) {
+      try {
+        await this.client.send(name, body, { commandId });
+        return;
+      } catch (error) {
+        if (this.client.nats.isClosed()) return;
+        if (error instanceof Refusal && !["busy", "unavailable", "internal"].includes(error.code)) {
+          // No stale lease: the result was too large, or the like.
+          if (error.code !== "refused" && error.code !== "not_found" && name !== "jobs.fail") {
+            const { id, lease } = body as Attempt["held"];
+            return this.reported("jobs.fail", { id, lease, error: `the result was refused: ${error.code}: ${error.message}`, retryable: false });
+          }
+          return;
+        }
+        await sleep(1_000);
+      }
+    }
+  }
+
+  private async finish(): Promise<void> {
+    const all = () => Promise.allSettled([...this.attempts.values()].map((one) => one.done));
+    await within(this.options.graceMs, all());
+    for (const one of this.attempts.values()) one.stop.abort("shutting_down" satisfies StopReason);
+    await within(LEAVE_MS, all());
+    // Whatever is left then is given back all the same.
+    await within(LEAVE_MS, Promise.allSettled([...this.attempts.values()].map((one) => this.reported("jobs.interrupt", one.held))));
+  }
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})]);
+  over.abort();
+}

@@ -1,0 +1,157 @@
+"""The TypeScript client: compiled strictly, with programs that use it, and run against a real service."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supply.typescript_client import TYPES, source
+from tests.support.machines.typescript import compiled, needed_node
+from tests.support.patience import wait_for
+from tests.support.repository import ROOT
+from tests.support.services.command_line import PROGRAM, environment, hyperpage, served_in
+
+PROGRAMS = ROOT / "tests/support/javascript/clients"
+
+
+def test_the_types_are_those_of_the_catalogue() -> None:
+    assert TYPES.read_text(encoding="utf-8") == source(), "make client"
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    return needed_node()
+
+
+@pytest.fixture(scope="module")
+def programs(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sources = {one.name: one.read_text(encoding="utf-8") for one in PROGRAMS.glob("*.mts")}
+    return compiled(node, tmp_path_factory.mktemp("typescript"), sources)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with served_in(tmp_path) as folder:
+        yield folder
+
+
+def started(node: str, programs: Path, name: str, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [node, str(programs / f"{name}.mjs")], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: Path) -> None:
+    with started(node, programs, "commands", folder) as program:
+        said, _ = program.communicate(timeout=60)
+
+    assert program.returncode == 0
+    assert [json.loads(line) for line in said.splitlines()] == [
+        ["jobs/one", ["job.enqueued.v1"], None],
+        ["version_conflict", True],
+        ["app_state/k-1", "app_state/k-2", "not_found"],
+        ["k-1", "k-2"],
+        ["one", "running", {"url": "a"}],
+        ["completed", {"pages": 3}, 0],
+        ["späte/antwort", ["app_state.deleted.v1"]],
+        "not_found",
+        True,
+    ]
+
+
+def test_events_come_once_and_in_order_though_the_service_is_killed(
+    node: str, programs: Path, tmp_path: Path
+) -> None:
+    def serve() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*PROGRAM, "serve", "--data", "data", "--nats-port", port, "--no-http"],
+            cwd=tmp_path,
+            env=environment(),
+        )
+
+    def set_key(key: str) -> None:
+        done = hyperpage(
+            "send", "app_state.set", json.dumps({"key": key, "value": 1}), "--data", tmp_path / "data"
+        )
+        assert done.code == 0, done.err
+
+    def is_served() -> bool:
+        return hyperpage("status", "--ready", "--data", tmp_path / "data").code == 0
+
+    port = "0"
+    service = serve()
+    wait_for(is_served)
+    runtime: dict[str, Any] = json.loads((tmp_path / "data/runtime.json").read_text())
+    port = runtime["nats_url"].rpartition(":")[2]
+    follower = started(node, programs, "follows", tmp_path)
+    try:
+        assert follower.stdout is not None
+        for number in range(3):
+            set_key(f"before-{number}")
+        before = [follower.stdout.readline() for _ in range(3)]
+        service.kill()
+        service.wait()
+        service = serve()
+        wait_for(is_served)
+        for number in range(3):
+            set_key(f"after-{number}")
+        set_key("end")
+        said, _ = follower.communicate(timeout=100)
+    finally:
+        follower.kill()
+        service.send_signal(signal.SIGTERM)
+        service.wait(30)
+
+    assert follower.returncode == 0
+    assert "".join([*before, said]).splitlines() == [
+        f"1-{position} app_state/{key}"
+        for position, key in enumerate(
+            [
+                *(f"before-{number}" for number in range(3)),
+                *(f"after-{number}" for number in range(3)),
+                "end",
+            ],
+            1,
+        )
+    ]
+
+
+def test_a_worker_does_jobs_obeys_and_gives_back_what_it_has(node: str, programs: Path, folder: Path) -> None:
+    def send(verb: str, **body: Any) -> None:
+        done = hyperpage("send", f"jobs.{verb}", json.dumps(body), "--data", folder / "data")
+        assert done.code == 0, done.err
+
+    def row(job_id: str) -> dict[str, Any]:
+        asked = json.dumps({"id": job_id})
+        found: dict[str, Any] = hyperpage(
+            "query", "jobs.get", asked, "--data", folder / "data", "--json"
+        ).json
+        return found
+
+    send("enqueue", type="add", id="add", payload={"a": 1, "b": 2})
+    with started(node, programs, "works", folder) as worker:
+        try:
+            wait_for(lambda: row("add")["result"] == 3)
+            for kind in ("fail", "snooze", "wait"):
+                send("enqueue", type=kind, id=kind)
+            wait_for(lambda: row("fail")["state"] == "failed")
+            assert row("fail")["error"] == "for good"
+            wait_for(lambda: row("snooze")["result"] == "later")
+            wait_for(lambda: (row("wait")["progress"] or {}).get("note") == "half of it")
+            send("cancel", id="wait")
+            wait_for(lambda: row("wait")["state"] == "cancelled")
+            send("enqueue", type="wait", id="left")
+            wait_for(lambda: row("left")["state"] == "running")
+            os.kill(worker.pid, signal.SIGTERM)
+            worker.communicate(timeout=60)
+        finally:
+            worker.kill()
+
+    assert worker.returncode == 0
+    left = row("left")
+    assert (left["state"], left["attempt"]) == ("pending", 0)

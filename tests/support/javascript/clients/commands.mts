@@ -1,0 +1,51 @@
+/** What the TypeScript client can do, a line for each thing that a test looks at. */
+import { strictEqual } from "node:assert";
+import { addressIn, connect, Refusal, Unreachable } from "hyperpage-client";
+
+const say = (said: unknown) => console.log(JSON.stringify(said));
+const client = await connect(addressIn("data"), { actor: "typescript" });
+
+const first = await client.send("jobs.enqueue", { type: "fetch", id: "one", payload: { url: "a" } }, { commandId: "c-1" });
+const again = await client.send("jobs.enqueue", { type: "fetch", id: "one", payload: { url: "a" } }, { commandId: "c-1" });
+strictEqual(JSON.stringify(first), JSON.stringify(again));
+say([first.stream, first.events, first.result?.existing ?? null]);
+
+try {
+  await client.send("app_state.set", { key: "theme", value: 1 }, { expectedVersion: 7 });
+} catch (error) {
+  say(error instanceof Refusal && [error.code, error.hint.length > 10]);
+}
+
+const outcomes = await client.sendBatch([
+  { command: "app_state.set", body: { key: "k-1", value: 1 } },
+  { command: "app_state.set", body: { key: "k-2", value: 2 } },
+  { command: "jobs.cancel", body: { id: "nobody" } },
+]);
+say(outcomes.map((one) => (one instanceof Refusal ? one.code : one.stream)));
+
+const keys: string[] = [];
+for await (const row of client.list("app_state.list", { prefix: "k-", limit: 1 })) keys.push(row.key);
+say(keys);
+
+const claimed = await client.send("jobs.claim", { worker: "w", types: ["fetch"] });
+const [job] = claimed.result.jobs;
+say([job?.id, job?.state, job?.payload]);
+const ended = client.waitFor("one", 30_000);
+if (job) await client.send("jobs.complete", { id: job.id, lease: job.lease, result: { pages: 3 } });
+const row = await ended;
+say([row.state satisfies string, row.result, row.tags.length]);
+
+const stored = await client.store("app_state.delete", { key: "k-1" }, { commandId: "späte/antwort" });
+say([stored, (await client.durableAnswer(stored)).events]);
+
+try {
+  await client.query("jobs.get", { id: "never" });
+} catch (error) {
+  say(error instanceof Refusal && error.code);
+}
+await client.close();
+try {
+  await connect("nats://127.0.0.1:1", { nats: { maxReconnectAttempts: 0, timeout: 200 } });
+} catch (error) {
+  say(!(error instanceof Unreachable));
+}

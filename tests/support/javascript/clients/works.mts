@@ -1,0 +1,26 @@
+/** A worker, until it is told to end. */
+import { addressIn, connect, JobFailed, JobSnoozed, Worker } from "hyperpage-client";
+
+const client = await connect(addressIn("data"));
+const worker = new Worker(
+  client,
+  {
+    add: ({ payload }: { payload: { a: number; b: number } }) => payload.a + payload.b,
+    fail: () => {
+      throw new JobFailed("for good", { retryable: false });
+    },
+    snooze: ({ job }) => {
+      if (job.run_at === job.created_at) throw new JobSnoozed(Date.now() + 200);
+      return "later";
+    },
+    wait: ({ signal, progress }) =>
+      new Promise((_, reject) => {
+        progress(50, "half of it");
+        console.log("waiting");
+        signal.addEventListener("abort", () => reject(signal.reason));
+      }),
+  },
+  { leaseMs: 1_500, graceMs: 0, pollMs: 60_000 },
+);
+await worker.run();
+await client.close();
