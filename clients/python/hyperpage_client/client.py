@@ -180,7 +180,7 @@ class Client:
     async def durable_answer(
         self, command_id: str, *, timeout_seconds: float = DURABLE_ANSWER_SECONDS
     ) -> CommandAnswer:
-        """The answer to a durable command that was stored before, by whomever; it is kept for some days.
+        """The answer to a durable command that was stored before, by whomever; it is kept for a day.
 
         Raises:
             Refusal: the command was refused.

@@ -98,7 +98,9 @@ class MemoryQueue:
             TimeoutError: it is not due, or failed and is tried again later.
         """
         await self.drain()
-        job = next(one for one in self.jobs if one.id == job_id)
+        job = next((one for one in self.jobs if one.id == job_id), None)
+        if job is None:
+            raise LookupError(f"there is no job {job_id}")
         if job.state == "pending":
             raise TimeoutError(f"job {job_id} is not due: move the clock on")
         return job
