@@ -49,7 +49,7 @@ class Delete(Command, frozen=True, kw_only=True):
     key: Key
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class AppStateItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One key with its value, which it holds for `ttl_ms` milliseconds, if given."""
 
     key: Key
@@ -60,7 +60,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class SetMany(Command, frozen=True, kw_only=True):
     """All of these keys hold these values from now on, or none of them."""
 
-    items: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_ITEMS)]
+    items: Annotated[tuple[AppStateItem, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_ITEMS)]
 
 
 class Expire(Command, frozen=True, kw_only=True):
@@ -156,7 +156,7 @@ def _import(state: Entry | None, command: Import, context: Context, key: str) ->
 
 
 def _change(
-    state: Entry | None, wished: Set | SetIf | Item, context: Context, path: str
+    state: Entry | None, wished: Set | SetIf | AppStateItem, context: Context, path: str
 ) -> tuple[tuple[str, Event], ...]:
     _require_size(wished.value, path)
     expires_at = None if wished.ttl_ms is None else context.now + wished.ttl_ms

@@ -19,6 +19,9 @@ HAS_TEXT = "instr(lower(jobs.id || char(10) || jobs.name), lower(?)) > 0"
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
 
+CountBy = Literal["status", "state", "type", "queue", "tool", "worker"]
+
+
 class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job."""
 
@@ -49,7 +52,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many jobs are like this, and with `by`, how many have each of its values."""
 
-    by: Literal["status", "state", "type", "queue", "tool", "worker"] | None = None
+    by: CountBy | None = None
 
 
 def _row(job: Job, version: int, position: int) -> Row:

@@ -68,7 +68,7 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
     """How many have a value."""
 
     value: str | None
@@ -79,7 +79,7 @@ class GroupedCount(Count, frozen=True, kw_only=True):
     """How many there are, and how many have each value of the column that is asked for."""
 
     groups: Annotated[
-        tuple[Group, ...] | msgspec.UnsetType,
+        tuple[CountedValue, ...] | msgspec.UnsetType,
         about(f"the most first, {MAXIMUM_GROUPS:,} at most; left out without `by`"),
     ] = msgspec.UNSET
     groups_left_out: Annotated[

@@ -39,7 +39,7 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     next: Annotated[int | None, about("what to pass as `after` for the next page, null on the last one")]
 
 
-class EventsRead(msgspec.Struct, frozen=True, kw_only=True):
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, in its order."""
 
     items: tuple[CloudEvent, ...]
@@ -51,7 +51,7 @@ class EventsRead(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class EventsFound(msgspec.Struct, frozen=True, kw_only=True):
+class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, the newest first."""
 
     items: tuple[CloudEvent, ...]

@@ -31,15 +31,17 @@ Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 Many = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 OnDependencyFailure = Literal["cancel", "wait", "run"]
+UniqueScope = Literal["incomplete", "successful", "all"]
+OnConflict = Literal["return_existing", "reject", "replace", "preserve_run_at"]
 
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    scope: Literal["incomplete", "successful", "all"] = "incomplete"
+    scope: UniqueScope = "incomplete"
     window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
-    on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
+    on_conflict: OnConflict = "return_existing"
 
 
 class Enqueue(Command, frozen=True, kw_only=True):

@@ -42,8 +42,8 @@ from domain.rate_limits.messages import (
     key_of,
     key_of_response,
 )
-from domain.rate_limits.observing import Seen, observe, observe_response
-from domain.rate_limits.reserving import Grant, release, reserve
+from domain.rate_limits.observing import ObserveResponseResult, observe, observe_response
+from domain.rate_limits.reserving import ReserveResult, release, reserve
 from domain.rate_limits.state import RateLimit, evolve
 
 TABLE = "rate_limits"
@@ -110,7 +110,7 @@ DECIDER = Decider(
             key=key_of_response,
             decide=observe_response,
             events=(Observed, Released, Throttled, LevelChanged),
-            result=Seen,
+            result=ObserveResponseResult,
         ),
         Verb(name="throttle", command=Throttle, key=key_of, decide=_throttle, events=(Throttled,)),
         Verb(
@@ -129,7 +129,7 @@ DECIDER = Decider(
             events=(Reserved,),
             refusals=(AlreadyExists,),
             rules=("too_many_reservations",),
-            result=Grant,
+            result=ReserveResult,
         ),
         Verb(name="release", command=Release, key=key_of, decide=release, events=(Released, LevelChanged)),
         Verb(name="clear", command=Clear, key=key_of, decide=_clear, events=(Cleared,), refusals=(NotFound,)),

@@ -21,7 +21,7 @@ from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, evolve
 MAXIMUM_CLOCK_LEAD_MS = 300_000
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class ObserveResponseResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a response: whether another call is allowed, and the resource that it was counted for."""
 
     resource: Annotated[str | None, about("the resource that the response was counted for")]
@@ -56,7 +56,7 @@ def observe_response(
     throttled = refused(state, response, at) if response.is_refusal else None
     changed = changes(state, (observed, spent, throttled), context.now, key)
     here = availability(changed.state, 1, context.now)
-    seen = Seen(resource=parts_of(key)[1], **msgspec.structs.asdict(here))
+    seen = ObserveResponseResult(resource=parts_of(key)[1], **msgspec.structs.asdict(here))
     return Decision(events=changed.events, result=seen)
 
 

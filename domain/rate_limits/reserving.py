@@ -22,7 +22,7 @@ from domain.rate_limits.state import RateLimit, RateLimitLevel
 MAXIMUM_RESERVATIONS = 100
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
+class ReserveResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a reservation: whether it was granted, else when to try again."""
 
     granted: Annotated[bool, about("whether the calls are set aside")]
@@ -78,9 +78,11 @@ def release(state: RateLimit | None, command: Release, context: Context, key: st
     return Decision(events=changes(state, (released,), context.now, key).events)
 
 
-def _answer(here: Availability, reservation: str | None = None, expires_at: int | None = None) -> Grant:
+def _answer(
+    here: Availability, reservation: str | None = None, expires_at: int | None = None
+) -> ReserveResult:
     """What is said of a reservation that was granted; without one, of the calls that were not."""
-    return Grant(
+    return ReserveResult(
         granted=reservation is not None,
         reservation=reservation,
         expires_at=expires_at,

@@ -27,7 +27,7 @@ def schema(
     form: Annotated[
         Format | None,
         option(
-            "jsonschema: all schemas; asyncapi: subjects and messages (3.0); openapi: the HTTP API (3.1);"
+            "jsonschema: all in one; asyncapi: subjects and messages (3.0); openapi: the HTTP API (3.1);"
             " markdown: the reference.",
             name="--format",
         ),
@@ -47,7 +47,7 @@ def schema(
 
     Without a name and a format it lists the names. Needs no running service.
     """
-    from ops.contract.schema import all_schemas
+    from ops.contract.bundle import bundle
     from ops.version import service_version
 
     if form in ("asyncapi", "openapi", "markdown") and name is not None:
@@ -68,7 +68,7 @@ def schema(
     elif name is not None:
         _print_document(_one(name))
     elif form == "jsonschema" or as_json:
-        _print_document(all_schemas())
+        _print_document(bundle())
     else:
         _print_names()
 

@@ -2,8 +2,11 @@
 
 queries           every query; availability has those that depend on the moment
 tool_config_diff  one of them: what differs between two versions
-schema            JSON Schema of commands, queries and events
-answers           JSON Schema of what queries are answered with
+schema            JSON Schema of a command, a query or an event, whole in itself
+describable       types as a schema can show them
+components        the schemas of all that is said and answered, under names that stay
+shapes            pieces of schemas for what no struct stands for
+bundle            the components as one JSON Schema
 asyncapi          all of it as an AsyncAPI document
 reference         all of it as the page docs/reference.md
 """

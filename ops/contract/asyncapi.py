@@ -11,7 +11,6 @@ from bus.contract.log_places import PLACE_PATTERN
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
 from domain.messages import stream_name
-from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.headers import (
     ACTOR,
     AGE_MS,
@@ -28,9 +27,19 @@ from hyperpage_client.contract.headers import (
     TRACEPARENT,
 )
 from hyperpage_client.contract.log_place import LEADER
-from hyperpage_client.contract.subjects import BATCH, BusNames
-from ops.contract.answers import TEXT, cloud_event_schema, object_of, query_answer, refusal_schema
-from ops.contract.schema import Schema, all_structs, described
+from hyperpage_client.contract.subjects import BusNames
+from ops.contract.components import (
+    BATCH_ANSWER,
+    WITHOUT_RESULT,
+    Components,
+    JobProgressNotice,
+    Refusal,
+    answer_name,
+    component_name,
+    event_name,
+)
+from ops.contract.schema import Schema, all_structs
+from ops.contract.shapes import TEXT, object_of
 
 # Placeholders of the parameters while a subject is made; neither needs an escape.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
@@ -47,23 +56,25 @@ def asyncapi_document(names: BusNames, version: str) -> Document:
     """The document for one subject prefix and one version of the program."""
     kinds = all_structs()
     document = _frame(version)
-    _add_replies(document, names, kinds["queries"])
-    for name, struct in kinds["commands"].items():
-        _add_schemas(document, name, struct)
-        _add_message(document, name, name, headers="command_headers")
-        answer = "batch_answer" if name == BATCH else "answer"
-        _add_request(document, f"command.{name}", names.command(name), name, answer)
+    _add_replies(document, names, kinds["commands"], kinds["queries"])
+    for name in kinds["commands"]:
+        _add_message(document, name, component_name(name), headers="CommandHeaders")
+        _add_request(document, f"command.{name}", names.command(name), name, _answer(name))
         # The answer to its durable form comes as a result of its own.
         durable = names.durable_command(name)
-        _add_received(document, f"durable.{name}", durable, name, ("results", answer))
-    for name, struct in kinds["queries"].items():
-        _add_schemas(document, name, struct)
-        _add_message(document, name, name, headers="query_headers")
-        _add_request(document, f"query.{name}", names.query(name), name, f"{name}.answer")
+        _add_received(document, f"durable.{name}", durable, name, ("results", _answer(name)))
+    for name in kinds["queries"]:
+        _add_message(document, name, component_name(name), headers="QueryHeaders")
+        _add_request(document, f"query.{name}", names.query(name), name, _answer(name))
     for stream, type_name in _event_types():
-        _add_schemas(document, type_name, kinds["events"][type_name])
         _add_event(document, names.event(stream, type_name), type_name)
     return document
+
+
+def _answer(name: str) -> str:
+    """The message that a command or a query is answered with."""
+    shared = {WITHOUT_RESULT: "answer", BATCH_ANSWER: "batch_answer"}
+    return shared.get(answer_name(name), f"{name}.answer")
 
 
 def _frame(version: str) -> Document:
@@ -86,7 +97,7 @@ def _frame(version: str) -> Document:
         },
         "channels": {},
         "operations": {},
-        "components": {"schemas": _shared_schemas(), "messages": {}},
+        "components": {"schemas": {**_headers(), **Components(_SCHEMAS).schemas}, "messages": {}},
     }
 
 
@@ -115,51 +126,29 @@ def _add_received(
 
 def _add_event(document: Document, subject: str, type_name: str) -> None:
     channel = f"event.{type_name}"
-    payload = {
-        "allOf": [
-            _to_schema("cloud_event"),
-            {"properties": {"type": {"const": f"hyperpage.{type_name}"}, "data": _to_schema(type_name)}},
-        ]
-    }
-    document["components"]["messages"][type_name] = {
-        "name": type_name,
-        "contentType": "application/cloudevents+json",
-        "payload": payload,
-    }
+    _add_message(document, type_name, event_name(type_name))
+    document["components"]["messages"][type_name]["contentType"] = "application/cloudevents+json"
     document["channels"][channel] = _channel(subject, [type_name])
     document["operations"][channel] = _sends(channel, [type_name])
 
 
-def _add_replies(document: Document, names: BusNames, queries: Iterable[str]) -> None:
+def _add_replies(document: Document, names: BusNames, asked: Iterable[str], queries: Iterable[str]) -> None:
     """The answers, and the two ways they go: to the requester's inbox, or to the results."""
-    for message in ("answer", "batch_answer"):
-        _add_message(document, message, message)
-    _add_message(document, "error", "error", headers="error_headers")
-    answers = [f"{name}.answer" for name in queries]
-    for message in answers:
-        document["components"]["messages"][message] = {
-            "name": message,
-            "headers": _to_schema("query_answer_headers"),
-            "payload": query_answer(message.removesuffix(".answer"), _to_schema("cloud_event")),
-        }
-    commands = ["answer", "batch_answer", "error"]
+    _add_message(document, "error", Refusal.__name__, headers="ErrorHeaders")
+    commands = {_answer(name): answer_name(name) for name in asked}
+    for message, schema in commands.items():
+        _add_message(document, message, schema)
+    answers = {_answer(name): answer_name(name) for name in queries}
+    for message, schema in answers.items():
+        _add_message(document, message, schema, headers="QueryAnswerHeaders")
     # Replies have no address: a request brings its reply subject along.
-    document["channels"]["replies"] = _channel(None, [*commands, *answers])
-    document["channels"]["results"] = _channel(names.result(_COMMAND_ID), commands)
-    document["operations"]["results"] = _sends("results", commands)
-    progress = {"name": "progress", "payload": _to_schema("progress")}
-    document["components"]["messages"]["progress"] = progress
+    document["channels"]["replies"] = _channel(None, [*commands, "error", *answers])
+    document["channels"]["results"] = _channel(names.result(_COMMAND_ID), [*commands, "error"])
+    document["operations"]["results"] = _sends("results", [*commands, "error"])
+    _add_message(document, "progress", JobProgressNotice.__name__)
     subject = names.notice("jobs", _KEY, "progress")
     document["channels"]["notice.jobs.progress"] = _channel(subject, ["progress"])
     document["operations"]["notice.jobs.progress"] = _sends("notice.jobs.progress", ["progress"])
-
-
-def _add_schemas(document: Document, name: str, struct: Any) -> None:
-    # The structs inside get its name before theirs, since other structs may have the same name.
-    schema, inner = described(name, struct, f"{_SCHEMAS}{name}.{{name}}")
-    schemas = document["components"]["schemas"]
-    schemas[name] = schema
-    schemas |= {f"{name}.{inner_name}": inner_schema for inner_name, inner_schema in inner.items()}
 
 
 def _add_message(document: Document, name: str, schema: str, *, headers: str | None = None) -> None:
@@ -207,20 +196,14 @@ def _to_schema(name: str) -> dict[str, str]:
     return {"$ref": f"{_SCHEMAS}{name}"}
 
 
-def _shared_schemas() -> dict[str, Schema]:
-    headers = (COMMAND_ID, EXPECTED_VERSION, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
-    answer, _ = described("answer", CommandAnswer, f"{_SCHEMAS}{{name}}")
-    refusal = refusal_schema()
-    return {
-        "command_headers": object_of(dict.fromkeys(headers, TEXT), required=()),
-        "query_headers": object_of({MINIMUM_POSITION: _LEAST_PLACE, READ: {"const": LEADER}}, required=()),
-        "query_answer_headers": object_of(_PLACE, required=()),
-        "error_headers": object_of({ERROR: TEXT, ERROR_CODE: TEXT, **_PLACE}, required=(ERROR, ERROR_CODE)),
-        "answer": answer,
-        "batch_answer": object_of(
-            {"outcomes": {"type": "array", "items": {"anyOf": [_to_schema("answer"), refusal]}}}
+def _headers() -> dict[str, Schema]:
+    asked = (COMMAND_ID, EXPECTED_VERSION, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
+    headers = {
+        "CommandHeaders": object_of(dict.fromkeys(asked, TEXT), required=()),
+        "QueryHeaders": object_of(
+            {MINIMUM_POSITION: _LEAST_PLACE, READ: {"type": "string", "const": LEADER}}, required=()
         ),
-        "error": refusal,
-        "cloud_event": cloud_event_schema(),
-        "progress": object_of({"id": TEXT, "percent": {}, "note": {}, "at": {"type": "integer"}}),
+        "QueryAnswerHeaders": object_of(_PLACE, required=()),
+        "ErrorHeaders": object_of({ERROR: TEXT, ERROR_CODE: TEXT, **_PLACE}, required=(ERROR, ERROR_CODE)),
     }
+    return {name: {"title": name, **schema} for name, schema in headers.items()}

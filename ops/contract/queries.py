@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
-from bus.contract.log_answers import EventChain, EventPage, EventsFound, EventsRead
+from bus.contract.log_answers import EventChain, EventPage, FoundEvents, LogPage
 from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
 from bus.contract.rights import EVERYTHING, Rights
 from bus.log import reading
@@ -54,11 +54,11 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         QueryVerb(
             name="events.read",
             shape=ReadEvents,
-            gives=EventsRead,
+            gives=LogPage,
             answer=reading.read_events,
             limited=reading.read_events,
         ),
-        QueryVerb(name="events.find", shape=FindEvents, gives=EventsFound, answer=find_events),
+        QueryVerb(name="events.find", shape=FindEvents, gives=FoundEvents, answer=find_events),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
     verbs += _of_jobs(clock)

@@ -26,14 +26,16 @@ class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     to_version: Version
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
     """What one version has, and the other one has not."""
 
     path: str
     value: Any
 
 
-class ChangedMember(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+class ChangedConfigMember(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}
+):
     """What both versions have, and not alike."""
 
     path: str
@@ -44,9 +46,9 @@ class ChangedMember(msgspec.Struct, frozen=True, kw_only=True, rename={"before":
 class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
     """How two versions differ, in the order of the paths."""
 
-    added: tuple[Member, ...]
-    removed: tuple[Member, ...]
-    changed: tuple[ChangedMember, ...]
+    added: tuple[ConfigMember, ...]
+    removed: tuple[ConfigMember, ...]
+    changed: tuple[ChangedConfigMember, ...]
 
 
 def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
@@ -56,12 +58,14 @@ def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
     changes = sorted(differences(before, after), key=lambda change: change.path)
     return encode(
         ToolConfigDiff(
-            added=tuple(Member(path=one.path, value=one.after) for one in changes if one.kind == "added"),
+            added=tuple(
+                ConfigMember(path=one.path, value=one.after) for one in changes if one.kind == "added"
+            ),
             removed=tuple(
-                Member(path=one.path, value=one.before) for one in changes if one.kind == "removed"
+                ConfigMember(path=one.path, value=one.before) for one in changes if one.kind == "removed"
             ),
             changed=tuple(
-                ChangedMember(path=one.path, before=one.before, after=one.after)
+                ChangedConfigMember(path=one.path, before=one.before, after=one.after)
                 for one in changes
                 if one.kind == "changed"
             ),

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ops.contract.components import component_name
 from ops.contract.schema import Schema
 
 JSON = "application/json"
@@ -31,8 +32,8 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 def reference(name: str) -> Schema:
-    """One of the document's schemas, by its name."""
-    return {"$ref": SCHEMAS + name}
+    """One of the document's schemas, by the name of what it is of."""
+    return {"$ref": SCHEMAS + component_name(name)}
 
 
 def answer(description: str, schema: Schema, *, headers: Sequence[str] = (), kind: str = JSON) -> Any:
@@ -75,15 +76,21 @@ def query_parameters(schema: Schema) -> list[Parameter]:
     """Each member of a struct as a parameter of its own."""
     required = schema.get("required", ())
     return [
-        parameter(name, "query", _said(member), required=name in required)
+        parameter(
+            name,
+            "query",
+            _said(member),
+            description=member.get("description", ""),
+            required=name in required,
+        )
         for name, member in schema.get("properties", {}).items()
     ]
 
 
 def _said(member: Schema) -> Schema:
     """The schema of a member as a parameter, which cannot be null: it is left out instead."""
-    choices = member.get("anyOf")
-    if choices is None:
-        return member
-    [choice] = [one for one in choices if one != {"type": "null"}]
-    return {**choice, **{name: value for name, value in member.items() if name not in ("anyOf", "default")}}
+    own = {name: value for name, value in member.items() if name not in ("anyOf", "description")}
+    if "anyOf" not in member:
+        return own
+    [choice] = [one for one in member["anyOf"] if one != {"type": "null"}]
+    return {**choice, **{name: value for name, value in own.items() if name != "default"}}

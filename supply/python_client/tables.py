@@ -95,7 +95,7 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
     yield from (f"    async def count(self, {_arguments(filters)}) -> int:", *about)
     yield f'        return (await self._ask("{name}", given({handed_on}), Count)).count'
     arguments = f"by: {by.removesuffix(' | None')}, {_arguments(filters)}"
-    yield f"    async def count_by(self, {arguments}) -> tuple[Group, ...]:"
+    yield f"    async def count_by(self, {arguments}) -> tuple[CountedValue, ...]:"
     yield '        """How many have each value of a column, the most first, 1,000 at most."""'
     yield f'        answer = await self._ask("{name}", given(by=by, {handed_on}), GroupedCount)'
     yield "        return answer.groups or ()"

@@ -6,6 +6,8 @@ import subprocess
 import tomllib
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.repository import ROOT
 
 THIS = "tests/architecture/test_lock.py"
@@ -63,12 +65,19 @@ def test_what_installs_and_builds_is_pinned_by_hashes_as_the_lock_has_it():
     }
 
 
-def test_packages_of_javascript_are_pinned_by_hashes_and_name_no_registry():
-    text = (ROOT / "tests/support/javascript/package-lock.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", ["tests/support/javascript", "tests/support/javascript/generators"])
+def test_packages_of_javascript_are_pinned_by_hashes_and_name_no_registry(folder: str):
+    text = (ROOT / folder / "package-lock.json").read_text(encoding="utf-8")
     lock = json.loads(text)
-    wanted = json.loads((ROOT / "tests/support/javascript/package.json").read_text(encoding="utf-8"))
+    wanted = json.loads((ROOT / folder / "package.json").read_text(encoding="utf-8"))
     assert lock["packages"][""]["dependencies"] == wanted["dependencies"]
     assert {one.removeprefix("node_modules/") for one in lock["packages"]} >= wanted["dependencies"].keys()
     installed = [one for name, one in lock["packages"].items() if name]
     assert [one for one in installed if not one["integrity"].startswith("sha512-")] == []
-    assert [one for one in installed if "resolved" in one or "hasInstallScript" in one] == []
+    assert [one for one in installed if "resolved" in one] == []
+
+
+def test_nothing_of_packages_of_javascript_is_run_as_they_are_installed():
+    installs = re.findall(r"\bnpm ci .*", (ROOT / ".ci" / "node-packages").read_text(encoding="utf-8"))
+    assert len(installs) == 2
+    assert all(" --ignore-scripts " in one for one in installs)

@@ -3,7 +3,7 @@ import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "./client.js";
 import { PlaceLost } from "./errors.js";
-import type { EventsRead } from "./types.js";
+import type { LogPage } from "./types.js";
 
 /** An event of the log, as CloudEvents 1.0 have it. `id` is enough to go on behind it later. */
 export interface ChangeEvent<Data = unknown> {
@@ -80,7 +80,7 @@ async function* stretch(client: Client, place: Place, signal?: AbortSignal): Asy
     let { timeline, position } = place;
     let next: number | null = await goOnBehind(client, place);
     while (next !== null && !signal?.aborted) {
-      const page: EventsRead = await client.query("events.read", { after: next, limit: PAGE });
+      const page: LogPage = await client.query("events.read", { after: next, limit: PAGE });
       for (const event of page.items as unknown as ChangeEvent[]) {
         [timeline, position] = [event.timeline, Number(event.sequence)];
         yield event;

@@ -34,7 +34,7 @@ export interface ScheduledJob {
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
-export interface Item {
+export interface AppStateItem {
   key: string;
   value: unknown;
   ttl_ms?: number | null;
@@ -469,7 +469,7 @@ export interface AppStateDelete {
 
 /** All of these keys hold these values from now on, or none of them. */
 export interface AppStateSetMany {
-  items: Item[];
+  items: AppStateItem[];
 }
 
 /** One job. */
@@ -1047,7 +1047,7 @@ export interface TriggerResult {
 }
 
 /** The result of a response: whether another call is allowed, and the resource that it was counted for. */
-export interface Seen {
+export interface ObserveResponseResult {
   /** the resource that the response was counted for */
   resource: string | null;
   /** whether another call is allowed now */
@@ -1063,7 +1063,7 @@ export interface Seen {
 }
 
 /** The result of a reservation: whether it was granted, else when to try again. */
-export interface Grant {
+export interface ReserveResult {
   /** whether the calls are set aside */
   granted: boolean;
   /** the id of the reservation, null if not granted */
@@ -1095,7 +1095,7 @@ export interface ValidateResult {
 }
 
 /** How many have a value. */
-export interface Group {
+export interface CountedValue {
   value: string | null;
   count: number;
 }
@@ -1109,7 +1109,7 @@ export interface Count {
 export interface GroupedCount {
   count: number;
   /** the most first, 1,000 at most; left out without `by` */
-  groups?: Group[];
+  groups?: CountedValue[];
   /** how many more there are; left out without `by` */
   groups_left_out?: number;
 }
@@ -1290,13 +1290,13 @@ export interface Forecast {
 }
 
 /** What one version has, and the other one has not. */
-export interface Member {
+export interface ConfigMember {
   path: string;
   value: unknown;
 }
 
 /** What both versions have, and not alike. */
-export interface ChangedMember {
+export interface ChangedConfigMember {
   path: string;
   from: unknown;
   to: unknown;
@@ -1304,13 +1304,13 @@ export interface ChangedMember {
 
 /** How two versions differ, in the order of the paths. */
 export interface ToolConfigDiff {
-  added: Member[];
-  removed: Member[];
-  changed: ChangedMember[];
+  added: ConfigMember[];
+  removed: ConfigMember[];
+  changed: ChangedConfigMember[];
 }
 
 /** A part of the log, in its order. */
-export interface EventsRead {
+export interface LogPage {
   items: CloudEvent[];
   /** what to pass as `after` for the next page, null at the head */
   next: number | null;
@@ -1322,7 +1322,7 @@ export interface EventsRead {
 }
 
 /** A part of the log, the newest first. */
-export interface EventsFound {
+export interface FoundEvents {
   items: CloudEvent[];
   /** what to pass as `before` for the next page, null where the log begins */
   next: number | null;
@@ -1532,10 +1532,10 @@ export interface Commands {
   "schedules.resume": { body: SchedulesResume; result: null };
   "schedules.trigger": { body: SchedulesTrigger; result: TriggerResult };
   "rate_limits.observe": { body: RateLimitsObserve; result: null };
-  "rate_limits.observe_response": { body: RateLimitsObserveResponse; result: Seen };
+  "rate_limits.observe_response": { body: RateLimitsObserveResponse; result: ObserveResponseResult };
   "rate_limits.throttle": { body: RateLimitsThrottle; result: null };
   "rate_limits.set_thresholds": { body: RateLimitsSetThresholds; result: null };
-  "rate_limits.reserve": { body: RateLimitsReserve; result: Grant };
+  "rate_limits.reserve": { body: RateLimitsReserve; result: ReserveResult };
   "rate_limits.release": { body: RateLimitsRelease; result: null };
   "rate_limits.clear": { body: RateLimitsClear; result: null };
   "tool_configs.set": { body: ToolConfigsSet; result: null };
@@ -1590,8 +1590,8 @@ export interface Queries {
   "rate_limits.may_call": { body: RateLimitsMayCallQuery; answer: Availability };
   "rate_limits.forecast": { body: RateLimitsForecastQuery; answer: Forecast };
   "tool_configs.diff": { body: ToolConfigsDiffQuery; answer: ToolConfigDiff };
-  "events.read": { body: EventsReadQuery; answer: EventsRead };
-  "events.find": { body: EventsFindQuery; answer: EventsFound };
+  "events.read": { body: EventsReadQuery; answer: LogPage };
+  "events.find": { body: EventsFindQuery; answer: FoundEvents };
   "events.chain": { body: EventsChainQuery; answer: EventChain };
   "jobs.browse": { body: JobsBrowseQuery; answer: Page<JobSummary> };
   "jobs.attempts": { body: JobsAttemptsQuery; answer: AttemptPage };

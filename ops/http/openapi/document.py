@@ -11,20 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from hyperpage_client.contract.commands import CommandAnswer
-from ops.contract.answers import cloud_event_schema, object_of, refusal_schema
-from ops.contract.schema import Schema, described
+from ops.contract.components import Components
 from ops.http.access.sessions import CSRF_HEADER
-from ops.http.openapi.messages import PARAMETERS, message_operations, message_schemas
+from ops.http.openapi.messages import PARAMETERS, message_bodies, message_operations
 from ops.http.openapi.parts import (
     HEADERS,
     OperationObject,
-    component_schemas,
     operation_object,
     problem_responses,
     problem_schema,
+    service_status,
 )
-from ops.http.operations import SCHEMAS, Operation, answer, reference
+from ops.http.operations import SCHEMAS, Operation, answer
 from ops.http.routes import api
 from ops.http.routing import RouteEntry, access_of, json_response, route
 from ops.version import service_version
@@ -48,10 +46,10 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
     `needs_token` is false where the settings say that nobody needs one.
     `cookie` is the name of a session's cookie.
     """
-    messages = message_schemas()
-    schemas = {**_shared_schemas(), **messages, **component_schemas(api.SCHEMAS)}
+    schemas = Components(SCHEMAS, openapi=True, more=api.SCHEMAS).schemas
+    schemas |= {**message_bodies(schemas), "Problem": problem_schema(), "ServiceStatus": service_status()}
     paths: dict[str, dict[str, Any]] = {}
-    for path, method, operation in (*message_operations(messages), *_operations((*api.ROUTES, *ROUTES))):
+    for path, method, operation in (*message_operations(schemas), *_operations((*api.ROUTES, *ROUTES))):
         paths.setdefault(path, {})[method] = operation
     known: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
     return {
@@ -67,7 +65,7 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
         "security": known if needs_token else [{}, *known],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": schemas,
+            "schemas": dict(sorted(schemas.items())),
             "parameters": dict(PARAMETERS),
             "headers": dict(HEADERS),
             "responses": problem_responses(),
@@ -89,16 +87,6 @@ def _operations(routes: Iterable[RouteEntry]) -> Iterator[tuple[str, str, Operat
         for path, operation in entry.operations.items():
             for method in entry.methods:
                 yield path, method.lower(), operation_object(operation, entry.role)
-
-
-def _shared_schemas() -> dict[str, Schema]:
-    outcome = {"anyOf": [reference("answer"), refusal_schema()]}
-    return {
-        "answer": described("answer", CommandAnswer, f"{SCHEMAS}{{name}}")[0],
-        "batch_answer": object_of({"outcomes": {"type": "array", "items": outcome}}),
-        "cloud_event": cloud_event_schema(),
-        "problem": problem_schema(),
-    }
 
 
 async def answer_openapi(request: Request) -> Response:

@@ -26,10 +26,11 @@ from hyperpage_client.contract.headers import (
 )
 from hyperpage_client.contract.log_place import LEADER
 from hyperpage_client.contract.subjects import BATCH
-from ops.contract.answers import TEXT, query_answer
+from ops.contract.components import answer_name, component_name
 from ops.contract.schema import Schema, all_structs
+from ops.contract.shapes import TEXT
 from ops.http import meaning
-from ops.http.openapi.parts import OperationObject, component_schemas, operation_object
+from ops.http.openapi.parts import OperationObject, operation_object
 from ops.http.operations import (
     JSON,
     Operation,
@@ -43,7 +44,6 @@ from ops.http.operations import (
 )
 from projections.tables import TABLES
 
-EVENT = reference("cloud_event")
 MERGE_PATCH = "application/merge-patch+json"
 # Statuses of refusals, beside those of any request with a body.
 _OF_COMMANDS = (404, 409, 422)
@@ -56,10 +56,15 @@ _PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
 _RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
 
 
-def message_schemas() -> dict[str, Schema]:
-    """The schemas of all commands and queries, and of the structs inside them."""
-    kinds = all_structs()
-    return component_schemas({**kinds["commands"], **kinds["queries"]})
+def message_bodies(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The schemas of the bodies of commands whose key stands in the path, from those of the commands."""
+    bodies: dict[str, Schema] = {}
+    for name in all_structs()["commands"]:
+        schema = schemas[component_name(name)]
+        if any("{key}" in path and method != "patch" for path, method in _command_places(name, schema)):
+            title = f"{component_name(name)}Body"
+            bodies[title] = {**_without_key(name.partition(".")[0], schema), "title": title}
+    return bodies
 
 
 def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str, OperationObject]]:
@@ -67,11 +72,13 @@ def message_operations(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, str
     kinds = all_structs()
     yield f"{meaning.PREFIX}service/{meaning.NO_KEY}/status", "get", _status()
     for name in kinds["queries"]:
-        path = _query_path(name, schemas[name])
-        yield path, "get", _query(name, schemas[name], path)
+        schema = schemas[component_name(name)]
+        path = _query_path(name, schema)
+        yield path, "get", _query(name, schema, path)
     for name in kinds["commands"]:
-        for path, method in _command_places(name, schemas[name]):
-            yield path, method, _command(name, schemas[name], path, method)
+        schema = schemas[component_name(name)]
+        for path, method in _command_places(name, schema):
+            yield path, method, _command(name, schema, path, method)
 
 
 def _query_path(name: str, schema: Schema) -> str:
@@ -104,7 +111,7 @@ def _status() -> OperationObject:
     status = Operation(
         "service.status",
         "service",
-        {200: answer("Its status.", query_answer("service.status", EVENT))},
+        {200: answer("Its status.", reference("ServiceStatus"))},
         problems=(404,),
         summary="How the service is, with the reasons.",
     )
@@ -117,14 +124,15 @@ def _query(name: str, schema: Schema, path: str) -> OperationObject:
     if "{key}" in path:
         parameters.insert(0, _key(table))
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in (MINIMUM_POSITION, READ)]
-    found: dict[int, Any] = {200: answer("The answer.", query_answer(name, EVENT), headers=_PLACE)}
+    said = reference(answer_name(name))
+    found: dict[int, Any] = {200: answer("The answer.", said, headers=_PLACE)}
     if verb == "get":
         headers = ["ETag", *_PLACE]
-        found[200] = answer("The row.", query_answer(name, EVENT), headers=headers)
+        found[200] = answer("The row.", said, headers=headers)
         found[304] = empty("The row is still at a version that If-None-Match names.", headers=headers)
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
     elif verb == "list":
-        found[200] = answer("A page.", query_answer(name, EVENT), headers=["Link", *_PLACE])
+        found[200] = answer("A page.", said, headers=["Link", *_PLACE])
     query = Operation(name, table, found, problems=_OF_QUERIES, parameters=parameters, **_texts(schema))
     return operation_object(query, "read")
 
@@ -139,17 +147,7 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
     if method == "put":
         # Other methods take it as well, but have no use for it.
         parameters.append({"$ref": "#/components/parameters/If-None-Match-new"})
-    kinds = [JSON]
-    if method == "patch":
-        # A merge patch (RFC 7386): members that are null are taken away.
-        shape: Schema = {"type": "object"}
-        kinds.append(MERGE_PATCH)
-    elif has_key:
-        shape = _without_key(table, schema)
-    else:
-        shape = reference(name)
-    body = request_body(shape, kinds=kinds) if shape.get("properties", True) else None
-    said = reference("batch_answer" if name == BATCH else "answer")
+    said = reference(answer_name(name))
     headers = [] if name == BATCH or not (has_key or method == "put") else ["ETag"]
     found = {200: answer("It was accepted, and is on disk.", said, headers=headers)}
     if verb == "enqueue":
@@ -160,10 +158,22 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
         found,
         problems=(*_OF_COMMANDS, *(() if name == BATCH else (412,)), 408, 413, 415),
         parameters=parameters,
-        body=body,
+        body=_body(name, schema, has_key=has_key, is_patch=method == "patch"),
         **_texts(schema),
     )
     return operation_object(command, "operate")
+
+
+def _body(name: str, schema: Schema, *, has_key: bool, is_patch: bool) -> Any:
+    if is_patch:
+        # A merge patch (RFC 7386): members that are null are taken away.
+        return request_body({"type": "object"}, kinds=[JSON, MERGE_PATCH])
+    if not has_key:
+        return request_body(reference(name))
+    sent = _without_key(name.partition(".")[0], schema)
+    if not sent["properties"]:
+        return None
+    return request_body(reference(f"{component_name(name)}Body"), required=bool(sent["required"]))
 
 
 def _key_field(table: str) -> str:

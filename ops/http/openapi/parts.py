@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from domain import errors
 from hyperpage_client.contract.headers import AGE_MS, POSITION, TIMELINE
-from ops.contract.answers import INTEGER, TEXT, object_of
-from ops.contract.schema import Schema, described
+from ops.contract.schema import Schema
+from ops.contract.shapes import INTEGER, TEXT, object_of
 from ops.http import refusals
 from ops.http.access.roles import Role
-from ops.http.operations import SCHEMAS, Operation, answer, reference
+from ops.http.operations import Operation, answer, reference
 from ops.http.problem import MEDIA_TYPE
 
 OperationObject = dict[str, Any]
@@ -69,15 +67,6 @@ def operation_object(operation: Operation, role: Role | None) -> OperationObject
     return described
 
 
-def component_schemas(structs: Mapping[str, type[msgspec.Struct]]) -> dict[str, Schema]:
-    """The schemas of structs by their names, and of the structs inside them."""
-    schemas: dict[str, Schema] = {}
-    for name, struct in structs.items():
-        schemas[name], inner = described(name, struct, f"{SCHEMAS}{name}.{{name}}")
-        schemas |= {f"{name}.{one}": schema for one, schema in inner.items()}
-    return schemas
-
-
 def problem_responses() -> dict[str, Any]:
     """Every refusal by its status."""
     return {str(status): _problem_response(status) for status in _PROBLEMS}
@@ -110,7 +99,13 @@ def problem_schema() -> Schema:
         "incident": {"type": "string", "description": "under which it stands in the log"},
         "error": {"type": "string", "description": "`detail` again, on the paths of the system before"},
     }
-    return object_of({**always, **sometimes}, required=always)
+    return {"title": "Problem", **object_of({**always, **sometimes}, required=always)}
+
+
+def service_status() -> Schema:
+    """How the service is."""
+    level: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
+    return {"title": "ServiceStatus", **object_of({"status": level})}
 
 
 HEADERS: Mapping[str, Any] = {

@@ -21,8 +21,8 @@ from ops.audit.listing import ListAudit
 from ops.backup.metadata import Metadata
 from ops.backup.requests import CreateBackup, NameBackup, PruneBackups, RestoreRequest, name_inside
 from ops.backup.restoring.restore_path import Moment
-from ops.contract.answers import TEXT, array_of, object_of
 from ops.contract.schema import Schema, described
+from ops.contract.shapes import TEXT, array_of, object_of
 from ops.http.meaning import query_body
 from ops.http.operations import SCHEMAS as OF_SCHEMAS
 from ops.http.operations import Operation, answer, parameter, query_parameters, reference, request_body

@@ -16,8 +16,9 @@ from bus.contract import codec
 from bus.log.reading import pattern_of
 from domain.errors import Invalid
 from domain.messages import Key
-from ops.contract.answers import TEXT, object_of
+from ops.contract.components import ANY_EVENT
 from ops.contract.schema import described
+from ops.contract.shapes import TEXT, object_of
 from ops.http.following.event_feed import MAXIMUM_POSITIONS, PACE_SECONDS, EventFeed
 from ops.http.operations import (
     JSON,
@@ -113,7 +114,7 @@ _LAST_EVENT_ID = parameter(
 _FRAMES = object_of(
     {
         "id": TEXT,
-        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": reference("cloud_event")},
+        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": reference(ANY_EVENT)},
         "retry": {"type": "integer", "description": "milliseconds"},
     },
     required=(),

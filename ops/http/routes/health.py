@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from bus.contract import codec
 from domain.errors import Unavailable
-from ops.contract.answers import TEXT, object_of
+from ops.contract.shapes import TEXT, object_of
 from ops.http.operations import Operation, answer, empty, parameter
 from ops.http.routing import backend_of, json_response, principal_of, route
 

@@ -17,7 +17,7 @@ from bus.contract import codec
 from domain.errors import Invalid, NotFound, RuleViolated, TooLarge, Unavailable
 from ops.backup.metadata import Metadata
 from ops.backup.requests import Ended, RestoreRequest
-from ops.contract.answers import INTEGER, TEXT, array_of, map_of, object_of
+from ops.contract.shapes import INTEGER, TEXT, array_of, map_of, object_of
 from ops.http.operations import Operation, answer, parameter, reference, request_body
 from ops.http.problem import LEGACY_PATHS
 from ops.http.routes.admin import administer, restore_of_ours

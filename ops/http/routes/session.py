@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.contract import codec
-from ops.contract.answers import TEXT, nullable, object_of
+from ops.contract.shapes import TEXT, nullable, object_of
 from ops.http.access.roles import Principal
 from ops.http.access.sessions import CSRF_HEADER
 from ops.http.forms import FORM, read_form

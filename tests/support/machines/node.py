@@ -14,6 +14,8 @@ JETSTREAM = "@nats-io/jetstream"
 COMPILER = "typescript"
 TYPES = "@types/node"
 GRAFANA = "@grafana/schema"
+# Where what makes types of documents is, with its own packages.
+GENERATORS = ".generators"
 
 
 def node_with(*packages: str) -> str:

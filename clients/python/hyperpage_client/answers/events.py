@@ -5,17 +5,7 @@ import msgspec
 from hyperpage_client.following.change_events import ChangeEvent
 
 
-class EventsRead(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the log, in its order."""
-
-    items: tuple[ChangeEvent, ...]
-    next: int | None
-    head: int
-    store_id: str
-    timelines: tuple[tuple[int, int], ...]
-
-
-class EventsFound(msgspec.Struct, frozen=True, kw_only=True):
+class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, the newest first."""
 
     items: tuple[ChangeEvent, ...]

@@ -115,7 +115,7 @@ class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
     """How many have a value."""
 
     value: str | None
@@ -125,7 +125,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 class GroupedCount(Count, frozen=True, kw_only=True):
     """How many there are, and how many have each value of the column that is asked for."""
 
-    groups: tuple[Group, ...] | None = None
+    groups: tuple[CountedValue, ...] | None = None
     groups_left_out: int | None = None
 
 

@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    SeenLevel = Literal["unknown", "normal", "warning", "critical"]
+    ObserveResponseLevel = Literal["unknown", "normal", "warning", "critical"]
 else:
     # A newer service may have more.
-    SeenLevel = str
+    ObserveResponseLevel = str
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class ObserveResponseResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a response: whether another call is allowed, and the resource that it was counted for."""
 
     resource: str | None
     allowed: bool
     retry_at: int | None
     remaining: int | None
-    level: SeenLevel
+    level: ObserveResponseLevel
     stale: bool
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
+class ReserveResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a reservation: whether it was granted, else when to try again."""
 
     granted: bool
@@ -30,7 +30,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None
     retry_at: int | None
     remaining: int | None
-    level: SeenLevel
+    level: ObserveResponseLevel
     stale: bool
 
 
@@ -64,7 +64,7 @@ class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
     throttle_reason: str | None
     version: int
     position: int
-    level: SeenLevel
+    level: ObserveResponseLevel
     policy: str
     policies: tuple[ObservedPolicy, ...] | None
     warning_percent: int
@@ -78,7 +78,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     allowed: bool
     retry_at: int | None
     remaining: int | None
-    level: SeenLevel
+    level: ObserveResponseLevel
     stale: bool
 
 
@@ -92,5 +92,5 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int | None
     limit: int | None
     policy: str
-    level: SeenLevel
+    level: ObserveResponseLevel
     stale: bool

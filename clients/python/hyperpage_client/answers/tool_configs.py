@@ -33,14 +33,14 @@ class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
     schema: dict[str, Any] | None
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
     """What one version has, and the other one has not."""
 
     path: str
     value: Any
 
 
-class ChangedMember(msgspec.Struct, frozen=True, kw_only=True):
+class ChangedConfigMember(msgspec.Struct, frozen=True, kw_only=True):
     """What both versions have, and not alike."""
 
     path: str
@@ -51,6 +51,6 @@ class ChangedMember(msgspec.Struct, frozen=True, kw_only=True):
 class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
     """How two versions differ, in the order of the paths."""
 
-    added: tuple[Member, ...]
-    removed: tuple[Member, ...]
-    changed: tuple[ChangedMember, ...]
+    added: tuple[ConfigMember, ...]
+    removed: tuple[ConfigMember, ...]
+    changed: tuple[ChangedConfigMember, ...]

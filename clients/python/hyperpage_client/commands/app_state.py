@@ -9,7 +9,7 @@ from hyperpage_client.commands.fields import Key
 from hyperpage_client.contract.commands import Command
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AppStateItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One key with its value, which it holds for `ttl_ms` milliseconds, if given."""
 
     key: Key
@@ -51,4 +51,4 @@ class SetMany(Command, frozen=True, kw_only=True):
 
     command_name: ClassVar[str] = "app_state.set_many"
 
-    items: Annotated[Sequence[Item], msgspec.Meta(min_length=1, max_length=1000)]
+    items: Annotated[Sequence[AppStateItem], msgspec.Meta(min_length=1, max_length=1000)]

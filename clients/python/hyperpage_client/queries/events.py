@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from hyperpage_client.answers.events import EventChain, EventsFound
+from hyperpage_client.answers.events import EventChain, FoundEvents
 from hyperpage_client.following.change_events import ChangeEvent
 from hyperpage_client.queries.table import Table, given
 
@@ -25,7 +25,7 @@ class EventsQueries(Table):
         stream: str | None = None,
         type: str | None = None,
         correlation_id: str | None = None,
-    ) -> EventsFound:
+    ) -> FoundEvents:
         """Events before a position, the newest first: all that are given must hold."""
         return await self._ask(
             "events.find",
@@ -37,7 +37,7 @@ class EventsQueries(Table):
                 type=type,
                 correlation_id=correlation_id,
             ),
-            EventsFound,
+            FoundEvents,
         )
 
     async def chain(self, *, position: int | None = None, correlation_id: str | None = None) -> EventChain:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from hyperpage_client.answers.jobs import (
-    Group,
+    CountedValue,
     GroupedCount,
     JobAttemptRow,
     JobRow,
@@ -140,7 +140,7 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
-    ) -> tuple[Group, ...]:
+    ) -> tuple[CountedValue, ...]:
         """How many have each value of a column, the most first, 1,000 at most."""
         answer = await self._ask(
             "jobs.count",

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from hyperpage_client.answers.rate_limits import Availability, Forecast, RateLimitRow, SeenLevel
+from hyperpage_client.answers.rate_limits import Availability, Forecast, ObserveResponseLevel, RateLimitRow
 from hyperpage_client.answers.shared import Count
 from hyperpage_client.following.change_events import ChangeEvent
 from hyperpage_client.queries.table import Table, given
@@ -27,7 +27,7 @@ class RateLimitsQueries(Table):
         platform: str | None = None,
         resource: str | None = None,
         identifier: str | None = None,
-        level: SeenLevel | None = None,
+        level: ObserveResponseLevel | None = None,
         limit: int = 100,
     ) -> AsyncIterator[RateLimitRow]:
         """Limits by what they are, and how much of them is used, in the order of their ids."""
@@ -43,7 +43,7 @@ class RateLimitsQueries(Table):
         platform: str | None = None,
         resource: str | None = None,
         identifier: str | None = None,
-        level: SeenLevel | None = None,
+        level: ObserveResponseLevel | None = None,
     ) -> int:
         """Limits by what they are, and how much of them is used."""
         return (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from hyperpage_client.commands import app_state as commands
-from hyperpage_client.commands.app_state import Item
+from hyperpage_client.commands.app_state import AppStateItem
 from hyperpage_client.queries.app_state import AppStateQueries
 from hyperpage_client.queries.table import Answer, Sent, SentToAny
 
@@ -37,7 +37,7 @@ class AppState(AppStateQueries):
         command = commands.Delete(key=key)
         return await self._send(command, None, about)
 
-    async def set_many(self, items: Sequence[Item], **about: Unpack[Sent]) -> Answer[None]:
+    async def set_many(self, items: Sequence[AppStateItem], **about: Unpack[Sent]) -> Answer[None]:
         """All of these keys hold these values from now on, or none of them."""
         command = commands.SetMany(items=items)
         return await self._send(command, None, about)

@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from hyperpage_client.answers.rate_limits import Grant, Seen
+from hyperpage_client.answers.rate_limits import ObserveResponseResult, ReserveResult
 from hyperpage_client.commands import rate_limits as commands
 from hyperpage_client.queries.rate_limits import RateLimitsQueries
 from hyperpage_client.queries.table import Answer, Sent
@@ -59,7 +59,7 @@ class RateLimits(RateLimitsQueries):
         rate_limited: bool | None = None,
         reservation: str | None = None,
         **about: Unpack[Sent],
-    ) -> Answer[Seen]:
+    ) -> Answer[ObserveResponseResult]:
         """What a platform answered to a call: the status, and the headers as they came, in any case.
 
         Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
@@ -79,7 +79,7 @@ class RateLimits(RateLimitsQueries):
             rate_limited=rate_limited,
             reservation=reservation,
         )
-        return await self._send(command, Seen, about)
+        return await self._send(command, ObserveResponseResult, about)
 
     async def throttle(
         self,
@@ -127,7 +127,7 @@ class RateLimits(RateLimitsQueries):
         ttl_ms: int = 60000,
         reservation: str | None = None,
         **about: Unpack[Sent],
-    ) -> Answer[Grant]:
+    ) -> Answer[ReserveResult]:
         """Calls set aside for one worker, so that several who share a budget do not overshoot it.
 
         They count against what remains until they are released, confirmed by an observation that names the
@@ -148,7 +148,7 @@ class RateLimits(RateLimitsQueries):
             ttl_ms=ttl_ms,
             reservation=reservation,
         )
-        return await self._send(command, Grant, about)
+        return await self._send(command, ReserveResult, about)
 
     async def release(
         self,

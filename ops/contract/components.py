@@ -1,0 +1,250 @@
+"""The schemas of all that is said, under names that stay: what the documents of the contract are made of.
+
+`jobs.enqueue` is `JobsEnqueue`, and its answer `JobsEnqueueAnswer`; `job.completed.v1` is `JobCompletedV1`,
+and the CloudEvent with it `JobCompletedV1Event`; a row has the name of what it is: `Job`. Structs inside
+these have their own names.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from bus.contract.log_answers import CloudEvent, EventPage
+from domain.catalogue import DECIDERS, VERBS
+from domain.jobs.commands import OnConflict, OnDependencyFailure, UniqueScope
+from domain.jobs.state import State, Status
+from domain.rate_limits.state import RateLimitLevel
+from domain.schedules.messages import OnMissed
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.subjects import BATCH
+from ops.contract.describable import Describer
+from ops.contract.reference.meanings import meaning_of
+from ops.contract.schema import Schema, all_structs, query_answers
+from projections.jobs import CountBy
+from projections.tables import TABLES
+
+# Enumerations that several structs have.
+ENUMERATIONS: Mapping[str, Any] = {
+    "JobState": State,
+    "JobStatus": Status,
+    "JobCountBy": CountBy,
+    "OnConflict": OnConflict,
+    "OnDependencyFailure": OnDependencyFailure,
+    "OnMissed": OnMissed,
+    "RateLimitLevel": RateLimitLevel,
+    "UniqueScope": UniqueScope,
+}
+ANY_EVENT = "Event"
+ANSWER, WITHOUT_RESULT, BATCH_ANSWER = "Answer", "AnswerWithoutResult", "BatchAnswer"
+# Those of which the events are of all tables.
+_OF_EVENTS = ("LogPage", "FoundEvents", "ChainLink")
+# An integer that may be above it has 64 bits in languages that tell them apart.
+_OF_32_BITS = 2**31 - 1
+
+
+class JobProgressNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is, said at once to whoever listens; `at` is in milliseconds since the epoch."""
+
+    id: str
+    percent: float | None
+    note: str | None
+    at: int
+
+
+class RefusalError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a command or a query was refused."""
+
+    code: str
+    message: str
+    hint: str
+    details: dict[str, Any]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a refused command or query is answered with."""
+
+    error: RefusalError
+
+
+class Components:
+    """The schemas by name; they refer to each other by `place` and the name.
+
+    For OpenAPI, descriptions tell the defaults, since its tools take what has one for something that is
+    always there, and unions have a discriminator. `more` are structs that are sent beside commands and
+    queries, by their names.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        openapi: bool = False,
+        more: Mapping[str, type[msgspec.Struct]] = MappingProxyType({}),
+    ) -> None:
+        self._place = place
+        self._openapi = openapi
+        sent = {struct: component_name(name) for name, struct in more.items()}
+        read = Describer(lambda kind: sent.get(kind) or name_of(kind))
+        written = Describer(name_of, is_written=True)
+        described = [*map(read.describable, [*sent, *_asked()]), *map(written.describable, _answered())]
+        _, found = msgspec.json.schema_components(described, ref_template=f"{place}{{name}}")
+        # Through JSON, since a document must be the same when it is read again.
+        self.schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
+        for name, struct in ({**all_structs()["commands"], **all_structs()["queries"]}).items():
+            self._explain(name, self.schemas[name_of(struct)], "")
+        self._simplify()
+        self._add_unions()
+        self.schemas = dict(sorted(self.schemas.items()))
+
+    def reference(self, name: str) -> Schema:
+        """One of the schemas, from elsewhere."""
+        return {"$ref": f"{self._place}{name}"}
+
+    def _explain(self, verb: str, schema: Schema, before: str) -> None:
+        """Says of each field what it means, also of the structs inside."""
+        for name, field in schema["properties"].items():
+            for one in (field, field.get("items", {}), *field.get("anyOf", ())):
+                if "$ref" in one:
+                    inner = self.schemas[one["$ref"].removeprefix(self._place)]
+                    self._explain(verb, inner, f"{before}{name}.")
+            field["description"] = meaning_of(verb, before + name)
+            default = field.get("default")
+            if self._openapi:
+                field.pop("default", None)
+                if default is not None:
+                    field["description"] += f"; `{msgspec.json.encode(default).decode()}` if it is left out"
+
+    def _simplify(self) -> None:
+        """Names enumerations, and says what tools in other languages need."""
+        by_values = {frozenset(get_args(kind)): name for name, kind in ENUMERATIONS.items()}
+        for part in [part for schema in self.schemas.values() for part in parts_of(schema)]:
+            if part.get("type") == "integer" and part.get("maximum", _OF_32_BITS + 1) > _OF_32_BITS:
+                part["format"] = "int64"
+            elif "enum" in part:
+                name = by_values.get(frozenset(part["enum"]))
+                part.update({"type": "string"} if name is None else self.reference(name))
+                if len(part["enum"]) == 1 and not self._openapi:
+                    part["const"] = part.pop("enum")[0]
+            if "$ref" in part:
+                # What stands beside a reference makes a type of its own of it, for some tools.
+                reference = part["$ref"]
+                part.clear()
+                part["$ref"] = reference
+        for name, kind in ENUMERATIONS.items():
+            self.schemas[name] = {"title": name, "type": "string", "enum": list(get_args(kind))}
+
+    def _add_unions(self) -> None:
+        """Adds what is one of several structs, which msgspec cannot describe."""
+        page = self.schemas.pop(EventPage.__name__)
+        by_type = {f"hyperpage.{name}": f"{component_name(name)}Event" for name in all_structs()["events"]}
+        self._add_union(ANY_EVENT, "Any event of the log.", by_type)
+        for decider in DECIDERS:
+            name = name_of(TABLES[decider.table].shape)
+            own = {f"hyperpage.{one}": by_type[f"hyperpage.{one}"] for one in decider.events}
+            self._add_union(f"{name}Event", f"An event of the table {decider.table}.", own)
+            items = {"type": "array", "items": self.reference(f"{name}Event")}
+            self.schemas[f"{name}EventPage"] = {
+                **page,
+                "title": f"{name}EventPage",
+                "properties": {**page["properties"], "items": items},
+            }
+        for part in [part for name in _OF_EVENTS for part in parts_of(self.schemas[name])]:
+            if part == self.reference(CloudEvent.__name__):
+                part.update(self.reference(ANY_EVENT))
+        outcome = {"anyOf": [self.reference(ANSWER), self.reference(Refusal.__name__)]}
+        self.schemas[BATCH_ANSWER] = {
+            "title": BATCH_ANSWER,
+            "description": "What became of each command of a batch, in their order.",
+            "type": "object",
+            "properties": {"outcomes": {"type": "array", "items": outcome}},
+            "required": ["outcomes"],
+        }
+
+    def _add_union(self, name: str, description: str, by_type: Mapping[str, str]) -> None:
+        union: Schema = {"title": name, "description": description}
+        union["oneOf"] = [self.reference(one) for one in by_type.values()]
+        if self._openapi:
+            mapping = {kind: f"{self._place}{one}" for kind, one in by_type.items()}
+            union["discriminator"] = {"propertyName": "type", "mapping": mapping}
+        self.schemas[name] = union
+
+
+def component_name(name: str) -> str:
+    """The name of a component: `JobsEnqueue` of `jobs.enqueue`."""
+    return "".join(part[:1].upper() + part[1:] for part in name.replace(".", "_").split("_"))
+
+
+def answer_name(name: str) -> str:
+    """The component that a command or a query is answered with."""
+    if name == BATCH:
+        return BATCH_ANSWER
+    if name in VERBS:
+        return f"{component_name(name)}Answer" if VERBS[name][1].result is not None else WITHOUT_RESULT
+    gives = query_answers()[name]
+    if gives is EventPage:
+        return f"{name_of(TABLES[name.partition('.')[0]].shape)}EventPage"
+    return name_of(gives)
+
+
+def event_name(name: str) -> str:
+    """The component of the CloudEvent of a type of event."""
+    return f"{component_name(name)}Event"
+
+
+def name_of(kind: Any) -> str:
+    """The component of a struct of the contract."""
+    if (name := _names().get(kind)) is not None:
+        return name
+    if (of := get_args(kind)) and (origin := get_origin(kind)) is not None:
+        return name_of(of[0]) + str(origin.__name__).removeprefix("Row")
+    return str(kind.__name__).removesuffix("Row")
+
+
+@cache
+def _names() -> Mapping[Any, str]:
+    return {
+        struct: component_name(name) for structs in all_structs().values() for name, struct in structs.items()
+    }
+
+
+def _asked() -> Iterator[Any]:
+    kinds = all_structs()
+    yield from kinds["commands"].values()
+    yield from kinds["queries"].values()
+
+
+def _answered() -> Iterator[Any]:
+    yield _like(CommandAnswer, ANSWER, result=Any)
+    yield _like(CommandAnswer, WITHOUT_RESULT, result=None)
+    for name, (_, verb) in VERBS.items():
+        if verb.result is not None and not verb.internal:
+            yield _like(CommandAnswer, answer_name(name), result=verb.result)
+    yield from query_answers().values()
+    for name, event in all_structs()["events"].items():
+        yield _like(CloudEvent, event_name(name), type=Literal[f"hyperpage.{name}"], data=event)
+    yield from (CloudEvent, Refusal, JobProgressNotice)
+
+
+def _like(struct: type[msgspec.Struct], name: str, **of: Any) -> Any:
+    """A struct with the same members, some of which have these types and are always there."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(struct):
+        if field.name in of or field.required:
+            fields.append((field.name, of.get(field.name, field.type)))
+        else:
+            fields.append((field.name, field.type, field.default))
+    return msgspec.defstruct(name, fields, namespace={"__doc__": struct.__doc__}, kw_only=True)
+
+
+def parts_of(schema: Schema) -> Iterator[Schema]:
+    """A schema, and all that are in it."""
+    yield schema
+    several = (schema.get("properties", {}).values(), schema.get("anyOf", ()), schema.get("prefixItems", ()))
+    single = (schema.get("items"), schema.get("additionalProperties"))
+    for one in chain(*several, single):
+        if isinstance(one, dict):
+            yield from parts_of(one)

@@ -1,0 +1,87 @@
+"""Types as msgspec can write them into a JSON Schema, and as the documents are to show them."""
+
+import types
+from collections.abc import Callable
+from functools import reduce
+from inspect import cleandoc
+from operator import or_
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+
+class Describer:
+    """Makes describable types of others, each struct once.
+
+    `name_of` says what a struct is called. With `is_written`, structs are described as they are written: what
+    holds its default is left out of those that leave out defaults, and all else is there.
+    """
+
+    def __init__(self, name_of: Callable[[Any], str], *, is_written: bool = False) -> None:
+        self._name_of = name_of
+        self._is_written = is_written
+        self._made: dict[Any, Any] = {}
+
+    def describable(self, kind: Any) -> Any:
+        """The same type, or one like it."""
+        origin, arguments = get_origin(kind), get_args(kind)
+        if _is_struct(origin or kind):
+            if kind not in self._made:
+                self._made[kind] = self._struct(kind)
+            return self._made[kind]
+        if origin is Literal or not arguments:
+            return kind
+        if origin is Annotated:
+            return Annotated[(self.describable(arguments[0]), *kind.__metadata__)]
+        described = tuple(map(self.describable, arguments))
+        if origin in (Union, types.UnionType):
+            return reduce(or_, described)
+        return origin[described]
+
+    def _struct(self, kind: Any) -> Any:
+        struct: type[msgspec.Struct] = get_origin(kind) or kind
+        fields = [self._field(field, struct) for field in msgspec.structs.fields(kind)]
+        return msgspec.defstruct(
+            self._name_of(kind),
+            fields,
+            module=struct.__module__,
+            namespace={"__doc__": cleandoc(struct.__doc__ or "") or None},
+            kw_only=True,
+            forbid_unknown_fields=struct.__struct_config__.forbid_unknown_fields,
+        )
+
+    def _field(self, field: Any, struct: type[msgspec.Struct]) -> Any:
+        name, kind, default = field.encode_name, self.describable(field.type), _default(field)
+        if field.required:
+            return name, kind
+        if not self._is_written or default is msgspec.UNSET:
+            is_made = default is msgspec.NODEFAULT
+            return name, kind, msgspec.field(default_factory=field.default_factory) if is_made else default
+        if not struct.__struct_config__.omit_defaults or default is msgspec.NODEFAULT:
+            return name, kind
+        if default is None:
+            return name, _never_null(kind) | msgspec.UnsetType, msgspec.UNSET
+        told = f"`{msgspec.json.encode(default).decode()}` if it is left out"
+        return name, Annotated[kind | msgspec.UnsetType, msgspec.Meta(description=told)], msgspec.UNSET
+
+
+def _default(field: Any) -> Any:
+    """The default of a field as JSON has it; `NODEFAULT` where each has one of its own."""
+    if field.default_factory in (dict, list):
+        return field.default_factory()
+    if isinstance(field.default, msgspec.Raw):
+        # msgspec cannot write one into a schema.
+        return msgspec.json.decode(field.default)
+    # JSON has no tuples, and a document must be the same when it is read again.
+    return list(field.default) if isinstance(field.default, tuple) else field.default
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _never_null(kind: Any) -> Any:
+    if get_origin(kind) is Annotated:
+        return Annotated[(_never_null(get_args(kind)[0]), *kind.__metadata__)]
+    kinds = [one for one in get_args(kind) if one is not types.NoneType]
+    return reduce(or_, kinds) if types.NoneType in get_args(kind) else kind

@@ -1,0 +1,92 @@
+"""The components of the documents have names that stay, and what is really said is as they say."""
+
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from ops.contract.bundle import bundle
+from ops.contract.components import Components, component_name, parts_of
+from ops.contract.reference.page import Example
+from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples
+from tests.support.documents.references import references, resolve
+from tests.support.domain import event_samples
+
+BUNDLE = bundle()
+DEFINITIONS = BUNDLE["$defs"]
+MEMBERS = {
+    kind: {name: one["$ref"].rpartition("/")[2] for name, one in of["properties"].items()}
+    for kind, of in BUNDLE["properties"].items()
+    if "properties" in of
+}
+
+
+@cache
+def validator_of(name: str) -> Any:
+    return jsonschema_rs.validator_for({"$ref": f"#/$defs/{name}", "$defs": DEFINITIONS})
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Example]:
+    return examples(tmp_path_factory.mktemp("examples"))
+
+
+def test_the_bundle_is_a_schema_whose_references_lead_somewhere():
+    jsonschema_rs.meta.validate(BUNDLE)
+    for reference in references(BUNDLE):
+        resolve(BUNDLE, reference)
+
+
+def test_each_component_has_a_name_of_its_own():
+    # msgspec calls one otherwise whose name another has.
+    assert {name for name, one in DEFINITIONS.items() if one["title"] != name} == set()
+    assert all(name.isidentifier() for name in DEFINITIONS)
+
+
+def test_a_component_is_called_by_what_it_is():
+    assert component_name("tool_config.refresh_interval_set.v1") == "ToolConfigRefreshIntervalSetV1"
+    assert MEMBERS["commands"]["jobs.enqueue"] == "JobsEnqueue"
+    assert MEMBERS["answers"]["jobs.enqueue"] == "JobsEnqueueAnswer"
+    assert MEMBERS["answers"]["jobs.list"] == "JobPage"
+    assert MEMBERS["events"]["job.completed.v1"] == "JobCompletedV1Event"
+    assert MEMBERS["rows"] == {
+        "jobs": "Job",
+        "queues": "Queue",
+        "schedules": "Schedule",
+        "rate_limits": "RateLimit",
+        "tool_configs": "ToolConfig",
+        "app_state": "AppState",
+    }
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *QUERIES])
+def test_an_example_and_its_answer_are_as_the_bundle_says(name: str, sent: dict[str, Example]):
+    asked = MEMBERS["commands" if name in COMMANDS else "queries"][name]
+
+    validator_of(asked).validate(msgspec.json.decode(sent[name].body))
+    validator_of(MEMBERS["answers"][name]).validate(msgspec.json.decode(sent[name].answer))
+
+
+def test_recorded_events_are_as_the_bundle_says():
+    for sample in event_samples.read():
+        validator_of(component_name(sample.type)).validate(msgspec.json.decode(sample.data))
+
+
+def test_what_is_answered_has_no_default_and_of_http_nothing_has():
+    # Tools take what has one for something that is always there.
+    answered = reached(MEMBERS["answers"].values())
+    assert [name for name in answered for part in parts_of(DEFINITIONS[name]) if "default" in part] == []
+    of_http = Components("#/components/schemas/", openapi=True).schemas
+    assert [name for name, one in of_http.items() for part in parts_of(one) if "default" in part] == []
+
+
+def reached(names: Any) -> set[str]:
+    """What components refer to, also by way of others, and they."""
+    waiting, found = list(names), set[str]()
+    while waiting:
+        if (name := waiting.pop().rpartition("/")[2]) not in found:
+            found.add(name)
+            waiting += references(DEFINITIONS[name])
+    return found
