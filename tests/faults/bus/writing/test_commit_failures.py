@@ -22,8 +22,8 @@ from tests.support.stores.writing import Reply, Sent, Store, batch, dump_tables,
 MANY = 1_000
 FOR_EVER = 10**9
 
-# An exception that a thread ends with is only a warning otherwise. No others: sockets that a test before left open,
-# and that are collected here, are not its own.
+# An exception that a thread ends with is only a warning otherwise. No other warnings: what a test before left
+# open, and is collected here, is not its own.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
