@@ -34,6 +34,7 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None
     queue: str
     due_at: Annotated[int | None, about("when it was due; null of an imported one")]
+    traceback: Annotated[str | None, about("where it failed, if its worker told")]
 
 
 HISTORY_COLUMNS = JobAttemptRow.__struct_fields__
@@ -56,7 +57,7 @@ def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> 
 
 def _imported_row(row_id: int, job: Job, one: events.ImportedAttempt) -> Row:
     times = (one.started_at, one.completed_at, one.duration_ms)
-    return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None)
+    return (row_id, job.id, one.attempt, one.status, *times, one.error_message, job.queue, None, None)
 
 
 def _history_row(before: Job, after: Job | None, event: Any, at: int) -> Row | None:
@@ -64,7 +65,7 @@ def _history_row(before: Job, after: Job | None, event: Any, at: int) -> Row | N
         return None
     if isinstance(event, events.Claimed):
         began = (after.attempt_position, after.id, after.attempt, "running", at)
-        return (*began, None, None, None, after.queue, before.run_at)
+        return (*began, None, None, None, after.queue, before.run_at, None)
     if before.state != "running" or after.state == "running":
         return None
     started_at = before.attempt_started_at
@@ -80,6 +81,7 @@ def _history_row(before: Job, after: Job | None, event: Any, at: int) -> Row | N
         before.queue,
         # A running job keeps the time that it was due at.
         before.run_at,
+        getattr(event, "traceback", None),
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from domain import jobs
 from domain.jobs import Job, events
 from domain.jobs.many import Search
-from domain.jobs.rows import JobRow
+from domain.jobs.rows import JobRow, WholeJobRow
 from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
 from projections.table import Row, Table, page_query
@@ -93,6 +93,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.schedule_id,
         version,
         position,
+        job.traceback,
     )
 
 
@@ -106,7 +107,8 @@ def _array(texts: tuple[str, ...]) -> str:
 
 TABLE = Table(
     name=jobs.TABLE,
-    shape=JobRow,
+    shape=WholeJobRow,
+    shorter=JobRow,
     row=_row,
     get_query=GetJob,
     key_of=lambda query: str(query.id),

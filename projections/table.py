@@ -28,10 +28,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     A row is shown as the struct `shape`, whose fields are the columns: those that are no single values hold
     JSON text, and booleans 0 or 1. `row` makes the columns from (state, version, position), in their order,
     or answers `None` where a state is none to show. The first column is the primary key, which `row_key`
-    makes from an aggregate's key, and `aggregate_key` turns back into it. From the time on that stands in its
-    `expiry_column`, a row is not shown any more. Each field of `count_query` and `list_query`, but for `by`,
-    `limit` and `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one
-    parameter; a `prefix` is one on the primary key.
+    makes from an aggregate's key, and `aggregate_key` turns back into it. One of many is shown `shorter`,
+    without the last columns, where those can be long. From the time on that stands in its `expiry_column`, a
+    row is not shown any more. Each field of `count_query` and `list_query`, but for `by`, `limit` and
+    `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one parameter; a
+    `prefix` is one on the primary key.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     aggregate_key: Callable[[str], str] = str
     expiry_column: str | None = None
     conditions: Mapping[str, str] = {}
+    shorter: type[msgspec.Struct] | None = None
+
+    @property
+    def listed(self) -> type[msgspec.Struct]:
+        """What one of many rows is shown as."""
+        return self.shorter or self.shape
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -133,6 +140,11 @@ def as_json(table: Table, row: Row) -> bytes:
     return row_json(table.shape, row)
 
 
+def listed_json(table: Table, row: Row) -> bytes:
+    """A row as JSON, as it is shown among others."""
+    return row_json(table.listed, row[: len(table.listed.__struct_fields__)])
+
+
 def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
     """A row that is shown as a struct, as JSON."""
     values = list(row)
@@ -198,9 +210,10 @@ def list_rows(
     if query.after is not None:
         where.append(f"{table.primary_key} > ?")
         bindings.append(query.after)
-    statement = f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
+    columns = ", ".join(table.listed.__struct_fields__)
+    statement = f"SELECT {columns} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
     rows = connection.execute(statement, (*bindings, query.limit + 1))
-    return page_of(((row[0], as_json(table, row)) for row in rows), query.limit, maximum_bytes)
+    return page_of(((row[0], row_json(table.listed, row)) for row in rows), query.limit, maximum_bytes)
 
 
 def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes: int) -> bytes:

@@ -277,7 +277,8 @@ class Group(GroupContext):
         )
 
     def _row(self, table: str, key: str) -> msgspec.Raw:
-        return msgspec.Raw(self._projections.row_json(table, self._aggregates.get(table, key)) or b"null")
+        row = self._projections.listed_row_json(table, self._aggregates.get(table, key))
+        return msgspec.Raw(row or b"null")
 
 
 def _stream_named(request: Request) -> str | None:

@@ -31,8 +31,8 @@ class Projections(Protocol):
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings the tables up to date with a group's events."""
 
-    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
-        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
+    def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
+        """The row of an aggregate as `list` answers it; `None` where there is nothing."""
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""

@@ -87,7 +87,8 @@ class HotStates:
 def _weight(state: Any) -> int:
     # Jobs change thousands of times a second, and only these parts of them can be large.
     if isinstance(state, Job):
-        return _STATE_BYTES + len(state.payload) + len(state.result) + len(state.error or "")
+        texts = len(state.error or "") + len(state.traceback or "")
+        return _STATE_BYTES + len(state.payload) + len(state.result) + texts
     if state is None:
         return _STATE_BYTES
     return _STATE_BYTES + _DECODED * len(msgspec.json.encode(state))

@@ -96,9 +96,11 @@ def fail(state: Job | None, command: commands.Fail, context: Context, key: str) 
             if command.retry_at is not None
             else context.now + backoff_ms(job.attempt, context.random())
         )
-        event = events.AttemptFailed(error=command.error, next_run_at=next_run_at)
+        event = events.AttemptFailed(
+            error=command.error, traceback=command.traceback, next_run_at=next_run_at
+        )
     else:
-        event = events.Failed(error=command.error)
+        event = events.Failed(error=command.error, traceback=command.traceback)
     return _ends(key, event, context)
 
 

@@ -12,8 +12,10 @@ from domain.jobs.limits import (
     DEFAULT_QUEUE,
     DEFAULT_TIMEOUT_MS,
     MAXIMUM_DEPENDENCIES,
+    MAXIMUM_ERROR_CHARACTERS,
     MAXIMUM_TAGS,
     MAXIMUM_TIMEOUT_MS,
+    MAXIMUM_TRACEBACK_CHARACTERS,
     MAXIMUM_WINDOW_MS,
 )
 from domain.jobs.state import State, Status
@@ -21,7 +23,8 @@ from domain.messages import Command, Json, Key, Name, Text, Time
 
 Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
 LeaseMs = Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)]
-ErrorText = Annotated[str, msgspec.Meta(max_length=10_000)]
+ErrorText = Annotated[str, msgspec.Meta(max_length=MAXIMUM_ERROR_CHARACTERS)]
+Traceback = Annotated[str, msgspec.Meta(max_length=MAXIMUM_TRACEBACK_CHARACTERS)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Token = Annotated[str, msgspec.Meta(max_length=200)]
 TimeoutMs = Annotated[int, msgspec.Meta(ge=1_000, le=MAXIMUM_TIMEOUT_MS)]
@@ -108,11 +111,15 @@ class Complete(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+    """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+
+    `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+    """
 
     id: Key
     lease: Token
     error: ErrorText
+    traceback: Traceback | None = None
     retryable: bool = True
     retry_at: Time | None = None
 

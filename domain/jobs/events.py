@@ -87,11 +87,13 @@ class AttemptFailed(Event, frozen=True, kw_only=True):
     """The attempt failed, and the job is due again at `next_run_at`."""
 
     error: str
+    traceback: str | None = None
     next_run_at: int
 
 
 class Failed(Event, frozen=True, kw_only=True):
     error: str
+    traceback: str | None = None
 
 
 class Snoozed(Event, frozen=True, kw_only=True):

@@ -12,6 +12,9 @@ MAXIMUM_DEPENDENCIES = 100
 # How many of the jobs that wait for one are decided about in one command; the rest follows.
 DEPENDENTS_AT_ONCE = 100
 MAXIMUM_TAGS = 32
+# The most of an error's text, and of its traceback.
+MAXIMUM_ERROR_CHARACTERS = 10_000
+MAXIMUM_TRACEBACK_CHARACTERS = 10_000
 # The most bytes of a payload, or of a result.
 MAXIMUM_JSON_BYTES = 256 * 1024
 # The most attempts of an imported job: its event, which carries all of them, has to fit into a message.

@@ -17,7 +17,7 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. Times are milliseconds since the epoch."""
+    """A job, as it is shown among others. Times are milliseconds since the epoch."""
 
     id: str
     type: Annotated[str, about("what kind of work it is")]
@@ -57,6 +57,12 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: Annotated[str | None, about("the schedule that made it")]
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
+
+
+class WholeJobRow(JobRow, frozen=True, kw_only=True):
+    """A job with all that is known of it."""
+
+    traceback: Annotated[str | None, about("where the last attempt failed, if its worker told")]
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):

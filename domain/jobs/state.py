@@ -109,6 +109,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     persisted_at: int | None = None
     worker: str | None = None
     error: str | None = None
+    traceback: str | None = None
     cancel_requested: bool = False
     cancel_reason: str | None = None
     progress: events.Progressed | None = None
@@ -199,20 +200,21 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "progressed_at": None,
             }
         case events.Completed():
-            return {"state": "completed", "completed_at": at, "result": event.result, "error": None}
+            ended = {"state": "completed", "completed_at": at, "result": event.result}
+            return {**ended, "error": None, "traceback": None}
         case events.Progressed():
             return {"progress": event, "progressed_at": at}
         case events.AttemptFailed() | events.AttemptTimedOut():
             return {
                 "state": "retrying",
                 "run_at": event.next_run_at,
-                "error": event.error,
                 "retry_count": job.retry_count + 1,
+                **_failure(event),
             }
         case events.Failed():
-            return {"state": "failed", "completed_at": at, "error": event.error}
+            return {"state": "failed", "completed_at": at, **_failure(event)}
         case events.TimedOut():
-            return {"state": "timeout", "completed_at": at, "error": event.error}
+            return {"state": "timeout", "completed_at": at, **_failure(event)}
         case events.Snoozed():
             return {"state": "scheduled", "run_at": event.run_at, "attempt": job.attempt - 1, "worker": None}
         case events.Interrupted():
@@ -241,6 +243,11 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             }
         case _:
             return _changes_while_idle(job, event, at)
+
+
+def _failure(event: Event) -> dict[str, str | None]:
+    # Of an attempt that the service itself ends, there is no traceback.
+    return {name: getattr(event, name, None) for name in ("error", "traceback")}
 
 
 def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ops.console.rendering import headline, meant, milliseconds
 
 _PREFIX = "hyperpage."
 # Fields that can be large, and are shown elsewhere.
-_KEPT_BACK = frozenset({"payload", "result", "row"})
+_KEPT_BACK = frozenset({"payload", "result", "row", "traceback"})
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

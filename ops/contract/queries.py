@@ -157,7 +157,7 @@ def _of_rows(table: Table, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         QueryVerb(
             name=f"{table.name}.list",
             shape=table.list_query,
-            gives=page[table.shape],
+            gives=page[table.listed],
             answer=listing,
             limited=listing,
         ),

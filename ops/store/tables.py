@@ -9,7 +9,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
 from projections import app_state, jobs, schedules, tables
-from projections.table import all_rows, as_json, get_row
+from projections.table import all_rows, as_json, get_row, listed_json
 
 
 class Tables:
@@ -31,6 +31,12 @@ class Tables:
         definition = tables.TABLES[table]
         row = tables.row_of(definition, aggregate)
         return None if row is None else as_json(definition, row)
+
+    def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
+        """The same as `list` answers it."""
+        definition = tables.TABLES[table]
+        row = tables.row_of(definition, aggregate)
+        return None if row is None else listed_json(definition, row)
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
         """Every unfinished job, as the tables have it."""

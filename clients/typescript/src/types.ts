@@ -119,11 +119,16 @@ export interface JobsComplete {
   result?: unknown;
 }
 
-/** The attempt failed; it is retried while attempts are left, unless `retryable` is false. */
+/**
+ * The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+ *
+ * `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+ */
 export interface JobsFail {
   id: string;
   lease: string;
   error: string;
+  traceback?: string | null;
   retryable?: boolean;
   retry_at?: number | null;
 }
@@ -864,7 +869,7 @@ export interface JobProgress {
   note?: string;
 }
 
-/** A job. Times are milliseconds since the epoch. */
+/** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
   /** what kind of work it is */
@@ -1092,6 +1097,79 @@ export interface ValidateResult {
   valid: boolean;
   /** where it does not match: `path` and `message` of each, 20 at most */
   errors: Violation[];
+}
+
+/** A job with all that is known of it. */
+export interface WholeJobRow {
+  id: string;
+  /** what kind of work it is */
+  type: string;
+  /** what people call it */
+  name: string;
+  /** 1 low, 2 medium, 3 high, 4 critical */
+  priority: number;
+  /** the state, by the names of the system before */
+  status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  /** the tool that it is about */
+  tool: string | null;
+  /** where that tool is reached */
+  endpoint: string | null;
+  /** an object for its worker; of an imported job, any JSON */
+  payload: unknown;
+  /** what came out, any JSON; null until it has completed */
+  result: unknown;
+  /** when it was enqueued */
+  created_at: number;
+  /** when it last changed */
+  updated_at: number;
+  /** when its first attempt began */
+  started_at: number | null;
+  /** when it ended, however it did */
+  completed_at: number | null;
+  /** how often it was tried again */
+  retry_count: number;
+  /** when this row was written; of an imported job, as it was there */
+  persisted_at: number;
+  /** how often it was taken from a worker that was lost */
+  recovery_attempts: number;
+  state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
+  queue: string;
+  /** when it is due, or was */
+  run_at: number;
+  /** the number of the attempt, 0 before the first one */
+  attempt: number;
+  /** how often it is tried at most */
+  max_attempts: number;
+  /** who has it, or had it last */
+  worker: string | null;
+  /** why the last attempt failed */
+  error: string | null;
+  /** whether its worker is asked to stop */
+  cancel_requested: boolean;
+  progress: JobProgress | null;
+  /** the position of its first event */
+  created_position: number;
+  /** how long one attempt may take, in milliseconds */
+  timeout_ms: number;
+  /** when the attempt under way has taken too long */
+  deadline_at: number | null;
+  tags: string[];
+  /** the key of which there is one job only */
+  unique_key: string | null;
+  /** the jobs that had to complete first */
+  depends_on: string[];
+  /** those of them that it still waits for */
+  waiting_for: string[];
+  /** what becomes of it if one of those does not complete */
+  on_dependency_failure: "cancel" | "wait" | "run";
+  /** the schedule that made it */
+  schedule_id: string | null;
+  /** the version of its stream */
+  version: number;
+  /** the position of its last event */
+  position: number;
+  /** where the last attempt failed, if its worker told */
+  traceback: string | null;
 }
 
 /** How many have a value. */
@@ -1386,6 +1464,8 @@ export interface JobAttemptRow {
   queue: string;
   /** when it was due; null of an imported one */
   due_at: number | null;
+  /** where it failed, if its worker told */
+  traceback: string | null;
 }
 
 /** A part of the attempts of a job, in the order in which they began. */
@@ -1557,11 +1637,11 @@ export interface Commands {
 
 /** Each query's body and answer. */
 export interface Queries {
-  "jobs.get": { body: JobsGetQuery; answer: JobRow };
+  "jobs.get": { body: JobsGetQuery; answer: WholeJobRow };
   "jobs.list": { body: JobsListQuery; answer: Page<JobRow> };
   "jobs.count": { body: JobsCountQuery; answer: GroupedCount };
   "jobs.history": { body: JobsHistoryQuery; answer: EventPage };
-  "jobs.as_of": { body: JobsAsOfQuery; answer: JobRow };
+  "jobs.as_of": { body: JobsAsOfQuery; answer: WholeJobRow };
   "queues.get": { body: QueuesGetQuery; answer: QueueRow };
   "queues.list": { body: QueuesListQuery; answer: Page<QueueRow> };
   "queues.count": { body: QueuesCountQuery; answer: Count };

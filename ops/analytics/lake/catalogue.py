@@ -105,12 +105,11 @@ class Catalogue:
         # Where no snapshot is shown, that looks at the events.
         yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
         yield from _statements_of("catalogue.sql")
-        for table, columns in TABLE_COLUMNS.items():
+        for table in TABLE_COLUMNS:
             at_moment = _rows_at(table, "position_of(moment)")
             yield f"CREATE OR REPLACE MACRO {table}_at(moment) AS TABLE {at_moment}"
             if self._shown is None or table not in self._shown.tables:
-                names = ", ".join(columns)
-                yield f"CREATE OR REPLACE VIEW {table} AS SELECT {names} FROM {table}_at({self._position})"
+                yield f"CREATE OR REPLACE VIEW {table} AS FROM {table}_at({self._position})"
         yield _changes_between()
         yield from _statements_of("analyses.sql")
 
@@ -233,7 +232,9 @@ class Catalogue:
 def _rows_at(table: str, position: str) -> str:
     """A query for the rows of a table as they were at a position: of each key, the last one up to there."""
     versions = table + VERSIONS
-    names = ", ".join(f"v.{column}" for column in TABLE_COLUMNS[table])
+    # Not by their names: the files of an older version lack what the tables have got since.
+    of_versions = f"{DELETED}, timeline, position" if table == HISTORY else f"{DELETED}, timeline"
+    columns = f"v.* EXCLUDE ({of_versions})"
     if table == HISTORY:
         # Attempts leave the table together, with their job.
         gone = (
@@ -245,12 +246,12 @@ def _rows_at(table: str, position: str) -> str:
             f" WHERE NOT deleted AND position > coalesce(gone_at, 0) AND position <= {position} GROUP BY id"
         )
         return (
-            f"SELECT {names} FROM {versions} AS v SEMI JOIN ({latest}) AS latest USING (id, position)"
+            f"SELECT {columns} FROM {versions} AS v SEMI JOIN ({latest}) AS latest USING (id, position)"
             " WHERE NOT v.deleted"
         )
     latest = f"SELECT max(position) AS position FROM {versions} WHERE position <= {position}"
     return (
-        f"SELECT {names} FROM {versions} AS v"
+        f"SELECT {columns} FROM {versions} AS v"
         f" SEMI JOIN ({latest} GROUP BY {key_column(table)}) AS latest USING (position) WHERE NOT v.deleted"
     )
 

@@ -85,7 +85,7 @@ def print_records(records: Sequence[Record], *, if_none: str = "None.") -> None:
 
 
 def print_members(record: Record) -> None:
-    """`name  value` lines, aligned; members of an inner object are indented."""
+    """`name  value` lines, aligned; members of an inner object and lines of a text are indented."""
     for line in _member_lines(record):
         print(line)
 
@@ -151,6 +151,9 @@ def _member_lines(record: Record, indent: str = "") -> Iterable[str]:
         elif isinstance(value, list) and value and isinstance(value[0], dict) and not indent:
             yield f"{printable(name)}:"
             yield from (f"  {printable(compact(item))}" for item in value)
+        elif isinstance(value, str) and "\n" in value and not indent:
+            yield f"{printable(name)}:"
+            yield from (f"  {printable(line)}".rstrip() for line in value.rstrip("\n").split("\n"))
         else:
             yield f"{indent}{printable(name).ljust(width)}  {_cell(name, value)}".rstrip()
 

@@ -76,10 +76,12 @@ def query_notes(name: str) -> QueryNotes:
         return _OTHERS[name]
     table, _, verb = name.partition(".")
     columns = ", ".join(f"`{column}`" for column in TABLES[table].columns)
+    unlisted = TABLES[table].columns[len(TABLES[table].listed.__struct_fields__) :]
+    shown = "".join(f", but for `{column}`" for column in unlisted)
     return {
         "get": QueryNotes(f"the row, with {columns}", ("not_found",)),
         "as_of": QueryNotes("the row as it was then, as with `get`", ("not_found",)),
-        "list": QueryNotes("`items`, rows as with `get`, and `next`, null on the last page"),
+        "list": QueryNotes(f"`items`, rows as with `get`{shown}, and `next`, null on the last page"),
         "count": QueryNotes(
             "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most, and how"
             " many are left out, `groups_left_out`"

@@ -50,6 +50,7 @@ MEANINGS: Mapping[str, str] = {
     "note": "what it is doing",
     "jobs.complete.result": "what came out, any JSON; kept with the job",
     "error": "what went wrong, for people",
+    "traceback": "where that was, as the worker's language writes it",
     "retryable": "false: another attempt would not help",
     "retry_at": f"when to try again, in {_ANY_TIME}, instead of the backoff",
     "reason": "why, for people; kept with the event",

@@ -71,6 +71,11 @@ OBSERVED = (
     CORE | {"remaining": 4200, "limit": 5000, "reset_time": NOW + 30 * MINUTE_MS},
 )
 RESERVED = ("rate_limits.reserve", CORE | {"cost": 10, "reservation": "worker-1"})
+FAILED = {
+    "error": "KeyError: 'pages'",
+    "traceback": 'Traceback (most recent call last):\n  File "/srv/sync.py", line 7, in sync\n'
+    "    return repository['pages']\nKeyError: 'pages'",
+}
 DARK = ("app_state.set", KEY | {"value": "dark"})
 
 COMMANDS: dict[str, Shown] = {
@@ -81,7 +86,7 @@ COMMANDS: dict[str, Shown] = {
     "jobs.heartbeat": Shown(HELD, (SYNC, CLAIM, 10_000)),
     "jobs.progress": Shown(HELD | {"percent": 40, "note": "2 of 5 pages"}, (SYNC, CLAIM)),
     "jobs.complete": Shown(HELD | {"result": {"pages": 5}}, (SYNC, CLAIM)),
-    "jobs.fail": Shown(HELD | {"error": "HTTP 502 from the API", "retry_at": NOW + MINUTE_MS}, (SYNC, CLAIM)),
+    "jobs.fail": Shown(HELD | FAILED | {"retry_at": NOW + MINUTE_MS}, (SYNC, CLAIM)),
     "jobs.snooze": Shown(HELD | {"run_at": NOW + MINUTE_MS}, (SYNC, CLAIM)),
     "jobs.interrupt": Shown(HELD, (SYNC, CLAIM)),
     "jobs.cancel": Shown(ID | {"reason": "not needed any more"}, (SYNC,)),

@@ -2,9 +2,10 @@
 
     make samples    or    python -m tests.support.domain.event_samples
 
-adds stories for the types that have no sample yet, and writes what all of them fold to today. A line that is
-there is never written anew: stores have such events, whatever became of the program that wrote them. So each
-line has its checksum beside it, and a new version of an event gets samples of its own.
+adds stories for the types that have no sample yet, and new ones of BY_HAND, and writes what all of them fold
+to today. A line that is there is never written anew: stores have such events, whatever became of the program
+that wrote them. So each line has its checksum beside it, and a new version of an event gets samples of its
+own.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from domain.catalogue import (
 )
 from domain.decider import replay
 from domain.jobs.events import (
+    AttemptFailed,
     AttemptTimedOut,
     Claimed,
     DependencyMet,
@@ -77,7 +79,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 MAIL = Enqueued(type="mail", name="A mail", run_at=NOW, tags=("nightly",), unique_key="mail/7")
 OLD_TIMES: dict[str, Any] = {"created_at": NOW - HOUR_MS, "updated_at": NOW - MINUTE_MS}
-# What no example of a command leads to: events of one stream each, a minute between them.
+# What no example of a command leads to, or led to when it was made a sample: events of one stream each, a
+# minute between them.
 BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
     "a job of the system before": (
         "jobs/job-1",
@@ -115,6 +118,16 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
             MAIL,
             Claimed(worker="worker-1", attempt=1),
             TimedOut(error="timed out after 60000 ms"),
+        ),
+    ),
+    "a job that tells where it failed": (
+        "jobs/job-6",
+        (
+            MAIL,
+            Claimed(worker="worker-1", attempt=1),
+            AttemptFailed(error="KeyError: 7", traceback="in mail, line 7", next_run_at=NOW + 3 * MINUTE_MS),
+            Claimed(worker="worker-1", attempt=2),
+            Failed(error="KeyError: 8", traceback="in mail, line 8"),
         ),
     ),
     "a job that waits for another": (
@@ -244,8 +257,8 @@ def _by_hand(story: str, stream: str, events: tuple[Event, ...]) -> Iterator[Sam
 def main() -> None:
     samples = read() if LINES.exists() else []
     for story, lines in _stories():
-        if {one.type for one in lines} & set(missing(samples)):
-            taken = {one.story for one in samples}
+        taken = {one.story for one in samples}
+        if {one.type for one in lines} & set(missing(samples)) or (story in BY_HAND and story not in taken):
             name = story if story not in taken else f"{story}, {len(taken)}"
             samples += [msgspec.structs.replace(one, story=name) for one in lines]
     encoded = [msgspec.json.encode(one) for one in samples]

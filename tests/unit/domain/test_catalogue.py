@@ -95,9 +95,16 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ("{}", job_events.Completed()),
     ],
     "job.attempt_failed.v1": [
+        (
+            '{"error":"x","traceback":"y","next_run_at":7}',
+            job_events.AttemptFailed(error="x", traceback="y", next_run_at=7),
+        ),
         ('{"error":"x","next_run_at":7}', job_events.AttemptFailed(error="x", next_run_at=7)),
     ],
-    "job.failed.v1": [('{"error":"x"}', job_events.Failed(error="x"))],
+    "job.failed.v1": [
+        ('{"error":"x","traceback":"y"}', job_events.Failed(error="x", traceback="y")),
+        ('{"error":"x"}', job_events.Failed(error="x")),
+    ],
     "job.snoozed.v1": [('{"run_at":7}', job_events.Snoozed(run_at=7))],
     "job.interrupted.v1": [("{}", job_events.Interrupted())],
     "job.cancel_requested.v1": [

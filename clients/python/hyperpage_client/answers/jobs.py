@@ -42,7 +42,7 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. Times are milliseconds since the epoch."""
+    """A job, as it is shown among others. Times are milliseconds since the epoch."""
 
     id: str
     type: str
@@ -115,6 +115,12 @@ class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int
 
 
+class WholeJobRow(JobRow, frozen=True, kw_only=True):
+    """A job with all that is known of it."""
+
+    traceback: str | None
+
+
 class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
     """How many have a value."""
 
@@ -166,6 +172,7 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None
     queue: str
     due_at: int | None
+    traceback: str | None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,13 +123,17 @@ class Complete(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
+    """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+
+    `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+    """
 
     command_name: ClassVar[str] = "jobs.fail"
 
     id: Key
     lease: Annotated[str, msgspec.Meta(max_length=200)]
     error: Annotated[str, msgspec.Meta(max_length=10000)]
+    traceback: Annotated[str, msgspec.Meta(max_length=10000)] | None = None
     retryable: bool = True
     retry_at: Time | None = None
 

@@ -14,6 +14,7 @@ from hyperpage_client.answers.jobs import (
     RunningJob,
     Statistics,
     Throughput,
+    WholeJobRow,
     Workers,
 )
 from hyperpage_client.answers.shared import Count
@@ -24,9 +25,9 @@ from hyperpage_client.queries.table import Table, given
 class JobsQueries(Table):
     """What is told of `jobs`."""
 
-    async def get(self, id: str) -> JobRow:
+    async def get(self, id: str) -> WholeJobRow:
         """One job."""
-        return await self._ask("jobs.get", given(id=id), JobRow)
+        return await self._ask("jobs.get", given(id=id), WholeJobRow)
 
     def list(
         self,
@@ -171,9 +172,9 @@ class JobsQueries(Table):
         """The events of one stream, a page at a time."""
         return self._items("jobs.history", given(id=id, after=after, limit=limit), ChangeEvent)
 
-    async def as_of(self, id: str, *, position: int | None = None, time: int | None = None) -> JobRow:
+    async def as_of(self, id: str, *, position: int | None = None, time: int | None = None) -> WholeJobRow:
         """One row as it was at a position or a time."""
-        return await self._ask("jobs.as_of", given(id=id, position=position, time=time), JobRow)
+        return await self._ask("jobs.as_of", given(id=id, position=position, time=time), WholeJobRow)
 
     def browse(
         self,

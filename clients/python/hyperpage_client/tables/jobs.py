@@ -116,12 +116,18 @@ class Jobs(JobsQueries):
         lease: str,
         error: str,
         *,
+        traceback: str | None = None,
         retryable: bool = True,
         retry_at: int | None = None,
         **about: Unpack[Sent],
     ) -> Answer[None]:
-        """The attempt failed; it is retried while attempts are left, unless `retryable` is false."""
-        command = commands.Fail(id=id, lease=lease, error=error, retryable=retryable, retry_at=retry_at)
+        """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+
+        `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+        """
+        command = commands.Fail(
+            id=id, lease=lease, error=error, traceback=traceback, retryable=retryable, retry_at=retry_at
+        )
         return await self._send(command, None, about)
 
     async def snooze(self, id: str, lease: str, run_at: int, **about: Unpack[Sent]) -> Answer[None]:

@@ -15,11 +15,12 @@ handler raises ends its attempt, never the worker; `job` says how to fail for go
 
 A job may run twice: a worker that was away for longer than a lease has lost its jobs to others.
 
-loop      claims what is due, and gives back what is left at the end
-attempt   one job in hand
-handler   the functions that do the work
-job       a job as such a function sees it
-wake_ups  when to claim
+loop        claims what is due, and gives back what is left at the end
+attempt     one job in hand
+handler     the functions that do the work
+job         a job as such a function sees it
+tracebacks  where such a function failed
+wake_ups    when to claim
 """
 
 from hyperpage_client.worker.handler import Handler

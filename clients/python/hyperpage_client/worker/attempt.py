@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from hyperpage_client.asking.connection import ClosedError, Unreachable
 from hyperpage_client.client import Client
 from hyperpage_client.commands.jobs import Fail, Heartbeat, Progress
@@ -40,6 +42,7 @@ from hyperpage_client.worker.handler import (
     report_of,
 )
 from hyperpage_client.worker.job import JobContext, JobStopped, StopReason
+from hyperpage_client.worker.tracebacks import can_be_logged, frames_of
 
 # With three in a lease, one may be lost and one late.
 HEARTBEATS_IN_A_LEASE = 3
@@ -48,6 +51,10 @@ PROGRESS_SECONDS = 0.5
 REPORT_PAUSE_SECONDS = 1.0
 # The longest lease: after that, no report is of any use.
 MAXIMUM_REPORT_SECONDS = 3_600.0
+
+# In place of a traceback that the service refuses. To look for credentials takes all that the service knows
+# of them, and it looks in any case: a worker asks, and does not look itself.
+LEFT_OUT = "(left out, since it holds what looks like a credential; the worker has logged it)"
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +104,15 @@ class Attempt:
         if is_old and not await self._beat():
             logger.info("job %s: its lease ran out before its claim was answered", self.job.id)
             return
-        report = report_of(await self._ending(), self.job)
+        ending = await self._ending()
+        report = report_of(ending, self.job)
         if report is None:
             logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
             return
         # Whatever somebody sends who is told now, comes behind the report.
         self._handled(self)
+        if isinstance(report, Fail):
+            self._log_failure(report, ending.error if isinstance(ending, Raised) else None)
         await self._report(report)
 
     def stop(self, reason: StopReason) -> None:
@@ -206,12 +216,26 @@ class Attempt:
             self.stop("cancel_requested")
         return True
 
+    def _log_failure(self, fail: Fail, error: BaseException | None) -> None:
+        job = self.job
+        level = logging.WARNING if fail.retryable and job.attempt < job.max_attempts else logging.ERROR
+        raised = None
+        if error is not None and can_be_logged(error):
+            raised = (type(error), error, frames_of(error))
+        said = (job.id, job.type, job.attempt, job.max_attempts, fail.error)
+        logger.log(level, "job %s (%s): attempt %d of %d failed: %s", *said, exc_info=raised)
+
     async def _report(self, report: Command) -> None:
         """Returns when the service has taken it, or does not want it any more."""
         try:
             await self._send_until_answered(report)
         except (Invalid, TooLarge, SecretRejected) as error:
-            await self._report_unfit(report, error)
+            if isinstance(report, Fail) and report.traceback not in (None, LEFT_OUT):
+                # What went wrong is told in any case; an older service takes no traceback at all.
+                instead = LEFT_OUT if isinstance(error, SecretRejected) else None
+                await self._report(msgspec.structs.replace(report, traceback=instead))
+            else:
+                await self._report_unfit(report, error)
         except (Refusal, ClosedError, Unreachable) as error:
             # Mostly a stale lease: somebody else has the job, or will have it.
             logger.warning("job %s: what came of it is dropped: %s", self.job.id, error)

@@ -13,6 +13,7 @@ import msgspec
 from hyperpage_client.commands.jobs import AckCancel, Complete, Fail, Interrupt, Snooze
 from hyperpage_client.contract.commands import Command
 from hyperpage_client.worker.job import JobContext, JobFailed, JobSnoozed
+from hyperpage_client.worker.tracebacks import traceback_of
 
 # A coroutine function, or a plain one, which is called in a thread.
 Handler = Callable[[JobContext], Any]
@@ -98,10 +99,11 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
         case JobSnoozed(until=until):
             return Snooze(**held, run_at=until)
         case JobFailed() as error:
-            return failed(held, text_of(error), retryable=error.retryable, retry_at=error.retry_at)
+            fail = failed(held, text_of(error), retryable=error.retryable, retry_at=error.retry_at)
         case error:
             text = text_of(error)
-            return failed(held, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+            fail = failed(held, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return msgspec.structs.replace(fail, traceback=traceback_of(error))
 
 
 def failed(held: dict[str, str], error: str, *, retryable: bool = True, retry_at: int | None = None) -> Fail:

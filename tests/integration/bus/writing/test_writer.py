@@ -281,10 +281,10 @@ class Defective(Tables):
         if any(change.key == "poison" for change in changes):
             raise ZeroDivisionError
 
-    def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
+    def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
         if getattr(aggregate.state, "id", "") == "unreadable":
             raise ZeroDivisionError
-        return super().row_json(table, aggregate)
+        return super().listed_row_json(table, aggregate)
 
 
 def test_a_defect_that_one_command_meets_fails_that_command_alone(path: Path):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bus.worker import JobContext, JobFailed, JobSnoozed
+from hyperpage_client.worker.attempt import LEFT_OUT
 from tests.support.patience import until
 from tests.support.services.at_work import (
     FAR_AWAY,
@@ -116,6 +117,85 @@ def test_what_a_handler_raises_ends_its_attempt_and_not_the_worker(
 
     assert error in row["error"]
     assert row["run_at"] == FAR_AWAY or getattr(raised, "retry_at", None) != FAR_AWAY
+
+
+def look_up() -> None:
+    try:
+        (1).to_bytes(0)
+    except OverflowError as error:
+        raise KeyError("missing") from error
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_a_failed_attempt_keeps_where_it_failed_and_because_of_what(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, in_thread: bool
+):
+    def plain(job: JobContext) -> None:
+        look_up()
+
+    async def coroutine(job: JobContext) -> None:
+        look_up()
+
+    async def play() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        async with at_work(tmp_path, {"sync": plain if in_thread else coroutine}) as (client, _):
+            await enqueue(client, "a", max_attempts=1)
+            row = await in_state(client, "a", "failed")
+            return row, await client.query("jobs.attempts", {"id": "a"}), await client.query("jobs.list")
+
+    row, attempts, listed = asyncio.run(play())
+
+    assert row["error"] == "KeyError: 'missing'"
+    first, *lines = row["traceback"].splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "OverflowError: int too big to convert" in lines
+    assert lines[-1] == "KeyError: 'missing'"
+    # The first frame of what was raised last is the handler's own.
+    last = row["traceback"].rpartition("Traceback (most recent call last):\n")[2]
+    assert f"in {'plain' if in_thread else 'coroutine'}" in last.splitlines()[0]
+    assert [one["traceback"] for one in attempts["items"]] == [row["traceback"]]
+    assert [one["id"] for one in listed["items"]] == ["a"]
+    assert "traceback" not in listed["items"][0]
+    [said] = [one for one in caplog.records if one.exc_info]
+    assert (said.levelname, said.getMessage()) == (
+        "ERROR",
+        "job a (sync): attempt 1 of 1 failed: KeyError: 'missing'",
+    )
+
+
+def test_a_long_traceback_keeps_its_beginning_and_its_end_and_says_what_is_left_out(tmp_path: Path):
+    async def sync(job: JobContext) -> None:
+        raise ExceptionGroup("many", [ValueError("x" * 9_000), ValueError("ä" * 9_000), KeyError("missing")])
+
+    async def play() -> dict[str, Any]:
+        async with at_work(tmp_path, {"sync": sync}) as (client, _):
+            await enqueue(client, "a")
+            return await in_state(client, "a", "retrying")
+
+    text = asyncio.run(play())["traceback"]
+
+    assert 9_000 < len(text) <= 10_000
+    assert text.startswith("  + Exception Group Traceback (most recent call last):")
+    assert "characters are left out here" in text
+    assert "KeyError: 'missing'" in text
+
+
+def test_a_credential_in_a_traceback_takes_nothing_else_along(tmp_path: Path):
+    secret = "ghp_" + "a1B2c3D4e5F6" * 3
+
+    async def sync(job: JobContext) -> None:
+        raise JobFailed("no such page", retry_at=FAR_AWAY) from KeyError(f"https://me:{secret}@example.org")
+
+    async def play() -> dict[str, Any]:
+        async with at_work(tmp_path, {"sync": sync}) as (client, _):
+            await enqueue(client, "a")
+            return await in_state(client, "a", "retrying")
+
+    row = asyncio.run(play())
+
+    assert (row["error"], row["traceback"]) == ("no such page", LEFT_OUT)
+    assert row["run_at"] == FAR_AWAY
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert secret.encode() not in stored
 
 
 @pytest.mark.parametrize(

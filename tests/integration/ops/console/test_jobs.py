@@ -113,6 +113,25 @@ def test_an_error_of_many_lines_keeps_them_and_lists_say_what_happened(
     assert '<span class="cut">ValueError: no such page</span>' in operator.page("/console/jobs")
 
 
+def test_a_traceback_stands_with_its_attempt_and_is_folded_where_it_is_long(
+    talk: HttpTalk, operator: Visitor
+) -> None:
+    short = "Traceback (most recent call last):\n  in call()\nKeyError: missing"
+    long = "Traceback (most recent call last):\n" + "  in call()\n" * 20 + "KeyError: missing"
+    enqueue(talk)
+    for traceback in (short, long):
+        job = talk.command("jobs.claim", {"worker": "w"}).said["result"]["jobs"][0]
+        failed = {"id": KEY, "lease": job["lease"], "error": "KeyError: missing", "traceback": traceback}
+        talk.command("jobs.fail", failed | {"retry_at": 0})
+        page = operator.page(PAGE)
+        summary, of_attempt = "<summary>Where it failed</summary>", f"Traceback of attempt {job['attempt']}"
+        assert (summary in page) is (traceback == long)
+        assert page.count(f">{traceback}</pre>") == 2
+        assert f"<summary>{of_attempt}</summary>" in page
+        # The time line has the error alone.
+        assert "<i>traceback</i>" not in page
+
+
 def test_what_can_be_done_depends_on_the_state_and_is_done_once(talk: HttpTalk, operator: Visitor) -> None:
     enqueue(talk)
     assert "Retry…" not in buttons(operator.page(PAGE))

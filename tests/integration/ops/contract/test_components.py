@@ -52,7 +52,7 @@ def test_a_component_is_called_by_what_it_is():
     assert MEMBERS["answers"]["jobs.list"] == "JobPage"
     assert MEMBERS["events"]["job.completed.v1"] == "JobCompletedV1Event"
     assert MEMBERS["rows"] == {
-        "jobs": "Job",
+        "jobs": "WholeJob",
         "queues": "Queue",
         "schedules": "Schedule",
         "rate_limits": "RateLimit",

@@ -30,6 +30,9 @@ def lived_through(path: Path) -> None:
             store.send("jobs.enqueue", {"id": f"job-{number}", "type": "sync", "name": "Sync"})
         store.send("jobs.claim", {"worker": "worker"})
         store.send("jobs.cancel", {"id": "job-1", "reason": "no need"})
+        lease = store.send("jobs.claim", {"worker": "worker"})["result"]["jobs"][0]["lease"]
+        failed = {"id": "job-2", "lease": lease, "error": "KeyError: 'missing'"}
+        store.send("jobs.fail", failed | {"traceback": "line 7, in sync"})
         store.send("app_state.set", {"key": "theme", "value": "dark"})
         store.send("tool_configs.set", {"tool_name": "github", "config": {"a": 1}})
         store.send("rate_limits.observe", {"platform": "github", "limit": 100, "remaining": 4})
@@ -159,7 +162,7 @@ def test_where_it_takes_too_long_to_look_the_store_is_brought_up_to_date_and_the
         opened(path, check_seconds=1e-9)
 
     assert levels_of(path) == LEVELS
-    assert "was not found out: folded 0 of 9 events in time" in caplog.text
+    assert "was not found out: folded 0 of 11 events in time" in caplog.text
 
 
 @pytest.mark.parametrize("level", [before(FILLING), LEVELS[-1]])

@@ -601,6 +601,27 @@ def test_an_archived_job_is_gone_and_its_id_is_free():
     assert story.state("jobs").attempt == 0
 
 
+def test_a_traceback_goes_with_the_error_that_it_is_of():
+    story = running(timeout_ms=60_000)
+    story.chance(0.5).when("jobs.fail", id=KEY, lease=TOKEN, error="x", traceback="line 7")
+    story.then(AttemptFailed(error="x", traceback="line 7", next_run_at=NOW + 3_750))
+    assert story.state("jobs").traceback == "line 7"
+
+    # It stays as long as its error does.
+    story.given(claimed(attempt=2)).leased()
+    assert (story.state("jobs").error, story.state("jobs").traceback) == ("x", "line 7")
+    story.later(60_000).when("jobs.time_out", id=KEY)
+    assert (story.state("jobs").error[:11], story.state("jobs").traceback) == ("the attempt", None)
+
+    story.given(claimed(attempt=3)).leased()
+    story.when("jobs.fail", id=KEY, lease=TOKEN, error="y", traceback="line 8", retryable=False)
+    story.then(Failed(error="y", traceback="line 8"))
+    story.given(Retried(max_attempts=5), claimed(attempt=4)).leased().when(
+        "jobs.complete", id=KEY, lease=TOKEN
+    )
+    assert (story.state("jobs").error, story.state("jobs").traceback) == (None, None)
+
+
 # Deadlines
 
 

@@ -10,10 +10,13 @@ import apsw
 import duckdb
 import msgspec
 import pytest
+from pyarrow import parquet
 
 from migrations import runner
 from ops.analytics import connect
 from ops.analytics.export.exporting import export
+from ops.analytics.lake.files import File, finished
+from ops.analytics.lake.manifest import read_manifest, write_manifest
 from ops.backup.content import read_content
 from ops.backup.create import create_backup
 from ops.backup.metadata import list_backups, write_metadata
@@ -323,3 +326,44 @@ def test_attempts_of_a_backup_of_before_a_migration_lack_what_it_brought(tmp_pat
     with closing(connect(tmp_path / "lake")) as lake:
         found = answer(lake, "SELECT job_id, status, due_at FROM attempts ORDER BY id")
     assert found == [("a", "completed", START), ("b", "completed", None)]
+
+
+def test_a_lake_of_an_older_version_lacks_what_the_tables_have_got_since(tmp_path: Path):
+    one = History(tmp_path, START)
+    with one.store:
+        one.enqueue("a", "scan", "crawler", max_attempts=1)
+        one.send("jobs.fail", **one.claim(), error="no route", traceback="line 7")
+        create_backup(tmp_path / "hyperpage.db", tmp_path / "backups", version="0")
+    lake = tmp_path / "lake"
+    export(list_backups(tmp_path / "backups"), lake, store_id=None)
+    asked = "SELECT traceback FROM jobs_at(shown_position())"
+    with closing(connect(lake)) as engine:
+        assert answer(engine, asked) == [("line 7",)]
+        assert answer(engine, "SELECT traceback FROM job_history_at(shown_position())") == [("line 7",)]
+
+    manifest = read_manifest(lake)
+    assert manifest is not None
+    older = [
+        msgspec.structs.replace(
+            stretch, files={name: tuple(as_before(lake, *files)) for name, files in stretch.files.items()}
+        )
+        for stretch in manifest.stretches
+    ]
+    write_manifest(lake, msgspec.structs.replace(manifest, stretches=tuple(older)))
+
+    with closing(connect(lake)) as engine:
+        assert answer(engine, asked.replace("traceback", "error")) == [("no route",)]
+        found = answer(engine, "SELECT count(*) FROM changes_between(1, shown_position())")
+        assert found == [(2,)]
+        with pytest.raises(duckdb.BinderException, match="traceback"):
+            answer(engine, asked)
+
+
+def as_before(lake: Path, *files: File) -> Iterator[File]:
+    """Files of rows without their tracebacks."""
+    for file in files:
+        path = lake / file.path
+        table = parquet.read_table(path)
+        if "traceback" in table.column_names:
+            parquet.write_table(table.drop_columns(["traceback"]), path)
+        yield finished(lake, path, file.rows)

@@ -57,11 +57,25 @@ def test_milliseconds_are_shown_as_moments_where_they_are_some(capsys):
 
 
 def test_control_characters_are_escaped(capsys):
-    print_members({"na\x1bme": "a\x07b\nc\u202e", "inner": {"x": ["\x9b"]}})
+    print_members({"na\x1bme": "a\x07b\tc\u202e", "inner": {"x": ["\x9b"]}})
     out = capsys.readouterr().out
     assert "na\\x1bme" in out
-    assert "a\\x07b\\nc\\u202e" in out
+    assert "a\\x07b\\tc\\u202e" in out
     assert out.replace("\n", "").isprintable()
+
+
+def test_a_text_of_several_lines_keeps_them(capsys):
+    print_members({"id": "a", "traceback": "Traceback:\n  in sync\n\nKeyError: 'a\x07b'\n", "attempt": 2})
+
+    assert capsys.readouterr().out.splitlines() == [
+        "id         a",
+        "traceback:",
+        "  Traceback:",
+        "    in sync",
+        "",
+        "  KeyError: 'a\\x07b'",
+        "attempt    2",
+    ]
 
 
 def test_an_event_is_cut_to_the_terminal(terminal, capsys):
