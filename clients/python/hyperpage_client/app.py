@@ -100,7 +100,7 @@ class EnqueuedJob(Generic[R]):
         job = await self._sink.wait_for(self.id, timeout_seconds=timeout_seconds)
         if job.state != "completed":
             raise JobNotCompletedError(job)
-        result: R = msgspec.convert(job.result, self._returns)
+        result: R = msgspec.convert(job.result, self._returns, str_keys=True)
         return result
 
 
@@ -166,9 +166,9 @@ class Job(Generic[P, R]):
             msgspec.ValidationError: they are not of its types.
         """
         bound = self._signature.bind(*args, **kwargs)
-        payload = msgspec.to_builtins(dict(bound.arguments))
-        # What the worker could not read is refused here.
-        msgspec.convert(payload, self._arguments)
+        # As it comes to the worker: what that could not read is refused here.
+        payload = msgspec.json.decode(msgspec.json.encode(dict(bound.arguments)))
+        msgspec.convert(payload, self._arguments, str_keys=True)
         options = dict(self._options)
         if (delay := options.pop("delay", None)) is not None:
             wait = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
@@ -195,8 +195,11 @@ class Job(Generic[P, R]):
         if inspect.iscoroutinefunction(function):
 
             async def run(context: JobContext) -> Any:
-                _current.set(context)
-                return await function(**self._read(context))
+                token = _current.set(context)
+                try:
+                    return await function(**self._read(context))
+                finally:
+                    _current.reset(token)
 
             return run
 
@@ -208,7 +211,7 @@ class Job(Generic[P, R]):
 
     def _read(self, context: JobContext) -> dict[str, Any]:
         try:
-            arguments = msgspec.convert(context.payload, self._arguments)
+            arguments = msgspec.convert(context.payload, self._arguments, str_keys=True)
         except msgspec.ValidationError as error:
             # The next attempt would have the same.
             raise JobFailed(f"its payload is not what {self.type} takes: {error}", retryable=False) from error
@@ -227,7 +230,8 @@ class App:
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._url = url
         self._options = options
-        self._sink: Sink | None = None
+        # The last one is used. Blocks may overlap: each takes out its own.
+        self._sinks: list[Sink] = []
 
     @overload
     def job(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
@@ -274,9 +278,9 @@ class App:
         Raises:
             RuntimeError: the app is not open.
         """
-        if self._sink is None:
+        if not self._sinks:
             raise RuntimeError("the app is not open: jobs are enqueued within `async with app.open()`")
-        return self._sink
+        return self._sinks[-1]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Client]:
@@ -296,11 +300,11 @@ class App:
     @contextmanager
     def enqueued_in(self, sink: Sink) -> Iterator[None]:
         """Has jobs enqueued over there for the length of the block."""
-        before, self._sink = self._sink, sink
+        self._sinks.append(sink)
         try:
             yield
         finally:
-            self._sink = before
+            self._sinks.remove(sink)
 
 
 class AppWorker:

@@ -18,7 +18,7 @@ from hyperpage_client.contract.headers import READ
 from hyperpage_client.contract.log_place import LEADER
 from hyperpage_client.contract.subjects import BATCH, BusNames
 from hyperpage_client.documents import encode
-from hyperpage_client.errors import Behind, Refusal, refusal_in
+from hyperpage_client.errors import Behind, Busy, Refusal, Unavailable, refusal_in
 from hyperpage_client.following.change_events import ChangeEvent, EventPage, decode_event_page, parse_event_id
 from hyperpage_client.following.job_end import at_its_end
 from hyperpage_client.following.remote_log import read_events
@@ -219,7 +219,11 @@ class Client:
         """
 
         async def look() -> JobRow | None:
-            row = await self.jobs.get(job_id)
+            try:
+                row = await self.jobs.get(job_id)
+            except (Unreachable, Busy, Unavailable, Behind):
+                # A service that is away for a while comes back.
+                return None
             return row if row.state in JOB_ENDS else None
 
         subject = self.names.changes_of(f"jobs/{job_id}")

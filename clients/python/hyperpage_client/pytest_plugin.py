@@ -13,11 +13,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from hyperpage_client.sync import Client, connect
+if TYPE_CHECKING:
+    from hyperpage_client.sync import Client
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -57,8 +58,11 @@ def hyperpage_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 
 @pytest.fixture
-def hyperpage_client(hyperpage_service: Service) -> Iterator[Client]:
+def hyperpage_client(hyperpage_service: Service) -> "Iterator[Client]":
     """A client without an event loop; a test with one connects to `hyperpage_service.url`."""
+    # Sessions that use no client load none.
+    from hyperpage_client.sync import connect
+
     with connect(hyperpage_service.url) as client:
         yield client
 

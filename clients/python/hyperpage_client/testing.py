@@ -21,6 +21,7 @@ import msgspec
 from hyperpage_client.app import App
 from hyperpage_client.commands.jobs import Enqueue
 from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.errors import AlreadyExists
 from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed
 
 # More than any test means to run: a job that enqueues itself ends here.
@@ -44,7 +45,7 @@ class Clock:
 
 
 class MemoryJob:
-    """A job in memory. `state` is pending, completed or failed; `error` what its last attempt failed with."""
+    """A job in memory. `state` is pending, running, completed or failed, `error` why an attempt failed."""
 
     def __init__(self, job_id: str, command: Enqueue, due_at: int) -> None:
         self.id = job_id
@@ -85,6 +86,8 @@ class MemoryQueue:
     async def send(self, command: Enqueue, /) -> CommandAnswer:
         """Takes a job. A unique key is not looked at, nor is a dependency."""
         job_id = command.id or f"job-{len(self.jobs) + 1}"
+        if any(one.id == job_id for one in self.jobs):
+            raise AlreadyExists(f"there is a job {job_id} already")
         due = self._now_ms() if command.run_at is None else command.run_at
         self.jobs.append(MemoryJob(job_id, command, due))
         if self._inline:
@@ -101,7 +104,7 @@ class MemoryQueue:
         job = next((one for one in self.jobs if one.id == job_id), None)
         if job is None:
             raise LookupError(f"there is no job {job_id}")
-        if job.state == "pending":
+        if job.state in ("pending", "running"):
             raise TimeoutError(f"job {job_id} is not due: move the clock on")
         return job
 
@@ -128,6 +131,8 @@ class MemoryQueue:
 
     async def _run(self, job: MemoryJob) -> None:
         job.attempt += 1
+        # A job that enqueues others, or waits for one, has these run meanwhile.
+        job.state = "running"
         handler = self._app.jobs[job.type].handler
         context = JobContext(job.row, None, lambda _: None)
         try:
@@ -138,13 +143,14 @@ class MemoryQueue:
             job.result = msgspec.json.decode(msgspec.json.encode(job.result))
         except JobSnoozed as snoozed:
             job.attempt -= 1
-            job.due_at = snoozed.until
+            job.state, job.due_at = "pending", snoozed.until
         except Exception as error:
             job.exception = error
             job.error = f"{type(error).__name__}: {error}".strip(": ")
             retryable = not isinstance(error, JobFailed) or error.retryable
             if retryable and job.attempt < job.command.max_attempts:
-                job.due_at = self._now_ms() + RETRY_AFTER_MS
+                wished = error.retry_at if isinstance(error, JobFailed) else None
+                job.state, job.due_at = "pending", wished or self._now_ms() + RETRY_AFTER_MS
             else:
                 job.state = "failed"
         else:

@@ -1,7 +1,6 @@
 /** Requests that are asked again until they are answered. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { headers as newHeaders, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
-import { mayEndOtherwise, type Refusal, refusalIn, Unreachable } from "./errors.js";
+import { mayEndOtherwise, Refusal, refusalIn, Unreachable } from "./errors.js";
 
 const FIRST_WAIT_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
@@ -13,8 +12,11 @@ export interface Answered {
   readonly headers: MsgHdrs | undefined;
 }
 
+type Outcome = { answered: Answered } | { error: unknown };
+
 /**
- * The answer to a question that may be asked several times: it is, until `timeoutMs` have passed.
+ * The answer to a question that may be asked several times: it is, until `timeoutMs` have passed. A late answer to the first
+ * attempt is as good as one to the second.
  *
  * @throws {Refusal} the service's; those that a moment may change, only when the time is up.
  * @throws {Unreachable} there was no answer.
@@ -28,32 +30,80 @@ export async function ask(
 ): Promise<Answered> {
   const headers = newHeaders();
   for (const [name, value] of Object.entries(about)) headers.set(name, value);
+  const payload = JSON.stringify(body ?? {});
   const deadline = Date.now() + timeoutMs;
+  const outcomes: Outcome[] = [];
+  let wake = () => {};
+  let unanswered = 0;
   let refused: Refusal | undefined;
-  let isOpen = false;
+  let cause: unknown;
+
+  const send = (timeout: number) => {
+    unanswered++;
+    const take = (outcome: Outcome) => (outcomes.push(outcome), wake());
+    nats.request(subject, payload, { headers, timeout }).then(
+      (reply) => take({ answered: { body: parsed(reply.string()), headers: reply.headers } }),
+      (error: unknown) => take({ error }),
+    );
+  };
+  const next = async (until: number): Promise<Outcome | undefined> => {
+    if (outcomes.length === 0) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        timer = setTimeout(resolve, Math.max(0, until - Date.now()));
+      });
+      clearTimeout(timer);
+    }
+    return outcomes.shift();
+  };
+
   for (let attempt = 0; ; attempt++) {
     const left = deadline - Date.now();
     if (left <= 0) break;
-    let pause = 0;
-    try {
-      const timeout = Math.max(1, Math.min(left, FIRST_WAIT_MS * 2 ** Math.min(attempt, 10)));
-      const reply = await nats.request(subject, JSON.stringify(body ?? {}), { headers, timeout });
-      const answer: unknown = reply.json();
-      refused = refusalIn(answer);
-      if (refused === undefined) return { body: answer, headers: reply.headers };
-      if (!mayEndOtherwise(refused)) throw refused;
-      pause = Number(refused.details["retry_after_ms"] ?? 0);
-    } catch (error) {
-      if (error === refused && refused !== undefined) throw error;
-      if (nats.isClosed()) throw error;
-      // Nobody listens, no answer came, or the connection was lost: only the first is known to have reached nobody.
-      if (!isNobodyThere(error)) isOpen = true;
+    send(left);
+    let again = Date.now() + FIRST_WAIT_MS * 2 ** Math.min(attempt, 10);
+    for (let outcome; (outcome = await next(Math.min(again, deadline))) !== undefined; ) {
+      let wanted = 0;
+      if ("answered" in outcome) {
+        unanswered--;
+        refused = refusalIn(outcome.answered.body);
+        if (refused === undefined) return outcome.answered;
+        if (!mayEndOtherwise(refused)) throw refused;
+        wanted = Number(refused.details["retry_after_ms"] ?? 0);
+      } else {
+        if (isLocal(outcome.error)) throw tooLarge(nats, payload) ?? outcome.error;
+        if (isNobodyThere(outcome.error)) unanswered--;
+        cause = outcome.error;
+        if (nats.isClosed()) break;
+      }
+      const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
+      again = Date.now() + wanted + longest * (0.5 + Math.random() / 2);
     }
-    const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
-    await sleep(Math.max(0, Math.min(pause + longest * (0.5 + Math.random() / 2), deadline - Date.now())));
+    if (nats.isClosed()) break;
   }
-  if (refused !== undefined && !isOpen) throw refused;
-  throw new Unreachable(`no answer on ${subject} within ${timeoutMs} ms`, isOpen);
+  if (refused !== undefined && unanswered === 0) throw refused;
+  const said = nats.isClosed() ? "the connection is closed" : `no answer on ${subject} within ${timeoutMs} ms`;
+  throw new Unreachable(said, unanswered > 0, undefined, { cause });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { error: { code: "unknown", message: "an answer that cannot be read" } };
+  }
+}
+
+/** Whether nothing was sent, and nothing would be another time. */
+function isLocal(error: unknown): boolean {
+  return ["InvalidArgumentError", "InvalidSubjectError", "PermissionViolationError"].includes((error as Error).name);
+}
+
+function tooLarge(nats: NatsConnection, payload: string): Refusal | undefined {
+  const [limit, size] = [nats.info?.max_payload ?? Number.POSITIVE_INFINITY, Buffer.byteLength(payload)];
+  if (size < limit * 0.99) return undefined;
+  return new Refusal("too_large", `a message has at most ${limit} bytes`, "send less at once", { limit_bytes: limit, size_bytes: size });
 }
 
 function isNobodyThere(error: unknown): boolean {

@@ -11,13 +11,16 @@ import {
   nkeyAuthenticator,
 } from "@nats-io/transport-node";
 import { ask } from "./asking.js";
-import { Refusal, refusalIn, Unreachable } from "./errors.js";
+import { mayEndOtherwise, NotInTime, Refusal, refusalIn, Unreachable } from "./errors.js";
 import { type ChangeEvent, follow, type FollowOptions } from "./following.js";
 import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, QueryBody, QueryName } from "./types.js";
 
 const ANSWER_MS = 5_000;
 const DURABLE_ANSWER_MS = 30_000;
 const LOOK_MS = 1_000;
+const KEPT_WITHIN_MS = 500;
+const CONNECT_MS = 10_000;
+const CLOSE_MS = 5_000;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
 
 /** What an accepted command was told; what it says is on disk. */
@@ -59,6 +62,8 @@ export interface ConnectOptions {
   readsFromLeader?: boolean;
   /** The text of an NKey's seed, or of a creds file. */
   credentials?: string;
+  /** For how long a first connection is tried. */
+  timeoutMs?: number;
   /** Whatever else @nats-io takes. */
   nats?: ConnectionOptions;
 }
@@ -68,27 +73,52 @@ export function addressIn(folder: string): string {
   return (JSON.parse(readFileSync(join(folder, "runtime.json"), "utf8")) as { nats_url: string }).nats_url;
 }
 
-/** A client, over one connection that is made again whenever it is lost. */
+/**
+ * A client, over one connection that is made again whenever it is lost. `url` may name several nats-servers of a cluster, with
+ * commas between them.
+ *
+ * @throws {Unreachable} no nats-server lets us in within `timeoutMs`.
+ */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
-  const { hostname, port, username, password, protocol } = new URL(url);
+  const urls = url.split(",").map((one, number) => new URL(number === 0 || one.includes("://") ? one.trim() : `nats://${one.trim()}`));
+  const [{ username, password, protocol }] = urls as [URL];
   const text = options.credentials === undefined ? undefined : new TextEncoder().encode(options.credentials);
-  const nats = await connectToNats({
-    servers: `${hostname}:${port || "4222"}`,
+  const settings: ConnectionOptions = {
+    servers: urls.map(({ hostname, port }) => `${hostname}:${port || "4222"}`),
     ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
     ...(protocol === "tls:" ? { tls: {} } : {}),
     ...(text === undefined
       ? {}
       : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
     maxReconnectAttempts: -1,
+    // A broker that hangs is noticed after two unanswered pings.
+    pingInterval: 10_000,
+    maxPingOut: 2,
     ...options.nats,
-  });
-  return new Client(nats, options);
+  };
+  const deadline = Date.now() + (options.timeoutMs ?? CONNECT_MS);
+  for (;;) {
+    try {
+      return new Client(await connectToNats(settings), options);
+    } catch (error) {
+      const isFinal = (error as Error).name === "AuthorizationError" || (error as Error).name === "InvalidArgumentError";
+      if (isFinal || Date.now() >= deadline) throw new Unreachable(String(error), false, undefined, { cause: error });
+      await sleep(200);
+    }
+  }
+}
+
+/** A place in the log. */
+export interface LogPlace {
+  timeline: number;
+  position: number;
 }
 
 /** A service's way to the store. Whatever it asks may throw `Refusal` and `Unreachable`. */
 export class Client {
   readonly prefix: string;
-  private seen: { timeline: number; position: number } | undefined;
+  private seen: LogPlace | undefined;
+  private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(
     readonly nats: NatsConnection,
@@ -109,10 +139,13 @@ export class Client {
     return this.noted(answer as Answer<CommandResult<Name>>);
   }
 
-  /** The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none. */
+  /**
+   * The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none. Only those that have ids of
+   * their own can be sent again safely.
+   */
   async sendBatch(
     commands: readonly BatchCommand[],
-    { atomic = false, ...about }: About & { atomic?: boolean } = {},
+    { atomic = false, ...about }: Omit<About, "commandId"> & { atomic?: boolean } = {},
   ): Promise<(Answer | Refusal)[]> {
     const body = { atomic, commands: commands.map((one) => ({ id: randomUUID(), ...one })) };
     const { timeoutMs = ANSWER_MS } = about;
@@ -139,11 +172,16 @@ export class Client {
     const stream = `${this.prefix.replace(/[^A-Za-z0-9_-]/g, "_").toUpperCase()}_RESULTS`;
     const kept = { last_by_subj: `${this.prefix}.res.v1.${token(commandId)}` };
     const deadline = Date.now() + timeoutMs;
+    const look = async () => {
+      try {
+        return (await this.asked(`$JS.API.STREAM.MSG.GET.${stream}`, kept, {}, KEPT_WITHIN_MS)) as { message?: { data: string } };
+      } catch (error) {
+        if (!(error instanceof Unreachable) || this.nats.isClosed()) throw error;
+        return {};
+      }
+    };
     for (let pause = 50; ; pause = Math.min(2 * pause, LOOK_MS)) {
-      const left = Math.max(1, deadline - Date.now());
-      const found = (await this.asked(`$JS.API.STREAM.MSG.GET.${stream}`, kept, {}, left)) as {
-        message?: { data: string };
-      };
+      const found = await look();
       if (found.message !== undefined) {
         const outcome: unknown = JSON.parse(Buffer.from(found.message.data, "base64").toString("utf8"));
         const refused = refusalIn(outcome);
@@ -158,18 +196,27 @@ export class Client {
 
   /** The answer to a query. */
   async query<Name extends QueryName>(name: Name, body: QueryBody<Name>, timeoutMs = ANSWER_MS): Promise<QueryAnswer<Name>> {
+    return this.queryAt(this.options.readsOwnWrites === false ? undefined : this.seen, name, body, timeoutMs);
+  }
+
+  /** @internal The same, of a store that has come as far as `least`, if there is one. */
+  async queryAt<Name extends QueryName>(
+    least: LogPlace | undefined,
+    name: Name,
+    body: QueryBody<Name>,
+    timeoutMs = ANSWER_MS,
+  ): Promise<QueryAnswer<Name>> {
     const subject = `${this.prefix}.qry.v1.${name}`;
-    const least = this.options.readsOwnWrites === false ? undefined : this.seen;
     const reads: Record<string, string> = this.options.readsFromLeader ? { "Hyperpage-Read": "leader" } : {};
     const floor = least ? { "Hyperpage-Min-Position": `${least.timeline}-${least.position}` } : {};
     let answered;
     try {
-      answered = await ask(this.nats, subject, body, { ...reads, ...floor }, timeoutMs);
+      answered = await this.during(ask(this.nats, subject, body, { ...reads, ...floor }, timeoutMs));
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "behind" || error.details["leads"] !== true || !least) throw error;
       // Nobody has what was seen: it was another store's.
       this.seen = undefined;
-      answered = await ask(this.nats, subject, body, reads, timeoutMs);
+      answered = await this.during(ask(this.nats, subject, body, reads, timeoutMs));
     }
     const [position, timeline] = [answered.headers?.get("Hyperpage-Position"), answered.headers?.get("Hyperpage-Timeline")];
     if (position && timeline) this.note(Number(timeline), Number(position));
@@ -186,25 +233,40 @@ export class Client {
     }
   }
 
-  /** The row of a job once it has ended. */
+  /**
+   * The row of a job once it has ended.
+   *
+   * @throws {NotInTime} it has not, in that time.
+   */
   async waitFor(jobId: string, timeoutMs = Number.POSITIVE_INFINITY): Promise<JobRow> {
     const deadline = Date.now() + timeoutMs;
     let wake = () => {};
     const subject = `${this.prefix}.evt.v1.jobs.${token(jobId)}.*`;
     const events = this.nats.subscribe(subject, {
-      callback: (_, message) => {
+      callback: (error, message) => {
+        if (error !== null) return;
         const { timeline, sequence } = message.json<ChangeEvent>();
         this.note(timeline, Number(sequence));
         wake();
       },
     });
+    const look = async () => {
+      try {
+        return await this.query("jobs.get", { id: jobId });
+      } catch (error) {
+        // A service that is away for a while comes back.
+        const isPassing = error instanceof Unreachable || (error instanceof Refusal && mayEndOtherwise(error));
+        if (!isPassing || this.nats.isClosed()) throw error;
+        return undefined;
+      }
+    };
     try {
       for (;;) {
         const heard = new Promise<void>((resolve) => (wake = resolve));
-        const row = await this.query("jobs.get", { id: jobId });
-        if (JOB_ENDS.includes(row.state)) return row;
+        const row = await look();
+        if (row !== undefined && JOB_ENDS.includes(row.state)) return row;
         const left = Math.min(5_000, deadline - Date.now());
-        if (left <= 0) throw new Error(`job ${jobId} has not ended within ${timeoutMs} ms`);
+        if (left <= 0) throw new NotInTime(`job ${jobId} has not ended within ${timeoutMs} ms`);
         const over = new AbortController();
         await Promise.race([heard, sleep(left, undefined, { signal: over.signal }).catch(() => {})]);
         over.abort();
@@ -219,17 +281,33 @@ export class Client {
     return follow(this, options);
   }
 
-  /** Ends the connection, once what is under way is through. */
+  /** Ends the connection, once what is under way is through, or 5 s later. */
   async close(): Promise<void> {
-    if (!this.nats.isClosed()) await this.nats.drain();
+    await within(CLOSE_MS, Promise.allSettled([...this.underWay]));
+    try {
+      if (!this.nats.isClosed()) await within(CLOSE_MS, this.nats.drain());
+    } catch {
+      // Without a connection, there is nothing to drain.
+    } finally {
+      await this.nats.close();
+    }
+  }
+
+  private async during<Result>(work: Promise<Result>): Promise<Result> {
+    this.underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.underWay.delete(work);
+    }
   }
 
   private async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
     try {
-      return (await ask(this.nats, subject, body, about, timeoutMs)).body;
+      return (await this.during(ask(this.nats, subject, body, about, timeoutMs))).body;
     } catch (error) {
       if (error instanceof Unreachable && commandId !== undefined)
-        throw new Unreachable(error.message, error.mayHaveBeenCarriedOut, commandId);
+        throw new Unreachable(error.message, error.mayHaveBeenCarriedOut, commandId, { cause: error.cause });
       throw error;
     }
   }
@@ -251,7 +329,8 @@ export class Client {
     return answer;
   }
 
-  private note(timeline: number, position: number): void {
+  /** @internal Takes in that the log goes that far. */
+  note(timeline: number, position: number): void {
     const { seen } = this;
     if (!seen || timeline > seen.timeline || (timeline === seen.timeline && position > seen.position))
       this.seen = { timeline, position };
@@ -268,6 +347,13 @@ export type PagedQuery = {
 }[QueryName];
 /** An item of one. */
 export type ItemOf<Name extends PagedQuery> = QueryAnswer<Name> extends { items: (infer Item)[] } ? Item : never;
+
+/** @internal Returns when the work is done, or that time is over. */
+export async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})]);
+  over.abort();
+}
 
 /** @internal A key as one token of a subject: every byte outside `[A-Za-z0-9_-]` is written `=XX`. */
 export function token(key: string): string {

@@ -25,9 +25,15 @@ export class Unreachable extends Error {
     message: string,
     readonly mayHaveBeenCarriedOut: boolean,
     readonly commandId?: string,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
+}
+
+/** What was waited for has not come in its time. */
+export class NotInTime extends Error {
+  override readonly name = "NotInTime";
 }
 
 /** The place to go on from is not in the log: it is another store's, or lies ahead of this one's end. */

@@ -1,8 +1,8 @@
 /** A worker for jobs: claims what is due, runs a handler for each, and tells the service how it went. */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Client } from "./client.js";
-import { Refusal, Unreachable } from "./errors.js";
+import { type Client, token, within } from "./client.js";
+import { mayEndOtherwise, Refusal, Unreachable } from "./errors.js";
 import type { CommandBody, LeasedJob } from "./types.js";
 
 /** Why a handler is to stop, as the reason of its signal. */
@@ -54,18 +54,31 @@ export interface WorkerOptions {
   graceMs?: number;
   /** What the rows of its jobs call it. */
   name?: string;
+  /** Told what keeps it from work: a claim without an answer, a lease that was lost, a report that nobody took. */
+  onTrouble?: (error: unknown) => void;
 }
 
 const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
 const MAXIMUM_ERROR = 10_000;
+const REFUSED = "the attempt's ";
 const PROGRESS_MS = 500;
 const LEAVE_MS = 5_000;
 const EMPTY_PAUSE_MS = 50;
+// The longest lease: after that, no report is of any use.
+const REPORT_MS = 3_600_000;
 
 interface Attempt {
   readonly held: { id: string; lease: string };
   readonly stop: AbortController;
+  readonly ended: AbortController;
   readonly done: Promise<void>;
+}
+
+interface EventData {
+  queue?: string;
+  type?: string;
+  run_at?: number;
+  next_run_at?: number;
 }
 
 /** Works off the jobs of a queue whose types it has handlers for. */
@@ -74,6 +87,7 @@ export class Worker {
   private readonly attempts = new Map<string, Attempt>();
   private readonly timers = new Set<NodeJS.Timeout>();
   private stopping = false;
+  private isOver = false;
   private wake = () => {};
 
   constructor(
@@ -88,8 +102,13 @@ export class Worker {
       pollMs: 5_000,
       graceMs: 10_000,
       name: `${hostname().slice(0, 150)}:${process.pid}`,
+      onTrouble: () => {},
       ...options,
     };
+    const { concurrency, leaseMs, pollMs } = this.options;
+    if (!(concurrency >= 1 && concurrency <= 1_000)) throw new RangeError(`1 to 1,000 jobs at a time, not ${concurrency}`);
+    if (!(leaseMs >= 1_000 && leaseMs <= REPORT_MS)) throw new RangeError(`a lease is 1,000 to 3,600,000 ms, not ${leaseMs}`);
+    if (!(pollMs > 0)) throw new RangeError(`pollMs is more than 0, not ${pollMs}`);
   }
 
   /** Works until `stop` is called, or SIGTERM or SIGINT comes; then every job is done or given back. */
@@ -115,14 +134,16 @@ export class Worker {
 
   private hear() {
     const { prefix, nats } = this.client;
-    const subjects = [...MAKE_DUE.map((change) => `jobs.*.${change}`), `queues.${this.options.queue}.resumed`];
+    const subjects = [...MAKE_DUE.map((change) => `jobs.*.${change}`), `queues.${token(this.options.queue)}.resumed`];
     return subjects.map((one) =>
-      nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (_, message) => this.dueAt(message.json()) }),
+      nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? this.dueAt(message.json()) : this.options.onTrouble(error)) }),
     );
   }
 
   /** Wakes when what an event tells of is due; both of its times are by the service's clock. */
-  private dueAt(event: { time?: string; data?: { run_at?: number; next_run_at?: number } | null }): void {
+  private dueAt(event: { type?: string; time?: string; data?: EventData | null }): void {
+    const isNew = /\.(enqueued|replaced)\.v1$/.test(event.type ?? "");
+    if (isNew && ((event.data?.queue ?? "default") !== this.options.queue || !((event.data?.type ?? "") in this.handlers))) return;
     const at = event.data?.next_run_at ?? event.data?.run_at;
     const wait = at === undefined || event.time === undefined ? 0 : at - Date.parse(event.time);
     if (wait <= 0) return this.wake();
@@ -139,11 +160,14 @@ export class Worker {
       const heard = new Promise<void>((resolve) => (this.wake = resolve));
       const limit = Math.min(concurrency - this.attempts.size, 100);
       const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
+      const askedAt = Date.now();
       const jobs = limit > 0 ? await this.claimed(asked) : [];
+      const isLate = Date.now() - askedAt > lease_ms / 3;
       for (const job of jobs) {
         const held = { id: job.id, lease: job.lease };
-        const stop = new AbortController();
-        this.attempts.set(job.lease, { held, stop, done: this.attempt(job, held, stop) });
+        const [stop, ended] = [new AbortController(), new AbortController()];
+        const done = this.attempt(job, held, stop, ended, isLate);
+        this.attempts.set(job.lease, { held, stop, ended, done });
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
@@ -161,15 +185,25 @@ export class Worker {
       try {
         return (await this.client.send("jobs.claim", body, { commandId })).result.jobs;
       } catch (error) {
-        if (!(error instanceof Unreachable || error instanceof Refusal) || this.client.nats.isClosed()) throw error;
+        const isPassing = error instanceof Unreachable || (error instanceof Refusal && (mayEndOtherwise(error) || error.code === "internal"));
+        if (!isPassing || this.client.nats.isClosed()) throw error;
+        this.options.onTrouble(error);
         await sleep(1_000);
       }
     }
     return [];
   }
 
-  private async attempt(job: LeasedJob, held: Attempt["held"], stop: AbortController): Promise<void> {
-    const ended = new AbortController();
+  private async attempt(
+    job: LeasedJob,
+    held: Attempt["held"],
+    stop: AbortController,
+    ended: AbortController,
+    isLate: boolean,
+  ): Promise<void> {
+    // The answer to the claim came late: somebody else may have the job. And who stops begins none.
+    if (isLate) await this.beat(held, stop);
+    if (this.stopping && !stop.signal.aborted) stop.abort("shutting_down" satisfies StopReason);
     const lease = this.keepLease(held, stop, ended.signal);
     let told: { percent?: number; note?: string } | undefined;
     const telling = setInterval(() => {
@@ -177,14 +211,20 @@ export class Worker {
       const said = { ...held, ...told };
       told = undefined;
       this.client.send("jobs.progress", said).catch(() => {});
-    }, PROGRESS_MS);
+    }, PROGRESS_MS).unref();
     const progress = (percent?: number, note?: string) => {
       told = { ...(percent === undefined ? {} : { percent }), ...(note === undefined ? {} : { note }) };
     };
     let report: () => Promise<void>;
     try {
+      stop.signal.throwIfAborted();
       const result = await this.handlers[job.type]!({ job, payload: job.payload, signal: stop.signal, progress });
-      JSON.stringify({ result });
+      try {
+        JSON.stringify({ result });
+      } catch (error) {
+        // The next attempt would return the same, and the work has been done.
+        throw new JobFailed(`the result cannot be written as JSON: ${error}`, { retryable: false });
+      }
       report = () => this.reported("jobs.complete", { ...held, ...(result === undefined ? {} : { result }) });
     } catch (error) {
       report = () => this.endedWith(error, held, stop.signal.aborted ? (stop.signal.reason as StopReason) : undefined);
@@ -220,14 +260,24 @@ export class Worker {
       } catch {
         return;
       }
-      try {
-        const { result } = await this.client.send("jobs.heartbeat", held, { timeoutMs: beat });
-        if (result.cancel_requested && !stop.signal.aborted) stop.abort("cancel_requested");
-      } catch (error) {
-        // The lease may outlast whatever keeps the service from answering.
-        if (error instanceof Refusal && (error.code === "refused" || error.code === "not_found")) return stop.abort("lease_lost");
+      if (!(await this.beat(held, stop))) return;
+    }
+  }
+
+  /** Whether the job is still ours, as far as anybody can tell; renews the lease. */
+  private async beat(held: Attempt["held"], stop: AbortController): Promise<boolean> {
+    try {
+      const { result } = await this.client.send("jobs.heartbeat", held, { timeoutMs: this.options.leaseMs / 3 });
+      if (result.cancel_requested && !stop.signal.aborted) stop.abort("cancel_requested" satisfies StopReason);
+    } catch (error) {
+      // The lease may outlast whatever keeps the service from answering.
+      if (error instanceof Refusal && (error.code === "refused" || error.code === "not_found")) {
+        this.options.onTrouble(error);
+        stop.abort("lease_lost" satisfies StopReason);
+        return false;
       }
     }
+    return true;
   }
 
   /** Returns when the service has taken it, or does not want it any more. */
@@ -236,19 +286,22 @@ export class Worker {
     body: CommandBody<Name>,
   ): Promise<void> {
     const commandId = crypto.randomUUID();
-    for (;;) {
+    const until = Date.now() + REPORT_MS;
+    while (Date.now() < until && !this.isOver) {
       try {
         await this.client.send(name, body, { commandId });
         return;
       } catch (error) {
+        this.options.onTrouble(error);
         if (this.client.nats.isClosed()) return;
         if (error instanceof Refusal && !["busy", "unavailable", "internal"].includes(error.code)) {
           // No stale lease: the result was too large, or the like.
-          if (error.code !== "refused" && error.code !== "not_found" && name !== "jobs.fail") {
-            const { id, lease } = body as Attempt["held"];
-            return this.reported("jobs.fail", { id, lease, error: `the result was refused: ${error.code}: ${error.message}`, retryable: false });
-          }
-          return;
+          if (error.code === "refused" || error.code === "not_found") return;
+          const { id, lease, error: text = "", retryable } = body as CommandBody<"jobs.fail">;
+          if (text.startsWith(REFUSED)) return;
+          const [what, again] = name === "jobs.fail" ? ["error", retryable ?? true] : ["result", false];
+          const said = `${REFUSED}${what} was refused: ${error.code}: ${error.message}`;
+          return this.reported("jobs.fail", { id, lease, error: said.slice(0, MAXIMUM_ERROR), retryable: again });
         }
         await sleep(1_000);
       }
@@ -262,11 +315,8 @@ export class Worker {
     await within(LEAVE_MS, all());
     // Whatever is left then is given back all the same.
     await within(LEAVE_MS, Promise.allSettled([...this.attempts.values()].map((one) => this.reported("jobs.interrupt", one.held))));
+    // A handler that never ends keeps no process alive.
+    this.isOver = true;
+    for (const one of this.attempts.values()) one.ended.abort();
   }
-}
-
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const over = new AbortController();
-  await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})]);
-  over.abort();
 }

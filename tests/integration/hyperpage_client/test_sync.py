@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,6 +103,46 @@ def test_a_client_that_nobody_closes_ends_with_its_process(url: str):
         check=False,
     )
     assert (done.stdout, done.stderr) == ("k\n", "")
+
+
+def test_whoever_waits_when_it_is_closed_is_told(url: str):
+    client = opened(url)
+    said: list[BaseException] = []
+    waiting = threading.Barrier(3)
+
+    def wait(work: Callable[[], object]) -> None:
+        waiting.wait()
+        try:
+            work()
+        except RuntimeError as error:
+            said.append(error)
+
+    events = client.subscribe(table="jobs")
+    works = (lambda: next(events), lambda: client.durable_answer("never", timeout_seconds=3_600))
+    threads = [threading.Thread(target=wait, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    waiting.wait()
+    client.close()
+    for thread in threads:
+        thread.join(30)
+    assert [str(one) for one in said] == ["the client is closed"] * 2
+
+
+def test_what_is_read_in_part_may_be_dropped_by_any_thread(url: str):
+    with connect(url) as client:
+        for key in ("a", "b", "c"):
+            client.app_state.set(key, 1)
+        rows = client.app_state.list(limit=1)
+        assert next(rows).key == "a"
+        portal = client._portal
+
+        async def drop() -> None:
+            # As the collector does it, in whichever thread it comes to run.
+            rows.close()  # type: ignore[attr-defined]
+
+        portal.run(drop())
+        assert client.count("app_state") == 3
 
 
 def test_one_that_is_closed_says_so(url: str):

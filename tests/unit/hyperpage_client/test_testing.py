@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hyperpage_client import App, JobNotCompletedError, current_job
-from hyperpage_client.testing import memory_queue
+from hyperpage_client.testing import MemoryQueue, memory_queue
 from hyperpage_client.worker import JobFailed, JobSnoozed
 
 
@@ -92,3 +92,42 @@ def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends():
 
     asyncio.run(scenario())
     assert app.now().year > 2000
+
+
+def test_inline_a_job_that_enqueues_another_runs_once_and_is_the_current_one_again():
+    app = App("nats://nowhere.invalid")
+    ran: list[str] = []
+
+    @app.job
+    async def outer() -> None:
+        ran.append(current_job().type)
+        job = await inner.enqueue({1: "a"})
+        assert await job.result() == {1: "a"}
+        ran.append(current_job().type)
+
+    @app.job
+    def inner(names: dict[int, str]) -> dict[int, str]:
+        ran.append(current_job().type)
+        return names
+
+    async def scenario():
+        with memory_queue(app, inline=True):
+            await outer.enqueue()
+            with pytest.raises(LookupError):
+                current_job()
+
+    asyncio.run(scenario())
+    assert ran == ["outer", "inner", "outer"]
+
+
+def test_blocks_that_overlap_each_take_out_their_own():
+    app = App("nats://nowhere.invalid")
+    first, second = MemoryQueue(app), MemoryQueue(app)
+    one, other = app.enqueued_in(first), app.enqueued_in(second)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert app.sink is second
+    other.__exit__(None, None, None)
+    with pytest.raises(RuntimeError, match="not open"):
+        _ = app.sink

@@ -45,7 +45,12 @@ class Subscription:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._portal.run(self._subscription.aclose())
+        self.close()
+
+    def close(self) -> None:
+        """Ends it."""
+        if not self._portal.is_closed:
+            self._portal.run(self._subscription.aclose())
 
 
 class Client:
@@ -76,10 +81,17 @@ class Client:
     as_of = asked(asynchronous.Client.as_of)
     read_events = asked(asynchronous.Client.read_events)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Ends it, and its thread; it may be called again."""
         atexit.unregister(self.close)
-        self._close()
+        if not self._portal.is_closed:
+            self._close()
 
     @contextmanager
     def batch(self, *, atomic: bool = False) -> Iterator[Batch]:

@@ -1,55 +1,91 @@
 """An event loop in a thread of its own, for whoever has none: `Portal`."""
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CLOSED = "the client is closed"
+
 
 class Portal:
-    """An event loop in a thread of its own, from `open` to `close`."""
+    """An event loop in a thread of its own, from the beginning to `close`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._process = os.getpid()
+        # Nothing is begun once it closes.
+        self._beginning = threading.Lock()
+        self._closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="hyperpage client", daemon=True)
         self._thread.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be run any more: it was closed, or is that of the process before a fork."""
+        return self._closing or os.getpid() != self._process
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, which runs over there. Whoever is interrupted meanwhile cancels it.
 
         Raises:
-            RuntimeError: this process was forked off, and the loop's thread stayed behind.
+            RuntimeError: the client is closed, or was opened in front of a fork, or this is its own thread.
         """
-        if os.getpid() != self._process:
+        try:
+            with self._beginning:
+                self._require_usable()
+                future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except BaseException:
             work.close()
-            raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
-        if self.is_closed:
-            work.close()
-            raise RuntimeError("the client is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            # Only a close cancels what somebody waits for.
+            raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing runs there any more."""
-        return self._loop.is_closed()
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Has something done over there, as long as there is somebody to do it; nobody waits for it."""
+        with self._beginning:
+            if not self.is_closed:
+                asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def close(self) -> None:
-        """Ends the thread."""
-        if os.getpid() == self._process:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        """Ends the thread, and all that is under way there; whoever waits for it is told."""
+        with self._beginning:
+            if self.is_closed:
+                return
+            self._closing = True
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self._thread.join()
+        self._loop.close()
+
+    def _require_usable(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
+        if self._closing:
+            raise RuntimeError(_CLOSED)
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("the thread of the client cannot wait for itself")
+
+    async def _end(self) -> None:
+        own = asyncio.current_task()
+        others = [task for task in asyncio.all_tasks() if task is not own]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        self._loop.stop()
 
 
 @contextmanager
@@ -75,9 +111,14 @@ def each(portal: Portal, items: AsyncIterator[T]) -> Iterator[T]:
                 return
             yield item
     finally:
-        # One that nobody reads to its end may be dropped behind the end of its client.
-        if isinstance(items, AsyncGenerator) and not portal.is_closed:
-            portal.run(_awaited(items.aclose()))
+        # Nobody waits for it: one that is not read to its end is dropped by whichever thread collects it, the
+        # portal's among them, and perhaps behind the end of its client.
+        if isinstance(items, AsyncGenerator):
+            portal.begin(partial(_closed, items))
+
+
+async def _closed(items: AsyncGenerator[Any, None]) -> None:
+    await items.aclose()
 
 
 class Table:
