@@ -60,6 +60,8 @@ def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: P
         ["completed", {"pages": 3}, 0],
         ["späte/antwort", ["app_state.deleted.v1"]],
         "not_found",
+        "too_large",
+        "c-2",
         True,
     ]
 
@@ -118,6 +120,40 @@ def test_events_come_once_and_in_order_though_the_service_is_killed(
             ],
             1,
         )
+    ]
+
+
+def test_a_restore_is_followed_from_where_it_forked(node: str, programs: Path, folder: Path) -> None:
+    data = folder / "data"
+
+    def run(*command: str) -> str:
+        done = hyperpage(*command, "--data", data)
+        assert done.code == 0, done.err
+        return done.out
+
+    def set_key(key: str) -> None:
+        run("send", "app_state.set", json.dumps({"key": key, "value": 1}))
+
+    set_key("before")
+    run("backup", "create")
+    set_key("undone")
+    follower = started(node, programs, "follows", folder)
+    try:
+        assert follower.stdout is not None
+        said = [follower.stdout.readline() for _ in range(2)]
+        run("backup", "restore", "--to-position", "1", "--yes")
+        set_key("after")
+        set_key("end")
+        rest, _ = follower.communicate(timeout=100)
+    finally:
+        follower.kill()
+
+    assert "".join([*said, rest]).splitlines() == [
+        "1-1 app_state/before",
+        "1-2 app_state/undone",
+        "2-2 system/timeline",
+        "2-3 app_state/after",
+        "2-4 app_state/end",
     ]
 
 

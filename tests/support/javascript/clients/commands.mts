@@ -43,9 +43,19 @@ try {
 } catch (error) {
   say(error instanceof Refusal && error.code);
 }
+try {
+  await client.send("app_state.set", { key: "large", value: "x".repeat(2_000_000) });
+} catch (error) {
+  say(error instanceof Refusal && error.code);
+}
 await client.close();
 try {
-  await connect("nats://127.0.0.1:1", { nats: { maxReconnectAttempts: 0, timeout: 200 } });
+  await client.send("app_state.set", { key: "late", value: 1 }, { commandId: "c-2" });
 } catch (error) {
-  say(!(error instanceof Unreachable));
+  say(error instanceof Unreachable && error.commandId);
+}
+try {
+  await connect("nats://127.0.0.1:1,127.0.0.1:2", { timeoutMs: 300 });
+} catch (error) {
+  say(error instanceof Unreachable && !error.mayHaveBeenCarriedOut);
 }
