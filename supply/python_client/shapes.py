@@ -56,7 +56,7 @@ def answer(shape: Struct, words: Words) -> Iterator[str]:
 
     base = shape.__base__
     above = "msgspec.Struct" if base in (None, msgspec.Struct) else base.__name__
-    return _struct(shape, f"{above}, frozen=True, kw_only=True", write)
+    return _struct(shape, f"{above}, frozen=True, kw_only=True", write, may_be_missing=True)
 
 
 def closed_sets(shapes: Iterable[Struct]) -> dict[tuple[str, ...], str]:
@@ -71,7 +71,12 @@ def closed_sets(shapes: Iterable[Struct]) -> dict[tuple[str, ...], str]:
 
 
 def _struct(
-    shape: Struct, above: str, write: Callable[[Any], str], first: Sequence[str] = ()
+    shape: Struct,
+    above: str,
+    write: Callable[[Any], str],
+    first: Sequence[str] = (),
+    *,
+    may_be_missing: bool = False,
 ) -> Iterator[str]:
     yield f"class {shape.__name__}({above}):"
     yield from docstring(shape.__doc__ or "", "    ")
@@ -83,7 +88,10 @@ def _struct(
     )
     for field in msgspec.structs.fields(shape):
         if field.name not in inherited:
-            yield f"    {field.name}: {write(hints[field.name])}{default_of(field)}"
+            kind = write(hints[field.name])
+            # What an older service has not yet is nothing, where it may be nothing.
+            is_left_out = may_be_missing and field.required and kind.endswith(" | None")
+            yield f"    {field.name}: {kind}{' = None' if is_left_out else default_of(field)}"
 
 
 def docstring(text: str, indent: str) -> Iterator[str]:

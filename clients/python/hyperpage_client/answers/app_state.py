@@ -13,4 +13,4 @@ class AppStateRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     version: int
     position: int
-    expires_at: int | None
+    expires_at: int | None = None

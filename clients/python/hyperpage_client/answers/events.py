@@ -9,14 +9,14 @@ class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, the newest first."""
 
     items: tuple[ChangeEvent, ...]
-    next: int | None
+    next: int | None = None
     head: int
 
 
 class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
     """An event, and the one that led to it."""
 
-    cause: int | None
+    cause: int | None = None
     event: ChangeEvent
 
 

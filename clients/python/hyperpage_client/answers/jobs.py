@@ -49,14 +49,14 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     priority: int
     status: JobStatus
-    tool: str | None
-    endpoint: str | None
+    tool: str | None = None
+    endpoint: str | None = None
     payload: Any
     result: Any
     created_at: int
     updated_at: int
-    started_at: int | None
-    completed_at: int | None
+    started_at: int | None = None
+    completed_at: int | None = None
     retry_count: int
     persisted_at: int
     recovery_attempts: int
@@ -65,19 +65,19 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     run_at: int
     attempt: int
     max_attempts: int
-    worker: str | None
-    error: str | None
+    worker: str | None = None
+    error: str | None = None
     cancel_requested: bool
-    progress: JobProgress | None
+    progress: JobProgress | None = None
     created_position: int
     timeout_ms: int
-    deadline_at: int | None
+    deadline_at: int | None = None
     tags: tuple[str, ...]
-    unique_key: str | None
+    unique_key: str | None = None
     depends_on: tuple[str, ...]
     waiting_for: tuple[str, ...]
     on_dependency_failure: JobOnDependencyFailure
-    schedule_id: str | None
+    schedule_id: str | None = None
     version: int
     position: int
 
@@ -118,13 +118,13 @@ class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
 class WholeJobRow(JobRow, frozen=True, kw_only=True):
     """A job with all that is known of it."""
 
-    traceback: str | None
+    traceback: str | None = None
 
 
 class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
     """How many have a value."""
 
-    value: str | None
+    value: str | None = None
     count: int
 
 
@@ -144,18 +144,18 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     state: JobState
     queue: str
-    tool: str | None
+    tool: str | None = None
     attempt: int
     max_attempts: int
     run_at: int
     created_at: int
-    started_at: int | None
-    completed_at: int | None
+    started_at: int | None = None
+    completed_at: int | None = None
     updated_at: int
-    worker: str | None
-    error: str | None
+    worker: str | None = None
+    error: str | None = None
     cancel_requested: bool
-    progress: JobProgress | None
+    progress: JobProgress | None = None
     tags: tuple[str, ...]
 
 
@@ -166,13 +166,13 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     status: str
-    started_at: int | None
-    completed_at: int | None
-    duration_ms: int | None
-    error_message: str | None
+    started_at: int | None = None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+    error_message: str | None = None
     queue: str
-    due_at: int | None
-    traceback: str | None
+    due_at: int | None = None
+    traceback: str | None = None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,8 +180,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     states: dict[str, int]
     overdue: int
-    oldest_due_at: int | None
-    oldest_due_id: str | None
+    oldest_due_at: int | None = None
+    oldest_due_id: str | None = None
     attempts: dict[str, int]
 
 
@@ -197,8 +197,8 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 class QueueStatistics(Totals, frozen=True, kw_only=True):
     """How a queue is."""
 
-    wait_ms: Percentiles | None
-    run_ms: Percentiles | None
+    wait_ms: Percentiles | None = None
+    run_ms: Percentiles | None = None
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,10 +224,10 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker has and had. Times are milliseconds since the epoch."""
 
     running: int
-    attempt_started_at: int | None
-    lease_expires_at: int | None
+    attempt_started_at: int | None = None
+    lease_expires_at: int | None = None
     attempts: dict[str, int]
-    last_ended_at: int | None
+    last_ended_at: int | None = None
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,15 +241,15 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
 class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that a worker has. Times are milliseconds since the epoch."""
 
-    worker: str | None
+    worker: str | None = None
     id: str
     name: str
     type: str
     queue: str
     attempt: int
     max_attempts: int
-    attempt_started_at: int | None
-    lease_expires_at: int | None
-    deadline_at: int | None
+    attempt_started_at: int | None = None
+    lease_expires_at: int | None = None
+    deadline_at: int | None = None
     cancel_requested: bool
-    progress: JobProgress | None
+    progress: JobProgress | None = None

@@ -8,8 +8,8 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     paused: bool
-    reason: str | None
-    paused_at: int | None
+    reason: str | None = None
+    paused_at: int | None = None
     updated_at: int
     version: int
     position: int

@@ -14,10 +14,10 @@ else:
 class ObserveResponseResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a response: whether another call is allowed, and the resource that it was counted for."""
 
-    resource: str | None
+    resource: str | None = None
     allowed: bool
-    retry_at: int | None
-    remaining: int | None
+    retry_at: int | None = None
+    remaining: int | None = None
     level: ObserveResponseLevel
     stale: bool
 
@@ -26,10 +26,10 @@ class ReserveResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a reservation: whether it was granted, else when to try again."""
 
     granted: bool
-    reservation: str | None
-    expires_at: int | None
-    retry_at: int | None
-    remaining: int | None
+    reservation: str | None = None
+    expires_at: int | None = None
+    retry_at: int | None = None
+    remaining: int | None = None
     level: ObserveResponseLevel
     stale: bool
 
@@ -38,11 +38,11 @@ class ObservedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """One of the policies that bind a limit, as it was observed."""
 
     policy: str
-    remaining: int | None
-    limit: int | None
-    used: int | None
-    reset_time: int | None
-    window_ms: int | None
+    remaining: int | None = None
+    limit: int | None = None
+    used: int | None = None
+    reset_time: int | None = None
+    window_ms: int | None = None
     observed_at: int
 
 
@@ -51,22 +51,22 @@ class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     platform: str
-    limit_remaining: int | None
-    limit_total: int | None
-    reset_time: int | None
+    limit_remaining: int | None = None
+    limit_total: int | None = None
+    reset_time: int | None = None
     last_updated: int
     created_at: int
-    resource: str | None
-    identifier: str | None
-    limit_used: int | None
-    observed_at: int | None
-    throttled_until: int | None
-    throttle_reason: str | None
+    resource: str | None = None
+    identifier: str | None = None
+    limit_used: int | None = None
+    observed_at: int | None = None
+    throttled_until: int | None = None
+    throttle_reason: str | None = None
     version: int
     position: int
     level: ObserveResponseLevel
     policy: str
-    policies: tuple[ObservedPolicy, ...] | None
+    policies: tuple[ObservedPolicy, ...] | None = None
     warning_percent: int
     critical_percent: int
     reserved: int
@@ -76,8 +76,8 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     """Whether calls are allowed now."""
 
     allowed: bool
-    retry_at: int | None
-    remaining: int | None
+    retry_at: int | None = None
+    remaining: int | None = None
     level: ObserveResponseLevel
     stale: bool
 
@@ -85,12 +85,12 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """When the policy that runs out first does, by the observations kept of its present window."""
 
-    burn_rate: float | None
-    runs_out_at: int | None
-    runs_out_before_reset: bool | None
-    reset_time: int | None
-    remaining: int | None
-    limit: int | None
+    burn_rate: float | None = None
+    runs_out_at: int | None = None
+    runs_out_before_reset: bool | None = None
+    reset_time: int | None = None
+    remaining: int | None = None
+    limit: int | None = None
     policy: str
     level: ObserveResponseLevel
     stale: bool

@@ -37,14 +37,14 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     paused: bool
-    every_ms: int | None
-    cron: str | None
+    every_ms: int | None = None
+    cron: str | None = None
     time_zone: str
     on_missed: ScheduleOnMissed
     job: JobTemplate
-    next_run_at: int | None
-    last_run_at: int | None
-    last_job_id: str | None
+    next_run_at: int | None = None
+    last_run_at: int | None = None
+    last_job_id: str | None = None
     created_at: int
     updated_at: int
     version: int

@@ -25,12 +25,12 @@ class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
     tool_name: str
     enabled: bool
     config: dict[str, Any]
-    refresh_interval: int | None
+    refresh_interval: int | None = None
     notifications: bool
     updated_at: int
     version: int
     position: int
-    schema: dict[str, Any] | None
+    schema: dict[str, Any] | None = None
 
 
 class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
