@@ -249,6 +249,7 @@ export class Worker {
       error: said.slice(0, MAXIMUM_ERROR),
       retryable,
       ...(retryAt === undefined ? {} : { retry_at: retryAt }),
+      ...(error instanceof Error && error.stack ? { traceback: error.stack.slice(0, MAXIMUM_ERROR) } : {}),
     });
   }
 
@@ -297,7 +298,9 @@ export class Worker {
         if (error instanceof Refusal && !["busy", "unavailable", "internal"].includes(error.code)) {
           // No stale lease: the result was too large, or the like.
           if (error.code === "refused" || error.code === "not_found") return;
-          const { id, lease, error: text = "", retryable } = body as CommandBody<"jobs.fail">;
+          const { id, lease, error: text = "", retryable, traceback, ...rest } = body as CommandBody<"jobs.fail">;
+          // It may hold what looks like a credential, or the service be too old for it; the failure is told all the same.
+          if (traceback != null) return this.reported("jobs.fail", { ...rest, id, lease, error: text, ...(retryable === undefined ? {} : { retryable }) });
           if (text.startsWith(REFUSED)) return;
           const [what, again] = name === "jobs.fail" ? ["error", retryable ?? true] : ["result", false];
           const said = `${REFUSED}${what} was refused: ${error.code}: ${error.message}`;

@@ -177,6 +177,7 @@ def test_a_worker_does_jobs_obeys_and_gives_back_what_it_has(node: str, programs
                 send("enqueue", type=kind, id=kind)
             wait_for(lambda: row("fail")["state"] == "failed")
             assert row("fail")["error"] == "for good"
+            assert "works.mjs" in row("fail")["traceback"]
             wait_for(lambda: row("snooze")["result"] == "later")
             wait_for(lambda: (row("wait")["progress"] or {}).get("note") == "half of it")
             send("cancel", id="wait")
