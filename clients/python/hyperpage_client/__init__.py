@@ -12,7 +12,8 @@ goes out again under that id until it is answered: it is carried out once.
 opening      `connect`
 client       the client, with all that it can do
 sync         the same for programs without an event loop
-app          functions as jobs
+app          functions as jobs, and their workers
+job          one of them
 testing      tests of programs that enqueue jobs, without a service
 worker       a worker for jobs, on top of it
 pytest_plugin  fixtures for pytest, with a real service
@@ -33,7 +34,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hyperpage_client.app import App, EnqueuedJob, Job, JobNotCompletedError, current_job
+    from hyperpage_client.app import App
     from hyperpage_client.asking.batch import Batch, Pending
     from hyperpage_client.asking.connection import ClosedError, Unreachable
     from hyperpage_client.asking.outgoing import BatchCommand
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hyperpage_client.errors import Refusal, UnknownRefusal
     from hyperpage_client.following.change_events import ChangeEvent, EventPage
     from hyperpage_client.following.subscription import PlaceLostError, Subscription
+    from hyperpage_client.job import EnqueuedJob, Job, JobNotCompletedError, current_job
     from hyperpage_client.opening import address_in, connect
 
 __all__ = [
@@ -76,10 +78,10 @@ _PLACES = {
     "Client": "client",
     "ClosedError": "asking.connection",
     "CommandAnswer": "contract.commands",
-    "EnqueuedJob": "app",
+    "EnqueuedJob": "job",
     "EventPage": "following.change_events",
-    "Job": "app",
-    "JobNotCompletedError": "app",
+    "Job": "job",
+    "JobNotCompletedError": "job",
     "Pending": "asking.batch",
     "PlaceLostError": "following.subscription",
     "Refusal": "errors",
@@ -88,7 +90,7 @@ _PLACES = {
     "Unreachable": "asking.connection",
     "address_in": "opening",
     "connect": "opening",
-    "current_job": "app",
+    "current_job": "job",
 }
 
 

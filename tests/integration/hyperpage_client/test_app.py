@@ -97,6 +97,33 @@ def test_a_job_that_fails_for_good_says_so_to_whoever_waits(tmp_path: Path):
     assert "Expected `int`, got `str`" in str(unfit.error)
 
 
+def test_one_worker_works_all_queues_that_the_jobs_of_its_app_name_until_it_is_stopped(tmp_path: Path):
+    async def scenario():
+        async with app_at_work(tmp_path) as (app, _):
+
+            @app.job(queue="mail")
+            async def send(to: str) -> str:
+                return to
+
+            @app.job
+            async def count() -> int:
+                return 1
+
+            worker = app.worker()
+            running = asyncio.create_task(worker.run(handle_signals=False))
+            mail, other = await send.enqueue("a"), await count.enqueue()
+            results = await mail.result(timeout_seconds=30), await other.result(timeout_seconds=30)
+            worker.stop()
+            await running
+            # The block around still enqueues, over its own connection.
+            return results, (await count.enqueue()).id
+
+    results, job_id = asyncio.run(scenario())
+
+    assert results == ("a", 1)
+    assert job_id
+
+
 def test_a_job_is_configured_for_one_enqueueing(tmp_path: Path):
     async def scenario():
         async with app_at_work(tmp_path) as (app, client):

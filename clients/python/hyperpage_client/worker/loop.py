@@ -244,10 +244,11 @@ class Worker:
             await asyncio.wait(list(self._attempts.values()), timeout=seconds)
 
 
-async def run_workers(*workers: Worker) -> None:
+async def run_workers(*workers: Worker, handle_signals: bool = True) -> None:
     """Runs them until SIGTERM or SIGINT comes, which is passed on as `stop`, or until one of them raises.
 
-    Called from the main thread's loop. A second signal ends the grace period.
+    Called from the main thread's loop. A second signal ends the grace period. Without `handle_signals`, these
+    are left to whoever has them already; the workers end when each is told to stop.
 
     Raises:
         ExceptionGroup: one of them has raised, as `Worker.run` does.
@@ -258,7 +259,7 @@ async def run_workers(*workers: Worker) -> None:
             worker.stop()
 
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT) if handle_signals else ()
     for one in signals:
         loop.add_signal_handler(one, stop)
     try:

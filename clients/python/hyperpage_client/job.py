@@ -1,0 +1,224 @@
+"""A function that is a job: how it is enqueued, what becomes of it, and the attempt that runs."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
+
+import msgspec
+
+from hyperpage_client.commands.jobs import Enqueue, Unique
+from hyperpage_client.worker import Handler, JobContext, JobFailed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_current: ContextVar[JobContext] = ContextVar("hyperpage_job")
+
+
+def current_job() -> JobContext:
+    """The attempt that runs, within the function of a job: its id, its progress, whether it is to stop.
+
+    Raises:
+        LookupError: no job runs here.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError("no job runs here: it is asked for within a job's function") from None
+
+
+class EndedJob(Protocol):
+    """A job that has ended, as its row says."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def result(self) -> Any: ...
+
+
+class JobNotCompletedError(Exception):
+    """A job whose result was waited for ended in another way, as `job` says."""
+
+    def __init__(self, job: EndedJob) -> None:
+        super().__init__(f"job {job.id} is {job.state}: {job.error or 'nothing was said why'}")
+        self.job = job
+
+
+class Sink(Protocol):
+    """Where jobs are enqueued: a client, or what takes its place in tests."""
+
+    async def send(self, command: Enqueue, /) -> Any:
+        """Takes a job; the answer is that of a client."""
+
+    async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> EndedJob:
+        """A job once it has ended."""
+
+
+class EnqueuedJob(Generic[R]):
+    """A job that was enqueued, by its `id`."""
+
+    def __init__(self, job_id: str, sink: Sink, returns: Any) -> None:
+        self.id = job_id
+        self._sink = sink
+        self._returns = returns
+
+    async def result(self, *, timeout_seconds: float | None = None) -> R:
+        """What its function returned, once it has.
+
+        Raises:
+            JobNotCompletedError: it failed, was cancelled or took too long.
+            TimeoutError: it has not ended in that time.
+        """
+        job = await self._sink.wait_for(self.id, timeout_seconds=timeout_seconds)
+        if job.state != "completed":
+            raise JobNotCompletedError(job)
+        result: R = msgspec.convert(job.result, self._returns, str_keys=True)
+        return result
+
+
+class Home(Protocol):
+    """What a job belongs to: an app."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """Its clock."""
+
+    @property
+    def sink(self) -> Sink:
+        """Where jobs are enqueued now."""
+
+
+class Job(Generic[P, R]):
+    """A function that is a job, by its `type`. Called, it runs here and now, as if it were none."""
+
+    def __init__(self, app: Home, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
+        self.type: str = options["type"]
+        self.queue: str = options["queue"]
+        self.function = function
+        self._app = app
+        self._options = options
+        self._signature = inspect.signature(function)
+        hints = get_type_hints(function, include_extras=True)
+        self._returns = hints.pop("return", Any)
+        self._arguments = _struct_of(self.type, self._signature, hints)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.function(*args, **kwargs)
+
+    def configure(
+        self,
+        *,
+        job_id: str | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        tags: Sequence[str] | None = None,
+        depends_on: Sequence[str] | None = None,
+        unique: Unique | None = None,
+        name: str | None = None,
+    ) -> "Job[P, R]":
+        """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
+
+        `delay` is in seconds; `run_at` a moment with its time zone. `unique` says which jobs are one.
+
+        Raises:
+            ValueError: both are given, or the moment has no time zone.
+        """
+        if delay is not None and run_at is not None:
+            raise ValueError("either a delay or a moment")
+        if run_at is not None and run_at.tzinfo is None:
+            raise ValueError("a moment has a time zone: datetime.now(UTC), say")
+        given = {
+            "id": job_id,
+            "delay": delay,
+            "run_at": None if run_at is None else round(run_at.timestamp() * 1000),
+            "queue": queue,
+            "priority": priority,
+            "tags": tags,
+            "depends_on": depends_on,
+            "unique": unique,
+            "name": name,
+        }
+        changed = {name: value for name, value in given.items() if value is not None}
+        return Job(self._app, self.function, {**self._options, **changed})
+
+    def command(self, *args: P.args, **kwargs: P.kwargs) -> Enqueue:
+        """The command that enqueues it with these arguments: for a batch, an outbox, another client.
+
+        Raises:
+            TypeError: they are not the function's.
+            msgspec.ValidationError: they are not of its types.
+        """
+        bound = self._signature.bind(*args, **kwargs)
+        # As it comes to the worker: what that could not read is refused here.
+        payload = msgspec.json.decode(msgspec.json.encode(dict(bound.arguments)))
+        msgspec.convert(payload, self._arguments, str_keys=True)
+        options = dict(self._options)
+        if (delay := options.pop("delay", None)) is not None:
+            wait = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+            options["run_at"] = round((self._app.now() + wait).timestamp() * 1000)
+        return Enqueue(payload=payload, **options)
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R]:
+        """Enqueues it with these arguments, over the connection that `App.open` has opened.
+
+        Raises:
+            Refusal: the service does not take it.
+            RuntimeError: the app is not open.
+        """
+        sink = self._app.sink
+        answer = await sink.send(self.command(*args, **kwargs))
+        # One that is the same already, by its unique key.
+        job_id = (answer.result or {}).get("existing", answer.key)
+        return EnqueuedJob(job_id, sink, self._returns)
+
+    @property
+    def handler(self) -> Handler:
+        """What a worker calls."""
+        function: Callable[..., Any] = self.function
+        if inspect.iscoroutinefunction(function):
+
+            async def run(context: JobContext) -> Any:
+                token = _current.set(context)
+                try:
+                    return await function(**self._read(context))
+                finally:
+                    _current.reset(token)
+
+            return run
+
+        def run_in_thread(context: JobContext) -> Any:
+            _current.set(context)
+            return function(**self._read(context))
+
+        return run_in_thread
+
+    def _read(self, context: JobContext) -> dict[str, Any]:
+        try:
+            arguments = msgspec.convert(context.payload, self._arguments, str_keys=True)
+        except msgspec.ValidationError as error:
+            # The next attempt would have the same.
+            raise JobFailed(f"its payload is not what {self.type} takes: {error}", retryable=False) from error
+        return {name: getattr(arguments, name) for name in context.payload}
+
+
+def _struct_of(name: str, signature: inspect.Signature, hints: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """The arguments of a function as a struct."""
+    fields: list[Any] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise TypeError(f"{name} takes {parameter}: a job's arguments have names, each of them")
+        kind = hints.get(parameter.name, Any)
+        # The function has its own defaults.
+        is_required = parameter.default is parameter.empty
+        fields.append(
+            (parameter.name, kind) if is_required else (parameter.name, kind, msgspec.field(default=None))
+        )
+    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
