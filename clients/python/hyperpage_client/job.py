@@ -53,7 +53,7 @@ class JobNotCompletedError(Exception):
 class Sink(Protocol):
     """Where jobs are enqueued: a client, or what takes its place in tests."""
 
-    async def send(self, command: Enqueue, /) -> Any:
+    async def send(self, command: Enqueue, /, *, command_id: str = ...) -> Any:
         """Takes a job; the answer is that of a client."""
 
     async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> EndedJob:
@@ -115,6 +115,7 @@ class Job(Generic[P, R]):
         self,
         *,
         job_id: str | None = None,
+        command_id: str | None = None,
         delay: float | timedelta | None = None,
         run_at: datetime | None = None,
         queue: str | None = None,
@@ -126,7 +127,8 @@ class Job(Generic[P, R]):
     ) -> "Job[P, R]":
         """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
 
-        `delay` is in seconds; `run_at` a moment with its time zone. `unique` says which jobs are one.
+        Under a `command_id`, it is enqueued once, however often that is tried. `delay` is in seconds,
+        `run_at` a moment with its time zone. `unique` says which jobs are one.
 
         Raises:
             ValueError: both are given, or the moment has no time zone.
@@ -137,6 +139,7 @@ class Job(Generic[P, R]):
             raise ValueError("a moment has a time zone: datetime.now(UTC), say")
         given = {
             "id": job_id,
+            "command_id": command_id,
             "delay": delay,
             "run_at": None if run_at is None else round(run_at.timestamp() * 1000),
             "queue": queue,
@@ -161,6 +164,7 @@ class Job(Generic[P, R]):
         payload = msgspec.json.decode(msgspec.json.encode(dict(bound.arguments)))
         msgspec.convert(payload, self._arguments, str_keys=True)
         options = dict(self._options)
+        options.pop("command_id", None)
         if (delay := options.pop("delay", None)) is not None:
             wait = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
             options["run_at"] = round((self._app.now() + wait).timestamp() * 1000)
@@ -174,7 +178,9 @@ class Job(Generic[P, R]):
             RuntimeError: the app is not open.
         """
         sink = self._app.sink
-        answer = await sink.send(self.command(*args, **kwargs))
+        command_id = self._options.get("command_id")
+        about = {} if command_id is None else {"command_id": command_id}
+        answer = await sink.send(self.command(*args, **kwargs), **about)
         # One that is the same already, by its unique key.
         job_id = (answer.result or {}).get("existing", answer.key)
         return EnqueuedJob(job_id, sink, self._returns)

@@ -82,9 +82,12 @@ class MemoryQueue:
         self.clock = Clock()
         self._app = app
         self._inline = inline
+        self._answers: dict[str, CommandAnswer] = {}
 
-    async def send(self, command: Enqueue, /) -> CommandAnswer:
+    async def send(self, command: Enqueue, /, *, command_id: str = "") -> CommandAnswer:
         """Takes a job. A unique key is not looked at, nor is a dependency."""
+        if command_id and (before := self._answers.get(command_id)) is not None:
+            return before
         job_id = command.id or f"job-{len(self.jobs) + 1}"
         if any(one.id == job_id for one in self.jobs):
             raise AlreadyExists(f"there is a job {job_id} already")
@@ -92,7 +95,11 @@ class MemoryQueue:
         self.jobs.append(MemoryJob(job_id, command, due))
         if self._inline:
             await self.drain()
-        return CommandAnswer(job_id, f"jobs/{job_id}", 1, len(self.jobs), 1, ["job.enqueued.v1"])
+        answer = CommandAnswer(
+            command_id or job_id, f"jobs/{job_id}", 1, len(self.jobs), 1, ["job.enqueued.v1"]
+        )
+        self._answers[answer.command_id] = answer
+        return answer
 
     async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> MemoryJob:
         """A job that has ended; runs what is due first.

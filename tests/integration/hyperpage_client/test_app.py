@@ -133,7 +133,9 @@ def test_a_job_is_configured_for_one_enqueueing(tmp_path: Path):
                 return number
 
             at = datetime(2099, 1, 1, tzinfo=UTC)
-            job = await later.configure(run_at=at, priority=4, tags=["a"], job_id="one").enqueue(1)
+            once = later.configure(run_at=at, priority=4, tags=["a"], job_id="one", command_id="order-1")
+            job = await once.enqueue(1)
+            assert (await once.enqueue(1)).id == job.id
             with pytest.raises(TimeoutError):
                 await job.result(timeout_seconds=0)
             return at, await client.get("jobs", id="one")

@@ -85,6 +85,9 @@ def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends():
         with memory_queue(app, inline=True):
             await note.enqueue(1)
             assert ran == [1]
+            for _ in range(2):
+                await note.configure(command_id="once").enqueue(2)
+            assert ran == [1, 2]
         with memory_queue(app) as queue:
             await again.enqueue()
             with pytest.raises(RuntimeError, match="for ever: again"):
