@@ -126,7 +126,9 @@ def test_whoever_waits_when_it_is_closed_is_told(url: str):
     client.close()
     for thread in threads:
         thread.join(30)
-    assert [str(one) for one in said] == ["the client is closed"] * 2
+    # By whichever was quicker.
+    assert len(said) == 2
+    assert {str(one) for one in said} <= {"the client is closed", "the connection is closed"}
 
 
 def test_what_is_read_in_part_may_be_dropped_by_any_thread(url: str):

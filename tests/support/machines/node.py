@@ -15,7 +15,7 @@ COMPILER = "typescript"
 TYPES = "@types/node"
 GRAFANA = "@grafana/schema"
 # Where what makes types of documents is, with its own packages.
-GENERATORS = ".generators"
+GENERATORS = ".generators/node_modules"
 
 
 def node_with(*packages: str) -> str:

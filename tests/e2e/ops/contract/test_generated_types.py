@@ -24,7 +24,7 @@ PROGRAMS = ROOT / "tests" / "support" / "javascript"
 # How a program is compiled that is bundled, as most are: whatever strictness there is.
 STRICT = "--noEmit --strict --noUncheckedIndexedAccess --exactOptionalPropertyTypes --target es2022"
 SETTINGS = f"{STRICT} --module esnext --moduleResolution bundler --types"
-MESSAGES = ("command.jobs.claim", "command.jobs.enqueue", "query.jobs.get", "event.job.completed.v1")
+MESSAGES = ("command.jobs.claim", "command.jobs.enqueue", "query.jobs.list", "event.job.completed.v1")
 
 
 def test_json_schema_to_typescript_makes_types_of_the_bundle(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def reader(talk: HttpTalk) -> Visitor:
 
 def positions(page: str) -> list[int]:
     """Of the events in a list, in its order."""
-    return [int(one) for one in re.findall(r'class="row-link" href="/console/events/(\d+)"', page)]
+    return [int(one) for one in re.findall(r'class="row-link word" href="/console/events/(\d+)"', page)]
 
 
 def test_the_log_is_read_from_its_end_and_by_what_events_say(talk: HttpTalk, reader: Visitor) -> None:

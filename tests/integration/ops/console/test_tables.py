@@ -217,11 +217,11 @@ def test_the_audit_log_is_for_administrators_who_look_through_it_and_verify_it(t
     assert "/console/audit" in administrator.page("/console")
 
     talk.administer("backup.create", {"description": HOSTILE})
-    page = administrator.page("/console/audit")
+    page = administrator.page("/console/audit").replace("<wbr>", "")
     assert "backup.create" in page
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert" not in page
-    assert "backup.create" not in administrator.page("/console/audit?action=token.*")
+    assert "backup.<wbr>create" not in administrator.page("/console/audit?action=token.*")
     assert "There is no such line." in administrator.page("/console/audit?actor=nobody")
 
     assert "follows from the one before" in administrator.does("/console/audit/verify")
