@@ -41,6 +41,8 @@ BY_TABLE: Mapping[str, Decider] = {decider.table: decider for decider in DECIDER
 VERBS: Mapping[str, tuple[Decider, Verb]] = {
     decider.command_name(verb): (decider, verb) for decider in DECIDERS for verb in decider.verbs
 }
+# Those that others may send, one by one.
+COMMANDS: Mapping[str, Verb] = {name: verb for name, (_, verb) in VERBS.items() if not verb.internal}
 
 EVENT_TYPES: Mapping[str, type[Event]] = {
     name: event for decider in DECIDERS for name, event in decider.events.items()

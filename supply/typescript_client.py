@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from bus.contract.log_answers import CloudEvent
-from domain.catalogue import VERBS
+from domain.catalogue import COMMANDS
+from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from supply.python_client.shapes import Struct, structs_in
 
@@ -36,18 +37,17 @@ def source() -> str:
 
 
 def _lines() -> Iterator[str]:
-    verbs = {name: verb for name, (_, verb) in VERBS.items() if not verb.internal}
     queries = query_verbs(lambda *_: None, lambda: 0)
     sent: dict[Struct, None] = {}
     answered: dict[Struct, None] = {CloudEvent: None}
-    for verb in verbs.values():
+    for verb in COMMANDS.values():
         structs_in(verb.command, sent)
         structs_in(verb.result, answered)
     for query in queries.values():
         structs_in(query.shape, sent)
         structs_in(query.gives, answered)
-    bodies = {verb.command: _pascal(name) for name, verb in verbs.items()}
-    bodies |= {query.shape: f"{_pascal(name)}Query" for name, query in queries.items()}
+    bodies = {verb.command: component_name(name) for name, verb in COMMANDS.items()}
+    bodies |= {query.shape: f"{component_name(name)}Query" for name, query in queries.items()}
     answered = {shape: None for shape in answered if not _is_generic(shape)}
     within = [shape for shape in sent if shape not in bodies and shape not in answered]
     named = _names(within, answered) | bodies
@@ -61,7 +61,7 @@ def _lines() -> Iterator[str]:
     yield from ("", "/** A part of a list, in the order of the keys; `next` is what to pass as `after`. */")
     yield from ("export interface Page<Row> {", "  items: Row[];", "  next: string | number | null;", "}")
     yield from ("", "/** Each command's body and result. */", "export interface Commands {")
-    for name, verb in verbs.items():
+    for name, verb in COMMANDS.items():
         result = "null" if verb.result is None else _type(verb.result, named)
         yield f'  "{name}": {{ body: {named[verb.command]}; result: {result} }};'
     yield from ("}", "", "/** Each query's body and answer. */", "export interface Queries {")
@@ -84,13 +84,9 @@ def _names(*groups: Iterable[Struct]) -> dict[Struct, str]:
     for shape in (shape for group in groups for shape in group):
         name = shape.__name__
         if name in named.values():
-            name = _pascal(shape.__module__.split(".")[1]) + name
+            name = component_name(shape.__module__.split(".")[1]) + name
         named[shape] = name
     return named
-
-
-def _pascal(name: str) -> str:
-    return "".join(part[:1].upper() + part[1:] for part in name.replace(".", "_").split("_"))
 
 
 def _interface(shape: Struct, named: Named, *, is_sent: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ Commands may be structs of the domain, such as `domain.jobs.commands.Enqueue`, a
 
 import domain.errors
 import hyperpage_client.errors
-from domain.catalogue import VERBS
+from domain.catalogue import COMMANDS
 from hyperpage_client import (
     BatchCommand,
     ChangeEvent,
@@ -40,7 +40,7 @@ __all__ = [
     "connect",
 ]
 
-NAMES.update({verb.command: name for name, (_, verb) in VERBS.items() if not verb.internal})
+NAMES.update({verb.command: name for name, verb in COMMANDS.items()})
 
 for _kind in tuple(hyperpage_client.errors.KINDS.values()):
     _own = getattr(domain.errors, _kind.__name__, domain.errors.Refusal)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from bus.contract.violations import nearest
-from domain.catalogue import BY_TABLE, VERBS
+from domain.catalogue import BY_TABLE, COMMANDS
 from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import NotFound, Refusal
 
@@ -14,11 +14,6 @@ _OTHER_QUERIES = (
     *("events.read", "events.find", "events.chain"),
 )
 _LONGEST_NAME = 100
-
-
-def command_names() -> Iterator[str]:
-    """All commands that can be sent one by one."""
-    return (name for name, (_, verb) in VERBS.items() if not verb.internal)
 
 
 def query_names() -> Iterator[str]:
@@ -35,12 +30,12 @@ def no_such_command(name: str, *, explains: bool = True) -> Refusal:
     """
     if not explains:
         return _refusal("command", name, (), ("query", ()))
-    return _refusal("command", name, tuple(command_names()), ("query", tuple(query_names())))
+    return _refusal("command", name, tuple(COMMANDS), ("query", tuple(query_names())))
 
 
 def no_such_query(name: str) -> Refusal:
     """The refusal of a query that there is not, or, if its name looks like a credential, of that."""
-    return _refusal("query", name, tuple(query_names()), ("command", tuple(command_names())))
+    return _refusal("query", name, tuple(query_names()), ("command", tuple(COMMANDS)))
 
 
 def schema_hint(name: str) -> str:

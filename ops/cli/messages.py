@@ -191,8 +191,9 @@ def _summary(answer: dict[str, Any]) -> str:
 def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) is not None:
         return
-    from bus.contract.names import command_names, meant, query_names
+    from bus.contract.names import meant, query_names
+    from domain.catalogue import COMMANDS
 
-    near = meant(re.sub(r"\W+", ".", name), (*command_names(), *query_names()))
+    near = meant(re.sub(r"\W+", ".", name), (*COMMANDS, *query_names()))
     hint = f"did you mean {near}?" if near else "for example jobs.enqueue; see `hyperpage schema`"
     raise usage_failure(f"{name!r} is not TABLE.VERB", hint)

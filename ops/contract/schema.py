@@ -8,7 +8,7 @@ import msgspec
 
 from bus.contract.codec import Batch
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
+from domain.catalogue import COMMANDS, DECIDERS, TIMELINE_FORKED, TimelineForked
 from hyperpage_client.contract.subjects import BATCH
 from ops.contract.describable import Describer
 from ops.contract.queries import query_verbs
@@ -77,7 +77,7 @@ def described(
 
 @cache
 def _commands() -> Mapping[str, type[msgspec.Struct]]:
-    named = {name: verb.command for name, (_, verb) in VERBS.items() if not verb.internal}
+    named = {name: verb.command for name, verb in COMMANDS.items()}
     return {**named, BATCH: Batch}
 
 

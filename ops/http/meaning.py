@@ -18,10 +18,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from bus.contract import codec
-from bus.contract.names import command_names, meant
+from bus.contract.names import meant
 from bus.contract.violations import nearest
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import VERBS
+from domain.catalogue import COMMANDS, VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name
 from domain.rate_limits.messages import parts_of
@@ -146,7 +146,7 @@ def _named(name: str, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
         return RequestMeaning(kind="query", name=name)
     if name in VERBS and not VERBS[name][1].internal:
         return RequestMeaning(kind="command", name=name)
-    raise no_such_place(meant(name, (*queries, *command_names())))
+    raise no_such_place(meant(name, (*queries, *COMMANDS)))
 
 
 def _only(allowed: str, method: str, meaning: RequestMeaning) -> RequestMeaning:

@@ -7,7 +7,7 @@ from bus.publishing.relay import Relay
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.discovery import Endpoint
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import VERBS
+from domain.catalogue import COMMANDS
 from hyperpage_client.contract.subjects import BATCH, BusNames
 from ops.contract.schema import command_schema, struct_schema
 
@@ -18,7 +18,7 @@ def command_endpoints(names: BusNames) -> dict[str, Endpoint]:
         name: Endpoint(
             name=f"cmd-{name.replace('.', '-')}", subject=names.command(name), schema=command_schema(name)
         )
-        for name in (*(name for name, (_, verb) in VERBS.items() if not verb.internal), BATCH)
+        for name in (*COMMANDS, BATCH)
     }
 
 

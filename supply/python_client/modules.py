@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import VERBS
+from domain.catalogue import COMMANDS
 from domain.decider import Verb
+from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import Count
 from supply.python_client.shapes import Struct, answer, closed_sets, command, part_of_command, structs_in
-from supply.python_client.tables import class_name, commands_of, in_threads, queries_of
+from supply.python_client.tables import commands_of, in_threads, queries_of
 from supply.python_client.types import NAMED
 
 CLIENT = Path(__file__).parents[2] / "clients/python/hyperpage_client"
@@ -31,7 +32,7 @@ IMPORTS = (
 
 def modules() -> dict[Path, str]:
     """Every module that is made, by its path in the package, with its source."""
-    verbs = _by_table({name: verb for name, (_, verb) in VERBS.items() if not verb.internal})
+    verbs = _by_table(COMMANDS)
     queries = _by_table(query_verbs(lambda *_: None, lambda: 0))
     tables = [*queries]
     made: dict[str, Iterable[str]] = {"commands/fields.py": _fields()}
@@ -140,7 +141,7 @@ def _table(table: str, verbs: Mapping[str, Verb], own: Iterable[Struct]) -> Iter
     yield f'"""The table `{table}`. {MADE}"""'
     yield from IMPORTS
     yield "from hyperpage_client.queries.table import Answer, Sent, SentToAny"
-    yield f"from hyperpage_client.queries.{table} import {class_name(table)}Queries"
+    yield f"from hyperpage_client.queries.{table} import {component_name(table)}Queries"
     if names := _names(own, closed_sets(own).values()):
         yield f"from hyperpage_client.answers.{table} import {names}"
     parts: dict[Struct, None] = {}

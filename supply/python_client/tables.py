@@ -9,6 +9,7 @@ import msgspec
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.decider import Verb
+from ops.contract.components import component_name
 from projections.table import Count, GroupedCount
 from supply.python_client.shapes import Words, default_of, docstring, named
 from supply.python_client.types import of_answer, of_argument
@@ -16,14 +17,9 @@ from supply.python_client.types import of_answer, of_argument
 Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
 
 
-def class_name(table: str) -> str:
-    """`ToolConfigs` of `tool_configs`."""
-    return "".join(part.capitalize() for part in table.split("_"))
-
-
 def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> Iterator[str]:
     """A class with a method for each query of a table; `words` are closed sets that have names."""
-    yield f"class {class_name(table)}Queries(Table):"
+    yield f"class {component_name(table)}Queries(Table):"
     yield from docstring(f"What is told of `{table}`.", "    ")
     for name, query in queries.items():
         yield from _of_query(name, query, words)
@@ -31,7 +27,7 @@ def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> It
 
 def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator[str]:
     """The class of a table: its queries, and a method for each command."""
-    yield f"class {class_name(table)}({class_name(table)}Queries):"
+    yield f"class {component_name(table)}({component_name(table)}Queries):"
     yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
     for name, verb in verbs.items():
         yield from _of_command(name, verb, words)
@@ -39,7 +35,7 @@ def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator
 
 def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
     """The same, for programs without an event loop."""
-    name = class_name(table)
+    name = component_name(table)
     yield f"class {name}(Table):"
     yield from docstring(f"Everything that can be asked of `{table}`, waited for.", "    ")
     for verb in verbs:

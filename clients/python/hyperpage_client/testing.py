@@ -23,6 +23,7 @@ from hyperpage_client.commands.jobs import Enqueue
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.errors import AlreadyExists
 from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed
+from hyperpage_client.worker.handler import described
 
 # More than any test means to run: a job that enqueues itself ends here.
 MOST_ATTEMPTS = 10_000
@@ -153,7 +154,7 @@ class MemoryQueue:
             job.state, job.due_at = "pending", snoozed.until
         except Exception as error:
             job.exception = error
-            job.error = f"{type(error).__name__}: {error}".strip(": ")
+            job.error = described(error)
             retryable = not isinstance(error, JobFailed) or error.retryable
             if retryable and job.attempt < job.command.max_attempts:
                 wished = error.retry_at if isinstance(error, JobFailed) else None

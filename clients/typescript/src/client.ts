@@ -169,7 +169,7 @@ export class Client {
 
   /** The answer to a command that was stored, by whomever; it is kept for a day. */
   async durableAnswer(commandId: string, timeoutMs = DURABLE_ANSWER_MS): Promise<Answer> {
-    const stream = `${this.prefix.replace(/[^A-Za-z0-9_-]/g, "_").toUpperCase()}_RESULTS`;
+    const stream = this.streamName("RESULTS");
     const kept = { last_by_subj: `${this.prefix}.res.v1.${token(commandId)}` };
     const deadline = Date.now() + timeoutMs;
     const look = async () => {
@@ -291,6 +291,11 @@ export class Client {
     } finally {
       await this.nats.close();
     }
+  }
+
+  /** @internal The name of a stream: `HYPERPAGE_EVENTS`. */
+  streamName(kind: "EVENTS" | "RESULTS"): string {
+    return `${this.prefix.replace(/[^A-Za-z0-9_-]/g, "_").toUpperCase()}_${kind}`;
   }
 
   private async during<Result>(work: Promise<Result>): Promise<Result> {

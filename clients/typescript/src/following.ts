@@ -65,7 +65,7 @@ export async function* follow(client: Client, { after, signal }: FollowOptions):
 
 /** The log behind a place, and then the stream, until there is a gap, a newer timeline, or silence. */
 async function* stretch(client: Client, place: LogPlace, store: { id?: string }, signal?: AbortSignal): AsyncGenerator<ChangeEvent> {
-  const stream = `${client.prefix.replace(/[^A-Za-z0-9_-]/g, "_").toUpperCase()}_EVENTS`;
+  const stream = client.streamName("EVENTS");
   const [js, manager] = [jetstream(client.nats), await jetstreamManager(client.nats)];
   // The consumer first, so that nothing falls between log and stream.
   const { state } = await manager.streams.info(stream);

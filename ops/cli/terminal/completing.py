@@ -9,11 +9,10 @@ from typing import Any
 
 def commands(context: Any) -> Mapping[str, str]:
     """The commands that can be sent, each with what it does."""
-    from bus.contract.names import command_names
-    from domain.catalogue import VERBS
+    from domain.catalogue import COMMANDS
     from hyperpage_client.contract.subjects import BATCH
 
-    described = {name: _first_line(VERBS[name][1].command.__doc__) for name in command_names()}
+    described = {name: _first_line(verb.command.__doc__) for name, verb in COMMANDS.items()}
     return described | {BATCH: "Several commands in one message."}
 
 

@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from hyperpage_client.contract.subjects import split_stream
+
 
 class Command(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
@@ -27,7 +29,7 @@ class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
     @property
     def key(self) -> str:
         """The key of what the command was about, such as a job's id; empty where it was about several."""
-        return (self.stream or "").partition("/")[2]
+        return split_stream(self.stream or "")[1]
 
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from hyperpage_client.asking.outgoing import About, Cause
 from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.subjects import split_stream
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -30,7 +31,7 @@ class Answer(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The key of what the command was about, such as a job's id; empty where it was about several."""
-        return (self.stream or "").partition("/")[2]
+        return split_stream(self.stream or "")[1]
 
 
 class Sent(About, total=False):

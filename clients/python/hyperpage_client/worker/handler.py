@@ -101,8 +101,7 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
         case JobFailed() as error:
             fail = failed(held, text_of(error), retryable=error.retryable, retry_at=error.retry_at)
         case error:
-            text = text_of(error)
-            fail = failed(held, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+            fail = failed(held, described(error))
     return msgspec.structs.replace(fail, traceback=traceback_of(error))
 
 
@@ -110,6 +109,12 @@ def failed(held: dict[str, str], error: str, *, retryable: bool = True, retry_at
     """A failure as the service takes it: a text that is cut, and can be encoded."""
     text = error.encode("utf-8", "replace").decode()[:MAXIMUM_ERROR_CHARACTERS]
     return Fail(**held, error=text, retryable=retryable, retry_at=retry_at)
+
+
+def described(error: BaseException) -> str:
+    """The type of an exception, and its text if it has one."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def text_of(error: BaseException) -> str:
