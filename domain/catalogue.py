@@ -1,4 +1,8 @@
-"""The only list of what exists: every aggregate, verb and event type."""
+"""The only list of what exists: every aggregate, ours and others' (`domain.installed`), verb and event type.
+
+It is made once, when this module is imported: which aggregates there are stays as it is while a process
+runs.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +11,12 @@ import msgspec
 
 from domain import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from domain.decider import Decider, Verb
+from domain.installed.checking import admitted
+from domain.installed.loading import Installed, installed
 from domain.messages import Event
-from domain.upcasters import UPCASTERS, upcast
+from domain.upcasters import Upcasters, upcast
 
-DECIDERS: tuple[Decider, ...] = (
+OWN: tuple[Decider, ...] = (
     jobs.DECIDER,
     queues.DECIDER,
     schedules.DECIDER,
@@ -18,6 +24,8 @@ DECIDERS: tuple[Decider, ...] = (
     tool_configs.DECIDER,
     app_state.DECIDER,
 )
+INSTALLED: tuple[Installed, ...] = installed()
+DECIDERS: tuple[Decider, ...] = admitted(OWN, INSTALLED)
 
 
 class TimelineForked(Event, frozen=True, kw_only=True):
@@ -52,6 +60,7 @@ _NAMES: dict[type[Event], str] = {event: name for name, event in EVENT_TYPES.ite
 TABLE_OF: Mapping[type[Event], str] = {
     event: decider.table for decider in DECIDERS for event in decider.events.values()
 }
+UPCASTERS: Upcasters = {old: step for decider in DECIDERS for old, step in decider.upcasters.items()}
 _DECODERS = {name: msgspec.json.Decoder(event) for name, event in EVENT_TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 
@@ -73,7 +82,7 @@ def decode_event(type_name: str, data: str | bytes) -> Event:
         msgspec.MsgspecError: the JSON is not an event of that type.
     """
     if type_name in UPCASTERS:
-        type_name, upcasted = upcast(type_name, msgspec.json.decode(data))
+        type_name, upcasted = upcast(type_name, msgspec.json.decode(data), UPCASTERS)
         # Encoded again, since a field that keeps its JSON as it came can only be filled from JSON.
         data = _ENCODER.encode(upcasted)
     try:

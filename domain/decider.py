@@ -12,6 +12,7 @@ import msgspec
 from domain.errors import Refusal
 from domain.json_schema.budget import Budget
 from domain.messages import Command, Event, Recorded
+from domain.upcasters import Upcasters
 
 # The most that the body of a command weighs, unless its verb says otherwise.
 MAXIMUM_BODY_BYTES = 256 * 1024
@@ -147,6 +148,7 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     `exists` says whether a state means, at a time, that there is something: it may have expired, say, and
     wait for the event that says so.
     `commands_of` is the table under whose name its verbs are asked for, where that is not its own.
+    `upcasters` bring types of event that it once had to those of today.
     """
 
     table: str
@@ -156,6 +158,7 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     evolve: Callable[[Any, Recorded], Any]
     exists: Callable[[Any, int], bool] = is_something
     commands_of: str | None = None
+    upcasters: Upcasters = {}
 
     def command_name(self, verb: Verb) -> str:
         """The name that a verb is asked for by: `jobs.enqueue`."""

@@ -6,10 +6,8 @@ from typing import Any
 # `{"job.completed.v1": ("job.completed.v2", step)}`; a step gets the decoded object and answers a new one.
 Upcasters = Mapping[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]]
 
-UPCASTERS: Upcasters = {}
 
-
-def upcast(type_name: str, data: dict[str, Any], steps: Upcasters = UPCASTERS) -> tuple[str, dict[str, Any]]:
+def upcast(type_name: str, data: dict[str, Any], steps: Upcasters) -> tuple[str, dict[str, Any]]:
     """The newest type name and payload that an old one leads to."""
     while type_name in steps:
         type_name, step = steps[type_name]

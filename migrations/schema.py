@@ -13,7 +13,8 @@ from itertools import takewhile
 import apsw
 import msgspec
 
-from migrations import runner
+from migrations import aggregate_tables, runner
+from migrations.aggregate_tables import AggregateTable
 from migrations.connection import open_memory
 from migrations.runner import Migration, MigrationError
 
@@ -104,17 +105,37 @@ def schema_differences(connection: apsw.Connection, known: tuple[Migration, ...]
     applied = _applied(connection, found, known)
     if applied != tuple(one.name for one in known[: len(applied)]):
         return [f"its records of migrations have a gap: {', '.join(applied)}"]
-    expected = _made_by(known[: len(applied)])
+    try:
+        expected = _made_by(
+            known[: len(applied)], _aggregate_tables(connection, found, known[: len(applied)])
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError, apsw.Error):
+        return [f"its table {aggregate_tables.RECORDS} has what this program did not write"]
     differing = [*_differing(found, expected)]
     return differing or [*_wrong_counts(connection, len(applied))]
 
 
 @lru_cache(maxsize=16)
-def _made_by(migrations: tuple[Migration, ...]) -> frozenset[_Object]:
+def _made_by(
+    migrations: tuple[Migration, ...], tables: tuple[AggregateTable, ...] = ()
+) -> frozenset[_Object]:
     with closing(open_memory()) as connection:
         if migrations:
             runner.up(connection, migrations)
+        for table in tables:
+            for statement in table.statements():
+                connection.execute(statement)
         return frozenset(_Object(*row) for row in connection.execute(_OBJECTS))
+
+
+def _aggregate_tables(
+    connection: apsw.Connection, found: Counter[_Object], applied: tuple[Migration, ...]
+) -> tuple[AggregateTable, ...]:
+    """The tables of aggregates that a file records; none where it has no such records as ours."""
+    records = {one for one in _made_by(applied) if one.name == aggregate_tables.RECORDS.encode()}
+    if not records or not records <= found.keys():
+        return ()
+    return tuple(aggregate_tables.recorded_tables(connection).values())
 
 
 def _applied(

@@ -25,6 +25,10 @@ LogFormat = Literal["console", "json"]
 class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a service runs."""
 
+    aggregates: tuple[str, ...] = ()
+    """Aggregates to try out, beside those that installed packages name: modules, as `shop.basket`, or
+    classes, as `dogs=school.domain:Dog`. Default: none."""
+
     reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     """How many read-only connections may be open at once. Default 20."""
 

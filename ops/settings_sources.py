@@ -97,7 +97,7 @@ def _converted(values: Mapping[str, Any], *, strict: bool, spelling: Callable[[s
         kind = fields[name].type
         try:
             plain = str(value) if isinstance(value, Path) else value
-            if not strict and get_origin(kind) is tuple:
+            if isinstance(value, str) and get_origin(kind) is tuple:
                 plain = [each.strip() for each in value.split(",")]
             converted[name] = msgspec.convert(plain, kind, strict=strict, dec_hook=_path)
         except msgspec.ValidationError as error:

@@ -64,6 +64,15 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     first_position: int
 
 
+class FoldError(RuntimeError):
+    """An event that this program cannot read or fold: its `position` and `type`."""
+
+    def __init__(self, error: Exception, position: int, type_name: str) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.position = position
+        self.type = type_name
+
+
 class _Folded(msgspec.Struct, frozen=True):
     """A stream's rows as its events make them."""
 
@@ -102,18 +111,19 @@ def fold(connection: apsw.Connection, scratch: Path, progress: Progress | None =
         # Positions have no gaps, so the last one is the number of events.
         progress.all_events = _last_position(connection)
         # Made by the definitions of the live tables, so that affinities and defaults are the same.
-        for name in TABLE_COLUMNS:
+        for name in columns_in(connection):
             shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
         _fill(connection, shadow, progress)
 
 
 def compared(
-    connection: apsw.Connection, scratch: Path, columns: Mapping[str, tuple[str, ...]] = TABLE_COLUMNS
+    connection: apsw.Connection, scratch: Path, columns: Mapping[str, tuple[str, ...]] | None = None
 ) -> RebuildReport:
     """How the tables differ from what `fold` has put into `scratch`, within the same transaction.
 
-    Of each table, `columns` are compared, the first of which is its key.
+    Of each table, `columns` are compared, the first of which is its key: by default, all of them.
     """
+    columns = columns_in(connection) if columns is None else columns
     report = RebuildReport(position=_last_position(connection), tables={}, streams=[], strays=[])
     wrong: dict[str, None] = {}
     with closing(apsw.Connection(str(scratch))) as shadow:
@@ -125,6 +135,57 @@ def compared(
             shadow.execute(f"CREATE INDEX IF NOT EXISTS of_job ON {HISTORY} (job_id)")
     report.streams = list(wrong)
     return report
+
+
+def columns_in(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
+    """The columns of every table that the file has.
+
+    One of an aggregate that is installed may be missing, or be that of an earlier version of it, until a
+    service has opened the file.
+    """
+    return {
+        name: columns
+        for name, columns in TABLE_COLUMNS.items()
+        if name not in TABLES or not TABLES[name].columns_made or _has(connection, name, columns)
+    }
+
+
+def _has(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> bool:
+    found = connection.execute("SELECT name FROM pragma_table_info(?)", (name,)).fetchall()
+    return tuple(one for (one,) in found) == columns
+
+
+def refill(connection: apsw.Connection, table: Table) -> None:
+    """Puts the rows of all streams of an empty table into it, as part of the caller's transaction.
+
+    Raises:
+        FoldError: one of its events cannot be read or folded.
+    """
+    # All names that begin with the table's and a slash, which the next character after it does not.
+    rows = connection.execute(
+        f"{_EVENTS} WHERE stream >= ? AND stream < ? ORDER BY stream, version",
+        (f"{table.name}/", f"{table.name}0"),
+    )
+    folded = (
+        _fold(table, split_stream(stream)[1], _readable(table, events))
+        for stream, events in groupby(rows, key=lambda row: str(row[0]))
+    )
+    while batch := list(islice(folded, _BATCH_STREAMS)):
+        upsert_rows(connection, table.name, table.columns, [one.row for one in batch if one.row is not None])
+
+
+def _readable(table: Table, rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
+    """The events of a stream; what cannot be read, or folded on what was before, is told with its place."""
+    state: Any = None
+    for row in rows:
+        try:
+            recorded = _recorded(split_stream(str(row[0]))[1], row)
+            state = BY_TABLE[table.name].evolve(state, recorded)
+            if state is not None:
+                table.row(state, recorded.version, recorded.position)
+        except Exception as error:
+            raise FoldError(error, row[1], row[3]) from error
+        yield recorded
 
 
 def _last_position(connection: apsw.Connection) -> int:
@@ -247,14 +308,15 @@ def _put_right(
 
 def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
     shadow.execute("BEGIN")
+    columns = columns_in(connection)
     folded = _fold_all(connection, progress)
     while batch := list(islice(folded, _BATCH_STREAMS)):
-        _insert(shadow, batch)
+        _insert(shadow, batch, columns)
     shadow.execute("COMMIT")
 
 
-def _insert(shadow: apsw.Connection, batch: list[_Folded]) -> None:
-    for name, columns in TABLE_COLUMNS.items():
+def _insert(shadow: apsw.Connection, batch: list[_Folded], tables: Mapping[str, tuple[str, ...]]) -> None:
+    for name, columns in tables.items():
         rows: list[Row] = []
         for one in batch:
             if name == HISTORY:

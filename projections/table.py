@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from domain.messages import about
+from migrations.aggregate_tables import Column
 from migrations.rows import delete_rows, insert_rows
 
 Row = tuple[Any, ...]
@@ -33,6 +34,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     row is not shown any more. Each field of `count_query` and `list_query`, but for `by`, `limit` and
     `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one parameter; a
     `prefix` is one on the primary key.
+
+    The table of an aggregate that is installed is made of `columns_made`, of which those `indexed` have an
+    index; ours are made by migrations.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     expiry_column: str | None = None
     conditions: Mapping[str, str] = {}
     shorter: type[msgspec.Struct] | None = None
+    columns_made: tuple[Column, ...] = ()
+    indexed: tuple[str, ...] = ()
 
     @property
     def listed(self) -> type[msgspec.Struct]:
@@ -161,19 +167,19 @@ def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
 @cache
 def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The places of the columns that hold JSON, and of those that hold booleans."""
-    kinds = [_single(field.type) for field in msgspec.structs.fields(shape)]
+    kinds = [single(field.type) for field in msgspec.structs.fields(shape)]
     of_json = (place for place, kind in enumerate(kinds) if kind not in (bool, int, float, str))
     return tuple(of_json), tuple(place for place, kind in enumerate(kinds) if kind is bool)
 
 
-def _single(kind: Any) -> Any:
+def single(kind: Any) -> Any:
     """The type of a value that may be null, and have a description."""
     if get_origin(kind) is Annotated:
-        return _single(get_args(kind)[0])
+        return single(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return type(get_args(kind)[0])
     kinds = [one for one in get_args(kind) if one is not NoneType]
-    return _single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
+    return single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:

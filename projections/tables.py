@@ -5,10 +5,28 @@ from collections.abc import Iterable
 
 import apsw
 
+from domain.catalogue import INSTALLED
 from domain.decider import Aggregate, Transition
+from domain.installed.error import AggregateError
+from domain.installed.loading import Installed
 from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
+from projections.derived import table_of
 from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows, write_history
 from projections.table import Row, Table, write_rows
+
+
+def _table_of(one: Installed) -> Table:
+    """The table that an installed aggregate brings, or else the one that follows from its decider."""
+    if one.table is None:
+        return table_of(one.decider)
+    if not isinstance(one.table, Table) or one.table.name != one.decider.table or not one.table.columns_made:
+        raise AggregateError(
+            one.source,
+            f"its TABLE is not the table {one.decider.table} of its DECIDER",
+            "make it with projections.derived.table_of, or leave it out",
+        )
+    return one.table
+
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -19,6 +37,7 @@ TABLES: dict[str, Table] = {
         rate_limits.TABLE,
         tool_configs.TABLE,
         app_state.TABLE,
+        *map(_table_of, INSTALLED),
     )
 }
 # The columns of every table, those of `job_history` too.

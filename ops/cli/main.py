@@ -9,6 +9,7 @@ from typing import Any
 
 from cyclopts import App, Group
 
+from domain.installed.error import AggregateError
 from ops.cli.analytics.diff import diff
 from ops.cli.analytics.export import export_backups
 from ops.cli.analytics.lake import database, report, shell, sql
@@ -181,6 +182,8 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
         return int(command(*arguments, **options) or Exit.DONE)
     except SettingsError as error:
         raise usage_failure(str(error), error.hint) from error
+    except AggregateError as error:
+        raise failure(Exit.FAILED, "failed", error.message, error.hint) from error
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -47,6 +47,7 @@ def schema(
 
     Without a name and a format it lists the names. Needs no running service.
     """
+    settings = settings_for(data)
     from ops.contract.bundle import bundle
     from ops.version import service_version
 
@@ -55,7 +56,7 @@ def schema(
     if form == "asyncapi":
         from ops.contract.asyncapi import asyncapi_document
 
-        _print_document(asyncapi_document(settings_for(data).names, service_version()))
+        _print_document(asyncapi_document(settings.names, service_version()))
     elif form == "openapi":
         from ops.http.openapi.document import openapi_document
 

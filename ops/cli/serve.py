@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AggregatesOption = Annotated[
+    str | None,
+    option("Aggregates of your own to try out, with commas between them: shop.basket, say. Default: none."),
+]
 NatsCredentialsOption = Annotated[
     Path | None,
     option("A file by which one is known there: an NKey's seed, a creds file, a certificate with its key."),
@@ -84,6 +88,7 @@ def serve(
     http_open: HttpOpenOption = False,
     prefix: PrefixOption = None,
     role: RoleOption = None,
+    aggregates: AggregatesOption = None,
     demo: Annotated[
         bool, option("Send itself a small, realistic workload, for a first look around.")
     ] = False,
@@ -110,6 +115,7 @@ def serve(
     """
     settings = settings_for(
         data,
+        aggregates=aggregates,
         nats=nats,
         nats_credentials=nats_credentials,
         nats_ca=nats_ca,

@@ -111,7 +111,7 @@ class Components:
                 if "$ref" in one:
                     inner = self.schemas[one["$ref"].removeprefix(self._place)]
                     self._explain(verb, inner, f"{before}{name}.")
-            field["description"] = meaning_of(verb, before + name)
+            field["description"] = meaning_of(verb, before + name, field.get("description", ""))
             default = field.get("default")
             if self._openapi:
                 field.pop("default", None)

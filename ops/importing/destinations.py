@@ -28,6 +28,7 @@ from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source, SourceError, SourceMissingError
 from ops.store.tables import Tables
 from ops.store.troubles import hint_of
+from projections import installed_tables
 
 
 class StoppedStore:
@@ -104,6 +105,8 @@ def trial_connection(store: Path) -> Iterator[apsw.Connection]:
     if not store.exists():
         with closing(open_memory()) as connection:
             runner.up(connection)
+            with write_transaction(connection):
+                installed_tables.bring_up_to_date(connection)
             yield connection
         return
     with closing(open_reader(store)) as connection:

@@ -15,11 +15,12 @@ from typing import Any
 import apsw
 import msgspec
 
+from domain.installed.error import AggregateError
 from migrations import runner
 from migrations.connection import write_transaction
 from migrations.runner import MigrationError
 from ops.store.projections_check import portions, scratch_beside
-from projections import comparison, rebuild
+from projections import comparison, installed_tables, rebuild
 from projections.comparison import TableReport
 from projections.rebuild import Progress, Unreadable
 from projections.tables import TABLE_COLUMNS
@@ -77,6 +78,19 @@ def bring_up_to_date(connection: apsw.Connection, path: Path, *, check_seconds: 
         MigrationError: as `runner.up`; or this version reads the store otherwise than the one before it, and
             nothing was changed.
     """
+    applied = _migrated(connection, path, check_seconds)
+    if installed_tables.outdated(connection):
+        try:
+            with write_transaction(connection):
+                made = installed_tables.bring_up_to_date(connection)
+        except AggregateError as error:
+            raise MigrationError(error.message, error.hint) from error
+        if made:
+            logger.info("made by what is installed now: the tables %s", ", ".join(made))
+    return applied
+
+
+def _migrated(connection: apsw.Connection, path: Path, check_seconds: float) -> list[str]:
     if all(one.applied for one in runner.status(connection)):
         return []
     if not _has_events(connection):

@@ -15,7 +15,8 @@ import msgspec
 
 from domain.catalogue import EVENT_TYPES
 from migrations import runner
-from migrations.connection import open_memory
+from migrations.connection import open_memory, write_transaction
+from projections import installed_tables
 from projections.job_history import HISTORY
 from projections.tables import TABLE_COLUMNS, TABLES
 
@@ -71,6 +72,8 @@ def version_columns() -> dict[str, dict[str, str]]:
     """
     with closing(open_memory()) as connection:
         runner.up(connection)
+        with write_transaction(connection):
+            installed_tables.bring_up_to_date(connection)
         types = {}
         for table, columns in TABLE_COLUMNS.items():
             declared = dict(connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')"))

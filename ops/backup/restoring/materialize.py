@@ -32,6 +32,7 @@ from ops.targets.regular_files import open_regular
 from ops.targets.sealing import Identities
 from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import sync_file
+from projections import installed_tables
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def materialize(
         # No syncing here: the file counts only once it is put in its place as a whole.
         connection.pragma("synchronous", "off")
         connection.pragma("journal_mode", "memory")
-        migrated = runner.up(connection)
+        migrated = [*runner.up(connection), *_tables_of_aggregates(connection)]
         if restore_path.backup is None:
             connection.execute("INSERT INTO store VALUES (?, ?)", (restore_path.store_id, now_ms))
         index_ids(connection)
@@ -103,6 +104,11 @@ def materialize(
     seal(work)
     _require_made(work, position, is_checked=is_checked, ends=position + (same_as is None))
     return Made(position, signatures)
+
+
+def _tables_of_aggregates(connection: apsw.Connection) -> list[str]:
+    with write_transaction(connection):
+        return installed_tables.bring_up_to_date(connection)
 
 
 def cut_back(work: Path, position: int) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from ops.cli.terminal.exits import Exit, failure, usage_failure
-from ops.cli.terminal.options import option
+from ops.cli.terminal.options import AGGREGATES, option
 from ops.cli.terminal.output import say
 
 # Who ends by itself is started again so much later, as a supervisor does it.
@@ -129,6 +129,7 @@ class _Run:
 
     def _settings(self, name: str, http: int, nats: list[int]) -> dict[str, str]:
         return {
+            AGGREGATES: os.environ.get(AGGREGATES, ""),
             "HYPERPAGE_DATA": str(self._folder / name),
             "HYPERPAGE_NATS": ",".join(f"nats://{LOOPBACK}:{port}" for port in nats),
             "HYPERPAGE_HTTP": f"{LOOPBACK}:{http}",

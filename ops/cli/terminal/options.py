@@ -1,5 +1,6 @@
 """The options that every command takes, and the settings that they lead to."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,9 @@ from cyclopts import Group, Parameter
 
 from ops.settings import Settings
 from ops.settings_sources import load_settings
+
+# The variable that a setting of this name is read from.
+AGGREGATES = "HYPERPAGE_AGGREGATES"
 
 _OPTIONS = Group("Options", sort_key=50)
 # Shown below a command's own options, which readers look for first.
@@ -54,7 +58,13 @@ def one_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
 def settings_for(data: Path | None, **flags: Any) -> Settings:
     """The settings, with those of the command line.
 
+    Aggregates that are tried out are told to whatever this process imports from now on, and to those that it
+    starts: which ones there are is known before anything else.
+
     Raises:
         SettingsError: one of them is wrong.
     """
-    return load_settings({"data": data, **flags})
+    settings = load_settings({"data": data, **flags})
+    if settings.aggregates:
+        os.environ[AGGREGATES] = ",".join(settings.aggregates)
+    return settings

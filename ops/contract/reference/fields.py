@@ -45,7 +45,8 @@ def _line(verb: str, path: str, field: Schema, required: bool) -> str:
         default = "required"
     else:
         default = f"`{msgspec.json.encode(field['default']).decode()}`" if "default" in field else ""
-    cells = (f"`{path}`", _type(field), _limits(field), default, meaning_of(verb, path))
+    meaning = meaning_of(verb, path, field.get("description", ""))
+    cells = (f"`{path}`", _type(field), _limits(field), default, meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -6,7 +6,12 @@ by its own name alone, in this order: most fields mean the same wherever they st
 
 from collections.abc import Mapping
 
+from domain.catalogue import INSTALLED
+
 _ANY_TIME = "milliseconds since the epoch"
+_OTHERS = frozenset(one.decider.table for one in INSTALLED)
+_OF_EVERY_TABLE = frozenset({"limit", "after", "position", "time", "prefix"})
+_BY = "count by this column, too"
 
 MEANINGS: Mapping[str, str] = {
     # Jobs
@@ -40,7 +45,7 @@ MEANINGS: Mapping[str, str] = {
     "worker": "who works; the same for all claims of one worker",
     "jobs.list.worker": "only jobs that this worker has",
     "jobs.count.worker": "only jobs that this worker has",
-    "jobs.count.by": "count by this column, too",
+    "jobs.count.by": _BY,
     "types": "only jobs of these types",
     "jobs.claim.limit": "how many jobs at most",
     "lease_ms": "how long the lease lasts without a heartbeat, in milliseconds",
@@ -184,12 +189,17 @@ def places_of(verb: str, path: str) -> tuple[str, ...]:
     return f"{verb}.{path}", f"{table}.{path}", path, path.rpartition(".")[2]
 
 
-def meaning_of(verb: str, path: str) -> str:
-    """The meaning of a field of a command or query.
+def meaning_of(verb: str, path: str, said: str = "") -> str:
+    """The meaning of a field of a command or query; `said` is what its struct says of it.
+
+    That counts alone where the aggregate is somebody else's, but for what every table is asked with.
 
     Raises:
-        KeyError: nobody has said.
+        KeyError: nobody has said, and it is ours to say.
     """
+    if verb.partition(".")[0] in _OTHERS:
+        shared = MEANINGS[path] if path in _OF_EVERY_TABLE else _BY if path == "by" else ""
+        return said or shared
     for place in places_of(verb, path):
         if place in MEANINGS:
             return MEANINGS[place]

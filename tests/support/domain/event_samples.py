@@ -24,6 +24,7 @@ from domain.catalogue import (
     BY_TABLE,
     EVENT_TYPES,
     TIMELINE_STREAM,
+    UPCASTERS,
     TimelineForked,
     decode_event,
     encode_event,
@@ -46,7 +47,6 @@ from domain.messages import Event, Recorded, split_stream
 from domain.rate_limits.messages import Imported as LimitImported
 from domain.schedules.messages import JobTemplate, Ran, ScheduleSet, Skipped
 from domain.tool_configs.messages import Imported as ConfigImported
-from domain.upcasters import UPCASTERS
 from migrations.connection import open_reader
 from projections.table import as_json
 from projections.tables import TABLES

@@ -16,6 +16,7 @@ from domain.catalogue import (
     BY_TABLE,
     DECIDERS,
     TIMELINE_FORKED,
+    UPCASTERS,
     VERBS,
     TimelineForked,
     UnknownEventTypeError,
@@ -29,7 +30,7 @@ from domain.rate_limits import messages as rate_limit_messages
 from domain.rate_limits import reading as rate_limit_reading
 from domain.schedules import messages as schedule_messages
 from domain.tool_configs import messages
-from domain.upcasters import UPCASTERS, upcast
+from domain.upcasters import upcast
 from tests.support.domain.given_when_then import raw
 
 CONTENT = '{"enabled":false,"config":{"a":[1,null]},"refresh_interval":5,"notifications":false,"reason":"why"'

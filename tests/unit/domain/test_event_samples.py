@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from domain.catalogue import encode_event
-from domain.upcasters import UPCASTERS
+from domain.catalogue import UPCASTERS, encode_event
 from tests.support.domain import event_samples
 
 SAMPLES = event_samples.read()

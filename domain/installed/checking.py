@@ -1,0 +1,132 @@
+"""Whether an aggregate may be served beside others: names that are free, structs that can be written."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from domain.decider import Decider
+from domain.installed.error import AggregateError
+from domain.installed.loading import Installed
+from domain.installed.reserved import RESERVED, RESERVED_BEGINNINGS, RESERVED_ENDINGS
+from domain.messages import Command, Event
+
+# A table's name stands in subjects, paths, SQL and names of macros.
+TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+VERB_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+EVENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
+# What every table is asked for, under the same paths as its commands.
+QUERIES = frozenset({"get", "list", "count", "history", "as_of"})
+MAXIMUM_VERBS = 100
+_KNOWN_TYPES = (
+    "use types that msgspec knows: numbers, texts, times, enumerations, structs, collections of these"
+)
+_RENAME = "give it another name: docs/your-own-aggregates.md says which ones are free"
+
+
+def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decider, ...]:
+    """All deciders, ours first, once each of them was looked at.
+
+    Raises:
+        AggregateError: one of them cannot be served beside those before it.
+    """
+    # Ours are not looked at anew by each process: a test has them come in by this door, too.
+    found = [Installed(decider=decider, source=decider.table) for decider in own]
+    tables = RESERVED | {one.decider.table for one in found}
+    events = {name: one.source for one in found for name in one.decider.events}
+    classes = {event for one in found for event in one.decider.events.values()}
+    for one in others:
+        decider = one.decider
+        for reason, hint in _objections(decider, tables, events, classes):
+            raise AggregateError(one.source, reason, hint)
+        tables |= {decider.table}
+        events |= dict.fromkeys(decider.events, one.source)
+        classes |= set(decider.events.values())
+        found.append(one)
+    # At last, since a decision may be about several tables.
+    for one in found[len(own) :]:
+        _require_known_events(one.source, one.decider, classes)
+    return tuple(one.decider for one in found)
+
+
+def _objections(
+    decider: Decider, tables: frozenset[str], events: dict[str, str], classes: set[type[Event]]
+) -> Iterator[tuple[str, str]]:
+    if not TABLE_NAME.fullmatch(decider.table):
+        yield f"{decider.table!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and _, a letter first"
+    if (
+        decider.table in tables
+        or decider.table.startswith(RESERVED_BEGINNINGS)
+        or decider.table.endswith(RESERVED_ENDINGS)
+    ):
+        yield f"the name {decider.table} is taken", _RENAME
+    events_of: Mapping[str, Any] = decider.events
+    for name, event in events_of.items():
+        if not EVENT_NAME.fullmatch(name):
+            yield f"{name!r} is no type of event", "it is like basket.item_added.v1"
+        if name in events:
+            yield f"the event type {name} is that of {events[name]}", _RENAME
+        if not (isinstance(event, type) and issubclass(event, Event)):
+            yield f"{event!r} of {name} is no Event", "derive it from domain.messages.Event"
+        if event in classes or list(events_of.values()).count(event) > 1:
+            yield f"{event.__name__} stands under two types of event", "give each type a struct of its own"
+        yield from _unwritable(event, f"the event {name}")
+    yield from _unwritable(decider.state, "its state")
+    yield from _verbs(decider)
+
+
+def _verbs(decider: Decider) -> Iterator[tuple[str, str]]:
+    names = [verb.name for verb in decider.verbs]
+    if not names or len(names) > MAXIMUM_VERBS:
+        yield f"it has {len(names)} verbs", f"an aggregate has 1 to {MAXIMUM_VERBS}"
+    for verb in decider.verbs:
+        if not VERB_NAME.fullmatch(verb.name) or names.count(verb.name) > 1:
+            yield f"{verb.name!r} is no name of a verb, or there twice", "it is like add_item"
+        if verb.name in QUERIES:
+            yield f"{verb.name} is a query that every table has", _RENAME
+        command: Any = verb.command
+        if not (isinstance(command, type) and issubclass(command, Command)):
+            yield f"the command of {verb.name} is no Command", "derive it from domain.messages.Command"
+        yield from _unwritable(verb.command, f"the command {verb.name}")
+
+
+def _require_known_events(source: str, decider: Decider, known: set[type[Event]]) -> None:
+    for verb in decider.verbs:
+        if unknown := [event for event in verb.events if event not in known]:
+            raise AggregateError(
+                source,
+                f"{verb.name} leads to {unknown[0]!r}, which no decider has a type for",
+                "add it to the decider's `events`",
+            )
+
+
+def _unwritable(shape: Any, what: str) -> Iterator[tuple[str, str]]:
+    """Whether msgspec, which writes and reads all of it, knows every type of a struct."""
+    if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
+        yield f"{what} is no msgspec.Struct but {shape!r}", "make it one"
+        return
+    try:
+        unknown = _unknown_types(inspect.type_info(shape), set())
+    except Exception as error:
+        yield f"{what} cannot be written as JSON: {error}", _KNOWN_TYPES
+    else:
+        if unknown is not None:
+            yield f"{what} cannot be written as JSON: msgspec does not know {unknown!r}", _KNOWN_TYPES
+
+
+def _unknown_types(kind: Any, seen: set[Any]) -> Any:
+    """The first type in a described one that msgspec does not know; `None` if it knows all."""
+    if isinstance(kind, inspect.CustomType):
+        return kind.cls
+    if not isinstance(kind, inspect.Type | inspect.Field) or getattr(kind, "cls", None) in seen:
+        return None
+    if (own := getattr(kind, "cls", None)) is not None:
+        seen.add(own)
+    for name in kind.__struct_fields__:
+        held = getattr(kind, name)
+        for one in held if isinstance(held, tuple) else (held,):
+            if (unknown := _unknown_types(one, seen)) is not None:
+                return unknown
+    return None

@@ -1,0 +1,114 @@
+"""Finds the aggregates that other distributions bring, and loads them.
+
+A distribution names its aggregates in the group `hyperpage.aggregates` of its entry points; to try one out,
+the variable `HYPERPAGE_AGGREGATES` does (`serve --aggregates` sets it), with commas between several. A name
+is `module`, for a module that has a `DECIDER` and perhaps a `TABLE`, or `module:Class`, for an aggregate of
+the library `eventsourcing`, whose table is called as the entry point is: `dogs = "school.domain:Dog"`.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+
+from domain.decider import Decider
+from domain.installed.error import AggregateError
+
+GROUP = "hyperpage.aggregates"
+VARIABLE = "HYPERPAGE_AGGREGATES"
+MAXIMUM_AGGREGATES = 100
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregate, with what its module has as its table, and where it came from, for people."""
+
+    decider: Decider
+    table: Any = None
+    source: str
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """Something to load: its table's name where one is told, where it is, and who says so."""
+
+    table: str | None
+    place: str
+    source: str
+
+
+def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, ...]:
+    """Every aggregate that is to be served beside ours, in the order of their tables' names.
+
+    Raises:
+        AggregateError: one cannot be imported, or is none.
+    """
+    named = [*_of_distributions(), *_to_try_out(environment.get(VARIABLE, ""))]
+    if len(named) > MAXIMUM_AGGREGATES:
+        raise AggregateError(
+            named[MAXIMUM_AGGREGATES].source,
+            f"there may be {MAXIMUM_AGGREGATES} of them, and there are {len(named)}",
+            "take some of the packages out",
+        )
+    # One that is tried out may be installed as well.
+    places = {one.place: one for one in named}
+    loaded = [_loaded(one) for one in places.values()]
+    return tuple(sorted(loaded, key=lambda one: one.decider.table))
+
+
+def _of_distributions() -> Iterator[_Named]:
+    for one in entry_points(group=GROUP):
+        by = f" ({one.dist.name} {one.dist.version})" if one.dist is not None else ""
+        yield _Named(one.name, one.value.replace(" ", ""), f"{one.value}{by}")
+
+
+def _to_try_out(said: str) -> Iterator[_Named]:
+    for one in filter(None, map(str.strip, said.split(","))):
+        table, _, place = one.rpartition("=")
+        yield _Named(table or None, place, place)
+    if said and (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - no files are of interest here
+        # Behind all others, so that nothing that lies there is taken for a module of ours.
+        sys.path.append(here)
+
+
+def _loaded(named: _Named) -> Installed:
+    module_name, _, attribute = named.place.partition(":")
+    module = _guarded(named, lambda: import_module(module_name), "it cannot be imported")
+    if not attribute:
+        decider = getattr(module, "DECIDER", None)
+        if not isinstance(decider, Decider):
+            raise AggregateError(
+                named.source,
+                f"{module_name} has no DECIDER",
+                "give the module a `DECIDER` (domain.decider.Decider), or name a class: `module:Class`",
+            )
+        return Installed(decider=decider, table=getattr(module, "TABLE", None), source=named.source)
+    found = _guarded(named, lambda: getattr(module, attribute), f"{module_name} has no {attribute}")
+    if isinstance(found, Decider):
+        return Installed(decider=found, source=named.source)
+    raise AggregateError(
+        named.source,
+        f"{attribute} is neither a Decider nor an Aggregate of the library eventsourcing",
+        "docs/your-own-aggregates.md shows both",
+    )
+
+
+def _guarded(named: _Named, load: Callable[[], Any], reason: str) -> Any:
+    try:
+        return load()
+    except Exception as error:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not frame.filename.startswith("<") and "importlib" not in frame.filename
+        ]
+        # The first one is this function's.
+        place = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 2 else ""
+        raise AggregateError(
+            named.source,
+            f"{reason}: {type(error).__name__}: {error}{place}",
+            f"mend it, or take it out: it is named in {VARIABLE}, or by a package under {GROUP!r}",
+        ) from error

@@ -1,0 +1,85 @@
+"""Tables of aggregates that other distributions bring: made from the columns of their rows, and recorded.
+
+The record has the columns, not SQL: whatever stands in a file, nothing but such a table and its indexes comes
+of it. It stays when the aggregate is not installed any more, and so does the table.
+"""
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import apsw
+import msgspec
+
+COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+MAXIMUM_COLUMNS = 100
+# Of one file; more were not made by this program.
+MAXIMUM_TABLES = 1_000
+RECORDS = "aggregate_tables"
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column, by what SQLite holds in it."""
+
+    name: Annotated[str, msgspec.Meta(pattern=f"^{COLUMN_NAME.pattern}$(?!\\n)")]
+    kind: Literal["TEXT", "INTEGER", "REAL"]
+    may_be_null: bool = False
+
+
+class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of an aggregate. `shape` is a hash of all that its rows follow from, as its program had it."""
+
+    name: Annotated[str, msgspec.Meta(pattern=f"^{_TABLE_NAME.pattern}$(?!\\n)")]
+    columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=3, max_length=MAXIMUM_COLUMNS)]
+    indexed: tuple[str, ...] = ()
+    shape: str = ""
+
+    def statements(self) -> Iterator[str]:
+        """The SQL that makes it."""
+        key, *others = self.columns
+        lines = [f"{key.name} TEXT PRIMARY KEY NOT NULL"]
+        lines += [f"{one.name} {one.kind}{'' if one.may_be_null else ' NOT NULL'}" for one in others]
+        yield f"CREATE TABLE {self.name} (\n  " + ",\n  ".join(lines) + "\n) STRICT"
+        for name in self.indexed:
+            yield f"CREATE INDEX idx_{self.name}_{name} ON {self.name}({name})"
+
+    @property
+    def checksum(self) -> str:
+        return sha256("\0".join(self.statements()).encode()).hexdigest()
+
+
+def recorded_tables(connection: apsw.Connection) -> dict[str, AggregateTable]:
+    """The tables of aggregates that a file has, by name; none where it is of an earlier version.
+
+    Raises:
+        msgspec.ValidationError: this program did not write the record of one.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (RECORDS,)).get:
+        return {}
+    rows = connection.execute(f"SELECT name, definition FROM {RECORDS} LIMIT {MAXIMUM_TABLES}")
+    found = {}
+    for name, definition in rows:
+        one = msgspec.json.decode(definition, type=AggregateTable)
+        columns = {column.name for column in one.columns}
+        if one.name != name or len(columns) != len(one.columns) or not columns >= set(one.indexed):
+            raise msgspec.ValidationError(f"the record of {name!r} is not as it was written")
+        found[one.name] = one
+    return found
+
+
+def make_table(connection: apsw.Connection, table: AggregateTable, now: int) -> None:
+    """Makes a table, empty, in place of the one that was there, as part of the caller's transaction."""
+    connection.execute(f"DROP TABLE IF EXISTS {table.name}")
+    for statement in table.statements():
+        connection.execute(statement)
+    record(connection, table, now)
+
+
+def record(connection: apsw.Connection, table: AggregateTable, now: int) -> None:
+    """Notes what a table's rows follow from at `now`, in milliseconds; part of the caller's transaction."""
+    connection.execute(
+        f"INSERT OR REPLACE INTO {RECORDS} (name, definition, checksum, made_at) VALUES (?, ?, ?, ?)",
+        (table.name, msgspec.json.encode(table).decode(), table.checksum, now),
+    )

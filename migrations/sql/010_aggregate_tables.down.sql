@@ -1,0 +1,2 @@
+-- keeps: aggregate_tables
+DROP TABLE aggregate_tables;

@@ -1,0 +1,165 @@
+"""A table that follows from a decider and a struct of its rows: `table_of`.
+
+What an aggregate of somebody else needs beside its decider: the columns, the queries and the filters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from domain.decider import Decider
+from domain.installed.error import AggregateError
+from domain.installed.reserved import KEYWORDS
+from domain.messages import Key, about
+from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, Column
+from projections.table import Row, Table, page_query, places_of, single
+
+# Every row says where it stands.
+VERSION, POSITION = "version", "position"
+_PLACES = {
+    VERSION: Annotated[int, about("the version of its stream")],
+    POSITION: Annotated[int, about("the position of its last event")],
+}
+_KINDS: dict[Any, Literal["INTEGER", "REAL", "TEXT"]] = {
+    bool: "INTEGER",
+    int: "INTEGER",
+    float: "REAL",
+    str: "TEXT",
+}
+# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
+
+
+def table_of(
+    decider: Decider,
+    shape: type[msgspec.Struct] | None = None,
+    *,
+    row: Callable[[Any, int, int], Row] | None = None,
+    filters: Sequence[str] = (),
+) -> Table:
+    """The table of a decider, with a row for each aggregate that there is.
+
+    A row is shown as the struct `shape`, whose first field is the key, and two of whose others are `version`
+    and `position`: by default, the fields of the decider's state, and these two. Numbers, texts and booleans
+    are columns of their kind, all else is JSON. The columns are the state's attributes of the same names, or
+    what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
+    the `filters`, which are columns that get an index.
+
+    Raises:
+        AggregateError: the struct does not make a table.
+    """
+    shape = _shape_of(decider.state) if shape is None else shape
+    _require(decider, shape, filters, has_row=row is not None)
+    names = shape.__struct_fields__
+    get_query = msgspec.defstruct(
+        f"Get{_camel(decider.table)}",
+        [(names[0], Key)],
+        namespace={"__doc__": f"One row of {decider.table}, by its key."},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    count_query = _count_query(decider.table, shape, filters)
+    return Table(
+        name=decider.table,
+        shape=shape,
+        row=row or _row_of(shape),
+        get_query=get_query,
+        key_of=lambda query: str(getattr(query, names[0])),
+        count_query=count_query,
+        list_query=page_query(count_query, f"Rows of {decider.table}, in the order of their keys."),
+        columns_made=columns_of(shape),
+        indexed=tuple(filters),
+    )
+
+
+def columns_of(shape: type[msgspec.Struct]) -> tuple[Column, ...]:
+    """The columns that hold what a struct has, the key first."""
+    return tuple(
+        Column(
+            name=field.name, kind=_KINDS.get(single(field.type), "TEXT"), may_be_null=_may_be_null(field.type)
+        )
+        for field in msgspec.structs.fields(shape)
+    )
+
+
+def _shape_of(state: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    fields = [
+        (field.name, field.type) for field in msgspec.structs.fields(state) if field.name not in _PLACES
+    ]
+    return msgspec.defstruct(
+        f"{state.__name__}Row",
+        [*fields, *_PLACES.items()],
+        namespace={"__doc__": state.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def _require(decider: Decider, shape: type[msgspec.Struct], filters: Sequence[str], *, has_row: bool) -> None:
+    names = shape.__struct_fields__
+    state = set(decider.state.__struct_fields__)
+    fields = {field.name: field.type for field in msgspec.structs.fields(shape)}
+    objections = [
+        (not 3 <= len(names) <= MAXIMUM_COLUMNS, f"it has {len(names)} columns, not 3 to {MAXIMUM_COLUMNS}"),
+        (not {VERSION, POSITION} <= set(names), "it has no `version` and `position`"),
+        (single(fields[names[0]]) is not str if names else False, "its first field is no text, as a key is"),
+        *(
+            (not COLUMN_NAME.fullmatch(name) or name in KEYWORDS, f"{name} is no name of a column")
+            for name in names
+        ),
+        *((name not in names, f"it has no column {name} to filter by") for name in filters),
+        *((not has_row and name not in state | set(_PLACES), f"the state has no {name}") for name in names),
+    ]
+    for is_wrong, reason in objections:
+        if is_wrong:
+            raise AggregateError(
+                decider.table,
+                f"the struct {shape.__name__} makes no table: {reason}",
+                "docs/your-own-aggregates.md says what a row is",
+            )
+
+
+def _count_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str]) -> type[Any]:
+    kinds = {field.name: field.type for field in msgspec.structs.fields(shape)}
+    fields: list[Any] = [("prefix", Prefix | None, None)]
+    fields += [(name, kinds[name] | None, None) for name in filters]
+    if filters:
+        fields.append(("by", Literal[tuple(filters)] | None, None))
+    return msgspec.defstruct(
+        f"Count{_camel(table)}",
+        fields,
+        namespace={"__doc__": f"Rows of {table}: all, or those that the filters leave."},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _row_of(shape: type[msgspec.Struct]) -> Callable[[Any, int, int], Row]:
+    names = shape.__struct_fields__
+    of_json, _ = places_of(shape)
+
+    def row(state: Any, version: int, position: int) -> Row:
+        own = {VERSION: version, POSITION: position}
+        values = [own[name] if name in own else getattr(state, name) for name in names]
+        for place in of_json:
+            if values[place] is not None:
+                values[place] = msgspec.json.encode(values[place]).decode()
+        return tuple(values)
+
+    return row
+
+
+def _may_be_null(kind: Any) -> bool:
+    described = msgspec.inspect.type_info(kind)
+    if isinstance(described, msgspec.inspect.Metadata):
+        described = described.type
+    if isinstance(described, msgspec.inspect.AnyType | msgspec.inspect.NoneType):
+        return True
+    return isinstance(described, msgspec.inspect.UnionType) and described.includes_none
+
+
+def _camel(table: str) -> str:
+    return "".join(part.title() for part in table.split("_"))

@@ -1,0 +1,99 @@
+"""The tables of aggregates that other distributions bring, in a file: made, filled and made anew.
+
+Which there are follows from what is installed, and not from numbered migrations. So each is recorded in the
+file with its columns and with a hash of all that its rows follow from. Where that is another one now, the
+table's streams are folded anew: rows are what today's program makes of the log, or nothing is changed.
+"""
+
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+
+import apsw
+import msgspec
+
+from domain.catalogue import BY_TABLE, INSTALLED, state_shape
+from domain.decider import Decider
+from domain.installed.error import AggregateError
+from migrations.aggregate_tables import AggregateTable, make_table, record, recorded_tables
+from projections import rebuild
+from projections.table import Table
+from projections.tables import TABLES
+
+_SOURCES = {one.decider.table: one.source for one in INSTALLED}
+
+
+def bring_up_to_date(connection: apsw.Connection) -> list[str]:
+    """Makes the tables of installed aggregates what they should be: the names of those that were not.
+
+    It is part of the caller's transaction.
+
+    Raises:
+        AggregateError: an event that is in the log is none of its type any more, or cannot be folded.
+    """
+    for name in without_aggregate(connection):
+        # Nobody keeps it up to date any more: it is filled anew, should its aggregate come back.
+        found = recorded_tables(connection)[name]
+        record(connection, msgspec.structs.replace(found, shape=""), _now_ms())
+    wrong = [(table, wanted) for table, wanted in _wanted() if _recorded(connection, table) != wanted]
+    for table, wanted in wrong:
+        before = _recorded(connection, table)
+        if before is None or before.checksum != wanted.checksum:
+            make_table(connection, wanted, _now_ms())
+        else:
+            connection.execute(f"DELETE FROM {table.name}")
+            record(connection, wanted, _now_ms())
+        try:
+            rebuild.refill(connection, table)
+        except rebuild.FoldError as error:
+            raise AggregateError(
+                _SOURCES[table.name],
+                f"the event at position {error.position}, of type {error.type}, does not fold: {error}",
+                "an event stays what it was: give the changed struct a type of its own (….v2) and the decider"
+                " an upcaster from the one before; nothing was changed",
+            ) from error
+    return [table.name for table, _ in wrong]
+
+
+def outdated(connection: apsw.Connection) -> list[str]:
+    """The tables that `bring_up_to_date` would make, make anew, or note as nobody's."""
+    recorded = recorded_tables(connection)
+    wrong = [table.name for table, wanted in _wanted() if recorded.get(table.name) != wanted]
+    return wrong + [name for name, one in recorded.items() if name not in TABLES and one.shape]
+
+
+def without_aggregate(connection: apsw.Connection) -> list[str]:
+    """The tables whose aggregates are not installed (any more): kept as they are, and not served."""
+    return [name for name in recorded_tables(connection) if name not in TABLES]
+
+
+def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
+    for table in TABLES.values():
+        if table.columns_made:
+            definition = AggregateTable(
+                name=table.name,
+                columns=table.columns_made,
+                indexed=table.indexed,
+                shape=_shape(BY_TABLE[table.name], table),
+            )
+            yield table, definition
+
+
+def _recorded(connection: apsw.Connection, table: Table) -> AggregateTable | None:
+    return recorded_tables(connection).get(table.name)
+
+
+def _shape(decider: Decider, table: Table) -> str:
+    """A hash of what rows follow from: the structs of events, state and rows, as far as they can be seen."""
+    events = {name: repr(msgspec.inspect.type_info(event)) for name, event in decider.events.items()}
+    all_of_it = [
+        state_shape(decider),
+        events,
+        repr(msgspec.inspect.type_info(table.shape)),
+        sorted(decider.upcasters),
+    ]
+    return sha256(msgspec.json.encode(all_of_it, order="sorted")).hexdigest()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
