@@ -229,6 +229,7 @@ DECIDER = Decider(
     verbs=(
         Verb(
             name="set",
+            method="PUT",
             command=Set,
             key=_key,
             decide=_set,
@@ -246,7 +247,13 @@ DECIDER = Decider(
             refusals=(TooLarge, VersionConflict),
         ),
         Verb(
-            name="delete", command=Delete, key=_key, decide=_delete, events=(Deleted,), refusals=(NotFound,)
+            name="delete",
+            method="DELETE",
+            command=Delete,
+            key=_key,
+            decide=_delete,
+            events=(Deleted,),
+            refusals=(NotFound,),
         ),
         Verb(
             name="set_many",

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -115,7 +115,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     an id. A command without `key` spans several: it has no state of its own and no expected version. A verb
     that is not `remembered` is decided anew each time, command id or not; one of which `empty_is_remembered`
     is false, where it led to no event. An `internal` verb is the service's own and has no subject.
-    `maximum_bytes` is the most that a body weighs.
+    `maximum_bytes` is the most that a body weighs. `method` is that of HTTP by which it can be asked for
+    without its name: `POST` to the table makes something new, the others are about one row.
 
     What it can lead to is said here, for the reference, and tests see to it that nothing else happens:
     `events`, also those of other aggregates; `refusals` beside `Invalid`, which any verb may raise; `rules`,
@@ -135,6 +136,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[type[Refusal], ...] = ()
     rules: tuple[str, ...] = ()
     result: Any = None
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] | None = None
 
 
 def is_something(state: Any, now: int) -> bool:

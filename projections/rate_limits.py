@@ -172,6 +172,14 @@ FROM budgets GROUP BY platform, resource
 """
 
 
+_PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
+
+
+def _key_parts(key: str) -> dict[str, str]:
+    names = ("platform", "resource", "identifier")
+    return {name: part for name, part in zip(names, parts_of(key), strict=True) if part is not None}
+
+
 TABLE = Table(
     name=rate_limits.TABLE,
     shape=RateLimitRow,
@@ -180,6 +188,11 @@ TABLE = Table(
     aggregate_key=lambda row_id: row_id.removeprefix("ratelimit:"),
     get_query=GetRateLimit,
     key_of=key_of,
+    key_parts=_key_parts,
+    key_rule=(
+        rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$",
+        "`platform`, `platform:resource` or `platform:identifier:resource`, or the row's id",
+    ),
     count_query=CountRateLimits,
     list_query=page_query(
         CountRateLimits, "Limits by what they are, and how much of them is used, in the order of their ids."

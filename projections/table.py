@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 import apsw
 import msgspec
 
-from domain.messages import about
+from domain.messages import KEY_PATTERN, KEY_RULES, about
 from migrations.aggregate_tables import Column
 from migrations.rows import delete_rows, insert_rows
 
@@ -35,6 +35,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one parameter; a
     `prefix` is one on the primary key.
 
+    Where a key has several fields, `key_parts` parts it; `key_rule` is its pattern, and the same in words.
+
     The table of an aggregate that is installed is made of `columns_made`, of which those `indexed` have an
     index; ours are made by migrations.
     """
@@ -51,8 +53,20 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     expiry_column: str | None = None
     conditions: Mapping[str, str] = {}
     shorter: type[msgspec.Struct] | None = None
+    key_parts: Callable[[str], dict[str, str]] | None = None
+    key_rule: tuple[str, str] = (KEY_PATTERN, KEY_RULES[KEY_PATTERN])
     columns_made: tuple[Column, ...] = ()
     indexed: tuple[str, ...] = ()
+
+    def key_fields(self, key: str) -> dict[str, str]:
+        """An aggregate's key, as the fields that queries and commands name it by.
+
+        Raises:
+            ValueError: no key is like this.
+        """
+        if self.key_parts is not None:
+            return self.key_parts(key)
+        return {self.get_query.__struct_fields__[0]: key}
 
     @property
     def listed(self) -> type[msgspec.Struct]:

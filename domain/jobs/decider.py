@@ -42,6 +42,7 @@ DECIDER = Decider(
     verbs=(
         Verb(
             name="enqueue",
+            method="POST",
             command=commands.Enqueue,
             key=_id,
             decide=waiting.enqueue,

@@ -132,7 +132,15 @@ DECIDER = Decider(
             result=ReserveResult,
         ),
         Verb(name="release", command=Release, key=key_of, decide=release, events=(Released, LevelChanged)),
-        Verb(name="clear", command=Clear, key=key_of, decide=_clear, events=(Cleared,), refusals=(NotFound,)),
+        Verb(
+            name="clear",
+            method="DELETE",
+            command=Clear,
+            key=key_of,
+            decide=_clear,
+            events=(Cleared,),
+            refusals=(NotFound,),
+        ),
         Verb(
             name="import",
             command=Import,

@@ -171,9 +171,17 @@ DECIDER = Decider(
         "schedule.skipped.v1": messages.Skipped,
     },
     verbs=(
-        Verb(name="set", command=messages.SetSchedule, key=_id, decide=_set, events=(messages.ScheduleSet,)),
+        Verb(
+            name="set",
+            method="PUT",
+            command=messages.SetSchedule,
+            key=_id,
+            decide=_set,
+            events=(messages.ScheduleSet,),
+        ),
         Verb(
             name="delete",
+            method="DELETE",
             command=messages.DeleteSchedule,
             key=_id,
             decide=_delete,

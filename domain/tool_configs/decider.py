@@ -260,6 +260,7 @@ DECIDER = Decider(
     verbs=(
         Verb(
             name="set",
+            method="PUT",
             command=messages.Set,
             key=_key,
             decide=_set,
@@ -269,6 +270,7 @@ DECIDER = Decider(
         ),
         Verb(
             name="patch",
+            method="PATCH",
             command=messages.Patch,
             key=_key,
             decide=_patch,
@@ -319,6 +321,7 @@ DECIDER = Decider(
         ),
         Verb(
             name="delete",
+            method="DELETE",
             command=messages.Delete,
             key=_key,
             decide=_delete,

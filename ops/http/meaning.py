@@ -21,10 +21,9 @@ from bus.contract import codec
 from bus.contract.names import meant
 from bus.contract.violations import nearest
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import COMMANDS, VERBS
+from domain.catalogue import COMMANDS, DECIDERS, VERBS
 from domain.errors import Invalid
 from domain.messages import stream_name
-from domain.rate_limits.messages import parts_of
 from hyperpage_client.contract.subjects import BATCH
 from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
@@ -32,17 +31,12 @@ from projections.tables import TABLES
 PREFIX = "/api/v1/"
 # Stands where a key would: no key begins with it.
 NO_KEY = "-"
-# By method and table: the verb that the method stands for, where there is exactly one that fits.
+# By method and table: the verb that the method stands for.
 BY_METHOD: Mapping[str, Mapping[str, str]] = {
-    "POST": {"jobs": "enqueue"},
-    "PUT": {"app_state": "set", "tool_configs": "set", "schedules": "set"},
-    "PATCH": {"tool_configs": "patch"},
-    "DELETE": {
-        "app_state": "delete",
-        "tool_configs": "delete",
-        "schedules": "delete",
-        "rate_limits": "clear",
-    },
+    method: {
+        decider.table: verb.name for decider in DECIDERS for verb in decider.verbs if verb.method == method
+    }
+    for method in ("POST", "PUT", "PATCH", "DELETE")
 }
 
 
@@ -103,15 +97,11 @@ def key_fields(table: str, key: str) -> dict[str, str]:
     """
     if table not in TABLES:
         raise no_such_place(nearest(table, tuple(TABLES)))
-    if table == "rate_limits":
-        names = ("platform", "resource", "identifier")
-        try:
-            # In either form: as commands write it, or as the ids of rows in lists.
-            parts = parts_of(TABLES[table].aggregate_key(key))
-        except ValueError:
-            raise no_such_place() from None
-        return {name: part for name, part in zip(names, parts, strict=True) if part is not None}
-    return {msgspec.structs.fields(TABLES[table].get_query)[0].name: key}
+    try:
+        # In either form: as commands write it, or as the ids of rows in lists.
+        return TABLES[table].key_fields(TABLES[table].aggregate_key(key))
+    except ValueError:
+        raise no_such_place() from None
 
 
 def _of_table(method: str, table: str) -> RequestMeaning:

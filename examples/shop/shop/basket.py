@@ -150,7 +150,15 @@ DECIDER = Decider(
         "basket.checked_out.v1": CheckedOut,
     },
     verbs=(
-        Verb(name="open", command=Open, key=_id, decide=_open, events=(Opened,), refusals=(AlreadyExists,)),
+        Verb(
+            name="open",
+            method="POST",
+            command=Open,
+            key=_id,
+            decide=_open,
+            events=(Opened,),
+            refusals=(AlreadyExists,),
+        ),
         Verb(
             name="add_item",
             command=AddItem,

@@ -12,7 +12,7 @@ import msgspec
 from bus.contract import codec
 from bus.contract.log_places import PLACE_PATTERN
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
-from domain.messages import KEY_PATTERN, KEY_RULES
+from domain.messages import KEY_PATTERN
 from hyperpage_client.contract.headers import (
     ACTOR,
     AGE_MS,
@@ -51,9 +51,6 @@ _OF_QUERIES = (404, 413)
 
 # How new what was read is.
 _PLACE = (POSITION, TIMELINE, AGE_MS)
-
-_PART = r"[A-Za-z0-9][A-Za-z0-9._@/+=-]{0,63}"
-_RATE_LIMIT_KEY = rf"^(ratelimit:)?{_PART}(:{_PART}){{0,2}}$"
 
 
 def message_bodies(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
@@ -138,7 +135,7 @@ def _query(name: str, schema: Schema, path: str) -> OperationObject:
 
 
 def _command(name: str, schema: Schema, path: str, method: str) -> OperationObject:
-    table, _, verb = name.partition(".")
+    table = name.partition(".")[0]
     has_key = "{key}" in path
     parameters = [_key(table)] if has_key else []
     parameters += COMMAND_HEADERS
@@ -150,8 +147,8 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
     said = reference(answer_name(name))
     headers = [] if name == BATCH or not (has_key or method == "put") else ["ETag"]
     found = {200: answer("It was accepted, and is on disk.", said, headers=headers)}
-    if verb == "enqueue":
-        found[201] = answer("There is a new job.", said, headers=["ETag", "Location"])
+    if name != BATCH and method == "post" and path == f"{meaning.PREFIX}{table}":
+        found[201] = answer("There is a new one.", said, headers=["ETag", "Location"])
     command = Operation(
         name if method in ("post", "put", "delete") else f"{name}.merge",
         table,
@@ -191,12 +188,11 @@ def _without_key(table: str, schema: Schema) -> Schema:
 
 
 def _key(table: str) -> Parameter:
-    if table == "rate_limits":
-        rule = "`platform`, `platform:resource` or `platform:identifier:resource`, or the row's id"
-        schema: Schema = {"type": "string", "pattern": _RATE_LIMIT_KEY}
-        return parameter("key", "path", schema, description=rule)
-    schema = {"type": "string", "pattern": KEY_PATTERN, "maxLength": 200}
-    return parameter("key", "path", schema, description=KEY_RULES[KEY_PATTERN])
+    pattern, rule = TABLES[table].key_rule
+    schema: Schema = {"type": "string", "pattern": pattern}
+    if pattern == KEY_PATTERN:
+        schema["maxLength"] = 200
+    return parameter("key", "path", schema, description=rule)
 
 
 def _texts(schema: Schema) -> dict[str, str]:
