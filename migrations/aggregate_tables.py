@@ -27,6 +27,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["TEXT", "INTEGER", "REAL"]
     may_be_null: bool = False
 
+    def takes(self, value: object) -> bool:
+        """Whether a strict table takes such a value here."""
+        if value is None:
+            return self.may_be_null
+        if self.kind == "TEXT":
+            return isinstance(value, str)
+        return isinstance(value, int if self.kind == "INTEGER" else int | float)
+
 
 class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of an aggregate. `shape` is a hash of all that its rows follow from, as its program had it."""

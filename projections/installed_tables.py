@@ -16,7 +16,7 @@ from domain.catalogue import BY_TABLE, INSTALLED, state_shape
 from domain.decider import Decider
 from domain.installed.error import AggregateError
 from migrations.aggregate_tables import AggregateTable, make_table, record, recorded_tables
-from projections import rebuild
+from projections import rebuild, trial
 from projections.table import Table
 from projections.tables import TABLES
 
@@ -60,6 +60,17 @@ def outdated(connection: apsw.Connection) -> list[str]:
     recorded = recorded_tables(connection)
     wrong = [table.name for table, wanted in _wanted() if recorded.get(table.name) != wanted]
     return wrong + [name for name, one in recorded.items() if name not in TABLES and one.shape]
+
+
+def require_pure() -> None:
+    """Returns if every installed aggregate decides, evolves and makes rows by what it is told alone.
+
+    Raises:
+        AggregateError: one does not.
+    """
+    for name, source in _SOURCES.items():
+        # The clock of milliseconds has gone on then.
+        trial.require_pure(BY_TABLE[name], TABLES[name], source, lambda: time.sleep(0.002))
 
 
 def without_aggregate(connection: apsw.Connection) -> list[str]:

@@ -68,6 +68,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             return self.key_parts(key)
         return {self.get_query.__struct_fields__[0]: key}
 
+    def misfit(self, row: Row) -> str | None:
+        """What of a row the table would not take, which is one made of `columns_made`; `None` if it fits."""
+        if len(row) != len(self.columns_made):
+            return f"it has {len(row)} values for {len(self.columns_made)} columns"
+        for column, value in zip(self.columns_made, row, strict=True):
+            if not column.takes(value):
+                return f"{column.name} is {column.kind} and gets {type(value).__name__}"
+        return None
+
     @property
     def listed(self) -> type[msgspec.Struct]:
         """What one of many rows is shown as."""

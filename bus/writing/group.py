@@ -16,7 +16,7 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.content import Content, write
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
-from domain.catalogue import TABLE_OF, encode_event
+from domain.catalogue import INSTALLED, TABLE_OF, encode_event
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
@@ -27,6 +27,9 @@ from hyperpage_client.contract.headers import EXPECTED_VERSION
 
 # The size of one answer in a batch without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
+
+# The tables of aggregates that somebody else wrote.
+_OTHERS = frozenset(one.decider.table for one in INSTALLED)
 
 logger = logging.getLogger(__name__)
 
@@ -262,6 +265,9 @@ class Group(GroupContext):
             last = self._aggregates.apply(
                 table, stream, before, Recorded(position, event_key, version, self.now, event)
             )
+            if table in _OTHERS:
+                # Here, where it costs this command alone: in the tables, it would cost the whole group.
+                self._projections.require_row(table, last)
             types.append(type_name)
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)

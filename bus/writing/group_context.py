@@ -31,6 +31,9 @@ class Projections(Protocol):
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings the tables up to date with a group's events."""
 
+    def require_row(self, table: str, aggregate: Aggregate) -> None:
+        """Returns if the row of an aggregate fits its table; raises otherwise."""
+
     def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
         """The row of an aggregate as `list` answers it; `None` where there is nothing."""
 

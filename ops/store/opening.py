@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 
 from bus.log.cloud_events import Origin, read_origin
+from domain.installed.error import AggregateError
 from hyperpage_client.identifiers import new_id
 from migrations import runner
 from migrations.connection import open_writer, write_transaction
@@ -17,6 +18,7 @@ from ops.audit.files import AuditError
 from ops.audit.own_acts import own_act
 from ops.audit.trail import AuditTrail
 from ops.store.upgrade import bring_up_to_date
+from projections import installed_tables
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ def open_store(
     if is_new:
         # SQLite would let others read it; its WAL has the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        installed_tables.require_pure()
+    except AggregateError as error:
+        raise runner.MigrationError(error.message, error.hint) from error
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         require_own_schema(connection, path.name)

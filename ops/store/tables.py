@@ -26,6 +26,16 @@ class Tables:
         """Brings every table up to date with a group's events."""
         tables.write(connection, transitions)
 
+    def require_row(self, table: str, aggregate: Aggregate) -> None:
+        """Returns if the row of an aggregate that is installed fits its table.
+
+        Raises:
+            TypeError: it does not, or cannot be made.
+        """
+        row = tables.row_of(tables.TABLES[table], aggregate)
+        if row is not None and (misfit := tables.TABLES[table].misfit(row)) is not None:
+            raise TypeError(f"the row of {table} does not fit: {misfit}")
+
     def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
         """The row of an aggregate as `get` answers it; `None` where there is nothing."""
         definition = tables.TABLES[table]

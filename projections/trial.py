@@ -1,0 +1,143 @@
+"""A trial of an aggregate of somebody else, before it is served: is it as pure as it has to be?
+
+Commands that its structs allow are decided, evolved and made rows of, twice, from the same state, time and
+chance. Whatever differs would make another log of the same commands, or other rows of the same log. That
+says nothing of commands that are not tried: an author's own tests try many more.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any
+
+import msgspec
+
+from domain.decider import Decider, Lease, Verb
+from domain.errors import Refusal
+from domain.installed.error import AggregateError
+from domain.json_schema.budget import Budget
+from domain.messages import Recorded
+from projections.table import Row, Table
+from projections.trial_values import NoValueError, command_of
+
+# How often each verb is tried, in turns, on what the ones before it made.
+ROUNDS = 3
+_NOW = 1_750_000_000_000
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One thing that a trial led to: `what` it is of which verb, how it is written, and a row as it is."""
+
+    verb: str
+    what: str
+    written: bytes
+    row: Row | None = None
+
+
+class TrialContext:
+    """What a decision may look at, the same each time: nothing beside the aggregate that is tried."""
+
+    def __init__(self) -> None:
+        self.now = _NOW
+        self.answer_bytes_left = 64 * 1024
+        self.work = Budget()
+        self._ids = 0
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"trial-{self._ids + 1}"
+
+    new_key = new_id
+
+    def random(self) -> float:
+        return 0.5
+
+    def state(self, table: str, key: str) -> Any:
+        return None
+
+    def state_at(self, table: str, key: str, version: int) -> Any:
+        return None
+
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
+        return []
+
+    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+        return None
+
+    def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
+        return []
+
+    def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
+        return [], 0
+
+    def cron_time(self, expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
+        return at + 60_000
+
+    def lease(self, job_id: str) -> Lease | None:
+        return None
+
+
+def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[], None]) -> None:
+    """Returns if two trials had the same outcome; `pause` lets the clock go on between them.
+
+    Raises:
+        AggregateError: they had not, or a row does not fit its table.
+    """
+    first = list(_trial(decider, table))
+    pause()
+    for before, after in zip(first, _trial(decider, table), strict=False):
+        if before.written != after.written:
+            raise AggregateError(
+                source,
+                f"{before.what} of {before.verb} is another one each time",
+                "decide and evolve by what is passed in alone: the time is `context.now`, ids are"
+                " `context.new_id()`, chance is `context.random()`, and the event keeps what came of it",
+            )
+        if before.row is not None and (misfit := table.misfit(before.row)) is not None:
+            raise AggregateError(
+                source,
+                f"the row after {before.verb} does not fit its table: {misfit}",
+                "make what `row` answers and the struct of the row agree",
+            )
+
+
+def _trial(decider: Decider, table: Table) -> Iterator[Step]:
+    context = TrialContext()
+    states: dict[str, tuple[Any, int]] = {}
+    for number in range(ROUNDS):
+        for verb in reversed(decider.verbs) if number % 2 else decider.verbs:
+            try:
+                yield from _tried(decider, table, verb, command_of(verb.command, number), context, states)
+            except NoValueError:
+                continue
+            except Refusal as refusal:
+                yield Step(verb.name, "the refusal", refusal.code.encode())
+            except Exception as error:
+                # It costs that command, whenever it is sent, and nothing else.
+                yield Step(verb.name, "the failure", type(error).__name__.encode())
+
+
+def _tried(
+    decider: Decider,
+    table: Table,
+    verb: Verb,
+    command: Any,
+    context: TrialContext,
+    states: dict[str, tuple[Any, int]],
+) -> Iterator[Step]:
+    key = None if verb.key is None else verb.key(command) or context.new_key()
+    state = None if key is None else states.get(key, (None, 0))[0]
+    decision = verb.decide(state, command, context, key)
+    types = {event: name for name, event in decider.events.items()}
+    for event_key, event in decision.events:
+        if (name := types.get(type(event))) is None:
+            # Another aggregate's, which is not tried here.
+            continue
+        written = msgspec.json.encode(event)
+        yield Step(verb.name, f"the event {name}", written)
+        state, version = states.get(event_key, (None, 0))
+        # As it will be read from the log.
+        stored = msgspec.json.decode(written, type=type(event))
+        state = decider.evolve(state, Recorded(version + 1, event_key, version + 1, context.now, stored))
+        states[event_key] = state, version + 1
+        yield Step(verb.name, "the state", msgspec.json.encode(state))
+        if state is not None and (row := table.row(state, version + 1, version + 1)) is not None:
+            yield Step(verb.name, "the row", msgspec.json.encode(row), row)
