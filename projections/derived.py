@@ -110,6 +110,10 @@ def _require(decider: Decider, shape: type[msgspec.Struct], filters: Sequence[st
             for name in names
         ),
         *((name not in names, f"it has no column {name} to filter by") for name in filters),
+        *(
+            (single(fields.get(name)) not in _KINDS, f"{name} holds no single values to filter by")
+            for name in filters
+        ),
         *((not has_row and name not in state | set(_PLACES), f"the state has no {name}") for name in names),
     ]
     for is_wrong, reason in objections:

@@ -81,7 +81,11 @@ def _verbs(decider: Decider) -> Iterator[tuple[str, str]]:
     names = [verb.name for verb in decider.verbs]
     if not names or len(names) > MAXIMUM_VERBS:
         yield f"it has {len(names)} verbs", f"an aggregate has 1 to {MAXIMUM_VERBS}"
+    by_method: dict[str, str] = {}
     for verb in decider.verbs:
+        if verb.method is not None and by_method.setdefault(verb.method, verb.name) != verb.name:
+            both = f"{by_method[verb.method]} and {verb.name}"
+            yield f"{both} stand for {verb.method}", "one verb of a table stands for a method at most"
         if not VERB_NAME.fullmatch(verb.name) or names.count(verb.name) > 1:
             yield f"{verb.name!r} is no name of a verb, or there twice", "it is like add_item"
         if verb.name in QUERIES:

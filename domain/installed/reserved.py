@@ -7,14 +7,14 @@ They are what stands beside the tables already: in the store's file, in a lake, 
 _KEYWORDS = (
     "add all alter analyse analyze and anti any array as asc asof asymmetric at authorization "
     "autoincrement between binary both by case cast check collate collation column commit "
-    "concurrently constraint create cross default deferrable delete desc describe distinct do drop "
-    "else end escape except exists false fetch for foreign freeze from full glob group having if "
-    "ilike in index initially inner insert intersect into is isnull join lambda lateral leading left "
-    "like limit natural not nothing notnull null offset on only or order outer overlaps pivot "
-    "pivot_longer pivot_wider placing positional primary qualify raise references returning right "
-    "select semi set show similar some summarize symmetric table tablesample then to trailing "
-    "transaction true union unique unpack unpivot update using values variadic verbose when where "
-    "window with "
+    "concurrently constraint create cross current_date current_time current_timestamp default "
+    "deferrable delete desc describe distinct do drop else end escape except exists false fetch for "
+    "foreign freeze from full glob group having if ilike in index initially inner insert intersect "
+    "into is isnull join lambda lateral leading left like limit natural not nothing notnull null "
+    "offset on only or order outer overlaps pivot pivot_longer pivot_wider placing positional primary "
+    "qualify raise references returning right select semi set show similar some summarize symmetric "
+    "table tablesample then to trailing transaction true union unique unpack unpivot update using "
+    "values variadic verbose when where window with "
 )
 # The store's other tables.
 _OF_THE_STORE = (
@@ -23,9 +23,9 @@ _OF_THE_STORE = (
 )
 # Views and macros of a lake.
 _OF_A_LAKE = (
-    "attempts config_audit event_rate failure_rate failure_spikes job_latency jobs_ever "
-    "last_backup_ms last_position position_of rate_limit_burn shown_ms shown_position sla_misses "
-    "sla_rate time_of "
+    "attempts changes_before changes_between config_audit event_rate failure_rate failure_spikes "
+    "job_latency jobs_ever last_backup_ms last_position position_of rate_limit_burn shown_ms "
+    "shown_position sla_misses sla_rate time_of "
 )
 # What stands in a table's place in subjects, paths and pages.
 _OF_PLACES = (

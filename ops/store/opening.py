@@ -53,16 +53,16 @@ def open_store(
         UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: there is something in the file
             that its migrations did not make, a trigger say. NoIdentityError: as it says.
     """
+    try:
+        installed_tables.require_pure()
+    except AggregateError as error:
+        raise runner.MigrationError(error.message, error.hint) from error
     is_new = not path.exists()
     if is_new and not may_begin:
         raise NoIdentityError(path)
     if is_new:
         # SQLite would let others read it; its WAL has the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    try:
-        installed_tables.require_pure()
-    except AggregateError as error:
-        raise runner.MigrationError(error.message, error.hint) from error
     connection = open_writer(path, cache_kib=cache_kib)
     try:
         require_own_schema(connection, path.name)

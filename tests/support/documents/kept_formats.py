@@ -19,6 +19,7 @@ from bus.replication.leader_watch import Leader
 from bus.replication.members import Member
 from bus.replication.shared_backup import SharedBackup
 from bus.serving.durable import suspects
+from migrations.aggregate_tables import AggregateTable
 from ops.analytics.lake import manifest
 from ops.archive import end, segment
 from ops.audit.entry import Entry
@@ -58,6 +59,7 @@ FORMATS: Mapping[str, tuple[Any, int]] = {
     "leader of a cluster": (Leader, 1),
     "backup on the nats-servers": (SharedBackup, 1),
     "origin of a store": (Origin, 1),
+    "table of an aggregate": (AggregateTable, 1),
 }
 
 Shape = dict[str, Any]

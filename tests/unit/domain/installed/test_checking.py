@@ -1,0 +1,132 @@
+"""Aggregates of others are taken in only where names are free and structs can be written."""
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.catalogue import OWN
+from domain.decider import Decider, Decision, Verb
+from domain.installed.checking import admitted
+from domain.installed.error import AggregateError
+from domain.installed.loading import Installed
+from domain.messages import Command, Event, Key, Recorded
+
+
+class Open(Command, frozen=True, kw_only=True):
+    id: Key
+
+
+class Opened(Event, frozen=True, kw_only=True):
+    by: str = ""
+
+
+class Closed(Event, frozen=True, kw_only=True):
+    pass
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+
+
+class Strange:
+    """A class that msgspec does not know."""
+
+
+class StrangeDoor(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    inside: list[Strange]
+
+
+class StrangeOpen(Command, frozen=True, kw_only=True):
+    id: Key
+    how: Strange | None = None
+
+
+class StrangeOpened(Event, frozen=True, kw_only=True):
+    how: dict[str, Strange] = {}
+
+
+def decide(state: Any, command: Any, context: Any, key: Any) -> Decision:
+    return Decision(events=((key, Opened()),))
+
+
+def evolve(state: Any, recorded: Recorded) -> Door:
+    return Door(id=recorded.key)
+
+
+def verb(name: str = "open", command: Any = Open, **changed: Any) -> Verb:
+    return Verb(**{"name": name, "command": command, "key": attrgetter("id"), "decide": decide, **changed})
+
+
+def door(**changed: Any) -> Decider:
+    events = {"door.opened.v1": Opened}
+    return Decider(
+        **{"table": "doors", "state": Door, "evolve": evolve, "events": events, "verbs": (verb(),), **changed}
+    )
+
+
+def taken_in(*deciders: Decider) -> tuple[Decider, ...]:
+    return admitted(OWN, [Installed(decider=one, source=f"house.{one.table}") for one in deciders])
+
+
+def test_a_decider_of_somebody_else_comes_behind_ours():
+    assert [one.table for one in taken_in(door())] == [*(one.table for one in OWN), "doors"]
+
+
+def test_our_own_come_in_by_the_same_door():
+    assert admitted((), [Installed(decider=one, source=one.table) for one in OWN]) == OWN
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"table": "Doors"}, "'Doors' is no name of a table"),
+        ({"table": "jobs"}, "the name jobs is taken"),
+        ({"table": "events"}, "the name events is taken"),
+        ({"table": "group"}, "the name group is taken"),
+        ({"table": "jobs_at"}, "the name jobs_at is taken"),
+        ({"table": "all_doors"}, "the name all_doors is taken"),
+        ({"events": {"Opened": Opened}}, "'Opened' is no type of event"),
+        ({"events": {"job.enqueued.v1": Opened}}, "the event type job.enqueued.v1 is that of jobs"),
+        ({"events": {"door.opened.v1": Opened, "door.open.v1": Opened}}, "Opened stands under two types"),
+        ({"events": {"door.opened.v1": Strange}}, "of door.opened.v1 is no Event"),
+        ({"events": {"door.opened.v1": StrangeOpened}}, "the event door.opened.v1 cannot be written as JSON"),
+        ({"state": StrangeDoor}, "its state cannot be written as JSON: msgspec does not know"),
+        ({"state": dict}, "its state is no msgspec.Struct"),
+        ({"verbs": ()}, "it has 0 verbs"),
+        ({"verbs": (verb("Open"),)}, "'Open' is no name of a verb"),
+        ({"verbs": (verb(), verb())}, "'open' is no name of a verb, or there twice"),
+        ({"verbs": (verb("history"),)}, "history is a query that every table has"),
+        ({"verbs": (verb(command=Door),)}, "the command of open is no Command"),
+        ({"verbs": (verb(command=StrangeOpen),)}, "the command open cannot be written as JSON"),
+        ({"verbs": (verb(events=(Closed,)),)}, "open leads to <class"),
+        ({"verbs": (verb(method="PUT"), verb("close", method="PUT"))}, "open and close stand for PUT"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_its_place_and_what_to_do(changed: dict[str, Any], reason: str):
+    with pytest.raises(AggregateError) as refused:
+        taken_in(door(**changed))
+
+    assert (
+        f"the aggregate house.{changed.get('table', 'doors')} cannot be taken in: " in refused.value.message
+    )
+    assert reason in refused.value.message
+    assert refused.value.hint
+
+
+def test_two_of_one_name_are_refused():
+    with pytest.raises(AggregateError, match="the name doors is taken"):
+        taken_in(door(), door(events={"gate.opened.v1": Opened}))
+
+
+def test_two_with_one_type_of_event_are_refused():
+    with pytest.raises(AggregateError, match=r"the event type door\.opened\.v1 is that of house\.doors"):
+        taken_in(door(), door(table="gates", events={"door.opened.v1": Closed}))
+
+
+def test_a_verb_may_lead_to_events_of_another():
+    gate = door(table="gates", events={"gate.closed.v1": Closed}, verbs=(verb(events=(Closed, Opened)),))
+
+    assert [one.table for one in taken_in(door(), gate)][-2:] == ["doors", "gates"]

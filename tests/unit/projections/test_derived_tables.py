@@ -1,0 +1,133 @@
+"""A table follows from a decider and a struct of its rows."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Literal
+
+import apsw
+import msgspec
+import pytest
+
+from domain.installed.error import AggregateError
+from migrations.aggregate_tables import AggregateTable
+from projections.derived import table_of
+from projections.table import Row, Table, as_json, count_rows, get_row, list_rows, write_rows
+from tests.unit.domain.installed.test_checking import door
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """A door, and who may pass."""
+
+    id: str
+    is_open: bool
+    colour: Literal["red", "green"] | None = None
+    width: float = 0.9
+    guests: list[str] = []
+
+
+class DoorRow(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    count: int
+    version: int
+    position: int
+
+
+def table(**changed: Any) -> Table:
+    return table_of(door(state=Door), **{"filters": ("colour", "is_open"), **changed})
+
+
+def rows_of(made: Table, *states: Door) -> dict[str, Row | None]:
+    return {one.id: made.row(one, 3, 40 + place) for place, one in enumerate(states)}
+
+
+def stored(made: Table, *states: Door) -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    definition = AggregateTable(name=made.name, columns=made.columns_made, indexed=made.indexed)
+    for statement in definition.statements():
+        connection.execute(statement)
+    write_rows(connection, made, rows_of(made, *states))
+    return connection
+
+
+def test_a_row_has_the_fields_of_the_state_and_where_it_stands():
+    made = table()
+
+    assert made.columns == ("id", "is_open", "colour", "width", "guests", "version", "position")
+    assert made.row(Door(id="front", is_open=True, guests=["ann"]), 3, 41) == (
+        *("front", True, None, 0.9, '["ann"]', 3, 41),
+    )
+
+
+def test_rows_are_read_listed_and_counted_as_others_are():
+    made = table()
+    with closing(
+        stored(made, Door(id="a", is_open=True), Door(id="b", is_open=False, colour="red"))
+    ) as store:
+        row = get_row(store, made, "b")
+        page = list_rows(store, made, made.list_query(is_open=True), now=0, maximum_bytes=10_000)
+        count = count_rows(store, made, made.count_query(by="colour"), now=0)
+
+    assert row == (
+        b'{"id":"b","is_open":false,"colour":"red","width":0.9,"guests":[],"version":3,"position":41}'
+    )
+    assert [one["id"] for one in msgspec.json.decode(page)["items"]] == ["a"]
+    assert msgspec.json.decode(count)["groups"] == [
+        {"value": None, "count": 1},
+        {"value": "red", "count": 1},
+    ]
+
+
+def test_rows_may_be_made_by_a_function_of_the_authors():
+    made = table_of(
+        door(state=Door),
+        DoorRow,
+        row=lambda state, version, position: (state.id, len(state.guests), version, position),
+    )
+
+    assert as_json(made, made.row(Door(id="a", is_open=True, guests=["ann"]), 1, 2) or ()) == (
+        b'{"name":"a","count":1,"version":1,"position":2}'
+    )
+
+
+def test_a_row_that_does_not_fit_is_known():
+    made = table()
+
+    assert made.misfit(("a", True, None, 0.9, "[]", 1, 2)) is None
+    assert made.misfit(("a", True, None, 0.9, "[]", 1)) == "it has 6 values for 7 columns"
+    assert made.misfit((1, True, None, 0.9, "[]", 1, 2)) == "id is TEXT and gets int"
+    assert made.misfit(("a", None, None, 0.9, "[]", 1, 2)) == "is_open is INTEGER and gets NoneType"
+
+
+class NoPosition(msgspec.Struct):
+    id: str
+    width: float
+    version: int
+
+
+class NumberAsKey(msgspec.Struct):
+    width: float
+    version: int
+    position: int
+
+
+class Keyword(msgspec.Struct):
+    id: str
+    group: str
+    version: int
+    position: int
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: table_of(door(state=Door), NoPosition), "it has no `version` and `position`"),
+        (lambda: table_of(door(state=Door), NumberAsKey), "its first field is no text, as a key is"),
+        (lambda: table_of(door(state=Door), Keyword), "group is no name of a column"),
+        (lambda: table_of(door(state=Door), DoorRow), "the state has no name"),
+        (lambda: table(filters=("height",)), "it has no column height to filter by"),
+        (lambda: table(filters=("guests",)), "guests holds no single values to filter by"),
+    ],
+)
+def test_a_struct_that_makes_no_table_is_refused(make: Callable[[], Table], reason: str):
+    with pytest.raises(AggregateError, match=f"the struct .* makes no table: {reason}"):
+        make()
