@@ -70,6 +70,9 @@ bench: $(VENV)/.development
 bench-gate: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks.gate $(or $(BASE),$(error name a commit to compare with: BASE=main~1)) $(ARGS)
 
+# What is written anew is ours alone, whatever aggregates of others are installed beside us.
+reference client sample samples formats: export HYPERPAGE_AGGREGATES := none
+
 # Not into the page itself: it would be empty where this fails.
 reference: $(VENV)/.development
 	$(BIN)/python -m tests.support.documents.reference_examples > $(VENV)/reference.md

@@ -27,7 +27,7 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     aggregates: tuple[str, ...] = ()
     """Aggregates to try out, beside those that installed packages name: modules, as `shop.basket`, or
-    classes, as `dogs=school.domain:Dog`. Default: none."""
+    classes, as `dogs=school.domain:Dog`. Default: no others; `none`: not even those of packages."""
 
     reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     """How many read-only connections may be open at once. Default 20."""

@@ -1,6 +1,11 @@
 """What every test may ask for."""
 
 import os
+
+# No test depends on which aggregates of others happen to be installed. Said before anything of ours is
+# imported, since the catalogue is made then.
+os.environ["HYPERPAGE_AGGREGATES"] = "none"
+
 import signal
 from collections.abc import Iterator
 from pathlib import Path

@@ -21,6 +21,8 @@ from domain.installed.error import AggregateError
 
 GROUP = "hyperpage.aggregates"
 VARIABLE = "HYPERPAGE_AGGREGATES"
+# No aggregates but ours, whatever is installed.
+NONE = "none"
 MAXIMUM_AGGREGATES = 100
 
 
@@ -46,7 +48,10 @@ def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, .
     Raises:
         AggregateError: one cannot be imported, or is none.
     """
-    named = [*_of_distributions(), *_to_try_out(environment.get(VARIABLE, ""))]
+    said = environment.get(VARIABLE, "")
+    if said.strip() == NONE:
+        return ()
+    named = [*_of_distributions(), *_to_try_out(said)]
     if len(named) > MAXIMUM_AGGREGATES:
         raise AggregateError(
             named[MAXIMUM_AGGREGATES].source,
@@ -110,5 +115,6 @@ def _guarded(named: _Named, load: Callable[[], Any], reason: str) -> Any:
         raise AggregateError(
             named.source,
             f"{reason}: {type(error).__name__}: {error}{place}",
-            f"mend it, or take it out: it is named in {VARIABLE}, or by a package under {GROUP!r}",
+            f"mend it, or take it out: it is named in {VARIABLE}, or by a package under {GROUP!r};"
+            f" with {VARIABLE}={NONE}, ours are served alone",
         ) from error

@@ -39,6 +39,8 @@ class Result(msgspec.Struct, frozen=True):
 def environment(**variables: str) -> dict[str, str]:
     """The caller's environment without its settings, so that a test means the same everywhere."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HYPERPAGE_")}
+    # Nor are there aggregates of others, whatever is installed beside us.
+    inherited["HYPERPAGE_AGGREGATES"] = "none"
     # No colours and no terminal's width of whoever runs the tests.
     return {**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TERM": "dumb", **variables}
 

@@ -27,6 +27,10 @@ def test_nothing_is_installed_where_nobody_says_so():
     assert found("") == []
 
 
+def test_with_none_nobody_elses_is_found(package: Path):
+    assert found("none") == []
+
+
 def test_a_module_is_found_by_its_name_once(package: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT / "examples" / "shop")
 
