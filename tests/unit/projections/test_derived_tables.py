@@ -12,7 +12,7 @@ from domain.installed.error import AggregateError
 from migrations.aggregate_tables import AggregateTable
 from projections.derived import table_of
 from projections.table import Row, Table, as_json, count_rows, get_row, list_rows, write_rows
-from tests.unit.domain.installed.test_checking import door
+from tests.support.domain.doors import door
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from projections.derived import columns_of, table_of
 from projections.table import Table
 from projections.tables import TABLES
 from projections.trial import require_pure
-from tests.unit.domain.installed.test_checking import door, verb
+from tests.support.domain.doors import door, verb
 
 
 class Opened(Event, frozen=True, kw_only=True):

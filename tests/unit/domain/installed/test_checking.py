@@ -1,33 +1,21 @@
 """Aggregates of others are taken in only where names are free and structs can be written."""
 
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import pytest
 
 from domain.catalogue import OWN
-from domain.decider import Decider, Decision, Verb
+from domain.decider import Decider
 from domain.installed.checking import admitted
 from domain.installed.error import AggregateError
 from domain.installed.loading import Installed
-from domain.messages import Command, Event, Key, Recorded
-
-
-class Open(Command, frozen=True, kw_only=True):
-    id: Key
-
-
-class Opened(Event, frozen=True, kw_only=True):
-    by: str = ""
+from domain.messages import Command, Event, Key
+from tests.support.domain.doors import Door, Opened, door, verb
 
 
 class Closed(Event, frozen=True, kw_only=True):
     pass
-
-
-class Door(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
 
 
 class Strange:
@@ -46,25 +34,6 @@ class StrangeOpen(Command, frozen=True, kw_only=True):
 
 class StrangeOpened(Event, frozen=True, kw_only=True):
     how: dict[str, Strange] = {}
-
-
-def decide(state: Any, command: Any, context: Any, key: Any) -> Decision:
-    return Decision(events=((key, Opened()),))
-
-
-def evolve(state: Any, recorded: Recorded) -> Door:
-    return Door(id=recorded.key)
-
-
-def verb(name: str = "open", command: Any = Open, **changed: Any) -> Verb:
-    return Verb(**{"name": name, "command": command, "key": attrgetter("id"), "decide": decide, **changed})
-
-
-def door(**changed: Any) -> Decider:
-    events = {"door.opened.v1": Opened}
-    return Decider(
-        **{"table": "doors", "state": Door, "evolve": evolve, "events": events, "verbs": (verb(),), **changed}
-    )
 
 
 def taken_in(*deciders: Decider) -> tuple[Decider, ...]:
