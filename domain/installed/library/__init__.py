@@ -28,7 +28,8 @@ A class is read once, when it is adapted. What it becomes is told by rules:
 
 Each decision is checked before it is accepted: its events are read again as JSON has them, and must lead to
 the very state that the method left. A mutator that asks the clock, a change without an event, or a value that
-JSON does not give back is a defect that way, and not a rebuild that differs later.
+JSON does not give back is a defect that way, and not a rebuild that differs later. What is the same twice
+within a moment, such as today's date, is not found.
 
 Modules: `adapted`, `adapting`, `anatomy`, `annotations`, `attributes`, `columns`, `commands`, `creating`,
 `deciding`, `events`, `identity`, `keeping`, `names`, `reach`, `source`, `states`, `verbs`.

@@ -44,6 +44,12 @@ class Anatomy:
         # Only what is not the library's; bases first.
         self.own_classes = tuple(one for one in reversed(kind.__mro__) if _is_own(one))
         self.topic: str = get_topic(kind)
+        if any(_is_copied(one) for one in self.own_classes):
+            raise CannotBringError(
+                self.where,
+                "it was made an aggregate by a decorator, and its objects do not show what they hold",
+                hint="derive it from eventsourcing.domain.Aggregate",
+            )
         self.first_version: int = self.kind.INITIAL_VERSION
         self.class_version: int = getattr(kind, "class_version", 1)
 
@@ -152,6 +158,12 @@ def revived(kind: Any, attributes: Mapping[str, Any], own: Mapping[str, Any]) ->
     aggregate = object.__new__(kind)
     aggregate.__dict__ = {**own, "_pending_events": [], **attributes}
     return aggregate
+
+
+def _is_copied(kind: type) -> bool:
+    """Whether a class has another one's way to its objects' attributes, as the library's `aggregate` does."""
+    way = vars(kind).get("__dict__")
+    return way is not None and way.__objclass__ is not kind
 
 
 def _is_own(kind: type) -> bool:

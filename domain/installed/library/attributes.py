@@ -7,6 +7,7 @@ a class that is called; otherwise it is not known. Nothing is decided by it but 
 
 import ast
 from collections.abc import Iterator
+from dataclasses import InitVar
 from enum import Enum
 from functools import reduce
 from operator import or_
@@ -109,7 +110,8 @@ class _ClassReader:
             match one:
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation) if name != "id":
                     hint = self.hint(annotation)
-                    if hint is not _UNKNOWN and get_origin(hint) is not ClassVar and hint is not ClassVar:
+                    is_of_class = hint is ClassVar or get_origin(hint) is ClassVar
+                    if hint is not _UNKNOWN and not is_of_class and not isinstance(hint, InitVar):
                         self._found.declare(name, hint)
                         self._found.always.add(name)
                 case ast.ClassDef():

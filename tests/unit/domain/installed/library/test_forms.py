@@ -1,5 +1,6 @@
 """The other forms that a class may have: setters, names of verbs, heirs, several ways to create, an end."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,8 @@ from eventsourcing.domain import Aggregate, event
 
 from domain.installed.library import CannotBringError, is_library_class
 from tests.support.domain.adapted_story import AdaptedStory, brought, story
+
+USER: ContextVar[str | None] = ContextVar("user", default=None)
 
 
 class Person(Aggregate):
@@ -119,6 +122,25 @@ class Basket(Aggregate):
         self.items.extend(name for _ in range(sum(amounts)))
 
 
+class Ticket(Aggregate):
+    class Event(Aggregate.Event):
+        # Who asked is known elsewhere; here, nobody.
+        by: str | None = field(default_factory=USER.get, init=False)
+
+        def apply(self, aggregate: Any) -> None:
+            aggregate.last_by = self.by
+
+    def __init__(self, id: UUID, subject: str) -> None:  # noqa: A002 (as the library has it)
+        self._id = id
+        self.number: str = str(id)[:8]
+        self.subject = subject
+        self.last_by: str | None = None
+
+    @event("Closed")
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_a_decorated_property_is_a_verb_that_sets_it():
     persons = story(Person, "persons").when("persons.create", id="one", name="Ada")
 
@@ -190,6 +212,23 @@ def test_defaults_that_a_function_makes_are_made_for_each_command():
         )
 
     assert baskets.row("one")["items"] == baskets.row("two")["items"] == '["pear"]'
+
+
+def test_an_id_that_the_class_takes_is_the_key():
+    key = "0190f3c4-7d1a-7000-8000-000000000001"
+    tickets = story(Ticket, "tickets").when("tickets.create", id=key, subject="Help")
+
+    assert tickets.row(key)["number"] == "0190f3c4"
+
+
+def test_fields_that_all_events_have_are_told_with_each_and_not_made_anew():
+    tickets = story(Ticket, "tickets").when("tickets.create", id="one", subject="Help")
+    token = USER.set("ada")
+    tickets.when("tickets.close", id="one").then_told("ticket.closed.v1", by="ada")
+    USER.reset(token)
+
+    assert tickets.row()["last_by"] == "ada"
+    assert tickets.replayed() == tickets.state("tickets")
 
 
 def test_only_classes_of_the_library_are_such():

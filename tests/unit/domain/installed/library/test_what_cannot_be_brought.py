@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from eventsourcing.domain import Aggregate, event
+from eventsourcing.domain import Aggregate, aggregate, event
 
 from domain.installed.library import CannotBringError, adapted
 
@@ -80,6 +80,11 @@ class NamedByAnother(Aggregate):
     def create_id(number: int) -> Any: ...
 
 
+@aggregate
+class MadeByADecorator:
+    pass
+
+
 class NotToBeCreated(Aggregate):
     hyperpage_verbs = {"__init__": None}
 
@@ -97,6 +102,7 @@ class NotToBeCreated(Aggregate):
         (SpelledAlike, r"SpelledAlike\.Name: another attribute has this name"),
         (NamedByAnother, r"the id follows from number \(create_id\), which it does not take"),
         (NotToBeCreated, r"NotToBeCreated: no verb creates one"),
+        (MadeByADecorator, r"made an aggregate by a decorator, .*; derive it from eventsourcing"),
         (dict, r"builtins\.dict: it is no Aggregate; derive it"),
     ],
 )
