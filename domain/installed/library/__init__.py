@@ -24,7 +24,8 @@ A class is read once, when it is adapted. What it becomes is told by rules:
   class calls elsewhere is not seen: raise the `class_version` of the aggregate where that changes.
 - **Row.** `id`, the public attributes and the properties that only return one, `created_at`, `updated_at`,
   `version`, `position`. Types are those that are annotated, or those that all assignments have; otherwise a
-  column holds any JSON. An attribute with the name of one of the others is `<singular>_<name>`.
+  column holds any JSON. An attribute with the name of one of the others, or of a word of SQL, stands as
+  `<singular>_<name>`. `hyperpage_filters = ("owner",)` in the class names columns to list and count by.
 
 Each decision is checked before it is accepted: its events are read again as JSON has them, and must lead to
 the very state that the method left. A mutator that asks the clock, a change without an event, or a value that
@@ -35,9 +36,9 @@ Modules: `adapted`, `adapting`, `anatomy`, `annotations`, `attributes`, `columns
 `deciding`, `events`, `identity`, `keeping`, `names`, `reach`, `source`, `states`, `verbs`.
 """
 
-from domain.installed.library.adapted import Adapted, CannotBringError
+from domain.installed.library.adapted import Adapted
 
-__all__ = ["Adapted", "CannotBringError", "adapted", "is_library_class"]
+__all__ = ["Adapted", "adapted", "is_library_class"]
 
 
 def is_library_class(kind: object) -> bool:
@@ -53,7 +54,7 @@ def adapted(kind: type, *, table: str) -> Adapted:
     """The decider and the row of an aggregate class of the library, under the name of a table.
 
     Raises:
-        CannotBringError: the class has what cannot be kept or asked for; it says what, and what to do.
+        AggregateError: the class has what cannot be kept or asked for; it says what, and what to do.
     """
     # The library takes a while to import, and the command line starts without it.
     from domain.installed.library.adapting import adapt

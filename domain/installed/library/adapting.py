@@ -10,12 +10,15 @@ from domain.installed.library.events import Events
 from domain.installed.library.states import States
 from domain.installed.library.verbs import Verbs
 
+# An attribute of the class: the columns that its rows are listed and counted by.
+FILTERS = "hyperpage_filters"
+
 
 def adapt(kind: type, table: str) -> Adapted:
     """The decider and the row of a class, under the name of a table.
 
     Raises:
-        CannotBringError: the class has what cannot be kept or asked for.
+        AggregateError: the class has what cannot be kept or asked for.
     """
     anatomy = Anatomy(kind)
     verbs = Verbs(anatomy)
@@ -34,9 +37,10 @@ def adapt(kind: type, table: str) -> Adapted:
             events=events.types,
             verbs=verbs.made(deciding, events),
             evolve=deciding.evolve,
+            upcasters=events.upcasters(),
         ),
         row_shape=row.shape,
         row=row,
-        upcasters=events.upcasters(),
+        filters=tuple(getattr(kind, FILTERS, ())),
         left_out=verbs.left_out,
     )

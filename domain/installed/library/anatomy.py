@@ -21,7 +21,7 @@ from eventsourcing.domain import (
 )
 from eventsourcing.utils import get_topic
 
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 
 # What every event has beside its own values.
 ENVELOPE = frozenset({"originator_id", "originator_version", "timestamp", "originator_topic"})
@@ -34,7 +34,7 @@ class Anatomy:
 
     def __init__(self, kind: type) -> None:
         if not issubclass(kind, Aggregate):
-            raise CannotBringError(
+            raise AggregateError(
                 f"{kind.__module__}.{kind.__qualname__}",
                 "it is no Aggregate",
                 hint="derive it from eventsourcing.domain.Aggregate",
@@ -45,7 +45,7 @@ class Anatomy:
         self.own_classes = tuple(one for one in reversed(kind.__mro__) if _is_own(one))
         self.topic: str = get_topic(kind)
         if any(_is_copied(one) for one in self.own_classes):
-            raise CannotBringError(
+            raise AggregateError(
                 self.where,
                 "it was made an aggregate by a decorator, and its objects do not show what they hold",
                 hint="derive it from eventsourcing.domain.Aggregate",
@@ -67,7 +67,7 @@ class Anatomy:
             if not isinstance(value, type) or not issubclass(value, CanMutateAggregate) or name == "Event":
                 continue
             if not hasattr(value, "__dataclass_fields__"):
-                raise CannotBringError(
+                raise AggregateError(
                     f"{self.where}.{name}",
                     "it is no dataclass, as the library's own events are",
                     hint="derive it from Aggregate.Event",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 
 _ANYTHING = (Parameter.empty, object, Any)
 
@@ -35,12 +35,12 @@ def required_hint(annotation: Any, kind: type, where: str) -> Any:
     """The type of an annotation that has to have one.
 
     Raises:
-        CannotBringError: it names something that is not there.
+        AggregateError: it names something that is not there.
     """
     try:
         return resolved(annotation, kind.__module__, vars(kind))
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
-        raise CannotBringError(
+        raise AggregateError(
             where,
             f"its annotation {annotation!r} cannot be resolved ({error})",
             hint="import what it names at the top of the module, not for type checkers alone",
@@ -74,10 +74,10 @@ def require_json(hint: Any, where: str) -> Any:
     """The type, if JSON can hold it.
 
     Raises:
-        CannotBringError: it cannot.
+        AggregateError: it cannot.
     """
     if (reason := why_not_json(hint)) is not None:
-        raise CannotBringError(
+        raise AggregateError(
             where, reason, hint="make it a dataclass, an Enum or a type that has a form in JSON"
         )
     return hint

@@ -1,5 +1,6 @@
 """The row of an aggregate: its public attributes as columns, between its id and where it stands."""
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -10,13 +11,14 @@ from uuid import UUID
 
 import msgspec
 
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 from domain.installed.library.anatomy import Anatomy
 from domain.installed.library.annotations import why_not_json, without_none
 from domain.installed.library.attributes import Attribute
 from domain.installed.library.keeping import CannotKeepError, Keeper
-from domain.installed.library.names import camel, singular
+from domain.installed.library.names import camel, singular, snake
 from domain.installed.library.states import LibraryState
+from domain.installed.reserved import KEYWORDS
 from domain.messages import about
 
 # Those that every row has.
@@ -38,6 +40,8 @@ _TEXTS: dict[type, str] = {
 }
 # The integers that SQLite has.
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+# As tables take it.
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MISSING: Any = object()
 # In one order, whatever order things were put in: a row that is made anew is the same to the byte.
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -64,19 +68,18 @@ class Row:
         self, anatomy: Anatomy, table: str, attributes: tuple[Attribute, ...], keeper: Keeper
     ) -> None:
         self._where = anatomy.where
-        taken = {_FIRST[0], *(name for name, _ in _LAST)}
+        taken = {_FIRST[0], *(name for name, _ in _LAST), *KEYWORDS}
         self._columns = tuple(_column(anatomy, one, taken, table, keeper) for one in attributes)
         fields = [_FIRST, *((one.name, one.hint) for one in self._columns), *_LAST]
         seen: set[str] = set()
         for name, _ in fields:
-            # SQL does not tell upper and lower case apart.
-            if name.lower() in seen:
-                raise CannotBringError(
+            if name in seen:
+                raise AggregateError(
                     f"{anatomy.where}.{name}",
-                    "another attribute has this name, in other upper and lower case",
-                    hint="rename one of them, or begin it with an underscore",
+                    "another attribute has the same name in the row",
+                    "rename one of them, or begin it with an underscore",
                 )
-            seen.add(name.lower())
+            seen.add(name)
         self.shape = msgspec.defstruct(
             f"{camel(singular(table))}Row",
             fields,
@@ -103,7 +106,9 @@ class Row:
 
 
 def _column(anatomy: Anatomy, attribute: Attribute, taken: set[str], table: str, keeper: Keeper) -> Column:
-    name = f"{singular(table)}_{attribute.name}" if attribute.name in taken else attribute.name
+    name = attribute.name if _COLUMN.fullmatch(attribute.name) else snake(attribute.name)
+    if name in taken:
+        name = f"{singular(table)}_{name}"
     bare, may_be_none = without_none(attribute.hint)
     may_be_none = may_be_none or not attribute.is_always
     hint, cell = _single(bare, keeper)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 from domain.installed.library.anatomy import ENVELOPE, Anatomy
 from domain.installed.library.annotations import required_hint, why_not_json
 from domain.installed.library.keeping import is_changeable
@@ -88,8 +88,8 @@ def optional_key() -> tuple[Any, ...]:
     return KEY, Key | None, None
 
 
-def cannot_bring(where: str, error: UnusableError, name: str) -> CannotBringError:
+def cannot_bring(where: str, error: UnusableError, name: str) -> AggregateError:
     """The refusal of a class for the sake of one method."""
-    return CannotBringError(
+    return AggregateError(
         where, str(error), hint=f'change that, or leave it out: hyperpage_verbs = {{"{name}": None}}'
     )

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from domain.errors import TooLarge
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 from domain.installed.library.anatomy import Anatomy, own_fields
 from domain.installed.library.annotations import require_json
 from domain.installed.library.keeping import CannotKeepError, Keeper, is_changeable
@@ -97,14 +97,14 @@ class EventForm:
         """The steps from older versions of this type to this one.
 
         Raises:
-            CannotBringError: one is missing.
+            AggregateError: one is missing.
         """
         steps = {}
         for version in range(1, self.version):
             name = f"upcast_v{version}_v{version + 1}"
             upcast = getattr(self.event_class, name, None)
             if upcast is None:
-                raise CannotBringError(
+                raise AggregateError(
                     self._where,
                     f"its class_version is {self.version}, and it has no {name}",
                     hint=f"give it a static method {name}(state)",
@@ -117,7 +117,7 @@ class EventForm:
         try:
             return get_type_hints(self.event_class, include_extras=True)
         except (NameError, TypeError, AttributeError, SyntaxError) as error:
-            raise CannotBringError(
+            raise AggregateError(
                 self._where,
                 f"its annotations cannot be resolved ({error})",
                 hint="import what they name at the top of the module, not for type checkers alone",
@@ -133,7 +133,7 @@ class Events:
         self.types: dict[str, type[Event]] = {}
         for name, form in self._forms.items():
             if form.type_name in self.types:
-                raise CannotBringError(
+                raise AggregateError(
                     f"{anatomy.where}.{name}",
                     f"another event is called {form.type_name}, too",
                     hint="rename one of the two",

@@ -6,9 +6,11 @@ from operator import attrgetter
 from types import FunctionType
 from typing import Any
 
+import msgspec
+
 from domain.decider import Verb
 from domain.errors import AlreadyExists, NotFound, TooLarge
-from domain.installed.library.adapted import CannotBringError
+from domain.installed.error import AggregateError
 from domain.installed.library.anatomy import (
     Anatomy,
     create_id_parameters,
@@ -34,7 +36,7 @@ from domain.installed.library.reach import Reach, reach_of
 INIT = "__init__"
 # An attribute of the class: other names for its verbs, or none.
 CHOICES = "hyperpage_verbs"
-_VERB = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_VERB = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _Key = Callable[[Any], str | None]
 
 
@@ -64,7 +66,7 @@ class Verbs:
         self._names: dict[str, str] = {}
         for name in self._choices:
             if name != INIT and name not in self._reaches:
-                raise CannotBringError(
+                raise AggregateError(
                     f"{anatomy.where}.{CHOICES}",
                     f"{name} is no method that could be a verb",
                     hint=f"it has {', '.join(sorted(self._reaches))}",
@@ -79,7 +81,7 @@ class Verbs:
         """All verbs, creating ones first."""
         verbs = list(self._creating_verbs(deciding, events))
         if not verbs:
-            raise CannotBringError(
+            raise AggregateError(
                 self._anatomy.where,
                 "no verb creates one",
                 hint=f"have a class method that calls cls._create(…), or let {CHOICES} have {INIT}",
@@ -108,7 +110,7 @@ class Verbs:
         ways = self._creating
         if not ways:
             if event_name is None:
-                raise CannotBringError(
+                raise AggregateError(
                     self._anatomy.where,
                     f"calling it may make each of {', '.join(calling)}",
                     hint='decorate __init__ with @event("Name"), or have class methods call cls._create(…)',
@@ -128,7 +130,9 @@ class Verbs:
                 raise cannot_bring(where, error, name) from None
             reach = self._reaches[name] if function is not None else self._reach_of_init(event_name)
             decide = deciding.creating(function, event_name, signature.names)
-            verbs.append(_verb(verb, command, key, decide, reach, events, AlreadyExists))
+            made = _verb(verb, command, key, decide, reach, events, AlreadyExists)
+            # `POST` to the table stands for one verb.
+            verbs.append(msgspec.structs.replace(made, method="POST") if len(ways) == 1 else made)
         return verbs
 
     def _key(self, signature: Signature, where: str) -> tuple[_Key, Any]:
@@ -137,7 +141,7 @@ class Verbs:
         if not derived_from:
             return attrgetter(KEY), optional_key()
         if missing := [name for name in derived_from if name not in signature.names]:
-            raise CannotBringError(
+            raise AggregateError(
                 where,
                 f"the id follows from {', '.join(missing)} (create_id), which it does not take",
                 hint="let both have the same parameters",
@@ -162,13 +166,13 @@ class Verbs:
             return None
         where = f"{self._anatomy.where}.{name}"
         if _VERB.fullmatch(verb) is None:
-            raise CannotBringError(
+            raise AggregateError(
                 where,
                 f"{verb!r} is no name of a verb",
-                hint=f"a verb has up to 64 lower-case letters, digits and underscores: see {CHOICES}",
+                hint=f"a verb has up to 48 lower-case letters, digits and underscores: see {CHOICES}",
             )
         if (other := self._names.setdefault(verb, name)) != name:
-            raise CannotBringError(
+            raise AggregateError(
                 where, f"{other} is the verb {verb}, too", hint=f"{CHOICES} gives one of them another name"
             )
         return verb

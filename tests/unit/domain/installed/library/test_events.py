@@ -51,7 +51,7 @@ def test_a_type_is_named_by_its_topic_and_class_version():
 
 def test_older_versions_go_through_the_steps_of_the_class():
     stored = {"kilograms": "1.5"}
-    name, data = upcast("parcel.weighed.v1", stored, PARCELS.upcasters)
+    name, data = upcast("parcel.weighed.v1", stored, PARCELS.decider.upcasters)
 
     assert (name, stored) == ("parcel.weighed.v3", {"kilograms": "1.5"})
     read = msgspec.json.decode(msgspec.json.encode(data), type=PARCELS.decider.events[name])

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from eventsourcing.domain import Aggregate, event
 
-from domain.installed.library import CannotBringError, is_library_class
+from domain.installed.error import AggregateError
+from domain.installed.library import is_library_class
 from tests.support.domain.adapted_story import AdaptedStory, brought, story
 
 USER: ContextVar[str | None] = ContextVar("user", default=None)
@@ -245,5 +246,31 @@ def test_a_choice_for_what_is_no_verb_is_refused():
         @event("Switched")
         def switch(self) -> None: ...
 
-    with pytest.raises(CannotBringError, match=r"swich is no method that could be a verb; it has switch"):
+    with pytest.raises(AggregateError, match="swich is no method that could be a verb") as caught:
         brought(Lamp, "lamps")
+    assert caught.value.hint == "it has switch"
+
+
+def test_columns_have_names_that_sql_takes():
+    class Chair(Aggregate):
+        hyperpage_filters = ("chair_order", "row_number")
+
+        def __init__(self, order: int, position: str, rowNumber: int) -> None:  # noqa: N803 (as some write)
+            self.order = order
+            self.position = position
+            self.rowNumber = rowNumber
+
+    chairs = story(Chair, "chairs").when("chairs.create", id="one", order=1, position="left", rowNumber=2)
+    row = chairs.row()
+
+    assert (row["chair_order"], row["chair_position"], row["row_number"]) == (1, "left", 2)
+    assert chairs.brought.filters == ("chair_order", "row_number")
+
+
+def test_creating_stands_for_post_where_there_is_one_way():
+    methods = {
+        kind: [one.method for one in brought(kind, table).decider.verbs]
+        for kind, table in ((Door, "doors"), (Note, "notes"))
+    }
+
+    assert methods == {Door: ["POST", None, None], Note: [None, None, None]}
