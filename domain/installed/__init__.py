@@ -6,4 +6,5 @@ error     why one cannot be taken in
 loading   finds them by entry points and by a variable
 reserved  names that are taken
 checking  whether one may be served beside the others
+library   what becomes of a class of the library `eventsourcing`
 """

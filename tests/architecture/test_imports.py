@@ -37,6 +37,7 @@ def test_the_packages_import_only_what_they_may():
         ("domain", "apsw"),
         ("domain", "nats"),
         ("domain", "asyncio"),
+        ("domain", "eventsourcing"),
         ("domain", "time"),
         ("bus", "sqlite3"),
         ("ops", "adbc_driver_sqlite"),

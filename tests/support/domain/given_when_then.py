@@ -9,7 +9,7 @@ count up, its chance is what `chance` says. Accepted commands take effect, so th
 import copy
 from collections.abc import Iterable, Set
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import msgspec
 
@@ -45,38 +45,41 @@ class Story:
         self.verb = ""
         self.decision = Decision()
         self.refusal: Refusal | None = None
+        self.verbs = VERBS
+        self.deciders = BY_TABLE
+        self.table_of = _TABLE_OF
         self._position = 0
         self._ids = 0
 
     # Given.
 
-    def given(self, *events: Event, key: str = KEY) -> "Story":
+    def given(self, *events: Event, key: str = KEY) -> Self:
         """These events happened to an aggregate, at the story's present time."""
         for event in events:
             self._record(key, event)
         return self
 
-    def at(self, now: int) -> "Story":
+    def at(self, now: int) -> Self:
         """The clock shows this."""
         self.now = now
         return self
 
-    def later(self, milliseconds: int) -> "Story":
+    def later(self, milliseconds: int) -> Self:
         return self.at(self.now + milliseconds)
 
-    def chance(self, number: float) -> "Story":
+    def chance(self, number: float) -> Self:
         """Chance is this number in [0, 1)."""
         self.chance_is = number
         return self
 
-    def leased(self, job_id: str = KEY, token: str = TOKEN, *, lease_ms: int = 30_000) -> "Story":
+    def leased(self, job_id: str = KEY, token: str = TOKEN, *, lease_ms: int = 30_000) -> Self:
         """A lease on a job is out, from now on."""
         self.leases[job_id] = Lease(
             job_id=job_id, token=token, worker="worker", lease_ms=lease_ms, expires_at=self.now + lease_ms
         )
         return self
 
-    def copy(self) -> "Story":
+    def copy(self) -> Self:
         """A story that goes on from here without changing this one."""
         other = copy.copy(self)
         other.leases = dict(self.leases)
@@ -86,14 +89,14 @@ class Story:
 
     # When.
 
-    def when(self, command: str, **body: Any) -> "Story":
+    def when(self, command: str, **body: Any) -> Self:
         """A command comes alone, and takes effect if it is accepted."""
         self.work = Budget()
         return self.when_in_a_batch(command, **body)
 
-    def when_in_a_batch(self, command: str, **body: Any) -> "Story":
+    def when_in_a_batch(self, command: str, **body: Any) -> Self:
         """A command comes in the same batch as the one before it, and takes effect if it is accepted."""
-        decider, verb = VERBS[command]
+        decider, verb = self.verbs[command]
         self.verb, self.decision, self.refusal = command, Decision(), None
         asked = msgspec.json.decode(msgspec.json.encode(body), type=verb.command)
         try:
@@ -116,17 +119,17 @@ class Story:
 
     # Then.
 
-    def then(self, *events: Event) -> "Story":
+    def then(self, *events: Event) -> Self:
         """It was accepted, and led to exactly these events."""
         assert self.refusal is None, f"refused: {self.refusal!r}"
         assert [event for _, event in self.decision.events] == list(events)
         return self
 
-    def then_nothing(self) -> "Story":
+    def then_nothing(self) -> Self:
         """It was accepted, and changed nothing."""
         return self.then()
 
-    def then_refused(self, code: str, **details: Any) -> "Story":
+    def then_refused(self, code: str, **details: Any) -> Self:
         """It was refused, with at least these details."""
         assert self.refusal is not None, f"accepted: {self.decision.events!r}"
         assert self.refusal.code == code, self.refusal
@@ -211,14 +214,14 @@ class Story:
         return self.leases.get(job_id)
 
     def _record(self, key: str, event: Event) -> None:
-        table = _TABLE_OF[type(event)]
+        table = self.table_of[type(event)]
         stream = self.streams.setdefault((table, key), [])
         states = self.states.setdefault((table, key), [])
         self._position += 1
         recorded = Recorded(self._position, key, len(stream) + 1, self.now, event)
         before = states[-1] if states else None
         stream.append(recorded)
-        states.append(BY_TABLE[table].evolve(before, recorded))
+        states.append(self.deciders[table].evolve(before, recorded))
 
 
 def declared(verb: Verb) -> set[str]:
