@@ -8,6 +8,7 @@ import apsw
 from domain.catalogue import INSTALLED
 from domain.decider import Aggregate, Transition
 from domain.installed.error import AggregateError
+from domain.installed.library import Adapted
 from domain.installed.loading import Installed
 from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from projections.derived import table_of
@@ -19,6 +20,8 @@ def _table_of(one: Installed) -> Table:
     """The table that an installed aggregate brings, or else the one that follows from its decider."""
     if one.table is None:
         return table_of(one.decider)
+    if isinstance(one.table, Adapted):
+        return table_of(one.decider, one.table.row_shape, row=one.table.row, filters=one.table.filters)
     if not isinstance(one.table, Table) or one.table.name != one.decider.table or not one.table.columns_made:
         raise AggregateError(
             one.source,

@@ -13,6 +13,7 @@ import msgspec
 from domain.decider import Decider, Lease, Verb
 from domain.errors import Refusal
 from domain.installed.error import AggregateError
+from domain.installed.library.keeping import CannotKeepError
 from domain.json_schema.budget import Budget
 from domain.messages import Recorded
 from projections.table import Row, Table
@@ -79,9 +80,13 @@ def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[]
     """Returns if two trials had the same outcome; `pause` lets the clock go on between them.
 
     Raises:
-        AggregateError: they had not, or a row does not fit its table.
+        AggregateError: they had not; or a row does not fit its table, or a state cannot be kept.
     """
-    first = list(_trial(decider, table))
+    try:
+        first = list(_trial(decider, table))
+    except CannotKeepError as error:
+        hint = "change only what events say, and hold what JSON can give back"
+        raise AggregateError(source, str(error), hint) from error
     pause()
     for before, after in zip(first, _trial(decider, table), strict=False):
         if before.written != after.written:
@@ -110,6 +115,8 @@ def _trial(decider: Decider, table: Table) -> Iterator[Step]:
                 continue
             except Refusal as refusal:
                 yield Step(verb.name, "the refusal", refusal.code.encode())
+            except CannotKeepError:
+                raise
             except Exception as error:
                 # It costs that command, whenever it is sent, and nothing else.
                 yield Step(verb.name, "the failure", type(error).__name__.encode())

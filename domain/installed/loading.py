@@ -3,7 +3,8 @@
 A distribution names its aggregates in the group `hyperpage.aggregates` of its entry points; to try one out,
 the variable `HYPERPAGE_AGGREGATES` does (`serve --aggregates` sets it), with commas between several. A name
 is `module`, for a module that has a `DECIDER` and perhaps a `TABLE`, or `module:Class`, for an aggregate of
-the library `eventsourcing`, whose table is called as the entry point is: `dogs = "school.domain:Dog"`.
+the library `eventsourcing`, whose table is called as the entry point is: `dogs = "school.domain:Dog"`. Tried
+out without a name, it is the plural of the class's: `dogs=school.domain:Dog` and `school.domain:Dog` are one.
 """
 
 import os
@@ -18,6 +19,8 @@ import msgspec
 
 from domain.decider import Decider
 from domain.installed.error import AggregateError
+from domain.installed.library import adapted, is_library_class
+from domain.installed.library.names import plural, snake
 
 GROUP = "hyperpage.aggregates"
 VARIABLE = "HYPERPAGE_AGGREGATES"
@@ -27,7 +30,10 @@ MAXIMUM_AGGREGATES = 100
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """An aggregate, with what its module has as its table, and where it came from, for people."""
+    """An aggregate, and where it came from, for people.
+
+    `table` is what its module has as its table, or what its class was made into, or nothing.
+    """
 
     decider: Decider
     table: Any = None
@@ -94,6 +100,9 @@ def _loaded(named: _Named) -> Installed:
     found = _guarded(named, lambda: getattr(module, attribute), f"{module_name} has no {attribute}")
     if isinstance(found, Decider):
         return Installed(decider=found, source=named.source)
+    if is_library_class(found):
+        brought = adapted(found, table=named.table or plural(snake(attribute)))
+        return Installed(decider=brought.decider, table=brought, source=named.source)
     raise AggregateError(
         named.source,
         f"{attribute} is neither a Decider nor an Aggregate of the library eventsourcing",

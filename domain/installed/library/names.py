@@ -26,6 +26,13 @@ def singular(table: str) -> str:
     return table[:-1] if table.endswith("s") and not table.endswith(("ss", "us", "is")) else table
 
 
+def plural(name: str) -> str:
+    """The table of what is called so: `dogs` of `dog`, `entries` of `entry`, `boxes` of `box`."""
+    if name.endswith("y") and name[-2:-1] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "sh", "ch", "x", "z")) else f"{name}s"
+
+
 def change_of(event_class: type) -> str:
     """The change of an event's type name: of its class, or of the end of its `TOPIC` if it has one.
 

@@ -206,3 +206,41 @@ def test_one_that_cannot_be_served_is_refused_before_anything_is(tmp_path, odd, 
     assert reason in refused.err
     assert "hint: " in refused.err
     assert not (tmp_path / "data" / "hyperpage.db").exists()
+
+
+def test_a_class_of_the_library_is_served_as_it_is(tmp_path):
+    brought = ROOT / "tests" / "support" / "domain" / "brought"
+    classes = "dogs:Dog,accounts:Account"
+    with Served(tmp_path / "data", HYPERPAGE_AGGREGATES=classes, PYTHONPATH=f"{ROOT}:{brought}") as service:
+        service.ask("send", "dogs.create", '{"id": "fido", "name": "Fido"}')
+        service.ask("send", "dogs.add_trick", '{"id": "fido", "trick": "roll over"}')
+        service.ask("send", "accounts.open", '{"id": "a1", "full_name": "Ann", "email": "ann@example.org"}')
+        overdrawn = service("send", "accounts.append_transaction", '{"id": "a1", "amount": "-5"}', "--json")
+
+        assert service.ask("query", "dogs.get", '{"id": "fido"}')["tricks"] == ["roll over"]
+        assert overdrawn.json["error"]["details"]["rule"] == "insufficient_funds_error"
+        assert service.ask("projections", "verify")["equal"]
+
+
+def test_a_class_that_changes_without_an_event_is_refused(tmp_path, odd):
+    (tmp_path / "odd.py").write_text(
+        dedent("""
+            from uuid import uuid4
+            from eventsourcing.domain import Aggregate, event
+
+            class Odd(Aggregate):
+                @event("Begun")
+                def __init__(self):
+                    self.count = 0
+
+                @event("Counted")
+                def count_on(self):
+                    self.count += uuid4().int
+        """)
+    )
+    refused = separately(
+        "serve", "--data", tmp_path / "data", **{**odd, "HYPERPAGE_AGGREGATES": "odds=odd:Odd"}
+    )
+
+    assert refused.code == 1
+    assert "the aggregate odd:Odd cannot be taken in" in refused.err
