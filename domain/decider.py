@@ -139,6 +139,10 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["POST", "PUT", "PATCH", "DELETE"] | None = None
 
 
+# The verb of a table with an expiry, by which the service ends what has expired: it has the key alone.
+EXPIRE = "expire"
+
+
 def is_something(state: Any, now: int) -> bool:
     """Whether there is a state at all."""
     return state is not None

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import apsw
 import msgspec
 
 from domain import app_state
@@ -46,16 +45,6 @@ def _row(entry: Entry, version: int, position: int) -> Row:
         position,
         entry.expires_at,
     )
-
-
-def expired_keys(connection: apsw.Connection, now: int, limit: int) -> list[str]:
-    """At most `limit` keys whose value has expired by a time in milliseconds, the longest expired first."""
-    return [
-        key
-        for (key,) in connection.execute(
-            "SELECT key FROM app_state WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", (now, limit)
-        )
-    ]
 
 
 TABLE = Table(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from domain.decider import Decider
+from domain.decider import EXPIRE, Decider
 from domain.installed.error import AggregateError
 from domain.installed.reserved import KEYWORDS
 from domain.messages import Key, about
@@ -37,6 +37,7 @@ def table_of(
     *,
     row: Callable[[Any, int, int], Row] | None = None,
     filters: Sequence[str] = (),
+    expiry: str | None = None,
 ) -> Table:
     """The table of a decider, with a row for each aggregate that there is.
 
@@ -44,13 +45,17 @@ def table_of(
     and `position`: by default, the fields of the decider's state, and these two. Numbers, texts and booleans
     are columns of their kind, all else is JSON. The columns are the state's attributes of the same names, or
     what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
-    the `filters`, which are columns that get an index.
+    the `filters`, which are columns that get an index. From the time on, in milliseconds, that stands in the
+    column `expiry`, a row is not shown any more; the service then sends the decider's internal verb `expire`,
+    whose event ends it. Its `exists` says the same of a state.
 
     Raises:
         AggregateError: the struct does not make a table.
     """
     shape = _shape_of(decider.state) if shape is None else shape
     _require(decider, shape, filters, has_row=row is not None)
+    if expiry is not None:
+        _require_expiry(decider, shape, expiry)
     names = shape.__struct_fields__
     get_query = msgspec.defstruct(
         f"Get{_camel(decider.table)}",
@@ -70,7 +75,8 @@ def table_of(
         count_query=count_query,
         list_query=page_query(count_query, f"Rows of {decider.table}, in the order of their keys."),
         columns_made=columns_of(shape),
-        indexed=tuple(filters),
+        expiry_column=expiry,
+        indexed=tuple(dict.fromkeys((*filters, *(() if expiry is None else (expiry,))))),
     )
 
 
@@ -123,6 +129,18 @@ def _require(decider: Decider, shape: type[msgspec.Struct], filters: Sequence[st
                 f"the struct {shape.__name__} makes no table: {reason}",
                 "docs/your-own-aggregates.md says what a row is",
             )
+
+
+def _require_expiry(decider: Decider, shape: type[msgspec.Struct], expiry: str) -> None:
+    ending = [verb for verb in decider.verbs if verb.name == EXPIRE and verb.internal]
+    kinds = {field.name: single(field.type) for field in msgspec.structs.fields(shape)}
+    if not ending or len(ending[0].command.__struct_fields__) != 1 or kinds.get(expiry) is not int:
+        raise AggregateError(
+            decider.table,
+            f"rows cannot expire by {expiry}",
+            "it is a column of integers, and the decider has an internal verb `expire` whose command has the key"
+            " alone",
+        )
 
 
 def _count_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str]) -> type[Any]:

@@ -49,6 +49,23 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table
 }
 
 
+def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
+    """At most `limit` aggregates whose time is over by `now`, in milliseconds, by table and key.
+
+    They are those of tables with an expiry, of each table the longest expired first.
+    """
+    found: list[tuple[str, str]] = []
+    for table in TABLES.values():
+        if table.expiry_column is not None and len(found) < limit:
+            rows = connection.execute(
+                f"SELECT {table.primary_key} FROM {table.name} WHERE {table.expiry_column} <= ?"
+                f" ORDER BY {table.expiry_column} LIMIT ?",
+                (now, limit - len(found)),
+            )
+            found += [(table.name, table.aggregate_key(key)) for (key,) in rows]
+    return found
+
+
 def stream_column(table: str) -> str:
     """The column that says which stream a row of a table belongs to."""
     return "job_id" if table == HISTORY else TABLES[table].primary_key

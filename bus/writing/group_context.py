@@ -56,8 +56,8 @@ class Projections(Protocol):
     ) -> Iterator[tuple[int, str]]:
         """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
 
-    def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
-        """At most `limit` keys of the state whose value has expired, as the tables have it."""
+    def expired(self, connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` aggregates that have expired, by table and key, as the tables have it."""
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int

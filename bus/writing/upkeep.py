@@ -5,7 +5,6 @@ stored and undone like all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import apsw
 
@@ -13,6 +12,7 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.group_context import Projections
 from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
+from domain.decider import EXPIRE
 from domain.jobs.limits import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
 # How many of each kind one group gets at most; the rest follows in the next one.
@@ -121,22 +121,24 @@ class Upkeep:
 
 
 def expiries(projections: Projections, connection: apsw.Connection, now: int) -> list[Submission]:
-    """Commands that end what has expired in the state by now, the longest expired first.
+    """Commands that end what has expired by now, of each table the longest expired first.
 
     They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what could
     not be written is found again the next time. A value that has expired is not shown, even while its command
     still waits.
     """
-    keys = projections.expired_states(connection, now, MAXIMUM_COMMANDS)
-    return [_submission("app_state.expire", key=key) for key in keys]
+    found = projections.expired(connection, now, MAXIMUM_COMMANDS)
+    return [_submission(f"{table}.{EXPIRE}", key) for table, key in found]
 
 
 def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:
     for key in keys:
-        yield _submission(name, id=key)
+        yield _submission(name, key)
 
 
-def _submission(name: str, **body: Any) -> Submission:
+def _submission(name: str, key: str) -> Submission:
+    """A command that has the key of its aggregate alone."""
     decider, verb = VERBS[name]
-    request = Request(name=name, decider=decider, verb=verb, command=verb.command(**body))
+    (field,) = verb.command.__struct_fields__
+    request = Request(name=name, decider=decider, verb=verb, command=verb.command(**{field: key}))
     return Submission(requests=[request], size_bytes=0)

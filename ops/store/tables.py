@@ -8,7 +8,7 @@ import msgspec
 from bus.log.reader_pool import ReaderPool
 from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
-from projections import app_state, jobs, schedules, tables
+from projections import jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row, listed_json
 
 
@@ -20,7 +20,7 @@ class Tables:
     matching_jobs = staticmethod(jobs.matching_jobs)
     unique_jobs = staticmethod(jobs.unique_jobs)
     next_runs = staticmethod(schedules.next_runs)
-    expired_states = staticmethod(app_state.expired_keys)
+    expired = staticmethod(tables.expired)
 
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings every table up to date with a group's events."""

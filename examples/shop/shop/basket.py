@@ -15,6 +15,8 @@ from projections.derived import table_of
 
 MAXIMUM_ITEMS = 100
 
+# Not a `Key`: that would be one of an aggregate, which a user of limited rights has to own.
+Article = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
@@ -29,7 +31,7 @@ class AddItem(Command, frozen=True, kw_only=True):
     """So many of an article more."""
 
     id: Key
-    article: Key
+    article: Article
     quantity: Quantity = 1
 
 
@@ -37,7 +39,7 @@ class RemoveItem(Command, frozen=True, kw_only=True):
     """None of an article any more."""
 
     id: Key
-    article: Key
+    article: Article
 
 
 class CheckOut(Command, frozen=True, kw_only=True):

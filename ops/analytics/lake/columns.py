@@ -5,7 +5,7 @@ single value in some type of event is a column, `data_<key>`, with the value tha
 it was left out because it is the default. The catalogue of events says which ones there are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import cache
 from types import NoneType, UnionType
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from domain.catalogue import EVENT_TYPES
+from domain.catalogue import EVENT_TYPES, INSTALLED
+from domain.messages import Event
 from migrations import runner
 from migrations.connection import open_memory, write_transaction
 from projections import installed_tables
@@ -54,14 +55,22 @@ def log_columns() -> dict[str, str]:
 
 def promoted_columns() -> dict[str, str]:
     """The columns for keys of data, with DuckDB's types, in order of their names."""
+    theirs = {name for one in INSTALLED for name in one.decider.events}
+    ours = _kinds(event for name, event in EVENT_TYPES.items() if name not in theirs)
+    # What ours say is analysed by name, whatever somebody else calls what.
+    kinds = _kinds(EVENT_TYPES[name] for name in theirs) | ours
+    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}
+
+
+def _kinds(events: Iterable[type[Event]]) -> dict[str, str]:
     kinds: dict[str, str] = {}
-    for event in EVENT_TYPES.values():
+    for event in events:
         for field in msgspec.structs.fields(event):
             kind = _single(field.type)
             # A key that has different types in two types of event gets no column.
             if kind is not None and kinds.setdefault(field.encode_name, kind) != kind:
                 kinds[field.encode_name] = ""
-    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}
+    return kinds
 
 
 @cache

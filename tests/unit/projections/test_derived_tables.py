@@ -131,3 +131,8 @@ class Keyword(msgspec.Struct):
 def test_a_struct_that_makes_no_table_is_refused(make: Callable[[], Table], reason: str):
     with pytest.raises(AggregateError, match=f"the struct .* makes no table: {reason}"):
         make()
+
+
+def test_rows_that_expire_need_a_verb_that_ends_them():
+    with pytest.raises(AggregateError, match="rows cannot expire by width"):
+        table(expiry="width")

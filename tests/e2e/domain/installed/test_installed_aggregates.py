@@ -63,6 +63,8 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
     data = tmp_path / "data"
     with Shop(data, **WITH_SHOP) as shop:
         shop.ask("send", "baskets.open", '{"id": "b1", "customer": "ann"}')
+        shop.ask("backup", "create")
+        shop.ask("analytics", "export", "--out", tmp_path / "lake")
     with Served(data) as without:
         assert without("send", "baskets.open", '{"id": "b2", "customer": "bob"}').code == 3
         without.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
@@ -71,11 +73,17 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
         ]
         assert without.ask("projections", "verify")["equal"]
         without.ask("backup", "create")
+        without.ask("analytics", "export", "--out", tmp_path / "lake")
     # All of the store is made anew by a program that does not know of baskets.
     assert separately("backup", "restore", "--latest", "--yes", "--data", data).code == 0
     with Shop(data, **WITH_SHOP) as shop:
         assert shop.ask("query", "baskets.get", '{"id": "b1"}')["customer"] == "ann"
         assert shop.ask("projections", "verify")["equal"]
+        shop.ask("backup", "create")
+        shop.ask("analytics", "export", "--out", tmp_path / "lake")
+    sql = "SELECT customer, (SELECT count(*) FROM events WHERE table_name = 'baskets') AS events FROM baskets"
+    found = separately("analytics", "sql", sql, "--lake", tmp_path / "lake", "--format", "json", **WITH_SHOP)
+    assert found.json == [{"customer": "ann", "events": 1}]
 
 
 @pytest.fixture

@@ -141,11 +141,11 @@ def test_the_writer_outlives_a_table_that_cannot_be_read(tmp_path: Path):
     class Unreadable(Tables):
         times = 0
 
-        def expired_states(self, connection: apsw.Connection, now: int, limit: int) -> list[str]:
+        def expired(self, connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
             self.times += 1
             if self.times < 3:
                 raise apsw.IOError("disk I/O error")
-            return super().expired_states(connection, now, limit)
+            return super().expired(connection, now, limit)
 
     with Store(tmp_path / "store.db", projections=Unreadable()) as store:
         store.send("app_state.set", {"key": "a", "value": 1, "ttl_ms": 1})
