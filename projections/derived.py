@@ -138,8 +138,8 @@ def _require_expiry(decider: Decider, shape: type[msgspec.Struct], expiry: str) 
         raise AggregateError(
             decider.table,
             f"rows cannot expire by {expiry}",
-            "it is a column of integers, and the decider has an internal verb `expire` whose command has the key"
-            " alone",
+            "it is a column of integers, and the decider has an internal verb `expire`, whose command has the"
+            " key alone",
         )
 
 
