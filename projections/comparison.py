@@ -11,10 +11,8 @@ import apsw
 import msgspec
 
 from domain.messages import stream_name
-from projections import jobs
-from projections.job_history import HISTORY
 from projections.table import Row
-from projections.tables import TABLES, stream_column
+from projections.tables import OWNERS, TABLES, stream_column
 
 MAXIMUM_EXAMPLES = 10
 
@@ -85,7 +83,7 @@ def _compare_rows(
     """Rows come in the order of their keys, and end with their rowid."""
     report = TableReport()
     strays = []
-    key = 1 if name == HISTORY else 0
+    key = OWNERS[name][1].owner_place if name in OWNERS else 0
     for expected, found in _merged(shadow, live):
         if expected is not None:
             report.rows += 1
@@ -98,7 +96,7 @@ def _compare_rows(
             wrong[_stream_of(name, expected[key])] = None
         else:
             report.unexpected += 1
-        # A row of job_history may have changed its job: both jobs are put right.
+        # A row of a second table may have changed its owner: both are put right.
         if found is not None and not _is_stray(name, found[key]):
             wrong[_stream_of(name, found[key])] = None
         elif found is not None and expected is None:
@@ -133,7 +131,8 @@ def _text_or_bytes(kind: str, value: Any) -> Any:
 def _is_stray(name: str, key: Any) -> bool:
     if not isinstance(key, str) or not key.isascii():
         return True
-    return name != HISTORY and TABLES[name].row_key(TABLES[name].aggregate_key(key)) != key
+    table = OWNERS[name][0] if name in OWNERS else TABLES[name]
+    return table.row_key(table.aggregate_key(key)) != key
 
 
 def _shown(row: Row) -> Row:
@@ -166,8 +165,5 @@ def _identical(expected: Row, found: Row) -> bool:
 
 
 def _stream_of(name: str, key: Any) -> str:
-    return (
-        stream_name(jobs.TABLE.name, key)
-        if name == HISTORY
-        else stream_name(name, TABLES[name].aggregate_key(key))
-    )
+    table = OWNERS[name][0] if name in OWNERS else TABLES[name]
+    return stream_name(table.name, table.aggregate_key(key))

@@ -1,15 +1,12 @@
 """The table `job_history`, one row an attempt, which follows from the events of jobs."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
-import apsw
 import msgspec
 
 from domain.jobs import Job, events, limits
 from domain.messages import about
-from migrations.rows import delete_rows
-from projections.table import Row, upsert_rows
+from projections.table import BesideTable, Row
 
 HISTORY = "job_history"
 
@@ -95,10 +92,4 @@ _ENDS: dict[type[Any], str] = {
 }
 
 
-def write_history(connection: apsw.Connection, rows: dict[int, Row], archived: Iterable[str]) -> None:
-    """Puts the attempts of a transaction into `job_history`; their jobs are there already.
-
-    An archived job loses its attempts, also where another job has taken its id at once.
-    """
-    delete_rows(connection, HISTORY, "job_id", archived)
-    upsert_rows(connection, HISTORY, HISTORY_COLUMNS, rows.values())
+BESIDE_JOBS = BesideTable(name=HISTORY, columns=HISTORY_COLUMNS, owner="job_id", rows=history_rows)

@@ -12,6 +12,7 @@ from domain.jobs.many import Search
 from domain.jobs.rows import JobRow, WholeJobRow
 from domain.jobs.state import State, Status, status_of
 from domain.messages import Json, Key, Name, Time
+from projections.job_history import BESIDE_JOBS
 from projections.table import Row, Table, page_query
 
 # Letters from A to Z are the same in either case.
@@ -109,6 +110,7 @@ TABLE = Table(
     name=jobs.TABLE,
     shape=WholeJobRow,
     shorter=JobRow,
+    beside=BESIDE_JOBS,
     row=_row,
     get_query=GetJob,
     key_of=lambda query: str(query.id),

@@ -19,11 +19,9 @@ import msgspec
 
 from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
 from domain.messages import Recorded, split_stream, stream_name
-from projections import jobs
 from projections.comparison import Stray, TableReport, compare, count_repair
-from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows
 from projections.table import Row, Table, upsert_rows
-from projections.tables import TABLE_COLUMNS, TABLES
+from projections.tables import OWNERS, TABLE_COLUMNS, TABLES
 
 _BATCH_STREAMS = 1_000
 _EVENTS = "SELECT stream, position, version, type, recorded_at, data FROM events"
@@ -79,7 +77,7 @@ class _Folded(msgspec.Struct, frozen=True):
     table: Table
     key: str
     row: Row | None
-    history: list[Row]
+    second: list[Row]
 
 
 def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> RebuildReport:
@@ -131,8 +129,9 @@ def compared(
             report.tables[name], strays = compare(connection, shadow, name, some, wrong)
             report.strays += strays
         if wrong:
-            # `repair` looks for the attempts of each job.
-            shadow.execute(f"CREATE INDEX IF NOT EXISTS of_job ON {HISTORY} (job_id)")
+            # `repair` looks for the rows of each owner.
+            for name, (_, beside) in OWNERS.items():
+                shadow.execute(f"CREATE INDEX IF NOT EXISTS of_{name} ON {name} ({beside.owner})")
     report.streams = list(wrong)
     return report
 
@@ -265,11 +264,12 @@ def _taken_over(
         for row in _rows_of(shadow, table.name, table.columns, [table.row_key(key) for key in keys])
         if versions.get(key := table.aggregate_key(row[0])) == row[version]
     }
-    history: dict[str, list[Row]] = {}
-    if table is jobs.TABLE:
-        for row in _rows_of(shadow, HISTORY, HISTORY_COLUMNS, list(rows), "job_id"):
-            history.setdefault(row[1], []).append(row)
-    return {key: _Folded(table, key, row, history.get(key, [])) for key, row in rows.items()}
+    second: dict[str, list[Row]] = {}
+    if (beside := table.beside) is not None:
+        owners = [row[0] for row in rows.values()]
+        for row in _rows_of(shadow, beside.name, beside.columns, owners, beside.owner):
+            second.setdefault(row[beside.owner_place], []).append(row)
+    return {key: _Folded(table, key, row, second.get(row[0], [])) for key, row in rows.items()}
 
 
 def _rows_of(
@@ -296,14 +296,16 @@ def _put_right(
 ) -> None:
     found = {} if shadow is None else _taken_over(connection, shadow, table, keys)
     right = [found.get(key) or _made_anew(connection, table, key) for key in keys]
-    if table is jobs.TABLE:
-        connection.execute(f"DELETE FROM {HISTORY} WHERE job_id IN ({_places(keys)})", tuple(keys))
+    if (beside := table.beside) is not None:
+        owners = tuple(map(table.row_key, keys))
+        connection.execute(f"DELETE FROM {beside.name} WHERE {beside.owner} IN ({_places(owners)})", owners)
     gone = [table.row_key(one.key) for one in right if one.row is None]
     connection.execute(
         f"DELETE FROM {table.name} WHERE {table.primary_key} IN ({_places(gone)})", tuple(gone)
     )
     upsert_rows(connection, table.name, table.columns, [one.row for one in right if one.row is not None])
-    upsert_rows(connection, HISTORY, HISTORY_COLUMNS, [row for one in right for row in one.history])
+    if beside is not None:
+        upsert_rows(connection, beside.name, beside.columns, [row for one in right for row in one.second])
 
 
 def _fill(connection: apsw.Connection, shadow: apsw.Connection, progress: Progress) -> None:
@@ -319,8 +321,8 @@ def _insert(shadow: apsw.Connection, batch: list[_Folded], tables: Mapping[str, 
     for name, columns in tables.items():
         rows: list[Row] = []
         for one in batch:
-            if name == HISTORY:
-                rows.extend(one.history)
+            if one.table.beside is not None and one.table.beside.name == name:
+                rows.extend(one.second)
             elif one.table.name == name and one.row is not None:
                 rows.append(one.row)
         upsert_rows(shadow, name, columns, rows)
@@ -348,14 +350,14 @@ def _fold(table: Table, key: str, events: Iterable[Recorded]) -> _Folded:
     evolve = BY_TABLE[table.name].evolve
     state = None
     version = position = 0
-    history: dict[int, Row] = {}
+    second: dict[Any, Row] = {}
     for recorded in events:
         before, state = state, evolve(state, recorded)
         version, position = recorded.version, recorded.position
-        if table is jobs.TABLE:
-            for row in history_rows(before, state, recorded.event, recorded.recorded_at):
-                history[row[0]] = row
+        if table.beside is not None:
+            for row in table.beside.rows(before, state, recorded.event, recorded.recorded_at):
+                second[row[0]] = row
             if state is None:
-                history.clear()
+                second.clear()
     final = None if state is None else table.row(state, version, position)
-    return _Folded(table, key, final, list(history.values()) if final is not None else [])
+    return _Folded(table, key, final, list(second.values()) if final is not None else [])

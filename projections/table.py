@@ -23,6 +23,25 @@ Item = TypeVar("Item")
 MAXIMUM_GROUPS = 1_000
 
 
+class BesideTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A second table of an aggregate, with any number of rows for each: they follow from its events.
+
+    `rows` answers with those that an event makes or changes, from the states before and after it, the event
+    and its time. The first of the `columns` is the primary key, and `owner` the one that holds the primary
+    key of the aggregate's row. They go when the aggregate does.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    owner: str
+    rows: Callable[[Any, Any, Any, int], list[Row]]
+
+    @property
+    def owner_place(self) -> int:
+        """The place of the column `owner`."""
+        return self.columns.index(self.owner)
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
@@ -51,6 +70,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     row_key: Callable[[str], str] = str
     aggregate_key: Callable[[str], str] = str
     expiry_column: str | None = None
+    beside: BesideTable | None = None
     conditions: Mapping[str, str] = {}
     shorter: type[msgspec.Struct] | None = None
     key_parts: Callable[[str], dict[str, str]] | None = None

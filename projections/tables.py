@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import apsw
 
@@ -10,10 +11,10 @@ from domain.decider import Aggregate, Transition
 from domain.installed.error import AggregateError
 from domain.installed.library import Adapted
 from domain.installed.loading import Installed
+from migrations.rows import delete_rows
 from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
 from projections.derived import table_of
-from projections.job_history import HISTORY, HISTORY_COLUMNS, history_rows, write_history
-from projections.table import Row, Table, write_rows
+from projections.table import BesideTable, Row, Table, upsert_rows, write_rows
 
 
 def _table_of(one: Installed) -> Table:
@@ -43,9 +44,13 @@ TABLES: dict[str, Table] = {
         *map(_table_of, INSTALLED),
     )
 }
-# The columns of every table, those of `job_history` too.
+# Second tables, each with the table whose aggregates its rows belong to.
+OWNERS: dict[str, tuple[Table, BesideTable]] = {
+    table.beside.name: (table, table.beside) for table in TABLES.values() if table.beside is not None
+}
+# The columns of every table, those of second ones too.
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
-    HISTORY: HISTORY_COLUMNS
+    name: beside.columns for name, (_, beside) in OWNERS.items()
 }
 
 
@@ -68,29 +73,47 @@ def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str
 
 def stream_column(table: str) -> str:
     """The column that says which stream a row of a table belongs to."""
-    return "job_id" if table == HISTORY else TABLES[table].primary_key
+    return OWNERS[table][1].owner if table in OWNERS else TABLES[table].primary_key
 
 
 def write(connection: apsw.Connection, changes: Iterable[Transition]) -> None:
     """Brings every table up to date with these events, each row once. Nothing is committed here."""
     latest: defaultdict[str, dict[str, Aggregate]] = defaultdict(dict)
-    history: dict[int, Row] = {}
-    archived: list[str] = []
+    second: defaultdict[str, BesideRows] = defaultdict(BesideRows)
     for change in changes:
         latest[change.table][change.key] = change.after
-        if change.table == jobs.TABLE.name:
-            rows = history_rows(
-                change.before.state, change.after.state, change.recorded.event, change.recorded.recorded_at
-            )
-            for row in rows:
-                history[row[0]] = row
-            if change.after.state is None:
-                archived.append(change.key)
-                history = {position: row for position, row in history.items() if row[1] != change.key}
+        if (beside := TABLES[change.table].beside) is not None:
+            second[beside.name].take(beside, change)
     for name, aggregates in latest.items():
         table = TABLES[name]
         write_rows(connection, table, {key: row_of(table, one) for key, one in aggregates.items()})
-    write_history(connection, history, archived)
+    # Behind the first ones, which their rows refer to.
+    for name, rows in second.items():
+        rows.write(connection, OWNERS[name][1])
+
+
+class BesideRows:
+    """What some events make of the rows of a second table."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Any, Row] = {}
+        self._gone: list[str] = []
+
+    def take(self, beside: BesideTable, change: Transition) -> None:
+        """Takes one more event in."""
+        recorded = change.recorded
+        for row in beside.rows(change.before.state, change.after.state, recorded.event, recorded.recorded_at):
+            self._rows[row[0]] = row
+        if change.after.state is None:
+            owner = TABLES[change.table].row_key(change.key)
+            self._gone.append(owner)
+            place = beside.owner_place
+            self._rows = {key: row for key, row in self._rows.items() if row[place] != owner}
+
+    def write(self, connection: apsw.Connection, beside: BesideTable) -> None:
+        """Puts them into their table. Whoever is gone loses them, also where another came in its place."""
+        delete_rows(connection, beside.name, beside.owner, self._gone)
+        upsert_rows(connection, beside.name, beside.columns, self._rows.values())
 
 
 def row_of(table: Table, aggregate: Aggregate) -> Row | None:

@@ -20,8 +20,6 @@ from ops.analytics.export.row_groups import GROUP_BYTES, ROW_GROUP_ROWS, log_wri
 from ops.analytics.lake.columns import DELETED, arrow_schema, version_columns
 from ops.analytics.lake.files import File, finished, replaced
 from ops.analytics.lake.layout import VERSIONS, stretch_path
-from projections import jobs
-from projections.job_history import HISTORY, history_rows
 from projections.table import Row
 from projections.tables import TABLES
 
@@ -72,7 +70,6 @@ class Fold:
         for name, types in self._types.items():
             path = stretch_path(lake, name + VERSIONS, of.timeline, of.first, of.last, self._suffix)
             writers[name] = _VersionFile(lake, path, types)
-        history = writers[HISTORY]
         # Streams of other applications have no tables here.
         parts = {name: (one, BY_TABLE[name].evolve, one.row, writers[name]) for name, one in TABLES.items()}
         states = self._states
@@ -92,12 +89,13 @@ class Fold:
             elif before is not None:
                 known = {table.primary_key: table.row_key(key), "version": version, "position": position}
                 writer.add_gone(known)
-            if table is jobs.TABLE:
-                for attempt in history_rows(before, state, recorded.event, recorded_at):
-                    history.add((*attempt, position), 0)
+            if (beside := table.beside) is not None:
+                second = writers[beside.name]
+                for row in beside.rows(before, state, recorded.event, recorded_at):
+                    second.add((*row, position), 0)
                 if state is None:
-                    # One version stands for all attempts that the job had.
-                    history.add_gone({"job_id": key, "position": position})
+                    # One version stands for all rows that their owner had.
+                    second.add_gone({beside.owner: table.row_key(key), "position": position})
         found = {name + VERSIONS: writer.finish() for name, writer in writers.items()}
         return {name: file for name, file in found.items() if file is not None}
 

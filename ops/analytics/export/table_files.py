@@ -18,9 +18,7 @@ from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts
 from ops.analytics.lake.columns import arrow_schema, literal
 from ops.analytics.lake.files import File
 from ops.analytics.lake.session import Connection
-from projections import jobs
-from projections.job_history import HISTORY
-from projections.tables import TABLES, stream_column
+from projections.tables import OWNERS, TABLES, stream_column
 
 if TYPE_CHECKING:
     import pyarrow
@@ -40,15 +38,14 @@ class Earlier(msgspec.Struct, frozen=True):
 def changed_keys(source: SealedSource, after: int) -> dict[str, list[str]]:
     """The keys of the rows that events behind a position have changed, made or removed, by table.
 
-    For `job_history`, these are the keys of the jobs.
+    For a second table, these are the keys of their owners.
     """
     keys: dict[str, list[str]] = {}
     for (stream,) in source.rows(f"SELECT DISTINCT stream FROM {_events_behind(after)}"):
         table, key = split_stream(stream)
         if table in TABLES:
             keys.setdefault(table, []).append(TABLES[table].row_key(key))
-    keys[HISTORY] = keys.get(jobs.TABLE.name, [])
-    return keys
+    return keys | {name: keys.get(owner.name, []) for name, (owner, _) in OWNERS.items()}
 
 
 def write_table(
@@ -116,7 +113,7 @@ def _write_changed(
 
 def _changed_rows(table: str, after: int) -> str:
     """The rows that events behind a position have changed or made, in the words that follow FROM."""
-    of = jobs.TABLE if table == HISTORY else TABLES[table]
+    of = OWNERS[table][0] if table in OWNERS else TABLES[table]
     if of.row_key is not str:
         return f"{table} WHERE position > {after}"
     # Found by their keys, which have an index; positions have none.

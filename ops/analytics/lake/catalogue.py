@@ -22,8 +22,7 @@ from ops.analytics.lake.layout import EVENTS, VERSIONS
 from ops.analytics.lake.manifest import Manifest, find_snapshot
 from ops.analytics.lake.times import macros
 from ops.archive.timelines import END, Timelines, history_of
-from projections.job_history import HISTORY
-from projections.tables import TABLE_COLUMNS
+from projections.tables import OWNERS, TABLE_COLUMNS
 
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
 # The columns of `events`: those of the log's table first, then all others. Its size is that of its texts.
@@ -233,20 +232,22 @@ def _rows_at(table: str, position: str) -> str:
     """A query for the rows of a table as they were at a position: of each key, the last one up to there."""
     versions = table + VERSIONS
     # Not by their names: the files of an older version lack what the tables have got since.
-    of_versions = f"{DELETED}, timeline, position" if table == HISTORY else f"{DELETED}, timeline"
+    of_versions = f"{DELETED}, timeline, position" if table in OWNERS else f"{DELETED}, timeline"
     columns = f"v.* EXCLUDE ({of_versions})"
-    if table == HISTORY:
-        # Attempts leave the table together, with their job.
+    if table in OWNERS:
+        # Its rows leave the table together, with their owner.
+        owner, key = OWNERS[table][1].owner, key_column(table)
         gone = (
-            f"SELECT job_id, max(position) AS gone_at FROM {versions}"
-            f" WHERE deleted AND position <= {position} GROUP BY job_id"
+            f"SELECT {owner}, max(position) AS gone_at FROM {versions}"
+            f" WHERE deleted AND position <= {position} GROUP BY {owner}"
         )
         latest = (
-            f"SELECT id, max(position) AS position FROM {versions} LEFT JOIN ({gone}) USING (job_id)"
-            f" WHERE NOT deleted AND position > coalesce(gone_at, 0) AND position <= {position} GROUP BY id"
+            f"SELECT {key}, max(position) AS position FROM {versions} LEFT JOIN ({gone}) USING ({owner})"
+            f" WHERE NOT deleted AND position > coalesce(gone_at, 0) AND position <= {position}"
+            f" GROUP BY {key}"
         )
         return (
-            f"SELECT {columns} FROM {versions} AS v SEMI JOIN ({latest}) AS latest USING (id, position)"
+            f"SELECT {columns} FROM {versions} AS v SEMI JOIN ({latest}) AS latest USING ({key}, position)"
             " WHERE NOT v.deleted"
         )
     latest = f"SELECT max(position) AS position FROM {versions} WHERE position <= {position}"

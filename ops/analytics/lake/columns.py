@@ -18,8 +18,7 @@ from domain.messages import Event
 from migrations import runner
 from migrations.connection import open_memory, write_transaction
 from projections import installed_tables
-from projections.job_history import HISTORY
-from projections.tables import TABLE_COLUMNS, TABLES
+from projections.tables import TABLE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,7 +43,7 @@ DELETED = "deleted"
 
 def key_column(table: str) -> str:
     """The column that tells the rows of a table from each other."""
-    return "id" if table == HISTORY else TABLES[table].primary_key
+    return TABLE_COLUMNS[table][0]
 
 
 def log_columns() -> dict[str, str]:
