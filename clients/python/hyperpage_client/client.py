@@ -97,7 +97,7 @@ class Client:
         """
         one = Outgoing.of(command, body, self._about(about))
         try:
-            answer = await self.connection.ask(
+            _, answer = await self.connection.answer(
                 self.names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
             )
         except Unreachable as error:
