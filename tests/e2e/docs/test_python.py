@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents.guides import blocks, guide
+from tests.support.machines.postgresql import postgresql
 from tests.support.services.command_line import environment, served_in
 
 GUIDE = guide("python.md")
-FIRST, LATE, TASKS, ENQUEUES, IN_STEP, IN_TESTS, THEIR_TEST, OUTBOX, FASTAPI, DJANGO = blocks("python", GUIDE)
+FIRST, LATE, TASKS, ENQUEUES, IN_STEP, IN_TESTS, THEIR_TEST, OUTBOX, IN_POSTGRESQL, FASTAPI, DJANGO = blocks(
+    "python", GUIDE
+)
 SAID = blocks("text", GUIDE)
 
 
@@ -23,11 +26,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=environment(HYPERPAGE=f"{sys.executable} -m ops.cli"),
+        env=environment(HYPERPAGE=f"{sys.executable} -m ops.cli", **variables),
         capture_output=True,
         text=True,
         timeout=100,
@@ -75,6 +78,51 @@ def test_their_test_passes(folder: Path) -> None:
     )
 
     assert "1 passed" in ran
+
+
+SENDERS = """
+import asyncio, os, psycopg
+from hyperpage_client import address_in, connect
+from hyperpage_client.errors import Busy
+from shop_orders import place_order, send_outbox
+
+class Interrupted:
+    def __init__(self, client, sends):
+        self.client, self.sends = client, sends
+
+    async def send(self, *command, **about):
+        self.sends -= 1
+        if self.sends < 0:
+            raise Busy("too much")
+        return await self.client.send(*command, **about)
+
+async def main():
+    where = os.environ["DATABASE_URL"]
+    async with (
+        await psycopg.AsyncConnection.connect(where, autocommit=True) as one,
+        await psycopg.AsyncConnection.connect(where, autocommit=True) as other,
+        connect(address_in("data")) as client,
+    ):
+        before = await client.count("jobs", type="ship")
+        for number in range(5):
+            await place_order(one, f"of-many-{number}", "teapot")
+        try:
+            await send_outbox(one, Interrupted(client, 3))
+        except Busy:
+            print("interrupted")
+        sent = await asyncio.gather(send_outbox(one, client), send_outbox(other, client))
+        print(sorted(sent), await client.count("jobs", type="ship") - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
+def test_an_outbox_in_postgresql_sends_each_command_once_whoever_is_interrupted(folder: Path) -> None:
+    (folder / "shop_orders.py").write_text(IN_POSTGRESQL)
+    with postgresql() as url:
+        assert run(folder, "shop_orders.py", DATABASE_URL=url) == SAID[6]
+        assert run(folder, "-c", SENDERS, DATABASE_URL=url) == "interrupted\n[0, 5] 5\n"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="FastAPI is not installed")
