@@ -1,7 +1,7 @@
 """A function that is a job: how it is enqueued, what becomes of it, and the attempt that runs."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
@@ -13,6 +13,7 @@ from hyperpage_client.worker import Handler, JobContext, JobFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _current: ContextVar[JobContext] = ContextVar("hyperpage_job")
 
@@ -68,6 +69,10 @@ class EnqueuedJob(Generic[R]):
         self._sink = sink
         self._returns = returns
 
+    def within(self, sink: Sink) -> "EnqueuedJob[R]":
+        """The same, asked for over there."""
+        return EnqueuedJob(self.id, sink, self._returns)
+
     async def result(self, *, timeout_seconds: float | None = None) -> R:
         """What its function returned, once it has.
 
@@ -82,6 +87,24 @@ class EnqueuedJob(Generic[R]):
         return result
 
 
+class EnqueuedJobSync(Generic[R]):
+    """A job that was enqueued, by its `id`, for programs without an event loop."""
+
+    def __init__(self, job: EnqueuedJob[R], app: "Home") -> None:
+        self.id = job.id
+        self._job = job
+        self._app = app
+
+    def result(self, *, timeout_seconds: float | None = None) -> R:
+        """What its function returned, once it has.
+
+        Raises:
+            JobNotCompletedError: it failed, was cancelled or took too long.
+            TimeoutError: it has not ended in that time.
+        """
+        return self._app.wait(lambda sink: self._job.within(sink).result(timeout_seconds=timeout_seconds))
+
+
 class Home(Protocol):
     """What a job belongs to: an app."""
 
@@ -92,6 +115,9 @@ class Home(Protocol):
     @property
     def sink(self) -> Sink:
         """Where jobs are enqueued now."""
+
+    def wait(self, work: Callable[[Sink], Coroutine[Any, Any, T]]) -> T:
+        """The result of what is done there, for whoever has no event loop."""
 
 
 class Job(Generic[P, R]):
@@ -177,10 +203,25 @@ class Job(Generic[P, R]):
             Refusal: the service does not take it.
             RuntimeError: the app is not open.
         """
-        sink = self._app.sink
+        return await self._enqueued(self._app.sink, self.command(*args, **kwargs))
+
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJobSync[R]:
+        """As `enqueue`, and waits: for programs without an event loop, which need not open the app.
+
+        The first call of a process connects, and the connection is kept until its end.
+
+        Raises:
+            Refusal: the service does not take it.
+            Unreachable: no nats-server lets us in, or there was no answer.
+            RuntimeError: the event loop that has opened the app runs here, and would wait for itself.
+        """
+        command = self.command(*args, **kwargs)
+        return EnqueuedJobSync(self._app.wait(lambda sink: self._enqueued(sink, command)), self._app)
+
+    async def _enqueued(self, sink: Sink, command: Enqueue) -> EnqueuedJob[R]:
         command_id = self._options.get("command_id")
         about = {} if command_id is None else {"command_id": command_id}
-        answer = await sink.send(self.command(*args, **kwargs), **about)
+        answer = await sink.send(command, **about)
         # One that is the same already, by its unique key.
         job_id = (answer.result or {}).get("existing", answer.key)
         return EnqueuedJob(job_id, sink, self._returns)

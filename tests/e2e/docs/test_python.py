@@ -13,9 +13,20 @@ from tests.support.machines.postgresql import postgresql
 from tests.support.services.command_line import environment, served_in
 
 GUIDE = guide("python.md")
-FIRST, LATE, TASKS, ENQUEUES, IN_STEP, IN_TESTS, THEIR_TEST, OUTBOX, IN_POSTGRESQL, FASTAPI, DJANGO = blocks(
-    "python", GUIDE
-)
+(
+    FIRST,
+    LATE,
+    TASKS,
+    ENQUEUES,
+    IN_STEP,
+    JOBS_IN_STEP,
+    IN_TESTS,
+    THEIR_TEST,
+    OUTBOX,
+    IN_POSTGRESQL,
+    FASTAPI,
+    DJANGO,
+) = blocks("python", GUIDE)
 SAID = blocks("text", GUIDE)
 
 
@@ -42,7 +53,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [(FIRST, SAID[0]), (LATE, SAID[1]), (IN_STEP, SAID[3]), (IN_TESTS, SAID[4]), (OUTBOX, SAID[5])],
+    [(FIRST, SAID[0]), (LATE, SAID[1]), (IN_STEP, SAID[3]), (IN_TESTS, SAID[5]), (OUTBOX, SAID[6])],
     ids=["first", "late", "in-step", "in-tests", "outbox"],
 )
 def test_a_program_prints_what_is_said(folder: Path, program: str, said: str) -> None:
@@ -60,6 +71,7 @@ def worker(folder: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("worker")
 def test_functions_are_jobs_and_a_worker_ends_when_it_is_told_to(folder: Path) -> None:
     assert run(folder, "-c", ENQUEUES) == SAID[2]
+    assert run(folder, "-c", JOBS_IN_STEP) == SAID[4]
 
 
 def test_their_test_passes(folder: Path) -> None:
@@ -121,7 +133,7 @@ asyncio.run(main())
 def test_an_outbox_in_postgresql_sends_each_command_once_whoever_is_interrupted(folder: Path) -> None:
     (folder / "shop_orders.py").write_text(IN_POSTGRESQL)
     with postgresql() as url:
-        assert run(folder, "shop_orders.py", DATABASE_URL=url) == SAID[6]
+        assert run(folder, "shop_orders.py", DATABASE_URL=url) == SAID[7]
         assert run(folder, "-c", SENDERS, DATABASE_URL=url) == "interrupted\n[0, 5] 5\n"
 
 

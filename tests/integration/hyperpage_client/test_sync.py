@@ -89,6 +89,57 @@ def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.Monke
         assert client.count("jobs") == 0
 
 
+# A job is enqueued, a process is forked off while somebody begins something, and both go on.
+FORKING = """
+import os, sys
+from hyperpage_client import App
+
+app = App(sys.argv[1])
+
+@app.job
+def look(url: str) -> str:
+    return url
+
+first = look.enqueue_sync("a")
+before = app.client()
+with before._portal._beginning:
+    child = os.fork()
+if child == 0:
+    for use in (lambda: before.count("jobs"), before.close):
+        try:
+            use()
+        except RuntimeError as error:
+            print(error, flush=True)
+    print(look.enqueue_sync("b").id != first.id, app.client() is before, flush=True)
+    sys.exit()
+print(os.waitpid(child, 0)[1], app.client() is before, flush=True)
+look.configure(command_id="order-1").enqueue_sync("c")
+look.configure(command_id="order-1").enqueue_sync("c")
+try:
+    first.result(timeout_seconds=0)
+except TimeoutError:
+    print("pending", before.count("jobs"))
+"""
+
+
+def test_a_process_connects_when_it_first_enqueues_and_one_that_is_forked_off_by_itself(url: str):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, url],
+        cwd=ROOT / "clients/python",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [
+        "a client does not survive a fork: connect behind it, in each process",
+        "True False",
+        "0 True",
+        "pending 3",
+    ]
+    assert (done.stdout.splitlines(), done.stderr) == (said, "")
+
+
 def test_a_client_that_nobody_closes_ends_with_its_process(url: str):
     program = (
         "import sys; from hyperpage_client.sync import opened; client = opened(sys.argv[1]);"

@@ -31,7 +31,7 @@ def postgresql() -> Iterator[str]:
     try:
         asked = ["--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run([initdb, "-D", folder / "store", *asked], user=user, check=True, capture_output=True)
-        where = ["-D", folder / "store", "-k", folder, "-c", "listen_addresses="]
+        where: list[str | Path] = ["-D", folder / "store", "-k", folder, "-c", "listen_addresses="]
         log = folder / "log"
         with (
             log.open("wb") as said,

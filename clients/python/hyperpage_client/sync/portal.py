@@ -39,6 +39,8 @@ class Portal:
             RuntimeError: the client is closed, or was opened in front of a fork, or this is its own thread.
         """
         try:
+            # First, since a thread of the process before a fork may have held the lock.
+            self._require_this_process()
             with self._beginning:
                 self._require_usable()
                 future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -56,12 +58,16 @@ class Portal:
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Has something done over there, as long as there is somebody to do it; nobody waits for it."""
+        if self.is_closed:
+            return
         with self._beginning:
             if not self.is_closed:
                 asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def close(self) -> None:
         """Ends the thread, and all that is under way there; whoever waits for it is told."""
+        if self.is_closed:
+            return
         with self._beginning:
             if self.is_closed:
                 return
@@ -70,9 +76,11 @@ class Portal:
         self._thread.join()
         self._loop.close()
 
-    def _require_usable(self) -> None:
+    def _require_this_process(self) -> None:
         if os.getpid() != self._process:
             raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
+
+    def _require_usable(self) -> None:
         if self._closing:
             raise RuntimeError(_CLOSED)
         if threading.current_thread() is self._thread:
@@ -95,7 +103,10 @@ def entered(portal: Portal, block: AbstractAsyncContextManager[T]) -> Iterator[T
     try:
         yield value
     except BaseException as error:
-        if not portal.run(_awaited(block.__aexit__(type(error), error, error.__traceback__))):
+        # In a process that was forked off, it is dropped at the end: there is nothing to be left.
+        if portal.is_closed or not portal.run(
+            _awaited(block.__aexit__(type(error), error, error.__traceback__))
+        ):
             raise
     else:
         portal.run(_awaited(block.__aexit__(None, None, None)))
