@@ -195,9 +195,10 @@ class Client:
 
     @asynccontextmanager
     async def batch(self, *, atomic: bool = False) -> AsyncIterator[Batch]:
-        """Collects commands, and sends them at the end of the block: up to 1,000 in a message, in order.
+        """Collects commands, and sends them in order at the end of the block, in as few messages as it takes.
 
-        With `atomic`, all are accepted or none. A block that raises sends nothing.
+        A message has up to 1,000 commands and 960 KiB. With `atomic`, all are accepted or none.
+        A block that raises sends nothing.
 
         Raises:
             Refusal: an atomic batch was refused.

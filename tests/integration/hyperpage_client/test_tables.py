@@ -64,6 +64,17 @@ def test_keys_are_given_by_their_place_and_refusals_are_raised(tmp_path: Path):
     asyncio.run(scenario())
 
 
+def test_a_batch_goes_out_in_as_many_messages_as_its_bytes_take(tmp_path: Path):
+    async def scenario() -> int:
+        async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:
+            async with client.batch() as batch:
+                for number in range(40):
+                    batch.add("app_state.set", {"key": f"k-{number}", "value": "x" * 60_000})
+            return await client.app_state.count()
+
+    assert asyncio.run(scenario()) == 40
+
+
 def test_more_than_a_page_is_asked_for_page_by_page(tmp_path: Path):
     async def scenario() -> list[str]:
         async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:

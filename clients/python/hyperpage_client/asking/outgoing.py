@@ -96,6 +96,8 @@ def batch_item(one: msgspec.Struct | BatchCommand) -> BatchItem:
     Raises:
         ValueError: it is not one.
     """
+    if isinstance(one, BatchItem):
+        return one
     given = one if isinstance(one, BatchCommand) else BatchCommand(command=one)
     return BatchItem(
         command=_name(given.command),

@@ -30,7 +30,7 @@ class Portal:
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be run any more: it was closed, or is that of the process before a fork."""
-        return self._closing or os.getpid() != self._process
+        return self._closing or self._is_forked
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, which runs over there. Whoever is interrupted meanwhile cancels it.
@@ -39,8 +39,7 @@ class Portal:
             RuntimeError: the client is closed, or was opened in front of a fork, or this is its own thread.
         """
         try:
-            # First, since a thread of the process before a fork may have held the lock.
-            self._require_this_process()
+            self._require_own_process()
             with self._beginning:
                 self._require_usable()
                 future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -58,7 +57,7 @@ class Portal:
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Has something done over there, as long as there is somebody to do it; nobody waits for it."""
-        if self.is_closed:
+        if self._is_forked:
             return
         with self._beginning:
             if not self.is_closed:
@@ -66,7 +65,7 @@ class Portal:
 
     def close(self) -> None:
         """Ends the thread, and all that is under way there; whoever waits for it is told."""
-        if self.is_closed:
+        if self._is_forked:
             return
         with self._beginning:
             if self.is_closed:
@@ -76,8 +75,13 @@ class Portal:
         self._thread.join()
         self._loop.close()
 
-    def _require_this_process(self) -> None:
-        if os.getpid() != self._process:
+    @property
+    def _is_forked(self) -> bool:
+        """Whether this process was forked off; asked before the lock, which a thread may have held then."""
+        return os.getpid() != self._process
+
+    def _require_own_process(self) -> None:
+        if self._is_forked:
             raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
 
     def _require_usable(self) -> None:
