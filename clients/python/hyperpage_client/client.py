@@ -23,6 +23,7 @@ from hyperpage_client.following.change_events import ChangeEvent, EventPage, dec
 from hyperpage_client.following.job_end import at_its_end
 from hyperpage_client.following.remote_log import read_events
 from hyperpage_client.following.subscription import Subscription
+from hyperpage_client.queries.table import ANSWER_SECONDS
 from hyperpage_client.tables.app_state import AppState
 from hyperpage_client.tables.events import Events
 from hyperpage_client.tables.jobs import Jobs
@@ -31,7 +32,6 @@ from hyperpage_client.tables.rate_limits import RateLimits
 from hyperpage_client.tables.schedules import Schedules
 from hyperpage_client.tables.tool_configs import ToolConfigs
 
-ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
 # The states in which a job has ended, unless somebody has it tried again.
 JOB_ENDS = frozenset({"completed", "failed", "cancelled", "timeout"})
@@ -316,7 +316,7 @@ class Client:
                 return
             asked["after"] = page["next"]
 
-    async def ask(self, name: str, body: Any = None, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+    async def ask(self, name: str, body: Any = None, timeout_seconds: float = ANSWER_SECONDS, /) -> bytes:
         """As `query`, with the answer as it came, in JSON."""
         content = b"{}" if body is None else encode(body)
         subject = self.names.query(name)
