@@ -27,20 +27,23 @@ from hyperpage_client.following.subscription import Subscription as Asynchronous
 from hyperpage_client.opening import ConnectOptions
 from hyperpage_client.opening import connect as connect_asynchronously
 from hyperpage_client.sync import tables
-from hyperpage_client.sync.portal import Portal, asked, entered, iterated
+from hyperpage_client.sync.portal import Portal, asked, each, entered, iterated
 
 T = TypeVar("T")
 
 
 class Subscription:
-    """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block."""
+    """Events to iterate over, for ever; used by one thread. It ends with a `with` block, or a loop that is left.
+
+    A new loop goes on where the last one was left.
+    """
 
     def __init__(self, portal: Portal, subscription: AsynchronousSubscription) -> None:
         self._portal = portal
         self._subscription = subscription
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[ChangeEvent]:
+        return each(self._portal, aiter(self._subscription))
 
     def __next__(self) -> ChangeEvent:
         """The next event; waits for it for ever. An interrupted wait loses nothing."""
