@@ -97,7 +97,7 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
     arguments = f"by: {by.removesuffix(' | None')}, {arguments}"
     yield f"    async def count_by(self, {arguments}) -> tuple[CountedValue, ...]:"
     yield '        """How many have each value of a column, the most first, 1,000 at most."""'
-    yield f'        asked = given(by=by, {handed_on})'
+    yield f"        asked = given(by=by, {handed_on})"
     yield f'        answer = await self._ask("{name}", asked, GroupedCount, timeout_seconds)'
     yield "        return answer.groups or ()"
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from hyperpage_client import Unreachable, errors, opening
+from hyperpage_client.answers.app_state import AppStateRow
 from hyperpage_client.commands.jobs import Enqueue
-from hyperpage_client.sync import connect, opened
+from hyperpage_client.sync import connect, opened, tables
+from hyperpage_client.tables import app_state as asynchronous
 from tests.support.repository import ROOT
 from tests.support.services.killable import Killable
 
@@ -215,6 +217,15 @@ def test_nobody_there_is_said_and_no_thread_stays():
         with pytest.raises(Unreachable), connect(address, timeout_seconds=0.1):
             pass
     assert threading.active_count() == before
+
+
+def test_methods_look_as_those_of_the_other_client_do():
+    method = tables.AppState.list
+    assert (method.__name__, method.__doc__) == ("list", asynchronous.AppState.list.__doc__)
+    signature = inspect.signature(method)
+    assert signature.parameters == inspect.signature(asynchronous.AppState.list).parameters
+    assert signature.return_annotation == Iterator[AppStateRow]
+    assert inspect.signature(tables.AppState.get).return_annotation is AppStateRow
 
 
 def test_connect_takes_what_the_other_connect_takes():

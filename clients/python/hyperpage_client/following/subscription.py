@@ -92,7 +92,7 @@ class Subscription:
                 asked = self._asked + 1
                 yield await anext(self)
         finally:
-            # A loop that is left is ended when its iterator is collected; somebody may have asked on until then.
+            # A loop that is left ends when its iterator is collected; somebody may have asked on until then.
             if self._asked == asked:
                 await self.aclose()
 

@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 
 class Subscription:
-    """Events to iterate over, for ever; used by one thread. It ends with a `with` block, or a loop that is left.
+    """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block.
 
-    A new loop goes on where the last one was left.
+    A loop that is left tells the broker that nobody follows; a new one goes on where it was left.
     """
 
     def __init__(self, portal: Portal, subscription: AsynchronousSubscription) -> None:

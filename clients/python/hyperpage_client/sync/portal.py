@@ -2,12 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import inspect
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import partial, update_wrapper
+from types import GenericAlias
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -153,8 +155,7 @@ def asked(
         answer: T = self._portal.run(method(self._asynchronous, *args, **options))
         return answer
 
-    wait.__doc__ = method.__doc__
-    return wait
+    return update_wrapper(wait, method)
 
 
 def iterated(
@@ -165,7 +166,12 @@ def iterated(
     def items(self: Any, /, *args: P.args, **options: P.kwargs) -> Iterator[T]:
         return each(self._portal, method(self._asynchronous, *args, **options))
 
-    items.__doc__ = method.__doc__
+    update_wrapper(items, method)
+    # One thing after the other, but not asynchronously.
+    signature = inspect.signature(method)
+    given = GenericAlias(Iterator, get_args(signature.return_annotation)[:1])
+    items.__signature__ = signature.replace(return_annotation=given)  # type: ignore[attr-defined]
+    items.__annotations__ = {**method.__annotations__, "return": given}
     return items
 
 

@@ -289,6 +289,7 @@ def test_a_loop_that_is_left_leaves_nothing_at_the_broker_and_another_goes_on(tm
             await set_keys(client, "first")
             events = client.subscribe()
             found: list[ChangeEvent] = []
+            during: list[str] = []
             async for event in events:
                 found.append(event)
                 if event.position == 1:
@@ -310,7 +311,7 @@ def test_a_loop_that_is_left_leaves_nothing_at_the_broker_and_another_goes_on(tm
             following.cancel()
             await asyncio.wait([following])
             cancelled = await consumers(service)
-            async for event in client.subscribe():
+            async for _ in client.subscribe():
                 break
 
             async def is_left() -> bool:
