@@ -181,6 +181,7 @@ class ClientConnection:
         message = (subject, f"{self._inbox}.{token}", body, headers or None)
         clock = self._clock
         deadline = clock() + within_seconds
+        wait_seconds = FIRST_WAIT_SECONDS
         refusal: Refusal | None = None
         try:
             for attempt in count():
@@ -192,10 +193,12 @@ class ClientConnection:
                 if not self._is_published(message):
                     await self.nats.publish_many((message,))
                 question.sent += 1
-                send_again = now + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
+                send_again = now + wait_seconds
+                wait_seconds *= 2
                 while True:
                     if not question.answers:
-                        await self._questions.woken(question, min(send_again, deadline))
+                        until = send_again if send_again < deadline else deadline
+                        await self._questions.woken(question, until)
                         if not question.answers:
                             break
                     answer = question.answers.pop(0)

@@ -79,7 +79,8 @@ class Questions:
 
         It may come later by `LOOK_SECONDS`.
         """
-        waiting = question.waiting = self._loop.create_future()
+        waiting: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+        question.waiting = waiting
         question.until = until
         if until < self._next_look:
             self._look_at(until)

@@ -2,16 +2,17 @@
 
 It leans on these parts of nats-py's `Client` that are not public: `_send_command`, `_flush_queue` (which a
 task empties that writes `_pending`), `_pending_data_size`, `_max_pending_size`, `_max_payload`,
-`_validate_subject`, `_skip_subject_validation`, `_status`, and the `write` and `_io_writer` of `_transport`;
+`_skip_subject_validation`, `_status`, and the `write` and `_io_writer` of `_transport`;
 and on the `_ready` of asyncio's event loops, if it is there.
 """
 
 import asyncio
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from nats import errors
-from nats.aio.client import Client, _validate_subject
+from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
 from hyperpage_client.transport import protocol
@@ -21,6 +22,10 @@ RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 
 # The size of the pieces that are copied. A sender waits while more than 2 MiB (nats-py's limit) are buffered.
 SLICE_BYTES = 512 * 1024
+
+
+# What would make two words of a subject, or two lines: anything could be said behind it.
+_ends_a_word = re.compile(r"[ \t\r\n]").search
 
 
 class SendingClient(Client):
@@ -137,10 +142,10 @@ class SendingClient(Client):
     def _parts_of(self, message: RawMessage) -> tuple[bytes, bytes, bytes]:
         """What comes before a message's body, the body, the end of the line."""
         subject, reply, body, headers = message
-        if not subject or not self._skip_subject_validation:
-            _validate_subject(subject)
-            if reply:
-                _validate_subject(reply)
+        if not subject:
+            raise errors.BadSubjectError
+        if not self._skip_subject_validation and (_ends_a_word(subject) or _ends_a_word(reply)):
+            raise errors.BadSubjectError
         if len(body) > self._max_payload:
             raise errors.MaxPayloadError
         return protocol.head(subject, reply, len(body), headers), body, protocol.CRLF
