@@ -29,14 +29,14 @@ _ends_a_word = re.compile(r"[ \t\r\n]").search
 
 
 class SendingClient(Client):
-    """A client that publishes messages in groups. Made and used in one event loop."""
+    """A client that publishes messages in groups. Used from one event loop's thread."""
 
     def __init__(self) -> None:
         super().__init__()
-        # To ask for it each time would be a call of the system, in Python 3.11.
-        self._loop = asyncio.get_running_loop()
+        # Kept, since to ask for it each time would be a call of the system, in Python 3.11.
+        self._loop: asyncio.AbstractEventLoop | None = None
         # Those that have a turn before the loop looks for what has come; our own writing may be one of them.
-        self._turns: Collection[object] | None = getattr(self._loop, "_ready", None)
+        self._turns: Collection[object] | None = None
         self._is_writing_soon = self._is_gathering = False
 
     async def publish_many(self, messages: Iterable[RawMessage]) -> None:
@@ -93,12 +93,15 @@ class SendingClient(Client):
         if self._is_gathering:
             self._is_writing_soon = True
             return True
+        if (loop := self._loop) is None:
+            loop = self._loop = asyncio.get_running_loop()
+            self._turns = getattr(loop, "_ready", None)
         turns = self._turns
         if turns is not None and len(turns) == self._is_writing_soon:
             self._write_pending()
         elif not self._is_writing_soon:
             self._is_writing_soon = True
-            self._loop.call_soon(self._write_pending)
+            loop.call_soon(self._write_pending)
         return True
 
     @contextmanager
