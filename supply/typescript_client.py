@@ -1,7 +1,7 @@
 """Writes the types of the TypeScript client that the catalogue says: `make client`.
 
 Interfaces of all that is sent and answered, and what belongs together: a command's body and its result, a
-query's body and its answer.
+query's body and its answer, a table's events and their data.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,12 +13,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from bus.contract.log_answers import CloudEvent
-from domain.catalogue import COMMANDS
+from domain.catalogue import COMMANDS, DECIDERS, TIMELINE_FORKED, TimelineForked
+from domain.messages import Event
 from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from supply.python_client.shapes import Struct, structs_in
 
 TYPES = Path(__file__).parents[1] / "clients/typescript/src/types.ts"
+# What the type of a CloudEvent begins with.
+EVENT_TYPES = "hyperpage."
 _SIMPLE: Mapping[Any, str] = {
     NoneType: "null",
     Any: "unknown",
@@ -46,11 +49,15 @@ def _lines() -> Iterator[str]:
     for query in queries.values():
         structs_in(query.shape, sent)
         structs_in(query.gives, answered)
+    events = {kind: component_name(name) for one in DECIDERS for name, kind in one.events.items()}
+    events[TimelineForked] = component_name(TIMELINE_FORKED)
+    for event in events:
+        structs_in(event, answered)
     bodies = {verb.command: component_name(name) for name, verb in COMMANDS.items()}
     bodies |= {query.shape: f"{component_name(name)}Query" for name, query in queries.items()}
-    answered = {shape: None for shape in answered if not _is_generic(shape)}
+    answered = {shape: None for shape in answered if not _is_generic(shape) and shape is not Event}
     within = [shape for shape in sent if shape not in bodies and shape not in answered]
-    named = _names(within, answered) | bodies
+    named = _names(within, [shape for shape in answered if shape not in events]) | bodies | events
     yield "/** What is sent and answered, made of the service's own: `make client`. */"
     for shape in within:
         yield from _interface(shape, named, is_sent=True)
@@ -67,7 +74,17 @@ def _lines() -> Iterator[str]:
     yield from ("}", "", "/** Each query's body and answer. */", "export interface Queries {")
     for name, query in queries.items():
         yield f'  "{name}": {{ body: {named[query.shape]}; answer: {_type(query.gives, named)} }};'
-    yield "}"
+    yield from (
+        "}",
+        "",
+        "/** Each table's events, and what they say, by their types. */",
+        "export interface Events {",
+    )
+    for decider in DECIDERS:
+        yield f"  {decider.table}: {{"
+        yield from (f'    "{EVENT_TYPES}{name}": {events[kind]};' for name, kind in decider.events.items())
+        yield "  };"
+    yield from ("}", "export type TableName = keyof Events;")
     for kind, of_all, parts in (("Command", "Commands", "Body Result"), ("Query", "Queries", "Body Answer")):
         yield from ("", f"export type {kind}Name = keyof {of_all};")
         for part in parts.split():

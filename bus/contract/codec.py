@@ -22,14 +22,12 @@ from domain.credentials.scanning import (
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, Refusal, TooLarge
 from domain.messages import KEY_RULES
-from hyperpage_client.contract.commands import BatchItem
+from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS, BatchItem
 from hyperpage_client.contract.headers import ERROR, ERROR_CODE
 from hyperpage_client.contract.subjects import BATCH
 
 # SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No honest body comes near this.
 MAXIMUM_DEPTH = 64
-MAXIMUM_BATCH_COMMANDS = 1_000
-MAXIMUM_BATCH_BYTES = 960 * 1024
 # An answer stays under the broker's 1 MiB, with room for its headers.
 MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128

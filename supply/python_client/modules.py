@@ -130,7 +130,7 @@ def _queries(
     yield f'"""The queries of `{table}`. {MADE}"""'
     yield from IMPORTS
     yield "from hyperpage_client.following.change_events import ChangeEvent"
-    yield "from hyperpage_client.queries.table import Table, given"
+    yield "from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given"
     yield f"from hyperpage_client.answers.shared import {_names(shared)}"
     if names := _names(own, closed_sets(own).values()):
         yield f"from hyperpage_client.answers.{table} import {names}"

@@ -14,6 +14,9 @@ from projections.table import Count, GroupedCount
 from supply.python_client.shapes import Words, default_of, docstring, named
 from supply.python_client.types import of_answer, of_argument
 
+# Whatever is asked for, so long may the answer take; of lists, each page's.
+_PATIENCE = "timeout_seconds: float = ANSWER_SECONDS"
+
 Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
 
 
@@ -63,23 +66,24 @@ def _of_query(name: str, query: QueryVerb, words: Words) -> Iterator[str]:
     shape = query.shape
     left_out = _left_out(query)
     fields = [(field, kind) for field, kind in _fields(shape, words) if field.name not in left_out]
-    head, asked = f"{_method(name)}(self, {_arguments(fields)})", f'"{name}", given({_handed_on(fields)})'
+    arguments = _arguments(fields, others=(_PATIENCE,))
+    head, asked = f"{_method(name)}(self, {arguments})", f'"{name}", given({_handed_on(fields)})'
     about = docstring(cleandoc(shape.__doc__ or ""), "        ")
     if query.gives is EventPage:
         yield from (f"    def {head} -> AsyncIterator[ChangeEvent]:", *about)
-        yield f"        return self._items({asked}, ChangeEvent)"
+        yield f"        return self._items({asked}, ChangeEvent, timeout_seconds)"
     elif _is_iterated(query):
         item = of_answer(_item_of(query.gives))
         yield from (f"    def {head} -> AsyncIterator[{item}]:", *about)
-        yield f"        return self._items({asked}, {item})"
+        yield f"        return self._items({asked}, {item}, timeout_seconds)"
     elif query.gives is Count:
         yield from (f"    async def {head} -> int:", *about)
-        yield f"        return (await self._ask({asked}, Count)).count"
+        yield f"        return (await self._ask({asked}, Count, timeout_seconds)).count"
     elif query.gives is GroupedCount:
         yield from _grouped(name, query, about, words)
     else:
         yield from (f"    async def {head} -> {of_answer(query.gives)}:", *about)
-        yield f"        return await self._ask({asked}, {of_answer(query.gives)})"
+        yield f"        return await self._ask({asked}, {of_answer(query.gives)}, timeout_seconds)"
 
 
 def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) -> Iterator[str]:
@@ -87,13 +91,14 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
     fields = _fields(query.shape, words)
     [by] = [kind for field, kind in fields if field.name == "by"]
     filters = [one for one in fields if one[0].name != "by"]
-    handed_on = _handed_on(filters)
-    yield from (f"    async def count(self, {_arguments(filters)}) -> int:", *about)
-    yield f'        return (await self._ask("{name}", given({handed_on}), Count)).count'
-    arguments = f"by: {by.removesuffix(' | None')}, {_arguments(filters)}"
+    handed_on, arguments = _handed_on(filters), _arguments(filters, others=(_PATIENCE,))
+    yield from (f"    async def count(self, {arguments}) -> int:", *about)
+    yield f'        return (await self._ask("{name}", given({handed_on}), Count, timeout_seconds)).count'
+    arguments = f"by: {by.removesuffix(' | None')}, {arguments}"
     yield f"    async def count_by(self, {arguments}) -> tuple[CountedValue, ...]:"
     yield '        """How many have each value of a column, the most first, 1,000 at most."""'
-    yield f'        answer = await self._ask("{name}", given(by=by, {handed_on}), GroupedCount)'
+    yield f"        asked = given(by=by, {handed_on})"
+    yield f'        answer = await self._ask("{name}", asked, GroupedCount, timeout_seconds)'
     yield "        return answer.groups or ()"
 
 
@@ -129,11 +134,11 @@ def _fields(shape: type[msgspec.Struct], words: Words) -> Fields:
     return sorted(fields, key=lambda one: not one[0].required)
 
 
-def _arguments(fields: Fields, last: str = "") -> str:
+def _arguments(fields: Fields, last: str = "", *, others: Sequence[str] = ()) -> str:
     """Those that have to be there may be given by their places, the others by their names alone."""
     written: Callable[[Any], str] = lambda one: f"{one[0].name}: {one[1]}{default_of(one[0])}"  # noqa: E731
     needed = [written(one) for one in fields if one[0].required]
-    others = [written(one) for one in fields if not one[0].required]
+    others = [*(written(one) for one in fields if not one[0].required), *others]
     return ", ".join([*needed, *(["*", *others] if others else []), *([last] if last else [])])
 
 

@@ -155,7 +155,7 @@ class DurableConsumer:
         """Tells the broker what became of a delivery, as far as it can be told now."""
         told = (subject, "", how, None)
         try:
-            if not self._relay.publish_soon((told,)):
+            if not self._relay.publish_soon(told):
                 self._asking.start(self._tell(told))
         except NatsError as error:
             _log_untold(error)

@@ -264,7 +264,7 @@ class Queries:
         connection = self._connection
         assert connection is not None, "it came over it"
         with _may_fail_to_send():
-            if not connection.publish_soon((message,)):
+            if not connection.publish_soon(message):
                 self._under_way.start(_send_slowly(connection, message))
 
     async def ask(

@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     from hyperpage_client.errors import Refusal, UnknownRefusal
     from hyperpage_client.following.change_events import ChangeEvent, EventPage
     from hyperpage_client.following.subscription import PlaceLostError, Subscription
-    from hyperpage_client.job import EnqueuedJob, Job, JobNotCompletedError, current_job
+    from hyperpage_client.job import (
+        EnqueuedJob,
+        EnqueuedJobSync,
+        Job,
+        JobNotCompletedError,
+        current_job,
+    )
     from hyperpage_client.opening import address_in, connect
 
 __all__ = [
@@ -55,6 +61,7 @@ __all__ = [
     "ClosedError",
     "CommandAnswer",
     "EnqueuedJob",
+    "EnqueuedJobSync",
     "EventPage",
     "Job",
     "JobNotCompletedError",
@@ -79,6 +86,7 @@ _PLACES = {
     "ClosedError": "asking.connection",
     "CommandAnswer": "contract.commands",
     "EnqueuedJob": "job",
+    "EnqueuedJobSync": "job",
     "EventPage": "following.change_events",
     "Job": "job",
     "JobNotCompletedError": "job",

@@ -12,22 +12,30 @@
 
     await app.worker().run()        # elsewhere
 
+    fetch.enqueue_sync(url="https://example.com").result()      # without an event loop, nor a block
+
 Arguments and results are what JSON and the annotations say: numbers, texts, dates, UUIDs, enumerations,
 dataclasses and structs of msgspec. A function that is not `async` runs in a thread.
 """
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hyperpage_client.client import Client
 from hyperpage_client.job import Job, Sink
 from hyperpage_client.opening import ConnectOptions, connect
+from hyperpage_client.sync import Client as SyncClient
+from hyperpage_client.sync import ProcessClient
 from hyperpage_client.worker import Handler, Worker, run_workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 900.0
@@ -47,8 +55,9 @@ class App:
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._url = url
         self._options = options
+        self._of_process = ProcessClient(url, **options)
         # The last one is used. Blocks may overlap: each takes out its own.
-        self._sinks: list[Sink] = []
+        self._places: list[_Place] = []
 
     @overload
     def job(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Job[P, R]: ...
@@ -95,9 +104,43 @@ class App:
         Raises:
             RuntimeError: the app is not open.
         """
-        if not self._sinks:
-            raise RuntimeError("the app is not open: jobs are enqueued within `async with app.open()`")
-        return self._sinks[-1]
+        if not self._places:
+            raise RuntimeError(
+                "the app is not open: jobs are enqueued within `async with app.open()`, or by `enqueue_sync`"
+            )
+        return self._places[-1].sink
+
+    def client(self) -> SyncClient:
+        """The client of this process for programs without an event loop, opened when it is first asked for.
+
+        Raises:
+            Unreachable: no nats-server lets us in, and it says why.
+        """
+        return self._of_process.get()
+
+    def wait(self, work: Callable[[Sink], Coroutine[Any, Any, T]]) -> T:
+        """The result of what is done where jobs are enqueued, for whoever has no event loop.
+
+        That is the open app, from any thread but its own, or a queue in memory; else `client()`.
+
+        Raises:
+            RuntimeError: this is the thread of the open app's loop, which would wait for itself.
+        """
+        place = self._places[-1] if self._places else None
+        if place is not None and place.loop is None:
+            return _run(work(place.sink))
+        # A process that was forked off has no part in what its parent has opened.
+        if place is None or place.loop is None or place.process != os.getpid():
+            return self.client().run(work)
+        if place.loop is _loop_here():
+            raise RuntimeError("an event loop runs here: `await` the other form, without `_sync`")
+        future = asyncio.run_coroutine_threadsafe(work(place.sink), place.loop)
+        try:
+            return future.result()
+        except BaseException:
+            # Whoever is interrupted does not wait any more.
+            future.cancel()
+            raise
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Client]:
@@ -107,7 +150,7 @@ class App:
             Unreachable: no nats-server lets us in, and it says why.
         """
         async with connect(self._url, **self._options) as client:
-            with self.enqueued_in(client):
+            with self.enqueued_in(client, asyncio.get_running_loop()):
                 yield client
 
     def worker(self, *queues: str, concurrency: int = 10, **options: Any) -> "AppWorker":
@@ -120,13 +163,37 @@ class App:
         return AppWorker(self, named, {"concurrency": concurrency, **options})
 
     @contextmanager
-    def enqueued_in(self, sink: Sink) -> Iterator[None]:
-        """Has jobs enqueued over there for the length of the block."""
-        self._sinks.append(sink)
+    def enqueued_in(self, sink: Sink, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
+        """Has jobs enqueued over there for the length of the block; a sink may belong to one event loop."""
+        place = _Place(sink, loop, os.getpid())
+        self._places.append(place)
         try:
             yield
         finally:
-            self._sinks.remove(sink)
+            self._places.remove(place)
+
+
+class _Place(NamedTuple):
+    """Where jobs are enqueued: in that event loop and process, if it is one's."""
+
+    sink: Sink
+    loop: asyncio.AbstractEventLoop | None
+    process: int
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what needs no certain event loop."""
+    if _loop_here() is None:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, work).result()
 
 
 class AppWorker:

@@ -23,6 +23,7 @@ from hyperpage_client.following.change_events import ChangeEvent, EventPage, dec
 from hyperpage_client.following.job_end import at_its_end
 from hyperpage_client.following.remote_log import read_events
 from hyperpage_client.following.subscription import Subscription
+from hyperpage_client.queries.table import ANSWER_SECONDS
 from hyperpage_client.tables.app_state import AppState
 from hyperpage_client.tables.events import Events
 from hyperpage_client.tables.jobs import Jobs
@@ -31,7 +32,6 @@ from hyperpage_client.tables.rate_limits import RateLimits
 from hyperpage_client.tables.schedules import Schedules
 from hyperpage_client.tables.tool_configs import ToolConfigs
 
-ANSWER_SECONDS = 5.0
 DURABLE_ANSWER_SECONDS = 30.0
 # The states in which a job has ended, unless somebody has it tried again.
 JOB_ENDS = frozenset({"completed", "failed", "cancelled", "timeout"})
@@ -97,7 +97,7 @@ class Client:
         """
         one = Outgoing.of(command, body, self._about(about))
         try:
-            answer = await self.connection.ask(
+            _, answer = await self.connection.answer(
                 self.names.command(one.name), one.body, one.headers, within_seconds=timeout_seconds
             )
         except Unreachable as error:
@@ -195,9 +195,10 @@ class Client:
 
     @asynccontextmanager
     async def batch(self, *, atomic: bool = False) -> AsyncIterator[Batch]:
-        """Collects commands, and sends them at the end of the block: up to 1,000 in a message, in order.
+        """Collects commands, and sends them in order at the end of the block, in as few messages as it takes.
 
-        With `atomic`, all are accepted or none. A block that raises sends nothing.
+        A message has up to 1,000 commands and 960 KiB. With `atomic`, all are accepted or none.
+        A block that raises sends nothing.
 
         Raises:
             Refusal: an atomic batch was refused.
@@ -315,7 +316,7 @@ class Client:
                 return
             asked["after"] = page["next"]
 
-    async def ask(self, name: str, body: Any = None, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+    async def ask(self, name: str, body: Any = None, timeout_seconds: float = ANSWER_SECONDS, /) -> bytes:
         """As `query`, with the answer as it came, in JSON."""
         content = b"{}" if body is None else encode(body)
         subject = self.names.query(name)

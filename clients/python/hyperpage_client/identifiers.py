@@ -29,6 +29,6 @@ def new_ids(time_ms: int) -> Iterator[str]:
 
 
 def _new_id_at(time_ms: int) -> str:
-    moment = f"{time_ms:012x}"
-    noise = os.urandom(10).hex()
-    return f"{moment[:8]}-{moment[8:]}-7{noise[:3]}-{_VARIANTS[noise[3]]}{noise[4:7]}-{noise[7:19]}"
+    digits = (time_ms.to_bytes(6, "big") + os.urandom(10)).hex()
+    begin, rest = f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}", f"{digits[17:20]}-{digits[20:]}"
+    return f"{begin}-{_VARIANTS[digits[16]]}{rest}"

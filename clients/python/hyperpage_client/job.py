@@ -1,9 +1,10 @@
 """A function that is a job: how it is enqueued, what becomes of it, and the attempt that runs."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from functools import cached_property, update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
@@ -13,6 +14,7 @@ from hyperpage_client.worker import Handler, JobContext, JobFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _current: ContextVar[JobContext] = ContextVar("hyperpage_job")
 
@@ -68,6 +70,10 @@ class EnqueuedJob(Generic[R]):
         self._sink = sink
         self._returns = returns
 
+    def within(self, sink: Sink) -> "EnqueuedJob[R]":
+        """The same, asked for over there."""
+        return EnqueuedJob(self.id, sink, self._returns)
+
     async def result(self, *, timeout_seconds: float | None = None) -> R:
         """What its function returned, once it has.
 
@@ -82,6 +88,24 @@ class EnqueuedJob(Generic[R]):
         return result
 
 
+class EnqueuedJobSync(Generic[R]):
+    """A job that was enqueued, by its `id`, for programs without an event loop."""
+
+    def __init__(self, job: EnqueuedJob[R], app: "Home") -> None:
+        self.id = job.id
+        self._job = job
+        self._app = app
+
+    def result(self, *, timeout_seconds: float | None = None) -> R:
+        """What its function returned, once it has.
+
+        Raises:
+            JobNotCompletedError: it failed, was cancelled or took too long.
+            TimeoutError: it has not ended in that time.
+        """
+        return self._app.wait(lambda sink: self._job.within(sink).result(timeout_seconds=timeout_seconds))
+
+
 class Home(Protocol):
     """What a job belongs to: an app."""
 
@@ -93,20 +117,30 @@ class Home(Protocol):
     def sink(self) -> Sink:
         """Where jobs are enqueued now."""
 
+    def wait(self, work: Callable[[Sink], Coroutine[Any, Any, T]]) -> T:
+        """The result of what is done there, for whoever has no event loop."""
+
 
 class Job(Generic[P, R]):
     """A function that is a job, by its `type`. Called, it runs here and now, as if it were none."""
 
-    def __init__(self, app: Home, function: Callable[P, Any], options: Mapping[str, Any]) -> None:
+    __name__: str
+
+    def __init__(
+        self,
+        app: Home,
+        function: Callable[P, Any],
+        options: Mapping[str, Any],
+        types: "_Types | None" = None,
+    ) -> None:
+        # Its name, its documentation and its signature.
+        update_wrapper(self, function)
         self.type: str = options["type"]
         self.queue: str = options["queue"]
         self.function = function
         self._app = app
         self._options = options
-        self._signature = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
-        self._returns = hints.pop("return", Any)
-        self._arguments = _struct_of(self.type, self._signature, hints)
+        self._types = types or _Types(self.type, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.function(*args, **kwargs)
@@ -150,7 +184,7 @@ class Job(Generic[P, R]):
             "name": name,
         }
         changed = {name: value for name, value in given.items() if value is not None}
-        return Job(self._app, self.function, {**self._options, **changed})
+        return Job(self._app, self.function, {**self._options, **changed}, self._types)
 
     def command(self, *args: P.args, **kwargs: P.kwargs) -> Enqueue:
         """The command that enqueues it with these arguments: for a batch, an outbox, another client.
@@ -159,10 +193,10 @@ class Job(Generic[P, R]):
             TypeError: they are not the function's.
             msgspec.ValidationError: they are not of its types.
         """
-        bound = self._signature.bind(*args, **kwargs)
+        bound = self._types.signature.bind(*args, **kwargs)
         # As it comes to the worker: what that could not read is refused here.
         payload = msgspec.json.decode(msgspec.json.encode(dict(bound.arguments)))
-        msgspec.convert(payload, self._arguments, str_keys=True)
+        msgspec.convert(payload, self._types.arguments, str_keys=True)
         options = dict(self._options)
         options.pop("command_id", None)
         if (delay := options.pop("delay", None)) is not None:
@@ -177,13 +211,28 @@ class Job(Generic[P, R]):
             Refusal: the service does not take it.
             RuntimeError: the app is not open.
         """
-        sink = self._app.sink
+        return await self._enqueued(self._app.sink, self.command(*args, **kwargs))
+
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJobSync[R]:
+        """As `enqueue`, and waits: for programs without an event loop, which need not open the app.
+
+        The first call of a process connects, and the connection is kept until its end.
+
+        Raises:
+            Refusal: the service does not take it.
+            Unreachable: no nats-server lets us in, or there was no answer.
+            RuntimeError: the event loop that has opened the app runs here, and would wait for itself.
+        """
+        command = self.command(*args, **kwargs)
+        return EnqueuedJobSync(self._app.wait(lambda sink: self._enqueued(sink, command)), self._app)
+
+    async def _enqueued(self, sink: Sink, command: Enqueue) -> EnqueuedJob[R]:
         command_id = self._options.get("command_id")
         about = {} if command_id is None else {"command_id": command_id}
-        answer = await sink.send(self.command(*args, **kwargs), **about)
+        answer = await sink.send(command, **about)
         # One that is the same already, by its unique key.
         job_id = (answer.result or {}).get("existing", answer.key)
-        return EnqueuedJob(job_id, sink, self._returns)
+        return EnqueuedJob(job_id, sink, self._types.returns)
 
     @property
     def handler(self) -> Handler:
@@ -208,23 +257,45 @@ class Job(Generic[P, R]):
 
     def _read(self, context: JobContext) -> dict[str, Any]:
         try:
-            arguments = msgspec.convert(context.payload, self._arguments, str_keys=True)
+            arguments = msgspec.convert(context.payload, self._types.arguments, str_keys=True)
         except msgspec.ValidationError as error:
             # The next attempt would have the same.
             raise JobFailed(f"its payload is not what {self.type} takes: {error}", retryable=False) from error
         return {name: getattr(arguments, name) for name in context.payload}
 
 
-def _struct_of(name: str, signature: inspect.Signature, hints: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """The arguments of a function as a struct."""
-    fields: list[Any] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise TypeError(f"{name} takes {parameter}: a job's arguments have names, each of them")
-        kind = hints.get(parameter.name, Any)
-        # The function has its own defaults.
-        is_required = parameter.default is parameter.empty
-        fields.append(
-            (parameter.name, kind) if is_required else (parameter.name, kind, msgspec.field(default=None))
-        )
-    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+class _Types:
+    """What a function takes and returns.
+
+    Annotations are read when they are first needed: they may name what a module has further down.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.signature = inspect.signature(function)
+        self._name = name
+        self._function = function
+        for one in self.signature.parameters.values():
+            if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD, one.POSITIONAL_ONLY):
+                raise TypeError(f"{name} takes {one}: a job's arguments have names, each of them")
+
+    @cached_property
+    def arguments(self) -> type[msgspec.Struct]:
+        """Its arguments as a struct."""
+        fields: list[Any] = []
+        for parameter in self.signature.parameters.values():
+            kind = self._hints.get(parameter.name, Any)
+            # The function has its own defaults.
+            is_required = parameter.default is parameter.empty
+            fields.append(
+                (parameter.name, kind) if is_required else (parameter.name, kind, msgspec.field(default=None))
+            )
+        return msgspec.defstruct(self._name, fields, kw_only=True, forbid_unknown_fields=True)
+
+    @cached_property
+    def returns(self) -> Any:
+        """The type of its result."""
+        return self._hints.get("return", Any)
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self._function, include_extras=True)

@@ -11,14 +11,13 @@ import {
   nkeyAuthenticator,
 } from "@nats-io/transport-node";
 import { ask } from "./asking.js";
+import { keptAnswer, sendDurable, store } from "./durable.js";
 import { mayEndOtherwise, NotInTime, Refusal, refusalIn, Unreachable } from "./errors.js";
-import { type ChangeEvent, follow, type FollowOptions } from "./following.js";
-import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, QueryBody, QueryName } from "./types.js";
+import { type ChangeEvent, type EventOf, follow, type FollowOptions } from "./following.js";
+import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, QueryBody, QueryName, TableName } from "./types.js";
 
 const ANSWER_MS = 5_000;
 const DURABLE_ANSWER_MS = 30_000;
-const LOOK_MS = 1_000;
-const KEPT_WITHIN_MS = 500;
 const CONNECT_MS = 10_000;
 const CLOSE_MS = 5_000;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
@@ -157,41 +156,29 @@ export class Client {
   /** As `send`, through a stream: once the broker has the command, it will be carried out. Returns its id. */
   async store<Name extends CommandName>(command: Name, body: CommandBody<Name>, about: About = {}): Promise<string> {
     const commandId = about.commandId ?? randomUUID();
-    const subject = `${this.prefix}.dcmd.v1.${command}`;
-    const timeoutMs = about.timeoutMs ?? DURABLE_ANSWER_MS;
-    const stored = (await this.asked(subject, body, this.said(commandId, about), timeoutMs, commandId)) as {
-      error?: { description?: string };
-    };
-    if (stored.error !== undefined)
-      throw new Refusal("unavailable", `the broker did not store the command: ${stored.error.description}`, "", {});
+    await store(this, command, body, this.said(commandId, about), commandId, about.timeoutMs ?? DURABLE_ANSWER_MS);
     return commandId;
+  }
+
+  /**
+   * As `store`, and waits for the answer. `Unreachable` says whether the command is stored, and under which id its answer is to
+   * be had from `durableAnswer`.
+   */
+  async sendDurable<Name extends CommandName>(
+    command: Name,
+    body: CommandBody<Name>,
+    about: About = {},
+  ): Promise<Answer<CommandResult<Name>>> {
+    const commandId = about.commandId ?? randomUUID();
+    const isNew = about.commandId === undefined;
+    const timeoutMs = about.timeoutMs ?? DURABLE_ANSWER_MS;
+    const answer = await sendDurable(this, command, body, this.said(commandId, about), commandId, isNew, timeoutMs);
+    return this.outcome(answer) as Answer<CommandResult<Name>>;
   }
 
   /** The answer to a command that was stored, by whomever; it is kept for a day. */
   async durableAnswer(commandId: string, timeoutMs = DURABLE_ANSWER_MS): Promise<Answer> {
-    const stream = this.streamName("RESULTS");
-    const kept = { last_by_subj: `${this.prefix}.res.v1.${token(commandId)}` };
-    const deadline = Date.now() + timeoutMs;
-    const look = async () => {
-      try {
-        return (await this.asked(`$JS.API.STREAM.MSG.GET.${stream}`, kept, {}, KEPT_WITHIN_MS)) as { message?: { data: string } };
-      } catch (error) {
-        if (!(error instanceof Unreachable) || this.nats.isClosed()) throw error;
-        return {};
-      }
-    };
-    for (let pause = 50; ; pause = Math.min(2 * pause, LOOK_MS)) {
-      const found = await look();
-      if (found.message !== undefined) {
-        const outcome: unknown = JSON.parse(Buffer.from(found.message.data, "base64").toString("utf8"));
-        const refused = refusalIn(outcome);
-        if (refused !== undefined) throw refused;
-        return this.noted(outcome as Answer);
-      }
-      if (Date.now() >= deadline)
-        throw new Unreachable(`there was no answer to ${commandId} within ${timeoutMs} ms`, true, commandId);
-      await sleep(Math.min(pause, Math.max(0, deadline - Date.now())));
-    }
+    return this.outcome(await keptAnswer(this, commandId, timeoutMs));
   }
 
   /** The answer to a query. */
@@ -276,9 +263,9 @@ export class Client {
     }
   }
 
-  /** Every event behind a place, once and in order, for as long as it is iterated. */
-  follow(options: FollowOptions = {}): AsyncGenerator<ChangeEvent> {
-    return follow(this, options);
+  /** Every event behind a place, or those of a table, once and in order, for as long as it is iterated. */
+  follow<Table extends TableName = TableName>(options: FollowOptions<Table> = {}): AsyncGenerator<EventOf<Table>> {
+    return follow(this, options) as AsyncGenerator<EventOf<Table>>;
   }
 
   /** Ends the connection, once what is under way is through, or 5 s later. */
@@ -291,6 +278,11 @@ export class Client {
     } finally {
       await this.nats.close();
     }
+  }
+
+  /** @internal What reply subjects begin with. */
+  get inboxPrefix(): string | undefined {
+    return this.options.nats?.inboxPrefix;
   }
 
   /** @internal The name of a stream: `HYPERPAGE_EVENTS`. */
@@ -307,7 +299,8 @@ export class Client {
     }
   }
 
-  private async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
+  /** @internal What is answered to a request. */
+  async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
     try {
       return (await this.during(ask(this.nats, subject, body, about, timeoutMs))).body;
     } catch (error) {
@@ -327,6 +320,12 @@ export class Client {
       traceparent: about.traceparent,
     };
     return Object.fromEntries(Object.entries(headers).filter((one): one is [string, string] => one[1] !== undefined));
+  }
+
+  private outcome(outcome: unknown): Answer {
+    const refused = refusalIn(outcome);
+    if (refused !== undefined) throw refused;
+    return this.noted(outcome as Answer);
   }
 
   private noted<One extends Answer>(answer: One): One {

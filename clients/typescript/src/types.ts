@@ -1577,6 +1577,409 @@ export interface RunningJob {
   progress: JobProgress | null;
 }
 
+export interface JobEnqueuedV1 {
+  type: string;
+  name: string;
+  priority?: number;
+  queue?: string;
+  payload?: unknown;
+  tool?: string;
+  endpoint?: string;
+  run_at: number;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+  unique_key?: string;
+  depends_on?: string[];
+  waiting_for?: string[];
+  on_dependency_failure?: string;
+  held?: boolean;
+  schedule_id?: string;
+}
+
+/** An attempt of a job as the system before this one kept it. */
+export interface ImportedAttempt {
+  attempt: number;
+  status: string;
+  started_at?: number;
+  completed_at?: number;
+  duration_ms?: number;
+  error_message?: string;
+}
+
+/**
+ * A job as the system before this one left it, with its times and attempts.
+ *
+ * `state` is what it goes on as here: one that was running is `retrying`.
+ */
+export interface JobImportedV1 {
+  type: string;
+  name: string;
+  priority?: number;
+  payload?: unknown;
+  tool?: string;
+  endpoint?: string;
+  state: string;
+  run_at: number;
+  max_attempts?: number;
+  attempt?: number;
+  retry_count?: number;
+  recovery_attempts?: number;
+  created_at: number;
+  updated_at: number;
+  persisted_at: number;
+  started_at?: number;
+  completed_at?: number;
+  result?: unknown;
+  error?: string;
+  history?: ImportedAttempt[];
+}
+
+export interface JobClaimedV1 {
+  worker: string;
+  attempt: number;
+}
+
+export interface JobProgressedV1 {
+  percent?: number;
+  note?: string;
+}
+
+export interface JobCompletedV1 {
+  result?: unknown;
+}
+
+/** The attempt failed, and the job is due again at `next_run_at`. */
+export interface JobAttemptFailedV1 {
+  error: string;
+  traceback?: string;
+  next_run_at: number;
+}
+
+export interface JobFailedV1 {
+  error: string;
+  traceback?: string;
+}
+
+export interface JobSnoozedV1 {
+  run_at: number;
+}
+
+export interface JobInterruptedV1 {
+}
+
+export interface JobCancelRequestedV1 {
+  reason?: string;
+}
+
+export interface JobCancelledV1 {
+  reason?: string;
+}
+
+export interface JobRetriedV1 {
+  max_attempts: number;
+  waiting_for?: string[];
+}
+
+export interface JobRescuedV1 {
+  next_run_at: number;
+}
+
+/** The attempt took too long, and the job is due again at `next_run_at`. */
+export interface JobAttemptTimedOutV1 {
+  error: string;
+  next_run_at: number;
+}
+
+/** The last attempt took too long. */
+export interface JobTimedOutV1 {
+  error: string;
+}
+
+export interface JobHeldV1 {
+}
+
+export interface JobReleasedV1 {
+}
+
+export interface JobRescheduledV1 {
+  run_at: number;
+}
+
+/** A job that this one waited for has completed, or has failed and does not matter then. */
+export interface JobDependencyMetV1 {
+  dependency: string;
+}
+
+/** Another job with the same unique key was to be enqueued: this one is what that one would have been. */
+export interface JobReplacedV1 {
+  type: string;
+  name: string;
+  priority?: number;
+  queue?: string;
+  payload?: unknown;
+  tool?: string;
+  endpoint?: string;
+  run_at: number;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+}
+
+export interface JobReprioritizedV1 {
+  priority: number;
+}
+
+export interface JobPayloadUpdatedV1 {
+  payload: unknown;
+}
+
+export interface JobArchivedV1 {
+}
+
+export interface QueuePausedV1 {
+  reason?: string;
+}
+
+export interface QueueResumedV1 {
+}
+
+export interface ScheduleSetV1 {
+  job: JobTemplate;
+  every_ms?: number;
+  cron?: string;
+  time_zone?: string;
+  on_missed?: string;
+  next_run_at?: number;
+}
+
+export interface ScheduleDeletedV1 {
+}
+
+export interface SchedulePausedV1 {
+}
+
+export interface ScheduleResumedV1 {
+  next_run_at?: number;
+}
+
+/** Somebody wanted a job at once. */
+export interface ScheduleTriggeredV1 {
+  job_id: string;
+}
+
+/** A job was made for the time `due_at`. */
+export interface ScheduleRanV1 {
+  job_id: string;
+  due_at: number;
+  next_run_at?: number;
+}
+
+/** The time `due_at` was missed, and no job was made for it. */
+export interface ScheduleSkippedV1 {
+  due_at: number;
+  next_run_at?: number;
+}
+
+/**
+ * What is said of one policy; what it leaves out is not known from here.
+ *
+ * Several policies may bind one limit (per second and per hour, say); one without a name has the empty name.
+ * `near_limit` is a platform's own warning, where it gives no counts.
+ */
+export interface Reading {
+  policy?: string;
+  remaining?: number;
+  limit?: number;
+  used?: number;
+  reset_time?: number;
+  window_ms?: number;
+  near_limit?: boolean;
+}
+
+/**
+ * What is known of a limit's policies; the counts are those of the one that binds.
+ *
+ * `others` are the policies beside it, `reservation` is the one that this confirms.
+ */
+export interface RateLimitObservedV1 {
+  remaining?: number;
+  limit?: number;
+  used?: number;
+  reset_time?: number;
+  observed_at: number;
+  policy?: string;
+  window_ms?: number;
+  near_limit?: boolean;
+  others?: Reading[];
+  reservation?: string;
+}
+
+/** What the system before knew of a limit, as of `last_updated`. */
+export interface RateLimitImportedV1 {
+  remaining?: number;
+  limit?: number;
+  reset_time?: number;
+  last_updated: number;
+  created_at: number;
+}
+
+/** The level is another than after the limit's last event. */
+export interface RateLimitLevelChangedV1 {
+  level: string;
+  previous: string;
+}
+
+/** No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it. */
+export interface RateLimitThrottledV1 {
+  until: number;
+  reason?: string;
+  refusals?: number;
+  refused_at?: number;
+}
+
+/** When the level is warning, and when critical, in percent of the limit used. */
+export interface RateLimitThresholdsSetV1 {
+  warning_percent: number;
+  critical_percent: number;
+}
+
+/** Calls are set aside until `expires_at`. */
+export interface RateLimitReservedV1 {
+  reservation: string;
+  cost: number;
+  expires_at: number;
+}
+
+/** A reservation ended; `used` of its calls were made. */
+export interface RateLimitReleasedV1 {
+  reservation: string;
+  used?: number;
+}
+
+/** Nothing is known of the limit any more. */
+export interface RateLimitClearedV1 {
+}
+
+/** A whole configuration; every event but the deletion carries it, so that any version is read at once. */
+export interface Content {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigSetV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+/** The configuration as the system before had it, since `updated_at`. */
+export interface ToolConfigImportedV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+  updated_at: number;
+}
+
+export interface ToolConfigPatchedV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigEnabledV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigDisabledV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigRefreshIntervalSetV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigNotificationsSetV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+}
+
+export interface ToolConfigRolledBackV1 {
+  enabled?: boolean;
+  config?: Record<string, unknown>;
+  refresh_interval?: number;
+  notifications?: boolean;
+  reason?: string;
+  to_version: number;
+}
+
+export interface ToolConfigDeletedV1 {
+  reason?: string;
+}
+
+export interface ToolConfigSchemaRegisteredV1 {
+  schema: Record<string, unknown>;
+  reason?: string;
+}
+
+export interface ToolConfigSchemaRemovedV1 {
+  reason?: string;
+}
+
+export interface AppStateSetV1 {
+  value: unknown;
+  expires_at?: number;
+}
+
+/** What the key held in the system before, set there at `updated_at`, where that is known. */
+export interface AppStateImportedV1 {
+  value: unknown;
+  updated_at?: number;
+}
+
+export interface AppStateDeletedV1 {
+}
+
+export interface AppStateExpiredV1 {
+}
+
+/**
+ * A restore: from this position on, the log is another than it once was.
+ *
+ * Or a `leader` of a cluster that took over where the one before may have answered more: at least
+ * `missing_events`, as far as others had been told of them.
+ */
+export interface TimelineForkedV1 {
+  timeline: number;
+  restored_position: number;
+  leader?: string;
+  missing_events?: number;
+}
+
 /** A part of a list, in the order of the keys; `next` is what to pass as `after`. */
 export interface Page<Row> {
   items: Row[];
@@ -1680,6 +2083,78 @@ export interface Queries {
   "jobs.workers": { body: JobsWorkersQuery; answer: Workers };
   "jobs.running": { body: JobsRunningQuery; answer: Page<RunningJob> };
 }
+
+/** Each table's events, and what they say, by their types. */
+export interface Events {
+  jobs: {
+    "hyperpage.job.enqueued.v1": JobEnqueuedV1;
+    "hyperpage.job.imported.v1": JobImportedV1;
+    "hyperpage.job.claimed.v1": JobClaimedV1;
+    "hyperpage.job.progressed.v1": JobProgressedV1;
+    "hyperpage.job.completed.v1": JobCompletedV1;
+    "hyperpage.job.attempt_failed.v1": JobAttemptFailedV1;
+    "hyperpage.job.failed.v1": JobFailedV1;
+    "hyperpage.job.snoozed.v1": JobSnoozedV1;
+    "hyperpage.job.interrupted.v1": JobInterruptedV1;
+    "hyperpage.job.cancel_requested.v1": JobCancelRequestedV1;
+    "hyperpage.job.cancelled.v1": JobCancelledV1;
+    "hyperpage.job.retried.v1": JobRetriedV1;
+    "hyperpage.job.rescued.v1": JobRescuedV1;
+    "hyperpage.job.attempt_timed_out.v1": JobAttemptTimedOutV1;
+    "hyperpage.job.timed_out.v1": JobTimedOutV1;
+    "hyperpage.job.held.v1": JobHeldV1;
+    "hyperpage.job.released.v1": JobReleasedV1;
+    "hyperpage.job.rescheduled.v1": JobRescheduledV1;
+    "hyperpage.job.dependency_met.v1": JobDependencyMetV1;
+    "hyperpage.job.replaced.v1": JobReplacedV1;
+    "hyperpage.job.reprioritized.v1": JobReprioritizedV1;
+    "hyperpage.job.payload_updated.v1": JobPayloadUpdatedV1;
+    "hyperpage.job.archived.v1": JobArchivedV1;
+  };
+  queues: {
+    "hyperpage.queue.paused.v1": QueuePausedV1;
+    "hyperpage.queue.resumed.v1": QueueResumedV1;
+  };
+  schedules: {
+    "hyperpage.schedule.set.v1": ScheduleSetV1;
+    "hyperpage.schedule.deleted.v1": ScheduleDeletedV1;
+    "hyperpage.schedule.paused.v1": SchedulePausedV1;
+    "hyperpage.schedule.resumed.v1": ScheduleResumedV1;
+    "hyperpage.schedule.triggered.v1": ScheduleTriggeredV1;
+    "hyperpage.schedule.ran.v1": ScheduleRanV1;
+    "hyperpage.schedule.skipped.v1": ScheduleSkippedV1;
+  };
+  rate_limits: {
+    "hyperpage.rate_limit.observed.v1": RateLimitObservedV1;
+    "hyperpage.rate_limit.imported.v1": RateLimitImportedV1;
+    "hyperpage.rate_limit.level_changed.v1": RateLimitLevelChangedV1;
+    "hyperpage.rate_limit.throttled.v1": RateLimitThrottledV1;
+    "hyperpage.rate_limit.thresholds_set.v1": RateLimitThresholdsSetV1;
+    "hyperpage.rate_limit.reserved.v1": RateLimitReservedV1;
+    "hyperpage.rate_limit.released.v1": RateLimitReleasedV1;
+    "hyperpage.rate_limit.cleared.v1": RateLimitClearedV1;
+  };
+  tool_configs: {
+    "hyperpage.tool_config.set.v1": ToolConfigSetV1;
+    "hyperpage.tool_config.imported.v1": ToolConfigImportedV1;
+    "hyperpage.tool_config.patched.v1": ToolConfigPatchedV1;
+    "hyperpage.tool_config.enabled.v1": ToolConfigEnabledV1;
+    "hyperpage.tool_config.disabled.v1": ToolConfigDisabledV1;
+    "hyperpage.tool_config.refresh_interval_set.v1": ToolConfigRefreshIntervalSetV1;
+    "hyperpage.tool_config.notifications_set.v1": ToolConfigNotificationsSetV1;
+    "hyperpage.tool_config.rolled_back.v1": ToolConfigRolledBackV1;
+    "hyperpage.tool_config.deleted.v1": ToolConfigDeletedV1;
+    "hyperpage.tool_config.schema_registered.v1": ToolConfigSchemaRegisteredV1;
+    "hyperpage.tool_config.schema_removed.v1": ToolConfigSchemaRemovedV1;
+  };
+  app_state: {
+    "hyperpage.app_state.set.v1": AppStateSetV1;
+    "hyperpage.app_state.imported.v1": AppStateImportedV1;
+    "hyperpage.app_state.deleted.v1": AppStateDeletedV1;
+    "hyperpage.app_state.expired.v1": AppStateExpiredV1;
+  };
+}
+export type TableName = keyof Events;
 
 export type CommandName = keyof Commands;
 export type CommandBody<Name extends CommandName> = Commands[Name]["body"];

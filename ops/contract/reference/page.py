@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from bus.contract.codec import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, VERBS, TimelineForked
 from domain.decider import MAXIMUM_BODY_BYTES, Verb
 from domain.errors import Refusal, RuleViolated
 from domain.messages import Event
+from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS
 from hyperpage_client.contract.subjects import BATCH
 from ops.contract.reference.answers import query_notes
 from ops.contract.reference.fields import fields_of

@@ -35,6 +35,7 @@ def rows(bench: Bench) -> Iterator[Row]:
             yield from _beside_peers(level, found, peers)
         lean = {ids: Load("lean", 256, ids=ids) for ids in ("none", "random", "ordered")}
         sides = {ids: stack.enter_context(client_of(service, load)) for ids, load in lean.items()}
+        sides["own"] = stack.enter_context(client_of(service, Load("own", 256, ids="ordered")))
         sides |= {
             f"idle, {ids}": stack.enter_context(client_of_idle(idle, lean[ids])) for ids in ("none", "random")
         }
@@ -69,6 +70,10 @@ def _lean(found: Mapping[str, Sequence[Measured]]) -> Iterator[Row]:
     yield over("lean client, random ids, 256 in flight, over idle responder", random, found["idle, random"])
     yield over("random ids over none, lean client, 256 in flight", random, none, target=0.92)
     yield over("time-ordered ids over none, lean client, 256 in flight", ordered, none)
+    # What the client's own promises cost: ids, tries, types, a task for each command.
+    yield over(
+        "own client over lean client, time-ordered ids, 256 in flight", found["own"], ordered, target=0.9
+    )
     for part in ("client", "broker", "service"):
         cpu = Figure.of(one.cpu[part] for one in none)
         with_ids = Figure.of(one.cpu[part] for one in random).median

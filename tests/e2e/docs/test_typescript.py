@@ -14,8 +14,8 @@ from tests.support.patience import wait_for
 from tests.support.services.command_line import hyperpage, served_in
 
 GUIDE = guide("typescript.md")
-PROGRAMS = dict(zip(("first", "follows", "works"), blocks("ts", GUIDE), strict=True))
-FIRST_SAID, FOLLOWS_SAID = blocks("text", GUIDE)
+PROGRAMS = dict(zip(("first", "follows", "narrowed", "works"), blocks("ts", GUIDE), strict=True))
+FIRST_SAID, FOLLOWS_SAID, NARROWED_SAID = blocks("text", GUIDE)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize(("name", "said"), [("first", FIRST_SAID), ("follows", FOLLOWS_SAID)])
+@pytest.mark.parametrize(
+    ("name", "said"), [("first", FIRST_SAID), ("follows", FOLLOWS_SAID), ("narrowed", NARROWED_SAID)]
+)
 def test_a_program_prints_what_is_said(node: str, programs: Path, folder: Path, name: str, said: str) -> None:
     done = subprocess.run(
         [node, str(programs / f"{name}.mjs")],

@@ -146,6 +146,27 @@ def test_a_job_is_configured_for_one_enqueueing(tmp_path: Path):
     assert (row["priority"], row["state"]) == (4, "scheduled")
 
 
+def test_jobs_are_enqueued_and_waited_for_from_threads_of_a_program_with_an_open_app(tmp_path: Path):
+    async def scenario():
+        async with app_at_work(tmp_path) as (app, client):
+
+            @app.job
+            def inner(number: int) -> int:
+                return 2 * number
+
+            @app.job
+            def outer(number: int) -> int:
+                # In a thread of the worker's, whose connection is used.
+                return inner.enqueue_sync(number).result(timeout_seconds=30) + 1
+
+            async with working(app, client):
+                with pytest.raises(RuntimeError, match="`await` the other form"):
+                    outer.enqueue_sync(1)
+                return await asyncio.to_thread(lambda: outer.enqueue_sync(20).result(timeout_seconds=30))
+
+    assert asyncio.run(scenario()) == 41
+
+
 def test_arguments_that_are_not_the_functions_are_refused_where_they_are_given():
     app = App("nats://nowhere.invalid")
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from hyperpage_client import Unreachable, errors, opening
+from hyperpage_client.answers.app_state import AppStateRow
 from hyperpage_client.commands.jobs import Enqueue
-from hyperpage_client.sync import connect, opened
+from hyperpage_client.sync import connect, opened, tables
+from hyperpage_client.tables import app_state as asynchronous
 from tests.support.repository import ROOT
 from tests.support.services.killable import Killable
 
@@ -87,6 +89,57 @@ def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.Monke
             client.count("jobs")
         monkeypatch.undo()
         assert client.count("jobs") == 0
+
+
+# A job is enqueued, a process is forked off while somebody begins something, and both go on.
+FORKING = """
+import os, sys
+from hyperpage_client import App
+
+app = App(sys.argv[1])
+
+@app.job
+def look(url: str) -> str:
+    return url
+
+first = look.enqueue_sync("a")
+before = app.client()
+with before._portal._beginning:
+    child = os.fork()
+if child == 0:
+    for use in (lambda: before.count("jobs"), before.close):
+        try:
+            use()
+        except RuntimeError as error:
+            print(error, flush=True)
+    print(look.enqueue_sync("b").id != first.id, app.client() is before, flush=True)
+    sys.exit()
+print(os.waitpid(child, 0)[1], app.client() is before, flush=True)
+look.configure(command_id="order-1").enqueue_sync("c")
+look.configure(command_id="order-1").enqueue_sync("c")
+try:
+    first.result(timeout_seconds=0)
+except TimeoutError:
+    print("pending", before.count("jobs"))
+"""
+
+
+def test_a_process_connects_when_it_first_enqueues_and_one_that_is_forked_off_by_itself(url: str):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, url],
+        cwd=ROOT / "clients/python",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [
+        "a client does not survive a fork: connect behind it, in each process",
+        "True False",
+        "0 True",
+        "pending 3",
+    ]
+    assert (done.stdout.splitlines(), done.stderr) == (said, "")
 
 
 def test_a_client_that_nobody_closes_ends_with_its_process(url: str):
@@ -164,6 +217,15 @@ def test_nobody_there_is_said_and_no_thread_stays():
         with pytest.raises(Unreachable), connect(address, timeout_seconds=0.1):
             pass
     assert threading.active_count() == before
+
+
+def test_methods_look_as_those_of_the_other_client_do():
+    method = tables.AppState.list
+    assert (method.__name__, method.__doc__) == ("list", asynchronous.AppState.list.__doc__)
+    signature = inspect.signature(method)
+    assert signature.parameters == inspect.signature(asynchronous.AppState.list).parameters
+    assert signature.return_annotation == Iterator[AppStateRow]
+    assert inspect.signature(tables.AppState.get).return_annotation is AppStateRow
 
 
 def test_connect_takes_what_the_other_connect_takes():

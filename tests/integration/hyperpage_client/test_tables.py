@@ -7,7 +7,7 @@ from typing import assert_type
 import pytest
 
 from bus.broker.users import APP
-from hyperpage_client import connect
+from hyperpage_client import Unreachable, connect
 from hyperpage_client.answers.jobs import EnqueueResult, JobRow, JobState, LeasedJob
 from hyperpage_client.errors import NotFound, VersionConflict
 from hyperpage_client.queries.table import Answer
@@ -60,6 +60,32 @@ def test_keys_are_given_by_their_place_and_refusals_are_raised(tmp_path: Path):
             assert [event.stream for event in found.items] in (["app_state/theme"], [])
             chain = await client.events.chain(position=1)
             assert [link.event.position for link in chain.items] == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_goes_out_in_as_many_messages_as_its_bytes_take(tmp_path: Path):
+    async def scenario() -> int:
+        async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:
+            async with client.batch() as batch:
+                for number in range(40):
+                    batch.add("app_state.set", {"key": f"k-{number}", "value": "x" * 60_000})
+            return await client.app_state.count()
+
+    assert asyncio.run(scenario()) == 40
+
+
+def test_how_long_a_query_is_waited_for_can_be_said(tmp_path: Path):
+    async def scenario() -> None:
+        async with serving(tmp_path) as service, connect(broker_of(service).url_for(APP)) as client:
+            await client.app_state.set("theme", 1)
+            assert (await client.app_state.get("theme", timeout_seconds=60)).value == 1
+            with pytest.raises(Unreachable, match="within 0 s"):
+                await client.app_state.get("theme", timeout_seconds=0)
+            with pytest.raises(Unreachable):
+                await client.jobs.count_by(by="state", timeout_seconds=0)
+            with pytest.raises(Unreachable):
+                await anext(client.app_state.list(timeout_seconds=0))
 
     asyncio.run(scenario())
 

@@ -123,6 +123,33 @@ def test_inline_a_job_that_enqueues_another_runs_once_and_is_the_current_one_aga
     assert ran == ["outer", "inner", "outer"]
 
 
+def test_jobs_are_enqueued_and_waited_for_without_an_event_loop_and_within_one():
+    app = App("nats://nowhere.invalid")
+
+    @app.job
+    def double(number: int) -> int:
+        return 2 * number
+
+    @app.job
+    def fail() -> None:
+        double.enqueue_sync(1).result()
+        raise ValueError("no")
+
+    def enqueue() -> int:
+        return double.enqueue_sync(4).result()
+
+    async def within() -> int:
+        return enqueue()
+
+    with memory_queue(app) as queue:
+        assert (enqueue(), asyncio.run(within())) == (8, 8)
+        failing = fail.configure(delay=1).enqueue_sync()
+        queue.clock.advance(300)
+        with pytest.raises(TimeoutError, match="is not due"):
+            failing.result()
+        assert [job.type for job in queue.jobs] == ["double", "double", "fail", "double"]
+
+
 def test_blocks_that_overlap_each_take_out_their_own():
     app = App("nats://nowhere.invalid")
     first, second = MemoryQueue(app), MemoryQueue(app)

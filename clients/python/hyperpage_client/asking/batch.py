@@ -1,18 +1,24 @@
 """Commands that go out together, in one message or a few."""
 
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from hyperpage_client.asking.outgoing import BatchCommand
-from hyperpage_client.contract.commands import CommandAnswer
-from hyperpage_client.errors import Refusal
+from hyperpage_client.asking.outgoing import BatchCommand, batch_item
+from hyperpage_client.contract.commands import (
+    MAXIMUM_BATCH_BYTES,
+    MAXIMUM_BATCH_COMMANDS,
+    BatchItem,
+    CommandAnswer,
+)
+from hyperpage_client.documents import encode
+from hyperpage_client.errors import Refusal, TooLarge
 from hyperpage_client.identifiers import new_id
 
-# The most of one message. A batch that is not atomic goes out in as many as it takes, one after the other.
-MAXIMUM_COMMANDS = 1_000
+# What a message has beside its commands, and between each two of them.
+_ENVELOPE_BYTES = len(encode({"atomic": False, "commands": []}))
+_COMMA_BYTES = 1
 
 Outcomes = Sequence[CommandAnswer | Refusal]
 
@@ -43,8 +49,7 @@ class Batch:
     """Commands that are collected in a block, and sent at its end."""
 
     def __init__(self, *, atomic: bool = False) -> None:
-        # All in one message, then: the service refuses what is too much for one.
-        self._at_once = MAXIMUM_COMMANDS if not atomic else sys.maxsize
+        self._atomic = atomic
         self._pending: list[Pending] = []
 
     def __len__(self) -> int:
@@ -68,17 +73,38 @@ class Batch:
         self._pending.append(pending := Pending(one))
         return pending
 
-    async def send(self, send: Callable[[Sequence[BatchCommand]], Awaitable[Outcomes]]) -> None:
+    async def send(self, send: Callable[[Sequence[BatchItem]], Awaitable[Outcomes]]) -> None:
         """Sends all of them with `send`, in order.
 
         Raises:
             ExceptionGroup: some were refused; the others were carried out.
         """
-        for start in range(0, len(self._pending), self._at_once):
-            some = self._pending[start : start + self._at_once]
-            outcomes = await send([one.command for one in some])
-            for one, outcome in zip(some, outcomes, strict=True):
-                one.outcome = outcome
+        items = [batch_item(one.command) for one in self._pending]
+        waiting = iter(self._pending)
+        # An atomic one is all in one message: the service refuses what is too much for that.
+        for some in [items] if self._atomic and items else messages_of(items):
+            try:
+                outcomes = await send(some)
+            except TooLarge as refusal:
+                if self._atomic or len(some) > 1:
+                    raise
+                outcomes = [refusal]
+            for outcome in outcomes:
+                next(waiting).outcome = outcome
         refused = [one.outcome for one in self._pending if isinstance(one.outcome, Refusal)]
         if refused:
             raise ExceptionGroup(f"{len(refused)} of {len(self._pending)} commands were refused", refused)
+
+
+def messages_of(items: Sequence[BatchItem]) -> Iterator[Sequence[BatchItem]]:
+    """The same commands in as few messages as the service takes; what is too large is alone in its own."""
+    start, size_bytes = 0, _ENVELOPE_BYTES
+    for number, item in enumerate(items):
+        more_bytes = len(encode(item)) + _COMMA_BYTES
+        count = number - start
+        if count and (count == MAXIMUM_BATCH_COMMANDS or size_bytes + more_bytes > MAXIMUM_BATCH_BYTES):
+            yield items[start:number]
+            start, size_bytes = number, _ENVELOPE_BYTES
+        size_bytes += more_bytes
+    if start < len(items):
+        yield items[start:]

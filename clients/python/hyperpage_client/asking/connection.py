@@ -178,12 +178,42 @@ class ClientConnection:
     ) -> Answer:
         """As `ask`, with the answer's headers."""
         token, question = self._questions.begin()
+        message = (subject, f"{self._inbox}.{token}", body, headers or None)
+        clock = self._clock
+        deadline = clock() + within_seconds
+        wait_seconds = FIRST_WAIT_SECONDS
+        refusal: Refusal | None = None
         try:
-            return await self._ask(
-                question, (subject, f"{self._inbox}.{token}", body, headers or None), within_seconds
-            )
+            for attempt in count():
+                if not self.nats.is_connected:
+                    await self._wait_until_up(deadline)
+                now = clock()
+                if now >= deadline:
+                    break
+                if not self._is_published(message):
+                    await self.nats.publish_many((message,))
+                question.sent += 1
+                send_again = now + wait_seconds
+                wait_seconds *= 2
+                while True:
+                    if not question.answers:
+                        until = send_again if send_again < deadline else deadline
+                        await self._questions.woken(question, until)
+                        if not question.answers:
+                            break
+                    answer = question.answers.pop(0)
+                    if _SIGNS.isdisjoint(answer[0]):
+                        return answer
+                    refusal = _refusal_in(answer)
+                    send_again = clock() + _pause(attempt, refusal)
         finally:
             self._questions.end(token)
+        if refusal is not None and not question.is_open:
+            raise refusal
+        raise Unreachable(
+            f"no answer on {subject} within {within_seconds:g} s",
+            may_have_been_carried_out=question.is_open,
+        )
 
     @contextmanager
     def expecting(self) -> Iterator[Expected]:
@@ -211,39 +241,6 @@ class ClientConnection:
                     raise
                 logger.info("%s: %s; asking on", subject, error)
 
-    async def _ask(self, question: Question, message: RawMessage, within_seconds: float) -> Answer:
-        clock = self._clock
-        deadline = clock() + within_seconds
-        refusal: Refusal | None = None
-        for attempt in count():
-            if not self.nats.is_connected:
-                await self._wait_until_up(deadline)
-            now = clock()
-            if now >= deadline:
-                break
-            await self._publish(message)
-            question.sent += 1
-            send_again = now + FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 10)
-            while True:
-                if not question.answers:
-                    await self._questions.woken(question, min(send_again, deadline))
-                    if not question.answers:
-                        break
-                headers, body = answer = question.answers.pop(0)
-                if _SIGNS.isdisjoint(headers):
-                    return answer
-                # If it is no refusal of the service's, it is the broker's answer that nobody listens.
-                refusal = read_refusal(body) if ERROR_CODE in headers else None
-                if refusal is not None and not _may_end_otherwise(refusal):
-                    raise refusal
-                send_again = clock() + _pause(attempt, refusal)
-        if refusal is not None and not question.is_open:
-            raise refusal
-        raise Unreachable(
-            f"no answer on {message[0]} within {within_seconds:g} s",
-            may_have_been_carried_out=question.is_open,
-        )
-
     async def _expected(self, question: Question, until: float) -> bytes | None:
         if self.nats.is_closed:
             raise self._closed()
@@ -251,10 +248,10 @@ class ClientConnection:
             await self._questions.woken(question, until)
         return question.answers.pop(0)[1] if question.answers else None
 
-    async def _publish(self, message: RawMessage) -> None:
+    def _is_published(self, message: RawMessage) -> bool:
+        """Whether there was room for it."""
         try:
-            if not self.nats.publish_soon((message,)):
-                await self.nats.publish_many((message,))
+            return self.nats.publish_soon(message)
         except MaxPayloadError:
             raise refusal_of(
                 "too_large",
@@ -300,6 +297,19 @@ class ClientConnection:
             self._questions.wake_all()
         for listener in tuple(self.listeners):
             listener()
+
+
+def _refusal_in(answer: Answer) -> Refusal | None:
+    """What an answer refuses with that a moment may change; `None`: the broker says that nobody listens.
+
+    Raises:
+        Refusal: it is another.
+    """
+    headers, body = answer
+    refusal = read_refusal(body) if ERROR_CODE in headers else None
+    if refusal is not None and not _may_end_otherwise(refusal):
+        raise refusal
+    return refusal
 
 
 def _may_end_otherwise(refusal: Refusal) -> bool:

@@ -16,6 +16,14 @@ from hyperpage_client.contract.headers import (
 from hyperpage_client.documents import encode
 from hyperpage_client.identifiers import new_id
 
+# By how it is called in `About`.
+_HEADERS = {
+    "expected_version": EXPECTED_VERSION,
+    "actor": ACTOR,
+    "correlation_id": CORRELATION_ID,
+    "causation_id": CAUSATION_ID,
+    "traceparent": TRACEPARENT,
+}
 # The names of commands that somebody else has structs for, as the service itself.
 NAMES: dict[type[msgspec.Struct], str] = {}
 
@@ -77,17 +85,9 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 def headers_about(about: About) -> dict[str, str]:
     """The headers for these, but for the command id."""
-    if not about:
-        return {}
-    version = about.get("expected_version")
-    said = {
-        EXPECTED_VERSION: None if version is None else str(version),
-        ACTOR: about.get("actor"),
-        CORRELATION_ID: about.get("correlation_id"),
-        CAUSATION_ID: about.get("causation_id"),
-        TRACEPARENT: about.get("traceparent"),
+    return {
+        _HEADERS[name]: str(value) for name, value in about.items() if value is not None and name in _HEADERS
     }
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def batch_item(one: msgspec.Struct | BatchCommand) -> BatchItem:
@@ -96,6 +96,8 @@ def batch_item(one: msgspec.Struct | BatchCommand) -> BatchItem:
     Raises:
         ValueError: it is not one.
     """
+    if isinstance(one, BatchItem):
+        return one
     given = one if isinstance(one, BatchCommand) else BatchCommand(command=one)
     return BatchItem(
         command=_name(given.command),

@@ -33,12 +33,13 @@ class Question:
         """An answer has come."""
         self._answered += 1
         self.answers.append(answer)
-        self.wake()
+        if (waiting := self.waiting) is not None and not waiting.done():
+            waiting.set_result(None)
 
     def wake(self) -> None:
         """Ends the waiting for an answer."""
-        if self.waiting is not None and not self.waiting.done():
-            self.waiting.set_result(None)
+        if (waiting := self.waiting) is not None and not waiting.done():
+            waiting.set_result(None)
 
 
 class Questions:
@@ -48,6 +49,7 @@ class Questions:
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._open: dict[str, Question] = {}
         self._last_token = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,8 +71,7 @@ class Questions:
 
     def take(self, token: str, answer: Answer) -> None:
         """An answer has come, perhaps to none of these."""
-        question = self._open.get(token)
-        if question is not None:
+        if (question := self._open.get(token)) is not None:
             question.take(answer)
 
     def woken(self, question: Question, until: float) -> asyncio.Future[None]:
@@ -78,27 +79,26 @@ class Questions:
 
         It may come later by `LOOK_SECONDS`.
         """
-        loop = asyncio.get_running_loop()
-        question.waiting = loop.create_future()
+        waiting: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+        question.waiting = waiting
         question.until = until
         if until < self._next_look:
-            self._look_at(until, loop)
-        return question.waiting
+            self._look_at(until)
+        return waiting
 
     def wake_all(self) -> None:
         """Ends all waiting."""
         for question in self._open.values():
             question.wake()
 
-    def _look_at(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_at(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._next_look = when
-        self._timer = loop.call_at(when, self._look)
+        self._timer = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         # A loop may call too early, by its clock's resolution.
         passed = max(now, self._next_look)
         self._timer, self._next_look = None, inf
@@ -109,4 +109,4 @@ class Questions:
             else:
                 next_end = min(next_end, question.until)
         if next_end < inf:
-            self._look_at(max(next_end, now + LOOK_SECONDS), loop)
+            self._look_at(max(next_end, now + LOOK_SECONDS))

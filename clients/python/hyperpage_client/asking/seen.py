@@ -27,8 +27,8 @@ class Seen:
 
     def note_answer(self, answer: CommandAnswer) -> None:
         """Takes in what a command led to."""
-        if answer.position is not None:
-            self.note(LogPlace(answer.timeline, answer.position))
+        if answer.position is not None and (answer.timeline, answer.position) > self._newest:
+            self._newest = LogPlace(answer.timeline, answer.position)
 
     def note_headers(self, headers: Mapping[str, str]) -> None:
         """Takes in how new an answer to a query is."""

@@ -6,6 +6,10 @@ import msgspec
 
 from hyperpage_client.contract.subjects import split_stream
 
+# The most of one message of commands.
+MAXIMUM_BATCH_COMMANDS = 1_000
+MAXIMUM_BATCH_BYTES = 960 * 1024
+
 
 class Command(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import re
 from collections import deque
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Self
 
@@ -47,6 +48,7 @@ class PlaceLostError(RuntimeError):
 class Subscription:
     """An iterator over events, used by one task. It holds a page of them (at most 1,000) in memory.
 
+    A loop that is left tells the broker that nobody follows; a new one goes on where it was left.
     The place it has reached is the last event of a timeline: up to there, everything was handed out. `seen`
     takes it in.
     """
@@ -74,6 +76,8 @@ class Subscription:
         self._timeline = timeline
         self._store_id: str | None = None
         self._ready: deque[ChangeEvent] = deque()
+        # How often somebody has asked for an event.
+        self._asked = 0
         self._step: asyncio.Task[None] | None = None
         self._feed: LiveFeed | None = None
         self._troubles = 0
@@ -81,8 +85,16 @@ class Subscription:
         self._log_end = 0
         self._fork: ChangeEvent | None = None
 
-    def __aiter__(self) -> Self:
-        return self
+    async def __aiter__(self) -> AsyncGenerator[ChangeEvent, None]:
+        asked = self._asked
+        try:
+            while True:
+                asked = self._asked + 1
+                yield await anext(self)
+        finally:
+            # A loop that is left ends when its iterator is collected; somebody may have asked on until then.
+            if self._asked == asked:
+                await self.aclose()
 
     async def __anext__(self) -> ChangeEvent:
         """The next event; waits for it for ever. Cancelling the wait loses nothing.
@@ -91,6 +103,7 @@ class Subscription:
             PlaceLostError: the log is not the one that was followed.
             ClosedError: the client's connection is closed.
         """
+        self._asked += 1
         while not self._ready:
             # A task of its own, which goes on when the waiting is cancelled: the next call takes it up. So
             # a caller who never waits for long makes progress, too.

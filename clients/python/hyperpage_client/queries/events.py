@@ -4,17 +4,24 @@ from collections.abc import AsyncIterator
 
 from hyperpage_client.answers.events import EventChain, FoundEvents
 from hyperpage_client.following.change_events import ChangeEvent
-from hyperpage_client.queries.table import Table, given
+from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class EventsQueries(Table):
     """What is told of `events`."""
 
     def read(
-        self, *, limit: int = 100, table: str | None = None, stream: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        table: str | None = None,
+        stream: str | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[ChangeEvent]:
         """Events behind position `after`, of all tables, one table or one stream."""
-        return self._items("events.read", given(limit=limit, table=table, stream=stream), ChangeEvent)
+        return self._items(
+            "events.read", given(limit=limit, table=table, stream=stream), ChangeEvent, timeout_seconds
+        )
 
     async def find(
         self,
@@ -25,6 +32,7 @@ class EventsQueries(Table):
         stream: str | None = None,
         type: str | None = None,
         correlation_id: str | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> FoundEvents:
         """Events before a position, the newest first: all that are given must hold."""
         return await self._ask(
@@ -38,13 +46,23 @@ class EventsQueries(Table):
                 correlation_id=correlation_id,
             ),
             FoundEvents,
+            timeout_seconds,
         )
 
-    async def chain(self, *, position: int | None = None, correlation_id: str | None = None) -> EventChain:
+    async def chain(
+        self,
+        *,
+        position: int | None = None,
+        correlation_id: str | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> EventChain:
         """What led to the event at a position and what it led to, with all that has the same correlation id.
 
         With a `correlation_id` in place of the position: everything that has it.
         """
         return await self._ask(
-            "events.chain", given(position=position, correlation_id=correlation_id), EventChain
+            "events.chain",
+            given(position=position, correlation_id=correlation_id),
+            EventChain,
+            timeout_seconds,
         )

@@ -19,15 +19,15 @@ from hyperpage_client.answers.jobs import (
 )
 from hyperpage_client.answers.shared import Count
 from hyperpage_client.following.change_events import ChangeEvent
-from hyperpage_client.queries.table import Table, given
+from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class JobsQueries(Table):
     """What is told of `jobs`."""
 
-    async def get(self, id: str) -> WholeJobRow:
+    async def get(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> WholeJobRow:
         """One job."""
-        return await self._ask("jobs.get", given(id=id), WholeJobRow)
+        return await self._ask("jobs.get", given(id=id), WholeJobRow, timeout_seconds)
 
     def list(
         self,
@@ -49,6 +49,7 @@ class JobsQueries(Table):
         completed_from: int | None = None,
         completed_until: int | None = None,
         limit: int = 100,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobRow]:
         """Jobs by what they are, in the order of their ids."""
         return self._items(
@@ -73,6 +74,7 @@ class JobsQueries(Table):
                 limit=limit,
             ),
             JobRow,
+            timeout_seconds,
         )
 
     async def count(
@@ -94,6 +96,7 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
         """How many jobs are like this, and with `by`, how many have each of its values."""
         return (
@@ -118,6 +121,7 @@ class JobsQueries(Table):
                     completed_until=completed_until,
                 ),
                 Count,
+                timeout_seconds,
             )
         ).count
 
@@ -141,40 +145,51 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> tuple[CountedValue, ...]:
         """How many have each value of a column, the most first, 1,000 at most."""
-        answer = await self._ask(
-            "jobs.count",
-            given(
-                by=by,
-                status=status,
-                state=state,
-                type=type,
-                queue=queue,
-                tool=tool,
-                worker=worker,
-                tag=tag,
-                text=text,
-                unique_key=unique_key,
-                schedule_id=schedule_id,
-                created_from=created_from,
-                created_until=created_until,
-                run_from=run_from,
-                run_until=run_until,
-                completed_from=completed_from,
-                completed_until=completed_until,
-            ),
-            GroupedCount,
+        asked = given(
+            by=by,
+            status=status,
+            state=state,
+            type=type,
+            queue=queue,
+            tool=tool,
+            worker=worker,
+            tag=tag,
+            text=text,
+            unique_key=unique_key,
+            schedule_id=schedule_id,
+            created_from=created_from,
+            created_until=created_until,
+            run_from=run_from,
+            run_until=run_until,
+            completed_from=completed_from,
+            completed_until=completed_until,
         )
+        answer = await self._ask("jobs.count", asked, GroupedCount, timeout_seconds)
         return answer.groups or ()
 
-    def history(self, id: str, *, after: int = 0, limit: int = 100) -> AsyncIterator[ChangeEvent]:
+    def history(
+        self, id: str, *, after: int = 0, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
+    ) -> AsyncIterator[ChangeEvent]:
         """The events of one stream, a page at a time."""
-        return self._items("jobs.history", given(id=id, after=after, limit=limit), ChangeEvent)
+        return self._items(
+            "jobs.history", given(id=id, after=after, limit=limit), ChangeEvent, timeout_seconds
+        )
 
-    async def as_of(self, id: str, *, position: int | None = None, time: int | None = None) -> WholeJobRow:
+    async def as_of(
+        self,
+        id: str,
+        *,
+        position: int | None = None,
+        time: int | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> WholeJobRow:
         """One row as it was at a position or a time."""
-        return await self._ask("jobs.as_of", given(id=id, position=position, time=time), WholeJobRow)
+        return await self._ask(
+            "jobs.as_of", given(id=id, position=position, time=time), WholeJobRow, timeout_seconds
+        )
 
     def browse(
         self,
@@ -186,6 +201,7 @@ class JobsQueries(Table):
         tag: str | None = None,
         text: str | None = None,
         limit: int = 100,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobSummary]:
         """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
 
@@ -196,11 +212,14 @@ class JobsQueries(Table):
             "jobs.browse",
             given(state=state, type=type, queue=queue, tool=tool, tag=tag, text=text, limit=limit),
             JobSummary,
+            timeout_seconds,
         )
 
-    def attempts(self, id: str, *, limit: int = 100) -> AsyncIterator[JobAttemptRow]:
+    def attempts(
+        self, id: str, *, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
+    ) -> AsyncIterator[JobAttemptRow]:
         """The attempts of a job, the first one first; with `after`, the `next` of the page before."""
-        return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow)
+        return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow, timeout_seconds)
 
     async def stats(
         self,
@@ -209,6 +228,7 @@ class JobsQueries(Table):
         window_ms: int = 3600000,
         until: int | None = None,
         percentiles: bool = True,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> Statistics:
         """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
 
@@ -219,20 +239,35 @@ class JobsQueries(Table):
             "jobs.stats",
             given(queue=queue, window_ms=window_ms, until=until, percentiles=percentiles),
             Statistics,
+            timeout_seconds,
         )
 
     async def throughput(
-        self, *, queue: str | None = None, window_ms: int = 3600000, parts: int = 60
+        self,
+        *,
+        queue: str | None = None,
+        window_ms: int = 3600000,
+        parts: int = 60,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> Throughput:
         """The attempts that ended in the last `window_ms` until now, in `parts` of the same length."""
         return await self._ask(
-            "jobs.throughput", given(queue=queue, window_ms=window_ms, parts=parts), Throughput
+            "jobs.throughput",
+            given(queue=queue, window_ms=window_ms, parts=parts),
+            Throughput,
+            timeout_seconds,
         )
 
-    async def workers(self, *, worker: str | None = None, window_ms: int = 3600000) -> Workers:
+    async def workers(
+        self, *, worker: str | None = None, window_ms: int = 3600000, timeout_seconds: float = ANSWER_SECONDS
+    ) -> Workers:
         """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
-        return await self._ask("jobs.workers", given(worker=worker, window_ms=window_ms), Workers)
+        return await self._ask(
+            "jobs.workers", given(worker=worker, window_ms=window_ms), Workers, timeout_seconds
+        )
 
-    def running(self, *, worker: str | None = None, limit: int = 100) -> AsyncIterator[RunningJob]:
+    def running(
+        self, *, worker: str | None = None, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
+    ) -> AsyncIterator[RunningJob]:
         """The jobs that workers have now, and until when: the attempt that began first comes first."""
-        return self._items("jobs.running", given(worker=worker, limit=limit), RunningJob)
+        return self._items("jobs.running", given(worker=worker, limit=limit), RunningJob, timeout_seconds)

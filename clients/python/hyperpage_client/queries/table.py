@@ -9,6 +9,9 @@ from hyperpage_client.asking.outgoing import About, Cause
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.subjects import split_stream
 
+# How long an answer is waited for, unless somebody says otherwise.
+ANSWER_SECONDS = 5.0
+
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -52,8 +55,8 @@ class Asker(Protocol):
     async def send(self, *command: Any, **about: Any) -> CommandAnswer:
         """The answer to a command."""
 
-    async def ask(self, name: str, body: Mapping[str, Any], /) -> bytes:
-        """The answer to a query, as JSON."""
+    async def ask(self, name: str, body: Mapping[str, Any], timeout_seconds: float, /) -> bytes:
+        """The answer to a query, as JSON, unless it takes longer than that."""
 
 
 class Table:
@@ -74,14 +77,17 @@ class Table:
             result=None if answer.result is None else msgspec.convert(answer.result, result),
         )
 
-    async def _ask(self, name: str, body: Mapping[str, Any], kind: type[T]) -> T:
+    async def _ask(self, name: str, body: Mapping[str, Any], kind: type[T], timeout_seconds: float) -> T:
+        answer = await self._asker.ask(name, body, timeout_seconds)
         # Not strict: events have their position as a text.
-        return msgspec.json.decode(await self._asker.ask(name, body), type=kind, strict=False)
+        return msgspec.json.decode(answer, type=kind, strict=False)
 
-    async def _items(self, name: str, body: dict[str, Any], kind: type[T]) -> AsyncIterator[T]:
-        """Everything, asked for page by page."""
+    async def _items(
+        self, name: str, body: dict[str, Any], kind: type[T], timeout_seconds: float
+    ) -> AsyncIterator[T]:
+        """Everything, asked for page by page; each page may take that long."""
         while True:
-            page = msgspec.json.decode(await self._asker.ask(name, body), type=_Page)
+            page = msgspec.json.decode(await self._asker.ask(name, body, timeout_seconds), type=_Page)
             for item in page.items:
                 yield msgspec.json.decode(item, type=kind, strict=False)
             if page.next is None:

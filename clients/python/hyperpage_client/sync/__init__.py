@@ -13,9 +13,12 @@ tables  the tables, as the client has them
 """
 
 import atexit
-from collections.abc import Callable, Iterator
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self, Unpack
+from functools import partial
+from typing import Any, Self, TypeVar, Unpack
 
 from hyperpage_client import client as asynchronous
 from hyperpage_client.asking.batch import Batch
@@ -24,18 +27,23 @@ from hyperpage_client.following.subscription import Subscription as Asynchronous
 from hyperpage_client.opening import ConnectOptions
 from hyperpage_client.opening import connect as connect_asynchronously
 from hyperpage_client.sync import tables
-from hyperpage_client.sync.portal import Portal, asked, entered, iterated
+from hyperpage_client.sync.portal import Portal, asked, each, entered, iterated
+
+T = TypeVar("T")
 
 
 class Subscription:
-    """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block."""
+    """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block.
+
+    A loop that is left tells the broker that nobody follows; a new one goes on where it was left.
+    """
 
     def __init__(self, portal: Portal, subscription: AsynchronousSubscription) -> None:
         self._portal = portal
         self._subscription = subscription
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[ChangeEvent]:
+        return each(self._portal, aiter(self._subscription))
 
     def __next__(self) -> ChangeEvent:
         """The next event; waits for it for ever. An interrupted wait loses nothing."""
@@ -87,6 +95,15 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is of no use any more: it was closed, or is that of the process before a fork."""
+        return self._portal.is_closed
+
+    def run(self, work: Callable[[asynchronous.Client], Coroutine[Any, Any, T]]) -> T:
+        """The result of what is done with the other client, in its thread."""
+        return self._portal.run(work(self._asynchronous))
+
     def close(self) -> None:
         """Ends it, and its thread; it may be called again."""
         atexit.unregister(self.close)
@@ -118,6 +135,29 @@ def opened(url: str, **options: Unpack[ConnectOptions]) -> Client:
     # While the thread still runs: at the very end, nothing could be waited for any more.
     atexit.register(made.close)
     return made
+
+
+class ProcessClient:
+    """A client that is opened when it is first asked for, once in each process, and kept until its end."""
+
+    def __init__(self, url: str, **options: Unpack[ConnectOptions]) -> None:
+        self._open = partial(opened, url, **options)
+        self._clients: dict[int, Client] = {}
+        self._opening: dict[int, threading.Lock] = {}
+
+    def get(self) -> Client:
+        """The client of this process; one that is forked off gets its own.
+
+        Raises:
+            Unreachable: no nats-server lets us in, and it says why; the next call tries again.
+        """
+        process = os.getpid()
+        # A lock of its own: another thread may have held that of the process that this one was forked off.
+        with self._opening.setdefault(process, threading.Lock()):
+            client = self._clients.get(process)
+            if client is None or client.is_closed:
+                client = self._clients[process] = self._open()
+            return client
 
 
 @contextmanager

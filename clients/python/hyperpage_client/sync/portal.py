@@ -2,12 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import inspect
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import partial, update_wrapper
+from types import GenericAlias
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +32,7 @@ class Portal:
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be run any more: it was closed, or is that of the process before a fork."""
-        return self._closing or os.getpid() != self._process
+        return self._closing or self._is_forked
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, which runs over there. Whoever is interrupted meanwhile cancels it.
@@ -39,6 +41,7 @@ class Portal:
             RuntimeError: the client is closed, or was opened in front of a fork, or this is its own thread.
         """
         try:
+            self._require_own_process()
             with self._beginning:
                 self._require_usable()
                 future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -56,12 +59,16 @@ class Portal:
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Has something done over there, as long as there is somebody to do it; nobody waits for it."""
+        if self._is_forked:
+            return
         with self._beginning:
             if not self.is_closed:
                 asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def close(self) -> None:
         """Ends the thread, and all that is under way there; whoever waits for it is told."""
+        if self._is_forked:
+            return
         with self._beginning:
             if self.is_closed:
                 return
@@ -70,9 +77,16 @@ class Portal:
         self._thread.join()
         self._loop.close()
 
-    def _require_usable(self) -> None:
-        if os.getpid() != self._process:
+    @property
+    def _is_forked(self) -> bool:
+        """Whether this process was forked off; asked before the lock, which a thread may have held then."""
+        return os.getpid() != self._process
+
+    def _require_own_process(self) -> None:
+        if self._is_forked:
             raise RuntimeError("a client does not survive a fork: connect behind it, in each process")
+
+    def _require_usable(self) -> None:
         if self._closing:
             raise RuntimeError(_CLOSED)
         if threading.current_thread() is self._thread:
@@ -95,7 +109,10 @@ def entered(portal: Portal, block: AbstractAsyncContextManager[T]) -> Iterator[T
     try:
         yield value
     except BaseException as error:
-        if not portal.run(_awaited(block.__aexit__(type(error), error, error.__traceback__))):
+        # In a process that was forked off, it is dropped at the end: there is nothing to be left.
+        if portal.is_closed or not portal.run(
+            _awaited(block.__aexit__(type(error), error, error.__traceback__))
+        ):
             raise
     else:
         portal.run(_awaited(block.__aexit__(None, None, None)))
@@ -138,8 +155,7 @@ def asked(
         answer: T = self._portal.run(method(self._asynchronous, *args, **options))
         return answer
 
-    wait.__doc__ = method.__doc__
-    return wait
+    return update_wrapper(wait, method)
 
 
 def iterated(
@@ -150,7 +166,12 @@ def iterated(
     def items(self: Any, /, *args: P.args, **options: P.kwargs) -> Iterator[T]:
         return each(self._portal, method(self._asynchronous, *args, **options))
 
-    items.__doc__ = method.__doc__
+    update_wrapper(items, method)
+    # One thing after the other, but not asynchronously.
+    signature = inspect.signature(method)
+    given = GenericAlias(Iterator, get_args(signature.return_annotation)[:1])
+    items.__signature__ = signature.replace(return_annotation=given)  # type: ignore[attr-defined]
+    items.__annotations__ = {**method.__annotations__, "return": given}
     return items
 
 

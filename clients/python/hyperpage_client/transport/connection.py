@@ -99,7 +99,7 @@ class LeanClient(SendingClient):
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(body)
         try:
-            handler(_text(subject), _text(reply), headers, body)
+            handler(subject.decode(errors="replace"), _text(reply) if reply else "", headers, body)
         except Exception as error:
             _log_incident(subject, error)
 

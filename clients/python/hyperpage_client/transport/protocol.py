@@ -179,13 +179,14 @@ def _name_in(line: bytes) -> str | None:
 
 
 def _encode_headers(headers: Mapping[str, str]) -> bytes:
-    lines = ["NATS/1.0"]
+    block = "NATS/1.0\r\n"
     for name, value in headers.items():
-        key = _header_name(name)
-        if key:
-            lines.append(f"{key}: {value.strip()}".replace("\r", " ").replace("\n", " "))
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode()
+        if key := _header_name(name):
+            said = value.strip()
+            if "\n" in said or "\r" in said:
+                said = said.replace("\r", " ").replace("\n", " ")
+            block += f"{key}: {said}\r\n"
+    return f"{block}\r\n".encode()
 
 
 # Few names are ever sent.

@@ -40,10 +40,27 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def started(node: str, programs: Path, name: str, folder: Path) -> "subprocess.Popen[str]":
+def started(node: str, programs: Path, name: str, folder: Path, **variables: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [node, str(programs / f"{name}.mjs")], cwd=folder, stdout=subprocess.PIPE, text=True
+        [node, str(programs / f"{name}.mjs")],
+        cwd=folder,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        text=True,
     )
+
+
+def followers_of_all_and_of_a_table(node: str, programs: Path, folder: Path) -> list["subprocess.Popen[str]"]:
+    return [
+        started(node, programs, "follows", folder),
+        started(node, programs, "follows", folder, TABLE="app_state"),
+    ]
+
+
+def heard(follower: "subprocess.Popen[str]", lines: int) -> str:
+    """So many lines of what it says."""
+    assert follower.stdout is not None
+    return "".join(follower.stdout.readline() for _ in range(lines))
 
 
 def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: Path) -> None:
@@ -59,11 +76,22 @@ def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: P
         ["one", "running", {"url": "a"}],
         ["completed", {"pages": 3}, 0],
         ["späte/antwort", ["app_state.deleted.v1"]],
+        ["jobs/two", None],
+        "not_found",
         "not_found",
         "too_large",
         "c-2",
         True,
     ]
+
+
+def test_events_of_a_table_come_with_their_types_by_one_consumer(
+    node: str, programs: Path, folder: Path
+) -> None:
+    with started(node, programs, "narrowed", folder) as program:
+        said, _ = program.communicate(timeout=60)
+
+    assert said.splitlines() == ["jobs/first mail 4", "hyperpage.job.cancelled.v1", "1 true", "0"]
 
 
 def test_events_come_once_and_in_order_though_the_service_is_killed(
@@ -90,12 +118,11 @@ def test_events_come_once_and_in_order_though_the_service_is_killed(
     wait_for(is_served)
     runtime: dict[str, Any] = json.loads((tmp_path / "data/runtime.json").read_text())
     port = runtime["nats_url"].rpartition(":")[2]
-    follower = started(node, programs, "follows", tmp_path)
+    followers = followers_of_all_and_of_a_table(node, programs, tmp_path)
     try:
-        assert follower.stdout is not None
         for number in range(3):
             set_key(f"before-{number}")
-        before = [follower.stdout.readline() for _ in range(3)]
+        before = [heard(follower, 3) for follower in followers]
         service.kill()
         service.wait()
         service = serve()
@@ -103,24 +130,16 @@ def test_events_come_once_and_in_order_though_the_service_is_killed(
         for number in range(3):
             set_key(f"after-{number}")
         set_key("end")
-        said, _ = follower.communicate(timeout=100)
+        after = [follower.communicate(timeout=100)[0] for follower in followers]
     finally:
-        follower.kill()
+        for follower in followers:
+            follower.kill()
         service.send_signal(signal.SIGTERM)
         service.wait(30)
 
-    assert follower.returncode == 0
-    assert "".join([*before, said]).splitlines() == [
-        f"1-{position} app_state/{key}"
-        for position, key in enumerate(
-            [
-                *(f"before-{number}" for number in range(3)),
-                *(f"after-{number}" for number in range(3)),
-                "end",
-            ],
-            1,
-        )
-    ]
+    keys = [f"{when}-{number}" for when in ("before", "after") for number in range(3)]
+    events = [f"1-{position} app_state/{key}\n" for position, key in enumerate([*keys, "end"], 1)]
+    assert [one + rest for one, rest in zip(before, after, strict=True)] == ["".join(events)] * 2
 
 
 def test_a_restore_is_followed_from_where_it_forked(node: str, programs: Path, folder: Path) -> None:
@@ -137,24 +156,25 @@ def test_a_restore_is_followed_from_where_it_forked(node: str, programs: Path, f
     set_key("before")
     run("backup", "create")
     set_key("undone")
-    follower = started(node, programs, "follows", folder)
+    followers = followers_of_all_and_of_a_table(node, programs, folder)
     try:
-        assert follower.stdout is not None
-        said = [follower.stdout.readline() for _ in range(2)]
+        before = [heard(follower, 2) for follower in followers]
         run("backup", "restore", "--to-position", "1", "--yes")
         set_key("after")
         set_key("end")
-        rest, _ = follower.communicate(timeout=100)
+        after = [follower.communicate(timeout=100)[0] for follower in followers]
     finally:
-        follower.kill()
+        for follower in followers:
+            follower.kill()
 
-    assert "".join([*said, rest]).splitlines() == [
-        "1-1 app_state/before",
-        "1-2 app_state/undone",
-        "2-2 system/timeline",
-        "2-3 app_state/after",
-        "2-4 app_state/end",
-    ]
+    for one, rest in zip(before, after, strict=True):
+        assert (one + rest).splitlines() == [
+            "1-1 app_state/before",
+            "1-2 app_state/undone",
+            "2-2 system/timeline",
+            "2-3 app_state/after",
+            "2-4 app_state/end",
+        ]
 
 
 def test_a_worker_does_jobs_obeys_and_gives_back_what_it_has(node: str, programs: Path, folder: Path) -> None:

@@ -283,6 +283,49 @@ def test_a_closed_subscription_leaves_nothing_at_the_broker(tmp_path: Path):
     assert after == []
 
 
+def test_a_loop_that_is_left_leaves_nothing_at_the_broker_and_another_goes_on(tmp_path: Path):
+    async def scenario():
+        async with serving(tmp_path) as service, client_of(service) as client:
+            await set_keys(client, "first")
+            events = client.subscribe()
+            found: list[ChangeEvent] = []
+            during: list[str] = []
+            async for event in events:
+                found.append(event)
+                if event.position == 1:
+                    await set_keys(client, "second")
+                else:
+                    during = await consumers(service)
+                    break
+            for number in (3, 4):
+                await set_keys(client, f"later-{number}")
+                async for event in events:
+                    found.append(event)
+                    break
+
+            async def follow() -> None:
+                found.extend([event async for event in events])
+
+            following = asyncio.create_task(follow())
+            await until(lambda: events._feed is not None)
+            following.cancel()
+            await asyncio.wait([following])
+
+            async def is_left() -> bool:
+                return not await consumers(service)
+
+            await until(is_left)
+            async for _ in client.subscribe():
+                break
+            await until(is_left)
+            return positions(found), during
+
+    found, during = asyncio.run(scenario())
+
+    assert found == [1, 2, 3, 4]
+    assert len(during) == 1
+
+
 def test_a_subscriber_goes_on_behind_the_event_it_has_handled_last(tmp_path: Path):
     async def scenario():
         async with serving(tmp_path) as service, client_of(service) as client:

@@ -751,9 +751,9 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
 
         # Somebody else has a turn.
         asyncio.get_running_loop().call_soon(lambda: None)
-        assert lean.publish_soon([to_somebody(b"3")])
+        assert lean.publish_soon(to_somebody(b"3"))
         await lean.publish(f"{TO_INBOX}.1", b"4")
-        assert lean.publish_soon([to_somebody(b"5")])
+        assert lean.publish_soon(to_somebody(b"5"))
         assert (writes, lean.pending_data_size > 0) == (1, True)
         await asyncio.sleep(0)
         assert (writes, lean.pending_data_size) == (2, 0)
@@ -762,15 +762,15 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
         assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(5)] == numbers(1, 5)
         loop: Any = asyncio.get_running_loop()
         await until(lambda: not loop._ready)
-        assert lean.publish_soon([to_somebody(b"6")])
+        assert lean.publish_soon(to_somebody(b"6"))
         assert (writes, lean.pending_data_size) == (3, 0)
         asyncio.get_running_loop().call_soon(lambda: None)
-        assert lean.publish_soon([to_somebody(b"7")])
+        assert lean.publish_soon(to_somebody(b"7"))
         assert lean.publish_now([to_somebody(b"8")])
         assert (writes, lean.pending_data_size) == (4, 0)
         with lean.gathering():
-            lean.publish_soon([to_somebody(b"9")])
-            lean.publish_soon([to_somebody(b"10")])
+            lean.publish_soon(to_somebody(b"9"))
+            lean.publish_soon(to_somebody(b"10"))
         assert (writes, lean.pending_data_size) == (5, 0)
         assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(5)] == numbers(6, 10)
 
@@ -787,7 +787,7 @@ def test_what_has_no_room_is_not_published_at_once(play):
         while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
             published += 1
             assert published < 100
-        assert not lean.publish_soon([to_somebody(bytes(LARGEST))] * 2)
+        assert not lean.publish_soon(to_somebody(bytes(LARGEST)))
         assert lean.stats["out_msgs"] == published
 
         await lean.publish_many([to_somebody(b"")])

@@ -38,6 +38,17 @@ say([row.state satisfies string, row.result, row.tags.length]);
 const stored = await client.store("app_state.delete", { key: "k-1" }, { commandId: "späte/antwort" });
 say([stored, (await client.durableAnswer(stored)).events]);
 
+// One that waits, and the same again: once carried out, it is answered in the same way.
+const waited = await client.sendDurable("jobs.enqueue", { type: "mail", id: "two" }, { commandId: "c-3" });
+const repeated = await client.sendDurable("jobs.enqueue", { type: "mail", id: "two" }, { commandId: "c-3" });
+strictEqual(JSON.stringify(waited), JSON.stringify(repeated));
+say([waited.stream, waited.result?.existing ?? null]);
+try {
+  await client.sendDurable("jobs.cancel", { id: "nobody" });
+} catch (error) {
+  say(error instanceof Refusal && error.code);
+}
+
 try {
   await client.query("jobs.get", { id: "never" });
 } catch (error) {

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from bus.contract import codec
 from bus.contract.codec import (
-    MAXIMUM_BATCH_BYTES,
     MAXIMUM_DEPTH,
     decode_batch,
     decode_command,
@@ -24,7 +23,7 @@ from domain import errors
 from domain.catalogue import VERBS
 from domain.decider import Verb
 from domain.errors import Invalid, NotFound, Refusal, RuleViolated, TooLarge
-from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, CommandAnswer
 
 SET = VERBS["app_state.set"][1]
 SET_MANY = VERBS["app_state.set_many"][1]

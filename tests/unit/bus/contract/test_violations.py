@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from bus.contract.codec import MAXIMUM_BATCH_COMMANDS, decode, decode_command
+from bus.contract.codec import decode, decode_command
 from bus.contract.violations import (
     MAXIMUM_EXPLAINED_BYTES,
     MAXIMUM_VIOLATIONS,
@@ -15,6 +15,7 @@ from bus.contract.violations import (
 from bus.serving.decoding import MOST_EXPLAINED, submission_of
 from domain.catalogue import VERBS
 from domain.errors import Invalid, Refusal
+from hyperpage_client.contract.commands import MAXIMUM_BATCH_COMMANDS
 from tests.support.domain.credential_corpus import Pieces
 from tests.support.domain.issued_credentials import SHAPED
 
