@@ -70,6 +70,7 @@ def error_of(error: Exception) -> Line:
             may_have_been = error.may_have_been_carried_out
             return {
                 "code": "unreachable",
+                "message": str(error),
                 "may_have_been_carried_out": may_have_been,
                 "command_id": error.command_id,
             }

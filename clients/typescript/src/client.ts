@@ -10,7 +10,7 @@ import {
   type NatsConnection,
   nkeyAuthenticator,
 } from "@nats-io/transport-node";
-import { ask } from "./asking.js";
+import { Questions } from "./asking.js";
 import { mayEndOtherwise, NotInTime, Refusal, refusalIn, Unreachable } from "./errors.js";
 import { type ChangeEvent, follow, type FollowOptions } from "./following.js";
 import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, QueryBody, QueryName } from "./types.js";
@@ -91,17 +91,22 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
       ? {}
       : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
     maxReconnectAttempts: -1,
+    // Each question has a deadline of its own.
+    reconnectTimeWait: 200,
     // A broker that hangs is noticed after two unanswered pings.
     pingInterval: 10_000,
     maxPingOut: 2,
     ...options.nats,
   };
   const deadline = Date.now() + (options.timeoutMs ?? CONNECT_MS);
-  for (;;) {
+  for (let refused = 0; ; ) {
     try {
       return new Client(await connectToNats(settings), options);
     } catch (error) {
-      const isFinal = (error as Error).name === "AuthorizationError" || (error as Error).name === "InvalidArgumentError";
+      const { name } = error as Error;
+      // While users are made or changed, a nats-server knows nobody for a moment.
+      if (name === "AuthorizationError") refused++;
+      const isFinal = refused > 1 || name === "InvalidArgumentError";
       if (isFinal || Date.now() >= deadline) throw new Unreachable(String(error), false, undefined, { cause: error });
       await sleep(200);
     }
@@ -118,6 +123,7 @@ export interface LogPlace {
 export class Client {
   readonly prefix: string;
   private seen: LogPlace | undefined;
+  private readonly questions: Questions;
   private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(
@@ -125,6 +131,7 @@ export class Client {
     private readonly options: ConnectOptions = {},
   ) {
     this.prefix = options.prefix ?? "hyperpage";
+    this.questions = new Questions(nats);
   }
 
   /** The answer to a command. Where none comes, or the service is busy or away, it is sent again under its id. */
@@ -211,12 +218,12 @@ export class Client {
     const floor = least ? { "Hyperpage-Min-Position": `${least.timeline}-${least.position}` } : {};
     let answered;
     try {
-      answered = await this.during(ask(this.nats, subject, body, { ...reads, ...floor }, timeoutMs));
+      answered = await this.during(this.questions.ask(subject, body, { ...reads, ...floor }, timeoutMs));
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "behind" || error.details["leads"] !== true || !least) throw error;
       // Nobody has what was seen: it was another store's.
       this.seen = undefined;
-      answered = await this.during(ask(this.nats, subject, body, reads, timeoutMs));
+      answered = await this.during(this.questions.ask(subject, body, reads, timeoutMs));
     }
     const [position, timeline] = [answered.headers?.get("Hyperpage-Position"), answered.headers?.get("Hyperpage-Timeline")];
     if (position && timeline) this.note(Number(timeline), Number(position));
@@ -309,7 +316,7 @@ export class Client {
 
   private async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
     try {
-      return (await this.during(ask(this.nats, subject, body, about, timeoutMs))).body;
+      return (await this.during(this.questions.ask(subject, body, about, timeoutMs))).body;
     } catch (error) {
       if (error instanceof Unreachable && commandId !== undefined)
         throw new Unreachable(error.message, error.mayHaveBeenCarriedOut, commandId, { cause: error.cause });

@@ -13,25 +13,28 @@ equal("the code", refused["code"], "not_found")
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 from hyperpage_client.testing.client_conformance.setting import Setting
 
+Fate = Literal["shared", "killed", "restored"]
 Run = Callable[[Setting], Awaitable[None]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """`name` is a sentence, and `must` what a client has to do. It is tried where an adapter has all `needs`.
 
-    One with its `own_service` kills, restores or stops that, so no other case is tried on it meanwhile.
+    Those whose service is `killed` once have one of their own, and it is killed for all of them at the same
+    time; where it is `restored`, no other one is tried on it meanwhile.
     """
 
     group: str
     name: str
     must: str
     needs: tuple[str, ...]
-    own_service: bool
+    service: Fate
     run: Run
 
 
@@ -47,7 +50,7 @@ class Group:
         return iter(self.cases)
 
     def case(
-        self, name: str, must: str, *, needs: Sequence[str] = (), own_service: bool = False
+        self, name: str, must: str, *, needs: Sequence[str] = (), service: Fate = "shared"
     ) -> Callable[[Run], Run]:
         """Takes a case."""
 
@@ -58,7 +61,7 @@ class Group:
                     name=name,
                     must=must,
                     needs=(*self._needs, *needs),
-                    own_service=own_service,
+                    service=service,
                     run=run,
                 )
             )

@@ -1,4 +1,4 @@
-"""Tries cases: those that share a service several at once, those that kill theirs one after the other."""
+"""Tries cases, several at once: on a service that they share, or on one that is killed and restored."""
 
 import asyncio
 import time
@@ -10,20 +10,17 @@ from typing import Any, Literal
 import msgspec
 
 from hyperpage_client.asking.connection import ClosedError, Unreachable
-from hyperpage_client.client import Client
 from hyperpage_client.errors import Refusal
-from hyperpage_client.opening import connect
-from hyperpage_client.tasks import cancel, to_its_end
+from hyperpage_client.tasks import cancel
 from hyperpage_client.testing.client_conformance.adapter import Adapter, AdapterError
+from hyperpage_client.testing.client_conformance.bench import Bench
 from hyperpage_client.testing.client_conformance.case import Case
 from hyperpage_client.testing.client_conformance.expecting import NotAsExpected
 from hyperpage_client.testing.client_conformance.setting import Setting
-from hyperpage_client.testing.client_conformance.wire import Wire
-from hyperpage_client.testing.service import NoServiceError, OwnService
+from hyperpage_client.testing.service import NoServiceError
 
 # No case takes as long; only one that hangs does.
 CASE_SECONDS = 120.0
-OPTIONS = ("--nats-port", "0", "--no-http")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,38 +35,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
 
 
-class Bench:
-    """A service that cases are tried on, and a client that looks at it; started when the first one asks."""
-
-    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self.service = OwnService(folder, OPTIONS)
-        self._stack = stack
-        self._starting = asyncio.Lock()
-        self._look: Client | None = None
-
-    async def started(self) -> OwnService:
-        """The service, which runs.
-
-        Raises:
-            NoServiceError: there is none to start, or it did not start.
-        """
-        async with self._starting:
-            if not self.service.url:
-                self._stack.push_async_callback(to_its_end, self.service.stop)
-                await to_its_end(self.service.start)
-        return self.service
-
-    async def look(self) -> Client:
-        """A client that looks at it, through its restarts: over a wire, since the port changes."""
-        async with self._starting:
-            if self._look is None:
-                wire = Wire(lambda: self.service.url)
-                await wire.open()
-                self._stack.push_async_callback(wire.close)
-                self._look = await self._stack.enter_async_context(connect(wire.url))
-        return self._look
-
-
 class Trial:
     """Cases, tried with one adapter."""
 
@@ -80,8 +45,6 @@ class Trial:
         self._adapter: Adapter | None = None
         self._starting = asyncio.Lock()
         self._room = asyncio.Semaphore(at_once)
-        # One after the other: each takes the service away from all others.
-        self._own_room = asyncio.Semaphore(1)
 
     async def adapter(self) -> Adapter:
         """The adapter, which runs; another one where the last has ended.
@@ -108,25 +71,51 @@ class Trial:
             AdapterError: the adapter does not start.
             NoServiceError: there is no service to start, or it did not start.
         """
-        tasks = [asyncio.create_task(self._outcome(case)) for case in cases]
+        parts = (await self.adapter()).parts
+        lacks = {case.name: tuple(part for part in case.needs if part not in parts) for case in cases}
+        tasks = self._begun([case for case in cases if not lacks[case.name]])
         try:
-            for task in tasks:
-                yield await task
+            for case in cases:
+                if lacks[case.name]:
+                    yield Outcome(case=case, status="missing", lacks=lacks[case.name])
+                else:
+                    yield await tasks[case.name]
         finally:
-            await asyncio.gather(*map(cancel, tasks))
+            await asyncio.gather(*map(cancel, tasks.values()))
 
-    async def _outcome(self, case: Case) -> Outcome:
-        adapter = await self.adapter()
-        lacks = tuple(part for part in case.needs if part not in adapter.parts)
-        if lacks:
-            return Outcome(case=case, status="missing", lacks=lacks)
-        bench, room = (self._own, self._own_room) if case.own_service else (self._shared, self._room)
-        async with room:
-            service = await bench.started()
-            at = Setting(await self.adapter(), service, bench.look)
-            began = time.monotonic()
+    def _begun(self, cases: Sequence[Case]) -> dict[str, asyncio.Task[Outcome]]:
+        tasks: dict[str, asyncio.Task[Outcome]] = {}
+        # A restore takes the service away from all others: they come one after the other, behind those.
+        apart: list[asyncio.Task[Outcome]] = []
+        for case in sorted(cases, key=lambda case: case.service == "restored"):
+            if case.service == "shared":
+                tasks[case.name] = asyncio.create_task(self._shared_outcome(case))
+                continue
+            after = tuple(apart) if case.service == "restored" else ()
+            tasks[case.name] = asyncio.create_task(self._own_outcome(case, after=after))
+            apart.append(tasks[case.name])
+        self._own.to_come = sum(1 for case in cases if case.service == "killed")
+        return tasks
+
+    async def _shared_outcome(self, case: Case) -> Outcome:
+        async with self._room:
+            return await self._outcome(case, self._shared)
+
+    async def _own_outcome(self, case: Case, *, after: Sequence[asyncio.Task[Outcome]]) -> Outcome:
+        if after:
+            await asyncio.wait(after)
+        return await self._outcome(case, self._own)
+
+    async def _outcome(self, case: Case, bench: Bench) -> Outcome:
+        await bench.started()
+        at = Setting(await self.adapter(), bench)
+        began = time.monotonic()
+        try:
             failed = await _failure(case, at)
-            seconds = round(time.monotonic() - began, 3)
+        finally:
+            if case.service == "killed" and not at.has_killed:
+                await bench.no_kill()
+        seconds = round(time.monotonic() - began, 3)
         if failed is None:
             return Outcome(case=case, status="passed", seconds=seconds)
         return Outcome(

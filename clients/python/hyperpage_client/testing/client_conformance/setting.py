@@ -2,17 +2,17 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hyperpage_client.client import Client
 from hyperpage_client.contract.subjects import TIMELINE_STREAM
-from hyperpage_client.tasks import cancel, to_its_end
+from hyperpage_client.tasks import cancel
 from hyperpage_client.testing.client_conformance.adapter import Adapter, AdapterError, Reply
+from hyperpage_client.testing.client_conformance.bench import Bench
 from hyperpage_client.testing.client_conformance.expecting import NotAsExpected, until
 from hyperpage_client.testing.client_conformance.wire import Wire
-from hyperpage_client.testing.service import OwnService
 
 T = TypeVar("T")
 
@@ -128,19 +128,18 @@ class Driven:
 class Setting:
     """What one case has; `close` ends what it has begun."""
 
-    def __init__(self, adapter: Adapter, service: OwnService, look: Callable[[], Awaitable[Client]]) -> None:
-        self.service = service
-        self.wire = Wire(lambda: service.url)
-        self.parts = adapter.parts
+    def __init__(self, adapter: Adapter, bench: Bench) -> None:
+        self.wire = Wire(lambda: bench.service.url)
+        self.has_killed = False
         self._adapter = adapter
-        self._look = look
+        self._bench = bench
         self._begins = secrets.token_hex(4)
         self._connections: list[int] = []
         self._begun: set[asyncio.Task[Any]] = set()
 
     async def look(self) -> Client:
         """A client that looks at what has happened, straight at the service."""
-        return await self._look()
+        return await self._bench.look()
 
     def key(self, ending: str = "one") -> str:
         """A key, an id or a queue that no other case has."""
@@ -186,25 +185,26 @@ class Setting:
         return await until(what, look, within_seconds=GRACE_SECONDS)
 
     async def kill_and_start(self, between: Callable[[], None] = lambda: None) -> None:
-        """Kills the service with `kill -9`, and starts it again; `between` is called while it is away."""
-        await to_its_end(self.service.kill)
-        between()
-        await to_its_end(self.service.start)
+        """Kills the service with `kill -9`, and starts it, once in a case; `between` is called meanwhile.
+
+        Raises:
+            NoServiceError: it did not start.
+        """
+        self.has_killed = True
+        await self._bench.kill_and_start(between)
 
     async def back_up(self) -> None:
         """Has the service make a backup of its store."""
-        await to_its_end(lambda: self.service.command("backup", "create"))
+        await self._bench.command("backup", "create")
 
     async def restore(self, position: int) -> None:
         """Has the service go back to a position, which its backup reaches."""
-        asked = ("backup", "restore", "--to-position", str(position), "--yes")
-        await to_its_end(lambda: self.service.command(*asked))
+        await self._bench.command("backup", "restore", "--to-position", str(position), "--yes")
 
     async def user_of_its_own(self, *rights: str) -> Path:
         """The file with the seed of the key of a user who is made, with these rights alone."""
-        seed = self.service.data.parent / f"{self.key()}.nk"
-        asked = ("user", "create", self.key(), "--out", str(seed), *rights)
-        await to_its_end(lambda: self.service.command(*asked))
+        seed = self._bench.service.data.parent / f"{self.key()}.nk"
+        await self._bench.command("user", "create", self.key(), "--out", str(seed), *rights)
         return seed
 
     async def close(self) -> None:

@@ -133,6 +133,8 @@ class Wire:
 
     def __init__(self, upstream: Callable[[], str]) -> None:
         self.sent: list[Sent] = []
+        # So many connections are refused, as by a nats-server that does not know the user.
+        self.refuses = 0
         self._upstream = upstream
         self._disturbances: list[Disturbance] = []
         self._server: asyncio.Server | None = None
@@ -185,6 +187,10 @@ class Wire:
             writer.transport.abort()
             return
         way = _Way(self, (reader, writer), server)
+        if self.refuses > 0:
+            self.refuses -= 1
+            await way.refuse()
+            return
         tasks = {asyncio.create_task(way.out()), asyncio.create_task(way.back())}
         self._carrying |= tasks
         try:
@@ -228,6 +234,16 @@ class _Way:
         self._server = server
         # What the client listens to, by the numbers of its subscriptions.
         self._patterns: dict[str, str] = {}
+
+    async def refuse(self) -> None:
+        """Lets the client say who it is, and refuses it."""
+        greeting = await read_frame(self._server[0])
+        self._server[1].close()
+        if greeting is not None:
+            self._client[1].write(greeting.raw)
+            await read_frame(self._client[0])
+            self._client[1].write(b"-ERR 'Authorization Violation'\r\n")
+        self._client[1].close()
 
     async def out(self) -> None:
         """Carries what the client says, to its end."""

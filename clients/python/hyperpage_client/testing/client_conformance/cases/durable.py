@@ -142,7 +142,7 @@ async def full(at: Setting) -> None:
 @DURABLE.case(
     "a stored command is carried out over a `kill -9` of the service",
     "Trust an acknowledgement: go on asking for the answer while the service is away.",
-    own_service=True,
+    service="killed",
 )
 async def killed(at: Setting) -> None:
     client = await at.connect()

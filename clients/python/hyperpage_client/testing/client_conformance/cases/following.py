@@ -214,7 +214,7 @@ async def stopped(at: Setting) -> None:
 @FOLLOWING.case(
     "each event comes once over a `kill -9` of the service",
     "Go on behind your place when service and broker are back; ask again while they are away.",
-    own_service=True,
+    service="killed",
 )
 async def killed(at: Setting) -> None:
     client = await at.connect()
@@ -230,7 +230,7 @@ async def killed(at: Setting) -> None:
 @FOLLOWING.case(
     "a restore is told, and what is new behind it",
     "Hand on the event that begins a newer timeline, and what follows it, whatever its position.",
-    own_service=True,
+    service="restored",
 )
 async def restored(at: Setting) -> None:
     client = await at.connect()

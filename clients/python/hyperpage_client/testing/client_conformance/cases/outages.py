@@ -1,5 +1,6 @@
 """What a client does where the service has no time, or nobody is there."""
 
+import asyncio
 import time
 
 from hyperpage_client.testing.client_conformance.case import Group
@@ -16,6 +17,9 @@ ALWAYS = 1_000
 RETRY_AFTER_MS = 300
 # The time that a client gets for a question that stays without an answer.
 SHORT_MS = 700
+# How long nobody is there, and how long a command may take from then on. Whoever asks after 1, 3, 7 and 15
+# seconds, and not when the connection is back, is too late.
+AWAY_MS, PATIENCE_MS = 3_200, 3_500
 # Where nobody listens: a port that no service takes.
 NOWHERE = "nats://app:none@127.0.0.1:1"
 
@@ -119,12 +123,37 @@ async def reconnected(at: Setting) -> None:
 
 
 @OUTAGES.case(
+    "what was sent while nobody was there is sent when somebody is",
+    "Send again, once the connection is back, what is under way: what a library kept meanwhile may be lost.",
+)
+async def sent_meanwhile(at: Setting) -> None:
+    client = await at.connect()
+    await client.command("app_state.set", {"key": at.key(), "value": 1})
+    await at.wire.close()
+    body = {"key": at.key(), "value": 2}
+    sending = at.begin(client.command("app_state.set", body, timeout_ms=AWAY_MS + PATIENCE_MS))
+    await asyncio.sleep(AWAY_MS / 1000)
+    await at.wire.open()
+    equal("the version", (await sending)["version"], 2)
+
+
+@OUTAGES.case(
     "an address at which nobody is, is unreachable, in time",
     "Try a first connection for a while, and say `unreachable` then.",
 )
 async def nowhere(at: Setting) -> None:
     error = await at.connects_in_vain(url=NOWHERE, timeout_ms=SHORT_MS)
     equal("the code", error["code"], "unreachable")
+
+
+@OUTAGES.case(
+    "a user that is unknown for a moment is let in",
+    "Try a first connection again that was refused once: while users are made, nobody is known for a moment.",
+)
+async def unknown_for_a_moment(at: Setting) -> None:
+    at.wire.refuses = 1
+    client = await at.connect()
+    await client.command("app_state.set", {"key": at.key(), "value": 1})
 
 
 @OUTAGES.case(
@@ -142,7 +171,7 @@ async def inboxes(at: Setting) -> None:
 @OUTAGES.case(
     "a command over a `kill -9` of the service is carried out once",
     "Go on asking under the same id while the service is away: what it did is answered, and not done again.",
-    own_service=True,
+    service="killed",
 )
 async def killed(at: Setting) -> None:
     client = await at.connect()
