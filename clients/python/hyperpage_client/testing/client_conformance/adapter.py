@@ -117,7 +117,8 @@ class Adapter:
             async with asyncio.timeout(within_seconds):
                 return await self._waiting[number]
         except TimeoutError:
-            raise AdapterError(f"there was no answer to {line['do']!r} within {within_seconds:g} s") from None
+            said = f"there was no answer to {line['do']!r} within {within_seconds:g} s"
+            raise AdapterError(said + self._said_besides()) from None
         finally:
             self._waiting.pop(number, None)
 
@@ -173,8 +174,10 @@ class Adapter:
             waiting.set_result(Reply(ok=said.get("ok"), error=said.get("error")))
 
     def _end(self, why: str) -> None:
-        said = f"; it said: {self._said.strip()}" if self._said.strip() else ""
-        self._fault = why + said
+        self._fault = why + self._said_besides()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(AdapterError(self._fault))
+
+    def _said_besides(self) -> str:
+        return f"; it said: {self._said.strip()}" if self._said.strip() else ""

@@ -68,8 +68,9 @@ class Driven:
 
     async def does(self, what: str, /, **said: Any) -> Reply:
         """What it says when it is told to do something."""
-        seconds = GRACE_SECONDS + said.get("timeout_ms", ANSWER_MS) / 1000
-        return await self._adapter.ask({"do": what, "on": self._number, **said}, within_seconds=seconds)
+        line = {"do": what, "on": self._number, "timeout_ms": ANSWER_MS, **said}
+        seconds = GRACE_SECONDS + line["timeout_ms"] / 1000
+        return await self._adapter.ask(line, within_seconds=seconds)
 
     async def command(self, command: str, body: Mapping[str, Any], **about: Any) -> dict[str, Any]:
         """The answer to a command.
@@ -77,7 +78,6 @@ class Driven:
         Raises:
             NotAsExpected: it was refused, or not answered.
         """
-        about = {"timeout_ms": ANSWER_MS, **about}
         answer: dict[str, Any] = await self.ok("command", command=command, body=body, **about)
         return answer
 
@@ -87,7 +87,7 @@ class Driven:
         Raises:
             NotAsExpected: it was refused, or not answered.
         """
-        return await self.ok("query", query=query, body=body, **{"timeout_ms": ANSWER_MS, **about})
+        return await self.ok("query", query=query, body=body, **about)
 
     async def ok(self, what: str, /, **said: Any) -> Any:
         """What comes of it.
@@ -165,7 +165,8 @@ class Setting:
         Raises:
             NotAsExpected: it does.
         """
-        reply = await self._adapter.ask({"do": "connect", **said}, within_seconds=GRACE_SECONDS)
+        line = {"do": "connect", "timeout_ms": ANSWER_MS, **said}
+        reply = await self._adapter.ask(line, within_seconds=GRACE_SECONDS)
         if reply.error is None:
             raise NotAsExpected("the connection", expected="none", came="one")
         return reply.error

@@ -1,7 +1,6 @@
 """Events, each once and in order."""
 
 from datetime import datetime
-from typing import Any
 
 from hyperpage_client.testing.client_conformance.case import Group
 from hyperpage_client.testing.client_conformance.expecting import NotAsExpected, equal, true
@@ -22,14 +21,12 @@ async def put(at: Setting, ending: str) -> str:
     return f"{answer.timeline}-{answer.position}"
 
 
-async def come(at: Setting, follower: Follower, *endings: str) -> list[dict[str, Any]]:
-    """The next events of these keys, as many as there are keys, which must be theirs in their order."""
+async def come(at: Setting, follower: Follower, *endings: str) -> None:
+    """Asks that the next events of these keys come in this order, one of each."""
     keys = [at.key(ending) for ending in endings]
-    events = [await follower.event_of(*keys) for _ in keys]
-    equal(
-        "the subjects of the events", [one["subject"] for one in events], [f"app_state/{key}" for key in keys]
-    )
-    return events
+    for key in keys:
+        event = await follower.event_of(*keys)
+        equal("the subject of the next event", event["subject"], f"app_state/{key}")
 
 
 async def none_more(at: Setting, follower: Follower, *endings: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hyperpage_client.testing.client_conformance.case import Group
 from hyperpage_client.testing.client_conformance.expecting import equal, true
 from hyperpage_client.testing.client_conformance.refused import refusal
-from hyperpage_client.testing.client_conformance.setting import ANSWER_MS, Driven, Setting
+from hyperpage_client.testing.client_conformance.setting import Driven, Setting
 from hyperpage_client.testing.client_conformance.subjects import command
 from hyperpage_client.testing.client_conformance.wire import Answered
 
@@ -19,7 +19,7 @@ OVER_A_BODY, OVER_A_MESSAGE = 300_000, 2_000_000
 
 async def refused(client: Driven, name: str, body: dict[str, Any], **about: Any) -> dict[str, Any]:
     """The error of a command that is refused, which has all that a refusal has."""
-    error = await client.refused("command", command=name, body=body, timeout_ms=ANSWER_MS, **about)
+    error = await client.refused("command", command=name, body=body, **about)
     missing = {"code", "message", "hint", "details"} - error.keys()
     equal("what the refusal lacks", sorted(missing), [])
     true("message and hint are said", bool(error["message"]) and bool(error["hint"]), came=error)
@@ -126,7 +126,7 @@ async def too_large(at: Setting) -> None:
 async def over_a_message(at: Setting) -> None:
     client = await at.connect()
     body = {"key": at.key(), "value": "x" * OVER_A_MESSAGE}
-    error = await client.refused("command", command="app_state.set", body=body, timeout_ms=ANSWER_MS)
+    error = await client.refused("command", command="app_state.set", body=body)
     equal("the code", error["code"], "too_large")
     equal("how often it was sent", len(at.wire.sent_to(command("app_state.set"))), 0)
     await client.command("app_state.set", {"key": at.key(), "value": 1})

@@ -60,10 +60,11 @@ async def same_answer(at: Setting) -> None:
 )
 async def reused(at: Setting) -> None:
     client = await at.connect()
-    about = {"command_id": at.key("id"), "timeout_ms": 20_000}
-    await client.command("app_state.set", {"key": at.key(), "value": 1}, **about)
+    command_id = at.key("id")
+    await client.command("app_state.set", {"key": at.key(), "value": 1}, command_id=command_id)
     other = {"key": at.key(), "value": 2}
-    refused = await client.refused("command", command="app_state.set", body=other, **about)
+    said = {"command": "app_state.set", "body": other, "command_id": command_id}
+    refused = await client.refused("command", **said)
     equal("the code", refused["code"], "command_id_reused")
     equal("how often the two were sent", len(at.wire.sent_to(SET)), 2)
 
