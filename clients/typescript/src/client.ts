@@ -20,6 +20,8 @@ const DURABLE_ANSWER_MS = 30_000;
 const LOOK_MS = 1_000;
 const KEPT_WITHIN_MS = 500;
 const CONNECT_MS = 10_000;
+const ATTEMPT_MS = 2_000;
+const LEAST_ATTEMPT_MS = 500;
 const CLOSE_MS = 5_000;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
 
@@ -93,6 +95,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     maxReconnectAttempts: -1,
     // Each question has a deadline of its own.
     reconnectTimeWait: 200,
+    // Of one attempt. The library waits for it, also where the server has ended the connection in the handshake.
+    timeout: Math.min(ATTEMPT_MS, Math.max(options.timeoutMs ?? CONNECT_MS, LEAST_ATTEMPT_MS)),
     // A broker that hangs is noticed after two unanswered pings.
     pingInterval: 10_000,
     maxPingOut: 2,

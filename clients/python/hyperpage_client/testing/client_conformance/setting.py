@@ -153,7 +153,8 @@ class Setting:
         """
         line = {"do": "connect", "url": self.wire.url, "timeout_ms": ANSWER_MS, **said}
         number = self._adapter.tell(line)
-        reply = await self._adapter.reply(number, line, within_seconds=GRACE_SECONDS)
+        seconds = GRACE_SECONDS + line["timeout_ms"] / 1000
+        reply = await self._adapter.reply(number, line, within_seconds=seconds)
         if reply.error is not None:
             raise NotAsExpected("the connection", expected="one", came=reply.error)
         self._connections.append(number)

@@ -133,8 +133,8 @@ class Wire:
 
     def __init__(self, upstream: Callable[[], str]) -> None:
         self.sent: list[Sent] = []
-        # So many connections are refused, as by a nats-server that does not know the user.
-        self.refuses = 0
+        # The next connections are refused with these words, perhaps none.
+        self.refusals: list[bytes] = []
         self._upstream = upstream
         self._disturbances: list[Disturbance] = []
         self._server: asyncio.Server | None = None
@@ -187,9 +187,8 @@ class Wire:
             writer.transport.abort()
             return
         way = _Way(self, (reader, writer), server)
-        if self.refuses > 0:
-            self.refuses -= 1
-            await way.refuse()
+        if self.refusals:
+            await way.refuse(self.refusals.pop(0))
             return
         tasks = {asyncio.create_task(way.out()), asyncio.create_task(way.back())}
         self._carrying |= tasks
@@ -235,14 +234,14 @@ class _Way:
         # What the client listens to, by the numbers of its subscriptions.
         self._patterns: dict[str, str] = {}
 
-    async def refuse(self) -> None:
+    async def refuse(self, words: bytes) -> None:
         """Lets the client say who it is, and refuses it."""
         greeting = await read_frame(self._server[0])
         self._server[1].close()
         if greeting is not None:
             self._client[1].write(greeting.raw)
             await read_frame(self._client[0])
-            self._client[1].write(b"-ERR 'Authorization Violation'\r\n")
+            self._client[1].write(words)
         self._client[1].close()
 
     async def out(self) -> None:

@@ -23,6 +23,8 @@ TRIES = 3
 # How long nobody is there, and how long a command may take from then on. Whoever asks after 1, 3, 7 and 15
 # seconds, and not when the connection is back, is too late.
 AWAY_MS, PATIENCE_MS = 3_200, 3_500
+# The time for a first connection of which one attempt fails.
+CONNECT_MS = 10_000
 # Where nobody listens: a port that no service takes.
 NOWHERE = "nats://app:none@127.0.0.1:1"
 
@@ -161,8 +163,18 @@ async def nowhere(at: Setting) -> None:
     "Try a first connection again that was refused once: while users are made, nobody is known for a moment.",
 )
 async def unknown_for_a_moment(at: Setting) -> None:
-    at.wire.refuses = 1
+    at.wire.refusals = [b"-ERR 'Authorization Violation'\r\n"]
     client = await at.connect()
+    await client.command("app_state.set", {"key": at.key(), "value": 1})
+
+
+@OUTAGES.case(
+    "a connection that ends before it stands is tried again, in time",
+    "Give each attempt at a first connection a bound of its own: it may end, or hang, in the handshake.",
+)
+async def ends_in_the_handshake(at: Setting) -> None:
+    at.wire.refusals = [b""]
+    client = await at.connect(timeout_ms=CONNECT_MS)
     await client.command("app_state.set", {"key": at.key(), "value": 1})
 
 
