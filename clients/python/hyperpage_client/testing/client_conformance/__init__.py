@@ -8,9 +8,11 @@ against a real service, over a wire that can disturb what is said.
 program        the command line
 running        tries cases
 cases          all of them
+case           one case
 setting        what a case has
-case           one case, and what it asks for
+expecting      what a case asks for
 adapter        the program under test
+bench          the service that it is tried on
 wire           what lies between client and service
 nats_messages  what goes over it
 refused        refusals that a service cannot be brought to

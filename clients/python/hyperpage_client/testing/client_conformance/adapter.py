@@ -46,6 +46,7 @@ class Adapter:
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._told: dict[int, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
+        self._errors: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listening: list[asyncio.Task[None]] = []
         self._said = ""
         self._fault: str | None = None
@@ -68,7 +69,8 @@ class Adapter:
             )
         except OSError as error:
             raise AdapterError(f"{command[0]} cannot be run: {error}") from error
-        self._listening = [asyncio.create_task(self._listen()), asyncio.create_task(self._listen_to_errors())]
+        self._errors = asyncio.create_task(self._listen_to_errors())
+        self._listening = [asyncio.create_task(self._listen()), self._errors]
         try:
             reply = await self.ask({"do": "hello"}, within_seconds=HELLO_SECONDS)
             self.client = str(reply.ok["client"])
@@ -146,6 +148,8 @@ class Adapter:
         try:
             async for line in self._process.stdout:
                 self._take(line)
+            # Why, it says on its way out.
+            await asyncio.wait({self._errors}, timeout=LEAVE_SECONDS)
             self._end("the adapter has ended")
         except (AdapterError, ValueError) as error:
             self._end(str(error))

@@ -42,15 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def listed(cases: Sequence[Case]) -> str:
-    """The cases as a list, by their groups."""
+    """What each case asks for, its name and what it needs, as a checklist in Markdown."""
     lines: list[str] = []
     group = ""
     for case in cases:
         if case.group != group:
             group = case.group
             lines.append(f"\n### {group}\n\n" if lines else f"### {group}\n\n")
-        needs = f" ({', '.join(f'`{part}`' for part in case.needs)})" if case.needs else ""
-        lines.append(f"- **{case.name}**{needs}: {case.must}\n")
+        needs = "".join(f" `{part}`" for part in case.needs)
+        lines.append(f"- [ ] {case.must} *{case.name}*{needs}\n")
     return "".join(lines)
 
 
