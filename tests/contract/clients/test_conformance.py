@@ -30,7 +30,6 @@ FOUND_BY = {
     "each event comes twice": {"events come once and in order, behind a place"},
     "null is sent for what is absent": {"what is absent is not sent as null"},
     "null is taken for absent": {"a value may be null itself"},
-    "what was seen is forgotten": {"what a client was answered, it reads"},
     "what was seen last counts": {"an older answer takes nothing back"},
     "no pause is made": {"a busy service is asked again, after the pause that it asks for"},
     "commands of a batch have no ids": {"each command of a batch has an id of its own"},

@@ -83,7 +83,6 @@ FAULTS: dict[str, AbstractContextManager[Any]] = {
     "each event comes twice": patch.object(right.Connection, "follow", each_twice),
     "null is sent for what is absent": patch.object(right, "struct_of", with_nulls),
     "null is taken for absent": patch.object(right, "struct_of", without_nulls),
-    "what was seen is forgotten": patch.object(Seen, "note", lambda self, place: None),
     "what was seen last counts": patch.object(Seen, "note", the_last),
     "no pause is made": patch.object(connection, "_pause", lambda attempt, refusal: 0.01),
     "commands of a batch have no ids": patch("hyperpage_client.client.batch_item", without_ids),
