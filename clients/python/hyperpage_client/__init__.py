@@ -14,7 +14,7 @@ client       the client, with all that it can do
 sync         the same for programs without an event loop
 app          functions as jobs, and their workers
 job          one of them
-testing      tests of programs that enqueue jobs, without a service
+testing      tests of programs that enqueue jobs, without a service; whether a client does what clients must
 worker       a worker for jobs, on top of it
 pytest_plugin  fixtures for pytest, with a real service
 errors       what a service refuses with, as exceptions

@@ -14,77 +14,100 @@ export interface Answered {
 
 type Outcome = { answered: Answered } | { error: unknown };
 
-/**
- * The answer to a question that may be asked several times: it is, until `timeoutMs` have passed. A late answer to the first
- * attempt is as good as one to the second.
- *
- * @throws {Refusal} the service's; those that a moment may change, only when the time is up.
- * @throws {Unreachable} there was no answer.
- */
-export async function ask(
-  nats: NatsConnection,
-  subject: string,
-  body: unknown,
-  about: Record<string, string>,
-  timeoutMs: number,
-): Promise<Answered> {
-  const headers = newHeaders();
-  for (const [name, value] of Object.entries(about)) headers.set(name, value);
-  const payload = JSON.stringify(body ?? {});
-  const deadline = Date.now() + timeoutMs;
-  const outcomes: Outcome[] = [];
-  let wake = () => {};
-  let unanswered = 0;
-  let refused: Refusal | undefined;
-  let cause: unknown;
+/** The questions of one connection, each asked until it is answered. */
+export class Questions {
+  private isUp = true;
+  private readonly waiting = new Set<() => void>();
 
-  const send = (timeout: number) => {
-    unanswered++;
-    const take = (outcome: Outcome) => (outcomes.push(outcome), wake());
-    nats.request(subject, payload, { headers, timeout }).then(
-      (reply) => take({ answered: { body: parsed(reply.string()), headers: reply.headers } }),
-      (error: unknown) => take({ error }),
-    );
-  };
-  const next = async (until: number): Promise<Outcome | undefined> => {
-    if (outcomes.length === 0) {
+  constructor(private readonly nats: NatsConnection) {
+    void this.watch();
+  }
+
+  /**
+   * The answer to a question that may be asked several times: it is, until `timeoutMs` have passed. A late answer to the first
+   * attempt is as good as one to the second.
+   *
+   * @throws {Refusal} the service's; those that a moment may change, only when the time is up.
+   * @throws {Unreachable} there was no answer.
+   */
+  async ask(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number): Promise<Answered> {
+    const { nats } = this;
+    const headers = newHeaders();
+    for (const [name, value] of Object.entries(about)) headers.set(name, value);
+    const payload = JSON.stringify(body ?? {});
+    const deadline = Date.now() + timeoutMs;
+    const outcomes: Outcome[] = [];
+    let wake = () => {};
+    let unanswered = 0;
+    let refused: Refusal | undefined;
+    let cause: unknown;
+
+    const send = (timeout: number) => {
+      unanswered++;
+      const take = (outcome: Outcome) => (outcomes.push(outcome), wake());
+      nats.request(subject, payload, { headers, timeout }).then(
+        (reply) => take({ answered: { body: parsed(reply.string()), headers: reply.headers } }),
+        (error: unknown) => take({ error }),
+      );
+    };
+    const woken = async (until: number): Promise<void> => {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         wake = resolve;
         timer = setTimeout(resolve, Math.max(0, until - Date.now()));
       });
       clearTimeout(timer);
-    }
-    return outcomes.shift();
-  };
+    };
+    const next = async (until: number): Promise<Outcome | undefined> => {
+      if (outcomes.length === 0) await woken(until);
+      return outcomes.shift();
+    };
 
-  for (let attempt = 0; ; attempt++) {
-    const left = deadline - Date.now();
-    if (left <= 0) break;
-    send(left);
-    let again = Date.now() + FIRST_WAIT_MS * 2 ** Math.min(attempt, 10);
-    for (let outcome; (outcome = await next(Math.min(again, deadline))) !== undefined; ) {
-      let wanted = 0;
-      if ("answered" in outcome) {
-        unanswered--;
-        refused = refusalIn(outcome.answered.body);
-        if (refused === undefined) return outcome.answered;
-        if (!mayEndOtherwise(refused)) throw refused;
-        wanted = Number(refused.details["retry_after_ms"] ?? 0);
-      } else {
-        if (isLocal(outcome.error)) throw tooLarge(nats, payload) ?? outcome.error;
-        if (isNobodyThere(outcome.error)) unanswered--;
-        cause = outcome.error;
-        if (nats.isClosed()) break;
+    const changed = () => wake();
+    this.waiting.add(changed);
+    try {
+      for (let attempt = 0; ; attempt++) {
+        // What is sent without a connection is kept, and lost when there is one again.
+        while (!this.isUp && !nats.isClosed() && Date.now() < deadline) await woken(deadline);
+        const left = deadline - Date.now();
+        if (left <= 0 || nats.isClosed()) break;
+        send(left);
+        let again = Date.now() + FIRST_WAIT_MS * 2 ** Math.min(attempt, 10);
+        for (let outcome; (outcome = await next(Math.min(again, deadline))) !== undefined; ) {
+          let wanted = 0;
+          if ("answered" in outcome) {
+            unanswered--;
+            refused = refusalIn(outcome.answered.body);
+            if (refused === undefined) return outcome.answered;
+            if (!mayEndOtherwise(refused)) throw refused;
+            wanted = Number(refused.details["retry_after_ms"] ?? 0);
+          } else {
+            if (isLocal(outcome.error)) throw tooLarge(nats, payload) ?? outcome.error;
+            if (isNobodyThere(outcome.error)) unanswered--;
+            cause = outcome.error;
+            if (nats.isClosed()) break;
+          }
+          const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
+          again = Date.now() + wanted + longest * (0.5 + Math.random() / 2);
+        }
       }
-      const longest = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
-      again = Date.now() + wanted + longest * (0.5 + Math.random() / 2);
+    } finally {
+      this.waiting.delete(changed);
     }
-    if (nats.isClosed()) break;
+    if (refused !== undefined && unanswered === 0) throw refused;
+    const said = nats.isClosed() ? "the connection is closed" : `no answer on ${subject} within ${timeoutMs} ms`;
+    throw new Unreachable(said, unanswered > 0, undefined, { cause });
   }
-  if (refused !== undefined && unanswered === 0) throw refused;
-  const said = nats.isClosed() ? "the connection is closed" : `no answer on ${subject} within ${timeoutMs} ms`;
-  throw new Unreachable(said, unanswered > 0, undefined, { cause });
+
+  /** Questions and answers on their way are lost with a connection: each question is asked again once there is another. */
+  private async watch(): Promise<void> {
+    for await (const { type } of this.nats.status()) {
+      if (type === "disconnect") this.isUp = false;
+      if (type !== "reconnect" && type !== "close") continue;
+      this.isUp = true;
+      for (const wake of [...this.waiting]) wake();
+    }
+  }
 }
 
 function parsed(text: string): unknown {

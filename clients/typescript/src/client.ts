@@ -10,7 +10,7 @@ import {
   type NatsConnection,
   nkeyAuthenticator,
 } from "@nats-io/transport-node";
-import { ask } from "./asking.js";
+import { Questions } from "./asking.js";
 import { keptAnswer, sendDurable, store } from "./durable.js";
 import { mayEndOtherwise, NotInTime, Refusal, refusalIn, Unreachable } from "./errors.js";
 import { type ChangeEvent, type EventOf, follow, type FollowOptions } from "./following.js";
@@ -19,6 +19,8 @@ import type { CommandBody, CommandName, CommandResult, JobRow, QueryAnswer, Quer
 const ANSWER_MS = 5_000;
 const DURABLE_ANSWER_MS = 30_000;
 const CONNECT_MS = 10_000;
+const ATTEMPT_MS = 2_000;
+const LEAST_ATTEMPT_MS = 500;
 const CLOSE_MS = 5_000;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
 
@@ -90,17 +92,24 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
       ? {}
       : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
     maxReconnectAttempts: -1,
+    // Each question has a deadline of its own.
+    reconnectTimeWait: 200,
+    // Of one attempt. The library waits for it, also where the server has ended the connection in the handshake.
+    timeout: Math.min(ATTEMPT_MS, Math.max(options.timeoutMs ?? CONNECT_MS, LEAST_ATTEMPT_MS)),
     // A broker that hangs is noticed after two unanswered pings.
     pingInterval: 10_000,
     maxPingOut: 2,
     ...options.nats,
   };
   const deadline = Date.now() + (options.timeoutMs ?? CONNECT_MS);
-  for (;;) {
+  for (let refused = 0; ; ) {
     try {
       return new Client(await connectToNats(settings), options);
     } catch (error) {
-      const isFinal = (error as Error).name === "AuthorizationError" || (error as Error).name === "InvalidArgumentError";
+      const { name } = error as Error;
+      // While users are made or changed, a nats-server knows nobody for a moment.
+      if (name === "AuthorizationError") refused++;
+      const isFinal = refused > 1 || name === "InvalidArgumentError";
       if (isFinal || Date.now() >= deadline) throw new Unreachable(String(error), false, undefined, { cause: error });
       await sleep(200);
     }
@@ -117,6 +126,7 @@ export interface LogPlace {
 export class Client {
   readonly prefix: string;
   private seen: LogPlace | undefined;
+  private readonly questions: Questions;
   private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(
@@ -124,6 +134,7 @@ export class Client {
     private readonly options: ConnectOptions = {},
   ) {
     this.prefix = options.prefix ?? "hyperpage";
+    this.questions = new Questions(nats);
   }
 
   /** The answer to a command. Where none comes, or the service is busy or away, it is sent again under its id. */
@@ -198,12 +209,12 @@ export class Client {
     const floor = least ? { "Hyperpage-Min-Position": `${least.timeline}-${least.position}` } : {};
     let answered;
     try {
-      answered = await this.during(ask(this.nats, subject, body, { ...reads, ...floor }, timeoutMs));
+      answered = await this.during(this.questions.ask(subject, body, { ...reads, ...floor }, timeoutMs));
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "behind" || error.details["leads"] !== true || !least) throw error;
       // Nobody has what was seen: it was another store's.
       this.seen = undefined;
-      answered = await this.during(ask(this.nats, subject, body, reads, timeoutMs));
+      answered = await this.during(this.questions.ask(subject, body, reads, timeoutMs));
     }
     const [position, timeline] = [answered.headers?.get("Hyperpage-Position"), answered.headers?.get("Hyperpage-Timeline")];
     if (position && timeline) this.note(Number(timeline), Number(position));
@@ -302,7 +313,7 @@ export class Client {
   /** @internal What is answered to a request. */
   async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
     try {
-      return (await this.during(ask(this.nats, subject, body, about, timeoutMs))).body;
+      return (await this.during(this.questions.ask(subject, body, about, timeoutMs))).body;
     } catch (error) {
       if (error instanceof Unreachable && commandId !== undefined)
         throw new Unreachable(error.message, error.mayHaveBeenCarriedOut, commandId, { cause: error.cause });

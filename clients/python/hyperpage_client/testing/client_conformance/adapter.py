@@ -1,0 +1,187 @@
+"""The program under test: it drives a client, and is told what to do by lines of JSON.
+
+──▶  {"id": 3, "do": "command", "on": 1, "command": "app_state.set", "body": {…}}
+◀──  {"id": 3, "ok": {"command_id": …}}   or   {"id": 3, "error": {"code": …}}
+◀──  {"id": 4, "event": {…}}              what a follower gets, and a worker does
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Self
+
+import msgspec
+
+from hyperpage_client.documents import encode
+from hyperpage_client.tasks import cancel
+
+# A line may hold a page of a thousand rows.
+MAXIMUM_LINE_BYTES = 16 * 1024 * 1024
+MAXIMUM_SAID_CHARACTERS = 2_000
+HELLO_SECONDS = 30.0
+LEAVE_SECONDS = 5.0
+
+
+class AdapterError(Exception):
+    """The adapter does not speak as the protocol says, or has ended."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the adapter said to a line: its answer as it came, or the error, of which one is there."""
+
+    ok: Any = None
+    error: dict[str, Any] | None = None
+
+
+class Adapter:
+    """The program, from `start` to `stop`; used in one event loop."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.client = ""
+        self.parts: frozenset[str] = frozenset()
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._told: dict[int, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
+        self._errors: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listening: list[asyncio.Task[None]] = []
+        self._said = ""
+        self._fault: str | None = None
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> Self:
+        """One that has said who it is.
+
+        Raises:
+            AdapterError: it does not start, or does not say so.
+        """
+        self = cls(command)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=MAXIMUM_LINE_BYTES,
+            )
+        except OSError as error:
+            raise AdapterError(f"{command[0]} cannot be run: {error}") from error
+        self._errors = asyncio.create_task(self._listen_to_errors())
+        self._listening = [asyncio.create_task(self._listen()), self._errors]
+        try:
+            reply = await self.ask({"do": "hello"}, within_seconds=HELLO_SECONDS)
+            self.client = str(reply.ok["client"])
+            self.parts = frozenset(reply.ok["parts"])
+        except (KeyError, TypeError) as error:
+            await self.stop()
+            raise AdapterError('"hello" is answered with {"client": …, "parts": […]}') from error
+        except AdapterError:
+            await self.stop()
+            raise
+        return self
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it answers no more."""
+        return self._fault is not None
+
+    async def ask(self, line: dict[str, Any], *, within_seconds: float) -> Reply:
+        """What it says to a line.
+
+        Raises:
+            AdapterError: it says nothing in that time, or nothing any more.
+        """
+        return await self.reply(self.tell(line), line, within_seconds=within_seconds)
+
+    def tell(self, line: dict[str, Any]) -> int:
+        """The number of a line, which goes out.
+
+        Raises:
+            AdapterError: it has ended.
+        """
+        if self._fault is not None or self._process is None or self._process.stdin is None:
+            raise AdapterError(self._fault or "the adapter was not started")
+        number = next(self._numbers)
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._process.stdin.write(encode({"id": number, **line}) + b"\n")
+        return number
+
+    async def reply(self, number: int, line: dict[str, Any], *, within_seconds: float) -> Reply:
+        """What it says to a line that went out.
+
+        Raises:
+            AdapterError: it says nothing in that time, or nothing any more.
+        """
+        try:
+            async with asyncio.timeout(within_seconds):
+                return await self._waiting[number]
+        except TimeoutError:
+            said = f"there was no answer to {line['do']!r} within {within_seconds:g} s"
+            raise AdapterError(said + self._said_besides()) from None
+        finally:
+            self._waiting.pop(number, None)
+
+    def told(self, number: int) -> "asyncio.Queue[dict[str, Any]]":
+        """What it tells under the number of a line, beside its answer."""
+        return self._told[number]
+
+    async def stop(self) -> None:
+        """Has it end: there is no more to read for it."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        await asyncio.gather(*map(cancel, self._listening))
+
+    async def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            async for line in self._process.stdout:
+                self._take(line)
+            # Why, it says on its way out.
+            await asyncio.wait({self._errors}, timeout=LEAVE_SECONDS)
+            self._end("the adapter has ended")
+        except (AdapterError, ValueError) as error:
+            self._end(str(error))
+
+    async def _listen_to_errors(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while said := await self._process.stderr.read(4_096):
+            self._said = (self._said + said.decode(errors="replace"))[-MAXIMUM_SAID_CHARACTERS:]
+
+    def _take(self, line: bytes) -> None:
+        try:
+            # Python's own: integers of any size, as they are.
+            said = json.loads(line)
+            number = said["id"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise AdapterError(f"this is no line of the protocol: {line[:200]!r}") from error
+        if "ok" not in said and "error" not in said:
+            self._told[number].put_nowait(said)
+            return
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.done():
+            # A follower's end, behind its beginning.
+            self._told[number].put_nowait(said)
+        else:
+            waiting.set_result(Reply(ok=said.get("ok"), error=said.get("error")))
+
+    def _end(self, why: str) -> None:
+        self._fault = why + self._said_besides()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(AdapterError(self._fault))
+
+    def _said_besides(self) -> str:
+        return f"; it said: {self._said.strip()}" if self._said.strip() else ""
