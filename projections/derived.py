@@ -48,8 +48,8 @@ def table_of(
     what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
     the `filters`, which are columns that get an index. From the time on, in milliseconds, that stands in the
     column `expiry`, a row is not shown any more; the service then sends the decider's internal verb `expire`,
-    whose event ends it. Its `exists` says the same of a state. With
-    `mirrored`, the rows are in a KV bucket, too, for whoever watches them: `hyperpage_<table>`.
+    whose event ends it. Its `exists` says the same of a state. With `mirrored`, the rows are in a
+    KV bucket, too, for whoever watches them: `hyperpage_<table>`.
 
     Raises:
         AggregateError: the struct does not make a table.
