@@ -59,7 +59,9 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
             SettingsError: a prefix is not one.
         """
         try:
-            return BusNames(prefix=self.prefix, inbox_prefix=self.inbox_prefix)
+            return BusNames(
+                prefix=self.prefix, inbox_prefix=self.inbox_prefix, mirrored_tables=_mirrored_tables()
+            )
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
@@ -85,8 +87,16 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
             ),
             dead_letters=_room(self.dead_letters_stream_mib, replicas=replicas),
             mirrors=_room(self.mirror_stream_mib, consumers=consumers, replicas=replicas),
+            mirrored_tables=len(_mirrored_tables()),
             log=Limits(size_bytes=self.replication_log_mib * MIB),
         )
+
+
+def _mirrored_tables() -> tuple[str, ...]:
+    # Loaded here, since an option of the command line may say which aggregates there are.
+    from projections.tables import MIRRORED_TABLES
+
+    return MIRRORED_TABLES
 
 
 def _room(size_mib: int, **limits: Any) -> Limits:

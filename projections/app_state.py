@@ -58,4 +58,5 @@ TABLE = Table(
         CountAppState, "Keys with what they hold, in order: all, or those that begin with `prefix`."
     ),
     expiry_column="expires_at",
+    mirrored=True,
 )

@@ -38,6 +38,7 @@ def table_of(
     row: Callable[[Any, int, int], Row] | None = None,
     filters: Sequence[str] = (),
     expiry: str | None = None,
+    mirrored: bool = False,
 ) -> Table:
     """The table of a decider, with a row for each aggregate that there is.
 
@@ -47,7 +48,8 @@ def table_of(
     what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
     the `filters`, which are columns that get an index. From the time on, in milliseconds, that stands in the
     column `expiry`, a row is not shown any more; the service then sends the decider's internal verb `expire`,
-    whose event ends it. Its `exists` says the same of a state.
+    whose event ends it. Its `exists` says the same of a state. With `mirrored`, the rows are in a
+    KV bucket, too, for whoever watches them: `hyperpage_<table>`.
 
     Raises:
         AggregateError: the struct does not make a table.
@@ -77,6 +79,7 @@ def table_of(
         columns_made=columns_of(shape),
         expiry_column=expiry,
         indexed=tuple(dict.fromkeys((*filters, *(() if expiry is None else (expiry,))))),
+        mirrored=mirrored,
     )
 
 

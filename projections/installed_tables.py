@@ -20,7 +20,17 @@ from projections import rebuild, trial
 from projections.table import Table
 from projections.tables import TABLES
 
+# Beyond that, nobody wants to know how many there are as much as to have an answer.
+MAXIMUM_COUNTED = 100_000
 _SOURCES = {one.decider.table: one.source for one in INSTALLED}
+
+
+class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a table whose aggregate is not installed; of each, `MAXIMUM_COUNTED` and 1 at most."""
+
+    table: str
+    rows: int
+    events: int
 
 
 def bring_up_to_date(connection: apsw.Connection) -> list[str]:
@@ -76,6 +86,21 @@ def require_pure() -> None:
 def without_aggregate(connection: apsw.Connection) -> list[str]:
     """The tables whose aggregates are not installed (any more): kept as they are, and not served."""
     return [name for name in recorded_tables(connection) if name not in TABLES]
+
+
+def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
+    """How much is kept of the tables whose aggregates are not installed, where there is anything."""
+    for name in without_aggregate(connection):
+        rows = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT ?)", (MAXIMUM_COUNTED + 1,)
+        ).get
+        events = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM events WHERE stream >= ? AND stream < ? LIMIT ?)",
+            # All names that begin with the table's and a slash, which the next character after it does not.
+            (f"{name}/", f"{name}0", MAXIMUM_COUNTED + 1),
+        ).get
+        if events:
+            yield KeptTable(table=name, rows=rows, events=events)
 
 
 def _wanted() -> Iterator[tuple[Table, AggregateTable]]:

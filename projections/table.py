@@ -57,7 +57,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     Where a key has several fields, `key_parts` parts it; `key_rule` is its pattern, and the same in words.
 
     The table of an aggregate that is installed is made of `columns_made`, of which those `indexed` have an
-    index; ours are made by migrations.
+    index; ours are made by migrations. Of one that is `mirrored`, a KV bucket has the rows, too.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     key_rule: tuple[str, str] = (KEY_PATTERN, KEY_RULES[KEY_PATTERN])
     columns_made: tuple[Column, ...] = ()
     indexed: tuple[str, ...] = ()
+    mirrored: bool = False
 
     def key_fields(self, key: str) -> dict[str, str]:
         """An aggregate's key, as the fields that queries and commands name it by.

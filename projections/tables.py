@@ -44,6 +44,10 @@ TABLES: dict[str, Table] = {
         *map(_table_of, INSTALLED),
     )
 }
+# Those of aggregates that other distributions bring.
+INSTALLED_TABLES: tuple[Table, ...] = tuple(table for table in TABLES.values() if table.columns_made)
+# Those whose rows are in KV buckets, too, for whoever watches rather than asks.
+MIRRORED_TABLES: tuple[str, ...] = tuple(name for name, table in TABLES.items() if table.mirrored)
 # Second tables, each with the table whose aggregates its rows belong to.
 OWNERS: dict[str, tuple[Table, BesideTable]] = {
     table.beside.name: (table, table.beside) for table in TABLES.values() if table.beside is not None

@@ -63,4 +63,5 @@ TABLE = Table(
     list_query=page_query(
         CountToolConfigs, "Configurations by what they say, in the order of the tools' names."
     ),
+    mirrored=True,
 )

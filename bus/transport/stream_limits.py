@@ -41,13 +41,14 @@ NO_LIMITS = Limits()
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of each of a service's streams; the mirrors have theirs each."""
+    """The limits of each of a service's streams; each mirror, of which there are some, has `mirrors`."""
 
     events: Limits = NO_LIMITS
     commands: Limits = NO_LIMITS
     results: Limits = NO_LIMITS
     dead_letters: Limits = NO_LIMITS
     mirrors: Limits = NO_LIMITS
+    mirrored_tables: int = 2
     log: Limits = NO_LIMITS
 
     @property
@@ -58,8 +59,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
             self.commands,
             self.results,
             self.dead_letters,
-            self.mirrors,
-            self.mirrors,
+            *[self.mirrors] * self.mirrored_tables,
             self.log,
         )
         return sum(one.size_bytes for one in each) + SMALLEST_BYTES

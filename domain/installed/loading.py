@@ -2,9 +2,10 @@
 
 A distribution names its aggregates in the group `hyperpage.aggregates` of its entry points; to try one out,
 the variable `HYPERPAGE_AGGREGATES` does (`serve --aggregates` sets it), with commas between several. A name
-is `module`, for a module that has a `DECIDER` and perhaps a `TABLE`, or `module:Class`, for an aggregate of
-the library `eventsourcing`, whose table is called as the entry point is: `dogs = "school.domain:Dog"`. Tried
-out without a name, it is the plural of the class's: `dogs=school.domain:Dog` and `school.domain:Dog` are one.
+is `module`, for a module that has a `DECIDER` and perhaps a `TABLE` and a `DEMO`, or `module:Class`, for an
+aggregate of the library `eventsourcing`, whose table is called as the entry point is:
+`dogs = "school.domain:Dog"`. Tried out without a name, it is the plural of the class's:
+`dogs=school.domain:Dog` and `school.domain:Dog` are one.
 """
 
 import os
@@ -32,11 +33,13 @@ MAXIMUM_AGGREGATES = 100
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """An aggregate, and where it came from, for people.
 
-    `table` is what its module has as its table, or what its class was made into, or nothing.
+    `table` is what its module has as its table, or what its class was made into, or nothing. Its `demo` makes
+    (verb, body) pairs of a `random.Random`, for `serve --demo`.
     """
 
     decider: Decider
     table: Any = None
+    demo: Any = None
     source: str
 
 
@@ -96,7 +99,8 @@ def _loaded(named: _Named) -> Installed:
                 f"{module_name} has no DECIDER",
                 "give the module a `DECIDER` (domain.decider.Decider), or name a class: `module:Class`",
             )
-        return Installed(decider=decider, table=getattr(module, "TABLE", None), source=named.source)
+        table, demo = getattr(module, "TABLE", None), getattr(module, "DEMO", None)
+        return Installed(decider=decider, table=table, demo=demo, source=named.source)
     found = _guarded(named, lambda: getattr(module, attribute), f"{module_name} has no {attribute}")
     if isinstance(found, Decider):
         return Installed(decider=found, source=named.source)

@@ -30,7 +30,7 @@ _OF_A_LAKE = (
 # What stands in a table's place in subjects, paths and pages.
 _OF_PLACES = (
     "admin audit backups batch cluster console dead_letters docs event forms health legacy lake login "
-    "metrics openapi overview projections proof schema session status system tail workers "
+    "logout metrics openapi overview projections proof schema session static status system tail workers "
 )
 
 KEYWORDS = frozenset(_KEYWORDS.split())

@@ -8,7 +8,7 @@ import msgspec
 from ops.cli.asking import asked_status
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import date_text, print_members, print_result, size_text
+from ops.cli.terminal.output import date_text, print_members, print_result, printable, size_text
 
 # How many parts of what takes room are told one by one.
 LARGEST_PARTS = 8
@@ -51,8 +51,13 @@ def _print_status(report: Mapping[str, Any]) -> None:
         print(f"  because {reason}")
     for note in report.get("notes", ()):
         print(f"  note that {note['message']}; {note['hint']}")
-    shown = report.keys() - {"status", "reasons", "notes", "room"}
+    shown = report.keys() - {"status", "reasons", "notes", "room", "aggregates"}
     print_members({name: value for name, value in report.items() if name in shown})
+    if aggregates := report.get("aggregates"):
+        print("aggregates:")
+        width = max(len(one["table"]) for one in aggregates)
+        for one in aggregates:
+            print(f"  {one['table']:{width}}  {printable(one['source'])}")
     if (room := report.get("room")) and room["measured_at"] is not None:
         print("room:")
         for line in room_lines(room):

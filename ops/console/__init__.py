@@ -5,6 +5,8 @@
     routing       how a page and an action are declared, and how they are refused
     visit         one request of a browser: the visitor, their session, and all that a page may ask for
     shown_events  events as pages show them
+    command_form  a form that follows from the struct of a command
+    written       JSON, times and numbers as they are written into fields
     typed         what was typed into a form that was refused, so that it has it again
     files         style, scripts and icon, which lie in `static/`
     rendering     the templates, and how they write times, sizes and JSON

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from domain.messages import split_stream
 from ops.http.access.sessions import CSRF_FIELD
 from projections.job_board import TRACEBACK
+from projections.tables import TABLES
 
 PREFIX = "/console"
 # How much of a JSON value is shown: more would keep a browser busy.
@@ -53,8 +54,10 @@ def environment() -> jinja2.Environment:
         "moment": moment,
         "pretty": pretty,
         "segment": segment,
+        "shortened": shortened,
         "size": size,
         "stream_link": stream_link,
+        "words": words,
     }
     made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX, "csrf_field": CSRF_FIELD}
     return made
@@ -148,7 +151,11 @@ def ago(time_ms: int | None, now_ms: int) -> Markup:
 
 def pretty(value: Any) -> str:
     """A value as indented JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return shortened(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def shortened(text: str) -> str:
+    """A text, or as much of it as a page shows."""
     if len(text) > MAXIMUM_JSON_CHARACTERS:
         return f"{text[:MAXIMUM_JSON_CHARACTERS]}\n… {len(text) - MAXIMUM_JSON_CHARACTERS} characters more"
     return text
@@ -168,9 +175,19 @@ def meant(value: Any, name: str) -> Any:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    if name in _TIMES or name.endswith(("_at", "_until")):
+    if is_time(name):
         return {"at": value}
     return {"length_ms": value} if name in _LENGTHS or name.endswith("_ms") else value
+
+
+def is_time(name: str) -> bool:
+    """Whether a field of that name is a time, if it is a number."""
+    return name in _TIMES or name.endswith(("_at", "_until"))
+
+
+def words(name: str) -> str:
+    """The name of a table, a verb or a field, for people."""
+    return name.replace("_", " ").strip().capitalize()
 
 
 def compact(value: Any) -> str:
@@ -187,7 +204,7 @@ def segment(text: str) -> str:
 def stream_link(stream: str) -> str:
     """The address of the page of a stream's row, or else of its events."""
     table, key = split_stream(stream)
-    if table in ("jobs", "queues", "schedules", "tool_configs", "app_state", "rate_limits"):
+    if table in TABLES:
         return f"{PREFIX}/{table}/{segment(key)}"
     return f"{PREFIX}/events?{urlencode({'stream': stream})}"
 

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from domain.errors import NotFound
 from ops.console import files
 from ops.console.pages import (
+    aggregates,
     audit,
     backups,
     cluster,
@@ -53,5 +54,6 @@ ROUTES = (
     *proof.ROUTES,
     *cluster.ROUTES,
     *audit.ROUTES,
+    *aggregates.ROUTES,
     page("/{rest:path}", _nothing),
 )

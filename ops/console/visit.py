@@ -18,7 +18,7 @@ from domain.messages import stream_name
 from hyperpage_client.contract.headers import ACTOR, COMMAND_ID, EXPECTED_VERSION
 from hyperpage_client.identifiers import new_id
 from ops.console.files import address_of
-from ops.console.rendering import PREFIX, environment
+from ops.console.rendering import PREFIX, environment, words
 from ops.console.shown_events import Shown, shown
 from ops.console.typed import kept
 from ops.health.cause import status_of
@@ -29,6 +29,7 @@ from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, actor_of, backend_of, bus_principal_of
 from ops.http.shared_answers import SharedAnswers
 from projections.job_board import summaries
+from projections.tables import INSTALLED_TABLES
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
@@ -57,6 +58,12 @@ PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("proof", "Proof", "v", "read"),
     ("cluster", "Cluster", "n", "read"),
     ("audit", "Audit", "a", "admin"),
+)
+
+# Below them, those of tables that came with aggregates of others: the first ones have a key, too.
+AGGREGATE_PAGES: tuple[tuple[str, str, str], ...] = tuple(
+    (table.name, words(table.name), str(place) if place < 10 else "")
+    for place, table in enumerate(INSTALLED_TABLES, 1)
 )
 
 logger = logging.getLogger(__name__)
@@ -230,7 +237,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         context |= {
             "visit": self,
             "notices": notices,
-            "notes": backend.now.health.notes,
+            # The others stand where they belong, and not on every page.
+            "notes": [one for one in backend.now.health.notes if one.wants_doing],
             "status": status_of(backend.now.health.causes),
             "position": backend.now.parts.role.head.position,
             "role_now": backend.now.parts.role,
@@ -259,7 +267,8 @@ def _body(fields: Mapping[str, Any]) -> bytes:
 
 def write(template: str, **context: Any) -> str:
     """The text of a page made of a template."""
-    return environment().get_template(template).render(static=address_of, pages=PAGES, **context)
+    known = {"static": address_of, "pages": PAGES, "aggregate_pages": AGGREGATE_PAGES}
+    return environment().get_template(template).render(**known, **context)
 
 
 def whole_number(said: str, problem: str, *, path: str) -> int:

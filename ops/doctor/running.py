@@ -28,9 +28,14 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             hint=cause.get("hint") or "docs/operating.md explains each cause",
         )
     for note in report.get("notes", ()):
-        yield DoctorFinding(
-            check=f"service.{note['note']}", level="attention", message=note["message"], hint=note["hint"]
-        )
+        # The others are seen in the files, too, by whom they are told.
+        if note.get("wants_doing", True):
+            yield DoctorFinding(
+                check=f"service.{note['note']}",
+                level="attention",
+                message=note["message"],
+                hint=note["hint"],
+            )
     if "writer" not in report:
         # The service starts, or restores its store, and says no more yet.
         yield DoctorFinding(

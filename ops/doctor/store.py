@@ -8,6 +8,7 @@ from contextlib import closing
 from itertools import islice
 
 import apsw
+import msgspec
 
 from bus.log import chain
 from migrations import runner
@@ -16,9 +17,11 @@ from migrations.schema import schema_differences
 from migrations.sqlite_words import words_of
 from ops.backup.verdict import judge, problem_of_store
 from ops.doctor.finding import DoctorFinding
+from ops.health.aggregates import said_of
 from ops.health.causes import CLOCK_BEHIND_MS
 from ops.health.machine import MIB
 from ops.settings import Settings
+from projections.installed_tables import kept_without_aggregate
 
 MAXIMUM_FINDINGS = 5
 _READS = 200
@@ -46,6 +49,10 @@ def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
             )
             return
         yield DoctorFinding(check="migrations", message="the store has the shape that this program writes")
+        for kept in kept_without_aggregate(connection):
+            yield DoctorFinding(
+                check="aggregates", message=said_of(kept), figures=msgspec.structs.asdict(kept)
+            )
         yield from _look_at_sizes(connection, settings)
         behind_ms = chain.read_head(connection).recorded_at - time.time_ns() // 1_000_000
         if behind_ms > CLOCK_BEHIND_MS:

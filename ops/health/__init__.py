@@ -13,6 +13,7 @@
     cluster       what the cluster that it is a member of says: figures, causes
     figures       the figures of the report
     access        who is let in over HTTP, where an operator has to know of it
+    aggregates    those that others bring, and what is kept of ones that are not there any more
     monitor       looks every two seconds, and answers whoever asks, with the whole report
 
 Everybody gets the same answer: `service.status` on the bus, `hyperpage status`, and HTTP.

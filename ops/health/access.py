@@ -16,11 +16,15 @@ class AccessStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What is no cause of a bad health, and should be known all the same. `note` is a name that stays."""
+    """What is no cause of a bad health, and should be known all the same. `note` is a name that stays.
+
+    One that does not `wants_doing` is well as it is, and nobody is called for it.
+    """
 
     note: str
     message: str
     hint: str
+    wants_doing: bool = True
 
 
 APP_SHARED = Note(

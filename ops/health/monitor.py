@@ -24,6 +24,7 @@ from ops.archive.archiver import ArchiveState
 from ops.backup.restoring.repairs import Repair, repairs_of_a_day
 from ops.backup.schedule import BackupState
 from ops.health.access import APP_SHARED, HTTP_OPEN, AccessStanding, Note, repair_notes
+from ops.health.aggregates import KeptTables, installed_figures
 from ops.health.cause import Cause, status_of
 from ops.health.causes import (
     access_causes,
@@ -127,6 +128,7 @@ class Monitor:
             streams=lambda: {f"stream {name}": one.size_bytes for name, one in self.streams.items()},
         )
         self._look: Look | None = None
+        self._kept = KeptTables(parts.settings.store_path, damage)
         self._began_ms = parts.now_ms()
         # The number of looks in a row that found all readers in use.
         self._exhausted_looks = 0
@@ -138,6 +140,7 @@ class Monitor:
 
     async def start(self) -> None:
         """Looks once; from then on there is something to say."""
+        await asyncio.to_thread(self._kept.look)
         self._look = await asyncio.to_thread(self._look_around)
         self._count()
 
@@ -235,6 +238,7 @@ class Monitor:
             *([APP_SHARED] if is_shared else []),
             *repair_notes(self.look.repairs),
             *lost_notes(self.look.lost),
+            *self._kept.notes,
             *(() if (cluster := self._parts.cluster) is None else version_notes(cluster.state)),
         ]
 
@@ -256,6 +260,7 @@ class Monitor:
             "leader": parts.role.leader(),
             "store_id": parts.origin.store_id,
             "timeline": parts.origin.timeline,
+            "aggregates": installed_figures(),
             "position": parts.role.head.position,
             "store": store_figures(look.store, self.checks, leading),
             "replication": None if follower is None else replication_figures(follower.state),

@@ -16,5 +16,5 @@ restores        restores of a store that is served; a damaged one is recovered f
 supervision     what systemd is told
 traces          what OpenTelemetry is told
 logs            how log lines look
-demo            something to look at
+demo            something to look at; installed_demo what aggregates of others bring of it
 """

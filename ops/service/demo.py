@@ -6,6 +6,8 @@
     operator ──▶ tool configurations, a job cancelled now and then
                               └──▶ application state: how far each sync has come
 
+An installed aggregate may bring a demo of its own (`ops.service.installed_demo`).
+
 It is a client like any other. A few commands a second, for ever; the same seed gives the same decisions.
 """
 
@@ -17,9 +19,11 @@ from typing import Any
 import msgspec
 
 from bus.client import Answer, Client, Unreachable, connect
+from domain.catalogue import INSTALLED
 from domain.errors import Refusal
 from hyperpage_client.transport.access import Access
 from hyperpage_client.transport.connecting import NOTHING_MORE
+from ops.service.installed_demo import MANY_DEMOS, play
 
 WORKERS = 3
 LEASE_MS = 10_000
@@ -93,6 +97,10 @@ async def run_demo(
             everybody.create_task(employ("operator").operate())
             for number in range(1, WORKERS + 1):
                 everybody.create_task(employ(f"worker-{number}").work())
+            others = [one for one in INSTALLED if one.demo is not None]
+            slowness = max(1.0, len(others) / MANY_DEMOS) / pace
+            for one in others:
+                everybody.create_task(play(client, one, f"{seed}", slowness))
 
 
 class _Colleague:

@@ -3,8 +3,10 @@
 absent --open--> open --add_item, remove_item--> open --check_out--> checked out
 """
 
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Annotated, Literal
+from random import Random
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -192,3 +194,16 @@ DECIDER = Decider(
 )
 
 TABLE = table_of(DECIDER, filters=("customer", "state"))
+
+
+def demo(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A customer who fills a basket, and mostly buys what is in it: for `serve --demo`."""
+    basket = {"id": f"basket-{random.getrandbits(40):010x}"}
+    yield "open", {**basket, "customer": random.choice(("ann", "bob", "eve"))}
+    for article in random.sample(("apple", "bread", "coffee", "tea"), k=random.randint(1, 4)):
+        yield "add_item", {**basket, "article": article, "quantity": random.randint(1, 5)}
+    if random.random() < 0.7:
+        yield "check_out", basket
+
+
+DEMO = demo

@@ -15,6 +15,7 @@ projections     verified and rebuilt
 proof           what was shown to hold, of the store and of this version
 cluster         who leads, who follows, and handing over
 dead_letters    listed, replayed, dropped
+aggregates      rows, histories and forms of those that other distributions bring
 audit           who did what to the service
 login           in and out
 """

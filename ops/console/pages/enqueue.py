@@ -1,18 +1,16 @@
 """A job by a form: `enqueue.html`."""
 
-import re
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 
-from bus.contract import codec
-from domain.errors import Invalid, Refusal
+from domain.errors import Refusal
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE
-from ops.console.rendering import milliseconds, stream_link
+from ops.console.rendering import stream_link
 from ops.console.routing import action, page
 from ops.console.typed import without_credentials
 from ops.console.visit import Visit, said_of, whole_number
+from ops.console.written import json_written, time_written
 
 _EMPTY = {
     "type": "",
@@ -24,8 +22,6 @@ _EMPTY = {
     "max_attempts": str(DEFAULT_MAXIMUM_ATTEMPTS),
     "tags": "",
 }
-# Where msgspec has stopped to read.
-_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 async def show_form(visit: Visit) -> Response:
@@ -74,38 +70,11 @@ def _body(filled_in: dict[str, str]) -> dict[str, Any]:
         if filled_in[name]:
             body[name] = whole_number(filled_in[name], problem, path=name)
     if filled_in["payload"]:
-        body["payload"] = _payload(filled_in["payload"].encode())
+        problem = "the payload is not a JSON object"
+        body["payload"] = json_written(filled_in["payload"], problem, path="payload", kind=dict[str, Any])
     if filled_in["run_at"]:
-        body["run_at"] = _time(filled_in["run_at"])
+        body["run_at"] = time_written(filled_in["run_at"], path="run_at")
     return body | {"tags": [tag.strip() for tag in filled_in["tags"].split(",") if tag.strip()]}
-
-
-def _payload(written: bytes) -> msgspec.Raw:
-    """The payload as it was written: no number is rounded on the way.
-
-    Raises:
-        Invalid: it is no JSON object; the message says in which line.
-    """
-    try:
-        codec.decode(dict[str, Any], written)
-    except Invalid as refusal:
-        said = _BYTE.sub(lambda found: _place(written[: int(found[1])]), refusal.message)
-        message = f"the payload is not a JSON object: {said}"
-        raise Invalid(message, hint=refusal.hint, path="payload") from None
-    return msgspec.Raw(written)
-
-
-def _place(before: bytes) -> str:
-    """Where in a text the bytes before a place end, as editors count."""
-    *lines, last = before.decode("utf-8", "ignore").split("\n")
-    return f"in line {len(lines) + 1}, column {len(last) + 1}"
-
-
-def _time(written: str) -> int:
-    try:
-        return milliseconds(written)
-    except ValueError:
-        raise Invalid("a time is written like 2026-11-26T08:00:00, in UTC", path="run_at") from None
 
 
 ROUTES = [

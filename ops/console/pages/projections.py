@@ -22,6 +22,7 @@ async def show_projections(visit: Visit) -> Response:
     return visit.render(
         "projections.html",
         rows=await asyncio.to_thread(_rows, parts),
+        kept=[one for one in backend_of(visit.request).now.health.notes if not one.wants_doing],
         check=None if (leading := parts.role.leading) is None else leading.projections.last,
     )
 

@@ -137,6 +137,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     label();
     drawAll();
+    // With many aggregates, the navigation is longer than the window.
+    document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest" });
     addEventListener("resize", drawAll);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
     const keys = document.querySelector("[data-keys-switch]");

@@ -11,6 +11,8 @@ from domain.installed.checking import TABLE_NAME
 from domain.installed.reserved import KEYWORDS, RESERVED, RESERVED_BEGINNINGS, RESERVED_ENDINGS
 from migrations import runner
 from migrations.connection import open_memory
+from ops.console.rendering import PREFIX
+from ops.console.routes import ROUTES
 from projections.tables import TABLE_COLUMNS
 from tests.support.repository import ROOT
 
@@ -30,6 +32,14 @@ def test_every_object_of_the_store_has_a_name_that_is_taken():
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
 
     assert names
+    assert [name for name in names if not is_taken(name)] == []
+
+
+def test_every_page_of_the_console_has_a_name_that_is_taken():
+    paths = [entry.path.removeprefix(PREFIX).split("/") for entry in ROUTES if entry.path.startswith(PREFIX)]
+    names = {path[1] for path in paths if len(path) > 1 and not path[1].startswith("{")}
+
+    assert len(names) > 10
     assert [name for name in names if not is_taken(name)] == []
 
 

@@ -51,12 +51,15 @@ def split_stream(stream: str) -> tuple[str, str]:
 class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     """All names on the bus, for one subject prefix and one inbox prefix (which ends with a dot).
 
+    `mirrored_tables` are those whose rows are in KV buckets, too. A service says which ones of its own are.
+
     Raises:
         ValueError: a prefix is not made of plain tokens, or the two overlap.
     """
 
     prefix: str = "hyperpage"
     inbox_prefix: str = "_INBOX."
+    mirrored_tables: tuple[str, ...] = ("tool_configs", "app_state")
 
     def __post_init__(self) -> None:
         for subject in (self.prefix, self.inbox_prefix.removesuffix(".")):
@@ -111,15 +114,14 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}_live.cluster.v1.>"
 
     @property
-    def buckets(self) -> tuple[str, str]:
-        """The KV buckets of the mirrors: tool configurations, application state."""
-        name = self._token().lower()
-        return f"{name}_tool_configs", f"{name}_app_state"
+    def mirrors(self) -> dict[str, str]:
+        """The KV bucket of each table that has a mirror."""
+        return {table: f"{self._token().lower()}_{table}" for table in self.mirrored_tables}
 
     @property
-    def mirrors(self) -> dict[str, str]:
-        """The bucket of each table that has a mirror."""
-        return dict(zip(("tool_configs", "app_state"), self.buckets, strict=True))
+    def buckets(self) -> tuple[str, ...]:
+        """The KV buckets of the mirrors."""
+        return tuple(self.mirrors.values())
 
     @property
     def readable(self) -> tuple[str, ...]:

@@ -138,6 +138,13 @@ def test_each_kind_of_subject_is_spelled_as_the_contract_says():
     assert names.buckets == ("hyperpage_tool_configs", "hyperpage_app_state")
 
 
+def test_a_service_says_which_of_its_tables_have_a_bucket():
+    names = BusNames(prefix="a.b", mirrored_tables=("app_state", "baskets"))
+
+    assert names.mirrors == {"app_state": "a_b_app_state", "baskets": "a_b_baskets"}
+    assert names.readable == ("A_B_EVENTS", "A_B_RESULTS", "KV_a_b_app_state", "KV_a_b_baskets")
+
+
 @pytest.mark.parametrize("prefix", ["hyperpage", "a.b", "A-1_x.y"])
 @pytest.mark.parametrize("kind", ["command", "durable_command", "query", "administration", "dead_letter"])
 def test_the_name_comes_back_from_a_subject_whatever_the_prefix(prefix: str, kind: str):
