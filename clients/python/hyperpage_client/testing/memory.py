@@ -1,13 +1,4 @@
-"""Tests of programs that enqueue jobs, without a service: a queue in memory, and its clock.
-
-    with memory_queue(app) as queue:
-        job = await fetch.configure(delay=60).enqueue(url="https://example.com")
-        queue.clock.advance(60)
-        await queue.drain()
-        assert await job.result() == 200
-
-With a real service, see `hyperpage_client.pytest_plugin`.
-"""
+"""A queue in memory, and its clock, in place of a service."""
 
 import asyncio
 import inspect

@@ -1,0 +1,27 @@
+"""Tests of programs that enqueue jobs, without a service: a queue in memory, and its clock.
+
+    with memory_queue(app) as queue:
+        job = await fetch.configure(delay=60).enqueue(url="https://example.com")
+        queue.clock.advance(60)
+        await queue.drain()
+        assert await job.result() == 200
+
+memory   that queue
+service  a real service, in a folder of its own; `hyperpage_client.pytest_plugin` has fixtures
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperpage_client.testing.memory import Clock, MemoryJob, MemoryQueue, memory_queue
+
+__all__ = ["Clock", "MemoryJob", "MemoryQueue", "memory_queue"]
+
+
+# Loaded when it is asked for: sessions of pytest that start a service, and no more, load no client.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hyperpage_client.testing import memory
+
+    return getattr(memory, name)
