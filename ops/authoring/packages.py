@@ -62,4 +62,5 @@ def _contents(names: Names, style: Style) -> dict[str, str]:
         f"{names.package}/py.typed": "",
         f"{names.package}/{names.name}.py": text(f"{style}/module.py"),
         f"tests/test_{names.name}.py": text(f"{style}/test_module.py"),
+        "tests/test_laws.py": text("both/test_laws.py"),
     }

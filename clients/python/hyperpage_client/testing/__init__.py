@@ -6,8 +6,9 @@
         await queue.drain()
         assert await job.result() == 200
 
-memory   that queue
-service  a real service, in a folder of its own; `hyperpage_client.pytest_plugin` has fixtures
+memory       that queue
+service      a real service, in a folder of its own; `hyperpage_client.pytest_plugin` has fixtures
+conformance  whether an aggregate of one's own keeps the laws, over generated commands and a real service
 """
 
 from typing import TYPE_CHECKING, Any

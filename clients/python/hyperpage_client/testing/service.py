@@ -5,8 +5,9 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -32,13 +33,17 @@ class Service(NamedTuple):
 class OwnService:
     """A service on `folder`/data, as often as it is started; used by one thread at a time.
 
-    `options` are those of `hyperpage serve`, beside the folder.
+    `options` are those of `hyperpage serve`, beside the folder, and `variables` what its environment has
+    beside the caller's.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, options: Sequence[str], *, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.data = folder / "data"
         self._log = folder / "service.log"
         self._options = options
+        self._environment = {**os.environ, **(variables or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._served: Service | None = None
 
@@ -64,7 +69,9 @@ class OwnService:
         runtime.unlink(missing_ok=True)
         command = [*program(), "serve", "--data", str(self.data), *self._options]
         with self._log.open("ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=self._environment
+            )
         self._process = process
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
@@ -104,6 +111,7 @@ class OwnService:
             [*program(), *arguments, "--data", str(self.data)],
             capture_output=True,
             text=True,
+            env=self._environment,
             timeout=COMMAND_SECONDS,
             check=False,
         )
@@ -114,14 +122,16 @@ class OwnService:
 
 
 def program() -> list[str]:
-    """How the program is called: as `HYPERPAGE` in the environment says, or as it is found on the path.
+    """How the program is called: as `HYPERPAGE` in the environment says, beside this Python, or on the path.
 
     Raises:
         NoServiceError: there is none.
     """
     if named := os.environ.get("HYPERPAGE"):
         return shlex.split(named)
-    if found := shutil.which("hyperpage"):
+    # An environment need not be on the path for its Python to be run.
+    beside = str(Path(sys.executable).parent)
+    if found := shutil.which("hyperpage", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"):
         return [found]
     raise NoServiceError(
         "there is no `hyperpage` on the path: install hyperpage-persistence, best into an environment of"
