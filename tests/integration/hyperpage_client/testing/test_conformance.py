@@ -47,7 +47,7 @@ def test_what_replays_to_something_else_is_found(tmp_path: Path, table: str, law
     trial = Trial(table=table, aggregates=f"{WRONG}.{table}")
 
     with pytest.raises(LawBroken) as broken:
-        trial.run(1, 6, tmp_path)
+        trial.run(1, 24, tmp_path)
 
     assert broken.value.law == law
     assert "expected" in broken.value.seen

@@ -1,4 +1,7 @@
-"""A die whose state is made by chance, and not by what the event says."""
+"""A die whose state is made by chance from the fifth throw on, and not by what the event says.
+
+No trial before a start throws it as often.
+"""
 
 import random
 from operator import attrgetter
@@ -28,7 +31,7 @@ def _throw(state: Die | None, command: Throw, context: Context, key: str) -> Dec
 
 
 def evolve(state: Any, recorded: Recorded) -> Die:
-    return Die(id=recorded.key, eyes=random.random())
+    return Die(id=recorded.key, eyes=random.random() if recorded.version > 4 else 1)
 
 
 DECIDER = Decider(
