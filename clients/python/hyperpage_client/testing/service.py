@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,16 +121,14 @@ class OwnService:
 
 
 def program() -> list[str]:
-    """How the program is called: as `HYPERPAGE` in the environment says, beside this Python, or on the path.
+    """How the program is called: as `HYPERPAGE` in the environment says, or as it is found on the path.
 
     Raises:
         NoServiceError: there is none.
     """
     if named := os.environ.get("HYPERPAGE"):
         return shlex.split(named)
-    # An environment need not be on the path for its Python to be run.
-    beside = str(Path(sys.executable).parent)
-    if found := shutil.which("hyperpage", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"):
+    if found := shutil.which("hyperpage"):
         return [found]
     raise NoServiceError(
         "there is no `hyperpage` on the path: install hyperpage-persistence, best into an environment of"
