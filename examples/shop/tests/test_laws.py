@@ -1,13 +1,12 @@
 """The laws that hold for every aggregate, over generated commands and a real service."""
 
-import pytest
-
 from hyperpage_client.testing.conformance import check_laws
 
 
-@pytest.mark.parametrize(
-    ("table", "aggregates"),
-    [("baskets", "shop.basket"), ("customers", "customers=shop.customer:Customer")],
-)
-def test_the_laws_hold(table: str, aggregates: str) -> None:
-    check_laws(table, aggregates=aggregates)
+def test_baskets_keep_the_laws() -> None:
+    check_laws("baskets", aggregates="shop.basket")
+
+
+def test_customers_keep_the_laws() -> None:
+    # Of numbers as large as a schema allows, few could be spent.
+    check_laws("customers", aggregates="customers=shop.customer:Customer", values={"points": [1, 5, 20]})

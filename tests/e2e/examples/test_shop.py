@@ -21,7 +21,7 @@ def test_it_passes_its_own_tests() -> None:
         env=environment(HYPERPAGE=f"{sys.executable} -m ops.cli"),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

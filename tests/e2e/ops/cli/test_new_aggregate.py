@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, environment, hyperpage
 
 
@@ -25,26 +26,55 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_a_decider_is_written_tested_and_served(tmp_path: Path) -> None:
-    folder = tmp_path / "baskets"
-    written = hyperpage("new-aggregate", "basket", "--out", folder, "--json").json
-    assert {"README.md", "pyproject.toml", "baskets/basket.py", "tests/test_laws.py"} <= set(written["files"])
-
+def look_at(folder: Path, package: str) -> None:
+    """Whether it is Python that is sound by what others look at theirs with."""
     run(folder, "ruff", "check", "--isolated", ".")
     run(folder, "ruff", "format", "--isolated", "--check", ".")
-    run(folder, "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), "baskets", "tests")
-    assert "6 passed" in run(folder, "pytest", "-q", "-p", "no:cacheprovider")
-    with Served(
-        tmp_path / "data",
-        "--no-http",
-        "--aggregates",
-        "baskets.basket",
-        PYTHONPATH=f"{environment()['PYTHONPATH']}:{folder}",
-    ) as served:
+    run(folder, "mypy", "--strict", "--cache-dir", str(folder / ".cache"), package, "tests")
+
+
+@pytest.fixture(scope="module")
+def baskets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("authors") / "baskets"
+    written = hyperpage("new-aggregate", "basket", "--out", folder, "--json").json
+    assert {"README.md", "pyproject.toml", "baskets/basket.py", "tests/test_laws.py"} <= set(written["files"])
+    return folder
+
+
+def test_a_decider_is_sound_python(baskets: Path) -> None:
+    look_at(baskets, "baskets")
+
+
+def test_a_decider_passes_its_own_tests(baskets: Path) -> None:
+    assert "6 passed" in run(baskets, "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def test_a_decider_that_is_installed_is_served(baskets: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    run(baskets, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), ".")
+    # Found by its entry point alone.
+    found = {"PYTHONPATH": f"{ROOT}:{site}", "HYPERPAGE_AGGREGATES": ""}
+    with Served(tmp_path / "data", "--no-http", **found) as served:
         answer = served.ask("send", "baskets.create", '{"id": "one", "title": "a"}')
         row = served.ask("query", "baskets.get", '{"id": "one"}')
     assert answer["events"] == ["basket.created.v1"]
     assert (row["title"], row["state"], row["version"]) == ("a", "open", 1)
+
+
+def test_a_class_of_the_library_is_written_and_served(tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    written = hyperpage("new-aggregate", "order_line", "--library", "--out", folder, "--json").json
+    assert "order_lines/order_line.py" in written["files"]
+
+    look_at(folder, "order_lines")
+    assert "2 passed" in run(folder, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_order_line.py")
+    tried = ("--aggregates", "order_lines=order_lines.order_line:OrderLine")
+    with Served(tmp_path / "data", "--no-http", *tried, PYTHONPATH=f"{ROOT}:{folder}") as served:
+        answer = served.ask("send", "order_lines.create", '{"id": "one", "title": "a"}')
+        served.ask("send", "order_lines.close", '{"id": "one"}')
+        refused = served("send", "order_lines.close", '{"id": "one"}', "--json")
+    assert answer["events"] == ["order_line.created.v1"]
+    assert refused.json["error"]["details"]["rule"] == "already_closed"
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

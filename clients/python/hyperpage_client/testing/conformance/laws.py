@@ -145,8 +145,10 @@ def _is_next(row: bytes | None, following: bytes | None) -> bool:
 
 
 def _has_expired(row: bytes | None) -> bool:
-    """Whether a row may not be shown any more without an event that says so."""
-    return row is not None and _decode(row).get("expires_at") is not None
+    """Whether a row may be hidden without an event that says so: by its column `expires_at`, say."""
+    if row is None:
+        return False
+    return any("expir" in name and value is not None for name, value in _decode(row).items())
 
 
 def _text(row: bytes | None) -> str:
