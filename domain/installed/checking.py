@@ -34,7 +34,7 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
     """
     # Ours are not looked at anew by each process: a test has them come in by this door, too.
     found = [Installed(decider=decider, source=decider.table) for decider in own]
-    tables = RESERVED | {one.decider.table for one in found}
+    tables = frozenset(one.decider.table for one in found)
     events = {name: one.source for one in found for name in one.decider.events}
     classes = {event for one in found for event in one.decider.events.values()}
     for one in others:
@@ -51,17 +51,23 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
     return tuple(one.decider for one in found)
 
 
+def table_objections(name: str, taken: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Why a table cannot have this name beside those that are taken, each reason with what to do."""
+    if not TABLE_NAME.fullmatch(name):
+        yield f"{name!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and _, a letter first"
+    if (
+        name in RESERVED
+        or name in taken
+        or name.startswith(RESERVED_BEGINNINGS)
+        or name.endswith(RESERVED_ENDINGS)
+    ):
+        yield f"the name {name} is taken", _RENAME
+
+
 def _objections(
     decider: Decider, tables: frozenset[str], events: dict[str, str], classes: set[type[Event]]
 ) -> Iterator[tuple[str, str]]:
-    if not TABLE_NAME.fullmatch(decider.table):
-        yield f"{decider.table!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and _, a letter first"
-    if (
-        decider.table in tables
-        or decider.table.startswith(RESERVED_BEGINNINGS)
-        or decider.table.endswith(RESERVED_ENDINGS)
-    ):
-        yield f"the name {decider.table} is taken", _RENAME
+    yield from table_objections(decider.table, tables)
     events_of: Mapping[str, Any] = decider.events
     for name, event in events_of.items():
         if not EVENT_NAME.fullmatch(name):

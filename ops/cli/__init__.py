@@ -2,7 +2,7 @@
 
     main         all commands, and how each ends
     serve, messages (send, query), tail, schema, status, doctor, projections, cluster, token, user, audit,
-    console, import_file, files, nats_config
+    console, import_file, files, nats_config, new_aggregate
                  one command a module; backup, streams (dlq, stream), upgrading (check-upgrade, migrate)
                  and analytics are packages
     asking       how a command asks a running service

@@ -25,6 +25,7 @@ from ops.cli.files import files
 from ops.cli.import_file import import_file
 from ops.cli.messages import query, send
 from ops.cli.nats_config import nats_config
+from ops.cli.new_aggregate import new_aggregate
 from ops.cli.projections import projections
 from ops.cli.schema import schema
 from ops.cli.serve import follow, serve
@@ -130,6 +131,7 @@ def application() -> App:
     app.command(check_upgrade, group=operation, sort_key=len(several) + 4)
     app.command(files, group=operation, sort_key=len(several) + 5)
     app.command(nats_config, group=operation, sort_key=len(several) + 6)
+    app.command(new_aggregate, group=others)
     app.register_install_completion_command(
         help="Have the shell complete commands and options; for bash, zsh and fish.", group=others
     )

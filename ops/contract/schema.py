@@ -8,11 +8,15 @@ import msgspec
 
 from bus.contract.codec import Batch
 from bus.serving.queries.reading import QueryVerb
-from domain.catalogue import COMMANDS, DECIDERS, TIMELINE_FORKED, TimelineForked
+from domain.catalogue import COMMANDS, DECIDERS, EVENT_TYPES, TIMELINE_FORKED, TimelineForked
+from domain.decider import Verb
+from domain.errors import RuleViolated
 from hyperpage_client.contract.subjects import BATCH
 from ops.contract.describable import Describer
 from ops.contract.queries import query_verbs
 
+# Beside what JSON Schema has: what comes of a command.
+LEADS_TO = "x-leads-to"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
@@ -26,7 +30,7 @@ def command_schema(name: str) -> Schema:
     Raises:
         KeyError: there is no such command.
     """
-    return struct_schema(name, _commands()[name])
+    return _schema("commands", name, _commands()[name])
 
 
 def schema_of(name: str) -> Schema:
@@ -35,16 +39,16 @@ def schema_of(name: str) -> Schema:
     Raises:
         KeyError: nothing has.
     """
-    for kind in (_commands(), _queries(), _events()):
-        if name in kind:
-            return struct_schema(name, kind[name])
+    for kind, structs in all_structs().items():
+        if name in structs:
+            return _schema(kind, name, structs[name])
     raise KeyError(name)
 
 
 def all_schemas() -> dict[str, dict[str, Schema]]:
     """Every schema by name, each whole in itself: `{"commands": …, "queries": …, "events": …}`."""
     return {
-        kind: {name: struct_schema(name, struct) for name, struct in structs.items()}
+        kind: {name: _schema(kind, name, struct) for name, struct in structs.items()}
         for kind, structs in all_structs().items()
     }
 
@@ -52,6 +56,20 @@ def all_schemas() -> dict[str, dict[str, Schema]]:
 def all_structs() -> dict[str, Mapping[str, type[msgspec.Struct]]]:
     """The structs that the schemas are made from, by kind and name."""
     return {"commands": _commands(), "queries": _queries(), "events": _events()}
+
+
+def leads_to(verb: Verb) -> Schema:
+    """What a verb declares: types of events, codes of refusals, names of rules, and what is remembered.
+
+    `invalid`, and whatever any command may be refused with, is left out.
+    """
+    with_events = "yes" if verb.empty_is_remembered else "with_events"
+    return {
+        "events": [name for name, event in EVENT_TYPES.items() if event in verb.events],
+        "refusals": [kind.code for kind in verb.refusals] + [RuleViolated.code] * bool(verb.rules),
+        "rules": list(verb.rules),
+        "remembered": with_events if verb.remembered else "no",
+    }
 
 
 def struct_schema(title: str, struct: type[msgspec.Struct]) -> Schema:
@@ -73,6 +91,14 @@ def described(
         msgspec.json.encode(({**own, "title": title}, definitions)), type=tuple[Schema, dict[str, Schema]]
     )
     return plain
+
+
+def _schema(kind: str, name: str, struct: type[msgspec.Struct]) -> Schema:
+    schema = struct_schema(name, struct)
+    if kind == "commands" and name != BATCH:
+        # An annotation: whoever validates passes over it.
+        schema[LEADS_TO] = leads_to(COMMANDS[name])
+    return schema
 
 
 @cache

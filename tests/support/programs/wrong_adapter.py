@@ -19,15 +19,15 @@ from hyperpage_client.transport.sending import RawMessage
 from hyperpage_client.worker import attempt
 from hyperpage_client.worker.handler import report_of
 
-publish = connection.ClientConnection._publish
+is_published = connection.ClientConnection._is_published
 struct_of, follow = right.struct_of, right.Connection.follow
 
 
-async def under_new_ids(self: connection.ClientConnection, message: RawMessage) -> None:
+def under_new_ids(self: connection.ClientConnection, message: RawMessage) -> bool:
     subject, reply, body, headers = message
     if headers and COMMAND_ID in headers:
         headers = {**headers, COMMAND_ID: new_id()}
-    await publish(self, (subject, reply, body, headers))
+    return is_published(self, (subject, reply, body, headers))
 
 
 async def without_one(self: right.Connection, line: right.Line, tell: right.Tell) -> None:
@@ -78,7 +78,7 @@ def loads(text: str) -> Any:
 
 FAULTS: dict[str, AbstractContextManager[Any]] = {
     "none": patch.object(right, "PARTS", right.PARTS),
-    "a new id for each attempt": patch.object(connection.ClientConnection, "_publish", under_new_ids),
+    "a new id for each attempt": patch.object(connection.ClientConnection, "_is_published", under_new_ids),
     "an event is dropped": patch.object(right.Connection, "follow", without_one),
     "each event comes twice": patch.object(right.Connection, "follow", each_twice),
     "null is sent for what is absent": patch.object(right, "struct_of", with_nulls),

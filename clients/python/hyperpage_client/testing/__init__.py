@@ -8,6 +8,7 @@
 
 memory              that queue
 service             a real service, in a folder of its own; `hyperpage_client.pytest_plugin` has fixtures
+conformance         whether an aggregate of one's own keeps the laws, over generated commands
 client_conformance  a program: whether a client, in whichever language, does what clients must
 """
 

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -32,13 +32,17 @@ class Service(NamedTuple):
 class OwnService:
     """A service on `folder`/data, as often as it is started; used by one thread at a time.
 
-    `options` are those of `hyperpage serve`, beside the folder.
+    `options` are those of `hyperpage serve`, beside the folder, and `variables` what its environment has
+    beside the caller's.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, options: Sequence[str], *, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.data = folder / "data"
         self._log = folder / "service.log"
         self._options = options
+        self._environment = {**os.environ, **(variables or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._served: Service | None = None
 
@@ -64,7 +68,9 @@ class OwnService:
         runtime.unlink(missing_ok=True)
         command = [*program(), "serve", "--data", str(self.data), *self._options]
         with self._log.open("ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=self._environment
+            )
         self._process = process
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
@@ -104,6 +110,7 @@ class OwnService:
             [*program(), *arguments, "--data", str(self.data)],
             capture_output=True,
             text=True,
+            env=self._environment,
             timeout=COMMAND_SECONDS,
             check=False,
         )

@@ -47,6 +47,18 @@ def test_there_is_a_schema_for_all_that_can_be_said():
     assert all_schemas()["events"]["job.completed.v1"] == schema_of("job.completed.v1")
 
 
+def test_the_schema_of_a_command_says_what_it_leads_to():
+    assert schema_of("app_state.set_if")["x-leads-to"] == {
+        "events": ["app_state.set.v1", "app_state.expired.v1"],
+        "refusals": ["too_large", "version_conflict"],
+        "rules": [],
+        "remembered": "yes",
+    }
+    assert "refused" in schema_of("jobs.complete")["x-leads-to"]["refusals"]
+    assert schema_of("jobs.claim")["x-leads-to"]["remembered"] == "with_events"
+    assert "x-leads-to" not in schema_of("app_state.get")
+
+
 @pytest.mark.parametrize(
     ("name", "body"),
     [

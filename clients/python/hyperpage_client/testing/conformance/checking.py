@@ -1,0 +1,208 @@
+"""The laws, looked at over a seed's history; and of one that breaks them, the shortest part that does."""
+
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hyperpage_client.client import Client
+from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.opening import connect
+from hyperpage_client.testing.conformance.broken import LawBroken
+from hyperpage_client.testing.conformance.histories import Wish, history
+from hyperpage_client.testing.conformance.laws import check_log, check_rebuild, check_restart, check_rows
+from hyperpage_client.testing.conformance.life import Life
+from hyperpage_client.testing.conformance.published import commands_of
+from hyperpage_client.testing.service import OwnService
+
+# How many commands there are, where nobody says: so many for each verb, and no fewer than these.
+_OF_EACH, _AT_LEAST = 40, 120
+_OPTIONS = ("--nats-port", "0", "--no-http")
+# How many commands are shown of a history that breaks a law.
+_SHOWN = 12
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tried: of each command, how often it was accepted, and refused by which code or rule."""
+
+    table: str
+    seed: int
+    tallies: dict[str, dict[str, int]]
+
+    def __str__(self) -> str:
+        lines = [f"{self.table}, seed {self.seed}: the laws hold"]
+        for name, counts in self.tallies.items():
+            told = ", ".join(f"{count} {what}" for what, count in counts.items())
+            lines.append(f"  {name}: {told or 'never tried'}")
+        return "\n".join(lines)
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What is tried, apart from its seed and its length."""
+
+    table: str
+    aggregates: str = ""
+    values: Mapping[str, Sequence[Any]] = {}
+    never_accepted: frozenset[str] = frozenset()
+
+    def run(self, seed: int, count: int | None, folder: Path) -> Report:
+        """Lives the first `count` commands of a seed's history with a service in an empty folder.
+
+        Without a count, there are enough for the verbs that there are.
+
+        Raises:
+            LawBroken: a law does not hold.
+            NoServiceError: there is no service to start.
+            NoValueError: a command needs something for which no value is known.
+        """
+        with OwnService(folder, _OPTIONS, variables=self._variables()) as service:
+            return asyncio.run(self._tried(service, seed, count))
+
+    async def _tried(self, service: OwnService, seed: int, count: int | None) -> Report:
+        await asyncio.to_thread(service.start)
+        async with connect(service.url) as client:
+            commands, key_fields = await commands_of(client, self.table)
+            if count is None:
+                count = max(_AT_LEAST, _OF_EACH * len(commands))
+            wishes = history(seed, commands, self.values, count)
+            life = Life(self.table, commands, key_fields)
+            try:
+                await _live(client, life, wishes[: count // 2])
+                await asyncio.to_thread(service.stop)
+                await asyncio.to_thread(service.start)
+                await _go_on(service, life, wishes[count // 2 :])
+            except LawBroken as broken:
+                broken.lived = [str(wish) for wish in life.sent]
+                broken.is_at_the_end = life.is_over
+                raise
+        tallies = {name: dict(sorted(counts.items())) for name, counts in life.tallies.items()}
+        return Report(table=self.table, seed=seed, tallies=tallies)
+
+    def require_tried(self, report: Report) -> None:
+        """Returns if every verb was accepted, but for those that need not be.
+
+        Raises:
+            LawBroken: one never was.
+        """
+        never = [name for name, counts in report.tallies.items() if not counts.get("accepted")]
+        never = [one for one in never if one.partition(".")[2] not in self.never_accepted]
+        if never:
+            raise LawBroken(
+                "tried",
+                f"{', '.join(never)}: never accepted. Let there be more commands, tell values that fit,"
+                f" or name it in never_accepted\n  {report}",
+            )
+
+    def _variables(self) -> dict[str, str]:
+        if not self.aggregates:
+            return {}
+        # Where this process has them from, the service finds them, too.
+        tops = {one.partition("=")[2] or one for one in self.aggregates.split(",")}
+        places = [_folder_of(one.partition(":")[0].partition(".")[0]) for one in tops]
+        return {"HYPERPAGE_AGGREGATES": self.aggregates, "PYTHONPATH": ":".join(filter(None, places))}
+
+
+def check_laws(
+    table: str,
+    *,
+    aggregates: str = "",
+    seed: int | None = None,
+    commands: int | None = None,
+    values: Mapping[str, Sequence[Any]] | None = None,
+    never_accepted: Sequence[str] = (),
+    say: Callable[[str], object] = print,
+) -> Report:
+    """How often each verb was accepted and refused, when the laws held over a seed's history.
+
+    A service of its own is started for it, and again in the middle. `aggregates` is what `hyperpage serve
+    --aggregates` takes, for a package that is not installed. `values` are values for fields by their names,
+    which go before what their schemas say; `never_accepted` are verbs that need not be accepted once.
+
+    Raises:
+        LawBroken: a law does not hold; the text has the shortest beginning of the history that breaks it.
+        NoServiceError: there is no service to start.
+        NotPublishedError: the service has no such table.
+        NoValueError: a command needs something for which no value is known.
+    """
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    trial = Trial(
+        table=table, aggregates=aggregates, values=values or {}, never_accepted=frozenset(never_accepted)
+    )
+    with tempfile.TemporaryDirectory(prefix="hyperpage-conformance-") as folder:
+
+        def tried(count: int | None) -> Report:
+            place = Path(folder, str(len(list(Path(folder).iterdir()))))
+            place.mkdir()
+            return trial.run(seed, count, place)
+
+        try:
+            report = tried(commands)
+        except LawBroken as broken:
+            shortest = _shortest(tried, broken)
+            raise LawBroken(shortest.law, _explained(trial, shortest, seed)) from None
+    say(str(report))
+    trial.require_tried(report)
+    return report
+
+
+def _shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
+    """How the shortest beginning breaks the same law, as far as halving finds it."""
+    # What an answer breaks, no shorter one does: the commands are the same.
+    holds, breaks = 0 if broken.is_at_the_end else len(broken.lived) - 1, len(broken.lived)
+    while breaks - holds > 1:
+        middle = (holds + breaks) // 2
+        try:
+            tried(middle)
+        except LawBroken as found:
+            if found.law == broken.law:
+                breaks, broken = middle, found
+                continue
+        holds = middle
+    return broken
+
+
+def _explained(trial: Trial, broken: LawBroken, seed: int) -> str:
+    count = len(broken.lived)
+    again = f"python -m hyperpage_client.testing.conformance {trial.table} --seed {seed} --commands {count}"
+    if trial.aggregates:
+        again += f" --aggregates {trial.aggregates}"
+    last = "".join(f"\n    {one}" for one in broken.lived[-_SHOWN:])
+    return (
+        f"{broken.seen}\n  the first {count} commands of seed {seed} break it, at last{last}"
+        f"\n  to have it again:\n    {again}"
+    )
+
+
+async def _go_on(service: OwnService, life: Life, wishes: Sequence[Wish]) -> None:
+    """What follows a restart, with another address, and then all that is looked at in the end."""
+    async with connect(service.url) as client:
+        await check_restart(client, life)
+        await _live(client, life, wishes)
+        life.is_over = True
+        for one in life.accepted:
+            if life.is_remembered(one.wish, msgspec.json.decode(one.answer, type=CommandAnswer)):
+                await life.repeat(client, one)
+        await check_rebuild(service)
+        await check_rows(client, life)
+        await check_log(client, life)
+
+
+async def _live(client: Client, life: Life, wishes: Sequence[Wish]) -> None:
+    for wish in wishes:
+        await life.live(client, wish)
+
+
+def _folder_of(package: str) -> str:
+    """The folder from which a package or a module is imported; empty where it is not found here."""
+    sys.path_importer_cache.pop(str(Path.cwd()), None)
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        return ""
+    file = Path(found.origin)
+    return str(file.parent.parent if found.submodule_search_locations else file.parent)

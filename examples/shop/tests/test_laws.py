@@ -1,0 +1,12 @@
+"""The laws that hold for every aggregate, over generated commands and a real service."""
+
+from hyperpage_client.testing.conformance import check_laws
+
+
+def test_baskets_keep_the_laws() -> None:
+    check_laws("baskets", aggregates="shop.basket")
+
+
+def test_customers_keep_the_laws() -> None:
+    # Of numbers as large as a schema allows, few could be spent.
+    check_laws("customers", aggregates="customers=shop.customer:Customer", values={"points": [1, 5, 20]})
