@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from hyperpage_client.client import ANSWER_SECONDS, Client
+from hyperpage_client.client import Client
 from hyperpage_client.documents import decoded
+from hyperpage_client.queries.table import ANSWER_SECONDS
 
 _INFO = "$SRV.INFO.hyperpage-persistence"
 # What any command may be refused with, whatever its verb declares.
