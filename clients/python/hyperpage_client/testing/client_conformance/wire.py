@@ -58,7 +58,7 @@ class Disturbance:
         self._left = 0
 
     def sent(self, message: Message) -> Message | None:
-        """What goes on of what the client sent; one with an empty subject is none of it, but an answer."""
+        """What goes on of what the client sent: it, nothing, or an answer, which has no subject."""
         return message
 
     def came(self, message: Message) -> Message | None:
@@ -201,7 +201,7 @@ class Wire:
             await asyncio.gather(*map(cancel, tasks))
 
     def note(self, message: Message) -> Message | None:
-        """What goes on of what the client sent."""
+        """What becomes of what the client sent: see `Disturbance.sent`."""
         if len(self.sent) < MAXIMUM_KEPT:
             self.sent.append(Sent(time.monotonic(), message))
         kept: Message | None = message
