@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from hyperpage_client import BatchCommand, Client, ClosedError, PlaceLostError, Refusal, Unreachable, connect
+from hyperpage_client import BatchCommand, ClosedError, PlaceLostError, Refusal, Unreachable, connect
 from hyperpage_client.commands import app_state, jobs, rate_limits, schedules, tool_configs
 from hyperpage_client.contract.commands import Command, CommandAnswer
 from hyperpage_client.contract.subjects import escape
@@ -24,8 +24,6 @@ from hyperpage_client.following.change_events import ChangeEvent
 from hyperpage_client.tasks import cancel
 from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed, Worker
 
-PARTS = ["reads_own_writes", "list", "batch", "durable", "follow", "follow_part", "work", "mirror"]
-PARTS += ["credentials", "int64"]
 MODULES = (app_state, jobs, rate_limits, schedules, tool_configs)
 STRUCTS: dict[str, type[Command]] = {
     one.command_name: one
@@ -88,17 +86,29 @@ def event_of(event: ChangeEvent) -> Line:
 
 
 class Connection:
-    """One client, and what was begun on it."""
+    """One client, and what was begun on it; it can do these `parts`."""
+
+    parts: tuple[str, ...] = (
+        "reads_own_writes",
+        "list",
+        "batch",
+        "durable",
+        "follow",
+        "follow_part",
+        "work",
+        "mirror",
+        "credentials",
+        "int64",
+    )
 
     def __init__(self) -> None:
         self._stack = contextlib.AsyncExitStack()
-        self._client: Client | None = None
+        self._client: Any = None
         self._begun: dict[int, Callable[[], Awaitable[None]]] = {}
 
     @property
-    def client(self) -> Client:
-        """The client, which is open."""
-        assert self._client is not None
+    def client(self) -> Any:
+        """The client, which is open: a `Client`, or something with its methods."""
         return self._client
 
     async def open(self, line: Line) -> Line:
@@ -226,7 +236,9 @@ def done(tell: Tell, job: JobContext) -> Any:
 class Adapter:
     """Takes lines, and does what they say, several at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, kind: type[Connection]) -> None:
+        self._name = name
+        self._kind = kind
         self._connections: dict[int, Connection] = {}
         self._writing = threading.Lock()
 
@@ -248,9 +260,9 @@ class Adapter:
     async def _do(self, line: Line) -> Any:
         match line["do"]:
             case "hello":
-                return {"client": "hyperpage_client, in Python", "parts": PARTS}
+                return {"client": self._name, "parts": self._kind.parts}
             case "connect":
-                connection = Connection()
+                connection = self._kind()
                 await connection.open(line)
                 self._connections[line["id"]] = connection
                 return {}
@@ -270,4 +282,4 @@ class Adapter:
 
 
 if __name__ == "__main__":
-    asyncio.run(Adapter().run(sys.stdin))
+    asyncio.run(Adapter("hyperpage_client, in Python", Connection).run(sys.stdin))

@@ -20,6 +20,7 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment
 
 PYTHON = [sys.executable, str(ROOT / "clients/python/conformance/adapter.py")]
+WITHOUT_A_LOOP = [sys.executable, "-m", "conformance.sync_adapter"]
 TYPESCRIPT = ROOT / "clients/typescript/conformance/adapter.mts"
 WRONG = [sys.executable, "-m", "tests.support.programs.wrong_adapter"]
 # What finds each fault out; nothing finds one in the adapter that has none.
@@ -72,6 +73,14 @@ def test_the_python_client_does_all_that_clients_must() -> None:
     assert (failures(said), missing(said)) == ([], [])
 
 
+def test_the_python_client_without_an_event_loop_does_all_but_follow_and_work() -> None:
+    said = tried(*WITHOUT_A_LOOP)
+
+    assert failures(said) == []
+    lacks = {one["group"] for one in said["cases"] if one["status"] == "missing"}
+    assert lacks == {"Following the events", "Workers", "Mirrors"}
+
+
 def test_the_typescript_client_does_all_but_what_it_says_it_lacks(tmp_path: Path) -> None:
     node = needed_node()
     programs = compiled(node, tmp_path, {"adapter.mts": TYPESCRIPT.read_text(encoding="utf-8")})
@@ -115,7 +124,7 @@ def test_a_case_says_what_was_expected_and_what_came() -> None:
     assert name == "failed  what is absent is not sent as null"
     assert [line.split()[0] for line in told] == ["must:", "about:", "expected:", "came:"]
     assert '"code": "invalid"' in told[-1]
-    assert summary == "hyperpage_client, in Python: 0 passed, 1 failed, 0 missing"
+    assert summary == "a wrong client: 0 passed, 1 failed, 0 missing"
 
 
 def test_what_keeps_cases_from_being_tried_is_said() -> None:
