@@ -93,7 +93,8 @@ class NatsChild:
             said = self._log.read_bytes()[begin if begin <= size else 0 :]
             if b"Reloaded server configuration" in said:
                 return None
-            if b"[ERR]" in said or self.exited.done():
+            # Other errors are those of clients, such as one that it does not let in at this moment.
+            if b"Failed to reload server configuration" in said or self.exited.done():
                 return " / ".join(said.decode(errors="replace").split("\n")).strip(" /")[-2_000:]
         return "it does not say whether it has"
 

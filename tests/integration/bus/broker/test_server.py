@@ -326,6 +326,38 @@ def test_one_that_cannot_write_is_started_again_once_there_is_room(
     assert asyncio.run(scenario()) == is_started_again
 
 
+def test_an_error_of_somebody_else_is_none_of_the_configuration_that_is_read_again(tmp_path: Path):
+    async def scenario() -> None:
+        async with NatsServer(data=tmp_path, port=0) as server:
+            assert server.process_id is not None
+            # So that it says something else first.
+            os.kill(server.process_id, signal.SIGSTOP)
+            reading = asyncio.create_task(server.set_users([]))
+            try:
+                await asyncio.wait({reading}, timeout=0.05)
+                with server.home.log.open("a") as log:
+                    log.write(
+                        "[1] 2026/11/25 10:00:00.000000 [ERR] 127.0.0.1:1 - cid:9 - authentication error\n"
+                    )
+                await asyncio.wait({reading}, timeout=0.1)
+            finally:
+                os.kill(server.process_id, signal.SIGCONT)
+            await reading
+
+    asyncio.run(scenario())
+
+
+def test_a_configuration_that_is_refused_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def scenario() -> None:
+        async with NatsServer(data=tmp_path, port=0) as server:
+            write = server._write_configuration
+            monkeypatch.setattr(server, "_write_configuration", lambda: write().write_text("port: {"))
+            with pytest.raises(NatsServerError, match="Failed to reload server configuration"):
+                await server.set_users([])
+
+    asyncio.run(scenario())
+
+
 def test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
