@@ -144,15 +144,15 @@ def check_laws(
         try:
             report = tried(commands)
         except LawBroken as broken:
-            shortest = _shortest(tried, broken)
-            raise LawBroken(shortest.law, _explained(trial, shortest, seed)) from None
+            briefest = shortest(tried, broken)
+            raise LawBroken(briefest.law, _explained(trial, briefest, seed)) from None
     say(str(report))
     trial.require_tried(report)
     return report
 
 
-def _shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
-    """How the shortest beginning breaks the same law, as far as halving finds it."""
+def shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
+    """How the shortest beginning breaks the same law, as far as halving finds it; `tried` tries one."""
     # What an answer breaks, no shorter one does: the commands are the same.
     holds, breaks = 0 if broken.is_at_the_end else len(broken.lived) - 1, len(broken.lived)
     while breaks - holds > 1:
