@@ -19,12 +19,16 @@ LAWS: dict[Law, str] = {
 
 
 class LawBroken(AssertionError):
-    """A law that does not hold: its name, what was `seen` of it, and which commands had been `lived`."""
+    """A law that does not hold: its name, and what was `seen` of it.
+
+    `lived` are the commands of a history of `count` that had been sent until then; all of them, and what was
+    seen was seen in the end: `is_at_the_end`.
+    """
 
     def __init__(self, law: Law, seen: str) -> None:
         super().__init__(f"{law}: {LAWS[law]}\n  {seen}")
         self.law: Law = law
         self.seen = seen
         self.lived: list[str] = []
-        # A shorter history may break it, too.
+        self.count = 0
         self.is_at_the_end = False

@@ -1,7 +1,9 @@
 """The laws, looked at over a seed's history; and of one that breaks them, the shortest part that does."""
 
 import asyncio
+import os
 import random
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +15,9 @@ import msgspec
 
 from hyperpage_client.client import Client
 from hyperpage_client.contract.commands import CommandAnswer
+from hyperpage_client.documents import encode
 from hyperpage_client.opening import connect
-from hyperpage_client.testing.conformance.broken import LawBroken
+from hyperpage_client.testing.conformance.broken import Law, LawBroken
 from hyperpage_client.testing.conformance.histories import Wish, history
 from hyperpage_client.testing.conformance.laws import check_log, check_rebuild, check_restart, check_rows
 from hyperpage_client.testing.conformance.life import Life
@@ -79,6 +82,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
                 await _go_on(service, life, wishes[count // 2 :])
             except LawBroken as broken:
                 broken.lived = [str(wish) for wish in life.sent]
+                broken.count = count
                 broken.is_at_the_end = life.is_over
                 raise
         tallies = {name: dict(sorted(counts.items())) for name, counts in life.tallies.items()}
@@ -104,8 +108,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
             return {}
         # Where this process has them from, the service finds them, too.
         tops = {one.partition("=")[2] or one for one in self.aggregates.split(",")}
-        places = [_folder_of(one.partition(":")[0].partition(".")[0]) for one in tops]
-        return {"HYPERPAGE_AGGREGATES": self.aggregates, "PYTHONPATH": ":".join(filter(None, places))}
+        places = {_folder_of(one.partition(":")[0].partition(".")[0]) for one in tops}
+        path = os.pathsep.join(filter(None, [*sorted(places), os.environ.get("PYTHONPATH", "")]))
+        return {"HYPERPAGE_AGGREGATES": self.aggregates, "PYTHONPATH": path}
 
 
 def check_laws(
@@ -144,38 +149,47 @@ def check_laws(
         try:
             report = tried(commands)
         except LawBroken as broken:
-            shortest = _shortest(tried, broken)
-            raise LawBroken(shortest.law, _explained(trial, shortest, seed)) from None
+            briefest = shortest(tried, broken)
+            raise LawBroken(briefest.law, _explained(trial, briefest, seed)) from None
     say(str(report))
     trial.require_tried(report)
     return report
 
 
-def _shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
-    """How the shortest beginning breaks the same law, as far as halving finds it."""
-    # What an answer breaks, no shorter one does: the commands are the same.
-    holds, breaks = 0 if broken.is_at_the_end else len(broken.lived) - 1, len(broken.lived)
+def shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
+    """How the shortest beginning breaks the same law, as far as halving finds it; `tried` tries one."""
+    # What an answer breaks, nothing shorter does, if it needs no restart before.
+    if not broken.is_at_the_end and (found := _broken_by(tried, len(broken.lived), broken.law)) is not None:
+        return found
+    holds, breaks = 0, broken.count
     while breaks - holds > 1:
         middle = (holds + breaks) // 2
-        try:
-            tried(middle)
-        except LawBroken as found:
-            if found.law == broken.law:
-                breaks, broken = middle, found
-                continue
-        holds = middle
+        if (found := _broken_by(tried, middle, broken.law)) is None:
+            holds = middle
+        else:
+            breaks, broken = middle, found
     return broken
 
 
+def _broken_by(tried: Callable[[int], Report], count: int, law: Law) -> LawBroken | None:
+    """How so many commands break a law; `None` where they do not."""
+    try:
+        tried(count)
+    except LawBroken as broken:
+        return broken if broken.law == law else None
+    return None
+
+
 def _explained(trial: Trial, broken: LawBroken, seed: int) -> str:
-    count = len(broken.lived)
-    again = f"python -m hyperpage_client.testing.conformance {trial.table} --seed {seed} --commands {count}"
+    again = [f"--seed {seed} --commands {broken.count}"]
     if trial.aggregates:
-        again += f" --aggregates {trial.aggregates}"
+        again.append(f"--aggregates {trial.aggregates}")
+    if trial.values:
+        again.append(f"--values {shlex.quote(encode(trial.values).decode())}")
     last = "".join(f"\n    {one}" for one in broken.lived[-_SHOWN:])
     return (
-        f"{broken.seen}\n  the first {count} commands of seed {seed} break it, at last{last}"
-        f"\n  to have it again:\n    {again}"
+        f"{broken.seen}\n  the first {broken.count} commands of seed {seed} break it, at last{last}"
+        f"\n  to have it again:\n    python -m {__package__} {trial.table} {' '.join(again)}"
     )
 
 
