@@ -12,6 +12,7 @@ from hyperpage_client import BatchCommand
 from hyperpage_client.asking import connection
 from hyperpage_client.asking.seen import Seen
 from hyperpage_client.commands.jobs import Fail
+from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.headers import COMMAND_ID
 from hyperpage_client.contract.log_place import LogPlace
 from hyperpage_client.identifiers import new_id
@@ -60,8 +61,9 @@ def without_ids(one: BatchCommand) -> dict[str, Any]:
     return {"command": one.command, "body": one.body}
 
 
-def the_last(self: Seen, place: LogPlace) -> None:
-    self._newest = place
+def the_last(self: Seen, answer: CommandAnswer) -> None:
+    if answer.position is not None:
+        self._newest = LogPlace(answer.timeline, answer.position)
 
 
 def failed(ending: Any, job: Any) -> Any:
@@ -83,7 +85,7 @@ FAULTS: dict[str, AbstractContextManager[Any]] = {
     "each event comes twice": patch.object(right.Connection, "follow", each_twice),
     "null is sent for what is absent": patch.object(right, "struct_of", with_nulls),
     "null is taken for absent": patch.object(right, "struct_of", without_nulls),
-    "what was seen last counts": patch.object(Seen, "note", the_last),
+    "what was seen last counts": patch.object(Seen, "note_answer", the_last),
     "no pause is made": patch.object(connection, "_pause", lambda attempt, refusal: 0.01),
     "commands of a batch have no ids": patch("hyperpage_client.client.batch_item", without_ids),
     "numbers are doubles": patch("conformance.adapter.json.loads", loads),
