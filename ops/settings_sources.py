@@ -45,7 +45,8 @@ def load_settings(
     merged |= _converted(variables, strict=False, spelling=lambda name: _VARIABLE + name.upper())
     merged |= _converted(given, strict=True, spelling=lambda name: "--" + name.replace("_", "-"))
     settings = Settings(**merged)
-    settings.names  # noqa: B018 - raises where a prefix is not one
+    # Not its names: which aggregates there are, these settings may be about to say.
+    settings.require_prefixes()
     settings.allowed_secrets  # noqa: B018 - raises where a place is not one
     settings.outside_nats  # noqa: B018 - raises where a nats-server has no address
     settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one

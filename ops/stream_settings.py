@@ -58,9 +58,20 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             SettingsError: a prefix is not one.
         """
+        return self._names(_mirrored_tables())
+
+    def require_prefixes(self) -> None:
+        """Returns if both are prefixes; which tables there are is not asked for.
+
+        Raises:
+            SettingsError: one is none.
+        """
+        self._names(())
+
+    def _names(self, mirrored_tables: tuple[str, ...]) -> BusNames:
         try:
             return BusNames(
-                prefix=self.prefix, inbox_prefix=self.inbox_prefix, mirrored_tables=_mirrored_tables()
+                prefix=self.prefix, inbox_prefix=self.inbox_prefix, mirrored_tables=mirrored_tables
             )
         except ValueError as error:
             raise SettingsError(str(error)) from None
