@@ -67,15 +67,15 @@ def table_of(
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    count_query = _count_query(decider.table, shape, filters)
+    filtered = _filter_query(decider.table, shape, filters)
     return Table(
         name=decider.table,
         shape=shape,
         row=row or _row_of(shape),
         get_query=get_query,
         key_of=lambda query: str(getattr(query, names[0])),
-        count_query=count_query,
-        list_query=page_query(count_query, f"Rows of {decider.table}, in the order of their keys."),
+        count_query=_grouping(filtered, filters) if filters else filtered,
+        list_query=page_query(filtered, f"Rows of {decider.table}, in the order of their keys."),
         columns_made=columns_of(shape),
         expiry_column=expiry,
         indexed=tuple(dict.fromkeys((*filters, *(() if expiry is None else (expiry,))))),
@@ -146,16 +146,27 @@ def _require_expiry(decider: Decider, shape: type[msgspec.Struct], expiry: str) 
         )
 
 
-def _count_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str]) -> type[Any]:
+def _filter_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str]) -> type[Any]:
     kinds = {field.name: field.type for field in msgspec.structs.fields(shape)}
     fields: list[Any] = [("prefix", Prefix | None, None)]
     fields += [(name, kinds[name] | None, None) for name in filters]
-    if filters:
-        fields.append(("by", Literal[tuple(filters)] | None, None))
     return msgspec.defstruct(
         f"Count{_camel(table)}",
         fields,
         namespace={"__doc__": f"Rows of {table}: all, or those that the filters leave."},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _grouping(query: type[Any], filters: Sequence[str]) -> type[Any]:
+    """The same query, by which rows are also counted by the values of a column."""
+    return msgspec.defstruct(
+        query.__name__,
+        [("by", Literal[tuple(filters)] | None, None)],
+        bases=(query,),
+        namespace={"__doc__": query.__doc__},
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,

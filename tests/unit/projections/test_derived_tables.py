@@ -58,6 +58,13 @@ def test_a_row_has_the_fields_of_the_state_and_where_it_stands():
     )
 
 
+def test_what_is_counted_by_is_asked_of_counts_alone():
+    made = table()
+
+    assert "by" in made.count_query.__struct_fields__
+    assert made.list_query.__struct_fields__ == ("prefix", "colour", "is_open", "limit", "after")
+
+
 def test_rows_are_read_listed_and_counted_as_others_are():
     made = table()
     with closing(
