@@ -29,14 +29,15 @@ _LAST = (
     ("version", Annotated[int, about("the version of its stream")]),
     ("position", Annotated[int, about("the position of its last event")]),
 )
-_TEXTS: dict[type, str] = {
-    Decimal: "a decimal number",
-    UUID: "a UUID",
-    datetime: "a time, as in ISO 8601",
-    date: "a day, as in ISO 8601",
-    time: "a time of day, as in ISO 8601",
-    timedelta: "a length of time, as in ISO 8601",
-    bytes: "bytes, as base64",
+# What each is, in words, and as JSON Schema calls it; without a format, it is a text to programs, too.
+_TEXTS: dict[type, tuple[str, str | None]] = {
+    Decimal: ("a decimal number", "decimal"),
+    UUID: ("a UUID", "uuid"),
+    datetime: ("a time, as in ISO 8601", "date-time"),
+    date: ("a day, as in ISO 8601", "date"),
+    time: ("a time of day, as in ISO 8601", "time"),
+    timedelta: ("a length of time, as in ISO 8601", "duration"),
+    bytes: ("bytes, as base64", None),
 }
 # The integers that SQLite has.
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
@@ -132,7 +133,11 @@ def _otherwise(anatomy: Anatomy, name: str, keeper: Keeper) -> Any:
 def _single(kind: Any, keeper: Keeper) -> tuple[Any, _Cell]:
     """The field and the cell of a type whose values are single ones; no field for any other."""
     if kind in _TEXTS:
-        return Annotated[str, about(_TEXTS[kind])], _text_cell
+        said, text_format = _TEXTS[kind]
+        meta = msgspec.Meta(
+            description=said, extra_json_schema=None if text_format is None else {"format": text_format}
+        )
+        return Annotated[str, meta], _text_cell
     if kind is str:
         return str, _plain_cell(str)
     if kind is int:
