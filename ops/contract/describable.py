@@ -48,6 +48,9 @@ class Describer:
             namespace={"__doc__": cleandoc(struct.__doc__ or "") or None},
             kw_only=True,
             forbid_unknown_fields=struct.__struct_config__.forbid_unknown_fields,
+            # By which a union of several tells them apart.
+            tag=struct.__struct_config__.tag,
+            tag_field=struct.__struct_config__.tag_field,
         )
 
     def _field(self, field: Any, struct: type[msgspec.Struct]) -> Any:
