@@ -7,6 +7,7 @@ describable       types as a schema can show them
 components        the schemas of all that is said and answered, under names that stay
 shapes            pieces of schemas for what no struct stands for
 bundle            the components as one JSON Schema
+client_types      what the clients in Python and TypeScript have of it, as sources
 asyncapi          all of it as an AsyncAPI document
 reference         all of it as the page docs/reference.md
 """

@@ -60,6 +60,10 @@ def test_keys_are_given_by_their_place_and_refusals_are_raised(tmp_path: Path):
             assert [event.stream for event in found.items] in (["app_state/theme"], [])
             chain = await client.events.chain(position=1)
             assert [link.event.position for link in chain.items] == [1]
+            for size in (1, 2):
+                await client.tool_configs.set("crawler", config={"size": size})
+            differs = await client.tool_configs.diff("crawler", 1, 2)
+            assert [(one.path, one.before, one.after) for one in differs.changed] == [("$.config.size", 1, 2)]
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ import nats
 import domain.errors
 import hyperpage_client
 import hyperpage_client.errors
-from supply.python_client.modules import CLIENT, modules
+from supply.python_client import CLIENT, modules
 
 
 def test_what_the_client_has_of_the_catalogue_is_made_of_it():

@@ -44,8 +44,8 @@ class ChangedConfigMember(msgspec.Struct, frozen=True, kw_only=True):
     """What both versions have, and not alike."""
 
     path: str
-    before: Any
-    after: Any
+    before: Any = msgspec.field(name="from")
+    after: Any = msgspec.field(name="to")
 
 
 class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):

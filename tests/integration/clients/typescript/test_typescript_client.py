@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from supply.typescript_client import TYPES, source
+from ops.contract.client_types.typescript import source
+from supply.typescript_client import TYPES
 from tests.support.machines.typescript import compiled, needed_node
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT

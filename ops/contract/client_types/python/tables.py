@@ -1,6 +1,6 @@
 """What can be asked of a table, as methods."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from inspect import cleandoc
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -9,15 +9,19 @@ import msgspec
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.decider import Verb
+from hyperpage_client.asking.outgoing import Cause
+from ops.contract.client_types.python.shapes import Words, default_of, docstring, named
+from ops.contract.client_types.python.types import of_answer, of_argument
 from ops.contract.components import component_name
 from projections.table import Count, GroupedCount
-from supply.python_client.shapes import Words, default_of, docstring, named
-from supply.python_client.types import of_answer, of_argument
 
 # Whatever is asked for, so long may the answer take; of lists, each page's.
 _PATIENCE = "timeout_seconds: float = ANSWER_SECONDS"
 
 Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
+# What a method has beside the fields of what it sends.
+_OF_METHODS = frozenset({"self", "given", "timeout_seconds"})
+_OF_COMMANDS = _OF_METHODS | {"about", "command", *Cause.__annotations__}
 
 
 def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> Iterator[str]:
@@ -33,7 +37,20 @@ def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator
     yield f"class {component_name(table)}({component_name(table)}Queries):"
     yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
     for name, verb in verbs.items():
-        yield from _of_command(name, verb, words)
+        yield from _of_command(name, verb, words, "commands.")
+
+
+def whole_table(
+    table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb], words: Words
+) -> Iterator[str]:
+    """The class of a table with all of its methods; the structs of its commands stand in the same module."""
+    name = component_name(table)
+    yield f"class {name}(Table):"
+    yield from docstring(f"Everything that can be asked of `{table}`, of a client: `{name}(client)`.", "    ")
+    for name, verb in verbs.items():
+        yield from _of_command(name, verb, words, "")
+    for name, query in queries.items():
+        yield from _of_query(name, query, words)
 
 
 def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
@@ -41,24 +58,42 @@ def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, Quer
     name = component_name(table)
     yield f"class {name}(Table):"
     yield from docstring(f"Everything that can be asked of `{table}`, waited for.", "    ")
+    yield from _waiting(f"{table}.{name}", verbs, queries)
+
+
+def whole_table_in_threads(
+    table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]
+) -> Iterator[str]:
+    """The same of a table whose class stands in the same module."""
+    name = component_name(table)
+    yield f"class Sync{name}(SyncTable):"
+    text = f"The same, waited for, of a client of `hyperpage_client.sync`: `Sync{name}(client)`."
+    yield from docstring(text, "    ")
+    yield "    def __init__(self, client: SyncClient) -> None:"
+    yield f"        super().__init__(client.portal, {name}(client.asynchronous))"
+    yield ""
+    yield from _waiting(name, verbs, queries)
+
+
+def _waiting(where: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
     for verb in verbs:
-        yield f"    {_method(verb)} = asked({table}.{name}.{_method(verb)})"
+        yield f"    {_method(verb)} = asked({where}.{_method(verb)})"
     for verb, query in queries.items():
         way = "iterated" if _is_iterated(query) else "asked"
-        yield f"    {_method(verb)} = {way}({table}.{name}.{_method(verb)})"
+        yield f"    {_method(verb)} = {way}({where}.{_method(verb)})"
         if query.gives is GroupedCount:
-            yield f"    count_by = asked({table}.{name}.count_by)"
+            yield f"    count_by = asked({where}.count_by)"
 
 
-def _of_command(name: str, verb: Verb, words: Words) -> Iterator[str]:
+def _of_command(name: str, verb: Verb, words: Words, where: str) -> Iterator[str]:
     shape = verb.command
     fields = _fields(shape, words)
     about = "SentToAny" if any(field.name == "expected_version" for field, _ in fields) else "Sent"
     result = "None" if verb.result is None else of_answer(verb.result)
-    arguments = _arguments(fields, f"**about: Unpack[{about}]")
+    arguments = _arguments(fields, f"**about: Unpack[{about}]", taken=_OF_COMMANDS)
     yield f"    async def {_method(name)}(self, {arguments}) -> Answer[{result}]:"
     yield from docstring(shape.__doc__ or "", "        ")
-    yield f"        command = commands.{shape.__name__}({_handed_on(fields)})"
+    yield f"        command = {where}{shape.__name__}({_handed_on(fields, _OF_COMMANDS)})"
     yield f"        return await self._send(command, {result}, about)"
 
 
@@ -134,13 +169,23 @@ def _fields(shape: type[msgspec.Struct], words: Words) -> Fields:
     return sorted(fields, key=lambda one: not one[0].required)
 
 
-def _arguments(fields: Fields, last: str = "", *, others: Sequence[str] = ()) -> str:
+def _arguments(
+    fields: Fields, last: str = "", *, others: Sequence[str] = (), taken: Set[str] = _OF_METHODS
+) -> str:
     """Those that have to be there may be given by their places, the others by their names alone."""
-    written: Callable[[Any], str] = lambda one: f"{one[0].name}: {one[1]}{default_of(one[0])}"  # noqa: E731
-    needed = [written(one) for one in fields if one[0].required]
-    others = [*(written(one) for one in fields if not one[0].required), *others]
+
+    def written(field: msgspec.structs.FieldInfo, kind: str) -> str:
+        return f"{_argument(field, taken)}: {kind}{default_of(field)}"
+
+    needed = [written(*one) for one in fields if one[0].required]
+    others = [*(written(*one) for one in fields if not one[0].required), *others]
     return ", ".join([*needed, *(["*", *others] if others else []), *([last] if last else [])])
 
 
-def _handed_on(fields: Fields) -> str:
-    return ", ".join(f"{field.name}={field.name}" for field, _ in fields)
+def _handed_on(fields: Fields, taken: Set[str] = _OF_METHODS) -> str:
+    return ", ".join(f"{field.name}={_argument(field, taken)}" for field, _ in fields)
+
+
+def _argument(field: msgspec.structs.FieldInfo, taken: Set[str]) -> str:
+    """What a field is called as an argument: one that means something else there already gets a `_`."""
+    return f"{field.name}_" if field.name in taken else field.name

@@ -1,6 +1,6 @@
 """Structs, as the client has them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from inspect import cleandoc
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -8,7 +8,7 @@ import msgspec
 
 from bus.contract.log_answers import CloudEvent
 from domain.messages import Command
-from supply.python_client.types import of_answer, of_command, words_in
+from ops.contract.client_types.python.types import literal, of_answer, of_command, quoted, words_in
 
 Struct = type[msgspec.Struct]
 # The names of closed sets of texts.
@@ -48,26 +48,39 @@ def named(kind: Any, write: Callable[[Any], str], words: Words) -> str:
     return written.replace(of_answer(Literal[found]), words[found]) if found in words else written
 
 
-def answer(shape: Struct, words: Words) -> Iterator[str]:
-    """A row, a result or an answer, or a struct within one."""
+def answer(shape: Struct, words: Words, *, more: str = "") -> Iterator[str]:
+    """A row, a result or an answer, or a struct within one; `more` is added to how the struct is."""
 
     def write(kind: Any) -> str:
         return named(kind, of_answer, words)
 
     base = shape.__base__
     above = "msgspec.Struct" if base in (None, msgspec.Struct) else base.__name__
-    return _struct(shape, f"{above}, frozen=True, kw_only=True", write, may_be_missing=True)
+    return _struct(shape, f"{above}, frozen=True, kw_only=True{more}", write, may_be_missing=True)
 
 
-def closed_sets(shapes: Iterable[Struct]) -> dict[tuple[str, ...], str]:
-    """The closed sets of texts in these structs, with the names that they get: `JobState`."""
+def closed_sets(shapes: Iterable[Struct], taken: Container[str] = ()) -> dict[tuple[str, ...], str]:
+    """The closed sets of texts in these structs, and what each is called: `JobState` if nothing else is."""
     named: dict[tuple[str, ...], str] = {}
     for shape in shapes:
         for name, kind in get_type_hints(shape, include_extras=True).items():
             if (words := words_in(kind)) is not None and len(words) > 1:
+                field = "".join(map(str.capitalize, name.split("_")))
                 of_what = shape.__name__.removesuffix("Row").removesuffix("Result")
-                named.setdefault(words, of_what + "".join(map(str.capitalize, name.split("_"))))
+                wanted = (f"{of_what}{field}", f"{shape.__name__}{field}", f"{shape.__name__}{field}Words")
+                free = (one for one in wanted if one not in taken and one not in named.values())
+                named.setdefault(words, next(free, wanted[-1]))
     return named
+
+
+def closed(words: Words) -> Iterator[str]:
+    """The closed sets by their names: to a type checker alone, since a newer service may have more."""
+    if words:
+        yield "if TYPE_CHECKING:"
+        yield from (f"    {name} = {literal(one)}" for one, name in words.items())
+        yield "else:"
+        yield "    # A newer service may have more."
+        yield f"    {' = '.join(words.values())} = str"
 
 
 def _struct(
@@ -78,7 +91,9 @@ def _struct(
     *,
     may_be_missing: bool = False,
 ) -> Iterator[str]:
-    yield f"class {shape.__name__}({above}):"
+    config = shape.__struct_config__
+    tag = "" if config.tag is None else f", tag={quoted(config.tag)}, tag_field={quoted(config.tag_field)}"
+    yield f"class {shape.__name__}({above}{tag}):"
     yield from docstring(shape.__doc__ or "", "    ")
     yield from ("", *(f"    {line}" for line in first))
     hints = get_type_hints(shape, include_extras=True)
@@ -91,13 +106,29 @@ def _struct(
             kind = write(hints[field.name])
             # What an older service has not yet is nothing, where it may be nothing.
             is_left_out = may_be_missing and field.required and kind.endswith(" | None")
-            yield f"    {field.name}: {kind}{' = None' if is_left_out else default_of(field)}"
+            default = " = None" if is_left_out else default_of(field)
+            yield f"    {field.name}: {kind}{_as_it_is_sent(field, default)}"
+    if not (first or shape.__struct_fields__ or shape.__doc__):
+        yield "    pass"
+
+
+def _as_it_is_sent(field: msgspec.structs.FieldInfo, default: str) -> str:
+    """The default of a field, and its name in JSON where that is another one."""
+    if field.encode_name == field.name:
+        return default
+    given = f"default{default.replace(' ', '')}, " if default else ""
+    return f" = msgspec.field({given}name={quoted(field.encode_name)})"
 
 
 def docstring(text: str, indent: str) -> Iterator[str]:
-    """The lines of a docstring."""
-    yield from (f"{indent}{line}".rstrip() for line in ('"""' + cleandoc(text)).split("\n"))
-    yield f'{indent}"""'
+    """The lines of a docstring; none where there is nothing to say."""
+    lines = cleandoc(text).replace("\\", "\\\\").replace('"""', '\\"\\"\\"').split("\n")
+    if len(lines) == 1 and not lines[0].endswith('"'):
+        lines[0] += '"""'
+    else:
+        lines.append('"""')
+    if text.strip():
+        yield from (f"{indent}{line}".rstrip() for line in ('"""' + lines[0], *lines[1:]))
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
@@ -107,4 +138,4 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
     made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
     if isinstance(made, msgspec.Raw):
         made = msgspec.json.decode(made)
-    return f" = {None if made is msgspec.UNSET else made!r}"
+    return f" = {None if made is msgspec.UNSET else quoted(made)}"

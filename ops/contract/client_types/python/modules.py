@@ -1,25 +1,28 @@
-"""Every module that is made, with its source."""
+"""The modules of the Python client that follow from our own aggregates."""
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import COMMANDS
 from domain.decider import Verb
+from ops.contract.client_types.python.shapes import (
+    Struct,
+    answer,
+    closed,
+    closed_sets,
+    command,
+    part_of_command,
+    structs_in,
+)
+from ops.contract.client_types.python.tables import commands_of, in_threads, queries_of
+from ops.contract.client_types.python.types import NAMED
 from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import Count
-from supply.python_client.shapes import Struct, answer, closed_sets, command, part_of_command, structs_in
-from supply.python_client.tables import commands_of, in_threads, queries_of
-from supply.python_client.types import NAMED
 
-CLIENT = Path(__file__).parents[2] / "clients/python/hyperpage_client"
-RUFF = Path(sys.executable).with_name("ruff")
 MADE = "Made by `make client`."
 SHARED = "answers/shared.py"
 # What is not needed of them is taken out again.
@@ -30,8 +33,8 @@ IMPORTS = (
 )
 
 
-def modules() -> dict[Path, str]:
-    """Every module that is made, by its path in the package, with its source."""
+def modules() -> dict[str, list[str]]:
+    """Every module that is made, by its path in the package, as lines; it imports more than it needs."""
     verbs = _by_table(COMMANDS)
     queries = _by_table(query_verbs(lambda *_: None, lambda: 0))
     tables = [*queries]
@@ -49,21 +52,7 @@ def modules() -> dict[Path, str]:
         made[f"queries/{table}.py"] = _queries(table, queries[table], own, shared)
         made[f"tables/{table}.py"] = _table(table, verbs.get(table, {}), own)
     made["sync/tables.py"] = _in_threads(tables, verbs, queries)
-    return {Path(path): _tidy(path, source) for path, source in made.items()}
-
-
-def _tidy(path: str, lines: Iterable[str]) -> str:
-    """As the linter wants it."""
-    source = "\n".join(lines)
-    for how in (("check", "--fix-only", "--select", "F401,I"), ("format",)):
-        source = subprocess.run(
-            [RUFF, *how, "--quiet", "--stdin-filename", CLIENT / path, "-"],
-            input=source,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    return source
+    return {path: list(lines) for path, lines in made.items()}
 
 
 def _by_table(named: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -114,12 +103,7 @@ def _answers(of_what: str, shapes: Sequence[Struct], shared: Iterable[Struct]) -
     if names := _names(shared):
         yield f"from hyperpage_client.answers.shared import {names}"
     words = closed_sets(shapes)
-    if words:
-        yield "if TYPE_CHECKING:"
-        yield from (f"    {name} = Literal[{', '.join(map(repr, one))}]" for one, name in words.items())
-        yield "else:"
-        yield "    # A newer service may have more."
-        yield f"    {' = '.join(words.values())} = str"
+    yield from closed(words)
     for shape in shapes:
         yield from answer(shape, words)
 

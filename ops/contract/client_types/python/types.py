@@ -1,6 +1,6 @@
 """Types as they are written in a source."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -28,12 +28,19 @@ def of_command(kind: Any) -> str:
             return name
     if get_origin(kind) is Annotated and (bounds := _bounds(kind)):
         return f"Annotated[{of_command(get_args(kind)[0])}, {', '.join(map(repr, bounds))}]"
-    return _written(kind, of_command, lambda parts: f"Sequence[{of_command(parts[0])}]")
+    return _sent(kind, of_command)
 
 
 def of_argument(kind: Any) -> str:
     """The same as an argument: without bounds."""
-    return _written(kind, of_argument, lambda parts: f"Sequence[{of_argument(parts[0])}]")
+    return _sent(kind, of_argument)
+
+
+def _sent(kind: Any, write: Callable[[Any], str]) -> str:
+    # Whatever is a sequence or a set to its caller.
+    if get_origin(kind) in (set, frozenset):
+        return f"Set[{write(get_args(kind)[0])}]"
+    return _written(kind, write, lambda parts: f"Sequence[{write(parts[0])}]")
 
 
 def of_answer(kind: Any) -> str:
@@ -55,6 +62,17 @@ def words_in(kind: Any) -> tuple[str, ...] | None:
     return None
 
 
+def literal(values: Iterable[Any]) -> str:
+    """One of these values, as it is written."""
+    return f"Literal[{', '.join(map(quoted, values))}]"
+
+
+def quoted(value: Any) -> str:
+    """A value as it is written; a text in double quotes where it needs no escapes for that."""
+    written = repr(value)
+    return f'"{value}"' if written == f"'{value}'" and '"' not in written else written
+
+
 def _bounds(kind: Any) -> list[msgspec.Meta]:
     """The bounds of an annotated type, without what is only said of it."""
     metas = [one for one in get_args(kind)[1:] if isinstance(one, msgspec.Meta)]
@@ -69,7 +87,7 @@ def _written(kind: Any, write: Callable[[Any], str], of_tuple: Callable[[tuple[A
         case origin if origin is Annotated:
             return write(parts[0])
         case origin if origin is Literal:
-            return f"Literal[{', '.join(map(repr, parts))}]"
+            return literal(parts)
         case origin if origin in (Union, UnionType):
             return " | ".join(dict.fromkeys(map(write, parts)))
         case origin if origin is tuple:

@@ -1,0 +1,107 @@
+"""The tables that others bring, with all that can be asked of them, in the words of the clients' types."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from bus.serving.queries.reading import QueryVerb
+from domain.catalogue import BY_TABLE, COMMANDS, INSTALLED
+from domain.decider import Verb
+from domain.messages import Command
+from ops.contract.client_types.plain import Plain
+from ops.contract.components import component_name
+from ops.contract.queries import query_verbs
+from projections.table import RowPage
+
+
+class UnknownTableError(LookupError):
+    """A table is not there, or is ours; `hint` says which there are."""
+
+    def __init__(self, table: str | None, known: Sequence[str]) -> None:
+        if table is None:
+            message = "no package brings a table"
+        elif table in BY_TABLE:
+            message = f"{table} is a table of the service itself, whose types come with the client"
+        else:
+            message = f"no package brings a table {table}"
+        super().__init__(message)
+        there_are = f"there is {', '.join(known)}; others" if known else "they"
+        self.hint = f"{there_are} have to be installed beside this program, or named in HYPERPAGE_AGGREGATES"
+
+
+class Brought(msgspec.Struct, frozen=True, kw_only=True):
+    """One table: its commands and queries by name."""
+
+    name: str
+    verbs: Mapping[str, Verb]
+    queries: Mapping[str, QueryVerb]
+
+
+def brought(
+    names: Sequence[str], taken: Iterable[str], query_name: Callable[[str], str]
+) -> tuple[Brought, ...]:
+    """These tables, or all of them where none is named. Each struct has a name that no other one has.
+
+    Commands are called as the contract does, `BasketsAddItem`, and queries as `query_name` says. `taken` are
+    names that something else has.
+
+    Raises:
+        UnknownTableError: one is not there, or is ours.
+    """
+    known = [one.decider.table for one in INSTALLED]
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownTableError(unknown[0], known)
+    if not known:
+        raise UnknownTableError(None, known)
+    tables = [name for name in known if name in names or not names]
+    plain = Plain(taken)
+    queries, verbs = _of_tables(query_verbs(lambda *_: None, lambda: 0), tables), _of_tables(COMMANDS, tables)
+    # The names that a program is written with come first.
+    for table in tables:
+        plain.name(component_name(table))
+    bodies = {name: plain.name(component_name(name), "Command") for of in verbs.values() for name in of}
+    # Rows are asked for more often than told, so theirs are the names of structs that are in both.
+    answered = {table: _answered(table, queries[table], plain, query_name) for table in tables}
+    return tuple(
+        Brought(name=table, verbs=_sent(table, verbs.get(table, {}), bodies, plain), queries=answered[table])
+        for table in tables
+    )
+
+
+def _of_tables(named: Mapping[str, Any], tables: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, one in named.items():
+        table = name.partition(".")[0]
+        if table in tables:
+            found.setdefault(table, {})[name] = one
+    return found
+
+
+def _answered(
+    table: str, queries: Mapping[str, QueryVerb], plain: Plain, query_name: Callable[[str], str]
+) -> dict[str, QueryVerb]:
+    before = component_name(table)
+    found: dict[str, QueryVerb] = {}
+    for name, query in queries.items():
+        gives = query.gives
+        page: Any = RowPage
+        if get_origin(gives) is RowPage:
+            gives = page[plain.kind(get_args(gives)[0], before, is_sent=False)]
+        elif name.endswith((".get", ".as_of")):
+            gives = plain.kind(gives, before, is_sent=False)
+        shape = plain.command(query.shape, plain.name(query_name(name)), ())
+        found[name] = msgspec.structs.replace(query, shape=shape, gives=gives)
+    return found
+
+
+def _sent(table: str, verbs: Mapping[str, Verb], bodies: Mapping[str, str], plain: Plain) -> dict[str, Verb]:
+    before = component_name(table)
+    return {
+        name: msgspec.structs.replace(
+            verb,
+            command=plain.command(verb.command, bodies[name], (Command,)),
+            result=None if verb.result is None else plain.kind(verb.result, before, is_sent=False),
+        )
+        for name, verb in verbs.items()
+    }
