@@ -20,6 +20,8 @@ from ops.cli.backup.restore import restore
 from ops.cli.backup.verify import drill, verify, verify_archive
 from ops.cli.cluster import cluster
 from ops.cli.console import console
+from ops.cli.contract.client_types import client_types
+from ops.cli.contract.schema import schema
 from ops.cli.doctor import doctor
 from ops.cli.files import files
 from ops.cli.import_file import import_file
@@ -27,7 +29,6 @@ from ops.cli.messages import query, send
 from ops.cli.nats_config import nats_config
 from ops.cli.new_aggregate import new_aggregate
 from ops.cli.projections import projections
-from ops.cli.schema import schema
 from ops.cli.serve import follow, serve
 from ops.cli.status import status
 from ops.cli.streams.dead_letters import dead_letters
@@ -115,7 +116,7 @@ def application() -> App:
     )
     app.command(serve, group=service)
     app.command(follow, group=service)
-    each: tuple[Callable[..., int | None], ...] = (send, query, tail, schema)
+    each: tuple[Callable[..., int | None], ...] = (send, query, tail, schema, client_types)
     for place, message in enumerate(each):
         app.command(message, group=messages, sort_key=place)
     app.command(status, group=operation, sort_key=0)

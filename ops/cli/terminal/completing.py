@@ -41,5 +41,12 @@ def tables(context: Any) -> Sequence[str]:
     return tuple(BY_TABLE)
 
 
+def tables_of_others(context: Any) -> Sequence[str]:
+    """The tables that packages bring."""
+    from domain.catalogue import INSTALLED
+
+    return tuple(one.decider.table for one in INSTALLED)
+
+
 def _first_line(text: str | None) -> str:
     return (text or "").partition("\n")[0]

@@ -62,12 +62,15 @@ class Subscription:
 
 
 class Client:
-    """A service's way to the store, for any number of threads; each method is that of the other client."""
+    """A service's way to the store, for any number of threads; each method is that of the other client.
+
+    `portal` and `asynchronous`, that client, are for what stands on top of it, such as tables of others.
+    """
 
     def __init__(self, portal: Portal, client: asynchronous.Client, close: Callable[[], None]) -> None:
         self._close = close
-        self._portal = portal
-        self._asynchronous = client
+        self.portal = portal
+        self.asynchronous = client
         self.app_state = tables.AppState(portal, client.app_state)
         self.events = tables.Events(portal, client.events)
         self.jobs = tables.Jobs(portal, client.jobs)
@@ -107,18 +110,18 @@ class Client:
     def close(self) -> None:
         """Ends it, and its thread; it may be called again."""
         atexit.unregister(self.close)
-        if not self._portal.is_closed:
+        if not self.portal.is_closed:
             self._close()
 
     @contextmanager
     def batch(self, *, atomic: bool = False) -> Iterator[Batch]:
         """Collects commands, and sends them together at the end of the block; see `Client.batch` there."""
-        with entered(self._portal, self._asynchronous.batch(atomic=atomic)) as batch:
+        with entered(self.portal, self.asynchronous.batch(atomic=atomic)) as batch:
             yield batch
 
     def subscribe(self, *args: Any, **options: Any) -> Subscription:
         """Every event from a position on, once and in order; it takes what `Client.subscribe` there takes."""
-        return Subscription(self._portal, self._asynchronous.subscribe(*args, **options))
+        return Subscription(self.portal, self.asynchronous.subscribe(*args, **options))
 
 
 def opened(url: str, **options: Unpack[ConnectOptions]) -> Client:

@@ -1,0 +1,5 @@
+"""The contract of a service, for programs and for people.
+
+schema        schema
+client_types  client-types
+"""
