@@ -31,9 +31,10 @@ class UnknownTableError(LookupError):
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: its commands and queries by name."""
+    """One table: its commands and queries by name; `title` is what a class of it is called."""
 
     name: str
+    title: str
     verbs: Mapping[str, Verb]
     queries: Mapping[str, QueryVerb]
 
@@ -58,15 +59,21 @@ def brought(
     plain = Plain(taken)
     queries, verbs = _of_tables(query_verbs(lambda *_: None, lambda: 0), tables), _of_tables(COMMANDS, tables)
     # The names that a program is written with come first.
-    for table in tables:
-        plain.name(component_name(table))
+    titles = {table: _title(table, plain) for table in tables}
     bodies = {name: plain.name(component_name(name), "Command") for of in verbs.values() for name in of}
     # Rows are asked for more often than told, so theirs are the names of structs that are in both.
     answered = {table: _answered(table, queries[table], plain, query_name) for table in tables}
+    sent = {table: _sent(table, verbs.get(table, {}), bodies, plain) for table in tables}
     return tuple(
-        Brought(name=table, verbs=_sent(table, verbs.get(table, {}), bodies, plain), queries=answered[table])
+        Brought(name=table, title=titles[table], verbs=sent[table], queries=answered[table])
         for table in tables
     )
+
+
+def _title(table: str, plain: Plain) -> str:
+    title = plain.name(component_name(table), "TableOf")
+    plain.name(f"Sync{title}")
+    return title
 
 
 def _of_tables(named: Mapping[str, Any], tables: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -129,15 +129,16 @@ class Plain:
         for others, struct in known:
             if others == fields:
                 return struct
-        name = self.name(cls.__name__ + ("Body" if known and is_sent else ""), before)
+        name = self.name((get_origin(cls) or cls).__name__ + ("Body" if known and is_sent else ""), before)
         struct = self._struct(name, fields, described)
         known.append((fields, struct))
         return struct
 
     def _fields(self, described: Any, before: str, *, is_sent: bool) -> list[Any]:
-        for hint in get_type_hints(described.cls, include_extras=True).values():
+        cls = get_origin(described.cls) or described.cls
+        for hint in get_type_hints(cls, include_extras=True).values():
             self._note_orders(hint)
-        config = getattr(described.cls, "__struct_config__", None)
+        config = getattr(cls, "__struct_config__", None)
         # A dataclass that was read has no value of its own where it has a default, and is written without.
         leaves_out = is_sent or config is None or config.omit_defaults
         return [
@@ -158,9 +159,10 @@ class Plain:
     @staticmethod
     def _struct(name: str, fields: list[Any], described: Any, bases: tuple[type, ...] = ()) -> Struct:
         of_struct = isinstance(described, inspect.StructType)
-        doc = described.cls.__doc__ or ""
+        cls = get_origin(described.cls) or described.cls
+        doc = cls.__doc__ or ""
         # What a dataclass says of itself without having been told to is its signature.
-        is_made = not of_struct and doc.startswith(f"{described.cls.__name__}(")
+        is_made = not of_struct and doc.startswith(f"{cls.__name__}(")
         return msgspec.defstruct(
             name,
             fields,

@@ -190,7 +190,7 @@ def test_what_is_read_in_part_may_be_dropped_by_any_thread(url: str):
             client.app_state.set(key, 1)
         rows = client.app_state.list(limit=1)
         assert next(rows).key == "a"
-        portal = client.portal
+        portal = client._portal
 
         async def drop() -> None:
             # As the collector does it, in whichever thread it comes to run.

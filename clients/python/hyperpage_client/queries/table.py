@@ -60,7 +60,11 @@ class Asker(Protocol):
 
 
 class Table:
-    """A table, with a method for everything that can be asked of it."""
+    """A table, with a method for everything that can be asked of it.
+
+    Those of others' aggregates, which `hyperpage client-types` writes, stand on it, too, and on what is
+    beside it here.
+    """
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker

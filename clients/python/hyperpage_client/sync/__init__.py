@@ -64,13 +64,13 @@ class Subscription:
 class Client:
     """A service's way to the store, for any number of threads; each method is that of the other client.
 
-    `portal` and `asynchronous`, that client, are for what stands on top of it, such as tables of others.
+    `portal` and `underlying`, that client, are for what stands on top of it, such as tables of others.
     """
 
     def __init__(self, portal: Portal, client: asynchronous.Client, close: Callable[[], None]) -> None:
         self._close = close
-        self.portal = portal
-        self.asynchronous = client
+        self._portal = portal
+        self._asynchronous = client
         self.app_state = tables.AppState(portal, client.app_state)
         self.events = tables.Events(portal, client.events)
         self.jobs = tables.Jobs(portal, client.jobs)
@@ -78,6 +78,16 @@ class Client:
         self.rate_limits = tables.RateLimits(portal, client.rate_limits)
         self.schedules = tables.Schedules(portal, client.schedules)
         self.tool_configs = tables.ToolConfigs(portal, client.tool_configs)
+
+    @property
+    def portal(self) -> Portal:
+        """The thread that all of it runs in."""
+        return self._portal
+
+    @property
+    def underlying(self) -> asynchronous.Client:
+        """The client in it."""
+        return self._asynchronous
 
     send = asked(asynchronous.Client.send)
     send_batch = asked(asynchronous.Client.send_batch)
@@ -110,18 +120,18 @@ class Client:
     def close(self) -> None:
         """Ends it, and its thread; it may be called again."""
         atexit.unregister(self.close)
-        if not self.portal.is_closed:
+        if not self._portal.is_closed:
             self._close()
 
     @contextmanager
     def batch(self, *, atomic: bool = False) -> Iterator[Batch]:
         """Collects commands, and sends them together at the end of the block; see `Client.batch` there."""
-        with entered(self.portal, self.asynchronous.batch(atomic=atomic)) as batch:
+        with entered(self._portal, self._asynchronous.batch(atomic=atomic)) as batch:
             yield batch
 
     def subscribe(self, *args: Any, **options: Any) -> Subscription:
         """Every event from a position on, once and in order; it takes what `Client.subscribe` there takes."""
-        return Subscription(self.portal, self.asynchronous.subscribe(*args, **options))
+        return Subscription(self._portal, self._asynchronous.subscribe(*args, **options))
 
 
 def opened(url: str, **options: Unpack[ConnectOptions]) -> Client:

@@ -142,8 +142,8 @@ class Table:
     """A table, whose answers are waited for."""
 
     def __init__(self, portal: "Portal", asynchronous: Any) -> None:
-        self.portal = portal
-        self.asynchronous = asynchronous
+        self._portal = portal
+        self._asynchronous = asynchronous
 
 
 def asked(
@@ -152,7 +152,7 @@ def asked(
     """The same method of a class whose objects have a portal, and what they stand for: it waits."""
 
     def wait(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
-        answer: T = self.portal.run(method(self.asynchronous, *args, **options))
+        answer: T = self._portal.run(method(self._asynchronous, *args, **options))
         return answer
 
     return update_wrapper(wait, method)
@@ -164,7 +164,7 @@ def iterated(
     """The same, of a method that gives one thing after the other."""
 
     def items(self: Any, /, *args: P.args, **options: P.kwargs) -> Iterator[T]:
-        return each(self.portal, method(self.asynchronous, *args, **options))
+        return each(self._portal, method(self._asynchronous, *args, **options))
 
     update_wrapper(items, method)
     # One thing after the other, but not asynchronously.

@@ -32,7 +32,7 @@ IMPORTS = {
     **dict.fromkeys(NAMED, "hyperpage_client.commands.fields"),
     "Command": "hyperpage_client.contract.commands",
     "ChangeEvent": "hyperpage_client.following.change_events",
-    **dict.fromkeys(("Answer", "Sent", "SentToAny", "Table", "given"), "hyperpage_client.queries.table"),
+    **dict.fromkeys(("ANSWER_SECONDS", "Answer", "Sent", "SentToAny", "Table", "given"), "hyperpage_client.queries.table"),
     "SyncClient": "hyperpage_client.sync:Client",
     "SyncTable": "hyperpage_client.sync.portal:Table",
     **dict.fromkeys(("asked", "iterated"), "hyperpage_client.sync.portal"),
@@ -68,7 +68,7 @@ def _classes(tables: Sequence[Brought]) -> Iterator[str]:
     told = [shape for shape in answers if shape not in _SHARED]
     commands = [verb.command for table in tables for verb in table.verbs.values()]
     named = {shape.__name__ for shape in (*told, *sent, *commands)} | IMPORTS.keys()
-    words = closed_sets(told, {*named, *(component_name(table.name) for table in tables)})
+    words = closed_sets(told, {*named, *(table.title for table in tables)})
     yield from closed(words)
     for shape in told:
         # What is sent as well leaves out what it does not say, as a command does.
@@ -80,5 +80,5 @@ def _classes(tables: Sequence[Brought]) -> Iterator[str]:
         for name, verb in table.verbs.items():
             yield from command(verb.command, name)
     for table in tables:
-        yield from whole_table(table.name, table.verbs, table.queries, words)
-        yield from whole_table_in_threads(table.name, table.verbs, table.queries)
+        yield from whole_table(table.name, table.title, table.verbs, table.queries, words)
+        yield from whole_table_in_threads(table.title, table.verbs, table.queries)

@@ -1,5 +1,6 @@
 """What can be asked of a table, as methods."""
 
+import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from inspect import cleandoc
 from typing import Any, get_args, get_origin, get_type_hints
@@ -41,16 +42,15 @@ def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator
 
 
 def whole_table(
-    table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb], words: Words
+    table: str, name: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb], words: Words
 ) -> Iterator[str]:
     """The class of a table with all of its methods; the structs of its commands stand in the same module."""
-    name = component_name(table)
     yield f"class {name}(Table):"
     yield from docstring(f"Everything that can be asked of `{table}`, of a client: `{name}(client)`.", "    ")
-    for name, verb in verbs.items():
-        yield from _of_command(name, verb, words, "")
-    for name, query in queries.items():
-        yield from _of_query(name, query, words)
+    for verb_name, verb in verbs.items():
+        yield from _of_command(verb_name, verb, words, "")
+    for query_name, query in queries.items():
+        yield from _of_query(query_name, query, words)
 
 
 def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
@@ -62,15 +62,14 @@ def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, Quer
 
 
 def whole_table_in_threads(
-    table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]
+    name: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]
 ) -> Iterator[str]:
     """The same of a table whose class stands in the same module."""
-    name = component_name(table)
     yield f"class Sync{name}(SyncTable):"
     text = f"The same, waited for, of a client of `hyperpage_client.sync`: `Sync{name}(client)`."
     yield from docstring(text, "    ")
     yield "    def __init__(self, client: SyncClient) -> None:"
-    yield f"        super().__init__(client.portal, {name}(client.asynchronous))"
+    yield f"        super().__init__(client.portal, {name}(client.underlying))"
     yield ""
     yield from _waiting(name, verbs, queries)
 
@@ -102,7 +101,7 @@ def _of_query(name: str, query: QueryVerb, words: Words) -> Iterator[str]:
     left_out = _left_out(query)
     fields = [(field, kind) for field, kind in _fields(shape, words) if field.name not in left_out]
     arguments = _arguments(fields, others=(_PATIENCE,))
-    head, asked = f"{_method(name)}(self, {arguments})", f'"{name}", given({_handed_on(fields)})'
+    head, asked = f"{_method(name)}(self, {arguments})", f'"{name}", given({_given(fields)})'
     about = docstring(cleandoc(shape.__doc__ or ""), "        ")
     if query.gives is EventPage:
         yield from (f"    def {head} -> AsyncIterator[ChangeEvent]:", *about)
@@ -126,7 +125,7 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
     fields = _fields(query.shape, words)
     [by] = [kind for field, kind in fields if field.name == "by"]
     filters = [one for one in fields if one[0].name != "by"]
-    handed_on, arguments = _handed_on(filters), _arguments(filters, others=(_PATIENCE,))
+    handed_on, arguments = _given(filters), _arguments(filters, others=(_PATIENCE,))
     yield from (f"    async def count(self, {arguments}) -> int:", *about)
     yield f'        return (await self._ask("{name}", given({handed_on}), Count, timeout_seconds)).count'
     arguments = f"by: {by.removesuffix(' | None')}, {arguments}"
@@ -138,7 +137,8 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
 
 
 def _method(name: str) -> str:
-    return name.partition(".")[2]
+    method = name.partition(".")[2]
+    return f"{method}_" if keyword.iskeyword(method) else method
 
 
 def _is_iterated(query: QueryVerb) -> bool:
@@ -184,6 +184,13 @@ def _arguments(
 
 def _handed_on(fields: Fields, taken: Set[str] = _OF_METHODS) -> str:
     return ", ".join(f"{field.name}={_argument(field, taken)}" for field, _ in fields)
+
+
+def _given(fields: Fields) -> str:
+    """The same for a query, of which a column may be called as nothing can be in a program."""
+    is_plain = all(field.name == field.encode_name for field, _ in fields)
+    named = ", ".join(f'"{field.encode_name}": {_argument(field, _OF_METHODS)}' for field, _ in fields)
+    return _handed_on(fields) if is_plain else f"**{{{named}}}"
 
 
 def _argument(field: msgspec.structs.FieldInfo, taken: Set[str]) -> str:

@@ -37,19 +37,18 @@ def of_argument(kind: Any) -> str:
 
 
 def _sent(kind: Any, write: Callable[[Any], str]) -> str:
+    def of_tuple(parts: tuple[Any, ...]) -> str:
+        return f"Sequence[{write(parts[0])}]" if parts[-1] is Ellipsis else _tuple_of(parts, write)
+
     # Whatever is a sequence or a set to its caller.
     if get_origin(kind) in (set, frozenset):
         return f"Set[{write(get_args(kind)[0])}]"
-    return _written(kind, write, lambda parts: f"Sequence[{write(parts[0])}]")
+    return _written(kind, write, of_tuple)
 
 
 def of_answer(kind: Any) -> str:
     """A field of an answer."""
-
-    def in_tuple(part: Any) -> str:
-        return "..." if part is Ellipsis else of_answer(part)
-
-    return _written(kind, of_answer, lambda parts: f"tuple[{', '.join(map(in_tuple, parts))}]")
+    return _written(kind, of_answer, lambda parts: _tuple_of(parts, of_answer))
 
 
 def words_in(kind: Any) -> tuple[str, ...] | None:
@@ -77,6 +76,10 @@ def _bounds(kind: Any) -> list[msgspec.Meta]:
     """The bounds of an annotated type, without what is only said of it."""
     metas = [one for one in get_args(kind)[1:] if isinstance(one, msgspec.Meta)]
     return [one for one in metas if one != msgspec.Meta(description=one.description)]
+
+
+def _tuple_of(parts: Iterable[Any], write: Callable[[Any], str]) -> str:
+    return f"tuple[{', '.join('...' if part is Ellipsis else write(part) for part in parts)}]"
 
 
 def _written(kind: Any, write: Callable[[Any], str], of_tuple: Callable[[tuple[Any, ...]], str]) -> str:
