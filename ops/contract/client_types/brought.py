@@ -9,7 +9,7 @@ from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import BY_TABLE, COMMANDS, INSTALLED
 from domain.decider import Verb
 from domain.messages import Command
-from ops.contract.client_types.plain import Plain
+from ops.contract.client_types.plain import Plain, Struct
 from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import RowPage
@@ -31,12 +31,13 @@ class UnknownTableError(LookupError):
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: its commands and queries by name; `title` is what a class of it is called."""
+    """One table: commands, queries and types of events by name; `title` is what a class of it is called."""
 
     name: str
     title: str
     verbs: Mapping[str, Verb]
     queries: Mapping[str, QueryVerb]
+    events: Mapping[str, Struct]
 
 
 def brought(
@@ -65,7 +66,16 @@ def brought(
     answered = {table: _answered(table, queries[table], plain, query_name) for table in tables}
     sent = {table: _sent(table, verbs.get(table, {}), bodies, plain) for table in tables}
     return tuple(
-        Brought(name=table, title=titles[table], verbs=sent[table], queries=answered[table])
+        Brought(
+            name=table,
+            title=titles[table],
+            verbs=sent[table],
+            queries=answered[table],
+            events={
+                name: plain.message(kind, plain.name(component_name(name), "EventOf"), is_sent=False)
+                for name, kind in BY_TABLE[table].events.items()
+            },
+        )
         for table in tables
     )
 
@@ -97,7 +107,7 @@ def _answered(
             gives = page[plain.kind(get_args(gives)[0], before, is_sent=False)]
         elif name.endswith((".get", ".as_of")):
             gives = plain.kind(gives, before, is_sent=False)
-        shape = plain.command(query.shape, plain.name(query_name(name)), ())
+        shape = plain.message(query.shape, plain.name(query_name(name)), is_sent=True)
         found[name] = msgspec.structs.replace(query, shape=shape, gives=gives)
     return found
 
@@ -107,7 +117,7 @@ def _sent(table: str, verbs: Mapping[str, Verb], bodies: Mapping[str, str], plai
     return {
         name: msgspec.structs.replace(
             verb,
-            command=plain.command(verb.command, bodies[name], (Command,)),
+            command=plain.message(verb.command, bodies[name], is_sent=True, bases=(Command,)),
             result=None if verb.result is None else plain.kind(verb.result, before, is_sent=False),
         )
         for name, verb in verbs.items()

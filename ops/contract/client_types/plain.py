@@ -72,11 +72,11 @@ class Plain:
         self._taken.add(name)
         return name
 
-    def command(self, shape: Struct, name: str, bases: tuple[type, ...]) -> Struct:
-        """A command's struct, or the one of a query."""
+    def message(self, shape: Struct, name: str, *, is_sent: bool, bases: tuple[type, ...] = ()) -> Struct:
+        """The struct of a command, a query or an event, under a name that is free."""
         described = inspect.type_info(shape)
         assert isinstance(described, inspect.StructType)
-        return self._struct(name, self._fields(described, "", is_sent=True), described, bases=bases)
+        return self._struct(name, self._fields(described, "", is_sent=is_sent), described, bases=bases)
 
     def kind(self, kind: Any, before: str, *, is_sent: bool) -> Any:
         """A type. Structs in it have the names that they had, or, where others have those, with `before`."""

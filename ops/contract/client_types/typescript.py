@@ -41,7 +41,7 @@ _SIMPLE: Mapping[Any, str] = {
 }
 # What the client has and such a file takes from it; and what is of TypeScript itself.
 _SHARED: Mapping[Any, str] = {one: one.__name__ for one in (Count, CountedValue, GroupedCount, EventPage)}
-_TAKEN = (*_SHARED.values(), "Page", "Commands", "Queries", "Record")
+_TAKEN = (*_SHARED.values(), "Page", "Commands", "Queries", "Events", "Record")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
 Named = Mapping[Any, str]
 
@@ -62,14 +62,16 @@ def source_beside(tables: Sequence[str], made_by: str) -> str:
     verbs = {name: verb for one in found for name, verb in one.verbs.items()}
     queries = {name: query for one in found for name, query in one.queries.items()}
     sent, answered = _structs(verbs, queries, {})
+    for event in (kind for one in found for kind in one.events.values()):
+        structs_in(event, answered)
     bodies = [one.command for one in verbs.values()] + [one.shape for one in queries.values()]
     told = [shape for shape in answered if shape not in _SHARED and shape is not RowPage]
     # Each has a name of its own already.
     named = {**{shape: shape.__name__ for shape in (*sent, *told, *bodies)}, **_SHARED}
     within = [shape for shape in sent if shape not in bodies and shape not in answered]
-    text = f"""The commands, queries and rows of {names}, with types.
+    text = f"""The commands, queries, rows and events of {names}, with types.
 
-The client's `send` and `query` know them wherever this file is compiled, too.
+The client's methods know them wherever this file is compiled, too.
 Made by `{made_by}`: change the aggregates, and make it anew."""
     body = [
         *(line for shape in (*within, *bodies) for line in _interface(shape, named, is_sent=True)),
@@ -79,6 +81,8 @@ Made by `{made_by}`: change the aggregates, and make it anew."""
         *(f"  {line}" for line in _commands(verbs, named, "interface")),
         "",
         *(f"  {line}" for line in _queries(queries, named, "interface")),
+        "",
+        *(f"  {line}" for line in _events({one.name: one.events for one in found}, named, "interface")),
         "}",
     ]
     used = set(re.findall(r"\w+", "\n".join(body)))

@@ -70,8 +70,8 @@ def _used(node: ast.AST, arguments: frozenset[str]) -> Iterator[str]:
     if isinstance(node, ast.Name) and node.id not in arguments:
         yield node.id
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        for annotation in _annotations(node):
-            yield from _used(annotation, arguments)
+        for outside in (*_annotations(node), *node.args.defaults, *filter(None, node.args.kw_defaults)):
+            yield from _used(outside, arguments)
         of_body = arguments | {one.arg for one in (*node.args.args, *node.args.kwonlyargs)}
         for statement in node.body:
             yield from _used(statement, of_body)

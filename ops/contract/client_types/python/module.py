@@ -32,7 +32,9 @@ IMPORTS = {
     **dict.fromkeys(NAMED, "hyperpage_client.commands.fields"),
     "Command": "hyperpage_client.contract.commands",
     "ChangeEvent": "hyperpage_client.following.change_events",
-    **dict.fromkeys(("ANSWER_SECONDS", "Answer", "Sent", "SentToAny", "Table", "given"), "hyperpage_client.queries.table"),
+    **dict.fromkeys(
+        ("ANSWER_SECONDS", "Answer", "Sent", "SentToAny", "Table", "given"), "hyperpage_client.queries.table"
+    ),
     "SyncClient": "hyperpage_client.sync:Client",
     "SyncTable": "hyperpage_client.sync.portal:Table",
     **dict.fromkeys(("asked", "iterated"), "hyperpage_client.sync.portal"),

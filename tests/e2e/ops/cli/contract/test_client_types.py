@@ -114,6 +114,11 @@ console.log(result.later, concert.prices, concert.place.kind === "hall" && conce
 await client.send("accounts.open", { id: "a1", full_name: "Ann", email: "ann@example.com" });
 await client.send("accounts.append_transaction", { id: "a1", amount: "0.10" });
 console.log((await client.query("accounts.get", { id: "a1" })).balance);
+for await (const event of client.follow({ table: "concerts" })) {
+  if (event.type === "hyperpage.concert.planned.v1" && event.data.place.kind === "hall")
+    console.log(event.data.date, event.data.place.seatCount);
+  break;
+}
 
 // What the client had is as it was.
 await client.send("app_state.set", { key: "theme", value: 1 });
@@ -131,6 +136,7 @@ SAID_BY_TYPESCRIPT = """\
 { tea: 2 } true
 2 [ { amount: '9.90' } ] 80
 0.10
+2026-05-01 80
 false
 """
 
