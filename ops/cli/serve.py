@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from hyperpage_client.transport.access import without_credentials
 from ops.cli.terminal.exits import CommandFailure, Exit, failure
-from ops.cli.terminal.options import DataOption, JsonOption, one_of, option, settings_for
+from ops.cli.terminal.options import AggregatesOption, DataOption, JsonOption, one_of, option, settings_for
 from ops.cli.terminal.output import print_result, say
 from ops.cli.terminal.recording import recorded, user
 from ops.store.data_directory import Runtime
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AggregatesOption = Annotated[
-    str | None,
-    option("Aggregates of your own to try out, with commas between them: shop.basket, say. Default: none."),
-]
 NatsCredentialsOption = Annotated[
     Path | None,
     option("A file by which one is known there: an NKey's seed, a creds file, a certificate with its key."),

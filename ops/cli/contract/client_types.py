@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ops.cli.terminal.completing import tables_of_others
 from ops.cli.terminal.exits import Exit, failure, usage_failure
-from ops.cli.terminal.options import DataOption, JsonOption, option
+from ops.cli.terminal.options import AggregatesOption, DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result
 
 Language = Literal["python", "typescript"]
@@ -35,6 +35,7 @@ def client_types(
     check: Annotated[
         bool, option("Write nothing, and fail where the file is not what would be written.")
     ] = False,
+    aggregates: AggregatesOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,12 +45,13 @@ def client_types(
 
         hyperpage client-types --out shop_client.py
         hyperpage client-types baskets --language typescript > shop.ts
+        hyperpage client-types --aggregates shop.basket --out shop_client.py
         hyperpage client-types --out shop_client.py --check
 
     A module of Python has a class for each table, with a method for each of its
-    commands and queries; a file of TypeScript has the client's send and query know
-    them. The aggregates are those that are installed, and those of
-    HYPERPAGE_AGGREGATES. Needs no running service.
+    commands and queries; with a file of TypeScript, the client's own methods know
+    them. The aggregates are those that a service here would have. Needs no running
+    service.
     """
     chosen = language or (None if out is None else _ENDINGS.get(out.suffix))
     if chosen is None:
@@ -57,11 +59,14 @@ def client_types(
         raise usage_failure("of which client is not said", hint)
     if check and out is None:
         raise usage_failure("there is no file to check", "name it: `--out FILE`")
+    # Which aggregates there are is told to what is imported behind it.
+    settings_for(data, aggregates=aggregates)
     source = _source(tables, chosen)
     if out is None:
         print_result({"source": source}, as_json, lambda result: print(result["source"], end=""))
         return
-    again = " ".join([_MADE_BY, *tables, "--out", str(out)])
+    tried = [] if aggregates is None else ["--aggregates", aggregates]
+    again = " ".join([_MADE_BY, *tables, *tried, "--out", str(out)])
     is_changed = _put(out, source, check=again if check else None)
     print_result({"file": str(out), "language": chosen, "changed": is_changed}, as_json, _print)
 

@@ -50,6 +50,12 @@ def option(
     )
 
 
+AggregatesOption = Annotated[
+    str | None,
+    option("Aggregates of your own to try out, with commas between them: shop.basket, say. Default: none."),
+]
+
+
 def one_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
     """A completer for an option of a few choices that are checked where all settings are."""
     return lambda context: choices

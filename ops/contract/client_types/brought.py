@@ -27,7 +27,7 @@ class UnknownTableError(LookupError):
             message = f"no package brings a table {table}"
         super().__init__(message)
         there_are = f"there is {', '.join(known)}; others" if known else "they"
-        self.hint = f"{there_are} have to be installed beside this program, or named in HYPERPAGE_AGGREGATES"
+        self.hint = f"{there_are} have to be installed beside this program, or named by `--aggregates`"
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, environment
 
 GUIDE = guide("your-own-aggregates.md")
-COUNTERS, DOGS, TESTS, NEWER = blocks("python", GUIDE)
+COUNTERS, DOGS, PROGRAM, TESTS, NEWER = blocks("python", GUIDE)
 SERVE = "hyperpage serve "
 
 
@@ -86,6 +86,7 @@ def section(title: str) -> str:
         ("The quick way", {}, 7),
         ("By hand: a decider", {"counters.py": COUNTERS}, 7),
         ("By hand: a class of the library", {"dogs.py": DOGS}, 4),
+        ("Types for programs", {"counters.py": COUNTERS, "program.py": PROGRAM}, 5),
         ("Its tests", {"counters.py": COUNTERS, "test_counters.py": TESTS}, 2),
     ],
 )
