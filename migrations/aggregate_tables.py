@@ -4,6 +4,7 @@ The record has the columns, not SQL: whatever stands in a file, nothing but such
 of it. It stays when the aggregate is not installed any more, and so does the table.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from hashlib import sha256
@@ -13,10 +14,14 @@ import apsw
 import msgspec
 
 COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+# Without two underscores in a row, which stand between table and column in the name of an index.
+_TABLE_NAME = re.compile(r"[a-z](?:_?[a-z0-9]){0,47}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 MAXIMUM_COLUMNS = 100
-# Of one file; more were not made by this program.
-MAXIMUM_TABLES = 1_000
+MAXIMUM_INDEXES = 10
+# Of one file. What is recorded is made in memory, to be compared: more would take long.
+MAXIMUM_TABLES = 200
+MAXIMUM_DEFINITION_CHARACTERS = 64 * 1024
 RECORDS = "aggregate_tables"
 
 
@@ -32,8 +37,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         if value is None:
             return self.may_be_null
         if self.kind == "TEXT":
-            return isinstance(value, str)
-        return isinstance(value, int if self.kind == "INTEGER" else int | float)
+            # A lone surrogate has no bytes.
+            return isinstance(value, str) and not _SURROGATE.search(value)
+        if isinstance(value, int):
+            return -(2**63) <= value < 2**63
+        return self.kind == "REAL" and isinstance(value, float) and math.isfinite(value)
 
 
 class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +49,7 @@ class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, msgspec.Meta(pattern=f"^{_TABLE_NAME.pattern}$(?!\\n)")]
     columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=3, max_length=MAXIMUM_COLUMNS)]
-    indexed: tuple[str, ...] = ()
+    indexed: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAXIMUM_INDEXES)] = ()
     shape: str = ""
 
     def statements(self) -> Iterator[str]:
@@ -51,7 +59,7 @@ class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
         lines += [f"{one.name} {one.kind}{'' if one.may_be_null else ' NOT NULL'}" for one in others]
         yield f"CREATE TABLE {self.name} (\n  " + ",\n  ".join(lines) + "\n) STRICT"
         for name in self.indexed:
-            yield f"CREATE INDEX idx_{self.name}_{name} ON {self.name}({name})"
+            yield f"CREATE INDEX idx_{self.name}__{name} ON {self.name}({name})"
 
     @property
     def checksum(self) -> str:
@@ -66,15 +74,27 @@ def recorded_tables(connection: apsw.Connection) -> dict[str, AggregateTable]:
     """
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (RECORDS,)).get:
         return {}
-    rows = connection.execute(f"SELECT name, definition FROM {RECORDS} LIMIT {MAXIMUM_TABLES}")
+    rows = connection.execute(f"SELECT name, definition FROM {RECORDS} LIMIT {MAXIMUM_TABLES + 1}").fetchall()
+    if len(rows) > MAXIMUM_TABLES:
+        raise msgspec.ValidationError(f"there are more than {MAXIMUM_TABLES} records")
     found = {}
     for name, definition in rows:
-        one = msgspec.json.decode(definition, type=AggregateTable)
+        try:
+            said = str(definition)[:MAXIMUM_DEFINITION_CHARACTERS]
+            one = msgspec.json.decode(said, type=AggregateTable)
+        except (RecursionError, msgspec.DecodeError):
+            raise msgspec.ValidationError(f"the record of {name!r} is not as it was written") from None
         columns = {column.name for column in one.columns}
         if one.name != name or len(columns) != len(one.columns) or not columns >= set(one.indexed):
             raise msgspec.ValidationError(f"the record of {name!r} is not as it was written")
         found[one.name] = one
     return found
+
+
+def drop_tables(connection: apsw.Connection) -> None:
+    """Takes every recorded table out of the file, as part of the caller's transaction; events stay."""
+    for name in recorded_tables(connection):
+        connection.execute(f"DROP TABLE {name}")
 
 
 def make_table(connection: apsw.Connection, table: AggregateTable, now: int) -> None:

@@ -8,6 +8,7 @@ from importlib.resources import files
 import apsw
 import msgspec
 
+from migrations.aggregate_tables import drop_tables
 from migrations.command_ids import provide_id_hash
 from migrations.connection import write_transaction
 from migrations.sqlite_words import words_of
@@ -15,6 +16,8 @@ from migrations.sqlite_words import words_of
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
 # How a migration says that the tables are as they should be after it: nothing is made anew from the log.
 _ROWS_STAY = "-- rows stay"
+# How a down migration says that the tables of aggregates go with their records; the log can make them again.
+_DROPS_RECORDED = "-- drops recorded tables"
 # How a down migration names a table that cannot be derived again: `-- keeps: events`.
 _KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
 
@@ -133,6 +136,8 @@ def down(
         reverted = newest_first[: names.index(to) if to is not None else 1]
         for one in reverted:
             _refuse_to_lose(connection, one, drop_events)
+            if _DROPS_RECORDED in one.down.splitlines():
+                drop_tables(connection)
             # The table that holds the records may go with it.
             connection.execute("DELETE FROM schema_migrations WHERE migration_name = ?", (one.name,))
             _execute(connection, one.name, one.down)

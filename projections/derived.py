@@ -12,7 +12,7 @@ from domain.decider import EXPIRE, Decider
 from domain.installed.error import AggregateError
 from domain.installed.reserved import KEYWORDS
 from domain.messages import Key, about
-from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, Column
+from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, MAXIMUM_INDEXES, Column
 from projections.table import Row, Table, page_query, places_of, single
 
 # Every row says where it stands.
@@ -27,6 +27,10 @@ _KINDS: dict[Any, Literal["INTEGER", "REAL", "TEXT"]] = {
     float: "REAL",
     str: "TEXT",
 }
+# What lists, histories and moments are asked with, beside the key and the filters.
+_ASKED = frozenset({"after", "by", "limit", "position", "prefix", "time"})
+# What SQLite holds as an integer.
+_STORED = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 # The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
@@ -118,6 +122,9 @@ def _require(decider: Decider, shape: type[msgspec.Struct], filters: Sequence[st
             (not COLUMN_NAME.fullmatch(name) or name in KEYWORDS, f"{name} is no name of a column")
             for name in names
         ),
+        (len(filters) > MAXIMUM_INDEXES - 1, f"it has more than {MAXIMUM_INDEXES - 1} filters"),
+        (names[:1] == () or names[0] in _ASKED, f"its first field, the key, is called {names[:1]}"),
+        *((name in _ASKED, f"{name} is what every list is asked with, and no filter") for name in filters),
         *((name not in names, f"it has no column {name} to filter by") for name in filters),
         *(
             (single(fields.get(name)) not in _KINDS, f"{name} holds no single values to filter by")
@@ -149,7 +156,9 @@ def _require_expiry(decider: Decider, shape: type[msgspec.Struct], expiry: str) 
 def _filter_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str]) -> type[Any]:
     kinds = {field.name: field.type for field in msgspec.structs.fields(shape)}
     fields: list[Any] = [("prefix", Prefix | None, None)]
-    fields += [(name, kinds[name] | None, None) for name in filters]
+    fields += [
+        (name, (_STORED if single(kinds[name]) is int else kinds[name]) | None, None) for name in filters
+    ]
     return msgspec.defstruct(
         f"Count{_camel(table)}",
         fields,

@@ -8,15 +8,24 @@ table's streams are folded anew: rows are what today's program makes of the log,
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import apsw
 import msgspec
 
-from domain.catalogue import BY_TABLE, INSTALLED, state_shape
+from domain.catalogue import BY_TABLE, INSTALLED
 from domain.decider import Decider
 from domain.installed.error import AggregateError
-from migrations.aggregate_tables import AggregateTable, make_table, record, recorded_tables
+from migrations.aggregate_tables import (
+    MAXIMUM_TABLES,
+    AggregateTable,
+    make_table,
+    record,
+    recorded_tables,
+)
 from projections import rebuild, trial
+from projections.comparison import count_repair
+from projections.rebuild import streams_of
 from projections.table import Table
 from projections.tables import TABLES
 
@@ -33,26 +42,39 @@ class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
     events: int
 
 
-def bring_up_to_date(connection: apsw.Connection) -> list[str]:
+def bring_up_to_date(connection: apsw.Connection, *, fills: bool = True) -> list[str]:
     """Makes the tables of installed aggregates what they should be: the names of those that were not.
 
-    It is part of the caller's transaction.
+    It is part of the caller's transaction. Where it `fills` none, they are left empty, for a rebuild.
 
     Raises:
         AggregateError: an event that is in the log is none of its type any more, or cannot be folded.
     """
-    for name in without_aggregate(connection):
-        # Nobody keeps it up to date any more: it is filled anew, should its aggregate come back.
-        found = recorded_tables(connection)[name]
-        record(connection, msgspec.structs.replace(found, shape=""), _now_ms())
-    wrong = [(table, wanted) for table, wanted in _wanted() if _recorded(connection, table) != wanted]
+    recorded = recorded_tables(connection)
+    for name, found in recorded.items():
+        if name not in TABLES:
+            # Nobody keeps it up to date any more: it is filled anew, should its aggregate come back.
+            record(connection, msgspec.structs.replace(found, shape=""), _now_ms())
+    wrong = [(table, wanted) for table, wanted in _wanted() if recorded.get(table.name) != wanted]
+    if len(recorded.keys() | {table.name for table, _ in wrong}) > MAXIMUM_TABLES:
+        raise AggregateError(
+            _SOURCES[wrong[0][0].name],
+            f"the store has {MAXIMUM_TABLES} tables of others already",
+            "take packages out, or begin another store",
+        )
     for table, wanted in wrong:
-        before = _recorded(connection, table)
+        before = recorded.get(table.name)
         if before is None or before.checksum != wanted.checksum:
             make_table(connection, wanted, _now_ms())
         else:
             connection.execute(f"DELETE FROM {table.name}")
             record(connection, wanted, _now_ms())
+        # Kept states may be of other events, or of other steps to them.
+        connection.execute("DELETE FROM snapshots WHERE stream >= ? AND stream < ?", streams_of(table.name))
+        # Who keeps rows of an earlier copy of the file has to read them anew.
+        count_repair(connection)
+        if not fills:
+            continue
         try:
             rebuild.refill(connection, table)
         except rebuild.FoldError as error:
@@ -96,8 +118,7 @@ def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
         ).get
         events = connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM events WHERE stream >= ? AND stream < ? LIMIT ?)",
-            # All names that begin with the table's and a slash, which the next character after it does not.
-            (f"{name}/", f"{name}0", MAXIMUM_COUNTED + 1),
+            (*streams_of(name), MAXIMUM_COUNTED + 1),
         ).get
         if events:
             yield KeptTable(table=name, rows=rows, events=events)
@@ -115,20 +136,33 @@ def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
             yield table, definition
 
 
-def _recorded(connection: apsw.Connection, table: Table) -> AggregateTable | None:
-    return recorded_tables(connection).get(table.name)
-
-
 def _shape(decider: Decider, table: Table) -> str:
     """A hash of what rows follow from: the structs of events, state and rows, as far as they can be seen."""
-    events = {name: repr(msgspec.inspect.type_info(event)) for name, event in decider.events.items()}
-    all_of_it = [
-        state_shape(decider),
-        events,
-        repr(msgspec.inspect.type_info(table.shape)),
-        sorted(decider.upcasters),
-    ]
+    structs = {"state": decider.state, "row": table.shape, **decider.events}
+    described = {name: _described(msgspec.inspect.type_info(one), set()) for name, one in structs.items()}
+    all_of_it = [described, decider.state.__doc__, sorted(decider.upcasters)]
     return sha256(msgspec.json.encode(all_of_it, order="sorted")).hexdigest()
+
+
+def _described(kind: Any, seen: set[Any]) -> Any:
+    """A type as msgspec sees it, as plain values that are the same in every process."""
+    if isinstance(kind, tuple):
+        return [_described(one, seen) for one in kind]
+    if isinstance(kind, msgspec.inspect.Type | msgspec.inspect.Field):
+        if (own := getattr(kind, "cls", None)) is not None:
+            if own in seen:
+                return own.__qualname__
+            seen.add(own)
+        held = {name: getattr(kind, name) for name in kind.__struct_fields__}
+        return [type(kind).__name__, {name: _described(one, seen) for name, one in held.items()}]
+    if isinstance(kind, type) or callable(kind):
+        # Without the module: where a struct stands says nothing of what it holds.
+        return getattr(kind, "__qualname__", type(kind).__name__)
+    try:
+        # A set in one order.
+        return msgspec.json.encode(kind, order="sorted").decode()
+    except TypeError:
+        return type(kind).__name__
 
 
 def _now_ms() -> int:

@@ -154,16 +154,20 @@ def _has(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> bo
     return tuple(one for (one,) in found) == columns
 
 
+def streams_of(table: str) -> tuple[str, str]:
+    """The names of a table's streams: from the first one on, up to before the second one."""
+    # All begin with the table's name and a slash, behind which comes the 0.
+    return f"{table}/", f"{table}0"
+
+
 def refill(connection: apsw.Connection, table: Table) -> None:
     """Puts the rows of all streams of an empty table into it, as part of the caller's transaction.
 
     Raises:
         FoldError: one of its events cannot be read or folded.
     """
-    # All names that begin with the table's and a slash, which the next character after it does not.
     rows = connection.execute(
-        f"{_EVENTS} WHERE stream >= ? AND stream < ? ORDER BY stream, version",
-        (f"{table.name}/", f"{table.name}0"),
+        f"{_EVENTS} WHERE stream >= ? AND stream < ? ORDER BY stream, version", streams_of(table.name)
     )
     folded = (
         _fold(table, split_stream(stream)[1], _readable(table, events))

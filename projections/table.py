@@ -89,13 +89,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             return self.key_parts(key)
         return {self.get_query.__struct_fields__[0]: key}
 
-    def misfit(self, row: Row) -> str | None:
-        """What of a row the table would not take, which is one made of `columns_made`; `None` if it fits."""
+    def misfit(self, row: Row, key: str, version: int, position: int) -> str | None:
+        """What is wrong with the row of an aggregate at its place, of a table made of `columns_made`."""
         if len(row) != len(self.columns_made):
             return f"it has {len(row)} values for {len(self.columns_made)} columns"
         for column, value in zip(self.columns_made, row, strict=True):
             if not column.takes(value):
                 return f"{column.name} is {column.kind} and gets {type(value).__name__}"
+        right = {self.primary_key: self.row_key(key), "version": version, "position": position}
+        for name, value in zip(self.columns, row, strict=True):
+            if right.get(name, value) != value:
+                return f"{name} is not the aggregate's own"
         return None
 
     @property

@@ -59,17 +59,17 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table
 
 
 def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
-    """At most `limit` aggregates whose time is over by `now`, in milliseconds, by table and key.
+    """The aggregates whose time is over by `now`, in milliseconds, by table and key.
 
-    They are those of tables with an expiry, of each table the longest expired first.
+    They are those of tables with an expiry: at most `limit` of each, the longest expired first.
     """
     found: list[tuple[str, str]] = []
     for table in TABLES.values():
-        if table.expiry_column is not None and len(found) < limit:
+        if table.expiry_column is not None:
             rows = connection.execute(
                 f"SELECT {table.primary_key} FROM {table.name} WHERE {table.expiry_column} <= ?"
                 f" ORDER BY {table.expiry_column} LIMIT ?",
-                (now, limit - len(found)),
+                (now, limit),
             )
             found += [(table.name, table.aggregate_key(key)) for (key,) in rows]
     return found

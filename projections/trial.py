@@ -16,7 +16,7 @@ from domain.installed.error import AggregateError
 from domain.installed.library.keeping import CannotKeepError
 from domain.json_schema.budget import Budget
 from domain.messages import Recorded
-from projections.table import Row, Table
+from projections.table import Table
 from projections.trial_values import NoValueError, command_of
 
 # How often each verb is tried, in turns, on what the ones before it made.
@@ -25,12 +25,12 @@ _NOW = 1_750_000_000_000
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing that a trial led to: `what` it is of which verb, how it is written, and a row as it is."""
+    """One thing that a trial led to: `what` it is of which verb, how it is written; what ails a row."""
 
     verb: str
     what: str
     written: bytes
-    row: Row | None = None
+    misfit: str | None = None
 
 
 class TrialContext:
@@ -96,10 +96,10 @@ def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[]
                 "decide and evolve by what is passed in alone: the time is `context.now`, ids are"
                 " `context.new_id()`, chance is `context.random()`, and the event keeps what came of it",
             )
-        if before.row is not None and (misfit := table.misfit(before.row)) is not None:
+        if before.misfit is not None:
             raise AggregateError(
                 source,
-                f"the row after {before.verb} does not fit its table: {misfit}",
+                f"the row after {before.verb} does not fit its table: {before.misfit}",
                 "make what `row` answers and the struct of the row agree",
             )
 
@@ -147,4 +147,5 @@ def _tried(
         states[event_key] = state, version + 1
         yield Step(verb.name, "the state", msgspec.json.encode(state))
         if state is not None and (row := table.row(state, version + 1, version + 1)) is not None:
-            yield Step(verb.name, "the row", msgspec.json.encode(row), row)
+            misfit = table.misfit(row, event_key, version + 1, version + 1)
+            yield Step(verb.name, "the row", msgspec.json.encode(row), misfit)

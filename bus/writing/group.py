@@ -267,7 +267,7 @@ class Group(GroupContext):
             )
             if table in _OTHERS:
                 # Here, where it costs this command alone: in the tables, it would cost the whole group.
-                self._projections.require_row(table, last)
+                self._projections.require_row(table, event_key, last)
             types.append(type_name)
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)

@@ -31,7 +31,7 @@ class Projections(Protocol):
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         """Brings the tables up to date with a group's events."""
 
-    def require_row(self, table: str, aggregate: Aggregate) -> None:
+    def require_row(self, table: str, key: str, aggregate: Aggregate) -> None:
         """Returns if the row of an aggregate fits its table; raises otherwise."""
 
     def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
@@ -57,7 +57,7 @@ class Projections(Protocol):
         """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
 
     def expired(self, connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
-        """At most `limit` aggregates that have expired, by table and key, as the tables have it."""
+        """Aggregates that have expired, by table and key, as the tables have it; `limit` of each table."""
 
     def unique_jobs(
         self, connection: apsw.Connection, key: str, states: Set[str], created_since: int

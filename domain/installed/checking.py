@@ -14,7 +14,7 @@ from domain.installed.reserved import RESERVED, RESERVED_BEGINNINGS, RESERVED_EN
 from domain.messages import Command, Event
 
 # A table's name stands in subjects, paths, SQL and names of macros.
-TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+TABLE_NAME = re.compile(r"[a-z](?:_?[a-z0-9]){0,47}")
 VERB_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 EVENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 # What every table is asked for, under the same paths as its commands.
@@ -37,10 +37,15 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
     tables = frozenset(one.decider.table for one in found)
     events = {name: one.source for one in found for name in one.decider.events}
     classes = {event for one in found for event in one.decider.events.values()}
+    commands = {one.decider.command_name(verb) for one in found for verb in one.decider.verbs}
     for one in others:
         decider = one.decider
         for reason, hint in _objections(decider, tables, events, classes):
             raise AggregateError(one.source, reason, hint)
+        for verb in decider.verbs:
+            if (name := decider.command_name(verb)) in commands:
+                raise AggregateError(one.source, f"there is a command {name} already", _RENAME)
+            commands.add(name)
         tables |= {decider.table}
         events |= dict.fromkeys(decider.events, one.source)
         classes |= set(decider.events.values())
@@ -54,7 +59,7 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
 def table_objections(name: str, taken: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Why a table cannot have this name beside those that are taken, each reason with what to do."""
     if not TABLE_NAME.fullmatch(name):
-        yield f"{name!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and _, a letter first"
+        yield f"{name!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and single _, a letter first"
     if (
         name in RESERVED
         or name in taken
@@ -79,8 +84,22 @@ def _objections(
         if event in classes or list(events_of.values()).count(event) > 1:
             yield f"{event.__name__} stands under two types of event", "give each type a struct of its own"
         yield from _unwritable(event, f"the event {name}")
+    yield from _upcasters(decider, events)
     yield from _unwritable(decider.state, "its state")
     yield from _verbs(decider)
+
+
+def _upcasters(decider: Decider, events: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    hint = "a step leads from a type that there was to the next one, and the last one is in `events`"
+    for old in decider.upcasters:
+        if old in events or old in decider.events or not EVENT_NAME.fullmatch(old):
+            yield f"there is an upcaster from {old}, which is no type of its own that there was", hint
+        seen, newest = set[str](), old
+        while newest in decider.upcasters and newest not in seen:
+            seen.add(newest)
+            newest = decider.upcasters[newest][0]
+        if newest not in decider.events:
+            yield f"the upcaster from {old} leads to {newest}, which is none of its events", hint
 
 
 def _verbs(decider: Decider) -> Iterator[tuple[str, str]]:

@@ -1,2 +1,2 @@
--- keeps: aggregate_tables
+-- drops recorded tables
 DROP TABLE aggregate_tables;

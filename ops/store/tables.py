@@ -5,11 +5,16 @@ from collections.abc import Iterable, Iterator
 import apsw
 import msgspec
 
+from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.log.reader_pool import ReaderPool
 from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
+from domain.errors import TooLarge
 from projections import jobs, schedules, tables
 from projections.table import all_rows, as_json, get_row, listed_json
+
+# An answer has the row, and a message of a mirror, too.
+MAXIMUM_ROW_BYTES = MAXIMUM_ANSWER_BYTES - 64 * 1024
 
 
 class Tables:
@@ -26,15 +31,27 @@ class Tables:
         """Brings every table up to date with a group's events."""
         tables.write(connection, transitions)
 
-    def require_row(self, table: str, aggregate: Aggregate) -> None:
+    def require_row(self, table: str, key: str, aggregate: Aggregate) -> None:
         """Returns if the row of an aggregate that is installed fits its table.
 
         Raises:
             TypeError: it does not, or cannot be made.
+            TooLarge: nobody could be answered with it.
         """
-        row = tables.row_of(tables.TABLES[table], aggregate)
-        if row is not None and (misfit := tables.TABLES[table].misfit(row)) is not None:
+        definition = tables.TABLES[table]
+        row = tables.row_of(definition, aggregate)
+        if row is None:
+            return
+        if (misfit := definition.misfit(row, key, aggregate.version, aggregate.position)) is not None:
             raise TypeError(f"the row of {table} does not fit: {misfit}")
+        size = sum(len(value) for value in row if isinstance(value, str))
+        # Each character may become two, in JSON.
+        if size > MAXIMUM_ROW_BYTES // 2 and (size := len(as_json(definition, row))) > MAXIMUM_ROW_BYTES:
+            raise TooLarge(
+                f"the row of {table}/{key} would have {size} bytes, and may have {MAXIMUM_ROW_BYTES}",
+                limit_bytes=MAXIMUM_ROW_BYTES,
+                size_bytes=size,
+            )
 
     def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
         """The row of an aggregate as `get` answers it; `None` where there is nothing."""

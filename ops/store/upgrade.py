@@ -80,14 +80,26 @@ def bring_up_to_date(connection: apsw.Connection, path: Path, *, check_seconds: 
     """
     applied = _migrated(connection, path, check_seconds)
     if installed_tables.outdated(connection):
-        try:
-            with write_transaction(connection):
-                made = installed_tables.bring_up_to_date(connection)
-        except AggregateError as error:
-            raise MigrationError(error.message, error.hint) from error
+        with write_transaction(connection):
+            made = _made_anew(connection)
         if made:
             logger.info("made by what is installed now: the tables %s", ", ".join(made))
     return applied
+
+
+def _made_anew(connection: apsw.Connection) -> list[str]:
+    try:
+        return installed_tables.bring_up_to_date(connection)
+    except AggregateError as error:
+        raise MigrationError(error.message, error.hint) from error
+
+
+def _without_outdated(
+    connection: apsw.Connection, columns: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The columns but for those of tables that are made anew in any case."""
+    outdated = installed_tables.outdated(connection)
+    return {name: some for name, some in columns.items() if name not in outdated}
 
 
 def _migrated(connection: apsw.Connection, path: Path, check_seconds: float) -> list[str]:
@@ -98,6 +110,7 @@ def _migrated(connection: apsw.Connection, path: Path, check_seconds: float) -> 
     with scratch_beside(path) as scratch, write_transaction(connection):
         columns = columns_of(connection)
         applied = list(runner.apply(connection))
+        columns = _without_outdated(connection, columns)
         logger.info("the log is folded, since %s was applied", ", ".join(one.name for one in applied))
         is_filled = any(one.changes_rows for one in applied)
         if is_filled or check_seconds:
@@ -195,8 +208,11 @@ def rehearsed(connection: apsw.Connection, scratch: Path) -> Upgrade:
         applied = list(_timed(runner.apply(connection)))
         if not _has_events(connection):
             return Upgrade(migrations=[one for _, one in applied])
-        found = examined(connection, scratch, columns, Progress())
+        outdated = installed_tables.outdated(connection)
+        found = examined(connection, scratch, _without_outdated(connection, columns), Progress())
         found.migrations = [one for _, one in applied]
+        if found.holds and outdated:
+            _made_anew(connection)
         if found.holds and any(one.changes_rows for one, _ in applied):
             began = time.monotonic()
             fill(connection, scratch)

@@ -108,7 +108,8 @@ def materialize(
 
 def _tables_of_aggregates(connection: apsw.Connection) -> list[str]:
     with write_transaction(connection):
-        return installed_tables.bring_up_to_date(connection)
+        # They are filled with all others, once the log ends where it is to.
+        return installed_tables.bring_up_to_date(connection, fills=False)
 
 
 def cut_back(work: Path, position: int) -> None:
@@ -128,6 +129,7 @@ def cut_back(work: Path, position: int) -> None:
             # Before the first event, there is one, too.
             keep_timelines(connection, ((1, 1),))
             index_ids(connection)
+        _tables_of_aggregates(connection)
     _make_tables(work, work.name)
     seal(work)
     _require_made(work, position, is_checked=False, ends=position)

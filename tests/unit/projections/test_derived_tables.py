@@ -99,16 +99,31 @@ def test_rows_may_be_made_by_a_function_of_the_authors():
 def test_a_row_that_does_not_fit_is_known():
     made = table()
 
-    assert made.misfit(("a", True, None, 0.9, "[]", 1, 2)) is None
-    assert made.misfit(("a", True, None, 0.9, "[]", 1)) == "it has 6 values for 7 columns"
-    assert made.misfit((1, True, None, 0.9, "[]", 1, 2)) == "id is TEXT and gets int"
-    assert made.misfit(("a", None, None, 0.9, "[]", 1, 2)) == "is_open is INTEGER and gets NoneType"
+    def misfit(*row: Any) -> str | None:
+        return made.misfit(row, "a", 1, 2)
+
+    assert misfit("a", True, None, 0.9, "[]", 1, 2) is None
+    assert misfit("a", True, None, 0.9, "[]", 1) == "it has 6 values for 7 columns"
+    assert misfit(1, True, None, 0.9, "[]", 1, 2) == "id is TEXT and gets int"
+    assert misfit("a", None, None, 0.9, "[]", 1, 2) == "is_open is INTEGER and gets NoneType"
+    # What SQLite has no room for would cost the commands of others, too.
+    assert misfit("a", 2**63, None, 0.9, "[]", 1, 2) == "is_open is INTEGER and gets int"
+    assert misfit("a", True, None, float("nan"), "[]", 1, 2) == "width is REAL and gets float"
+    assert misfit("a", True, "\ud800", 0.9, "[]", 1, 2) == "colour is TEXT and gets str"
+    assert misfit("b", True, None, 0.9, "[]", 1, 2) == "id is not the aggregate's own"
+    assert misfit("a", True, None, 0.9, "[]", 1, 3) == "position is not the aggregate's own"
 
 
 class NoPosition(msgspec.Struct):
     id: str
     width: float
     version: int
+
+
+class KeyOfTime(msgspec.Struct):
+    time: str
+    version: int
+    position: int
 
 
 class NumberAsKey(msgspec.Struct):
@@ -132,6 +147,8 @@ class Keyword(msgspec.Struct):
         (lambda: table_of(door(state=Door), Keyword), "group is no name of a column"),
         (lambda: table_of(door(state=Door), DoorRow), "the state has no name"),
         (lambda: table(filters=("height",)), "it has no column height to filter by"),
+        (lambda: table(filters=("position",)), "position is what every list is asked with"),
+        (lambda: table_of(door(state=Door), KeyOfTime), "its first field, the key, is called"),
         (lambda: table(filters=("guests",)), "guests holds no single values to filter by"),
     ],
 )
