@@ -36,6 +36,8 @@ class RebuildReport(msgspec.Struct, kw_only=True):
     """The streams of which at least one row is wrong."""
     strays: list[Stray]
     """Rows with keys that no stream can have."""
+    left_out: list[str] = []
+    """The tables of installed aggregates that the file has not yet as they are to be: a start makes them."""
 
     @property
     def equal(self) -> bool:
@@ -121,8 +123,15 @@ def compared(
 
     Of each table, `columns` are compared, the first of which is its key: by default, all of them.
     """
-    columns = columns_in(connection) if columns is None else columns
-    report = RebuildReport(position=_last_position(connection), tables={}, streams=[], strays=[])
+    there = columns_in(connection)
+    columns = there if columns is None else columns
+    report = RebuildReport(
+        position=_last_position(connection),
+        tables={},
+        streams=[],
+        strays=[],
+        left_out=[name for name in TABLE_COLUMNS if name not in there],
+    )
     wrong: dict[str, None] = {}
     with closing(apsw.Connection(str(scratch))) as shadow:
         for name, some in columns.items():

@@ -80,6 +80,8 @@ def _print_check(report: Mapping[str, Any]) -> None:
             print(f"{name} {compact(example['key'])}: {_difference(name, example)}")
     verdict = "The tables equal the log" if report["equal"] else "The tables differ from the log"
     print(f"{verdict} at position {report['position']}.")
+    if left_out := report.get("left_out"):
+        print(f"Left out, since the next start of the service makes them anew: {', '.join(left_out)}.")
 
 
 def _print_rebuild(report: Mapping[str, Any]) -> None:

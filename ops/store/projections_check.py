@@ -127,7 +127,12 @@ def rebuild_file(path: Path) -> dict[str, Any]:
 
 def as_answer(report: RebuildReport) -> dict[str, Any]:
     """A report as it is handed out."""
-    return {"equal": report.equal, "position": report.position, "tables": msgspec.to_builtins(report.tables)}
+    answer = {
+        "equal": report.equal,
+        "position": report.position,
+        "tables": msgspec.to_builtins(report.tables),
+    }
+    return answer | ({"left_out": report.left_out} if report.left_out else {})
 
 
 def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:

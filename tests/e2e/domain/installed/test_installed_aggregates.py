@@ -189,6 +189,8 @@ def test_a_row_that_changed_is_made_anew(tmp_path, odd):
     module = odd_module().replace("TABLE = table_of(DECIDER, row=row)", derived)
     module = module.replace("what: str\n\ndef decide", "what: str\n    is_done: bool = True\n\ndef decide")
     (tmp_path / "odd.py").write_text(module)
+    before = separately("projections", "verify", "--data", tmp_path / "data", "--json", **odd)
+    assert before.json["left_out"] == ["deeds"]
     with Served(tmp_path / "data", **odd) as service:
         assert service.ask("query", "deeds.list", '{"what": "well"}')["items"][0]["is_done"] is True
         assert service.ask("projections", "verify")["equal"]
