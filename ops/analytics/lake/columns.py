@@ -5,6 +5,7 @@ single value in some type of event is a column, `data_<key>`, with the value tha
 it was left out because it is the default. The catalogue of events says which ones there are.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import cache
@@ -37,6 +38,8 @@ EVENT_COLUMNS = {
     "hash": "BLOB",
 }
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+# A key that a column may be called by.
+_PLAIN = re.compile("[a-z][a-z0-9_]*")
 # The column that says whether a version is of a row that is gone.
 DELETED = "deleted"
 
@@ -55,10 +58,18 @@ def log_columns() -> dict[str, str]:
 def promoted_columns() -> dict[str, str]:
     """The columns for keys of data, with DuckDB's types, in order of their names."""
     theirs = {name for one in INSTALLED for name in one.decider.events}
-    ours = _kinds(event for name, event in EVENT_TYPES.items() if name not in theirs)
+    ours = [event for name, event in EVENT_TYPES.items() if name not in theirs]
+    return promoted_of(ours, [EVENT_TYPES[name] for name in sorted(theirs)])
+
+
+def promoted_of(ours: Iterable[type[Event]], theirs: Iterable[type[Event]]) -> dict[str, str]:
+    """The columns for keys of the data of these events, those of others among them.
+
+    A key that is no plain name of a column gets none: the SQL of a lake has names as they are.
+    """
     # What ours say is analysed by name, whatever somebody else calls what.
-    kinds = _kinds(EVENT_TYPES[name] for name in theirs) | ours
-    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}
+    kinds = _kinds(theirs) | _kinds(ours)
+    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind and _PLAIN.fullmatch(key)}
 
 
 def _kinds(events: Iterable[type[Event]]) -> dict[str, str]:
