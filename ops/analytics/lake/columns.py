@@ -37,6 +37,10 @@ EVENT_COLUMNS = {
     "metadata": "VARCHAR",
     "hash": "BLOB",
 }
+# Those of the log's files whatever the catalogue of events says.
+_OF_EVERY_LOG = (
+    EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(("table_name", "key", *METADATA), "VARCHAR")
+)
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
 # A key that a column may be called by.
 _PLAIN = re.compile("[a-z][a-z0-9_]*")
@@ -51,8 +55,7 @@ def key_column(table: str) -> str:
 
 def log_columns() -> dict[str, str]:
     """Every column of the log as Parquet, with DuckDB's types, in order."""
-    texts = ("table_name", "key", *METADATA)
-    return EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(texts, "VARCHAR") | promoted_columns()
+    return _OF_EVERY_LOG | promoted_columns()
 
 
 def promoted_columns() -> dict[str, str]:
@@ -65,11 +68,14 @@ def promoted_columns() -> dict[str, str]:
 def promoted_of(ours: Iterable[type[Event]], theirs: Iterable[type[Event]]) -> dict[str, str]:
     """The columns for keys of the data of these events, those of others among them.
 
-    A key that is no plain name of a column gets none: the SQL of a lake has names as they are.
+    A key that is no plain name of a column gets none: the SQL of a lake has names as they are. Nor does one
+    whose column would be called as one that every log has.
     """
     # What ours say is analysed by name, whatever somebody else calls what.
     kinds = _kinds(theirs) | _kinds(ours)
-    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind and _PLAIN.fullmatch(key)}
+    plain = {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind and _PLAIN.fullmatch(key)}
+    # DuckDB compares names without case, and all of these are in lower case.
+    return {column: kind for column, kind in plain.items() if column not in _OF_EVERY_LOG}
 
 
 def _kinds(events: Iterable[type[Event]]) -> dict[str, str]:

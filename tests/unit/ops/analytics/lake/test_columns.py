@@ -2,7 +2,7 @@
 
 from domain.catalogue import EVENT_TYPES
 from domain.messages import Event
-from ops.analytics.lake.columns import promoted_columns, promoted_of
+from ops.analytics.lake.columns import log_columns, promoted_columns, promoted_of
 
 
 class ItemAdded(Event, frozen=True, kw_only=True, rename="kebab"):
@@ -27,6 +27,17 @@ class Weighed(Event, frozen=True, kw_only=True):
 
 def test_a_key_that_is_no_plain_name_of_a_column_gets_none():
     assert promoted_of([], [ItemAdded, Hostile]) == {"data_article": "VARCHAR"}
+
+
+class Received(Event, frozen=True, kw_only=True):
+    bytes: int
+    hash: str
+
+
+def test_a_key_whose_column_would_be_called_as_one_of_every_log_gets_none():
+    assert promoted_of([], [Received]) == {"data_hash": "VARCHAR"}
+    assert all(name == name.lower() for name in log_columns())
+    assert log_columns()["data_bytes"] == "BLOB"
 
 
 def test_a_key_of_others_that_is_one_of_ours_keeps_our_kind():
