@@ -198,12 +198,18 @@ def _row_of(shape: type[msgspec.Struct]) -> Callable[[Any, int, int], Row]:
 
 
 def _may_be_null(kind: Any) -> bool:
-    described = msgspec.inspect.type_info(kind)
-    if isinstance(described, msgspec.inspect.Metadata):
-        described = described.type
-    if isinstance(described, msgspec.inspect.AnyType | msgspec.inspect.NoneType):
-        return True
-    return isinstance(described, msgspec.inspect.UnionType) and described.includes_none
+    waiting = [msgspec.inspect.type_info(kind)]
+    while waiting:
+        match waiting.pop():
+            case msgspec.inspect.Metadata(type=described):
+                waiting.append(described)
+            case msgspec.inspect.UnionType(types=types):
+                waiting += types
+            case msgspec.inspect.LiteralType(values=values) if None in values:
+                return True
+            case msgspec.inspect.AnyType() | msgspec.inspect.NoneType():
+                return True
+    return False
 
 
 def _camel(table: str) -> str:

@@ -225,7 +225,9 @@ def single(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         return single(get_args(kind)[0])
     if get_origin(kind) is Literal:
-        return type(get_args(kind)[0])
+        # Texts and numbers together are no single kind of value.
+        types = {type(value) for value in get_args(kind) if value is not None}
+        return types.pop() if len(types) == 1 else kind
     kinds = [one for one in get_args(kind) if one is not NoneType]
     return single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
 

@@ -2,7 +2,7 @@
 
 `jobs.enqueue` is `JobsEnqueue`, and its answer `JobsEnqueueAnswer`; `job.completed.v1` is `JobCompletedV1`,
 and the CloudEvent with it `JobCompletedV1Event`; a row has the name of what it is: `Job`. Structs inside
-these have their own names.
+these have their own names; those of tables of others have the table's in front (`names_of_others`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from bus.contract.codec import Batch
 from bus.contract.log_answers import CloudEvent, EventPage
-from domain.catalogue import DECIDERS, VERBS
+from domain.catalogue import COMMANDS, DECIDERS, INSTALLED, OWN, VERBS, TimelineForked
 from domain.jobs.commands import OnConflict, OnDependencyFailure, UniqueScope
 from domain.jobs.state import State, Status
 from domain.rate_limits.state import RateLimitLevel
@@ -22,6 +23,7 @@ from domain.schedules.messages import OnMissed
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.subjects import BATCH
 from ops.contract.describable import Describer
+from ops.contract.names_of_others import OF_ROWS, Use, named_in, names_of_others
 from ops.contract.reference.meanings import meaning_of
 from ops.contract.schema import Schema, all_structs, query_answers
 from projections.jobs import CountBy
@@ -40,6 +42,15 @@ ENUMERATIONS: Mapping[str, Any] = {
 }
 ANY_EVENT = "Event"
 ANSWER, WITHOUT_RESULT, BATCH_ANSWER = "Answer", "AnswerWithoutResult", "BatchAnswer"
+# What else the documents have, each its own; most of it is of the HTTP API alone.
+OF_DOCUMENTS = (
+    *(ANY_EVENT, ANSWER, WITHOUT_RESULT, BATCH_ANSWER),
+    *("CommandHeaders", "QueryHeaders", "QueryAnswerHeaders", "ErrorHeaders", "Problem", "ServiceStatus"),
+    *("AuditEntry", "BackupMetadata", "ChooseDeadLetters", "CreateBackup", "CreateBackupAsBefore"),
+    *("HandOver", "ListAudit", "ListDeadLetters", "LogIn", "NameBackup", "Nothing", "PruneBackups"),
+    *("Restore", "RestoreBackup", "RotateLogin", "SaveConfiguration", "ShowDeadLetter"),
+    *("ToolConfiguration", "VerifyAudit"),
+)
 # Those of which the events are of all tables.
 _OF_EVENTS = ("LogPage", "FoundEvents", "ChainLink")
 # An integer that may be above it has 64 bits in languages that tell them apart.
@@ -88,14 +99,14 @@ class Components:
         self._place = place
         self._openapi = openapi
         sent = {struct: component_name(name) for name, struct in more.items()}
-        read = Describer(lambda kind: sent.get(kind) or name_of(kind))
+        read = Describer(lambda kind: sent.get(kind) or name_of(kind, is_sent=True))
         written = Describer(name_of, is_written=True)
         described = [*map(read.describable, [*sent, *_asked()]), *map(written.describable, _answered())]
         _, found = msgspec.json.schema_components(described, ref_template=f"{place}{{name}}")
         # Through JSON, since a document must be the same when it is read again.
         self.schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
-        for name, struct in ({**all_structs()["commands"], **all_structs()["queries"]}).items():
-            self._explain(name, self.schemas[name_of(struct)], "")
+        for name in (*all_structs()["commands"], *all_structs()["queries"]):
+            self._explain(name, self.schemas[component_name(name)], "")
         self._simplify()
         self._add_unions()
         self.schemas = dict(sorted(self.schemas.items()))
@@ -106,7 +117,8 @@ class Components:
 
     def _explain(self, verb: str, schema: Schema, before: str) -> None:
         """Says of each field what it means, also of the structs inside."""
-        for name, field in schema["properties"].items():
+        # An enumeration has none, nor has what is an array.
+        for name, field in schema.get("properties", {}).items():
             for one in (field, field.get("items", {}), *field.get("anyOf", ())):
                 if "$ref" in one:
                     inner = self.schemas[one["$ref"].removeprefix(self._place)]
@@ -126,7 +138,10 @@ class Components:
                 part["format"] = "int64"
             elif "enum" in part:
                 name = by_values.get(frozenset(part["enum"]))
-                part.update({"type": "string"} if name is None else self.reference(name))
+                if name is not None:
+                    part.update(self.reference(name))
+                elif all(isinstance(value, str) for value in part["enum"]):
+                    part["type"] = "string"
                 if len(part["enum"]) == 1 and not self._openapi:
                     part["const"] = part.pop("enum")[0]
             if "$ref" in part:
@@ -195,12 +210,16 @@ def event_name(name: str) -> str:
     return f"{component_name(name)}Event"
 
 
-def name_of(kind: Any) -> str:
-    """The component of a struct of the contract."""
-    if (name := _names().get(kind)) is not None:
+def name_of(kind: Any, *, is_sent: bool = False) -> str:
+    """The component of a struct of the contract; one of others may have another name where it `is_sent`."""
+    return _name_of(kind, is_sent, _of_others())
+
+
+def _name_of(kind: Any, is_sent: bool, of_others: Mapping[Use, str]) -> str:
+    if (name := of_others.get((kind, is_sent)) or _names().get(kind)) is not None:
         return name
     if (of := get_args(kind)) and (origin := get_origin(kind)) is not None:
-        return name_of(of[0]) + str(origin.__name__).removeprefix("Row")
+        return _name_of(of[0], is_sent, of_others) + str(origin.__name__).removeprefix("Row")
     return str(kind.__name__).removesuffix("Row")
 
 
@@ -209,6 +228,32 @@ def _names() -> Mapping[Any, str]:
     return {
         struct: component_name(name) for structs in all_structs().values() for name, struct in structs.items()
     }
+
+
+@cache
+def _of_others() -> Mapping[Use, str]:
+    if not INSTALLED:
+        return {}
+    kinds, others = all_structs(), {one.decider.table for one in INSTALLED}
+    ours = {name: one for name, one in TABLES.items() if name not in others}
+    own = [verb for name, verb in COMMANDS.items() if name.partition(".")[0] in ours]
+    sent = [Batch, *(verb.command for verb in own)]
+    sent += [shape for name, shape in kinds["queries"].items() if name.partition(".")[0] not in others]
+    answered = [verb.result for verb in own if verb.result is not None]
+    answered += [gives for name, gives in query_answers().items() if name.partition(".")[0] not in others]
+    answered += [TimelineForked, *(event for one in OWN for event in one.events.values())]
+    answered += [CommandAnswer, CloudEvent, EventPage, Refusal, JobProgressNotice]
+    known = {(kind, True) for shape in sent for kind in named_in(shape)}
+    known |= {(kind, False) for shape in answered for kind in named_in(shape)}
+    taken = {_name_of(kind, is_sent, {}) for kind, is_sent in known} | {*ENUMERATIONS, *OF_DOCUMENTS}
+    taken |= {_name_of(table.shape, False, {}) + ending for table in ours.values() for ending in OF_ROWS}
+    named = [component_name(name) for of in kinds.values() for name in of]
+    # The body of a command without its key, its answer, and the CloudEvent of a type of event.
+    taken |= {name + ending for name in named for ending in ("", "Body", "Answer", "Event")}
+    known |= {(struct, True) for kind in ("commands", "queries") for struct in kinds[kind].values()}
+    known |= {(event, False) for event in kinds["events"].values()}
+    titles = {name: component_name(name) for name in others}
+    return names_of_others(titles, kinds["queries"], taken, known)
 
 
 def _asked() -> Iterator[Any]:

@@ -2,10 +2,24 @@
 
 import types
 from collections.abc import Callable
-from functools import reduce
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import cache, reduce
 from inspect import cleandoc
 from operator import or_
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    TypedDict,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import msgspec
 
@@ -28,6 +42,10 @@ class Describer:
         if _is_struct(origin or kind):
             if kind not in self._made:
                 self._made[kind] = self._struct(kind)
+            return self._made[kind]
+        if _is_named(kind):
+            if kind not in self._made:
+                self._made[kind] = self._under_its_name(kind)
             return self._made[kind]
         if origin is Literal or not arguments:
             return kind
@@ -53,6 +71,27 @@ class Describer:
             tag_field=struct.__struct_config__.tag_field,
         )
 
+    def _under_its_name(self, kind: Any) -> Any:
+        """A class that is no struct, or one like it under its name, of types that are describable."""
+        name = self._name_of(kind)
+        if issubclass(kind, Enum):
+            return kind if name == kind.__name__ else _enumeration(kind, name)
+        hints = get_type_hints(kind, include_extras=True)
+        made = {field: self.describable(hint) for field, hint in hints.items()}
+        if name == kind.__name__ and made == hints:
+            return kind
+        if is_typeddict(kind):
+            required = kind.__required_keys__
+            fields = {one: Required[made[one]] if one in required else NotRequired[made[one]] for one in made}
+            typed_dict: Any = TypedDict
+            like = typed_dict(name, fields)
+            like.__doc__ = kind.__doc__
+            return like
+        doc = kind.__doc__ or ""
+        # What a dataclass says of itself without having been told to is its signature.
+        doc = None if doc.startswith(f"{kind.__name__}(") else doc
+        return type(name, (kind,), {"__doc__": doc, "__annotations__": made, "__module__": kind.__module__})
+
     def _field(self, field: Any, struct: type[msgspec.Struct]) -> Any:
         name, kind, default = field.encode_name, self.describable(field.type), _default(field)
         if field.required:
@@ -77,6 +116,23 @@ def _default(field: Any) -> Any:
         return msgspec.json.decode(field.default)
     # JSON has no tuples, and a document must be the same when it is read again.
     return list(field.default) if isinstance(field.default, tuple) else field.default
+
+
+def _is_named(kind: Any) -> bool:
+    """Whether a type is no struct, and msgspec gives it a schema under a name nevertheless."""
+    if not isinstance(kind, type) or _is_struct(kind):
+        return False
+    of_fields = hasattr(kind, "_fields") or hasattr(kind, "__attrs_attrs__") or is_dataclass(kind)
+    return of_fields or is_typeddict(kind) or issubclass(kind, Enum)
+
+
+@cache
+def _enumeration(kind: type[Enum], name: str) -> Any:
+    """The same enumeration under another name, and the same one each time: it has one schema."""
+    enumeration: Any = Enum
+    made = enumeration(name, [(one.name, one.value) for one in kind], module=kind.__module__)
+    made.__doc__ = kind.__doc__
+    return made
 
 
 def _is_struct(kind: Any) -> bool:

@@ -5,6 +5,7 @@ single value in some type of event is a column, `data_<key>`, with the value tha
 it was left out because it is the default. The catalogue of events says which ones there are.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import cache
@@ -36,7 +37,13 @@ EVENT_COLUMNS = {
     "metadata": "VARCHAR",
     "hash": "BLOB",
 }
+# Those of the log's files whatever the catalogue of events says.
+_OF_EVERY_LOG = (
+    EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(("table_name", "key", *METADATA), "VARCHAR")
+)
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+# A key that a column may be called by.
+_PLAIN = re.compile("[a-z][a-z0-9_]*")
 # The column that says whether a version is of a row that is gone.
 DELETED = "deleted"
 
@@ -48,17 +55,27 @@ def key_column(table: str) -> str:
 
 def log_columns() -> dict[str, str]:
     """Every column of the log as Parquet, with DuckDB's types, in order."""
-    texts = ("table_name", "key", *METADATA)
-    return EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(texts, "VARCHAR") | promoted_columns()
+    return _OF_EVERY_LOG | promoted_columns()
 
 
 def promoted_columns() -> dict[str, str]:
     """The columns for keys of data, with DuckDB's types, in order of their names."""
     theirs = {name for one in INSTALLED for name in one.decider.events}
-    ours = _kinds(event for name, event in EVENT_TYPES.items() if name not in theirs)
+    ours = [event for name, event in EVENT_TYPES.items() if name not in theirs]
+    return promoted_of(ours, [EVENT_TYPES[name] for name in sorted(theirs)])
+
+
+def promoted_of(ours: Iterable[type[Event]], theirs: Iterable[type[Event]]) -> dict[str, str]:
+    """The columns for keys of the data of these events, those of others among them.
+
+    A key that is no plain name of a column gets none: the SQL of a lake has names as they are. Nor does one
+    whose column would be called as one that every log has.
+    """
     # What ours say is analysed by name, whatever somebody else calls what.
-    kinds = _kinds(EVENT_TYPES[name] for name in theirs) | ours
-    return {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind}
+    kinds = _kinds(theirs) | _kinds(ours)
+    plain = {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind and _PLAIN.fullmatch(key)}
+    # DuckDB compares names without case, and all of these are in lower case.
+    return {column: kind for column, kind in plain.items() if column not in _OF_EVERY_LOG}
 
 
 def _kinds(events: Iterable[type[Event]]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import apsw
 import msgspec
@@ -36,11 +36,11 @@ def table(**changed: Any) -> Table:
     return table_of(door(state=Door), **{"filters": ("colour", "is_open"), **changed})
 
 
-def rows_of(made: Table, *states: Door) -> dict[str, Row | None]:
+def rows_of(made: Table, *states: Any) -> dict[str, Row | None]:
     return {one.id: made.row(one, 3, 40 + place) for place, one in enumerate(states)}
 
 
-def stored(made: Table, *states: Door) -> apsw.Connection:
+def stored(made: Table, *states: Any) -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     definition = AggregateTable(name=made.name, columns=made.columns_made, indexed=made.indexed)
     for statement in definition.statements():
@@ -112,6 +112,37 @@ def test_a_row_that_does_not_fit_is_known():
     assert misfit("a", True, "\ud800", 0.9, "[]", 1, 2) == "colour is TEXT and gets str"
     assert misfit("b", True, None, 0.9, "[]", 1, 2) == "id is not the aggregate's own"
     assert misfit("a", True, None, 0.9, "[]", 1, 3) == "position is not the aggregate's own"
+
+
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    mark: Literal["a", "b", None] = None
+    size: Annotated[Literal[None, 1, 2], msgspec.Meta(description="how large")] = None
+    mixed: Literal["a", 1] = 1
+    mixed_or_none: Literal["a", True, None] = None
+
+
+def test_literals_are_columns_of_their_kind_and_those_of_several_kinds_are_json():
+    made = table_of(door(state=Marked), filters=("mark", "size"))
+
+    assert [(one.name, one.kind, one.may_be_null) for one in made.columns_made[:5]] == [
+        ("id", "TEXT", False),
+        ("mark", "TEXT", True),
+        ("size", "INTEGER", True),
+        ("mixed", "TEXT", False),
+        ("mixed_or_none", "TEXT", True),
+    ]
+    with closing(
+        stored(
+            made,
+            Marked(id="a"),
+            Marked(id="b", mark="b", size=2, mixed="a", mixed_or_none=True),
+        )
+    ) as store:
+        rows = [msgspec.json.decode(get_row(store, made, key) or b"") for key in ("a", "b")]
+    assert [list(row.values())[1:5] for row in rows] == [[None, None, 1, None], ["b", 2, "a", True]]
+    with pytest.raises(AggregateError, match="mixed holds no single values to filter by"):
+        table_of(door(state=Marked), filters=("mixed",))
 
 
 class NoPosition(msgspec.Struct):

@@ -1,6 +1,8 @@
 """The published contract says what the service does."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import jsonschema_rs
@@ -14,7 +16,8 @@ from ops.contract.asyncapi import asyncapi_document
 from ops.contract.bundle import bundle
 from ops.contract.schema import DIALECT, all_schemas, command_schema, schema_of
 from tests.support.documents.references import references, resolve
-from tests.support.services.command_line import hyperpage
+from tests.support.repository import ROOT
+from tests.support.services.command_line import environment, hyperpage
 
 SCHEMAS = {name: schema for kind in all_schemas().values() for name, schema in kind.items()}
 DOCUMENT = asyncapi_document(BusNames(), "1.2.3")
@@ -205,6 +208,34 @@ def test_the_asyncapi_document_speaks_of_the_prefix_that_is_set(tmp_path):
     document = hyperpage("schema", "--format", "asyncapi", "--data", tmp_path, HYPERPAGE_PREFIX="acme").json
     assert document["channels"]["command.jobs.enqueue"]["address"] == "acme.cmd.v1.jobs.enqueue"
     assert hyperpage("schema", "jobs.enqueue", "--format", "asyncapi").code == 2
+
+
+def test_shapes_of_others_are_not_taken_for_each_other_nor_for_ours():
+    aggregates = ",".join(f"tests.support.aggregates.orders:{one}" for one in ("JOB", "ORDERS", "RETURNS"))
+    said = "from ops.contract.asyncapi import *; from ops.http.openapi.document import openapi_document as o;"
+    of_http = 'o("1.2.3", needs_token=True)["components"]["schemas"]'
+    of_bus = 'asyncapi_document(BusNames(), "1.2.3")["components"]["schemas"]'
+    printed = subprocess.run(
+        [sys.executable, "-c", f"import json; {said} print(json.dumps([{of_bus}, {of_http}]))"],
+        env=environment(HYPERPAGE_AGGREGATES=aggregates, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for schemas in json.loads(printed.stdout):
+        assert [name for name, one in schemas.items() if one.get("title", name) != name] == []
+        for reference in references(schemas):
+            assert reference.rpartition("/")[2] in schemas
+        fields = {name: list(one.get("properties", ())) for name, one in schemas.items()}
+        assert fields["Queue"] == list(DOCUMENT["components"]["schemas"]["Queue"]["properties"])
+        # A command, a struct where it is answered and where it is sent, and a row.
+        assert fields["OrdersLine"] == ["id", "field_0", "field_1", "field_2"]
+        assert (fields["OrdersLine2"], fields["ReturnsLine2"]) == (["a"], ["b"])
+        assert schemas["OrdersLine2"]["required"] == ["a"]
+        assert schemas["OrdersLineBody2"]["required"] == []
+        assert schemas["OrdersState"]["enum"] == [1, 2]
+        assert (fields["OrdersJob"], fields["ReturnsJob"]) == (["hours"], ["inner"])
+        assert fields["OrdersQueue"] == ["id", "field_0", "field_1", "field_2", "version", "position"]
 
 
 def test_the_reference_is_printed_without_its_examples():

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from ops.contract.bundle import bundle
-from ops.contract.components import Components, component_name, parts_of
+from ops.contract.components import OF_DOCUMENTS, Components, component_name, parts_of
 from ops.contract.reference.page import Example
+from ops.http.openapi.document import openapi_document
 from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples
 from tests.support.documents.references import references, resolve
 from tests.support.domain import event_samples
@@ -59,6 +60,12 @@ def test_a_component_is_called_by_what_it_is():
         "tool_configs": "ToolConfig",
         "app_state": "AppState",
     }
+
+
+def test_the_names_of_whatever_else_the_documents_have_are_taken():
+    of_http = openapi_document("1.2.3", needs_token=True)["components"]["schemas"].keys()
+    made_of_commands = {f"{component}Body" for component in MEMBERS["commands"].values()}
+    assert of_http - DEFINITIONS.keys() - made_of_commands <= set(OF_DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *QUERIES])
