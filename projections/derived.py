@@ -75,7 +75,7 @@ def table_of(
     return Table(
         name=decider.table,
         shape=shape,
-        row=row or _row_of(shape),
+        row=_as_stored(row or _row_of(shape)),
         get_query=get_query,
         key_of=lambda query: str(getattr(query, names[0])),
         count_query=_grouping(filtered, filters) if filters else filtered,
@@ -180,6 +180,18 @@ def _grouping(query: type[Any], filters: Sequence[str]) -> type[Any]:
         kw_only=True,
         forbid_unknown_fields=True,
     )
+
+
+def _as_stored(row: Callable[[Any, int, int], Row | None]) -> Callable[[Any, int, int], Row | None]:
+    """The same with booleans as the numbers that a table holds."""
+
+    def stored(state: Any, version: int, position: int) -> Row | None:
+        made = row(state, version, position)
+        if made is None:
+            return None
+        return tuple(int(value) if isinstance(value, bool) else value for value in made)
+
+    return stored
 
 
 def _row_of(shape: type[msgspec.Struct]) -> Callable[[Any, int, int], Row]:

@@ -5,6 +5,7 @@ chance. Whatever differs would make another log of the same commands, or other r
 says nothing of commands that are not tried: an author's own tests try many more.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
@@ -15,13 +16,22 @@ from domain.errors import Refusal
 from domain.installed.error import AggregateError
 from domain.installed.library.keeping import CannotKeepError
 from domain.json_schema.budget import Budget
-from domain.messages import Recorded
+from domain.messages import KEY_PATTERN, Recorded
 from projections.table import Table
 from projections.trial_values import NoValueError, command_of
 
 # How often each verb is tried, in turns, on what the ones before it made.
 ROUNDS = 3
+_KEY = re.compile(KEY_PATTERN)
 _NOW = 1_750_000_000_000
+
+
+class TrialError(Exception):
+    """A trial that says by itself that an aggregate cannot be served."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -87,6 +97,8 @@ def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[]
     except CannotKeepError as error:
         hint = "change only what events say, and hold what JSON can give back"
         raise AggregateError(source, str(error), hint) from error
+    except TrialError as error:
+        raise AggregateError(source, str(error), error.hint) from error
     pause()
     for before, after in zip(first, _trial(decider, table), strict=False):
         if before.written != after.written:
@@ -115,9 +127,9 @@ def _trial(decider: Decider, table: Table) -> Iterator[Step]:
                 continue
             except Refusal as refusal:
                 yield Step(verb.name, "the refusal", refusal.code.encode())
-            except CannotKeepError:
+            except (CannotKeepError, TrialError):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 # It costs that command, whenever it is sent, and nothing else.
                 yield Step(verb.name, "the failure", type(error).__name__.encode())
 
@@ -131,6 +143,8 @@ def _tried(
     states: dict[str, tuple[Any, int]],
 ) -> Iterator[Step]:
     key = None if verb.key is None else verb.key(command) or context.new_key()
+    if key is not None:
+        _require_key(verb, key)
     state = None if key is None else states.get(key, (None, 0))[0]
     decision = verb.decide(state, command, context, key)
     types = {event: name for name, event in decider.events.items()}
@@ -138,14 +152,45 @@ def _tried(
         if (name := types.get(type(event))) is None:
             # Another aggregate's, which is not tried here.
             continue
+        _require_key(verb, event_key)
         written = msgspec.json.encode(event)
         yield Step(verb.name, f"the event {name}", written)
         state, version = states.get(event_key, (None, 0))
         # As it will be read from the log.
         stored = msgspec.json.decode(written, type=type(event))
-        state = decider.evolve(state, Recorded(version + 1, event_key, version + 1, context.now, stored))
-        states[event_key] = state, version + 1
-        yield Step(verb.name, "the state", msgspec.json.encode(state))
-        if state is not None and (row := table.row(state, version + 1, version + 1)) is not None:
-            misfit = table.misfit(row, event_key, version + 1, version + 1)
-            yield Step(verb.name, "the row", msgspec.json.encode(row), misfit)
+        recorded = Recorded(version + 1, event_key, version + 1, context.now, stored)
+        yield from _folded(decider, table, verb, state, recorded, states)
+
+
+def _folded(
+    decider: Decider,
+    table: Table,
+    verb: Verb,
+    state: Any,
+    recorded: Recorded,
+    states: dict[str, tuple[Any, int]],
+) -> Iterator[Step]:
+    try:
+        state = decider.evolve(state, recorded)
+        written = msgspec.json.encode(state)
+        row = None if state is None else table.row(state, recorded.version, recorded.position)
+        row_written = msgspec.json.encode(row)
+    except (Exception, SystemExit, GeneratorExit) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise TrialError(
+            f"what follows from the event of {verb.name} cannot be told: {what}",
+            "an event is a fact: `evolve` takes each that `decide` makes, and `row` answers with a tuple",
+        ) from error
+    states[recorded.key] = state, recorded.version
+    yield Step(verb.name, "the state", written)
+    if row is not None:
+        misfit = table.misfit(row, recorded.key, recorded.version, recorded.position)
+        yield Step(verb.name, "the row", row_written, misfit)
+
+
+def _require_key(verb: Verb, key: object) -> None:
+    if not (isinstance(key, str) and _KEY.match(key)):
+        raise TrialError(
+            f"{verb.name} takes {key!r} for a key, which is none",
+            "the field that names the aggregate is a `Key` (domain.messages), as each key of a decision is",
+        )

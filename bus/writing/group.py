@@ -1,6 +1,7 @@
 """One group commit in the making: what its commands lead to, and how it is written."""
 
 import logging
+import re
 
 import apsw
 import msgspec
@@ -21,15 +22,20 @@ from domain.credentials.scanning import AllowedPaths
 from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
 from domain.json_schema import Budget
-from domain.messages import Recorded, stream_name
+from domain.messages import KEY_PATTERN, KEY_RULES, Recorded, stream_name
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.headers import EXPECTED_VERSION
 
 # The size of one answer in a batch without its result; a thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
 
+# What a decision of somebody else's may lead to at most: an event is a message, too.
+MAXIMUM_EVENTS = 1_000
+MAXIMUM_EVENT_BYTES = 512 * 1024
 # The tables of aggregates that somebody else wrote.
 _OTHERS = frozenset(one.decider.table for one in INSTALLED)
+
+_KEY = re.compile(KEY_PATTERN)
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +175,9 @@ class Group(GroupContext):
             error: Refusal = refusal
         except apsw.Error:
             raise
-        except Exception as defect:
+        except BaseException as defect:
+            # Whatever it is: nobody ends this thread by an exception, and `sys.exit` in somebody's decision
+            # is no more than a defect of it.
             error = internal(
                 logger,
                 "a command could not be decided",
@@ -204,6 +212,8 @@ class Group(GroupContext):
             self._allowed_secrets.require(request.name, request.findings)
         decision, key, aggregate = self._decide(request)
         answer = codec.encode(self._record(request, decision, key, aggregate))
+        if request.decider.table in _OTHERS and len(answer) > MAXIMUM_ANSWER_BYTES:
+            raise _too_much("an answer", "bytes", len(answer), MAXIMUM_ANSWER_BYTES)
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
         if command_id is not None and remembered:
             self._remembered[command_id] = (request_hash, answer)
@@ -239,6 +249,8 @@ class Group(GroupContext):
             # Nobody else has a new key: its stream is empty.
             key, aggregate = self.new_key(), ABSENT
         else:
+            if request.decider.table in _OTHERS:
+                _require_key(key)
             aggregate = self._aggregates.get(request.decider.table, key)
         if request.expected_version is not None:
             _expect(request, request.expected_version, aggregate, key, self.now)
@@ -251,12 +263,19 @@ class Group(GroupContext):
         types: list[str] = []
         stream: str | None = None
         last = ABSENT
+        is_others = request.decider.table in _OTHERS
+        if is_others and len(decision.events) > MAXIMUM_EVENTS:
+            raise _too_much("a decision", "events", len(decision.events), MAXIMUM_EVENTS)
         for event_key, event in decision.events:
             table = TABLE_OF[type(event)]
+            if is_others:
+                _require_key(event_key)
             # The first event is nearly always one of the aggregate that was decided about.
             is_known = not types and event_key == key and table == request.decider.table
             before = aggregate if is_known else self._aggregates.get(table, event_key)
             type_name, data = encode_event(event)
+            if is_others and len(data) > MAXIMUM_EVENT_BYTES:
+                raise _too_much("an event", "bytes", len(data), MAXIMUM_EVENT_BYTES)
             stream = stream_name(table, event_key)
             version, position = before.version + 1, self._head.position + len(self._entries) + 1
             self._entries.append(
@@ -285,6 +304,16 @@ class Group(GroupContext):
     def _row(self, table: str, key: str) -> msgspec.Raw:
         row = self._projections.listed_row_json(table, self._aggregates.get(table, key))
         return msgspec.Raw(row or b"null")
+
+
+def _require_key(key: object) -> None:
+    """Returns if it is one; the commands of somebody else may say so of any text."""
+    if not (isinstance(key, str) and _KEY.match(key)):
+        raise Invalid("this is not a key", hint=KEY_RULES[KEY_PATTERN], path="$")
+
+
+def _too_much(what: str, unit: str, found: int, most: int) -> TooLarge:
+    return TooLarge(f"{what} would have {found} {unit}, and may have {most}", limit=most, size=found)
 
 
 def _stream_named(request: Request) -> str | None:

@@ -23,6 +23,8 @@ MAXIMUM_VERBS = 100
 _KNOWN_TYPES = (
     "use types that msgspec knows: numbers, texts, times, enumerations, structs, collections of these"
 )
+# Defaults that are written by themselves, or not at all.
+_UNWRITTEN = (msgspec.Raw, msgspec.UnsetType, type(msgspec.NODEFAULT))
 _RENAME = "give it another name: docs/your-own-aggregates.md says which ones are free"
 
 
@@ -138,6 +140,9 @@ def _unwritable(shape: Any, what: str) -> Iterator[tuple[str, str]]:
         return
     try:
         unknown = _unknown_types(inspect.type_info(shape), set())
+        for field in msgspec.structs.fields(shape):
+            if not isinstance(field.default, _UNWRITTEN):
+                msgspec.json.encode(field.default)
     except Exception as error:
         yield f"{what} cannot be written as JSON: {error}", _KNOWN_TYPES
     else:

@@ -9,5 +9,6 @@ class AggregateError(RuntimeError):
 
     def __init__(self, source: str, reason: str, hint: str) -> None:
         super().__init__(f"the aggregate {source} cannot be taken in: {reason}")
+        self.reason = reason
         self.message = str(self)
         self.hint = hint

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -116,8 +117,12 @@ def _loaded(named: _Named) -> Installed:
 
 def _guarded(named: _Named, load: Callable[[], Any], reason: str) -> Any:
     try:
-        return load()
-    except Exception as error:
+        # What a module prints is none of an answer.
+        with redirect_stdout(sys.stderr):
+            return load()
+    except AggregateError as error:
+        raise AggregateError(named.source, error.reason, error.hint) from error
+    except (Exception, SystemExit) as error:
         frames = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)

@@ -113,7 +113,10 @@ ODD = """
     def decide(state, command, context, key):
         if command.what == "raise":
             raise RuntimeError("a secret detail")
-        return Decision(events=((key, Done({name}=command.what)),))
+        if command.what == "exit":
+            raise SystemExit(0)
+        what = "x" * 600_000 if command.what == "large" else command.what
+        return Decision(events=(("no key" if what == "key" else key, Done({name}=what)),))
 
     def evolve(state, recorded):
         if recorded.event.{name} == "evolve":
@@ -136,21 +139,30 @@ def odd_module(field: str = "what: str", name: str = "what", more: str = "") -> 
     return dedent(ODD.format(field=field, name=name, more=more))
 
 
+# What a deed does, and what becomes of its command.
+FATES = {
+    "raise": "internal",
+    "exit": "internal",
+    "evolve": "internal",
+    "misfit": "internal",
+    "key": "invalid",
+    "large": "too_large",
+    "well": "accepted",
+}
+
+
 def test_one_that_fails_costs_its_own_command_alone(tmp_path, odd):
     (tmp_path / "odd.py").write_text(odd_module())
     with Served(tmp_path / "data", **odd) as service:
         commands = [
             {"command": "app_state.set", "body": {"key": "before", "value": 1}},
-            *(
-                {"command": "deeds.do", "body": {"id": what, "what": what}}
-                for what in ("raise", "evolve", "misfit", "well")
-            ),
+            *({"command": "deeds.do", "body": {"id": what, "what": what}} for what in FATES),
             {"command": "app_state.set", "body": {"key": "behind", "value": 1}},
         ]
         outcomes = service("send", "batch", json.dumps({"commands": commands}), "--json").json["outcomes"]
 
         codes = [one["error"]["code"] if "error" in one else "accepted" for one in outcomes]
-        assert codes == ["accepted", "internal", "internal", "internal", "accepted", "accepted"]
+        assert codes == ["accepted", *FATES.values(), "accepted"]
         assert all("secret detail" not in json.dumps(one) for one in outcomes)
         assert "a secret detail" in service.log.read_text()
         assert [one["id"] for one in service.ask("query", "deeds.list")["items"]] == ["well"]
@@ -203,8 +215,10 @@ CHANGING = "Done(what=str(__import__('time').time_ns()))"
     ("content", "reason"),
     [
         ("1 / 0", "it cannot be imported: ZeroDivisionError"),
+        ("import sys; sys.exit(0)", "it cannot be imported: SystemExit: 0"),
+        (odd_module().replace("id: Key", "id: str"), "for a key, which is none"),
         (odd_module().replace('table="deeds"', 'table="jobs"'), "the name jobs is taken"),
-        (odd_module().replace("Done(what=command.what)", CHANGING), "of do is another one each time"),
+        (odd_module().replace("Done(what=what)", CHANGING), "of do is another one each time"),
     ],
 )
 def test_one_that_cannot_be_served_is_refused_before_anything_is(tmp_path, odd, content, reason):
