@@ -1,6 +1,7 @@
 """The log as Parquet: `write_events`, `write_rows`; its columns, made of those of the table."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ops.analytics.lake.session import Connection
 if TYPE_CHECKING:
     import pyarrow
 
+_OF_BIGINT = 2**63
 # `data` is text; bytes, which another application may keep in the log, go to `data_bytes`.
 _OF_SQLITE = {"BIGINT": "INTEGER", "VARCHAR": "TEXT", "BLOB": "BLOB"}
 _COLUMNS = {name: (_OF_SQLITE[kind], name) for name, kind in EVENT_COLUMNS.items()} | {
@@ -104,11 +106,7 @@ def _expressions(source: str) -> str:
     ours = f"type IN ({', '.join(literal(name) for name in sorted(EVENT_TYPES))})"
     body = f"CASE WHEN {ours} THEN json_transform(data, {literal(_shape(keys))}) END"
     metadata = f"json_transform(metadata, {literal(_shape(dict.fromkeys(METADATA, 'VARCHAR')))})"
-    defaults: dict[str, dict[str, Any]] = {key: {} for key in keys}
-    for name, event in EVENT_TYPES.items():
-        for field in msgspec.structs.fields(event):
-            if field.encode_name in keys and field.default not in (None, msgspec.NODEFAULT):
-                defaults[field.encode_name][name] = field.default
+    defaults = defaults_of(EVENT_TYPES, keys)
     promoted = [f"{_with_default(key, defaults[key])} AS data_{key}" for key in keys]
     of_metadata = [f"metadata_.{name} AS {name}" for name in METADATA]
     return (
@@ -117,6 +115,32 @@ def _expressions(source: str) -> str:
         f" {', '.join((*of_metadata, *promoted))}"
         f" FROM (SELECT *, {body} AS body_, {metadata} AS metadata_ FROM {source})"
     )
+
+
+def defaults_of(
+    types: Mapping[str, type[msgspec.Struct]], keys: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """What a key means where it was left out, by type of event; of the `keys`, the types of DuckDB.
+
+    A key of one type of event may hold something else in another: what its column cannot hold is left out.
+    """
+    found: dict[str, dict[str, Any]] = {key: {} for key in keys}
+    for name, event in types.items():
+        for field in msgspec.structs.fields(event):
+            key = field.encode_name
+            if key in keys and _is_of(keys[key], field.default):
+                found[key][name] = field.default
+    return found
+
+
+def _is_of(kind: str, default: Any) -> bool:
+    if isinstance(default, bool) or kind == "BOOLEAN":
+        return isinstance(default, bool) and kind == "BOOLEAN"
+    if kind == "VARCHAR":
+        return isinstance(default, str)
+    if isinstance(default, float):
+        return kind == "DOUBLE" and isfinite(default)
+    return isinstance(default, int) and -_OF_BIGINT <= default < _OF_BIGINT
 
 
 def _shape(keys: Mapping[str, str]) -> str:
