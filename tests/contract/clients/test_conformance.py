@@ -73,6 +73,8 @@ def test_the_python_client_does_all_that_clients_must() -> None:
     assert (failures(said), missing(said)) == ([], [])
 
 
+# The same code as the one before, in a thread of its own.
+@pytest.mark.prove
 def test_the_python_client_without_an_event_loop_does_all_but_follow_and_work() -> None:
     said = tried(*WITHOUT_A_LOOP)
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.documents.guides import blocks
 from tests.support.documents.typed_in import steps
 from tests.support.repository import ROOT
@@ -14,6 +16,8 @@ SHOP = ROOT / "examples" / "shop"
 README = (SHOP / "README.md").read_text(encoding="utf-8")
 
 
+# The guide's own tests do the same in `make test`.
+@pytest.mark.prove
 def test_it_passes_its_own_tests() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
