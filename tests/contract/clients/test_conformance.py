@@ -96,6 +96,7 @@ def test_the_typescript_client_does_all_but_what_it_says_it_lacks(tmp_path: Path
     ]
 
 
+@pytest.mark.prove
 def test_each_fault_of_an_adapter_is_found_by_the_case_that_is_about_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
