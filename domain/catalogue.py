@@ -26,6 +26,8 @@ OWN: tuple[Decider, ...] = (
 )
 INSTALLED: tuple[Installed, ...] = installed()
 DECIDERS: tuple[Decider, ...] = admitted(OWN, INSTALLED)
+# The tables of aggregates that somebody else wrote.
+OTHERS: frozenset[str] = frozenset(one.decider.table for one in INSTALLED)
 
 
 class TimelineForked(Event, frozen=True, kw_only=True):

@@ -7,10 +7,7 @@ import msgspec
 from domain import app_state
 from domain.app_state import Entry
 from domain.messages import Key, about
-from projections.table import Row, Table, page_query
-
-# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
-Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
+from projections.table import Prefix, Row, Table, page_query
 
 
 class GetAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

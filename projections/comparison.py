@@ -12,7 +12,7 @@ import msgspec
 
 from domain.messages import stream_name
 from projections.table import Row
-from projections.tables import OWNERS, TABLES, stream_column
+from projections.tables import OWNERS, aggregates_of, stream_column
 
 MAXIMUM_EXAMPLES = 10
 
@@ -131,7 +131,7 @@ def _text_or_bytes(kind: str, value: Any) -> Any:
 def _is_stray(name: str, key: Any) -> bool:
     if not isinstance(key, str) or not key.isascii():
         return True
-    table = OWNERS[name][0] if name in OWNERS else TABLES[name]
+    table = aggregates_of(name)
     return table.row_key(table.aggregate_key(key)) != key
 
 
@@ -165,5 +165,5 @@ def _identical(expected: Row, found: Row) -> bool:
 
 
 def _stream_of(name: str, key: Any) -> str:
-    table = OWNERS[name][0] if name in OWNERS else TABLES[name]
+    table = aggregates_of(name)
     return stream_name(table.name, table.aggregate_key(key))

@@ -13,7 +13,7 @@ from domain.installed.error import AggregateError
 from domain.installed.reserved import KEYWORDS
 from domain.messages import Key, about
 from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, MAXIMUM_INDEXES, Column
-from projections.table import Row, Table, page_query, places_of, single
+from projections.table import Prefix, Row, Table, page_query, places_of, single
 
 # Every row says where it stands.
 VERSION, POSITION = "version", "position"
@@ -31,8 +31,6 @@ _KINDS: dict[Any, Literal["INTEGER", "REAL", "TEXT"]] = {
 _ASKED = frozenset({"after", "by", "limit", "position", "prefix", "time"})
 # What SQLite holds as an integer.
 _STORED = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
-Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
 
 def table_of(

@@ -27,7 +27,7 @@ from projections import rebuild, trial
 from projections.comparison import count_repair
 from projections.rebuild import streams_of
 from projections.table import Table
-from projections.tables import TABLES
+from projections.tables import INSTALLED_TABLES, TABLES
 
 # Beyond that, nobody wants to know how many there are as much as to have an answer.
 MAXIMUM_COUNTED = 100_000
@@ -125,15 +125,14 @@ def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
 
 
 def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
-    for table in TABLES.values():
-        if table.columns_made:
-            definition = AggregateTable(
-                name=table.name,
-                columns=table.columns_made,
-                indexed=table.indexed,
-                shape=_shape(BY_TABLE[table.name], table),
-            )
-            yield table, definition
+    for table in INSTALLED_TABLES:
+        definition = AggregateTable(
+            name=table.name,
+            columns=table.columns_made,
+            indexed=table.indexed,
+            shape=_shape(BY_TABLE[table.name], table),
+        )
+        yield table, definition
 
 
 def _shape(decider: Decider, table: Table) -> str:

@@ -21,6 +21,8 @@ Row = tuple[Any, ...]
 Item = TypeVar("Item")
 # Of how many values of a column, those with the most rows, an answer has the counts.
 MAXIMUM_GROUPS = 1_000
+# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
 
 class BesideTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,11 @@ def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str
     return found
 
 
+def aggregates_of(table: str) -> Table:
+    """The table whose aggregates the rows of a table, first or second, belong to."""
+    return OWNERS[table][0] if table in OWNERS else TABLES[table]
+
+
 def stream_column(table: str) -> str:
     """The column that says which stream a row of a table belongs to."""
     return OWNERS[table][1].owner if table in OWNERS else TABLES[table].primary_key

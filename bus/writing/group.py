@@ -17,7 +17,7 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.content import Content, write
 from bus.writing.group_context import GroupContext, Projections
 from bus.writing.submission import Outcome, Request, Submission, correlation_id_in, refused
-from domain.catalogue import INSTALLED, TABLE_OF, encode_event
+from domain.catalogue import OTHERS, TABLE_OF, encode_event
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
@@ -32,8 +32,6 @@ _ENVELOPE_IN_BATCH_BYTES = 512
 # What a decision of somebody else's may lead to at most: an event is a message, too.
 MAXIMUM_EVENTS = 1_000
 MAXIMUM_EVENT_BYTES = 512 * 1024
-# The tables of aggregates that somebody else wrote.
-_OTHERS = frozenset(one.decider.table for one in INSTALLED)
 
 _KEY = re.compile(KEY_PATTERN)
 
@@ -212,7 +210,7 @@ class Group(GroupContext):
             self._allowed_secrets.require(request.name, request.findings)
         decision, key, aggregate = self._decide(request)
         answer = codec.encode(self._record(request, decision, key, aggregate))
-        if request.decider.table in _OTHERS and len(answer) > MAXIMUM_ANSWER_BYTES:
+        if request.decider.table in OTHERS and len(answer) > MAXIMUM_ANSWER_BYTES:
             raise _too_much("an answer", "bytes", len(answer), MAXIMUM_ANSWER_BYTES)
         remembered = request.verb.remembered and (decision.events or request.verb.empty_is_remembered)
         if command_id is not None and remembered:
@@ -249,7 +247,7 @@ class Group(GroupContext):
             # Nobody else has a new key: its stream is empty.
             key, aggregate = self.new_key(), ABSENT
         else:
-            if request.decider.table in _OTHERS:
+            if request.decider.table in OTHERS:
                 _require_key(key)
             aggregate = self._aggregates.get(request.decider.table, key)
         if request.expected_version is not None:
@@ -263,7 +261,7 @@ class Group(GroupContext):
         types: list[str] = []
         stream: str | None = None
         last = ABSENT
-        is_others = request.decider.table in _OTHERS
+        is_others = request.decider.table in OTHERS
         if is_others and len(decision.events) > MAXIMUM_EVENTS:
             raise _too_much("a decision", "events", len(decision.events), MAXIMUM_EVENTS)
         for event_key, event in decision.events:
@@ -284,7 +282,7 @@ class Group(GroupContext):
             last = self._aggregates.apply(
                 table, stream, before, Recorded(position, event_key, version, self.now, event)
             )
-            if table in _OTHERS:
+            if table in OTHERS:
                 # Here, where it costs this command alone: in the tables, it would cost the whole group.
                 self._projections.require_row(table, event_key, last)
             types.append(type_name)

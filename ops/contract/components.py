@@ -15,7 +15,7 @@ import msgspec
 
 from bus.contract.codec import Batch
 from bus.contract.log_answers import CloudEvent, EventPage
-from domain.catalogue import COMMANDS, DECIDERS, INSTALLED, OWN, VERBS, TimelineForked
+from domain.catalogue import COMMANDS, DECIDERS, OTHERS, OWN, VERBS, TimelineForked
 from domain.jobs.commands import OnConflict, OnDependencyFailure, UniqueScope
 from domain.jobs.state import State, Status
 from domain.rate_limits.state import RateLimitLevel
@@ -232,15 +232,15 @@ def _names() -> Mapping[Any, str]:
 
 @cache
 def _of_others() -> Mapping[Use, str]:
-    if not INSTALLED:
+    if not OTHERS:
         return {}
-    kinds, others = all_structs(), {one.decider.table for one in INSTALLED}
-    ours = {name: one for name, one in TABLES.items() if name not in others}
+    kinds = all_structs()
+    ours = {name: one for name, one in TABLES.items() if name not in OTHERS}
     own = [verb for name, verb in COMMANDS.items() if name.partition(".")[0] in ours]
     sent = [Batch, *(verb.command for verb in own)]
-    sent += [shape for name, shape in kinds["queries"].items() if name.partition(".")[0] not in others]
+    sent += [shape for name, shape in kinds["queries"].items() if name.partition(".")[0] not in OTHERS]
     answered = [verb.result for verb in own if verb.result is not None]
-    answered += [gives for name, gives in query_answers().items() if name.partition(".")[0] not in others]
+    answered += [gives for name, gives in query_answers().items() if name.partition(".")[0] not in OTHERS]
     answered += [TimelineForked, *(event for one in OWN for event in one.events.values())]
     answered += [CommandAnswer, CloudEvent, EventPage, Refusal, JobProgressNotice]
     known = {(kind, True) for shape in sent for kind in named_in(shape)}
@@ -252,7 +252,7 @@ def _of_others() -> Mapping[Use, str]:
     taken |= {name + ending for name in named for ending in ("", "Body", "Answer", "Event")}
     known |= {(struct, True) for kind in ("commands", "queries") for struct in kinds[kind].values()}
     known |= {(event, False) for event in kinds["events"].values()}
-    titles = {name: component_name(name) for name in others}
+    titles = {name: component_name(name) for name in OTHERS}
     return names_of_others(titles, kinds["queries"], taken, known)
 
 

@@ -18,7 +18,7 @@ from ops.analytics.export.table_parts import GROUP_ROWS, PART_ROWS, Parts
 from ops.analytics.lake.columns import arrow_schema, literal
 from ops.analytics.lake.files import File
 from ops.analytics.lake.session import Connection
-from projections.tables import OWNERS, TABLES, stream_column
+from projections.tables import OWNERS, TABLES, aggregates_of, stream_column
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,7 +113,7 @@ def _write_changed(
 
 def _changed_rows(table: str, after: int) -> str:
     """The rows that events behind a position have changed or made, in the words that follow FROM."""
-    of = OWNERS[table][0] if table in OWNERS else TABLES[table]
+    of = aggregates_of(table)
     if of.row_key is not str:
         return f"{table} WHERE position > {after}"
     # Found by their keys, which have an index; positions have none.

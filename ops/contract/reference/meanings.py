@@ -6,10 +6,9 @@ by its own name alone, in this order: most fields mean the same wherever they st
 
 from collections.abc import Mapping
 
-from domain.catalogue import INSTALLED
+from domain.catalogue import OTHERS
 
 _ANY_TIME = "milliseconds since the epoch"
-_OTHERS = frozenset(one.decider.table for one in INSTALLED)
 _OF_EVERY_TABLE = frozenset({"limit", "after", "position", "time", "prefix"})
 _BY = "count by this column, too"
 
@@ -197,7 +196,7 @@ def meaning_of(verb: str, path: str, said: str = "") -> str:
     Raises:
         KeyError: nobody has said, and it is ours to say.
     """
-    if verb.partition(".")[0] in _OTHERS:
+    if verb.partition(".")[0] in OTHERS:
         shared = MEANINGS[path] if path in _OF_EVERY_TABLE else _BY if path == "by" else ""
         return said or shared
     for place in places_of(verb, path):
