@@ -20,7 +20,7 @@ from bus.serving.discovery import Discovery
 from bus.serving.queries.answering import Queries
 from bus.serving.stream_access import StreamAccess
 from hyperpage_client.contract.log_place import LogPlace
-from hyperpage_client.tasks import to_its_end
+from hyperpage_client.tasks import to_its_end, unbroken
 from ops.audit.administration import audit_verbs
 from ops.audit.let_through import LetThrough
 from ops.backup.administration import RunningBackups
@@ -101,7 +101,8 @@ class Service:
         try:
             await self._start()
         except BaseException:
-            await self._stack.aclose()
+            # Whoever gives the start up asks again and again; what was opened is closed whole all the same.
+            await unbroken(self._stack.aclose())
             raise
 
     async def stop(self) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
 SAME_REQUEST_SECONDS = 1.0
+# A start takes a moment, but for one that waits for others: a member of a cluster may do so for a minute.
+GIVEN_UP_AFTER_SECONDS = 2.0
 PR_SET_DUMPABLE = 4
 
 logger = logging.getLogger("hyperpage")
@@ -100,9 +102,9 @@ async def _serve_once(
     """Serves until it is to stop, or until the store was restored, repaired or is outdated, as it answers."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
-    # A start is not cut off in the middle, whatever is asked for meanwhile: it takes a moment, and everything
-    # that it opened is closed in order.
-    await _start(service)
+    if not await _is_started(service, stop):
+        await cancel(restoring)
+        return False
     leave_alone_what_is_there()
     if (act := restores.take_act()) is not None:
         service.parts.record(act)
@@ -176,6 +178,26 @@ def _stop_on_signals() -> asyncio.Future[float]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, requested)
     return stop
+
+
+async def _is_started(service: Service, stop: asyncio.Future[float]) -> bool:
+    """Whether the service serves. False: it was told to stop while it waited for others.
+
+    Nothing is left open then. A start is not cut off before that, whatever is asked for meanwhile.
+
+    Raises:
+        ServiceError: it cannot start.
+    """
+    starting = asyncio.create_task(_start(service), name="the start of the service")
+    either: set[asyncio.Future[Any]] = {starting, stop}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({starting}, timeout=GIVEN_UP_AFTER_SECONDS)
+    if not starting.done():
+        logger.info("the start is given up")
+        await cancel(starting)
+        return False
+    starting.result()
+    return True
 
 
 async def _start(service: Service) -> None:

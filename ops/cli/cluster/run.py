@@ -19,7 +19,7 @@ from ops.cli.terminal.output import say
 # Who ends by itself is started again so much later, as a supervisor does it.
 RESTART_SECONDS = 1.0
 # A member drains first.
-STOP_SECONDS = 60.0
+STOP_SECONDS = 30.0
 MOST_MEMBERS = 9
 SERVERS = 3
 LOOPBACK = "127.0.0.1"
@@ -148,6 +148,9 @@ class _Run:
                 *command, stdout=PIPE, stderr=STDOUT, env=environment | settings, start_new_session=True
             )
             self._processes[name] = process
+            if self._stopping.is_set():
+                # It began as all were told to end.
+                process.terminate()
             assert process.stdout is not None
             async for line in process.stdout:
                 print(f"{name} | {line.decode(errors='replace')}", end="", flush=True)

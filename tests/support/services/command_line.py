@@ -86,14 +86,14 @@ def _written(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-def running(*arguments: str | Path) -> "subprocess.Popen[str]":
+def running(*arguments: str | Path, **variables: str) -> "subprocess.Popen[str]":
     """Starts a command that goes on; whoever starts it ends it."""
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment(**variables),
     )
 
 

@@ -103,6 +103,20 @@ def test_a_service_that_is_told_to_stop_while_it_starts_ends_in_order(tmp_path, 
     assert not (tmp_path / "data" / "runtime.json").exists()
 
 
+def test_a_service_that_is_told_to_stop_while_it_waits_for_others_gives_its_start_up(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+        process = running("serve", "--data", tmp_path / "data", "--nats", url)
+        with process:
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+            assert process.stderr is not None
+            assert "the start is given up" in process.stderr.read()
+    assert not (tmp_path / "data" / "runtime.json").exists()
+
+
 def prepare_nothing(data: Path) -> None:
     """The directory is not there yet."""
 

@@ -40,7 +40,6 @@ def test_a_follower_has_what_its_leader_has_also_when_that_was_restored(tmp_path
                     await change(broker, 2)
                     assert leader.origin.timeline == 2
                     await until_has(data, leader)
-                    # A start waits for a leader, and is not cut off.
                     assert await asyncio.to_thread(served.stop) == 0
             assert list(data.glob("hyperpage.db.set-aside-*"))
 
