@@ -35,6 +35,9 @@ LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
 # and in order, since some share a service. `ARGS=-n0` is one process, as `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile
 
+# Modules are compiled once, whatever the environment says: tests start hundreds of services and commands.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := run
 .PHONY: run run-cluster test prove lab bench bench-gate reference client credential-rules sample samples formats install lock sbom licences audit clean
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeGuard
 
 import apsw
@@ -20,7 +21,6 @@ from tests.support.repository import ROOT
 
 PRODUCT = ("bus", "clients", "domain", "migrations", "ops", "projections")
 SOURCES = [path for top in PRODUCT for path in sorted((ROOT / top).rglob("*.py"))]
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCES}
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "ops" / "deploy").iterdir()]
 # What is asked for in vain however often: it has to be changed first.
@@ -43,13 +43,16 @@ HAS_ITS_OWN = {RuleViolated, Behind}
 CLIENT = "bus.client"
 
 
-# Walked once: all that is looked at in these tests is one of these.
-NODES = [
-    (path, node)
-    for path, tree in TREES.items()
-    for node in ast.walk(tree)
-    if isinstance(node, ast.Call | ast.Constant | ast.JoinedStr | ast.ExceptHandler | ast.ClassDef | FUNCTION)
-]
+@cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """All that is looked at in these tests, walked once, and not before the first of them runs."""
+    kinds = ast.Call | ast.Constant | ast.JoinedStr | ast.ExceptHandler | ast.ClassDef | FUNCTION
+    return [
+        (path.relative_to(ROOT).as_posix(), node)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, kinds)
+    ]
 
 
 def name_of(node: ast.expr) -> str:
@@ -61,7 +64,7 @@ def name_of(node: ast.expr) -> str:
 
 
 def calls() -> Iterator[tuple[str, ast.Call, str]]:
-    for path, node in NODES:
+    for path, node in nodes():
         if isinstance(node, ast.Call):
             yield f"{path}:{node.lineno}", node, name_of(node.func)
 
@@ -83,7 +86,7 @@ def positions() -> dict[str, set[int]]:
     """Where a hint stands among the arguments of whatever takes one, by its name; a class's is its heirs'."""
     found: dict[str, set[int]] = {}
     bases: dict[str, list[str]] = {}
-    for _, node in NODES:
+    for _, node in nodes():
         names: list[str] = []
         if isinstance(node, ast.ClassDef):
             bases[node.name] = [name_of(base) for base in node.bases]
@@ -143,7 +146,7 @@ def test_no_hint_that_is_written_somewhere_is_empty(said: list[tuple[str, str, a
 
 def test_a_hint_is_left_out_only_where_there_is_a_usual_one():
     left_out = set()
-    for path, node in NODES:
+    for path, node in nodes():
         if isinstance(node, ast.ClassDef):
             made = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
             left_out |= {node.name for one in made if _has_an_empty_hint(one)}
@@ -199,7 +202,7 @@ def test_no_text_misleads():
     )
     found = [
         (path, node.value)
-        for path, node in NODES
+        for path, node in nodes()
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and wrong.search(node.value)
     ]
     # Docstrings are for those who read the code.
@@ -211,7 +214,7 @@ def test_no_text_misleads():
 def test_what_sqlite_says_is_never_repeated_unseen():
     raw = [
         f"{path}:{each.lineno}"
-        for path, node in NODES
+        for path, node in nodes()
         if isinstance(node, ast.ExceptHandler) and node.type is not None and node.name is not None
         if re.search(r"\bapsw\.|\bUNREADABLE\b", ast.unparse(node.type))
         for each in ast.walk(node)
@@ -242,7 +245,7 @@ def test_an_error_of_sqlite_says_what_is_wrong_and_what_to_do(kind: type[apsw.Er
 
 def written() -> Iterator[tuple[str, str]]:
     """Every text in the product, whole, and every document."""
-    for path, node in NODES:
+    for path, node in nodes():
         if (text := text_of(node)) is not None and "yperpage" in text.lower():
             yield f"{path}:{getattr(node, 'lineno', 0)}", text
     for document in DOCUMENTS:
