@@ -783,12 +783,16 @@ def test_what_has_no_room_is_not_published_at_once(play):
         inbox = wire.other.subscribe(f"{INBOX}.*")
         await wire.other.flush()
         published = 0
-        # The socket takes a part, the buffer another, and then there is no room.
-        while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
-            published += 1
-            assert published < 100
-        assert not lean.publish_soon(to_somebody(bytes(LARGEST)))
-        assert lean.stats["out_msgs"] == published
+        # The socket takes a part, the buffer another, and then there is no room while nobody reads.
+        os.kill(wire.server.process_id, signal.SIGSTOP)
+        try:
+            while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
+                published += 1
+                assert published < 100
+            assert not lean.publish_soon(to_somebody(bytes(LARGEST)))
+            assert lean.stats["out_msgs"] == published
+        finally:
+            os.kill(wire.server.process_id, signal.SIGCONT)
 
         await lean.publish_many([to_somebody(b"")])
         for _ in range(published + 1):
