@@ -1,6 +1,7 @@
 """`hyperpage doctor`: what it looks at, what it finds, what it says to do, and its exit codes."""
 
 import json
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,23 @@ def findings(result: Result) -> dict[str, dict[str, Any]]:
     return {one["check"]: one for one in result.json["findings"]}
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A stopped store with some rows."""
-    with Served(tmp_path / "data", "--no-http") as service:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped store with some rows, which nobody changes."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+    with Served(folder, "--no-http") as service:
         commands = [
             {"command": "app_state.set", "body": {"key": f"key-{number}", "value": "x" * 100}}
             for number in range(300)
         ]
         service.ask("send", "batch", json.dumps({"atomic": True, "commands": commands}))
-    return tmp_path / "data"
+    return folder
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """The same, for one test alone."""
+    return shutil.copytree(made, tmp_path / "data")
 
 
 def test_all_is_well_beside_a_running_service_and_its_backup_is_proven(tmp_path: Path):
