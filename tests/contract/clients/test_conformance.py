@@ -83,6 +83,8 @@ def test_the_python_client_without_an_event_loop_does_all_but_follow_and_work() 
     assert lacks == {"Following the events", "Workers", "Mirrors"}
 
 
+# Its own tests run by default.
+@pytest.mark.prove
 def test_the_typescript_client_does_all_but_what_it_says_it_lacks(tmp_path: Path) -> None:
     node = needed_node()
     programs = compiled(node, tmp_path, {"adapter.mts": TYPESCRIPT.read_text(encoding="utf-8")})

@@ -86,8 +86,15 @@ def section(title: str) -> str:
         ("The quick way", {}, 7),
         ("By hand: a decider", {"counters.py": COUNTERS}, 7),
         ("By hand: a class of the library", {"dogs.py": DOGS}, 4),
-        ("Types for programs", {"counters.py": COUNTERS, "program.py": PROGRAM}, 5),
-        ("Its tests", {"counters.py": COUNTERS, "test_counters.py": TESTS}, 2),
+        pytest.param(
+            "Types for programs",
+            {"counters.py": COUNTERS, "program.py": PROGRAM},
+            5,
+            marks=pytest.mark.prove,
+        ),
+        pytest.param(
+            "Its tests", {"counters.py": COUNTERS, "test_counters.py": TESTS}, 2, marks=pytest.mark.prove
+        ),
     ],
 )
 def test_every_command_prints_what_the_guide_shows(

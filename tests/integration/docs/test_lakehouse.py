@@ -246,6 +246,7 @@ def test_small_files_that_have_become_one_leave_the_tables_and_the_bucket(
         assert published.run(PYTHON[2])["by_timeline"].rows() == by_timeline
 
 
+@pytest.mark.prove
 def test_what_a_lake_made_anew_has_nothing_in_place_of_stays(
     published: Published, bucket_server: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

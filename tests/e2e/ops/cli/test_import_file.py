@@ -119,6 +119,7 @@ def peak_kib(old: Path, data: Path) -> int:
 
 
 # Many times what it takes where nothing else runs.
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_a_large_file_is_imported_in_bounded_memory(tmp_path):
     small = old_database(tmp_path / "small.db", jobs=[JOB])

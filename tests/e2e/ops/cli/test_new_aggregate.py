@@ -49,6 +49,7 @@ def test_a_decider_passes_its_own_tests(baskets: Path) -> None:
     assert "6 passed" in run(baskets, "pytest", "-q", "-p", "no:cacheprovider")
 
 
+@pytest.mark.prove
 def test_a_decider_that_is_installed_is_served(baskets: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     run(baskets, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), ".")

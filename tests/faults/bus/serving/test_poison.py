@@ -86,7 +86,7 @@ def carried_out(folder: Path, key: str) -> list[Any]:
     return [json.loads(str(row.data))["value"] for row in rows if row.stream == f"app_state/{key}"]
 
 
-@pytest.mark.parametrize("kind", ["kill", "freeze"])
+@pytest.mark.parametrize("kind", ["kill", pytest.param("freeze", marks=pytest.mark.prove)])
 def test_a_command_that_takes_the_service_down_twice_becomes_a_dead_letter(tmp_path: Path, kind: str):
     served = Killable(tmp_path, (PROGRAM, kind))
     honest = [("honest", value) for value in range(100)]
@@ -199,6 +199,7 @@ def test_a_command_that_was_carried_out_before_two_ends_gets_its_own_answer(tmp_
         served.stop()
 
 
+@pytest.mark.prove
 def test_ends_that_come_while_nothing_is_decided_make_no_suspect(tmp_path: Path):
     served = Killable(tmp_path)
 

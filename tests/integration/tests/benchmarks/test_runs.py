@@ -21,6 +21,7 @@ LOADS = [
 ]
 
 
+@pytest.mark.prove
 def test_every_load_is_answered_and_what_it_took_is_told():
     copies = {"this": Checkout.here()}
     measured = list(measure(copies, LOADS, seconds=0.05, rounds=1, idle=True))

@@ -193,6 +193,7 @@ def test_a_program_in_python_is_checked_strictly_and_does_what_it_says(folder: P
     assert tool(folder, "ruff", "check", "--isolated", "--quiet", "--select", "B,F,UP", "brought.py") == ""
 
 
+@pytest.mark.prove
 def test_a_program_in_typescript_is_compiled_strictly_and_does_what_it_says(folder: Path) -> None:
     node = needed_node()
     assert written("--out", folder / "brought.mts").code == 0

@@ -64,6 +64,7 @@ def test_what_many_exports_have_written_are_few_files_with_the_same_in_them(arch
             assert rows_at(connection, str(position)) == tables
 
 
+@pytest.mark.prove
 def test_who_reads_meanwhile_goes_on_reading(archived: Archived, lake: Path):
     first, tables = worked(archived, 10)
     exported(archived, lake)
@@ -200,6 +201,7 @@ def after(calls: int, first: Callable[..., Any], then: Callable[..., Any]) -> Ca
     return do
 
 
+@pytest.mark.prove
 def test_a_history_may_fork_within_what_has_become_one(archived: Archived, lake: Path):
     worked(archived, 10)
     archived.backup()
@@ -260,7 +262,13 @@ def amid_what_is_removed(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", [before_the_manifest, before_the_views, before_anything_is_removed, amid_what_is_removed]
+    "moment",
+    [
+        before_the_manifest,
+        pytest.param(before_the_views, marks=pytest.mark.prove),
+        pytest.param(before_anything_is_removed, marks=pytest.mark.prove),
+        amid_what_is_removed,
+    ],
 )
 def test_an_export_that_is_cut_off_leaves_every_event_once(
     archived: Archived, lake: Path, moment: Callable[[pytest.MonkeyPatch], None]

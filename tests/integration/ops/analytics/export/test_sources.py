@@ -65,6 +65,7 @@ def test_the_next_export_takes_only_what_has_come_since(archived: Archived, lake
         assert rows_shown(connection) == rows_at(connection, str(second)) == tables
 
 
+@pytest.mark.prove
 def test_an_export_every_hour_for_long_needs_no_more_memory(
     archived: Archived, lake: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -84,6 +85,7 @@ def test_an_export_every_hour_for_long_needs_no_more_memory(
         assert rows_at(connection, str(position)) == tables
 
 
+@pytest.mark.prove
 def test_large_payloads_are_exported_a_few_at_a_time(archived: Archived, lake: Path):
     large = {"type": "sync", "name": "large", "payload": {"pad": "x" * 200_000}}
     for _ in range(40):
