@@ -59,6 +59,8 @@ export interface WorkerOptions {
 }
 
 const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
+// Of a job that a worker has, it should look into these at once: heartbeats would tell it a third of a lease later.
+const CONCERN_RUNNING = ["cancel_requested", "rescued", "attempt_timed_out", "timed_out"];
 const MAXIMUM_ERROR = 10_000;
 const REFUSED = "the attempt's ";
 const PROGRESS_MS = 500;
@@ -71,7 +73,42 @@ interface Attempt {
   readonly held: { id: string; lease: string };
   readonly stop: AbortController;
   readonly ended: AbortController;
+  readonly look: Look;
   readonly done: Promise<void>;
+}
+
+/** Says that something was heard of a job; what is said before anybody waits is not lost. */
+class Look {
+  private isWanted = false;
+  private wake = () => {};
+
+  now(): void {
+    this.isWanted = true;
+    this.wake();
+  }
+
+  /** Returns when it is wanted, after that time, or when the signal is aborted. */
+  async within(ms: number, signal: AbortSignal): Promise<void> {
+    if (!this.isWanted && !signal.aborted)
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", done);
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        signal.addEventListener("abort", done);
+        this.wake = done;
+      });
+    this.isWanted = false;
+  }
+}
+
+interface HeardEvent {
+  type?: string;
+  subject?: string;
+  time?: string;
+  data?: EventData | null;
 }
 
 interface EventData {
@@ -134,14 +171,25 @@ export class Worker {
 
   private hear() {
     const { prefix, nats } = this.client;
-    const subjects = [...MAKE_DUE.map((change) => `jobs.*.${change}`), `queues.${token(this.options.queue)}.resumed`];
-    return subjects.map((one) =>
-      nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? this.dueAt(message.json()) : this.options.onTrouble(error)) }),
-    );
+    const changes = new Set([...MAKE_DUE, ...CONCERN_RUNNING]);
+    const subjects = [...[...changes].map((change) => `jobs.*.${change}`), `queues.${token(this.options.queue)}.resumed`];
+    return subjects.map((one) => {
+      const change = one.slice(one.lastIndexOf(".") + 1);
+      const take = (event: HeardEvent) => {
+        if (CONCERN_RUNNING.includes(change)) this.lookInto(event.subject);
+        if (MAKE_DUE.includes(change) || change === "resumed") this.dueAt(event);
+      };
+      return nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? take(message.json()) : this.options.onTrouble(error)) });
+    });
+  }
+
+  /** Asks whether the job is still to be done, if it is one of ours. */
+  private lookInto(subject: string | undefined): void {
+    for (const one of this.attempts.values()) if (subject === `jobs/${one.held.id}`) one.look.now();
   }
 
   /** Wakes when what an event tells of is due; both of its times are by the service's clock. */
-  private dueAt(event: { type?: string; time?: string; data?: EventData | null }): void {
+  private dueAt(event: HeardEvent): void {
     const isNew = /\.(enqueued|replaced)\.v1$/.test(event.type ?? "");
     if (isNew && ((event.data?.queue ?? "default") !== this.options.queue || !((event.data?.type ?? "") in this.handlers))) return;
     const at = event.data?.next_run_at ?? event.data?.run_at;
@@ -166,8 +214,9 @@ export class Worker {
       for (const job of jobs) {
         const held = { id: job.id, lease: job.lease };
         const [stop, ended] = [new AbortController(), new AbortController()];
-        const done = this.attempt(job, held, stop, ended, isLate);
-        this.attempts.set(job.lease, { held, stop, ended, done });
+        const look = new Look();
+        const done = this.attempt(job, held, stop, ended, look, isLate);
+        this.attempts.set(job.lease, { held, stop, ended, look, done });
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
@@ -199,12 +248,13 @@ export class Worker {
     held: Attempt["held"],
     stop: AbortController,
     ended: AbortController,
+    look: Look,
     isLate: boolean,
   ): Promise<void> {
     // The answer to the claim came late: somebody else may have the job. And who stops begins none.
     if (isLate) await this.beat(held, stop);
     if (this.stopping && !stop.signal.aborted) stop.abort("shutting_down" satisfies StopReason);
-    const lease = this.keepLease(held, stop, ended.signal);
+    const lease = this.keepLease(held, stop, look, ended.signal);
     let told: { percent?: number; note?: string } | undefined;
     const telling = setInterval(() => {
       if (told === undefined) return;
@@ -253,15 +303,10 @@ export class Worker {
     });
   }
 
-  private async keepLease(held: Attempt["held"], stop: AbortController, ended: AbortSignal): Promise<void> {
-    const beat = this.options.leaseMs / 3;
+  private async keepLease(held: Attempt["held"], stop: AbortController, look: Look, ended: AbortSignal): Promise<void> {
     for (;;) {
-      try {
-        await sleep(beat, undefined, { signal: ended });
-      } catch {
-        return;
-      }
-      if (!(await this.beat(held, stop))) return;
+      await look.within(this.options.leaseMs / 3, ended);
+      if (ended.aborted || !(await this.beat(held, stop))) return;
     }
   }
 

@@ -20,7 +20,8 @@ const worker = new Worker(
         signal.addEventListener("abort", () => reject(signal.reason));
       }),
   },
-  { leaseMs: 1_500, graceMs: 0, pollMs: 60_000 },
+  // Neither heartbeats nor polls come in time: it has to hear of what is new.
+  { leaseMs: 600_000, graceMs: 0, pollMs: 60_000 },
 );
 await worker.run();
 await client.close();
