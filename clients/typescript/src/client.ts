@@ -11,6 +11,7 @@ import {
   nkeyAuthenticator,
 } from "@nats-io/transport-node";
 import { Questions } from "./asking.js";
+import { type BatchCommand, type Outcome, outcomesOf } from "./batches.js";
 import { keptAnswer, sendDurable, store } from "./durable.js";
 import { mayEndOtherwise, NotInTime, Refusal, refusalIn, Unreachable } from "./errors.js";
 import { type ChangeEvent, type EventOf, follow, type FollowOptions } from "./following.js";
@@ -46,11 +47,6 @@ export interface About {
   traceparent?: string;
   timeoutMs?: number;
 }
-
-/** One command of a batch. */
-export type BatchCommand = {
-  [Name in CommandName]: { command: Name; body: CommandBody<Name>; id?: string; expected_version?: number };
-}[CommandName];
 
 export interface ConnectOptions {
   /** The prefix of the service's subjects. */
@@ -150,18 +146,18 @@ export class Client {
   }
 
   /**
-   * The outcome of each of up to 1,000 commands, in order; with `atomic`, all are accepted or none. Only those that have ids of
-   * their own can be sent again safely.
+   * The outcome of each command, in order. They go out in as few messages as the service takes, of up to 1,000 commands and
+   * 960 KiB, each within `timeoutMs`. With `atomic`, all are accepted or none, and they have to fit in one. Only those that have
+   * ids of their own can be sent again safely.
    */
   async sendBatch(
     commands: readonly BatchCommand[],
-    { atomic = false, ...about }: Omit<About, "commandId"> & { atomic?: boolean } = {},
-  ): Promise<(Answer | Refusal)[]> {
-    const body = { atomic, commands: commands.map((one) => ({ id: randomUUID(), ...one })) };
-    const { timeoutMs = ANSWER_MS } = about;
-    const answer = await this.asked(`${this.prefix}.cmd.v1.batch`, body, this.said(undefined, about), timeoutMs);
-    const { outcomes } = answer as { outcomes: unknown[] };
-    return outcomes.map((one) => refusalIn(one) ?? this.noted(one as Answer));
+    { atomic = false, timeoutMs = ANSWER_MS, ...about }: Omit<About, "commandId" | "expectedVersion"> & { atomic?: boolean } = {},
+  ): Promise<Outcome[]> {
+    return outcomesOf(commands, atomic, async (some) => {
+      const answer = await this.asked(`${this.prefix}.cmd.v1.batch`, { atomic, commands: some }, this.said(undefined, about), timeoutMs);
+      return (answer as { outcomes: unknown[] }).outcomes.map((one) => refusalIn(one) ?? this.noted(one as Answer));
+    });
   }
 
   /** As `send`, through a stream: once the broker has the command, it will be carried out. Returns its id. */

@@ -80,7 +80,7 @@ class Batch:
             ExceptionGroup: some were refused; the others were carried out.
         """
         items = [batch_item(one.command) for one in self._pending]
-        waiting = iter(self._pending)
+        waiting = iter(enumerate(self._pending))
         # An atomic one is all in one message: the service refuses what is too much for that.
         for some in [items] if self._atomic and items else messages_of(items):
             try:
@@ -90,7 +90,11 @@ class Batch:
                     raise
                 outcomes = [refusal]
             for outcome in outcomes:
-                next(waiting).outcome = outcome
+                number, one = next(waiting)
+                one.outcome = outcome
+                if isinstance(outcome, Refusal):
+                    # The service counts those of one message.
+                    outcome.details["index"] = number
         refused = [one.outcome for one in self._pending if isinstance(one.outcome, Refusal)]
         if refused:
             raise ExceptionGroup(f"{len(refused)} of {len(self._pending)} commands were refused", refused)

@@ -23,6 +23,22 @@ const outcomes = await client.sendBatch([
 ]);
 say(outcomes.map((one) => (one instanceof Refusal ? one.code : one.stream)));
 
+// More than one message takes, by count, and by size; one is too large for any, and one is refused.
+const many = Array.from({ length: 1_400 }, (_, number) => ({ command: "app_state.set", body: { key: `m-${number}`, value: number } }) as const);
+const large = many.slice(0, 20).map(({ body }) => ({ command: "app_state.set", body: { key: `large-${body.key}`, value: "é".repeat(30_000) } }) as const);
+const huge = { command: "app_state.set", body: { key: "huge", value: "x".repeat(2_000_000) } } as const;
+const told = await client.sendBatch([...many, ...large, huge, { command: "jobs.cancel", body: { id: "nobody" } }]);
+const refusals = told.filter((one) => one instanceof Refusal);
+say([told.length, told[1_399] instanceof Refusal || told[1_399]?.stream, ...refusals.map((one) => [one.code, one.details["index"]])]);
+for (const commands of [many, large]) {
+  try {
+    await client.sendBatch(commands, { atomic: true });
+  } catch (error) {
+    say(error instanceof Refusal && [error.code, error.details["limit"], error.details["size"], error.message.includes("atomic")]);
+  }
+}
+say(await client.sendBatch([]));
+
 const keys: string[] = [];
 for await (const row of client.list("app_state.list", { prefix: "k-", limit: 1 })) keys.push(row.key);
 say(keys);

@@ -71,6 +71,8 @@ def test_one_that_is_too_large_by_itself_is_refused_and_the_others_are_sent():
         asyncio.run(batch.send(send))
 
     assert [isinstance(one.outcome, CommandAnswer) for one in pending] == [True, False, True]
+    assert isinstance(pending[1].outcome, TooLarge)
+    assert pending[1].outcome.details["index"] == 1, "it counts the commands of all messages"
     atomic = Batch(atomic=True)
     for _ in range(2):
         atomic.add("app_state.set", "x" * (MAXIMUM_BATCH_BYTES // 2))
