@@ -129,6 +129,9 @@ asyncio.run(main())
 """
 
 
+# To install a PostgreSQL takes longer than this; where there is one:
+# `make prove ARGS='tests/e2e/docs/test_python.py -k postgresql'`.
+@pytest.mark.prove
 @pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
 def test_an_outbox_in_postgresql_sends_each_command_once_whoever_is_interrupted(folder: Path) -> None:
     (folder / "shop_orders.py").write_text(IN_POSTGRESQL)
