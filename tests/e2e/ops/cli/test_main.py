@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from cyclopts import App
 
 from ops.cli.main import application
 from tests.support.patience import wait_for
-from tests.support.services.command_line import PROGRAM, Served, environment, hyperpage, running, separately
+from tests.support.services.command_line import Served, environment, hyperpage, running, separately
 
 # Messages
 
@@ -323,46 +322,3 @@ def test_a_dry_run_says_that_it_was_one(served):
         "A dry run; nothing was changed:", "No job is due.",
     ]  # fmt: skip
     assert served.ask("query", "jobs.get", '{"id": "dry"}')["status"] == "pending"
-
-
-# What a line that ends in a Tab is completed to, by the shell's own machinery.
-BASH = """
-source "$1"
-COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); COMPREPLY=()
-_hyperpage
-printf '%s\n' "${COMPREPLY[@]}"
-"""
-
-
-def test_the_shell_completes_commands_tables_and_choices(tmp_path):
-    installed = separately("--install-completion", "--shell", "bash", HOME=str(tmp_path))
-    assert installed.code == 0, installed
-    [script] = [path for path in tmp_path.rglob("*hyperpage*") if path.is_file()]
-    program = tmp_path / "hyperpage"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
-    program.chmod(0o700)
-
-    def completed(*words: str) -> list[str]:
-        done = subprocess.run(
-            ["bash", "--norc", "-c", BASH, "bash", script, *words],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
-            check=True,
-        )
-        assert done.stderr == ""
-        return done.stdout.split()
-
-    assert completed("hyperpage", "sen") == ["send"]
-    assert completed("hyperpage", "send", "jobs.c") == [
-        "jobs.claim",
-        "jobs.complete",
-        "jobs.cancel",
-        "jobs.cancel_many",
-    ]
-    assert completed("hyperpage", "query", "jobs.hi") == ["jobs.history"]
-    assert completed("hyperpage", "tail", "--table", "app") == ["app_state"]
-    assert completed("hyperpage", "schema", "job.compl") == ["job.completed.v1"]
-    assert completed("hyperpage", "schema", "--format", "a") == ["asyncapi"]
-    assert completed("hyperpage", "serve", "--log-level", "W") == ["WARNING"]
