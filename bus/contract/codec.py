@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from bus.contract.names import no_such_command, schema_hint
+from bus.contract.names import no_such_command, tell_schema
 from bus.contract.violations import MAXIMUM_MESSAGE_CHARACTERS, violations_of
 from domain.catalogue import VERBS
 from domain.credentials.first_look import may_hold_credential
@@ -188,8 +188,8 @@ def refusal_of(
     assert match is not None
     refusal = _invalid(match["message"], match["path"] or "$")
     if isinstance(refusal, Invalid):
-        if name and refusal.hint == refusal.usual_hint:
-            refusal.hint = f"nothing was changed: correct it and send it again; {schema_hint(name)}"
+        if name:
+            tell_schema(refusal, name)
         if body and (found := violations_of(shape, body, strict=strict)):
             refusal.details["violations"] = found
     return refusal

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from bus.contract.violations import nearest
 from domain.catalogue import BY_TABLE, COMMANDS
 from domain.credentials.scanning import Finding, kind_of_text, rejected
-from domain.errors import NotFound, Refusal
+from domain.errors import Invalid, NotFound, Refusal
 
 _QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
 _OTHER_QUERIES = (
@@ -43,6 +43,12 @@ def schema_hint(name: str) -> str:
     return f"`hyperpage schema {name}` says what it takes"
 
 
+def tell_schema(refusal: Refusal, name: str) -> None:
+    """Has the hint of what was invalid for that command or query name it, where the hint is the usual one."""
+    if isinstance(refusal, Invalid) and refusal.hint == refusal.usual_hint:
+        refusal.hint = f"nothing was changed: correct it and send it again; {schema_hint(name)}"
+
+
 def meant(name: str, names: Collection[str]) -> str | None:
     """The one of some names of the form `table.verb` that may have been meant by another one."""
     table, dot, verb = name.partition(".")
@@ -51,9 +57,14 @@ def meant(name: str, names: Collection[str]) -> str | None:
     tables = tuple(dict.fromkeys(one.partition(".")[0] for one in names))
     if (near_table := table if table in tables else nearest(table, tables)) is None:
         return next((one for one in names if one.partition(".")[2] == verb), None)
-    verbs = tuple(dict.fromkeys(_verbs(near_table, names)))
+    verbs = tuple(dict.fromkeys(verbs_of(near_table, names)))
     near_verb = verb if verb in verbs else nearest(verb, verbs)
     return None if near_verb is None else f"{near_table}.{near_verb}"
+
+
+def verbs_of(table: str, names: Collection[str]) -> Iterator[str]:
+    """The verbs of a table, as some names of the form `table.verb` have them."""
+    return (verb for one, _, verb in (name.partition(".") for name in names) if one == table)
 
 
 def _refusal(kind: str, name: str, own: tuple[str, ...], others: tuple[str, tuple[str, ...]]) -> Refusal:
@@ -63,7 +74,7 @@ def _refusal(kind: str, name: str, own: tuple[str, ...], others: tuple[str, tupl
     message = f"there is no {kind} {name[:_LONGEST_NAME]}"
     near = meant(name, own + other_names)
     if near is None:
-        verbs = ", ".join(_verbs(name.partition(".")[0], own))
+        verbs = ", ".join(verbs_of(name.partition(".")[0], own))
         there_is = f"its table has {verbs}; " if verbs else ""
         return NotFound(message, hint=f"{there_is}`hyperpage schema` lists all of them")
     opening = "" if near == name else f"did you mean {near}? "
@@ -78,7 +89,3 @@ def _refusal(kind: str, name: str, own: tuple[str, ...], others: tuple[str, tupl
         did_you_mean=near,
         kind=other_kind,
     )
-
-
-def _verbs(table: str, names: Collection[str]) -> Iterator[str]:
-    return (verb for one, _, verb in (name.partition(".") for name in names) if one == table)

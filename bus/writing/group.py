@@ -8,6 +8,7 @@ import msgspec
 
 from bus.contract import codec
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
+from bus.contract.names import tell_schema
 from bus.contract.rights import TOKENS
 from bus.incident import internal
 from bus.log import chain
@@ -171,6 +172,7 @@ class Group(GroupContext):
             return Outcome(self._answer(request))
         except Refusal as refusal:
             error: Refusal = refusal
+            tell_schema(error, request.name)
         except apsw.Error:
             raise
         except BaseException as defect:

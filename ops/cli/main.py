@@ -84,8 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe. The interpreter would complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return Exit.DONE
     return exit_code
 
@@ -195,9 +194,18 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
         raise failure(Exit.FAILED, "failed", message_of(error), hint_of(error)) from error
 
 
+def _write_no_more() -> None:
+    # The reader, such as `head`, has closed the pipe. The interpreter would complain when it flushes.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(error: CommandFailure, *, as_json: bool) -> int:
     if as_json:
-        print_json(error.answer)
+        try:
+            print_json(error.answer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _write_no_more()
     say(f"error: {error.message}")
     for line in error.explanation:
         say(printable(line))

@@ -1,6 +1,7 @@
 """`hyperpage send` and `query`: commands and questions, typed by hand or by a script."""
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from ops.targets.regular_files import read_regular
 # A message has 1 MiB at most.
 MAXIMUM_BODY_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
+_WORD = re.compile(r"[\w./:-]+")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
 CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]
@@ -79,8 +81,8 @@ def send(
         CORRELATION_ID: correlation_id,
     }
     given = {header: value for header, value in headers.items() if value is not None}
-    content = read_body(body)
-    _require_name(name)
+    _require_name(name, "send")
+    content = read_body(body, name)
     address = application_address(data)
     answer = asyncio.run(
         ask_durably(address, name, content, given, timeout_seconds=timeout)
@@ -112,15 +114,15 @@ def query(
     Every table has get, list, count, history and as_of; `hyperpage schema
     jobs.list` says what one of them takes.
     """
-    content = read_body(body)
-    _require_name(name)
+    _require_name(name, "query")
+    content = read_body(body, name)
     address = application_address(data)
     answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
     print_result(answer, as_json, print_value)
 
 
-def read_body(text: str) -> bytes:
-    """The body that an argument stands for: itself, a file's content, or standard input.
+def read_body(text: str, name: str) -> bytes:
+    """The body of that command or query, for which an argument stands: itself, a file, or standard input.
 
     Raises:
         CommandFailure: it cannot be read, or is not JSON.
@@ -144,10 +146,28 @@ def read_body(text: str) -> bytes:
     try:
         msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise usage_failure(
-            f"the body is not JSON: {error}", """names and texts stand in double quotes: '{"key": "theme"}'"""
-        ) from error
+        raise usage_failure(f"the body is not JSON: {error}", _hint_of_body(text, name)) from error
     return body
+
+
+def _hint_of_body(text: str, name: str) -> str:
+    """How a body is written; with the words that were typed, where it is clear what they mean."""
+    from bus.contract.names import schema_hint
+    from ops.contract.schema import schema_of
+
+    opening = "a body is an object of JSON, with double quotes around names and texts:"
+    try:
+        schema = schema_of(name)
+    except KeyError:
+        return f"""{opening} '{{"key": "theme"}}'"""
+    required = schema.get("required", [])
+    field, equals, value = text.partition("=")
+    example = dict.fromkeys(required or [*schema.get("properties", {})][:1], "...")
+    if equals and field in schema.get("properties", {}):
+        example = {field: value}
+    elif len(required) == 1 and _WORD.fullmatch(text) is not None:
+        example = {required[0]: text}
+    return f"{opening} '{json.dumps(example)}'; {schema_hint(name)}"
 
 
 def print_answer(answer: dict[str, Any], tried: Sequence[bool]) -> None:
@@ -188,12 +208,19 @@ def _summary(answer: dict[str, Any]) -> str:
     )
 
 
-def _require_name(name: str) -> None:
+def _require_name(name: str, program: str) -> None:
     if _NAME.fullmatch(name) is not None:
         return
-    from bus.contract.names import meant, query_names
-    from domain.catalogue import COMMANDS
+    from bus.contract.names import meant, query_names, verbs_of
+    from bus.contract.violations import nearest
+    from domain.catalogue import BY_TABLE, COMMANDS
 
-    near = meant(re.sub(r"\W+", ".", name), (*COMMANDS, *query_names()))
-    hint = f"did you mean {near}?" if near else "for example jobs.enqueue; see `hyperpage schema`"
+    names = tuple(query_names() if program == "query" else COMMANDS)
+    table = name if name in BY_TABLE else nearest(name, tuple(BY_TABLE))
+    if near := meant(re.sub(r"\W+", ".", name), (*names, *COMMANDS, *query_names())):
+        hint = f"did you mean {near}?"
+    elif table is not None and (verbs := [*verbs_of(table, names)]):
+        hint = f"`hyperpage {program} {table}.{verbs[0]}`, say: {table} has {', '.join(verbs)}"
+    else:
+        hint = f"for example {names[0]}; see `hyperpage schema`"
     raise usage_failure(f"{name!r} is not TABLE.VERB", hint)

@@ -44,14 +44,7 @@ def tail(
     One line for each event: position, time, type, stream, who, data. With
     --json, the CloudEvent. A broker or service that is away is waited for.
     """
-    from domain.catalogue import BY_TABLE
-
-    if table is not None and table not in (*BY_TABLE, "system"):
-        from bus.contract.violations import nearest
-
-        near = nearest(table, tuple(BY_TABLE))
-        opening = f"did you mean {near}? " if near else ""
-        raise usage_failure(f"there is no table {table}", f"{opening}it is one of {', '.join(BY_TABLE)}")
+    _require_known(table, stream)
     if table is not None and stream is not None:
         raise usage_failure("either a table or a stream", "a stream's name begins with its table")
     for name, value in (("--from", from_position), ("--limit", limit)):
@@ -61,6 +54,30 @@ def tail(
     following = _follow(address, from_position, table, stream, limit, compact if as_json else event_line)
     with suppress(KeyboardInterrupt):
         asyncio.run(following)
+
+
+def _require_known(table: str | None, stream: str | None) -> None:
+    from domain.catalogue import BY_TABLE
+
+    of_stream, _, key = (stream or "").partition("/")
+    named = table if stream is None else of_stream
+    if named is not None and named not in (*BY_TABLE, "system"):
+        from bus.contract.violations import nearest
+
+        near = nearest(named, tuple(BY_TABLE))
+        meant = near if stream is None else f"{near}/{key or 'KEY'}"
+        opening = f"did you mean {meant}? " if near else ""
+        tables = ", ".join(BY_TABLE)
+        if stream is None:
+            raise usage_failure(f"there is no table {named}", f"{opening}it is one of {tables}")
+        raise usage_failure(
+            f"{stream!r} is not the name of a stream",
+            f"{opening}it is a table and a key, such as jobs/9f1c; the tables are {tables}",
+        )
+    if stream is not None and not key:
+        raise usage_failure(
+            f"{stream!r} is not the name of a stream", f"it goes on with a key: {of_stream}/9f1c, say"
+        )
 
 
 async def _follow(
