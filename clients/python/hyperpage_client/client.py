@@ -218,17 +218,25 @@ class Client:
             NotFound: there is no such job.
             TimeoutError: it has not ended in that time.
         """
+        state = ""
 
         async def look() -> JobRow | None:
+            nonlocal state
             try:
                 row = await self.jobs.get(job_id)
+                state = f": it is {row.state}, in the queue {row.queue}"
             except (Unreachable, Busy, Unavailable, Behind):
                 # A service that is away for a while comes back.
                 return None
             return row if row.state in JOB_ENDS else None
 
         subject = self.names.changes_of(f"jobs/{job_id}")
-        return await at_its_end(self.connection, subject, self.seen, look, timeout_seconds=timeout_seconds)
+        try:
+            return await at_its_end(
+                self.connection, subject, self.seen, look, timeout_seconds=timeout_seconds
+            )
+        except TimeoutError as error:
+            raise TimeoutError(f"job {job_id} has not ended within {timeout_seconds:g} s{state}") from error
 
     async def query(self, name: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """The decoded answer to a query such as `jobs.get`, asked with a mapping or a struct."""

@@ -1,5 +1,6 @@
 """How one connects: `connect`."""
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,13 +20,22 @@ class _Runtime(msgspec.Struct):
 
 
 def address_in(folder: Path | str) -> str:
-    """The address of the service whose data are in that folder, with the credentials of the user `app`.
+    """The address of the service that runs on that folder, with the credentials of the user `app`.
 
     Raises:
-        OSError: no service runs there, or its file may not be read.
+        FileNotFoundError: no service runs there; it says how one is started.
+        OSError: its file may not be read.
         msgspec.DecodeError: its file is damaged.
     """
-    content = Path(folder, "runtime.json").read_bytes()
+    path = Path(folder, "runtime.json")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        said = (
+            f"no service runs on {folder}, and writes its address here: start"
+            f" `hyperpage serve --data {folder}`, or name the address of one"
+        )
+        raise FileNotFoundError(errno.ENOENT, said, str(path)) from None
     return decoded(msgspec.json.Decoder(_Runtime).decode, content).nats_url
 
 

@@ -442,6 +442,12 @@ def test_nobody_is_waited_for_longer_than_the_connection_may_take(tmp_path: Path
             ) as refused:
                 async with connect(wrong, timeout_seconds=patiently(0.25)):
                     pass
+            nobody = f"nats://{url.rpartition('@')[2]}"
+            with pytest.raises(Unreachable) as nameless:
+                async with connect(nobody, timeout_seconds=patiently(0.25)):
+                    pass
+            # As chance will have it, the end of the connection comes before its reason.
+            assert "reset by peer" in str(nameless.value) or "no user stands in" in nameless.value.hint
         with pytest.raises(Unreachable) as gone:
             async with connect(url, timeout_seconds=0.5):
                 pass

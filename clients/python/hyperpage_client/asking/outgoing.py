@@ -24,6 +24,7 @@ _HEADERS = {
     "causation_id": CAUSATION_ID,
     "traceparent": TRACEPARENT,
 }
+_KNOWN = frozenset(_HEADERS) | {"command_id"}
 # The names of commands that somebody else has structs for, as the service itself.
 NAMES: dict[type[msgspec.Struct], str] = {}
 
@@ -71,6 +72,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             ValueError: it is not one.
+            TypeError: `about` has what nobody can say about a command.
         """
         given_id = about.get("command_id")
         command_id = given_id or new_id()
@@ -84,7 +86,15 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def headers_about(about: About) -> dict[str, str]:
-    """The headers for these, but for the command id."""
+    """The headers for these, but for the command id.
+
+    Raises:
+        TypeError: there is a name among them that says nothing about a command.
+    """
+    if not about.keys() <= _KNOWN:
+        # Mostly a field of the command that is misspelt: to leave it out would be another command.
+        unknown = ", ".join(sorted(about.keys() - _KNOWN))
+        raise TypeError(f"no field of the command, nor what may be said about one: {unknown}")
     return {
         _HEADERS[name]: str(value) for name, value in about.items() if value is not None and name in _HEADERS
     }

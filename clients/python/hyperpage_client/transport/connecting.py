@@ -11,6 +11,7 @@ from hyperpage_client.transport.access import (
     Access,
     asks_for_tls,
     checked_addresses,
+    has_credentials,
     user_in,
     without_credentials,
 )
@@ -64,7 +65,7 @@ async def connect(
     """
     client = client or LeanClient()
     servers = _checked(url, access, within_seconds)
-    refusals = _Refusals(servers)
+    refusals = _Refusals(servers, is_nameless=access == NOTHING_MORE and not has_credentials(url))
     is_connected = False
 
     async def note(error: Exception) -> None:
@@ -99,7 +100,8 @@ async def connect(
 class _Refusals:
     """What each of the nats-servers that were named said last, before one let us in."""
 
-    def __init__(self, servers: list[str]) -> None:
+    def __init__(self, servers: list[str], *, is_nameless: bool) -> None:
+        self._is_nameless = is_nameless
         self._last: dict[str, Exception | None] = {_place(one): None for one in servers}
 
     def note(self, server: str, error: Exception) -> None:
@@ -116,6 +118,12 @@ class _Refusals:
 
     def explained(self, error: BaseException) -> tuple[str, str]:
         """What is said of all that, and a hint."""
+        said, hint = self._said(error)
+        if self._is_nameless and "Authorization Violation" in said:
+            return said, "no user stands in the address, and no credentials are given"
+        return said, hint
+
+    def _said(self, error: BaseException) -> tuple[str, str]:
         if len(self._last) == 1:
             return explained(next(iter(self._last.values())) or error)
         found = {place: explained(last) if last else ("no answer", "") for place, last in self._last.items()}

@@ -237,6 +237,10 @@ class LeanClient(SendingClient):
         reconnecting = self._reconnection_task
         if reconnecting is not None and reconnecting is not asyncio.current_task():
             await cancel(reconnecting)
+        if self._flush_queue is None:
+            # Nothing was begun: nats-py takes that for a mistake of ours, and would hide what was wrong.
+            self._status = status
+            return
         try:
             await super()._close(status, do_cbs)
         except OSError:
