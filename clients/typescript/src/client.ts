@@ -36,6 +36,11 @@ export interface Answer<Result = unknown> {
   readonly result: Result;
 }
 
+/** The key of what a command was about, such as a job's id; empty where it was about several. */
+export function keyOf({ stream }: Answer): string {
+  return stream?.slice(stream.indexOf("/") + 1) ?? "";
+}
+
 /** What may be said of a command. Under its id it is carried out once, however often it is sent. */
 export interface About {
   commandId?: string;
@@ -65,9 +70,20 @@ export interface ConnectOptions {
   nats?: ConnectionOptions;
 }
 
-/** The address of the service whose data are in that folder, with the credentials of the user `app`. */
+/**
+ * The address of the service that runs on that folder, with the credentials of the user `app`.
+ *
+ * @throws {Error} no service runs there, or its file cannot be read.
+ */
 export function addressIn(folder: string): string {
-  return (JSON.parse(readFileSync(join(folder, "runtime.json"), "utf8")) as { nats_url: string }).nats_url;
+  const path = join(folder, "runtime.json");
+  try {
+    return (JSON.parse(readFileSync(path, "utf8")) as { nats_url: string }).nats_url;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    const start = `start \`hyperpage serve --data ${folder}\`, or name the address of one`;
+    throw new Error(`no service runs on ${folder}, and writes its address to ${path}: ${start}`, { cause });
+  }
 }
 
 /**

@@ -85,6 +85,7 @@ def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: P
         "not_found",
         "not_found",
         "too_large",
+        True,
         "c-2",
         True,
     ]

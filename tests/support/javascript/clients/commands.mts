@@ -75,6 +75,11 @@ try {
 } catch (error) {
   say(error instanceof Refusal && error.code);
 }
+try {
+  addressIn("nowhere");
+} catch (error) {
+  say((error as Error).message.includes("start `hyperpage serve --data nowhere`"));
+}
 await client.close();
 try {
   await client.send("app_state.set", { key: "late", value: 1 }, { commandId: "c-2" });
