@@ -6,6 +6,7 @@ Only what was refused is looked at. The decoder itself is asked about each part 
 import types
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
@@ -97,6 +98,8 @@ class _Look:
         else:
             allowed = get_args(bare) if get_origin(bare) is Literal else ()
             close = nearest(value, allowed) if allowed and isinstance(value, str) else None
+            if bare is int and isinstance(value, str):
+                close = _in_milliseconds(value)
             if allowed and (close is None or kind_of_text(value) is not None):
                 # A text that resembles none may be anything.
                 message = message.partition(" '")[0]
@@ -131,6 +134,18 @@ class _Look:
             message, _, place = str(error).partition(" - at ")
             return message, place.startswith("`$")
         return None
+
+
+def _in_milliseconds(text: str) -> str | None:
+    """A time as it is sent, where the text is one, of which UTC is taken where it names no zone."""
+    if "-" not in text:
+        # The least that is written by people, and not by chance.
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return str(round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def _bare(kind: Any) -> Any:

@@ -11,6 +11,7 @@ import apsw
 import msgspec
 
 from bus.contract import codec
+from bus.contract.names import tell_schema
 from bus.contract.rights import Principal, Rights
 from bus.incident import internal
 from bus.log.reader_pool import PoolExhaustedError, ReaderPool
@@ -139,6 +140,7 @@ class Reads:
             with reader as (connection, place):
                 answer = _answer(verb, connection, query, principal)
         except Refusal as refusal:
+            tell_schema(refusal, verb.name)
             return Reading.refused(refusal, place)
         except PoolExhaustedError:
             raise Busy("all readers are busy", hint="try again", retry_after_ms=500) from None

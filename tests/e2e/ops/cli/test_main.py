@@ -89,6 +89,7 @@ def test_a_refusal_says_all_that_is_wrong_and_what_may_have_been_meant(served):
     decided = served("send", "jobs.enqueue", '{"type": "sync", "payload": "text"}').err
     assert "payload must be an object (at $.payload)" in decided
     assert "`hyperpage schema jobs.enqueue` says what it takes" in decided
+    assert "`hyperpage schema jobs.as_of` says" in served("query", "jobs.as_of", '{"id": "x"}').err
     commands = [{"command": "jobs.enque"}, {"command": "jobs.get"}]
     one_by_one = served("send", "batch", json.dumps({"commands": commands})).out
     assert (

@@ -65,6 +65,19 @@ def test_all_that_is_wrong_is_told_at_once_with_what_is_allowed():
     ]
 
 
+def test_a_time_that_is_no_number_is_told_as_one():
+    assert violations(
+        "jobs.enqueue", {"type": "sync", "run_at": "2026-12-01T00:00:00Z", "priority": "x"}
+    ) == [
+        {
+            "path": "$.run_at",
+            "message": "Expected `int | null`, got `str`",
+            "did_you_mean": "1796083200000",
+        },
+        {"path": "$.priority", "message": "Expected `int`, got `str`"},
+    ]
+
+
 def test_a_field_that_resembles_none_is_told_with_those_that_there_are():
     assert violations("jobs.cancel", {"id": "a", "why": "x"}) == [
         {"path": "$", "message": "Object contains unknown field `why`", "allowed": ["reason"]}
