@@ -77,6 +77,8 @@ def test_whatever_the_client_can_do_is_done(node: str, programs: Path, folder: P
         ["too_large", 1_000, 1_400, True],
         ["too_large", 1_000, 20, True],
         [],
+        [1_000, 1_399],
+        True,
         ["k-1", "k-2"],
         ["one", "running", {"url": "a"}],
         ["completed", {"pages": 3}, 0],

@@ -1,6 +1,7 @@
 /** What the TypeScript client can do, a line for each thing that a test looks at. */
 import { strictEqual } from "node:assert";
 import { addressIn, connect, Refusal, Unreachable } from "hyperpage-client";
+import { outcomesOf } from "./node_modules/hyperpage-client/dist/batches.js";
 
 const say = (said: unknown) => console.log(JSON.stringify(said));
 const client = await connect(addressIn("data"), { actor: "typescript" });
@@ -38,6 +39,23 @@ for (const commands of [many, large]) {
   }
 }
 say(await client.sendBatch([]));
+
+// What became of the first message is told, whatever becomes of the second.
+const secondEndsIn = (error: Error) => {
+  let sent = 0;
+  return outcomesOf(many, false, async (some) => {
+    if (sent++ > 0) throw error;
+    return some.map(() => first);
+  });
+};
+const busy = new Refusal("busy", "", "", {});
+const partly = await secondEndsIn(busy);
+say([partly.indexOf(busy), partly.lastIndexOf(busy)]);
+try {
+  await secondEndsIn(new Unreachable("nothing was sent", false));
+} catch (error) {
+  say(error instanceof Unreachable && error.mayHaveBeenCarriedOut);
+}
 
 const keys: string[] = [];
 for await (const row of client.list("app_state.list", { prefix: "k-", limit: 1 })) keys.push(row.key);
