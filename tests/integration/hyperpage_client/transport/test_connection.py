@@ -784,7 +784,9 @@ def test_what_has_no_room_is_not_published_at_once(play):
         await wire.other.flush()
         published = 0
         # The socket takes a part, the buffer another, and then there is no room while nobody reads.
-        os.kill(wire.server.process_id, signal.SIGSTOP)
+        server = wire.server.process_id
+        assert server is not None
+        os.kill(server, signal.SIGSTOP)
         try:
             while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
                 published += 1
@@ -792,7 +794,7 @@ def test_what_has_no_room_is_not_published_at_once(play):
             assert not lean.publish_soon(to_somebody(bytes(LARGEST)))
             assert lean.stats["out_msgs"] == published
         finally:
-            os.kill(wire.server.process_id, signal.SIGCONT)
+            os.kill(server, signal.SIGCONT)
 
         await lean.publish_many([to_somebody(b"")])
         for _ in range(published + 1):
