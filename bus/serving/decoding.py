@@ -139,7 +139,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
                     verb=verb,
                     command=command,
                     command_id=_command_id(item.id),
-                    expected_version=_not_negative(item.expected_version),
+                    expected_version=item.expected_version,
                     owner=principal.owner,
                     keys=principal.rights.keys,
                     metadata=metadata,
@@ -212,12 +212,6 @@ def _version(value: str | None) -> int | None:
     if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise Invalid("an expected version is a whole number, 0 or more", path=EXPECTED_VERSION)
     return int(value)
-
-
-def _not_negative(version: int | None) -> int | None:
-    if version is not None and not 0 <= version < 10**18:
-        raise Invalid("an expected version is a whole number, 0 or more", path="$.expected_version")
-    return version
 
 
 def _metadata(headers: Mapping[str, str] | None, principal: Principal) -> str | None:

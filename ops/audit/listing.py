@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
+from domain.messages import Time
 from ops.audit.entry import Entry, Line, LineError, read_line
 from ops.audit.files import AuditError, AuditFile, files_in, opened
 
@@ -24,12 +25,12 @@ class ListAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     principal. `after` is where the last answer said that it goes on.
     """
 
-    since: int | None = None
-    until: int | None = None
+    since: Time | None = None
+    until: Time | None = None
     action: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     actor: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
 
     def fits(self, entry: Entry) -> bool:
         """Whether a line is one of them."""

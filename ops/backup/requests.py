@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from domain.errors import Invalid, NotFound
+from domain.messages import Time
 from ops.backup.metadata import find_backup
 from ops.backup.restoring.restore import Restored
 from ops.backup.restoring.restore_path import Moment
@@ -42,8 +43,8 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     backup: str | None = None
-    position: int | None = None
-    time: int | None = None
+    position: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    time: Time | None = None
     latest: bool = False
     safety: bool = True
     prepared: str | None = None

@@ -22,3 +22,13 @@ def resolve(document: Any, reference: str) -> Any:
     for part in reference[2:].split("/"):
         document = document[part.replace("~1", "/").replace("~0", "~")]
     return document
+
+
+def reached(document: dict[str, Any], part: Any) -> Iterator[str]:
+    """What a part of a document refers to, also by way of others."""
+    waiting, found = [*references(part)], set[str]()
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += references(resolve(document, name))
+            yield name

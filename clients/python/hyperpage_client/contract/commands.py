@@ -1,6 +1,6 @@
 """Commands and their answers, as they are sent."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -41,5 +41,5 @@ class BatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     command: str
     id: str | None = None
-    expected_version: int | None = None
+    expected_version: Annotated[int, msgspec.Meta(ge=0, le=10**18 - 1)] | None = None
     body: msgspec.Raw = msgspec.Raw(b"{}")

@@ -5,7 +5,6 @@ Each program has lines that must not compile, too.
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ops.contract.asyncapi import asyncapi_document
 from ops.contract.bundle import bundle
 from ops.http.openapi.document import openapi_document
 from tests.support.documents.guides import blocks, guide
-from tests.support.documents.references import references, resolve
+from tests.support.documents.references import reached, references, resolve
 from tests.support.machines.node import COMPILER, GENERATORS, INSTALLED, node_with
 from tests.support.repository import ROOT
 
@@ -97,13 +96,3 @@ def part_of(document: dict[str, Any], operations: tuple[str, ...]) -> dict[str, 
         "operations": kept,
         "components": {"messages": known, "schemas": schemas},
     }
-
-
-def reached(document: dict[str, Any], part: Any) -> Iterator[str]:
-    """What a part of a document refers to, also by way of others."""
-    waiting, found = [*references(part)], set[str]()
-    while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += references(resolve(document, name))
-            yield name

@@ -455,6 +455,9 @@ def test_a_batch_keeps_its_commands_and_their_bodies_as_they_came():
     assert (first.command, first.id, first.expected_version) == ("jobs.retry", "x", 3)
     assert bytes(first.body) == b'{ "id" : "a" }'
     assert (second.id, second.expected_version, bytes(second.body)) == (None, None, b"{}")
+    for no_version in (-1, 10**18, 2**63):
+        with pytest.raises(Invalid, match="int"):
+            codec.decode_batch(b'{"commands":[{"command":"jobs.retry","expected_version":%d}]}' % no_version)
 
 
 @pytest.mark.parametrize(
