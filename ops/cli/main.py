@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclopts import App, Group
+from cyclopts import App, CycloptsError, Group
 
 from domain.installed.error import AggregateError
 from ops.cli.analytics.diff import diff
@@ -111,6 +111,7 @@ def application() -> App:
         help_epilogue=EPILOGUE,
         # Keeps examples and line breaks as they are written.
         help_format="plaintext",
+        error_formatter=_mistake,
         version=_version,
     )
     app.command(serve, group=service)
@@ -173,6 +174,21 @@ def _version() -> str:
     from ops.version import service_version
 
     return service_version()
+
+
+def _mistake(error: CycloptsError) -> Any:
+    # Nothing of it is needed by a command line that is right.
+    from cyclopts import CycloptsPanel
+    from cyclopts.exceptions import UnusedCliTokensError
+
+    chain = error.command_chain or ()
+    if isinstance(error, UnusedCliTokensError) and {"send", "query"} & set(chain):
+        # The shell takes quotes away, and parts what stands between spaces.
+        more = " ".join(error.unused_tokens or ())
+        return CycloptsPanel(
+            f"""The body is one argument, in single quotes: '{{"key": "theme"}}'. Too much: {more}"""
+        )
+    return CycloptsPanel(error)
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:

@@ -34,6 +34,15 @@ def test_a_hint_says_what_was_meant(typed: list[str], hint: str) -> None:
     assert f"hint: {hint}" in ended.err
 
 
+def test_a_body_without_quotes_is_told_from_other_arguments() -> None:
+    unquoted = hyperpage("send", "jobs.enqueue", "{type:", "sync}")
+    misspelt = hyperpage("send", "jobs.enqueue", "{}", "--expected-versoin", "1")
+
+    assert (unquoted.code, misspelt.code) == (2, 2)
+    assert "The body is one argument, in single quotes" in unquoted.err
+    assert "Did you mean --expected-version?" in misspelt.err
+
+
 def test_a_failure_that_nobody_reads_is_no_defect(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
