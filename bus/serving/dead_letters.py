@@ -159,7 +159,7 @@ class DeadLetters:
         reasons = {
             "Nats-Msg-Id": message_id,
             REASON_CODE: refusal.code,
-            REASON: codec.one_line(refusal.message),
+            REASON: codec.one_line(_with_place(refusal)),
         }
         if user is not None:
             reasons[USER] = user
@@ -203,7 +203,10 @@ class DeadLetters:
             AdministrationVerb(
                 name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
             ),
-            AdministrationVerb(name="dlq.show", shape=ShowDeadLetter, carry_out=self._show),
+            # A page that is loaded again is no act: what was read is on no record, here as elsewhere.
+            AdministrationVerb(
+                name="dlq.show", shape=ShowDeadLetter, carry_out=self._show, changes_nothing=True
+            ),
             AdministrationVerb(name="dlq.replay", shape=ChooseDeadLetters, carry_out=self._replay),
             AdministrationVerb(
                 name="dlq.drop", shape=ChooseDeadLetters, carry_out=self._drop, makes_room=True
@@ -304,6 +307,12 @@ class DeadLetters:
             "time": message.time.isoformat() if message.time else None,
             "size_bytes": len(message.data or b""),
         }
+
+
+def _with_place(refusal: Refusal) -> str:
+    """What is wrong, and where."""
+    place = refusal.details.get("path", "$")
+    return refusal.message if place == "$" else f"{refusal.message} (at {place})"
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
