@@ -49,6 +49,7 @@ def environment() -> jinja2.Environment:
         "breakable": breakable,
         "clock": clock,
         "compact": compact,
+        "counted": counted,
         "duration": duration,
         "headline": headline,
         "meant": meant,
@@ -77,6 +78,11 @@ def amount(number: float | None) -> str:
         return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     # What is little is not nothing.
     return f"{number:.1f}" if number == 0 or abs(number) >= 0.05 else f"{number:.1g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{amount(number)} {noun}" + ("" if number == 1 else "s")
 
 
 def size(size_bytes: float | None) -> str:

@@ -196,7 +196,7 @@ def test_projections_are_verified_and_rebuilt_while_somebody_looks_on(talk: Http
     operator.waits_for(PROJECTIONS, "There are rows that are not what the log makes them")
     assert "0 missing, 0 unexpected, 1 different" in operator.page(PROJECTIONS)
     assert administrator.post(f"{PROJECTIONS}/rebuild").status_code == 303
-    administrator.waits_for(PROJECTIONS, "the rows of 1 streams")
+    administrator.waits_for(PROJECTIONS, "the rows of 1 stream;")
     assert talk.query("app_state.get", {"key": "k1"}).said["value"] == 1
 
 
