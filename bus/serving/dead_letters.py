@@ -31,6 +31,8 @@ USER = "Hyperpage-User"
 WHOLE_SIZE = "Hyperpage-Whole-Size"
 # Left out when a message is sent again, as the broker's own headers are, which are about the old message.
 _OURS = (REASON_CODE, REASON, NAME, USER, WHOLE_SIZE)
+# Of the place in a body that a reason is about: a key may be as long as the body.
+MAXIMUM_PLACE_CHARACTERS = 200
 # Stand in place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 UNSEEN = b"withheld: looking through it for credentials took the service down"
@@ -311,7 +313,7 @@ class DeadLetters:
 
 def _with_place(refusal: Refusal) -> str:
     """What is wrong, and where."""
-    place = refusal.details.get("path", "$")
+    place = str(refusal.details.get("path", "$"))[:MAXIMUM_PLACE_CHARACTERS]
     return refusal.message if place == "$" else f"{refusal.message} (at {place})"
 
 
