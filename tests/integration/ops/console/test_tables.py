@@ -167,7 +167,7 @@ def test_dead_letters_are_listed_for_all_and_settled_by_administrators(talk: Htt
     assert "&lt;script&gt;alert(1)" in letter
     assert "<script>alert" not in letter
     # Whoever looks has done nothing.
-    assert talk.administer("audit.list", action="dlq.*").said["items"] == []
+    assert talk.administer("audit.list", {"action": "dlq.*"}).said["items"] == []
     assert administrator.does(LETTERS, verb="drop", sequence="1") == "1 dead letter was dropped"
     assert "there is no dead letter 1" in administrator.does(LETTERS, verb="drop", sequence="1")
     assert "either a sequence or all" in administrator.does(LETTERS, verb="drop")
