@@ -70,7 +70,7 @@ def test_what_was_imported_is_in_the_period_in_which_it_was(tmp_path: Path):
     tiles = dict(re.findall(r"<dt>(.*?)</dt><dd class=\"figure\"><data value=\"(.*?)\"", page))
     assert [tiles[name] for name in ("Jobs enqueued", "Completed", "Retries")] == ["1", "1", "2"]
     assert "2023-11-14" in page.partition("</h1>")[2][:200]
-    [tried] = Tables(page).tables["Jobs with the most attempts"]
+    [tried] = Tables(page).rows("Jobs with the most attempts")
     assert tried[0::3] == ["one", "3"]
 
 
