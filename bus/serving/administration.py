@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
 
-    One that `changes_nothing` and only lists what there is is no act for the record. Of one that
+    One that `changes_nothing` and only tells what there is is no act for the record. Of one that
     `ends_later`, what is answered is that it begins. What `makes_room` is done also where the disk is so full
     that it cannot be recorded. A request whose field `dry_run` is set is recorded as such,
     unless it is a mere `look`.

@@ -31,6 +31,8 @@ USER = "Hyperpage-User"
 WHOLE_SIZE = "Hyperpage-Whole-Size"
 # Left out when a message is sent again, as the broker's own headers are, which are about the old message.
 _OURS = (REASON_CODE, REASON, NAME, USER, WHOLE_SIZE)
+# Of the place in a body that a reason is about: a key may be as long as the body.
+MAXIMUM_PLACE_CHARACTERS = 200
 # Stand in place of a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 UNSEEN = b"withheld: looking through it for credentials took the service down"
@@ -159,7 +161,7 @@ class DeadLetters:
         reasons = {
             "Nats-Msg-Id": message_id,
             REASON_CODE: refusal.code,
-            REASON: codec.one_line(refusal.message),
+            REASON: codec.one_line(_with_place(refusal)),
         }
         if user is not None:
             reasons[USER] = user
@@ -203,7 +205,10 @@ class DeadLetters:
             AdministrationVerb(
                 name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
             ),
-            AdministrationVerb(name="dlq.show", shape=ShowDeadLetter, carry_out=self._show),
+            # A page that is loaded again is no act: what was read is on no record, here as elsewhere.
+            AdministrationVerb(
+                name="dlq.show", shape=ShowDeadLetter, carry_out=self._show, changes_nothing=True
+            ),
             AdministrationVerb(name="dlq.replay", shape=ChooseDeadLetters, carry_out=self._replay),
             AdministrationVerb(
                 name="dlq.drop", shape=ChooseDeadLetters, carry_out=self._drop, makes_room=True
@@ -304,6 +309,12 @@ class DeadLetters:
             "time": message.time.isoformat() if message.time else None,
             "size_bytes": len(message.data or b""),
         }
+
+
+def _with_place(refusal: Refusal) -> str:
+    """What is wrong, and where."""
+    place = str(refusal.details.get("path", "$"))[:MAXIMUM_PLACE_CHARACTERS]
+    return refusal.message if place == "$" else f"{refusal.message} (at {place})"
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:

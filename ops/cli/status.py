@@ -8,7 +8,7 @@ import msgspec
 from ops.cli.asking import asked_status
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
-from ops.cli.terminal.output import date_text, print_members, print_result, printable, size_text
+from ops.cli.terminal.output import date_text, minute_text, print_members, print_result, printable, size_text
 
 # How many parts of what takes room are told one by one.
 LARGEST_PARTS = 8
@@ -59,7 +59,7 @@ def _print_status(report: Mapping[str, Any]) -> None:
         for one in aggregates:
             print(f"  {one['table']:{width}}  {printable(one['source'])}")
     if (room := report.get("room")) and room["measured_at"] is not None:
-        print("room:")
+        print(f"room, as it was at {minute_text(room['measured_at'])}:")
         for line in room_lines(room):
             print(f"  {line}")
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -48,6 +49,7 @@ def environment() -> jinja2.Environment:
         "breakable": breakable,
         "clock": clock,
         "compact": compact,
+        "counted": counted,
         "duration": duration,
         "headline": headline,
         "meant": meant,
@@ -74,7 +76,13 @@ def amount(number: float | None) -> str:
         return "–"
     if isinstance(number, int) or abs(number) >= 100:
         return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{number:.1f}"
+    # What is little is not nothing.
+    return f"{number:.1f}" if number == 0 or abs(number) >= 0.05 else f"{number:.1g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{amount(number)} {noun}" + ("" if number == 1 else "s")
 
 
 def size(size_bytes: float | None) -> str:
@@ -97,11 +105,9 @@ def duration(length_ms: float | None) -> str:
     if length_ms < _MINUTE:
         return f"{length_ms / _SECOND:.1f} s"
     whole = round(length_ms)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE // _SECOND} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+    (unit, large), (smaller, small) = next(pair for pair in pairwise(_UNITS) if whole >= pair[0][1])
+    rest = whole % large // small
+    return f"{whole // large} {unit}" + (f" {rest} {smaller}" if rest else "")
 
 
 def moment(time_ms: int | None) -> Markup:

@@ -24,6 +24,9 @@ from ops.http.routing import RouteEntry, access_of, count_for, principal_of, rou
 
 logger = logging.getLogger(__name__)
 
+# The parameter by which the log-in knows that a form came after the end of its session.
+UNDONE = "undone"
+
 Handler = Callable[[Visit], Awaitable[Response]]
 
 
@@ -66,7 +69,7 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
             visit = Visit(request=request, principal=principal, session=session, cookie=cookie)
             return await handler(visit)
         except Unauthorized:
-            return _to_log_in(request)
+            return _to_log_in(request) if method == "GET" else await _back_to_log_in(request)
         except (Refusal, HttpRefusal) as refusal:
             return refused(request, refusal)
         except ClientDisconnect:
@@ -94,8 +97,15 @@ def _to_log_in(request: Request) -> Response:
     else:
         wanted = path_of(request) + (f"?{request.url.query}" if request.url.query else "")
     where = f"{PREFIX}/login"
-    if request.method == "GET" and wanted not in ("", PREFIX):
+    if wanted not in ("", PREFIX):
         where += f"?{urlencode({'next': wanted})}"
     if is_part:
         return Response(status_code=401, headers={"HX-Redirect": where})
     return RedirectResponse(where, 303)
+
+
+async def _back_to_log_in(request: Request) -> Response:
+    """To the log-in, which says that a form was not carried out, and leads back to the page with the form."""
+    form = await read_form(request)
+    wanted = local_address(form.text("back", path_of(request)))
+    return RedirectResponse(f"{PREFIX}/login?{urlencode({'next': wanted, UNDONE: 'yes'})}", 303)

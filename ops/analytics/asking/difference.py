@@ -45,14 +45,13 @@ def difference(
     Raises:
         AnalyticsError: there is no lake, no such moment in it, or no such table.
     """
-    if unknown := sorted(set(tables or ()) - TABLE_COLUMNS.keys()):
-        raise AnalyticsError(
-            "not_found", f"there is no table {unknown[0]}", f"there are {', '.join(TABLE_COLUMNS)}"
-        )
     manifest = require_manifest(lake)
+    known = [table for table in TABLE_COLUMNS if table not in manifest.left_out]
+    if unknown := sorted(set(tables or ()) - set(known)):
+        raise AnalyticsError("not_found", f"there is no table {unknown[0]}", f"there are {', '.join(known)}")
     with connect(lake, time_zone=time_zone, confined=True) as engine, explained():
         sides = [_Side(engine, manifest, moment) for moment in (first, second)]
-        return {table: _compare(engine, table, *sides) for table in tables or TABLE_COLUMNS}
+        return {table: _compare(engine, table, *sides) for table in tables or known}
 
 
 class _Side:
@@ -62,6 +61,7 @@ class _Side:
         self._engine = engine
         try:
             self._snapshot = find_snapshot(manifest, moment)
+            self._is_of_history = self._snapshot is not None and self._snapshot.is_part_of(manifest.history)
             self._position = 0
         except AnalyticsError:
             self._snapshot = None
@@ -73,6 +73,9 @@ class _Side:
         if self._snapshot is None:
             return f"{table}_at({self._position})"
         if table not in self._snapshot.tables:
+            if self._is_of_history:
+                # Exported where no package told of it, or of before the service had it.
+                return f"{table}_at({self._snapshot.position})"
             return f"(SELECT * FROM {table} WHERE false)"
         return f"(SELECT * EXCLUDE (snapshot) FROM all_{table} WHERE snapshot = '{self._snapshot.snapshot}')"
 

@@ -24,6 +24,10 @@ _FETCHED_ROWS = 10_000
 _NOT_A_MOMENT = re.compile(
     r"Invalid Input Error: ((?:the lake does not know of|no moment of this history:) .*) \((.*)\)", re.DOTALL
 )
+# The column of the macros that is called as a word of SQL, where that stands for no GROUP BY and the like.
+_BARE_BY = re.compile(r"(?<!group )(?<!order )(?<!partition )\bby\b", re.IGNORECASE)
+_WORD_OF_SQL = 'by is a word of SQL: as the name of a column, it is written "by", with the quotes'
+_LOOK = "nothing was changed: `hyperpage analytics sql 'SHOW TABLES'` and 'DESCRIBE …' say what there is"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 
 
@@ -186,11 +190,9 @@ def explained() -> Iterator[None]:
     except duckdb.Error as error:
         if refused := _NOT_A_MOMENT.fullmatch(str(error).strip()):
             raise AnalyticsError("not_a_moment", refused[1], refused[2]) from error
-        raise AnalyticsError(
-            "query_failed",
-            str(error).strip(),
-            "nothing was changed: `hyperpage analytics sql 'SHOW TABLES'` and 'DESCRIBE …' say what there is",
-        ) from error
+        said = str(error).strip()
+        hint = _WORD_OF_SQL if isinstance(error, duckdb.ParserException) and _BARE_BY.search(said) else _LOOK
+        raise AnalyticsError("query_failed", said, hint) from error
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from domain.installed.checking import TABLE_NAME
+from migrations.aggregate_tables import RECORDS
 from migrations.sqlite_words import words_of
 from ops.analytics.export.event_files import write_events
 from ops.analytics.export.folding import Folding, Task
@@ -31,7 +33,7 @@ from ops.backup.opening import checksum_differs, require_size
 from ops.backup.sound import file_checksum
 from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
-from projections.tables import TABLE_COLUMNS
+from projections.tables import TABLE_COLUMNS, TABLES
 
 EVENTS_IN_FILE = 250_000
 
@@ -107,6 +109,7 @@ class Addition:
             versions = folding.files()
             tables, repairs = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
+            left_out = [tuple(self._left_out(source, one)) for one in ranges]
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._backup.place)
         stretches = [
@@ -116,6 +119,7 @@ class Addition:
                 last=one.last,
                 last_hash=last_hash,
                 files={EVENTS: (file,)} | _together([of_share[place] for of_share in versions]),
+                left_out=left_out[place],
             )
             for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
         ]
@@ -125,6 +129,21 @@ class Addition:
         return msgspec.structs.replace(
             self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
         )
+
+    def _left_out(self, source: SealedSource, of: Range) -> Iterator[str]:
+        """The tables of others that have events there, and that no package here tells of."""
+        if not self._metadata.rows.get(RECORDS):
+            return
+        recorded = [str(name) for (name,) in source.rows(f"SELECT name FROM {RECORDS} ORDER BY name")]
+        for table in recorded:
+            # NOT INDEXED: no more than these positions are looked at.
+            where = f"position BETWEEN {of.first} AND {of.last} AND stream GLOB '{table}/*'"
+            if (
+                TABLE_NAME.fullmatch(table)
+                and table not in TABLES
+                and source.rows(f"SELECT 1 FROM events NOT INDEXED WHERE {where} LIMIT 1")
+            ):
+                yield table
 
     def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
         """Returns if the backup follows from what the lake has of its history.

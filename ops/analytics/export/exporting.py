@@ -28,6 +28,7 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
+from projections.tables import TABLES
 
 # How much memory DuckDB may take while it writes.
 ENGINE_MEMORY = "256MB"
@@ -54,6 +55,8 @@ class ExportReport(msgspec.Struct, kw_only=True):
     """How many of them only the archive had."""
     position: int = 0
     """The last position of the newest history that the lake has."""
+    left_out: list[str] = []
+    """Tables whose events are in the lake without their rows: no package here tells of them."""
     unmerged: list[str] = []
     """Why small files of the log stay as they are, though it was time to make few of them."""
 
@@ -147,6 +150,7 @@ class _Export:
         with unread(self._lake) as is_unread:
             if is_unread:
                 self._make_few_files()
+        self.report.left_out = sorted(self._manifest.left_out)
         if self._manifest.history:
             self.report.position = self._manifest.end_of(self._manifest.history[-1][0])
 
@@ -207,5 +211,12 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
         )
     # A copy of a lake may lack the files whose names begin with a dot.
     open_own(lake / READERS).close()
+    if hidden := sorted(manifest.left_out & TABLES.keys()):
+        raise AnalyticsError(
+            "made_without",
+            f"the lake {lake} was made where no package told of {', '.join(hidden)}: it has their events"
+            " without their rows",
+            "export into another folder (--out), or remove this one and export again",
+        )
     sweep(lake, manifest)
     return manifest

@@ -134,6 +134,7 @@ def _merged(lake: Path, run: Sequence[Stretch]) -> Stretch:
         last=last.last,
         last_hash=last.last_hash,
         files={name: (file,) for name, file in files.items()},
+        left_out=tuple(sorted({table for one in run for table in one.left_out})),
     )
 
 

@@ -3,7 +3,7 @@
 Files are named one by one, as the manifest has them: what an export that was cut off left behind is not seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,6 +54,8 @@ class Catalogue:
         time_zone: str | None = None,
     ) -> None:
         self._manifest = manifest
+        # One whose rows are not all there has none here: what is left of them would pass for the table.
+        self._tables = [table for table in TABLE_COLUMNS if table not in manifest.left_out]
         self._root = literal(f"{root.absolute()}/")
         if movable:
             self._root = f"coalesce(getvariable('lake') || '/', {self._root})"
@@ -74,7 +76,7 @@ class Catalogue:
     def files(self) -> dict[str, str]:
         """The views of every timeline and every snapshot, by name."""
         found = {"all_events": self._of_stretches(EVENTS, None)}
-        for table in TABLE_COLUMNS:
+        for table in self._tables:
             of_table = [file for one in self._manifest.snapshots for file in one.tables.get(table, ())]
             if of_table:
                 found[f"all_{table}"] = f"SELECT * FROM {self._read(of_table, 'snapshot')}"
@@ -83,7 +85,7 @@ class Catalogue:
     def shown(self) -> dict[str, str]:
         """The views that all else is derived from, by name: the log, the versions and the tables shown."""
         found = {"history_events": self._of_stretches(EVENTS, self._timelines)}
-        for table in TABLE_COLUMNS:
+        for table in self._tables:
             versions = table + VERSIONS
             found[versions] = self._of_stretches(versions, self._timelines)
             if self._shown is not None and table in self._shown.tables:
@@ -104,12 +106,12 @@ class Catalogue:
         # Where no snapshot is shown, that looks at the events.
         yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
         yield from _statements_of("catalogue.sql")
-        for table in TABLE_COLUMNS:
+        for table in self._tables:
             at_moment = _rows_at(table, "position_of(moment)")
             yield f"CREATE OR REPLACE MACRO {table}_at(moment) AS TABLE {at_moment}"
             if self._shown is None or table not in self._shown.tables:
                 yield f"CREATE OR REPLACE VIEW {table} AS FROM {table}_at({self._position})"
-        yield _changes_between()
+        yield _changes_between(self._tables)
         yield from _statements_of("analyses.sql")
 
     @property
@@ -257,10 +259,10 @@ def _rows_at(table: str, position: str) -> str:
     )
 
 
-def _changes_between() -> str:
+def _changes_between(tables: Iterable[str]) -> str:
     """The macro for the rows of all tables that are different at the second moment."""
     selects = []
-    for table in TABLE_COLUMNS:
+    for table in tables:
         key = key_column(table)
         first, second = (
             _rows_at(table, f"position_of({moment})") for moment in ("first_moment", "second_moment")

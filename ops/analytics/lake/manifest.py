@@ -13,7 +13,9 @@ from ops.analytics.lake.files import File, RelativePath, Stamp, TableName, repla
 from ops.archive.timelines import END, Timelines, history_of
 from ops.targets.regular_files import read_regular, require_regular
 
-FORMAT = 2
+FORMAT = 3
+# Names of tables had no digits in the form before.
+_READ = frozenset({b"2", b"3"})
 MANIFEST = "lake.json"
 # Ten thousand snapshots take some tens of megabytes.
 MAXIMUM_MANIFEST_BYTES = 512 * 1024 * 1024
@@ -22,7 +24,9 @@ MAXIMUM_MANIFEST_BYTES = 512 * 1024 * 1024
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Some events of one timeline, in order and without a gap, and the row versions that follow from them.
 
-    `files` has those of `events`, and of the versions of each table that has any.
+    `files` has those of `events`, and of the versions of each table that has any. `left_out` are tables whose
+    events are among them, and that no package told of where they were exported: neither versions of their
+    rows nor columns for their keys are in the files.
     """
 
     timeline: int
@@ -30,6 +34,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     last_hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     files: dict[TableName, tuple[File, ...]]
+    left_out: tuple[TableName, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +88,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """How many events the lake has, of all timelines."""
         return sum(one.last - one.first + 1 for one in self.stretches)
 
+    @property
+    def left_out(self) -> set[str]:
+        """The tables of which the lake has events and no rows, since nothing told of them at an export."""
+        return {table for one in self.stretches for table in one.left_out}
+
     def end_of(self, timeline: int) -> int:
         """The last position of a timeline that the lake has; 0 where it has none."""
         return max((one.last for one in self.stretches if one.timeline == timeline), default=0)
@@ -133,7 +143,7 @@ def read_manifest(lake: Path) -> Manifest | None:
 def _decoded(path: Path, content: bytes) -> Manifest:
     try:
         found = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("format", b"null")
-        if bytes(found) != b"%d" % FORMAT:
+        if bytes(found) not in _READ:
             raise AnalyticsError(
                 "unknown_format",
                 f"{path} is of format {bytes(found).decode()}, and this program reads {FORMAT}",
@@ -207,7 +217,8 @@ def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
 
 def write_manifest(lake: Path, manifest: Manifest) -> None:
     """Puts the manifest in its place, whole and on disk: from here on, the lake has what it names."""
-    content = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    written = msgspec.structs.replace(manifest, format=FORMAT)
+    content = msgspec.json.format(msgspec.json.encode(written), indent=1) + b"\n"
     with replaced(lake / MANIFEST) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()

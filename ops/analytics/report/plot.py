@@ -18,7 +18,7 @@ CHARACTER = 7.4
 TOP, RIGHT, BOTTOM = 12, 14, 38
 # The places of an axis for shares of 1.
 SHARES = (0, 0.25, 0.5, 0.75, 1)
-_LEFT = 62
+_LEFT = 74
 
 
 class Series(msgspec.Struct, frozen=True):

@@ -12,6 +12,21 @@ from ops.analytics.lake.times import zone_of
 from ops.analytics.report import units
 from ops.analytics.report.period import Period, read_moment
 
+# The ids of imported attempts are negative.
+_RETRIES = """
+    CREATE TEMP VIEW period_retries AS SELECT bucket, type FROM period_events WHERE table_name = 'jobs'
+    UNION ALL
+    SELECT a.bucket, CASE
+        WHEN a.attempt < tried.attempts OR jobs_ever.status NOT IN ('failed', 'timeout')
+        THEN CASE a.status WHEN 'failed' THEN 'job.attempt_failed.v1' ELSE 'job.attempt_timed_out.v1' END
+        ELSE CASE a.status WHEN 'failed' THEN 'job.failed.v1' ELSE 'job.timed_out.v1' END
+    END
+    FROM ended_attempts AS a
+    JOIN (SELECT job_id, max(attempt) AS attempts FROM known_attempts GROUP BY job_id) AS tried USING (job_id)
+    JOIN jobs_ever ON jobs_ever.id = a.job_id
+    WHERE a.id < 0 AND a.status IN ('failed', 'timeout')
+"""
+
 
 class ShownSnapshot(msgspec.Struct, frozen=True):
     """The backup that is shown; `made_at` in milliseconds since the epoch."""
@@ -26,8 +41,12 @@ class Source:
     """The views of a lake, and views of what is in the period.
 
     `period_events` are its events, `period_attempts` the attempts that began in it, `ended_attempts` those
-    that ended in it. The column `bucket` says when the stretch of time begins that each is in. A job is late
-    that is not done `within_ms` since it was due.
+    that ended in it, `period_retries` the events of its that tell of trying again and giving up, with their
+    `type`. The column `bucket` says when the stretch of time begins that each is in. A job is late that is
+    not done `within_ms` since it was due.
+
+    What was imported has happened before, and has no events of its own but that of its import: its attempts
+    and jobs are counted in the period in which they were.
     """
 
     def __init__(self, connection: Connection, period: Period, within_ms: int) -> None:
@@ -45,6 +64,7 @@ class Source:
                 f"CREATE TEMP VIEW {view} AS SELECT *, {period.begin_of(column)} AS bucket FROM {source}"
                 f" WHERE {column} >= {since} AND {column} < {until}"
             )
+        self.execute(_RETRIES)
 
     def execute(self, statement: str) -> None:
         with explained():
@@ -82,6 +102,9 @@ def find_period(
     """
     zone = zone_of(time_zone)
     [(first, last)] = connection.execute("SELECT min(recorded_at), max(recorded_at) FROM events").fetchall()
+    # What was imported happened before the log began.
+    [(began,)] = connection.execute("SELECT min(least(created_at, started_at)) FROM jobs_versions").fetchall()
+    first = min((moment for moment in (first, began) if moment is not None), default=None)
     [(made,)] = connection.execute("SELECT max(timestamp) FROM snapshots WHERE is_shown").fetchall()
     if first is None and (since is None or until is None):
         raise AnalyticsError(
@@ -96,7 +119,9 @@ def find_period(
             "leave --until out, or add what came since with `hyperpage analytics export`",
         )
     begin = (
-        read_moment(since, end=end, zone=zone) if since is not None else first // units.MINUTE * units.MINUTE
+        read_moment(since, end=end, zone=zone)
+        if since is not None
+        else (first or 0) // units.MINUTE * units.MINUTE
     )
     if begin >= end:
         raise AnalyticsError(

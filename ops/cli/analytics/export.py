@@ -88,6 +88,11 @@ def _print_report(report: "ExportReport") -> None:
         print(f"{row['backup']}: {row['outcome']}")
     for problem in report.unmerged:
         say(problem)
+    if report.left_out:
+        say(
+            f"{', '.join(report.left_out)}: events without the rows that they lead to, since no package here"
+            " tells of them; install it, or name it in `aggregates`, and export into another folder"
+        )
     kept = f", {len(report.known)} were there already" if report.known else ""
     archived = f" ({report.archived} of them from the archive)" if report.archived else ""
     print(f"{report.lake}: {report.events} events written{archived}, up to position {report.position}{kept}")

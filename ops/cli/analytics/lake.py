@@ -78,7 +78,8 @@ def sql(
             records = answer.records()
             shown = list(islice(records, SHOWN_ROWS))
             if shown:
-                print_table(shown)
+                # Nothing in a column is an answer, too.
+                print_table(shown, empty_columns=True)
             else:
                 say("No rows.")
             if next(records, None) is not None:

@@ -90,13 +90,15 @@ def print_members(record: Record) -> None:
         print(line)
 
 
-def print_table(records: Sequence[Record]) -> None:
+def print_table(records: Sequence[Record], *, empty_columns: bool = False) -> None:
     """Aligned columns, in the order in which the records name them.
 
-    Columns in which nothing stands are left out, and on a terminal those that do not fit.
+    Columns in which nothing stands are left out, unless somebody asked for each of them; and on a terminal
+    those that do not fit.
     """
     names = list(dict.fromkeys(name for record in records for name in record))
-    names = [name for name in names if any(record.get(name) is not None for record in records)]
+    if not empty_columns:
+        names = [name for name in names if any(record.get(name) is not None for record in records)]
     columns = [
         [name.upper(), *(_shortened(_cell(name, record.get(name))) for record in records)] for name in names
     ]
@@ -140,6 +142,11 @@ def size_text(size_bytes: int) -> str:
 def date_text(time_ms: int) -> str:
     """The day of a time, in UTC, as in `2026-11-29`."""
     return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d}"
+
+
+def minute_text(time_ms: int) -> str:
+    """A time in UTC, as in `2026-11-29 08:15Z`."""
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%MZ}"
 
 
 def _member_lines(record: Record, indent: str = "") -> Iterable[str]:

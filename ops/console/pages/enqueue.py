@@ -60,9 +60,8 @@ def _body(filled_in: dict[str, str]) -> dict[str, Any]:
     Raises:
         Invalid: a field is not what it is to be; `details.path` names it.
     """
-    body: dict[str, Any] = {name: filled_in[name] for name in ("type", "name")}
-    if filled_in["queue"]:
-        body["queue"] = filled_in["queue"]
+    body: dict[str, Any] = {"type": filled_in["type"]}
+    body |= {name: filled_in[name] for name in ("name", "queue") if filled_in[name]}
     for name, problem in (
         ("priority", "the priority is a number from 1 to 4"),
         ("max_attempts", "how often it is tried is a number"),

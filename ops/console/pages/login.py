@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ops.console.routing import action
+from ops.console.routing import UNDONE, action
 from ops.console.visit import HTML, Visit, local_address, said_of, write
 from ops.http.access.links import PARAMETER, PATH
 from ops.http.forms import read_form
@@ -19,7 +19,9 @@ async def show(request: Request) -> Response:
     if access_of(request).is_open:
         # Nobody needs a token.
         return RedirectResponse(wanted, 303)
-    return _ask(wanted, has_ended=access_of(request).has_ended(request))
+    return _ask(
+        wanted, has_ended=access_of(request).has_ended(request), undone=UNDONE in request.query_params
+    )
 
 
 def _log_in_by_link(request: Request, code: str, wanted: str) -> Response:
@@ -64,10 +66,14 @@ async def log_out(visit: Visit) -> Response:
 
 
 def _ask(
-    wanted: str, refusal: Unauthorized | TooManyRequests | None = None, *, has_ended: bool = False
+    wanted: str,
+    refusal: Unauthorized | TooManyRequests | None = None,
+    *,
+    has_ended: bool = False,
+    undone: bool = False,
 ) -> Response:
     problem = None if refusal is None else said_of(refusal)
-    text = write("login.html", wanted=wanted, problem=problem, has_ended=has_ended)
+    text = write("login.html", wanted=wanted, problem=problem, has_ended=has_ended, undone=undone)
     return Response(text, 200 if refusal is None else refusal.number, media_type=HTML)
 
 

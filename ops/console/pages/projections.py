@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from domain.errors import Busy
-from ops.console.rendering import PREFIX
+from ops.console.rendering import PREFIX, counted
 from ops.console.routing import action, page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of
@@ -54,7 +54,7 @@ def _rebuilt(answer: dict[str, Any]) -> str:
     if not answer["rebuilt_streams"] and not answer["removed_rows"]:
         return "Every row was what the log makes it: nothing had to be put right"
     return (
-        f"Put right: the rows of {answer['rebuilt_streams']} streams;"
+        f"Put right: the rows of {counted(answer['rebuilt_streams'], 'stream')};"
         f" {answer['removed_rows']} rows were no stream's, and are gone"
     )
 

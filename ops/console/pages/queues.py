@@ -91,6 +91,7 @@ async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
     answer = await visit.shared_query("jobs.throughput", CHART_SECONDS, queue=queue)
     parts = [outcomes(part) for part in answer["parts"]]
     return {
+        "whole": True,
         "x": [(answer["since"] + (number + 1) * answer["part_ms"]) / 1_000 for number in range(len(parts))],
         "series": [
             {"label": "completed", "values": [part["completed"] for part in parts], "fill": True},

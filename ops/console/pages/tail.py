@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from random import random
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from bus.log.reading import pattern_of
 from ops.console.rendering import PREFIX
 from ops.console.routing import page
 from ops.console.shown_events import shown
-from ops.console.visit import Visit
+from ops.console.visit import Visit, is_whole
 from ops.http.following.tails import PERIOD_SECONDS, Tails
 from ops.http.routes.streaming import NOTHING_NEW, RETRY_MS, EventStream, Follower
 from ops.http.routing import backend_of, route
@@ -32,16 +35,24 @@ async def follow(request: Request) -> Response:
     """The newest events in pieces, as server-sent events."""
     backend = backend_of(request)
     streams = pattern_of(request.query_params.get("table") or None, None)
-    return EventStream(request, _pieces(request, backend.now.tails, streams))
+    # What the page shows already; a browser that lost its connection says what it got last.
+    said = request.headers.get("last-event-id") or request.query_params.get("after", "")
+    after = int(said) if is_whole(said) else None
+    return EventStream(request, _pieces(request, backend.now.tails, streams, after))
 
 
-async def _pieces(request: Request, tails: Tails, streams: str) -> AsyncIterator[bytes]:
+async def _pieces(request: Request, tails: Tails, streams: str, after: int | None) -> AsyncIterator[bytes]:
     tail, delay_seconds = tails.join(streams), tails.delay_seconds()
     try:
         follower, number = Follower(request), tail.reached
         # Spread over the time between two pieces: fifty writes at once would be a pause for commands.
         phase = random() * PERIOD_SECONDS
-        yield b'retry: %d\nevent: begin\ndata: {"seen":%d}\n\n' % (RETRY_MS, tail.seen)
+        position, begin = tail.position, {"seen": tail.seen, "lines": [], "missed": 0}
+        if after is not None:
+            with suppress(PoolExhaustedError, PoolClosedError):
+                begin["lines"], begin["missed"] = await asyncio.to_thread(tail.read, after, position)
+        said = msgspec.json.encode(begin)
+        yield b"retry: %d\nid: %d\nevent: begin\ndata: %b\n\n" % (RETRY_MS, position, said)
         while (has_more := await follower.wait(tail, number)) is not None:
             if not has_more:
                 yield NOTHING_NEW

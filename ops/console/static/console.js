@@ -35,7 +35,8 @@
     if (cut && (cut.scrollHeight > cut.clientHeight + 1 || cut.scrollWidth > cut.clientWidth + 1)) cut.title = cut.textContent;
   });
 
-  // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}]}, in the colours of the style.
+  // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}], "whole": of things that are counted}, in the
+  // colours of the style.
   const drawn = new Map();
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const hourAndMinute = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
@@ -49,7 +50,7 @@
       width: figure.clientWidth, height: 190, padding: [12, 22, 0, 0], legend: { show: false }, cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low), Math.max(high * 1.1, said.top || 1)] } },
-      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48, values: (_, ticks) => ticks.map((one) => short.format(one)) }],
+      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(hourAndMinute) }, { ...axis, size: 48, values: (_, ticks) => ticks.map((one) => said.whole && !Number.isInteger(one) ? "" : short.format(one)) }],
       series: [{}, ...said.series.map((one, index) => ({
         label: one.label, width: 2, dash: one.dash, spanGaps: true, points: { show: false },
         stroke: colour(one.colour || (index ? "warn" : "accent")),

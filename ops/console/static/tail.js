@@ -37,26 +37,32 @@
 
   const source = new EventSource(list.dataset.tail);
   source.addEventListener("begin", (event) => {
-    // After a connection was lost, what happened meanwhile is not known here; the stream browser has it.
-    seen = JSON.parse(event.data).seen;
+    // With what happened since the page was made, or since the connection was lost.
+    const begin = JSON.parse(event.data);
+    seen = begin.seen;
+    add(begin.lines, begin.missed);
     say("tail-state", paused ? "paused" : "live");
   });
   source.addEventListener("piece", (event) => {
     const piece = JSON.parse(event.data);
     const count = piece.seen - seen;
     seen = piece.seen;
+    add(piece.lines, count);
+  });
+  // So many events, of which the lines are the newest, with some that were there before.
+  function add(lines, count) {
     total += count;
-    const shown = paused ? 0 : Math.min(piece.lines.length, count);
+    const shown = paused ? 0 : Math.min(lines.length, count);
     skipped += count - shown;
     if (paused) {
       missed += count;
       pause.textContent = `Go on (${amount(missed)} new)`;
     } else {
-      list.prepend(...piece.lines.slice(0, shown).map(show));
+      list.prepend(...lines.slice(0, shown).map(show));
       while (list.childElementCount > MAXIMUM_LINES) list.lastElementChild.remove();
     }
     tell();
-  });
+  }
   source.addEventListener("error", () => {
     say("tail-state", source.readyState === EventSource.CLOSED ? "ended; load the page again" : "the connection is lost, trying again");
   });

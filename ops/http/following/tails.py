@@ -1,13 +1,17 @@
 """The end of the log as it moves, for people to watch: `Tails`. What is too much is counted, not sent.
 
 One task reads for all watchers of the same streams, a few times a second, and each piece goes to all of them;
-a slow watcher gets the newest piece when it is ready. `seen` in each piece counts all events so far, those
-left out included, so that a page can tell how many it missed.
+a slow watcher gets the newest piece when it is ready. Each watcher gets its pieces a moment later than the
+others, so a piece has the lines of those right before, too: what comes slowly is shown to all. `seen` in each
+piece counts all events so far, those left out included, so that a page can tell which are new to it and how
+many it missed.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import chain, islice
 
 import apsw
 import msgspec
@@ -22,6 +26,8 @@ MAXIMUM_SHOWN = 20
 # The golden ratio: the fractions of its multiples lie far apart, however many there are.
 _GOLDEN = 0.618033988749895
 QUIET_SECONDS = 60.0
+# A watcher gets a piece two periods late at most, and the one after that another one.
+PIECES_TOGETHER = 4
 
 _NEWEST = """
     SELECT position, stream, version, type, recorded_at,
@@ -87,7 +93,10 @@ class Tail(Source):
 
     def __init__(self, feed: EventFeed, reader: Reader, streams: str) -> None:
         super().__init__(0)
+        self.position = feed.head
+        """The position up to which `seen` counts."""
         self._feed = feed
+        self._recent: deque[list[Line]] = deque(maxlen=PIECES_TOGETHER)
         self._reader = reader
         self.streams = streams
         self.watchers = 0
@@ -99,17 +108,16 @@ class Tail(Source):
     async def run(self) -> None:
         """Makes pieces until it is cancelled or the log is closed."""
         clock = asyncio.get_running_loop().time
-        after = self._feed.head
         try:
             while not self._feed.is_closed:
-                if not await self._feed.beyond(after, QUIET_SECONDS):
+                if not await self._feed.beyond(self.position, QUIET_SECONDS):
                     continue
                 began, last = clock(), self._feed.head
                 try:
-                    lines, count = await asyncio.to_thread(self._read, after, last)
+                    lines, count = await asyncio.to_thread(self.read, self.position, last)
                 except PoolExhaustedError:
-                    lines, count, last = [], 0, after
-                after = last
+                    lines, count, last = [], 0, self.position
+                self.position = last
                 if count:
                     self._tell(lines, count)
                 await asyncio.sleep(max(0.0, PERIOD_SECONDS - (clock() - began)))
@@ -122,17 +130,20 @@ class Tail(Source):
     def _tell(self, lines: list[Line], count: int) -> None:
         self.seen += count
         self.reached += 1
-        piece = msgspec.json.encode({"seen": self.seen, "lines": lines})
-        self.frame = b"event: piece\ndata: " + piece + b"\n\n"
+        self._recent.appendleft(lines)
+        shown = list(islice(chain.from_iterable(self._recent), MAXIMUM_SHOWN))
+        piece = msgspec.json.encode({"seen": self.seen, "lines": shown})
+        self.frame = b"id: %d\nevent: piece\ndata: %b\n\n" % (self.position, piece)
         self._wake()
 
-    def _read(self, after: int, last: int) -> tuple[list[Line], int]:
+    def read(self, after: int, last: int) -> tuple[list[Line], int]:
+        """The newest events from behind one position to another, and how many there are."""
         place = {"after": after, "last": last, "streams": self.streams}
         with self._reader() as connection:
             lines = [Line(*row) for row in connection.execute(_NEWEST, {**place, "most": MAXIMUM_SHOWN})]
             if self.streams == "*":
                 # Positions have no gap.
-                return lines, last - after
+                return lines, max(0, last - after)
             if len(lines) < MAXIMUM_SHOWN:
                 return lines, len(lines)
             return lines, connection.execute(_COUNT, place).get

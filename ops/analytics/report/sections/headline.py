@@ -22,12 +22,20 @@ def headline(source: Source) -> Markup:
         f"SELECT {quantiles('wait_ms')}, {quantiles('duration_ms')} FROM period_attempts"
     )
     again = ", ".join(f"'{name}'" for name in AGAIN)
-    events, enqueued, retried, rescued, changed, actors = source.row(
-        "SELECT count(*), count(*) FILTER (type = 'job.enqueued.v1'),"
-        f" count(*) FILTER (type IN ({again})), count(*) FILTER (type = 'job.rescued.v1'),"
-        " count(*) FILTER (table_name = 'tool_configs'),"
+    retried, rescued, enqueued = source.row(
+        f"SELECT count(*) FILTER (type IN ({again})), count(*) FILTER (type = 'job.rescued.v1'),"
+        " count(*) FILTER (type = 'job.enqueued.v1') FROM period_retries"
+    )
+    [imported] = source.row(
+        "SELECT count(*) FROM jobs_versions AS v JOIN events AS e USING (position)"
+        " WHERE e.type = 'job.imported.v1'"
+        f" AND v.created_at >= {source.period.since} AND v.created_at < {source.period.until}"
+    )
+    events, changed, actors = source.row(
+        "SELECT count(*), count(*) FILTER (table_name = 'tool_configs'),"
         " count(DISTINCT actor) FILTER (table_name = 'tool_configs') FROM period_events"
     )
+    enqueued += imported
     return element(
         "dl",
         _tile("Jobs enqueued", enqueued, units.count(enqueued), f"{units.count(ended)} attempts ended"),

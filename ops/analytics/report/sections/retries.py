@@ -26,7 +26,7 @@ def retries(source: Source) -> Section:
     title = "Retries and rescues"
     names = ", ".join(f"'{name}'" for name in KINDS)
     rows = source.rows(
-        f"SELECT bucket, type, count(*) FROM period_events WHERE type IN ({names}) GROUP BY ALL ORDER BY ALL"
+        f"SELECT bucket, type, count(*) FROM period_retries WHERE type IN ({names}) GROUP BY ALL ORDER BY ALL"
     )
     if not rows:
         nothing = section.nothing("Nothing was tried again, rescued or given up in this period.")

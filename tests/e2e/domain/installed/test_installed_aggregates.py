@@ -86,6 +86,29 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
     assert found.json == [{"customer": "ann", "events": 1}]
 
 
+def test_a_lake_that_was_made_without_it_shows_no_part_of_its_table_for_all(tmp_path):
+    data, lake = tmp_path / "data", tmp_path / "lake"
+    with Shop(data, **WITH_SHOP) as shop:
+        shop.ask("send", "baskets.open", '{"id": "b1", "customer": "ann"}')
+        shop.ask("backup", "create")
+
+    def analyse(*arguments: str | Path, **variables: str) -> Result:
+        return separately("analytics", *arguments, **variables)
+
+    without = analyse("export", "--data", data, "--out", lake)
+    assert (without.code, "baskets: events without the rows" in without.err) == (0, True)
+    refused = analyse("export", "--data", data, "--out", lake, **WITH_SHOP)
+    assert (refused.code, "no package told of baskets" in refused.err) == (1, True)
+    nothing = analyse("sql", "FROM baskets", "--lake", lake, **WITH_SHOP)
+    assert (nothing.code, "baskets does not exist" in nothing.err) == (1, True)
+    assert analyse("diff", "0", "1", "--lake", lake, "--json", **WITH_SHOP).json["jobs"]["added"] == []
+    assert analyse("diff", "0", "1", "--lake", lake, "--table", "baskets", **WITH_SHOP).code == 3
+
+    assert analyse("export", "--data", data, "--out", tmp_path / "anew", **WITH_SHOP).code == 0
+    [row] = analyse("sql", "FROM baskets", "--lake", tmp_path / "anew", "--json", **WITH_SHOP).json
+    assert row["customer"] == "ann"
+
+
 @pytest.fixture
 def odd(tmp_path: Path) -> dict[str, str]:
     """The variables of a service with an aggregate that a test writes: `odd.py` in that folder."""

@@ -15,6 +15,7 @@ from tests.support.repository import ROOT
 from tests.support.services.browsing import DESK, PHONE, browser, chromium, tab
 from tests.support.services.command_line import hyperpage
 from tests.support.stores.backing_up import Stored
+from tests.support.stores.old_databases import CREATED, JOB, old_database
 
 SAMPLE = ROOT / "docs" / "notebook" / "sample"
 HOSTILE = "<img src=x onerror=alert(1)></svg></title><script>alert(2)</script>'\"&\u202e"
@@ -52,6 +53,25 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored.close()
     assert hyperpage("analytics", "export", "--data", folder).code == 0
     return folder
+
+
+def test_what_was_imported_is_in_the_period_in_which_it_was(tmp_path: Path):
+    job = JOB | {"status": "completed", "started_at": CREATED + 1_000, "completed_at": CREATED + 9_000}
+    attempts = [
+        {"job_id": "one", "attempt": number, "status": status, "duration_ms": 1_000}
+        | {"started_at": CREATED + number * 2_000, "completed_at": CREATED + number * 2_000 + 1_000}
+        for number, status in ((1, "failed"), (2, "failed"), (3, "completed"))
+    ]
+    old = old_database(tmp_path / "old.db", jobs=[job], job_history=attempts)
+    for arguments in (("import", old), ("backup", "create"), ("analytics", "export")):
+        assert hyperpage(*arguments, "--data", tmp_path / "data").code == 0
+
+    page = report(tmp_path / "data", tmp_path / "imported.html")
+    tiles = dict(re.findall(r"<dt>(.*?)</dt><dd class=\"figure\"><data value=\"(.*?)\"", page))
+    assert [tiles[name] for name in ("Jobs enqueued", "Completed", "Retries")] == ["1", "1", "2"]
+    assert "2023-11-14" in page.partition("</h1>")[2][:200]
+    [tried] = Tables(page).rows("Jobs with the most attempts")
+    assert tried[0::3] == ["one", "3"]
 
 
 def report(data: Path, out: Path, *options: str) -> str:

@@ -117,6 +117,14 @@ def test_an_error_in_a_query_points_at_the_place(data: Path):
     assert "LINE 2:   nothing FROM jobs\n          ^" in result.err
 
 
+def test_a_column_that_is_called_as_a_word_of_sql_is_explained(data: Path):
+    for wrong in ("WHERE by = 'github'", "ORDER BY bucket, by"):
+        refused = hyperpage("analytics", "sql", f"FROM failure_rate('tool') {wrong}", "--data", data)
+        assert (refused.code, 'written "by"' in refused.err) == (1, True)
+    other = hyperpage("analytics", "sql", "SELEC 1 GROUP BY ALL", "--data", data)
+    assert "SHOW TABLES" in other.err
+
+
 def test_times_are_shown_and_read_in_the_zone_that_is_named(data: Path):
     query = "SELECT time, recorded_at FROM events ORDER BY position LIMIT 1"
     zone = ("--time-zone", "Asia/Kolkata")

@@ -114,6 +114,11 @@ def test_who_has_an_expired_token_is_told_at_the_log_in_and_within_a_session(tal
     page = reader.page(sent)
     assert "Your session has ended" in page
     assert 'name="next" value="/console/jobs"' in page
+    # A form that comes too late is not passed over in silence.
+    sent = reader.post("/console/jobs/j", verb="cancel", back="/console/jobs").headers["location"]
+    late = reader.page(sent)
+    assert "was not carried out" in late
+    assert 'name="next" value="/console/jobs"' in late
 
 
 def test_nobody_is_logged_out_by_another_page(talk: HttpTalk) -> None:

@@ -58,8 +58,10 @@ def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: Htt
     talk.run(until(is_archived))
 
     assert first(talk, "Oldest overdue job").endswith("due for so long, and not claimed; one of 1")
+    page = talk.get("/console").text
+    assert ("The service is well" in page, "nothing asks" in page) == (True, False)
     assert 'href="/console/jobs/second"' in talk.get("/console").text
-    assert first(talk, "Failed in the last hour") == "1 of 1 attempts"
+    assert first(talk, "Failed in the last hour") == "1 of 1 attempt"
     assert tile(talk.get("/console").text, "Attempts of the last hour") == "1 1 of them failed"
     assert "by the archive alone, since there is no backup" in first(talk, "A restore reaches back to")
 

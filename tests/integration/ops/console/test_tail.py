@@ -17,6 +17,7 @@ from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor
 
 STREAM = "/console/tail/stream"
+BEGIN = {"seen": 0, "lines": [], "missed": 0}
 
 
 @asynccontextmanager
@@ -48,7 +49,7 @@ async def set_keys(talk: HttpTalk, count: int) -> None:
 def test_what_is_too_much_for_eyes_is_counted(talk: HttpTalk) -> None:
     async def watch() -> None:
         async with watching(talk) as pieces:
-            assert await anext(pieces) == {"seen": 0}
+            assert await anext(pieces) == BEGIN
             await set_keys(talk, 500)
             seen, lines = 0, []
             while seen < 500:
@@ -67,10 +68,33 @@ def test_what_is_too_much_for_eyes_is_counted(talk: HttpTalk) -> None:
     talk.run(watch())
 
 
+def test_what_comes_slowly_is_shown_to_all_and_so_is_what_came_before(
+    talk: HttpTalk,
+) -> None:
+    def places(piece: Any) -> list[int]:
+        return [one["position"] for one in piece["lines"]]
+
+    async def watch() -> None:
+        await set_keys(talk, 3)
+        # The page that asks shows what is there up to position 1.
+        async with watching(talk, STREAM + "?after=1") as pieces:
+            begin = await anext(pieces)
+            assert (begin["seen"], begin["missed"], places(begin)) == (0, 2, [3, 2])
+            await set_keys(talk, 1)
+            assert places(await anext(pieces)) == [4]
+            await set_keys(talk, 1)
+            # Whoever was a moment late, and did not get the piece before, has its lines here.
+            assert places(await anext(pieces)) == [5, 4]
+        async with watching(talk, STREAM + "?after=1", **{"Last-Event-ID": "4"}) as pieces:
+            assert places(await anext(pieces)) == [5]
+
+    talk.run(watch())
+
+
 def test_one_table_is_watched_alone_and_counted_alone(talk: HttpTalk) -> None:
     async def watch() -> None:
         async with watching(talk, STREAM + "?table=jobs") as pieces:
-            assert await anext(pieces) == {"seen": 0}
+            assert await anext(pieces) == BEGIN
             await set_keys(talk, 30)
             await talk.client.command("jobs.enqueue", {"id": "j", "type": "t", "name": "n"})
             piece = await anext(pieces)

@@ -28,6 +28,11 @@ def test_columns_are_aligned_and_empty_ones_left_out(capsys):
     assert capsys.readouterr().out == "ID    SIZE\na     10\nlong  2\n"
 
 
+def test_a_column_that_somebody_asked_for_is_shown_with_nothing_in_it(capsys):
+    print_table([{"longest": None}], empty_columns=True)
+    assert capsys.readouterr().out == "LONGEST\n-\n"
+
+
 def test_on_a_terminal_columns_that_do_not_fit_are_left_out_and_counted(terminal, capsys):
     terminal(20)
     print_table(ROWS)
