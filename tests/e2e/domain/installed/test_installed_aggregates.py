@@ -147,12 +147,15 @@ FATES = {
     "misfit": "internal",
     "key": "invalid",
     "large": "too_large",
+    "nan": "invalid",
     "well": "accepted",
 }
 
 
 def test_one_that_fails_costs_its_own_command_alone(tmp_path, odd):
-    (tmp_path / "odd.py").write_text(odd_module())
+    weighed = "Done(what=what, weight=float('nan') if what == 'nan' else 1.0)"
+    module = odd_module("what: str\n        weight: float = 0.0").replace("Done(what=what)", weighed)
+    (tmp_path / "odd.py").write_text(module)
     with Served(tmp_path / "data", **odd) as service:
         commands = [
             {"command": "app_state.set", "body": {"key": "before", "value": 1}},
