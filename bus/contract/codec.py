@@ -163,7 +163,8 @@ def decode(
         )
     known = _DECODERS.get(shape)
     if known is None:
-        has_decimals = may_be_unbounded(shape, OF_BODIES)
+        kind: Any = shape
+        has_decimals = may_be_unbounded(kind, OF_BODIES)
         known = _DECODERS[shape] = msgspec.json.Decoder(shape), has_decimals
     decoder, has_decimals = known
     try:

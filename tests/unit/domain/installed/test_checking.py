@@ -52,11 +52,11 @@ def test_our_own_come_in_by_the_same_door():
     ("changed", "reason"),
     [
         ({"table": "Doors"}, "'Doors' is no name of a table"),
-        ({"table": "jobs"}, "the name jobs is taken"),
-        ({"table": "events"}, "the name events is taken"),
-        ({"table": "group"}, "the name group is taken"),
+        ({"table": "jobs"}, "the name jobs is taken by this program itself"),
+        ({"table": "events"}, "the name events is taken by what this program makes beside the tables"),
+        ({"table": "group"}, "the name group is taken by SQL"),
         ({"table": "front__doors"}, "'front__doors' is no name of a table"),
-        ({"commands_of": "jobs", "verbs": (verb("enqueue"),)}, "there is a command jobs.enqueue already"),
+        ({"commands_of": "jobs", "verbs": (verb("enqueue"),)}, "a command jobs.enqueue already, of jobs, a"),
         ({"upcasters": {"job.enqueued.v1": ("door.opened.v1", dict)}}, "an upcaster from job.enqueued.v1"),
         ({"upcasters": {"door.opened.v0": ("door.opened.v1", dict)}}, "which is no type of its own that"),
         ({"upcasters": {"door.open.v1": ("door.open.v1", dict)}}, "leads to door.open.v1, which is none of"),
@@ -91,13 +91,21 @@ def test_what_cannot_be_served_is_refused_with_its_place_and_what_to_do(changed:
     assert refused.value.hint
 
 
-def test_two_of_one_name_are_refused():
-    with pytest.raises(AggregateError, match="the name doors is taken"):
-        taken_in(door(), door(events={"gate.opened.v1": Opened}))
+def test_two_of_one_name_are_refused_and_it_is_said_where_the_other_one_is():
+    one = Installed(decider=door(), source="house.doors (house 1.0)", file="/site/house/doors.py")
+    other = Installed(decider=door(events={"gate.opened.v1": Opened}), source="castle.doors (castle 2.0)")
+
+    with pytest.raises(AggregateError) as refused:
+        admitted(OWN, [one, other])
+
+    assert refused.value.message == (
+        "the aggregate castle.doors (castle 2.0) cannot be taken in:"
+        " the name doors is taken by house.doors (house 1.0), in /site/house/doors.py"
+    )
 
 
 def test_two_with_one_type_of_event_are_refused():
-    with pytest.raises(AggregateError, match=r"the event type door\.opened\.v1 is that of house\.doors"):
+    with pytest.raises(AggregateError, match=r"the event type door\.opened\.v1 is that of house\.doors$"):
         taken_in(door(), door(table="gates", events={"door.opened.v1": Closed}))
 
 
