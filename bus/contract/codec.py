@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from functools import cache
 from hashlib import sha256
 from typing import Any, get_args
@@ -68,10 +69,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     atomic: bool = False
 
 
-def find_verb(name: str, *, explains: bool = True) -> tuple[Decider, Verb]:
+def find_verb(name: str, away: Collection[str] = (), *, explains: bool = True) -> tuple[Decider, Verb]:
     """The aggregate and the verb of `jobs.enqueue`.
 
-    `explains` says whether a refusal takes the time to find out what was meant.
+    `away` are tables whose aggregates are not installed any more. `explains` says whether a refusal takes
+    the time to find out what was meant.
 
     Raises:
         NotFound: there is no such command; its hint says what may have been meant.
@@ -79,7 +81,7 @@ def find_verb(name: str, *, explains: bool = True) -> tuple[Decider, Verb]:
     """
     found = VERBS.get(name)
     if found is None or found[1].internal:
-        raise no_such_command(name, explains=explains)
+        raise no_such_command(name, away, explains=explains)
     return found
 
 

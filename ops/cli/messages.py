@@ -20,7 +20,7 @@ from ops.targets.regular_files import read_regular
 
 # A message has 1 MiB at most.
 MAXIMUM_BODY_BYTES = 1024 * 1024
-_NAME = re.compile(r"[a-z_]+\.[a-z_]+|batch")
+_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*|batch")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
 CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]

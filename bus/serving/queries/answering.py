@@ -300,7 +300,7 @@ class Queries:
     ) -> Reading:
         verb = self._verbs.get(name)
         if verb is None:
-            raise no_such_query(name)
+            raise no_such_query(name, self._admission.away)
         # Those that wait for the log take nobody's place.
         if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + self._awaited.waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
