@@ -6,7 +6,7 @@ table's streams are folded anew: rows are what today's program makes of the log,
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 from domain.catalogue import BY_TABLE, INSTALLED
 from domain.decider import Decider
 from domain.installed.error import AggregateError
+from domain.installed.library import Adapted
 from migrations.aggregate_tables import (
     MAXIMUM_TABLES,
     AggregateTable,
@@ -26,11 +27,13 @@ from migrations.aggregate_tables import (
 from projections import rebuild, trial
 from projections.comparison import count_repair
 from projections.rebuild import streams_of
+from projections.refills import free_beside, require_room, what_to_do
 from projections.table import Table
 from projections.tables import INSTALLED_TABLES, TABLES
 
 # Beyond that, nobody wants to know how many there are as much as to have an answer.
 MAXIMUM_COUNTED = 100_000
+_BROUGHT = {one.decider.table: one for one in INSTALLED}
 _SOURCES = {one.decider.table: one.source for one in INSTALLED}
 
 
@@ -42,13 +45,17 @@ class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
     events: int
 
 
-def bring_up_to_date(connection: apsw.Connection, *, fills: bool = True) -> list[str]:
+def bring_up_to_date(
+    connection: apsw.Connection, *, fills: bool = True, free_bytes: Callable[[str], int] = free_beside
+) -> list[str]:
     """Makes the tables of installed aggregates what they should be: the names of those that were not.
 
     It is part of the caller's transaction. Where it `fills` none, they are left empty, for a rebuild.
+    `free_bytes` says how much room there is beside a file.
 
     Raises:
-        AggregateError: an event that is in the log is none of its type any more, or cannot be folded.
+        AggregateError: an event that is in the log is none of its type any more, or cannot be folded; or
+            there is no room for the rows.
     """
     recorded = recorded_tables(connection)
     for name, found in recorded.items():
@@ -75,14 +82,15 @@ def bring_up_to_date(connection: apsw.Connection, *, fills: bool = True) -> list
         count_repair(connection)
         if not fills:
             continue
+        require_room(connection, table.name, _SOURCES[table.name], free_bytes)
         try:
             rebuild.refill(connection, table)
         except rebuild.FoldError as error:
+            is_class = isinstance(_BROUGHT[table.name].table, Adapted)
             raise AggregateError(
                 _SOURCES[table.name],
                 f"the event at position {error.position}, of type {error.type}, does not fold: {error}",
-                "an event stays what it was: give the changed struct a type of its own (….v2) and the decider"
-                " an upcaster from the one before; nothing was changed",
+                f"{what_to_do(BY_TABLE[table.name], error, is_class=is_class)}; nothing was changed",
             ) from error
     return [table.name for table, _ in wrong]
 
