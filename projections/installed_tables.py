@@ -33,6 +33,8 @@ from projections.tables import INSTALLED_TABLES, TABLES
 
 # Beyond that, nobody wants to know how many there are as much as to have an answer.
 MAXIMUM_COUNTED = 100_000
+# Of how rows are stored by this program: with another one, all are made anew.
+_FORM = 2
 _BROUGHT = {one.decider.table: one for one in INSTALLED}
 _SOURCES = {one.decider.table: one.source for one in INSTALLED}
 
@@ -147,7 +149,7 @@ def _shape(decider: Decider, table: Table) -> str:
     """A hash of what rows follow from: the structs of events, state and rows, as far as they can be seen."""
     structs = {"state": decider.state, "row": table.shape, **decider.events}
     described = {name: _described(msgspec.inspect.type_info(one), set()) for name, one in structs.items()}
-    all_of_it = [described, decider.state.__doc__, sorted(decider.upcasters)]
+    all_of_it = [_FORM, described, decider.state.__doc__, sorted(decider.upcasters)]
     return sha256(msgspec.json.encode(all_of_it, order="sorted")).hexdigest()
 
 
