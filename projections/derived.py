@@ -13,8 +13,7 @@ from domain.installed.error import AggregateError
 from domain.installed.reserved import KEYWORDS
 from domain.messages import Key, about
 from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, MAXIMUM_INDEXES, Column
-from projections.table import Prefix, Row, Table, page_query, places_of, single
-from projections.texts import as_text
+from projections.table import Prefix, Row, Table, as_text, page_query, places_of, single
 
 # Every row says where it stands.
 VERSION, POSITION = "version", "position"

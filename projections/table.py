@@ -6,9 +6,12 @@ row can be made for any moment, and a rebuild can be compared byte for byte.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+from uuid import UUID
 
 import apsw
 import msgspec
@@ -16,10 +19,11 @@ import msgspec
 from domain.messages import KEY_PATTERN, KEY_RULES, about
 from migrations.aggregate_tables import Column
 from migrations.rows import delete_rows, insert_rows
-from projections.texts import TEXTS
 
 Row = tuple[Any, ...]
 Item = TypeVar("Item")
+# Types of which JSON has each value as one text: a table keeps that text, too, and so does a lake.
+TEXTS: tuple[type, ...] = (Decimal, UUID, datetime, date, time, timedelta, bytes)
 # Of how many values of a column, those with the most rows, an answer has the counts.
 MAXIMUM_GROUPS = 1_000
 # The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
@@ -221,6 +225,11 @@ def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, 
     kinds = [single(field.type) for field in msgspec.structs.fields(shape)]
     of_json = (place for place, kind in enumerate(kinds) if kind not in (bool, int, float, str, *TEXTS))
     return tuple(of_json), tuple(place for place, kind in enumerate(kinds) if kind is bool)
+
+
+def as_text(value: object) -> object:
+    """A value of one of the `TEXTS` as its text, as msgspec writes it; any other as it is."""
+    return msgspec.to_builtins(value) if isinstance(value, TEXTS) else value
 
 
 def single(kind: Any) -> Any:

@@ -109,8 +109,8 @@ def _finder(kind: inspect.Type) -> _Finder | None:
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
             return lambda value: iter((value,))
         case inspect.StructType(cls=cls):
-            inner = _finders(cls)
-            return (lambda value: (key for find in inner for key in find(value))) if inner else None
+            # Looked up when there is one: it may hold structs of its own kind.
+            return lambda value: (key for find in _finders(cls) for key in find(value))
         case inspect.UnionType(types=types):
             return next((find for one in types if (find := _finder(one)) is not None), None)
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from domain.component_names import component_name
 from domain.decider import Decider
 from domain.installed.error import AggregateError
 from domain.installed.loading import Installed
@@ -40,6 +41,8 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
     events = {name: one.source for one in found for name in one.decider.events}
     classes = {event for one in found for event in one.decider.events.values()}
     commands = {one.decider.command_name(verb): one.source for one in found for verb in one.decider.verbs}
+    structs = {verb.command: one.decider.command_name(verb) for one in found for verb in one.decider.verbs}
+    named = {component: said for one in own for said, component in _in_documents(one)}
     for one in others:
         decider = one.decider
         for reason, hint in _objections(decider, tables, events, classes):
@@ -50,6 +53,18 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
                     one.source, f"there is a command {name} already, of {commands[name]}", _RENAME
                 )
             commands[name] = one.place
+            if (first := structs.setdefault(verb.command, name)) != name:
+                struct = verb.command.__name__
+                raise AggregateError(
+                    one.source,
+                    f"{first} and {name} have one command, {struct}",
+                    "give each a struct of its own; with the same fields, it is"
+                    f" `class Other({struct}, frozen=True, kw_only=True)`",
+                )
+        for said, component in _in_documents(decider):
+            if (first := named.setdefault(component, said)) != said:
+                both = f"{first} and {said} would both be {component} in documents"
+                raise AggregateError(one.source, both, _RENAME)
         tables[decider.table] = one.place
         events |= dict.fromkeys(decider.events, one.place)
         classes |= set(decider.events.values())
@@ -72,6 +87,21 @@ def table_objections(name: str, taken: Mapping[str, str]) -> Iterator[tuple[str,
     if name in RESERVED or name.startswith(RESERVED_BEGINNINGS) or name.endswith(RESERVED_ENDINGS):
         of_whom = "SQL" if name in KEYWORDS else "what this program makes beside the tables"
         yield f"the name {name} is taken by {of_whom}", _RENAME
+
+
+def _in_documents(decider: Decider) -> Iterator[tuple[str, str]]:
+    """What an aggregate has in documents and in types for programs, and the name that it has there."""
+    for verb in decider.verbs:
+        if not verb.internal:
+            name = decider.command_name(verb)
+            for ending in ("", "Body", "Answer"):
+                yield f"the command {name}", component_name(name) + ending
+    for query in QUERIES:
+        name = f"{decider.table}.{query}"
+        yield f"the query {name}", component_name(name)
+    for name in decider.events:
+        for ending in ("", "Event"):
+            yield f"the event {name}", component_name(name) + ending
 
 
 def _objections(

@@ -228,8 +228,7 @@ class Service:
             self.settings, users, self.sharing, note, self._stack, self._background
         )
         self.nats_server = broker.nats_server
-        # Commands are let in by the writer's thread, queries by one of their own.
-        noted = in_this_loop(note)
+        noted = in_this_loop(note)  # Commands are let in by the writer's thread, queries by one of their own.
         return Ground(
             settings=self.settings,
             names=self.names,

@@ -15,7 +15,7 @@ from ops.analytics.lake.columns import EVENT_COLUMNS, METADATA, arrow_schema, li
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stretch_path
 from ops.analytics.lake.session import Connection
-from projections.texts import as_text
+from projections.table import as_text
 
 if TYPE_CHECKING:
     import pyarrow

@@ -19,8 +19,8 @@ from domain.messages import Event
 from migrations import runner
 from migrations.connection import open_memory, write_transaction
 from projections import installed_tables
+from projections.table import TEXTS
 from projections.tables import TABLE_COLUMNS
-from projections.texts import TEXTS
 
 if TYPE_CHECKING:
     import pyarrow

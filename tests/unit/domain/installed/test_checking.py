@@ -18,6 +18,10 @@ class Closed(Event, frozen=True, kw_only=True):
     pass
 
 
+class Enter(Command, frozen=True, kw_only=True):
+    id: Key
+
+
 class Strange:
     """A class that msgspec does not know."""
 
@@ -77,7 +81,15 @@ def test_our_own_come_in_by_the_same_door():
         ({"verbs": (verb(command=Door),)}, "the command of open is no Command"),
         ({"verbs": (verb(command=StrangeOpen),)}, "the command open cannot be written as JSON"),
         ({"verbs": (verb(events=(Closed,)),)}, "open leads to <class"),
-        ({"verbs": (verb(method="PUT"), verb("close", method="PUT"))}, "open and close stand for PUT"),
+        ({"verbs": (verb(), verb("shut"))}, "doors.open and doors.shut have one command, Open"),
+        (
+            {"verbs": (verb("get_in", command=Enter), verb("get_in_answer"))},
+            "the command doors.get_in and the command doors.get_in_answer would both be DoorsGetInAnswer",
+        ),
+        (
+            {"verbs": (verb(method="PUT"), verb("close", command=Enter, method="PUT"))},
+            "open and close stand for PUT",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_its_place_and_what_to_do(changed: dict[str, Any], reason: str):
@@ -109,7 +121,17 @@ def test_two_with_one_type_of_event_are_refused():
         taken_in(door(), door(table="gates", events={"door.opened.v1": Closed}))
 
 
+def test_two_whose_names_would_be_one_in_documents_are_refused():
+    rooms = door(table="rooms", verbs=(verb("a_b"),))
+    rooms_a = door(table="rooms_a", events={"gate.opened.v1": Closed}, verbs=(verb("b", command=Enter),))
+
+    with pytest.raises(AggregateError) as refused:
+        taken_in(rooms, rooms_a)
+    assert "the command rooms.a_b and the command rooms_a.b would both be RoomsAB" in refused.value.message
+
+
 def test_a_verb_may_lead_to_events_of_another():
-    gate = door(table="gates", events={"gate.closed.v1": Closed}, verbs=(verb(events=(Closed, Opened)),))
+    both = verb(command=Enter, events=(Closed, Opened))
+    gate = door(table="gates", events={"gate.closed.v1": Closed}, verbs=(both,))
 
     assert [one.table for one in taken_in(door(), gate)][-2:] == ["doors", "gates"]

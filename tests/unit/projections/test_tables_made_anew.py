@@ -11,8 +11,8 @@ import pytest
 from domain.catalogue import UnknownEventTypeError
 from domain.installed.error import AggregateError
 from domain.installed.library import adapted
+from projections.installed_tables import require_room, what_to_do
 from projections.rebuild import FoldError
-from projections.refills import require_room, what_to_do
 from tests.support.domain.brought.dogs import Dog
 from tests.support.domain.doors import Opened, door
 
