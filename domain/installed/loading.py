@@ -29,6 +29,8 @@ VARIABLE = "HYPERPAGE_AGGREGATES"
 # No aggregates but ours, whatever is installed.
 NONE = "none"
 MAXIMUM_AGGREGATES = 100
+# A static method of a class of the library: what `DEMO` is in a module.
+DEMO = "hyperpage_demo"
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +116,8 @@ def _loaded(named: _Named) -> Installed:
         return Installed(decider=found, source=named.source, file=file)
     if is_library_class(found):
         brought = adapted(found, table=named.table or plural(snake(attribute)))
-        return Installed(decider=brought.decider, table=brought, source=named.source, file=file)
+        demo = getattr(found, DEMO, None)
+        return Installed(decider=brought.decider, table=brought, demo=demo, source=named.source, file=file)
     raise AggregateError(
         named.source,
         f"{attribute} is neither a Decider nor an Aggregate of the library eventsourcing",
