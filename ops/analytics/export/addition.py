@@ -13,13 +13,16 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from domain.installed.checking import TABLE_NAME
+from migrations.aggregate_tables import MAXIMUM_TABLES, RECORDS
 from migrations.sqlite_words import words_of
 from ops.analytics.export.event_files import write_events
-from ops.analytics.export.folding import Folding, Task
+from ops.analytics.export.folding import Folding, Task, fold_sealed
 from ops.analytics.export.row_versions import Range
 from ops.analytics.export.sealed_source import SealedSource
 from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.export.written_log import WrittenLog
+from ops.analytics.lake.columns import literal
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stamp_of
@@ -31,7 +34,8 @@ from ops.backup.opening import checksum_differs, require_size
 from ops.backup.sound import file_checksum
 from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
-from projections.tables import TABLE_COLUMNS
+from projections.rebuild import streams_of
+from projections.tables import TABLE_COLUMNS, TABLES
 
 EVENTS_IN_FILE = 250_000
 
@@ -99,6 +103,7 @@ class Addition:
         task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
         with Folding(task) as folding, SealedSource(self._plain.path) as source:
             self._require_same_history(source, ranges)
+            left_out = [_left_out(source, one) for one in ranges]
             writing = beside.submit(self._write_tables)
             events = [
                 write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
@@ -116,6 +121,7 @@ class Addition:
                 last=one.last,
                 last_hash=last_hash,
                 files={EVENTS: (file,)} | _together([of_share[place] for of_share in versions]),
+                left_out=left_out[place],
             )
             for place, (one, last_hash, file) in enumerate(zip(ranges, hashes, events, strict=True))
         ]
@@ -123,8 +129,27 @@ class Addition:
             (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
         )
         return msgspec.structs.replace(
-            self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
+            self._made_up_for().extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
         )
+
+    def _made_up_for(self) -> Manifest:
+        """The manifest with what was left out while a package was away, as far as that is back."""
+        ends = {one: last for one, _, last in history_of(self._metadata.timelines, self._metadata.position)}
+        stretches = tuple(
+            self._completed(one) if one.last <= ends.get(one.timeline, 0) else one
+            for one in self._manifest.stretches
+        )
+        return msgspec.structs.replace(self._manifest, stretches=stretches)
+
+    def _completed(self, stretch: Stretch) -> Stretch:
+        of = Range(timeline=stretch.timeline, first=stretch.first, last=stretch.last)
+        back = [table for table in stretch.left_out if table in TABLES]
+        files = dict(stretch.files)
+        for table in back:
+            task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=[of], table=table)
+            files |= _together(fold_sealed(task))
+        still = tuple(table for table in stretch.left_out if table not in back)
+        return msgspec.structs.replace(stretch, files=files, left_out=still) if back else stretch
 
     def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
         """Returns if the backup follows from what the lake has of its history.
@@ -212,6 +237,22 @@ class Addition:
             file_size=metadata.plain_size,
             repairs=repairs,
         )
+
+
+def _left_out(source: SealedSource, of: Range) -> tuple[str, ...]:
+    """The tables that the store has kept of packages that are not there, as far as they have events there."""
+    # A backup of an earlier version has no records.
+    has_records = bool(source.columns(RECORDS))
+    rows = source.rows(f"SELECT name FROM {RECORDS} LIMIT {MAXIMUM_TABLES}") if has_records else []
+    recorded = {name for (name,) in rows if TABLE_NAME.fullmatch(name)}
+    where = f"position BETWEEN {of.first} AND {of.last}"
+    found = []
+    for name in sorted(recorded - TABLES.keys()):
+        first, behind = map(literal, streams_of(name))
+        events = f"events WHERE stream >= {first} AND stream < {behind} AND {where}"
+        if source.rows(f"SELECT 1 FROM {events} LIMIT 1"):
+            found.append(name)
+    return tuple(found)
 
 
 def _together(shares: list[dict[str, File]]) -> dict[str, tuple[File, ...]]:

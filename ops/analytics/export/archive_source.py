@@ -16,7 +16,7 @@ from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import ABSENT, Aggregate, replay
 from domain.messages import split_stream, stream_name
 from ops.analytics.export.event_files import write_rows
-from ops.analytics.export.row_versions import Fold, Range
+from ops.analytics.export.row_versions import Fold, Range, left_out
 from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS
@@ -136,6 +136,7 @@ def _add(
         last=last.position,
         last_hash=last.hash.hex(),
         files=files,
+        left_out=left_out({one.stream for one in rows}),
     )
     return manifest.extended(timelines, [stretch])
 

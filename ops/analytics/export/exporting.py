@@ -56,6 +56,8 @@ class ExportReport(msgspec.Struct, kw_only=True):
     """The last position of the newest history that the lake has."""
     unmerged: list[str] = []
     """Why small files of the log stay as they are, though it was time to make few of them."""
+    left_out: list[str] = []
+    """The tables of which the lake has events and no versions, since their packages are away."""
 
 
 def export(
@@ -147,6 +149,7 @@ class _Export:
         with unread(self._lake) as is_unread:
             if is_unread:
                 self._make_few_files()
+        self.report.left_out = sorted({table for one in self._manifest.stretches for table in one.left_out})
         if self._manifest.history:
             self.report.position = self._manifest.end_of(self._manifest.history[-1][0])
 

@@ -20,12 +20,12 @@ COMPRESSION = "zstd"
 
 # The parts of a path, as a lake's layout makes them. A lake may come from elsewhere, and its paths and names
 # become part of SQL and are opened, linked and removed: none leads out of it, and none is a pattern.
-TableName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z_]{0,63}\Z")]
+TableName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,63}\Z")]
 Stamp = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
 RelativePath = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"\A[a-z][a-z_]{0,63}/(timeline=[0-9]{1,10}|snapshot=[A-Za-z0-9]{1,64})"
+        pattern=r"\A[a-z][a-z0-9_]{0,63}/(timeline=[0-9]{1,10}|snapshot=[A-Za-z0-9]{1,64})"
         r"/[a-z][A-Za-z0-9_.-]{0,150}\.parquet\Z"
     ),
 ]

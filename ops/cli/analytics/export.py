@@ -88,6 +88,11 @@ def _print_report(report: "ExportReport") -> None:
         print(f"{row['backup']}: {row['outcome']}")
     for problem in report.unmerged:
         say(problem)
+    for table in report.left_out:
+        say(
+            f"{table}: its package is not installed, so {table}_versions lacks some events; the export of"
+            " a later backup, with that package, makes up for it"
+        )
     kept = f", {len(report.known)} were there already" if report.known else ""
     archived = f" ({report.archived} of them from the archive)" if report.archived else ""
     print(f"{report.lake}: {report.events} events written{archived}, up to position {report.position}{kept}")

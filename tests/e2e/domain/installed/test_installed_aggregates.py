@@ -81,6 +81,8 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
         ]
         assert without.ask("projections", "verify")["equal"]
         without.ask("backup", "create")
+        exported = without.ask("analytics", "export", "--out", tmp_path / "other")
+        assert exported["left_out"] == ["baskets"]
         without.ask("analytics", "export", "--out", tmp_path / "lake")
     # All of the store is made anew by a program that does not know of baskets.
     assert separately("backup", "restore", "--latest", "--yes", "--data", data).code == 0
@@ -89,9 +91,15 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
         assert shop.ask("projections", "verify")["equal"]
         shop.ask("backup", "create")
         shop.ask("analytics", "export", "--out", tmp_path / "lake")
+        again = shop.ask("analytics", "export", "--out", tmp_path / "other")
+        assert again["left_out"] == []
     sql = "SELECT customer, (SELECT count(*) FROM events WHERE table_name = 'baskets') AS events FROM baskets"
     found = separately("analytics", "sql", sql, "--lake", tmp_path / "lake", "--format", "json", **WITH_SHOP)
     assert found.json == [{"customer": "ann", "events": 1}]
+    # Also where all that happened was exported while nobody knew of baskets.
+    sql = "SELECT customer, version FROM baskets_versions"
+    found = separately("analytics", "sql", sql, "--lake", tmp_path / "other", "--format", "json", **WITH_SHOP)
+    assert found.json == [{"customer": "ann", "version": 1}]
 
 
 @pytest.fixture
