@@ -8,19 +8,15 @@ from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import NotFound, Refusal
 
 _QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
-_OTHER_QUERIES = (
-    *("jobs.browse", "jobs.attempts", "jobs.stats", "jobs.throughput", "jobs.workers", "jobs.running"),
-    *("rate_limits.may_call", "rate_limits.forecast", "tool_configs.diff"),
-    *("events.read", "events.find", "events.chain"),
-)
+_QUERIES_OF_THE_LOG = ("events.read", "events.find", "events.chain")
 _LONGEST_NAME = 100
 
 
 def query_names() -> Iterator[str]:
     """All queries."""
-    for table in BY_TABLE:
-        yield from (f"{table}.{verb}" for verb in _QUERIES_OF_EACH_TABLE)
-    yield from _OTHER_QUERIES
+    for table, decider in BY_TABLE.items():
+        yield from (f"{table}.{verb}" for verb in (*_QUERIES_OF_EACH_TABLE, *decider.queries))
+    yield from _QUERIES_OF_THE_LOG
 
 
 def no_such_command(name: str, away: Collection[str] = (), *, explains: bool = True) -> Refusal:

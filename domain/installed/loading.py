@@ -79,6 +79,13 @@ def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, .
     # One that is tried out may be installed as well.
     places = {one.place: one for one in named}
     loaded = [_loaded(one) for one in places.values()]
+    for one in loaded:
+        if one.decider.queries or any(verb.finds for verb in one.decider.verbs):
+            raise AggregateError(
+                one.source,
+                "it has `queries` of its own, or a verb that `finds` what it is about",
+                "leave that out: this program has the code for its own alone",
+            )
     return tuple(sorted(loaded, key=lambda one: one.decider.table))
 
 

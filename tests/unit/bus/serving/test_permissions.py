@@ -36,3 +36,15 @@ def test_keys_in_a_struct_within_itself_are_found():
     send("shop/c")
     with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
         send("bank/c")
+
+
+class Queue(Command, frozen=True, kw_only=True):
+    id: Key
+    queue: Key
+
+
+def test_a_field_of_somebody_elses_command_is_looked_at_whatever_it_is_called():
+    verb = Verb(name="queue", command=Queue, key=attrgetter("id"), decide=lambda *_: Decision())
+
+    with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
+        require_may_send(SHOP, "trees.queue", verb, Queue(id="shop/a", queue="bank/c"))

@@ -12,7 +12,7 @@ from ops.analytics.lake.manifest import FORMAT, MANIFEST, Manifest, Stretch, rea
 def test_a_table_may_have_digits_in_its_name(tmp_path: Path):
     path = stretch_path(tmp_path, "things_1_versions", 1, 1, 2).relative_to(tmp_path)
     file = File(path=str(path), rows=1, size=1, sha256="0" * 64)
-    files = {"things_1_versions": (file,)}
+    files: dict[str, tuple[File, ...]] = {"things_1_versions": (file,)}
     stretch = Stretch(timeline=1, first=1, last=2, last_hash="0" * 64, files=files, left_out=("things_2",))
     written = Manifest(store_id="s", stretches=(stretch,))
 
