@@ -138,8 +138,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
     milliseconds since the epoch, `clock_error_ms` how far the machine's is ahead of it. `record` puts an
     administrative act into the service's log, and tells whoever listens; `audit` writes the audit log. Only a
-    service that is one of several has a `cluster`. `away` are tables that are kept, and whose packages are
-    not installed.
+    service that is one of several has a `cluster`.
     """
 
     settings: Settings
@@ -163,7 +162,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     queries: Queries
     administration: Administration
     query_verbs: Mapping[str, QueryVerb]
-    away: frozenset[str]
     command_endpoints: Mapping[str, Endpoint]
     query_endpoints: Mapping[str, Endpoint]
 

@@ -325,7 +325,6 @@ class Service:
             queries=self.queries,
             administration=self._administration(ground, cluster),
             query_verbs=verbs,
-            away=self._away,
             command_endpoints=ground.command_endpoints,
             query_endpoints=self._query_endpoints,
         )

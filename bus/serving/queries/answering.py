@@ -139,6 +139,11 @@ class Queries:
         """Whether queries can come in over NATS."""
         return self._connection is not None and self._connection.is_connected
 
+    @property
+    def away(self) -> frozenset[str]:
+        """The tables of which nothing is answered, since the packages that bring them are not there."""
+        return self._admission.away
+
     async def _end(self) -> None:
         self.thread.call_soon(self._ended.set)
         await asyncio.to_thread(self.thread.join)

@@ -44,7 +44,7 @@ async def answer_message(request: Request) -> Response:
     parts = backend.now.parts
     queries = parts.query_verbs
     path = request.scope["raw_path"].removeprefix(PREFIX.encode())
-    meaning = meaning_of(request.method, path, queries, parts.away)
+    meaning = meaning_of(request.method, path, queries, parts.queries.away)
     if meaning.kind == "command":
         principal = principal_of(request)
         # What a user of its own may send, its rights say.
