@@ -116,7 +116,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     that is not `remembered` is decided anew each time, command id or not; one of which `empty_is_remembered`
     is false, where it led to no event. An `internal` verb is the service's own and has no subject.
     `maximum_bytes` is the most that a body weighs. `method` is that of HTTP by which it can be asked for
-    without its name: `POST` to the table makes something new, the others are about one row.
+    without its name: `POST` to the table makes something new, the others are about one row. One that `finds`
+    what it is about looks for it among the keys that its sender may name.
 
     What it can lead to is said here, for the reference, and tests see to it that nothing else happens:
     `events`, also those of other aggregates; `refusals` beside `Invalid`, which any verb may raise; `rules`,
@@ -131,6 +132,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     remembered: bool = True
     empty_is_remembered: bool = True
     internal: bool = False
+    finds: bool = False
     maximum_bytes: int = MAXIMUM_BODY_BYTES
     events: tuple[type[Event], ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
@@ -154,7 +156,8 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     `exists` says whether a state means, at a time, that there is something: it may have expired, say, and
     wait for the event that says so.
     `commands_of` is the table under whose name its verbs are asked for, where that is not its own.
-    `upcasters` bring types of event that it once had to those of today.
+    `upcasters` bring types of event that it once had to those of today. `queries` are the names of those that
+    its table has beside those of every table.
     """
 
     table: str
@@ -165,6 +168,7 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     exists: Callable[[Any, int], bool] = is_something
     commands_of: str | None = None
     upcasters: Upcasters = {}
+    queries: tuple[str, ...] = ()
 
     def command_name(self, verb: Verb) -> str:
         """The name that a verb is asked for by: `jobs.enqueue`."""

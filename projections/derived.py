@@ -13,7 +13,7 @@ from domain.installed.error import AggregateError
 from domain.installed.reserved import KEYWORDS
 from domain.messages import Key, about
 from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, MAXIMUM_INDEXES, Column
-from projections.table import Prefix, Row, Table, page_query, places_of, single
+from projections.table import Prefix, Row, Table, as_text, page_query, places_of, single
 
 # Every row says where it stands.
 VERSION, POSITION = "version", "position"
@@ -46,7 +46,8 @@ def table_of(
 
     A row is shown as the struct `shape`, whose first field is the key, and two of whose others are `version`
     and `position`: by default, the fields of the decider's state, and these two. Numbers, texts and booleans
-    are columns of their kind, all else is JSON. The columns are the state's attributes of the same names, or
+    are columns of their kind, what JSON has as one text (a `Decimal`, a `date`) is a text, all else is JSON.
+    The columns are the state's attributes of the same names, or
     what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
     the `filters`, which are columns that get an index. From the time on, in milliseconds, that stands in the
     column `expiry`, a row is not shown any more; the service then sends the decider's internal verb `expire`,
@@ -181,13 +182,13 @@ def _grouping(query: type[Any], filters: Sequence[str]) -> type[Any]:
 
 
 def _as_stored(row: Callable[[Any, int, int], Row | None]) -> Callable[[Any, int, int], Row | None]:
-    """The same with booleans as the numbers that a table holds."""
+    """The same with booleans as the numbers that a table holds, and what is a text in JSON as that text."""
 
     def stored(state: Any, version: int, position: int) -> Row | None:
         made = row(state, version, position)
         if made is None:
             return None
-        return tuple(int(value) if isinstance(value, bool) else value for value in made)
+        return tuple(int(value) if isinstance(value, bool) else as_text(value) for value in made)
 
     return stored
 

@@ -5,17 +5,21 @@ file with its columns and with a hash of all that its rows follow from. Where th
 table's streams are folded anew: rows are what today's program makes of the log, or nothing is changed.
 """
 
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 
-from domain.catalogue import BY_TABLE, INSTALLED
+from domain.catalogue import BY_TABLE, INSTALLED, UnknownEventTypeError
 from domain.decider import Decider
 from domain.installed.error import AggregateError
+from domain.installed.library import Adapted
+from domain.messages import Event
 from migrations.aggregate_tables import (
     MAXIMUM_TABLES,
     AggregateTable,
@@ -25,12 +29,17 @@ from migrations.aggregate_tables import (
 )
 from projections import rebuild, trial
 from projections.comparison import count_repair
-from projections.rebuild import streams_of
+from projections.rebuild import FoldError, streams_of
 from projections.table import Table
 from projections.tables import INSTALLED_TABLES, TABLES
 
 # Beyond that, nobody wants to know how many there are as much as to have an answer.
 MAXIMUM_COUNTED = 100_000
+# With so much room, nobody counts.
+_MOST_NEEDED_BYTES = 64 * 1024**3
+# Of how rows are stored by this program: with another one, all are made anew.
+_FORM = 2
+_BROUGHT = {one.decider.table: one for one in INSTALLED}
 _SOURCES = {one.decider.table: one.source for one in INSTALLED}
 
 
@@ -42,13 +51,22 @@ class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
     events: int
 
 
-def bring_up_to_date(connection: apsw.Connection, *, fills: bool = True) -> list[str]:
+def free_beside(path: str) -> int:
+    """How many bytes there is room for beside a file."""
+    return shutil.disk_usage(Path(path).parent).free
+
+
+def bring_up_to_date(
+    connection: apsw.Connection, *, fills: bool = True, free_bytes: Callable[[str], int] = free_beside
+) -> list[str]:
     """Makes the tables of installed aggregates what they should be: the names of those that were not.
 
     It is part of the caller's transaction. Where it `fills` none, they are left empty, for a rebuild.
+    `free_bytes` says how much room there is beside a file.
 
     Raises:
-        AggregateError: an event that is in the log is none of its type any more, or cannot be folded.
+        AggregateError: an event that is in the log is none of its type any more, or cannot be folded; or
+            there is no room for the rows.
     """
     recorded = recorded_tables(connection)
     for name, found in recorded.items():
@@ -75,14 +93,15 @@ def bring_up_to_date(connection: apsw.Connection, *, fills: bool = True) -> list
         count_repair(connection)
         if not fills:
             continue
+        require_room(connection, table.name, _SOURCES[table.name], free_bytes)
         try:
             rebuild.refill(connection, table)
-        except rebuild.FoldError as error:
+        except FoldError as error:
+            is_class = isinstance(_BROUGHT[table.name].table, Adapted)
             raise AggregateError(
                 _SOURCES[table.name],
                 f"the event at position {error.position}, of type {error.type}, does not fold: {error}",
-                "an event stays what it was: give the changed struct a type of its own (….v2) and the decider"
-                " an upcaster from the one before; nothing was changed",
+                f"{what_to_do(BY_TABLE[table.name], error, is_class=is_class)}; nothing was changed",
             ) from error
     return [table.name for table, _ in wrong]
 
@@ -124,6 +143,61 @@ def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
             yield KeptTable(table=name, rows=rows, events=events)
 
 
+def require_room(
+    connection: apsw.Connection, table: str, source: str, free_bytes: Callable[[str], int]
+) -> None:
+    """Returns if the rows of a table fit onto the disk, as far as one can know before they are made.
+
+    What they hold came by their events. It is written twice, into the WAL and from there into the file.
+
+    Raises:
+        AggregateError: of the aggregate that came from `source`: they do not.
+    """
+    path = connection.filename
+    if not path or (free := free_bytes(path)) >= _MOST_NEEDED_BYTES:
+        return
+    of_events = connection.execute(
+        "SELECT total(octet_length(data)) FROM events WHERE stream >= ? AND stream < ?", streams_of(table)
+    ).get
+    if free < (needed := 2 * int(of_events)):
+        raise AggregateError(
+            source,
+            f"its table is made anew of its events, which may take {needed} bytes beside {path}, and"
+            f" {free} are free",
+            "make room, or move the data directory; nothing was changed",
+        )
+
+
+def what_to_do(decider: Decider, error: FoldError, *, is_class: bool) -> str:
+    """What an author does about an event that does not fold, in the words of the style of the aggregate."""
+    events = decider.events
+    name, _, version = error.type.rpartition(".v")
+    newest = max((int(one.rpartition(".v")[2]) for one in events if one.startswith(f"{name}.v")), default=0)
+    if isinstance(error.__cause__, UnknownEventTypeError):
+        if newest:
+            return f"a later version of the package wrote it, with a v{version} of {name}: install that one"
+        where = "the class" if is_class else "the decider's `events`"
+        return f"an event stays what it was: {where} goes on having {error.type}, even if nothing leads to it"
+    if not isinstance(error.__cause__, msgspec.MsgspecError):
+        takes = "its `apply`, or the method that it is of," if is_class else "`evolve`"
+        return f"what was accepted once happened: {takes} goes on taking it, whatever is refused today"
+    if int(version) < newest:
+        step = f"upcast_v{version}_v{int(version) + 1}" if is_class else "the upcasters"
+        return f"mend {step}: what comes of it is no {name}.v{newest}"
+    if is_class:
+        # Its event is an attribute of the class.
+        event = events.get(f"{name}.v{newest}", Event).__name__
+        step = f"upcast_v{newest}_v{newest + 1}"
+        return (
+            f"an event stays what it was: give {event} `class_version = {newest + 1}` and a static method"
+            f" {step}(state), which makes what the log has into what it is now"
+        )
+    return (
+        "an event stays what it was: give the changed struct a type of its own"
+        f" ({name}.v{newest + 1}) and the decider an upcaster from {name}.v{newest}"
+    )
+
+
 def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
     for table in INSTALLED_TABLES:
         definition = AggregateTable(
@@ -139,7 +213,7 @@ def _shape(decider: Decider, table: Table) -> str:
     """A hash of what rows follow from: the structs of events, state and rows, as far as they can be seen."""
     structs = {"state": decider.state, "row": table.shape, **decider.events}
     described = {name: _described(msgspec.inspect.type_info(one), set()) for name, one in structs.items()}
-    all_of_it = [described, decider.state.__doc__, sorted(decider.upcasters)]
+    all_of_it = [_FORM, described, decider.state.__doc__, sorted(decider.upcasters)]
     return sha256(msgspec.json.encode(all_of_it, order="sorted")).hexdigest()
 
 

@@ -178,26 +178,38 @@ def refill(connection: apsw.Connection, table: Table) -> None:
     rows = connection.execute(
         f"{_EVENTS} WHERE stream >= ? AND stream < ? ORDER BY stream, version", streams_of(table.name)
     )
-    folded = (
-        _fold(table, split_stream(stream)[1], _readable(table, events))
+    made = (
+        _last_row(table, split_stream(stream)[1], events)
         for stream, events in groupby(rows, key=lambda row: str(row[0]))
     )
-    while batch := list(islice(folded, _BATCH_STREAMS)):
-        upsert_rows(connection, table.name, table.columns, [one.row for one in batch if one.row is not None])
+    while batch := list(islice(made, _BATCH_STREAMS)):
+        upsert_rows(connection, table.name, table.columns, [row for row in batch if row is not None])
 
 
-def _readable(table: Table, rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
-    """The events of a stream; what cannot be read, or folded on what was before, is told with its place."""
+def _last_row(table: Table, key: str, events: Iterable[tuple[Any, ...]]) -> Row | None:
+    """The row that the events of a stream lead to; of one that leads to none, the place is told.
+
+    The rows on the way are made, too: whoever asks for a moment of the past is answered with them.
+    """
+    evolve = BY_TABLE[table.name].evolve
     state: Any = None
-    for row in rows:
+    row: Row | None = None
+    for event in events:
         try:
-            recorded = _recorded(split_stream(str(row[0]))[1], row)
-            state = BY_TABLE[table.name].evolve(state, recorded)
-            if state is not None:
-                table.row(state, recorded.version, recorded.position)
+            recorded = _recorded(key, event)
+            state = evolve(state, recorded)
+            row = None if state is None else table.row(state, recorded.version, recorded.position)
+            if row is not None:
+                _require_fitting(table, row, recorded)
         except Exception as error:
-            raise FoldError(error, row[1], row[3]) from error
-        yield recorded
+            raise FoldError(error, event[1], event[3]) from error
+    return row
+
+
+def _require_fitting(table: Table, row: Row, recorded: Recorded) -> None:
+    misfit = table.misfit(row, recorded.key, recorded.version, recorded.position)
+    if misfit is not None:
+        raise TypeError(f"the row does not fit its table: {misfit}")
 
 
 def _last_position(connection: apsw.Connection) -> int:

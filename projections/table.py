@@ -6,9 +6,12 @@ row can be made for any moment, and a rebuild can be compared byte for byte.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+from uuid import UUID
 
 import apsw
 import msgspec
@@ -19,6 +22,8 @@ from migrations.rows import delete_rows, insert_rows
 
 Row = tuple[Any, ...]
 Item = TypeVar("Item")
+# Types of which JSON has each value as one text: a table keeps that text, too, and so does a lake.
+TEXTS: tuple[type, ...] = (Decimal, UUID, datetime, date, time, timedelta, bytes)
 # Of how many values of a column, those with the most rows, an answer has the counts.
 MAXIMUM_GROUPS = 1_000
 # The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
@@ -47,14 +52,14 @@ class BesideTable(msgspec.Struct, frozen=True, kw_only=True):
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
-    A row is shown as the struct `shape`, whose fields are the columns: those that are no single values hold
-    JSON text, and booleans 0 or 1. `row` makes the columns from (state, version, position), in their order,
-    or answers `None` where a state is none to show. The first column is the primary key, which `row_key`
-    makes from an aggregate's key, and `aggregate_key` turns back into it. One of many is shown `shorter`,
-    without the last columns, where those can be long. From the time on that stands in its `expiry_column`, a
-    row is not shown any more. Each field of `count_query` and `list_query`, but for `by`, `limit` and
-    `after`, is a filter on the column of the same name, or one of `conditions`: SQL with one parameter; a
-    `prefix` is one on the primary key.
+    A row is shown as the struct `shape`, whose fields are the columns: what JSON has as one text (a date) is
+    that text, other values that are no single ones are JSON text, and booleans 0 or 1. `row` makes the
+    columns from (state, version, position), in their order, or answers `None` where a state is none to show.
+    The first column is the primary key, which `row_key` makes from an aggregate's key, and `aggregate_key`
+    turns back into it. One of many is shown `shorter`, without the last columns, where those can be long.
+    From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
+    `count_query` and `list_query`, but for `by`, `limit` and `after`, is a filter on the column of the same
+    name, or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
 
     Where a key has several fields, `key_parts` parts it; `key_rule` is its pattern, and the same in words.
 
@@ -218,8 +223,13 @@ def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
 def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The places of the columns that hold JSON, and of those that hold booleans."""
     kinds = [single(field.type) for field in msgspec.structs.fields(shape)]
-    of_json = (place for place, kind in enumerate(kinds) if kind not in (bool, int, float, str))
+    of_json = (place for place, kind in enumerate(kinds) if kind not in (bool, int, float, str, *TEXTS))
     return tuple(of_json), tuple(place for place, kind in enumerate(kinds) if kind is bool)
+
+
+def as_text(value: object) -> object:
+    """A value of one of the `TEXTS` as its text, as msgspec writes it; any other as it is."""
+    return msgspec.to_builtins(value) if isinstance(value, TEXTS) else value
 
 
 def single(kind: Any) -> Any:

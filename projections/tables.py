@@ -22,7 +22,14 @@ def _table_of(one: Installed) -> Table:
     if one.table is None:
         return table_of(one.decider)
     if isinstance(one.table, Adapted):
-        return table_of(one.decider, one.table.row_shape, row=one.table.row, filters=one.table.filters)
+        brought = one.table
+        return table_of(
+            one.decider,
+            brought.row_shape,
+            row=brought.row,
+            filters=brought.filters,
+            mirrored=brought.mirrored,
+        )
     if not isinstance(one.table, Table) or one.table.name != one.decider.table or not one.table.columns_made:
         raise AggregateError(
             one.source,

@@ -147,6 +147,7 @@ def _tried(
         _require_key(verb, key)
     state = None if key is None else states.get(key, (None, 0))[0]
     decision = verb.decide(state, command, context, key)
+    yield from _result(verb, decision.result)
     types = {event: name for name, event in decider.events.items()}
     for event_key, event in decision.events:
         if (name := types.get(type(event))) is None:
@@ -160,6 +161,25 @@ def _tried(
         stored = msgspec.json.decode(written, type=type(event))
         recorded = Recorded(version + 1, event_key, version + 1, context.now, stored)
         yield from _folded(decider, table, verb, state, recorded, states)
+
+
+def _result(verb: Verb, result: Any) -> Iterator[Step]:
+    if result is None:
+        return
+    hint = "say so in its Verb: `result=` is the struct of what it answers with"
+    if verb.result is None:
+        raise TrialError(f"{verb.name} answers with a result, and does not declare one", hint)
+    if callable(result):
+        # It is made of rows, of which there are none here.
+        return
+    try:
+        written = msgspec.json.encode(result)
+        msgspec.json.decode(written, type=verb.result)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise TrialError(
+            f"what {verb.name} answers with is not the result of its Verb: {error}", hint
+        ) from error
+    yield Step(verb.name, "the result", written)
 
 
 def _folded(

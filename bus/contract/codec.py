@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from functools import cache
 from hashlib import sha256
 from typing import Any, get_args
@@ -21,6 +22,7 @@ from domain.credentials.scanning import (
 )
 from domain.decider import Decider, Verb
 from domain.errors import Invalid, Refusal, TooLarge
+from domain.finite import OF_BODIES, may_be_unbounded, require_finite
 from domain.messages import KEY_RULES
 from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_COMMANDS, BatchItem
 from hyperpage_client.contract.headers import ERROR, ERROR_CODE
@@ -38,7 +40,8 @@ _BACKSLASH = ord("\\")
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
 _ANY = msgspec.json.Decoder()
-_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+# Each with whether a number may come of a text, which need not be one: `"NaN"` is a Decimal.
+_DECODERS: dict[type[Any], tuple[msgspec.json.Decoder[Any], bool]] = {}
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 # A whole string of JSON. It is sought only in what msgspec has decoded: a string without an end takes long.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -66,10 +69,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     atomic: bool = False
 
 
-def find_verb(name: str, *, explains: bool = True) -> tuple[Decider, Verb]:
+def find_verb(name: str, away: Collection[str] = (), *, explains: bool = True) -> tuple[Decider, Verb]:
     """The aggregate and the verb of `jobs.enqueue`.
 
-    `explains` says whether a refusal takes the time to find out what was meant.
+    `away` are tables whose aggregates are not installed any more. `explains` says whether a refusal takes
+    the time to find out what was meant.
 
     Raises:
         NotFound: there is no such command; its hint says what may have been meant.
@@ -77,7 +81,7 @@ def find_verb(name: str, *, explains: bool = True) -> tuple[Decider, Verb]:
     """
     found = VERBS.get(name)
     if found is None or found[1].internal:
-        raise no_such_command(name, explains=explains)
+        raise no_such_command(name, away, explains=explains)
     return found
 
 
@@ -159,9 +163,12 @@ def decode(
             " more of them as texts",
             path="$",
         )
-    decoder = _DECODERS.get(shape)
-    if decoder is None:
-        decoder = _DECODERS[shape] = msgspec.json.Decoder(shape)
+    known = _DECODERS.get(shape)
+    if known is None:
+        kind: Any = shape
+        has_decimals = may_be_unbounded(kind, OF_BODIES)
+        known = _DECODERS[shape] = msgspec.json.Decoder(shape), has_decimals
+    decoder, has_decimals = known
     try:
         decoded = decoder.decode(body)
         if not is_unambiguous:
@@ -174,6 +181,8 @@ def decode(
         raise Invalid(f"the body is not UTF-8: byte {error.start}", path="$") from None
     except RecursionError:
         raise _too_deep() from None
+    if has_decimals:
+        require_finite(decoded)
     return decoded
 
 

@@ -8,34 +8,45 @@ from domain.credentials.scanning import Finding, kind_of_text, rejected
 from domain.errors import Invalid, NotFound, Refusal
 
 _QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
-_OTHER_QUERIES = (
-    *("jobs.browse", "jobs.attempts", "jobs.stats", "jobs.throughput", "jobs.workers", "jobs.running"),
-    *("rate_limits.may_call", "rate_limits.forecast", "tool_configs.diff"),
-    *("events.read", "events.find", "events.chain"),
-)
+_QUERIES_OF_THE_LOG = ("events.read", "events.find", "events.chain")
 _LONGEST_NAME = 100
 
 
 def query_names() -> Iterator[str]:
     """All queries."""
-    for table in BY_TABLE:
-        yield from (f"{table}.{verb}" for verb in _QUERIES_OF_EACH_TABLE)
-    yield from _OTHER_QUERIES
+    for table, decider in BY_TABLE.items():
+        yield from (f"{table}.{verb}" for verb in (*_QUERIES_OF_EACH_TABLE, *decider.queries))
+    yield from _QUERIES_OF_THE_LOG
 
 
-def no_such_command(name: str, *, explains: bool = True) -> Refusal:
+def no_such_command(name: str, away: Collection[str] = (), *, explains: bool = True) -> Refusal:
     """The refusal of a command that there is not, or, if its name looks like a credential, of that.
 
-    It takes time to find out what was meant, unless it `explains` nothing.
+    Of a table that is `away`, it says so. It takes time to find out what was meant, unless it `explains`
+    nothing.
     """
+    if (table := name.partition(".")[0]) in away:
+        return is_away(table)
     if not explains:
         return _refusal("command", name, (), ("query", ()))
     return _refusal("command", name, tuple(COMMANDS), ("query", tuple(query_names())))
 
 
-def no_such_query(name: str) -> Refusal:
-    """The refusal of a query that there is not, or, if its name looks like a credential, of that."""
+def no_such_query(name: str, away: Collection[str] = ()) -> Refusal:
+    """The same of a query."""
+    if (table := name.partition(".")[0]) in away:
+        return is_away(table)
     return _refusal("query", name, tuple(query_names()), ("command", tuple(COMMANDS)))
+
+
+def is_away(table: str) -> Refusal:
+    """The refusal of all that a table was asked for while the package that brings it was there."""
+    return NotFound(
+        f"{table}.* belongs to a package that is not installed here: its table is kept, and nobody answers",
+        hint="nothing is lost: whoever runs the service installs that package, and starts it again;"
+        " `hyperpage status` says what is kept",
+        away=table,
+    )
 
 
 def schema_hint(name: str) -> str:

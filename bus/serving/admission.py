@@ -19,7 +19,8 @@ class Admission:
     """Asked by the event loop's thread and by the writer's; so are `principal_of` and `note`.
 
     `principal_of` says who a user is, `None` if there is none of that name. `note` hears of what was refused;
-    `now_ms` is the service's clock.
+    `now_ms` is the service's clock. `away` are the tables of which nothing is answered, since the packages
+    that bring them are not there.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Admission:
         principal_of: Callable[[str | None], Principal | None],
         note: Callable[[Act], None] = lambda act: None,
         now_ms: Callable[[], int] = lambda: 0,
+        away: frozenset[str] = frozenset(),
     ) -> None:
         self._subjects = subjects
         self.principal_of = principal_of
         self._note = note
         self._now_ms = now_ms
+        self.away = away
 
     def find(self, subject: str, reply: str) -> tuple[Sender, Principal] | None:
         """The sender of a request, and who that is; `None`: it is to be dropped, which is told."""

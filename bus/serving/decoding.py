@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -57,15 +57,17 @@ def submission_of(
     *,
     principal: Principal = UNKNOWN_PRINCIPAL,
     fallback_id: str | None = None,
+    away: Collection[str] = (),
 ) -> Submission:
     """A message as a submission; a malformed one has its outcome already.
 
-    `principal` is who sent it. `fallback_id` is the command id of a single command whose sender gave none.
+    `principal` is who sent it. `away` are tables whose aggregates are not installed any more. `fallback_id`
+    is the command id of a single command whose sender gave none.
     """
     try:
         if name == BATCH:
-            return _batch(body, headers, context, principal)
-        request = _request(name, body, headers, principal, fallback_id)
+            return _batch(body, headers, context, principal, away)
+        request = _request(name, body, headers, principal, fallback_id, away)
     except Refusal as refusal:
         return refused_submission(refusal, context)
     except Exception as error:
@@ -84,8 +86,9 @@ def _request(
     headers: Mapping[str, str] | None,
     principal: Principal,
     fallback_id: str | None,
+    away: Collection[str],
 ) -> Request:
-    decider, verb = codec.find_verb(name)
+    decider, verb = codec.find_verb(name, away)
     command = codec.decode_command(verb, body, name=name)
     require_may_send(principal, name, verb, command)
     findings = codec.findings_in(body)
@@ -109,7 +112,13 @@ def _request(
     )
 
 
-def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, principal: Principal) -> Submission:
+def _batch(
+    body: bytes,
+    headers: Mapping[str, str] | None,
+    context: Any,
+    principal: Principal,
+    away: Collection[str],
+) -> Submission:
     batch = codec.decode_batch(body)
     if not batch.commands:
         raise Invalid("a batch has at least one command", path="$.commands")
@@ -126,7 +135,7 @@ def _batch(body: bytes, headers: Mapping[str, str] | None, context: Any, princip
     for index, item in enumerate(batch.commands):
         try:
             explains = refused_so_far < MOST_EXPLAINED
-            decider, verb = codec.find_verb(item.command, explains=explains)
+            decider, verb = codec.find_verb(item.command, away, explains=explains)
             item_body = bytes(item.body)
             command = codec.decode_command(
                 verb, item_body, name=item.command, is_unambiguous=True, explains=explains

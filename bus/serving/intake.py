@@ -206,7 +206,8 @@ class Intake:
         outcome = self._writer.queue.too_late(principal.name, caller.arrived_ns)
         if outcome is not None and outcome.refusal is not None:
             return Submission(requests=[outcome.refusal], size_bytes=0, context=caller, outcome=outcome)
-        return submission_of(name, body, headers, caller, principal=principal)
+        away = self._admission.away
+        return submission_of(name, body, headers, caller, principal=principal, away=away)
 
     async def carry_out(
         self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL

@@ -17,10 +17,9 @@ from domain.decider import Verb
 from domain.errors import Forbidden
 from domain.messages import KEY_PATTERN
 
-# Fields that have the form of a key, and name nothing that is somebody's.
+# Fields of our own commands that have the form of a key, and name nothing that is somebody's.
 _NOT_OWNED = frozenset({"queue", "reservation"})
-# Commands that find what they are about by the user's keys: the writer leaves out what is another's.
-_FINDING = frozenset({"jobs.claim", "jobs.cancel_many", "jobs.retry_many"})
+_OURS = "domain."
 _GRANTED = "an operator grants it: `hyperpage user create` says how"
 
 _Finder = Callable[[Any], Iterator[str]]
@@ -37,7 +36,8 @@ def require_may_send(principal: Principal, name: str, verb: Verb, command: Any) 
         return
     if not rights.may_send(name):
         raise Forbidden(f"{principal.name} may not send {name}", hint=_GRANTED)
-    if not rights.keys or name in _FINDING:
+    # What a verb finds by the user's keys, the writer leaves to others where it is theirs.
+    if not rights.keys or verb.finds:
         return
     key = None if verb.key is None else verb.key(command)
     for one in (*(() if key is None else (key,)), *_named_keys(command)):
@@ -88,10 +88,11 @@ def _finders(shape: Any) -> tuple[_Finder, ...]:
     """A finder for each place of a struct where keys are, known by the form that a key has."""
     described = inspect.type_info(shape)
     assert isinstance(described, inspect.StructType)
+    left_out = _NOT_OWNED if shape.__module__.startswith(_OURS) else frozenset()
     return tuple(
         _in_field(field.name, find)
         for field in described.fields
-        if field.name not in _NOT_OWNED and (find := _finder(field.type)) is not None
+        if field.name not in left_out and (find := _finder(field.type)) is not None
     )
 
 
@@ -109,8 +110,8 @@ def _finder(kind: inspect.Type) -> _Finder | None:
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
             return lambda value: iter((value,))
         case inspect.StructType(cls=cls):
-            inner = _finders(cls)
-            return (lambda value: (key for find in inner for key in find(value))) if inner else None
+            # Looked up when there is one: it may hold structs of its own kind.
+            return lambda value: (key for find in _finders(cls) for key in find(value))
         case inspect.UnionType(types=types):
             return next((find for one in types if (find := _finder(one)) is not None), None)
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):

@@ -22,6 +22,7 @@ from domain.catalogue import OTHERS, TABLE_OF, encode_event
 from domain.credentials.scanning import AllowedPaths
 from domain.decider import ABSENT, Aggregate, Decision, Notice
 from domain.errors import CommandIdReused, Invalid, Refusal, TooLarge, VersionConflict
+from domain.finite import OF_EVENTS, may_be_unbounded, require_finite
 from domain.json_schema import Budget
 from domain.messages import KEY_PATTERN, KEY_RULES, Recorded, stream_name
 from hyperpage_client.contract.commands import CommandAnswer
@@ -273,6 +274,8 @@ class Group(GroupContext):
             # The first event is nearly always one of the aggregate that was decided about.
             is_known = not types and event_key == key and table == request.decider.table
             before = aggregate if is_known else self._aggregates.get(table, event_key)
+            if is_others and may_be_unbounded(type(event), OF_EVENTS):
+                require_finite(event, f"the event {type(event).__name__}")
             type_name, data = encode_event(event)
             if is_others and len(data) > MAXIMUM_EVENT_BYTES:
                 raise _too_much("an event", "bytes", len(data), MAXIMUM_EVENT_BYTES)

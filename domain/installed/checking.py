@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from domain.component_names import component_name
 from domain.decider import Decider
 from domain.installed.error import AggregateError
 from domain.installed.loading import Installed
-from domain.installed.reserved import RESERVED, RESERVED_BEGINNINGS, RESERVED_ENDINGS
+from domain.installed.reserved import KEYWORDS, RESERVED, RESERVED_BEGINNINGS, RESERVED_ENDINGS
 from domain.messages import Command, Event
 
 # A table's name stands in subjects, paths, SQL and names of macros.
@@ -35,21 +36,37 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
         AggregateError: one of them cannot be served beside those before it.
     """
     # Ours are not looked at anew by each process: a test has them come in by this door, too.
-    found = [Installed(decider=decider, source=decider.table) for decider in own]
-    tables = frozenset(one.decider.table for one in found)
+    found = [Installed(decider=one, source=f"{one.table}, a table of this program") for one in own]
+    tables = {one.decider.table: "this program itself" for one in found}
     events = {name: one.source for one in found for name in one.decider.events}
     classes = {event for one in found for event in one.decider.events.values()}
-    commands = {one.decider.command_name(verb) for one in found for verb in one.decider.verbs}
+    commands = {one.decider.command_name(verb): one.source for one in found for verb in one.decider.verbs}
+    structs = {verb.command: one.decider.command_name(verb) for one in found for verb in one.decider.verbs}
+    named = {component: said for one in own for said, component in _in_documents(one)}
     for one in others:
         decider = one.decider
         for reason, hint in _objections(decider, tables, events, classes):
             raise AggregateError(one.source, reason, hint)
         for verb in decider.verbs:
             if (name := decider.command_name(verb)) in commands:
-                raise AggregateError(one.source, f"there is a command {name} already", _RENAME)
-            commands.add(name)
-        tables |= {decider.table}
-        events |= dict.fromkeys(decider.events, one.source)
+                raise AggregateError(
+                    one.source, f"there is a command {name} already, of {commands[name]}", _RENAME
+                )
+            commands[name] = one.place
+            if (first := structs.setdefault(verb.command, name)) != name:
+                struct = verb.command.__name__
+                raise AggregateError(
+                    one.source,
+                    f"{first} and {name} have one command, {struct}",
+                    "give each a struct of its own; with the same fields, it is"
+                    f" `class Other({struct}, frozen=True, kw_only=True)`",
+                )
+        for said, component in _in_documents(decider):
+            if (first := named.setdefault(component, said)) != said:
+                both = f"{first} and {said} would both be {component} in documents"
+                raise AggregateError(one.source, both, _RENAME)
+        tables[decider.table] = one.place
+        events |= dict.fromkeys(decider.events, one.place)
         classes |= set(decider.events.values())
         found.append(one)
     # At last, since a decision may be about several tables.
@@ -58,21 +75,37 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
     return tuple(one.decider for one in found)
 
 
-def table_objections(name: str, taken: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Why a table cannot have this name beside those that are taken, each reason with what to do."""
+def table_objections(name: str, taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Why a table cannot have this name beside those that are taken, each reason with what to do.
+
+    Of each name that is `taken`, it says by whom.
+    """
     if not TABLE_NAME.fullmatch(name):
         yield f"{name!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and single _, a letter first"
-    if (
-        name in RESERVED
-        or name in taken
-        or name.startswith(RESERVED_BEGINNINGS)
-        or name.endswith(RESERVED_ENDINGS)
-    ):
-        yield f"the name {name} is taken", _RENAME
+    if name in taken:
+        yield f"the name {name} is taken by {taken[name]}", _RENAME
+    if name in RESERVED or name.startswith(RESERVED_BEGINNINGS) or name.endswith(RESERVED_ENDINGS):
+        of_whom = "SQL" if name in KEYWORDS else "what this program makes beside the tables"
+        yield f"the name {name} is taken by {of_whom}", _RENAME
+
+
+def _in_documents(decider: Decider) -> Iterator[tuple[str, str]]:
+    """What an aggregate has in documents and in types for programs, and the name that it has there."""
+    for verb in decider.verbs:
+        if not verb.internal:
+            name = decider.command_name(verb)
+            for ending in ("", "Body", "Answer"):
+                yield f"the command {name}", component_name(name) + ending
+    for query in QUERIES:
+        name = f"{decider.table}.{query}"
+        yield f"the query {name}", component_name(name)
+    for name in decider.events:
+        for ending in ("", "Event"):
+            yield f"the event {name}", component_name(name) + ending
 
 
 def _objections(
-    decider: Decider, tables: frozenset[str], events: dict[str, str], classes: set[type[Event]]
+    decider: Decider, tables: Mapping[str, str], events: dict[str, str], classes: set[type[Event]]
 ) -> Iterator[tuple[str, str]]:
     yield from table_objections(decider.table, tables)
     events_of: Mapping[str, Any] = decider.events

@@ -29,19 +29,27 @@ VARIABLE = "HYPERPAGE_AGGREGATES"
 # No aggregates but ours, whatever is installed.
 NONE = "none"
 MAXIMUM_AGGREGATES = 100
+# A static method of a class of the library: what `DEMO` is in a module.
+DEMO = "hyperpage_demo"
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """An aggregate, and where it came from, for people.
 
     `table` is what its module has as its table, or what its class was made into, or nothing. Its `demo` makes
-    (verb, body) pairs of a `random.Random`, for `serve --demo`.
+    (verb, body) pairs of a `random.Random`, for `serve --demo`. `file` is that of its module.
     """
 
     decider: Decider
     table: Any = None
     demo: Any = None
     source: str
+    file: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it came from, and the file that it is written in."""
+        return self.source if self.file is None else f"{self.source}, in {self.file}"
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -71,6 +79,13 @@ def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, .
     # One that is tried out may be installed as well.
     places = {one.place: one for one in named}
     loaded = [_loaded(one) for one in places.values()]
+    for one in loaded:
+        if one.decider.queries or any(verb.finds for verb in one.decider.verbs):
+            raise AggregateError(
+                one.source,
+                "it has `queries` of its own, or a verb that `finds` what it is about",
+                "leave that out: this program has the code for its own alone",
+            )
     return tuple(sorted(loaded, key=lambda one: one.decider.table))
 
 
@@ -92,6 +107,7 @@ def _to_try_out(said: str) -> Iterator[_Named]:
 def _loaded(named: _Named) -> Installed:
     module_name, _, attribute = named.place.partition(":")
     module = _guarded(named, lambda: import_module(module_name), "it cannot be imported")
+    file: str | None = getattr(module, "__file__", None)
     if not attribute:
         decider = getattr(module, "DECIDER", None)
         if not isinstance(decider, Decider):
@@ -101,13 +117,14 @@ def _loaded(named: _Named) -> Installed:
                 "give the module a `DECIDER` (domain.decider.Decider), or name a class: `module:Class`",
             )
         table, demo = getattr(module, "TABLE", None), getattr(module, "DEMO", None)
-        return Installed(decider=decider, table=table, demo=demo, source=named.source)
+        return Installed(decider=decider, table=table, demo=demo, source=named.source, file=file)
     found = _guarded(named, lambda: getattr(module, attribute), f"{module_name} has no {attribute}")
     if isinstance(found, Decider):
-        return Installed(decider=found, source=named.source)
+        return Installed(decider=found, source=named.source, file=file)
     if is_library_class(found):
         brought = adapted(found, table=named.table or plural(snake(attribute)))
-        return Installed(decider=brought.decider, table=brought, source=named.source)
+        demo = getattr(found, DEMO, None)
+        return Installed(decider=brought.decider, table=brought, demo=demo, source=named.source, file=file)
     raise AggregateError(
         named.source,
         f"{attribute} is neither a Decider nor an Aggregate of the library eventsourcing",

@@ -92,6 +92,7 @@ DECIDER = Decider(
     table=TABLE,
     state=RateLimit,
     evolve=evolve,
+    queries=("may_call", "forecast"),
     events={
         "rate_limit.observed.v1": Observed,
         "rate_limit.imported.v1": Imported,

@@ -244,6 +244,7 @@ DECIDER = Decider(
     state=ToolConfig,
     evolve=evolve,
     exists=exists,
+    queries=("diff",),
     events={
         "tool_config.set.v1": messages.ConfigSet,
         "tool_config.imported.v1": messages.Imported,

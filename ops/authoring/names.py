@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import msgspec
 
-from domain.catalogue import EVENT_TYPES
+from domain.catalogue import EVENT_TYPES, INSTALLED
 from domain.installed.checking import TABLE_NAME, table_objections
 from ops.authoring.error import AuthoringError
 from projections.tables import TABLES
@@ -26,6 +26,8 @@ _SAID_IN_MODULES = frozenset(
         *("Rename", "Renamed", "RuleViolated", "State", "Verb"),
     )
 )
+# By whom each table's name is.
+_TAKEN = dict.fromkeys(TABLES, "this program itself") | {one.decider.table: one.place for one in INSTALLED}
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,7 @@ def _objections(names: Names, *, table_is_given: bool) -> Iterator[tuple[str, st
         yield f"Python has another meaning for {name!r}", _ALLOWED
     if names.class_name in _SAID_IN_MODULES:
         yield f"{names.class_name} is the name of something else in every such package", _ALLOWED
-    yield from ((reason, _TABLE_HINT) for reason, _ in table_objections(table, frozenset(TABLES)))
+    yield from ((reason, _TABLE_HINT) for reason, _ in table_objections(table, _TAKEN))
     if any(event.startswith(f"{name}.") for event in EVENT_TYPES):
         yield f"there are events {name}.… already", _ALLOWED
     yield from _of_modules(table)

@@ -10,6 +10,7 @@ from typing import Any
 from bus.contract.log_places import PLACE_PATTERN
 from bus.serving.discovery import QUEUE_GROUP
 from domain.catalogue import DECIDERS, TIMELINE_FORKED, TIMELINE_STREAM
+from domain.component_names import component_name
 from domain.messages import stream_name
 from hyperpage_client.contract.headers import (
     ACTOR,
@@ -35,7 +36,6 @@ from ops.contract.components import (
     JobProgressNotice,
     Refusal,
     answer_name,
-    component_name,
     event_name,
 )
 from ops.contract.schema import Schema, all_structs

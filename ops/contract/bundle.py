@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from domain.component_names import component_name
 from ops.contract.components import (
     ANY_EVENT,
     Components,
     JobProgressNotice,
     Refusal,
     answer_name,
-    component_name,
     event_name,
     name_of,
     parts_of,

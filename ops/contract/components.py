@@ -16,6 +16,7 @@ import msgspec
 from bus.contract.codec import Batch
 from bus.contract.log_answers import CloudEvent, EventPage
 from domain.catalogue import COMMANDS, DECIDERS, OTHERS, OWN, VERBS, TimelineForked
+from domain.component_names import component_name
 from domain.jobs.commands import OnConflict, OnDependencyFailure, UniqueScope
 from domain.jobs.state import State, Status
 from domain.rate_limits.state import RateLimitLevel
@@ -186,11 +187,6 @@ class Components:
             mapping = {kind: f"{self._place}{one}" for kind, one in by_type.items()}
             union["discriminator"] = {"propertyName": "type", "mapping": mapping}
         self.schemas[name] = union
-
-
-def component_name(name: str) -> str:
-    """The name of a component: `JobsEnqueue` of `jobs.enqueue`."""
-    return "".join(part[:1].upper() + part[1:] for part in name.replace(".", "_").split("_"))
 
 
 def answer_name(name: str) -> str:

@@ -35,18 +35,16 @@ class Describer:
         self._name_of = name_of
         self._is_written = is_written
         self._made: dict[Any, Any] = {}
+        # What is being made. A struct within itself is anything there: no class can be named before it is.
+        self._begun: set[Any] = set()
 
     def describable(self, kind: Any) -> Any:
         """The same type, or one like it."""
         origin, arguments = get_origin(kind), get_args(kind)
         if _is_struct(origin or kind):
-            if kind not in self._made:
-                self._made[kind] = self._struct(kind)
-            return self._made[kind]
+            return self._once(kind, self._struct)
         if _is_named(kind):
-            if kind not in self._made:
-                self._made[kind] = self._under_its_name(kind)
-            return self._made[kind]
+            return self._once(kind, self._under_its_name)
         if origin is Literal or not arguments:
             return kind
         if origin is Annotated:
@@ -55,6 +53,15 @@ class Describer:
         if origin in (Union, types.UnionType):
             return reduce(or_, described)
         return origin[described]
+
+    def _once(self, kind: Any, make: Callable[[Any], Any]) -> Any:
+        if kind in self._begun:
+            return Any
+        if kind not in self._made:
+            self._begun.add(kind)
+            self._made[kind] = make(kind)
+            self._begun.remove(kind)
+        return self._made[kind]
 
     def _struct(self, kind: Any) -> Any:
         struct: type[msgspec.Struct] = get_origin(kind) or kind

@@ -59,7 +59,7 @@ def all_structs() -> dict[str, Mapping[str, type[msgspec.Struct]]]:
 
 
 def leads_to(verb: Verb) -> Schema:
-    """What a verb declares: types of events, codes of refusals, names of rules, and what is remembered.
+    """What a verb declares: events, codes of refusals, rules, whether a result, and what is remembered.
 
     `invalid`, and whatever any command may be refused with, is left out.
     """
@@ -68,6 +68,7 @@ def leads_to(verb: Verb) -> Schema:
         "events": [name for name, event in EVENT_TYPES.items() if event in verb.events],
         "refusals": [kind.code for kind in verb.refusals] + [RuleViolated.code] * bool(verb.rules),
         "rules": list(verb.rules),
+        "result": verb.result is not None,
         "remembered": with_events if verb.remembered else "no",
     }
 

@@ -11,14 +11,14 @@
 escaped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from bus.contract import codec
-from bus.contract.names import meant
+from bus.contract.names import is_away, meant
 from bus.contract.violations import nearest
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import COMMANDS, DECIDERS, VERBS
@@ -59,17 +59,21 @@ class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
         return self.name.rpartition(".")[2]
 
 
-def meaning_of(method: str, raw_path: bytes, queries: Mapping[str, QueryVerb]) -> RequestMeaning:
+def meaning_of(
+    method: str, raw_path: bytes, queries: Mapping[str, QueryVerb], away: Collection[str] = ()
+) -> RequestMeaning:
     """The meaning of a request behind `/api/v1/`.
 
     Raises:
-        NotFound: the path means nothing.
+        NotFound: the path means nothing; if its table is `away`, it says so.
         MethodNotAllowed: it means something with another method.
     """
     segments = [_segment(one) for one in raw_path.split(b"/")]
     if segments == [BATCH]:
         return _only("POST", method, RequestMeaning(kind="command", name=BATCH))
     table, *rest = segments
+    if table in away:
+        raise is_away(table)
     match rest:
         case []:
             return _of_table(method, table)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ops.contract.components import component_name
+from domain.component_names import component_name
 from ops.contract.schema import Schema
 
 JSON = "application/json"

@@ -51,6 +51,7 @@ from ops.store.private_files import take_from_others
 from ops.store.tables import Tables
 from ops.targets.target import address
 from ops.version import service_version
+from projections.installed_tables import without_aggregate
 
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
@@ -204,6 +205,7 @@ class Service:
             may_begin=not settings.is_replicated or settings.nats is None,
         )
         self._stack.callback(connection.close)
+        self._away = frozenset(without_aggregate(connection))
         self.role = Role(head := read_head(connection), settings.role)
         continue_from(self._clock, head.recorded_at)
         self.readers = ReaderPool(
@@ -226,8 +228,7 @@ class Service:
             self.settings, users, self.sharing, note, self._stack, self._background
         )
         self.nats_server = broker.nats_server
-        # Commands are let in by the writer's thread, queries by one of their own.
-        noted = in_this_loop(note)
+        noted = in_this_loop(note)  # Commands are let in by the writer's thread, queries by one of their own.
         return Ground(
             settings=self.settings,
             names=self.names,
@@ -243,7 +244,7 @@ class Service:
             connect=partial(connect_as, RESPONDER, broker.address_for(RESPONDER)),
             connect_relay=partial(connect_as, RELAY, broker.address_for(RELAY)),
             command_endpoints=command_endpoints(self.names),
-            admission=Admission(self.subjects, self.registry.principal_of, noted, self.now_ms),
+            admission=Admission(self.subjects, self.registry.principal_of, noted, self.now_ms, self._away),
             standing_alone=self._standing_alone,
             notices=Notices(broker.relay, self.names),
             let_through=LetThrough(self.audit, self.settings.allowed_secrets, self.now_ms),

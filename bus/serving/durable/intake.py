@@ -232,6 +232,7 @@ class DurableIntake:
                 principal=principal,
                 # Where a header has an id that is not usable, the command is refused.
                 fallback_id=delivery.command_id,
+                away=self._admission.away,
             )
         if submission.outcome is not None and submission.outcome.refusal is not None:
             self._admission.refused(principal, delivery.name, submission)

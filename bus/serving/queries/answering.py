@@ -139,6 +139,11 @@ class Queries:
         """Whether queries can come in over NATS."""
         return self._connection is not None and self._connection.is_connected
 
+    @property
+    def away(self) -> frozenset[str]:
+        """The tables of which nothing is answered, since the packages that bring them are not there."""
+        return self._admission.away
+
     async def _end(self) -> None:
         self.thread.call_soon(self._ended.set)
         await asyncio.to_thread(self.thread.join)
@@ -300,7 +305,7 @@ class Queries:
     ) -> Reading:
         verb = self._verbs.get(name)
         if verb is None:
-            raise no_such_query(name)
+            raise no_such_query(name, self._admission.away)
         # Those that wait for the log take nobody's place.
         if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + self._awaited.waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)

@@ -12,6 +12,8 @@ from domain.installed.library.verbs import Verbs
 
 # An attribute of the class: the columns that its rows are listed and counted by.
 FILTERS = "hyperpage_filters"
+# Another: whether its rows are in a KV bucket, too.
+MIRRORED = "hyperpage_mirrored"
 
 
 def adapt(kind: type, table: str) -> Adapted:
@@ -42,5 +44,6 @@ def adapt(kind: type, table: str) -> Adapted:
         row_shape=row.shape,
         row=row,
         filters=tuple(getattr(kind, FILTERS, ())),
+        mirrored=bool(getattr(kind, MIRRORED, False)),
         left_out=verbs.left_out,
     )

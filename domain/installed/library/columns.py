@@ -118,6 +118,9 @@ def _column(anatomy: Anatomy, attribute: Attribute, taken: set[str], table: str,
         cell = _json_cell(keeper)
     if hint is not Any and may_be_none:
         hint, cell = hint | None, _or_null(cell)
+    if name != attribute.name:
+        # Whoever reads the schema of the row learns where the attribute is.
+        hint = Annotated[hint, about(f"the attribute `{attribute.name}`, as no column can be called so")]
     return Column(name, attribute.kept_as, hint, cell, _otherwise(anatomy, attribute.kept_as, keeper))
 
 

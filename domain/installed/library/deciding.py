@@ -1,13 +1,15 @@
 """Decisions, and what follows from them: a method of the class is called, and its events become ours."""
 
 from collections.abc import Callable
+from decimal import InvalidOperation, Overflow
 from types import FunctionType
 from typing import Any
 
 import msgspec
 
 from domain.decider import Context, Decision
-from domain.errors import AlreadyExists, NotFound, RuleViolated, TooLarge
+from domain.errors import AlreadyExists, Invalid, NotFound, RuleViolated, TooLarge
+from domain.finite import require_finite
 from domain.installed.library.anatomy import Anatomy
 from domain.installed.library.columns import Row
 from domain.installed.library.commands import KEY
@@ -98,9 +100,16 @@ class Deciding:
 
         Raises:
             RuleViolated: its own exceptions, which are refusals.
+            Invalid: a number became larger than such numbers can be.
         """
         try:
             return ask()
+        except (Overflow, InvalidOperation, OverflowError) as error:
+            raise Invalid(
+                f"the numbers of this are too large to be reckoned with: {type(error).__name__}",
+                hint="nothing was changed: send smaller ones",
+                path="$",
+            ) from error
         except Exception as error:
             if not is_refusal(self._anatomy.kind, type(error)):
                 raise
@@ -125,14 +134,17 @@ class Deciding:
             version += 1
             after = self._followed(after, Recorded(0, key, version, context.now, event))
         if after is not None:
-            different = differing(self._states.attributes_of(aggregate), after.attributes)
+            attributes = self._states.attributes_of(aggregate)
+            different = differing(attributes, after.attributes)
             if different is not None:
+                # NaN is not even what it is itself.
+                require_finite(attributes, f"the {self._one}")
                 raise CannotKeepError(
                     f"{self._anatomy.where}: the attribute {different} is not what its events make of it."
                     " Attributes are changed by events alone, and the same each time: by what the event has,"
                     " not by the clock, by chance or by anything outside"
                 )
-            self._states.require_keepable(after)
+            self._states.require_keepable(after, self._one)
             self._row(after, version, 0)
         return Decision(events=tuple((key, event) for event in told))
 

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from domain.errors import TooLarge
+from domain.finite import OF_EVENTS, may_be_unbounded, require_finite
 from domain.installed.error import AggregateError
 from domain.installed.library.anatomy import Anatomy, own_fields
 from domain.installed.library.annotations import require_json
@@ -47,16 +48,20 @@ class EventForm:
             omit_defaults=False,
         )
         self._names = tuple(fields)
+        self._may_be_unbounded = may_be_unbounded(self.struct, OF_EVENTS)
         self._decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(self.struct)
 
     def told(self, event: Any) -> Event:
         """An event of the library as the log will give it back.
 
         Raises:
+            Invalid: a number in it is none, or has no end.
             TooLarge: it is too large for a message.
             CannotKeepError: JSON cannot hold it, or not so that it stays what it is.
         """
         told = self.struct(**{name: getattr(event, name) for name in self._names})
+        if self._may_be_unbounded:
+            require_finite(told, f"the event {self.type_name}")
         try:
             encoded = _ENCODER.encode(told)
             given_back = self._decoder.decode(encoded)

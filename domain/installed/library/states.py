@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from domain.errors import TooLarge
+from domain.finite import require_finite
 from domain.installed.library.anatomy import OWN_ATTRIBUTES, Anatomy, functions_of, own_fields, revived
 from domain.installed.library.annotations import classes_in, resolved
 from domain.installed.library.attributes import Attribute
@@ -108,10 +109,11 @@ class States:
         )
         return state
 
-    def require_keepable(self, state: LibraryState) -> None:
-        """Returns if JSON gives the state back as it is, and it is not too large.
+    def require_keepable(self, state: LibraryState, what: str) -> None:
+        """Returns if JSON gives the state back as it is, and is not too large; `what` it is of is for people.
 
         Raises:
+            Invalid: a number in it is none, or has no end.
             TooLarge: it is.
             CannotKeepError: it does not.
         """
@@ -127,6 +129,7 @@ class States:
                 size_bytes=len(encoded),
             )
         if given_back != state:
+            require_finite(state.attributes, f"the {what}")
             different = _different(state.attributes, given_back.attributes)
             raise CannotKeepError(
                 f"{self._anatomy.where}: the attribute {different} does not come back from JSON as it was"

@@ -14,14 +14,15 @@ import apsw
 import msgspec
 
 from domain.installed.checking import TABLE_NAME
-from migrations.aggregate_tables import RECORDS
+from migrations.aggregate_tables import MAXIMUM_TABLES, RECORDS
 from migrations.sqlite_words import words_of
 from ops.analytics.export.event_files import write_events
-from ops.analytics.export.folding import Folding, Task
+from ops.analytics.export.folding import Folding, Task, fold_sealed
 from ops.analytics.export.row_versions import Range
 from ops.analytics.export.sealed_source import SealedSource
 from ops.analytics.export.table_files import MOST_NEW_EVENTS, Earlier, changed_keys, write_table
 from ops.analytics.export.written_log import WrittenLog
+from ops.analytics.lake.columns import literal
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stamp_of
@@ -33,6 +34,7 @@ from ops.backup.opening import checksum_differs, require_size
 from ops.backup.sound import file_checksum
 from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
+from projections.rebuild import streams_of
 from projections.tables import TABLE_COLUMNS, TABLES
 
 EVENTS_IN_FILE = 250_000
@@ -101,6 +103,7 @@ class Addition:
         task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
         with Folding(task) as folding, SealedSource(self._plain.path) as source:
             self._require_same_history(source, ranges)
+            left_out = [_left_out(source, one) for one in ranges]
             writing = beside.submit(self._write_tables)
             events = [
                 write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
@@ -109,7 +112,6 @@ class Addition:
             versions = folding.files()
             tables, repairs = writing.result()
             hashes = [_hash_at(source, one.last) for one in ranges]
-            left_out = [tuple(self._left_out(source, one)) for one in ranges]
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._backup.place)
         stretches = [
@@ -127,23 +129,27 @@ class Addition:
             (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
         )
         return msgspec.structs.replace(
-            self._manifest.extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
+            self._made_up_for().extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
         )
 
-    def _left_out(self, source: SealedSource, of: Range) -> Iterator[str]:
-        """The tables of others that have events there, and that no package here tells of."""
-        if not self._metadata.rows.get(RECORDS):
-            return
-        recorded = [str(name) for (name,) in source.rows(f"SELECT name FROM {RECORDS} ORDER BY name")]
-        for table in recorded:
-            # NOT INDEXED: no more than these positions are looked at.
-            where = f"position BETWEEN {of.first} AND {of.last} AND stream GLOB '{table}/*'"
-            if (
-                TABLE_NAME.fullmatch(table)
-                and table not in TABLES
-                and source.rows(f"SELECT 1 FROM events NOT INDEXED WHERE {where} LIMIT 1")
-            ):
-                yield table
+    def _made_up_for(self) -> Manifest:
+        """The manifest with what was left out while a package was away, as far as that is back."""
+        ends = {one: last for one, _, last in history_of(self._metadata.timelines, self._metadata.position)}
+        stretches = tuple(
+            self._completed(one) if one.last <= ends.get(one.timeline, 0) else one
+            for one in self._manifest.stretches
+        )
+        return msgspec.structs.replace(self._manifest, stretches=stretches)
+
+    def _completed(self, stretch: Stretch) -> Stretch:
+        of = Range(timeline=stretch.timeline, first=stretch.first, last=stretch.last)
+        back = [table for table in stretch.left_out if table in TABLES]
+        files = dict(stretch.files)
+        for table in back:
+            task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=[of], table=table)
+            files |= _together(fold_sealed(task))
+        still = tuple(table for table in stretch.left_out if table not in back)
+        return msgspec.structs.replace(stretch, files=files, left_out=still) if back else stretch
 
     def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
         """Returns if the backup follows from what the lake has of its history.
@@ -231,6 +237,22 @@ class Addition:
             file_size=metadata.plain_size,
             repairs=repairs,
         )
+
+
+def _left_out(source: SealedSource, of: Range) -> tuple[str, ...]:
+    """The tables that the store has kept of packages that are not there, as far as they have events there."""
+    # A backup of an earlier version has no records.
+    has_records = bool(source.columns(RECORDS))
+    rows = source.rows(f"SELECT name FROM {RECORDS} LIMIT {MAXIMUM_TABLES}") if has_records else []
+    recorded = {name for (name,) in rows if TABLE_NAME.fullmatch(name)}
+    where = f"position BETWEEN {of.first} AND {of.last}"
+    found = []
+    for name in sorted(recorded - TABLES.keys()):
+        first, behind = map(literal, streams_of(name))
+        events = f"events WHERE stream >= {first} AND stream < {behind} AND {where}"
+        if source.rows(f"SELECT 1 FROM {events} LIMIT 1"):
+            found.append(name)
+    return tuple(found)
 
 
 def _together(shares: list[dict[str, File]]) -> dict[str, tuple[File, ...]]:

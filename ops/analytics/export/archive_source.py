@@ -12,13 +12,11 @@ import msgspec
 
 from bus.log import chain
 from bus.log.states import to_recorded
-from domain.catalogue import BY_TABLE, TIMELINE_STREAM, UnknownEventTypeError
+from domain.catalogue import BY_TABLE, UnknownEventTypeError
 from domain.decider import ABSENT, Aggregate, replay
-from domain.installed.checking import TABLE_NAME
 from domain.messages import split_stream, stream_name
-from migrations.aggregate_tables import MAXIMUM_TABLES
 from ops.analytics.export.event_files import write_rows
-from ops.analytics.export.row_versions import Fold, Range
+from ops.analytics.export.row_versions import Fold, Range, left_out
 from ops.analytics.export.written_log import WrittenLog
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS
@@ -138,16 +136,9 @@ def _add(
         last=last.position,
         last_hash=last.hash.hex(),
         files=files,
-        left_out=tuple(_left_out(rows)),
+        left_out=left_out({one.stream for one in rows}),
     )
     return manifest.extended(timelines, [stretch])
-
-
-def _left_out(rows: Iterable[chain.Row]) -> list[str]:
-    """What may be tables of others that no package here tells of: which ones were, only a backup knows."""
-    names = {row.stream.partition("/")[0] for row in rows if "/" in row.stream} - TABLES.keys()
-    names -= {TIMELINE_STREAM.partition("/")[0]}
-    return sorted(filter(TABLE_NAME.fullmatch, names))[:MAXIMUM_TABLES]
 
 
 class _States:

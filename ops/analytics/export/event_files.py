@@ -15,6 +15,7 @@ from ops.analytics.lake.columns import EVENT_COLUMNS, METADATA, arrow_schema, li
 from ops.analytics.lake.files import File
 from ops.analytics.lake.layout import EVENTS, stretch_path
 from ops.analytics.lake.session import Connection
+from projections.table import as_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -128,8 +129,9 @@ def defaults_of(
     for name, event in types.items():
         for field in msgspec.structs.fields(event):
             key = field.encode_name
-            if key in keys and _is_of(keys[key], field.default):
-                found[key][name] = field.default
+            default = as_text(field.default)
+            if key in keys and _is_of(keys[key], default):
+                found[key][name] = default
     return found
 
 

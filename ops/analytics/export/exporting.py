@@ -28,7 +28,6 @@ from ops.targets.errors import BackupError
 from ops.targets.sealing import Identities
 from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
-from projections.tables import TABLES
 
 # How much memory DuckDB may take while it writes.
 ENGINE_MEMORY = "256MB"
@@ -55,10 +54,10 @@ class ExportReport(msgspec.Struct, kw_only=True):
     """How many of them only the archive had."""
     position: int = 0
     """The last position of the newest history that the lake has."""
-    left_out: list[str] = []
-    """Tables whose events are in the lake without their rows: no package here tells of them."""
     unmerged: list[str] = []
     """Why small files of the log stay as they are, though it was time to make few of them."""
+    left_out: list[str] = []
+    """The tables of which the lake has events and no versions, since their packages are away."""
 
 
 def export(
@@ -211,12 +210,5 @@ def _open(lake: Path, store_id: str | None) -> Manifest:
         )
     # A copy of a lake may lack the files whose names begin with a dot.
     open_own(lake / READERS).close()
-    if hidden := sorted(manifest.left_out & TABLES.keys()):
-        raise AnalyticsError(
-            "made_without",
-            f"the lake {lake} was made where no package told of {', '.join(hidden)}: it has their events"
-            " without their rows",
-            "export into another folder (--out), or remove this one and export again",
-        )
     sweep(lake, manifest)
     return manifest

@@ -22,11 +22,13 @@ from domain.catalogue import UnknownEventTypeError
 from domain.decider import Aggregate
 from migrations.sqlite_words import words_of
 from ops.analytics.export.row_versions import Fold, Range
+from ops.analytics.lake.columns import literal
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File
 from ops.backup.sound import open_sealed
 from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
+from projections.rebuild import streams_of
 
 # How many processes fold. Writing the events meanwhile takes half as much as one of them.
 PROCESSES = 2
@@ -60,12 +62,24 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """The work of one fold: the ranges follow each other in the log of a sealed file."""
+    """The work of one fold: the ranges follow each other in the log of a sealed file.
+
+    Where it is about one `table`, nothing is made of the events of others.
+    """
 
     lake: str
     backup: str
     ranges: list[Range]
     share: Share = Share()
+    table: str = ""
+
+    @property
+    def condition(self) -> str:
+        """A condition for its streams, in SQL."""
+        if not self.table:
+            return self.share.condition
+        first, behind = map(literal, streams_of(self.table))
+        return f"stream >= {first} AND stream < {behind}"
 
 
 Files = list[dict[str, File]]
@@ -144,7 +158,7 @@ def fold_sealed(task: Task) -> Files:
         def rows(of: Range) -> Iterable[tuple[Any, ...]]:
             return connection.execute(
                 "SELECT position, stream, version, type, recorded_at, data FROM events"
-                f" WHERE position BETWEEN ? AND ? AND {task.share.condition} ORDER BY position",
+                f" WHERE position BETWEEN ? AND ? AND {task.condition} ORDER BY position",
                 (of.first, of.last),
             )
 

@@ -91,6 +91,9 @@ def _is_small(stretch: Stretch) -> bool:
 
 
 def _follows(stretch: Stretch, run: Sequence[Stretch]) -> bool:
+    if stretch.left_out != run[-1].left_out:
+        # What is left out is made up for by whole stretches.
+        return False
     return (stretch.timeline, stretch.first) == (run[-1].timeline, run[-1].last + 1) and all(
         # Another version of the program may have written other columns.
         len({file.columns for one in (*run, stretch) for file in one.files.get(name, ())}) == 1
@@ -134,7 +137,7 @@ def _merged(lake: Path, run: Sequence[Stretch]) -> Stretch:
         last=last.last,
         last_hash=last.last_hash,
         files={name: (file,) for name, file in files.items()},
-        left_out=tuple(sorted({table for one in run for table in one.left_out})),
+        left_out=last.left_out,
     )
 
 

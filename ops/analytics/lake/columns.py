@@ -19,6 +19,7 @@ from domain.messages import Event
 from migrations import runner
 from migrations.connection import open_memory, write_transaction
 from projections import installed_tables
+from projections.table import TEXTS
 from projections.tables import TABLE_COLUMNS
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ EVENT_COLUMNS = {
 _OF_EVERY_LOG = (
     EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(("table_name", "key", *METADATA), "VARCHAR")
 )
-_TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE"}
+_TYPES: dict[Any, str] = {
+    **dict.fromkeys((str, *TEXTS), "VARCHAR"),
+    bool: "BOOLEAN",
+    int: "BIGINT",
+    float: "DOUBLE",
+}
 # A key that a column may be called by.
 _PLAIN = re.compile("[a-z][a-z0-9_]*")
 # The column that says whether a version is of a row that is gone.

@@ -6,7 +6,7 @@ class AnalyticsError(RuntimeError):
 
     Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `foreign`, `in_use`,
     `not_written`, `not_found`, `unreachable_moment`, `not_a_moment`, `empty_period`, `unknown_time_zone`,
-    `not_a_query`, `query_failed`, `made_without`.
+    `not_a_query`, `query_failed`.
     """
 
     def __init__(self, reason: str, message: str, hint: str) -> None:

@@ -14,8 +14,8 @@ from ops.archive.timelines import END, Timelines, history_of
 from ops.targets.regular_files import read_regular, require_regular
 
 FORMAT = 3
-# Names of tables had no digits in the form before.
-_READ = frozenset({b"2", b"3"})
+# What this program reads as if it had written it: tables have no digits in their names there.
+_BEFORE = 2
 MANIFEST = "lake.json"
 # Ten thousand snapshots take some tens of megabytes.
 MAXIMUM_MANIFEST_BYTES = 512 * 1024 * 1024
@@ -24,9 +24,8 @@ MAXIMUM_MANIFEST_BYTES = 512 * 1024 * 1024
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Some events of one timeline, in order and without a gap, and the row versions that follow from them.
 
-    `files` has those of `events`, and of the versions of each table that has any. `left_out` are tables whose
-    events are among them, and that no package told of where they were exported: neither versions of their
-    rows nor columns for their keys are in the files.
+    `files` has those of `events`, and of the versions of each table that has any. `left_out` are tables of
+    which there are events and no versions, since the packages that bring them were not there at the export.
     """
 
     timeline: int
@@ -34,7 +33,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     last_hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     files: dict[TableName, tuple[File, ...]]
-    left_out: tuple[TableName, ...] = ()
+    left_out: Annotated[tuple[TableName, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,13 +142,15 @@ def read_manifest(lake: Path) -> Manifest | None:
 def _decoded(path: Path, content: bytes) -> Manifest:
     try:
         found = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("format", b"null")
-        if bytes(found) not in _READ:
+        if bytes(found) not in (b"%d" % _BEFORE, b"%d" % FORMAT):
             raise AnalyticsError(
                 "unknown_format",
                 f"{path} is of format {bytes(found).decode()}, and this program reads {FORMAT}",
                 "use the version of the program that wrote it, or export into another folder",
             )
-        return msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
+        # Written anew, it is one of today's.
+        return msgspec.structs.replace(manifest, format=FORMAT)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AnalyticsError(
             "manifest_damaged",

@@ -88,10 +88,10 @@ def _print_report(report: "ExportReport") -> None:
         print(f"{row['backup']}: {row['outcome']}")
     for problem in report.unmerged:
         say(problem)
-    if report.left_out:
+    for table in report.left_out:
         say(
-            f"{', '.join(report.left_out)}: events without the rows that they lead to, since no package here"
-            " tells of them; install it, or name it in `aggregates`, and export into another folder"
+            f"{table}: its package is not installed, so {table}_versions lacks some events; the export of"
+            " a later backup, with that package, makes up for it"
         )
     kept = f", {len(report.known)} were there already" if report.known else ""
     archived = f" ({report.archived} of them from the archive)" if report.archived else ""

@@ -7,10 +7,10 @@ import msgspec
 
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import BY_TABLE, COMMANDS, INSTALLED
+from domain.component_names import component_name
 from domain.decider import Verb
 from domain.messages import Command
 from ops.contract.client_types.plain import Plain, Struct
-from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import RowPage
 

@@ -18,12 +18,12 @@ import msgspec
 from bus.contract.log_answers import CloudEvent, EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import COMMANDS, DECIDERS, TIMELINE_FORKED, TimelineForked
+from domain.component_names import component_name
 from domain.decider import Verb
 from domain.messages import Event
 from ops.contract.client_types.brought import brought
 from ops.contract.client_types.plain import Struct
 from ops.contract.client_types.python.shapes import structs_in
-from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import Count, CountedValue, GroupedCount, RowPage
 

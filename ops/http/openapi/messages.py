@@ -12,6 +12,7 @@ import msgspec
 from bus.contract import codec
 from bus.contract.log_places import PLACE_PATTERN
 from bus.serving.decoding import MAXIMUM_HEADER_CHARACTERS
+from domain.component_names import component_name
 from domain.messages import KEY_PATTERN
 from hyperpage_client.contract.headers import (
     ACTOR,
@@ -26,7 +27,7 @@ from hyperpage_client.contract.headers import (
 )
 from hyperpage_client.contract.log_place import LEADER
 from hyperpage_client.contract.subjects import BATCH
-from ops.contract.components import answer_name, component_name
+from ops.contract.components import answer_name
 from ops.contract.schema import Schema, all_structs
 from ops.contract.shapes import TEXT
 from ops.http import meaning

@@ -41,8 +41,10 @@ _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 async def answer_message(request: Request) -> Response:
     """A command's or a query's answer."""
     backend = backend_of(request)
-    queries = backend.now.parts.query_verbs
-    meaning = meaning_of(request.method, request.scope["raw_path"].removeprefix(PREFIX.encode()), queries)
+    parts = backend.now.parts
+    queries = parts.query_verbs
+    path = request.scope["raw_path"].removeprefix(PREFIX.encode())
+    meaning = meaning_of(request.method, path, queries, parts.queries.away)
     if meaning.kind == "command":
         principal = principal_of(request)
         # What a user of its own may send, its rights say.

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from domain.installed.checking import MAXIMUM_VERBS, QUERIES
-from domain.installed.loading import MAXIMUM_AGGREGATES
+from domain.installed.loading import MAXIMUM_AGGREGATES, VARIABLE, installed
 from domain.installed.reserved import RESERVED_BEGINNINGS, RESERVED_ENDINGS
+from domain.upcasters import upcast
 from migrations.aggregate_tables import MAXIMUM_COLUMNS
 from tests.support.documents.guides import blocks, guide
 from tests.support.documents.typed_in import Step, steps
@@ -19,7 +20,7 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import Served, environment
 
 GUIDE = guide("your-own-aggregates.md")
-COUNTERS, DOGS, PROGRAM, TESTS, NEWER = blocks("python", GUIDE)
+COUNTERS, DOGS, PROGRAM, TESTS, NEWER, NEWER_DOGS = blocks("python", GUIDE)
 SERVE = "hyperpage serve "
 
 
@@ -120,11 +121,30 @@ def test_an_event_that_changed_is_read_as_the_guide_says(tmp_path: Path, typist:
         .replace("recorded.event.by", "recorded.event.amount")
     )
     assert changed.count("amount") == 3
-    module.write_text(changed.replace('    events={"counter.added.v1": Added},\n', NEWER))
+    changed = changed.replace('events={"counter.added.v1": Added}', "events=EVENTS, upcasters=UPCASTERS")
+    module.write_text(changed.replace("DECIDER = ", f"{NEWER}\nDECIDER = "))
 
     path = f"{ROOT}:{tmp_path}"
     with Served(tmp_path / "data1", "--no-http", "--aggregates", "counters", PYTHONPATH=path) as served:
         assert served.ask("query", "counters.get", '{"id": "visits"}')["count"] == 3
+
+
+def test_an_event_of_a_class_that_changed_is_read_as_the_guide_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = NEWER_DOGS.partition(":\n")[2].replace("-> None: ...", "-> None:").rstrip("\n")
+    before = '    @event("TrickAdded")\n    def add_trick(self, trick: str) -> None:'
+    assert before in DOGS
+    module = DOGS.replace(before, changed).replace("append(trick)", "append(name)")
+    (tmp_path / "newer_dogs.py").write_text(f"from typing import Any\n\n{module}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    (newer,) = (one for one in installed({VARIABLE: "dogs=newer_dogs:Dog"}) if one.decider.table == "dogs")
+
+    assert upcast("dog.trick_added.v1", {"trick": "sit"}, newer.decider.upcasters) == (
+        "dog.trick_added.v2",
+        {"name": "sit"},
+    )
 
 
 def test_the_names_and_limits_of_the_guide_are_those_of_the_program() -> None:

@@ -78,6 +78,13 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 _SET = [name for name in Parcel.__struct_fields__ if name not in ("id", "set_at")]
 
 
+def _command(kind: type[Command]) -> Any:
+    """A command like another one, under the same name: those of two tables are never one."""
+    return msgspec.defstruct(
+        kind.__name__, [], bases=(kind,), namespace={"__doc__": kind.__doc__}, frozen=True, kw_only=True
+    )
+
+
 def parcels(table: str) -> Decider:
     """An aggregate like the others of this module, with a table and types of events of its own."""
     shape = {field.name: field.type for field in msgspec.structs.fields(Set)}
@@ -85,6 +92,8 @@ def parcels(table: str) -> Decider:
         "WasSet", [(name, shape[name]) for name in _SET], bases=(Event,), frozen=True, kw_only=True
     )
     was_cleared: Any = msgspec.defstruct("Cleared", [], bases=(Event,), frozen=True, kw_only=True)
+
+    commands = [_command(kind) for kind in (Set, Clear, Say)]
 
     def set_all(state: Parcel | None, command: Set, context: Context, key: str) -> Decision:
         return Decision(events=((key, was_set(**{name: getattr(command, name) for name in _SET})),))
@@ -110,16 +119,16 @@ def parcels(table: str) -> Decider:
         evolve=evolve,
         events={f"{one}.was_set.v1": was_set, f"{one}.cleared.v1": was_cleared},
         verbs=(
-            Verb(name="set", command=Set, key=key, decide=set_all, events=(was_set,)),
+            Verb(name="set", command=commands[0], key=key, decide=set_all, events=(was_set,)),
             Verb(
                 name="clear",
-                command=Clear,
+                command=commands[1],
                 key=key,
                 decide=clear,
                 events=(was_cleared,),
                 refusals=(NotFound,),
             ),
-            Verb(name="say", command=Say, key=None, decide=say, result=dict[str, str]),
+            Verb(name="say", command=commands[2], key=None, decide=say, result=dict[str, str]),
         ),
     )
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import apsw
@@ -191,3 +193,39 @@ def test_a_struct_that_makes_no_table_is_refused(make: Callable[[], Table], reas
 def test_rows_that_expire_need_a_verb_that_ends_them():
     with pytest.raises(AggregateError, match="rows cannot expire by width"):
         table(expiry="width")
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    total: Decimal
+    due_on: date | None = None
+    parts: list[Decimal] = []
+
+
+def test_what_json_has_as_a_text_is_that_text_in_its_column_and_is_shown_as_before():
+    made = table_of(door(state=Bill))
+    bill = Bill(id="b1", total=Decimal("1.50"), due_on=date(2027, 1, 31), parts=[Decimal("1.50")])
+
+    connection = stored(made, bill)
+
+    row = made.row(bill, 3, 40)
+    assert row == ("b1", "1.50", "2027-01-31", '["1.50"]', 3, 40)
+    assert connection.execute("SELECT CAST(total AS REAL) * 2 FROM doors").get == 3.0
+    assert get_row(connection, made, "b1") == (
+        b'{"id":"b1","total":"1.50","due_on":"2027-01-31","parts":["1.50"],"version":3,"position":40}'
+    )
+
+
+def test_a_row_function_may_answer_with_such_values_as_they_are():
+    class BillRow(msgspec.Struct):
+        id: str
+        total: Decimal
+        version: int
+        position: int
+
+    def row(state: Bill, version: int, position: int) -> Row:
+        return state.id, state.total, version, position
+
+    made = table_of(door(state=Bill), BillRow, row=row)
+
+    assert made.row(Bill(id="b1", total=Decimal("2.0")), 1, 2) == ("b1", "2.0", 1, 2)

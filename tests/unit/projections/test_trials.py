@@ -87,3 +87,19 @@ def test_a_refusal_and_a_failure_say_nothing_against_it():
         raise NotFound("no door") if state is None else RuntimeError(f"at {time.time_ns()}")
 
     tried(door(verbs=(verb(decide=decide),)))
+
+
+class Said(msgspec.Struct):
+    said: str
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [(None, "open answers with a result, and does not declare one"), (Said, "is not the result of its Verb")],
+)
+def test_a_result_that_the_verb_does_not_declare_is_refused(declared: Any, said: str):
+    def decide(state: Any, command: Any, context: Any, key: str) -> Decision:
+        return Decision(result={"said": 5})
+
+    with pytest.raises(AggregateError, match=said):
+        tried(door(verbs=(verb(decide=decide, result=declared),)))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bus.contract.log_answers import EventPage
+from domain.component_names import component_name
 from ops.contract.client_types.brought import Brought, brought
 from ops.contract.client_types.python.layout import module
 from ops.contract.client_types.python.shapes import (
@@ -17,7 +18,6 @@ from ops.contract.client_types.python.shapes import (
 )
 from ops.contract.client_types.python.tables import whole_table, whole_table_in_threads
 from ops.contract.client_types.python.types import NAMED
-from ops.contract.components import component_name
 from projections.table import Count, CountedValue, GroupedCount, RowPage
 
 # Where everything is that such a module may need, but for msgspec.

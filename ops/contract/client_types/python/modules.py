@@ -7,6 +7,7 @@ from typing import Any, get_args
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
 from domain.catalogue import COMMANDS
+from domain.component_names import component_name
 from domain.decider import Verb
 from ops.contract.client_types.python.shapes import (
     Struct,
@@ -19,7 +20,6 @@ from ops.contract.client_types.python.shapes import (
 )
 from ops.contract.client_types.python.tables import commands_of, in_threads, queries_of
 from ops.contract.client_types.python.types import NAMED
-from ops.contract.components import component_name
 from ops.contract.queries import query_verbs
 from projections.table import Count
 

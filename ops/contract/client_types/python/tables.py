@@ -9,11 +9,11 @@ import msgspec
 
 from bus.contract.log_answers import EventPage
 from bus.serving.queries.reading import QueryVerb
+from domain.component_names import component_name
 from domain.decider import Verb
 from hyperpage_client.asking.outgoing import Cause
 from ops.contract.client_types.python.shapes import Words, default_of, docstring, named
 from ops.contract.client_types.python.types import of_answer, of_argument
-from ops.contract.components import component_name
 from projections.table import Count, GroupedCount
 
 # Whatever is asked for, so long may the answer take; of lists, each page's.

@@ -55,10 +55,12 @@ def test_the_schema_of_a_command_says_what_it_leads_to():
         "events": ["app_state.set.v1", "app_state.expired.v1"],
         "refusals": ["too_large", "version_conflict"],
         "rules": [],
+        "result": False,
         "remembered": "yes",
     }
     assert "refused" in schema_of("jobs.complete")["x-leads-to"]["refusals"]
     assert schema_of("jobs.claim")["x-leads-to"]["remembered"] == "with_events"
+    assert schema_of("jobs.claim")["x-leads-to"]["result"] is True
     assert "x-leads-to" not in schema_of("app_state.get")
 
 

@@ -7,8 +7,9 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from domain.component_names import component_name
 from ops.contract.bundle import bundle
-from ops.contract.components import OF_DOCUMENTS, Components, component_name, parts_of
+from ops.contract.components import OF_DOCUMENTS, Components, parts_of
 from ops.contract.reference.page import Example
 from ops.http.openapi.document import openapi_document
 from tests.support.documents.reference_examples import COMMANDS, QUERIES, examples

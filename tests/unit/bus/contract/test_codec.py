@@ -1,6 +1,7 @@
 import contextlib
 import json
 import time
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +24,7 @@ from domain import errors
 from domain.catalogue import VERBS
 from domain.decider import Verb
 from domain.errors import Invalid, NotFound, Refusal, RuleViolated, TooLarge
+from domain.messages import Command
 from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, CommandAnswer
 
 SET = VERBS["app_state.set"][1]
@@ -651,3 +653,18 @@ def numbers(anything: Any) -> list[float]:
             return [anything]
         case _:
             return []
+
+
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "-inf"])
+def test_a_decimal_that_is_no_number_is_refused_with_its_path(number):
+    class Price(msgspec.Struct):
+        net: Decimal
+
+    class Order(Command, frozen=True, kw_only=True):
+        prices: dict[str, list[Price]]
+
+    body = json.dumps({"prices": {"tea": [{"net": "1.5"}, {"net": number}]}}).encode()
+    with pytest.raises(Invalid, match="is no number to reckon with") as refused:
+        codec.decode(Order, body)
+
+    assert refused.value.details["path"] == "$.prices.tea[1].net"

@@ -76,3 +76,13 @@ def test_a_fault_inside_a_module_is_told_with_its_line(package: Path):
 
     with pytest.raises(AggregateError, match=r"RuntimeError: shut \(.*door\.py:3\)"):
         found("door")
+
+
+@pytest.mark.parametrize("more", ["queries=('stats',)", "verbs=(verb(finds=True),)"])
+def test_what_our_own_have_code_for_nobody_else_has(package: Path, more: str):
+    (package / "door.py").write_text(
+        f"from tests.support.domain.doors import door, verb\nDECIDER = door({more})\n"
+    )
+
+    with pytest.raises(AggregateError, match="has `queries` of its own, or a verb that `finds`"):
+        found("door")

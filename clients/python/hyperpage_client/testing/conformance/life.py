@@ -68,11 +68,9 @@ class Life:
         self.tallies[wish.name]["accepted"] += 1
         self.accepted.append(Accepted(wish, answer))
         said = _decode_answer(answer)
-        declared = self._commands[wish.name].leads_to
-        if undeclared := set(said.events) - declared.events:
-            raise LawBroken(
-                "declared", f"{wish} led to {', '.join(sorted(undeclared))}, which is not declared"
-            )
+        undeclared = self._commands[wish.name].leads_to.undeclared_in(said)
+        if undeclared is not None:
+            raise LawBroken("declared", f"{wish} led to {undeclared}, which is not declared")
         if said.stream is not None and said.position is not None:
             await self._look(client, wish, said.stream, said.position)
         if wish.is_repeated and self.is_remembered(wish, said):

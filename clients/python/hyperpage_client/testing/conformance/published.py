@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from hyperpage_client.client import Client
+from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.documents import decoded
 from hyperpage_client.queries.table import ANSWER_SECONDS
 
@@ -14,12 +15,19 @@ ANY_CODE = frozenset({"invalid", "version_conflict", "command_id_reused", "secre
 
 
 class LeadsTo(msgspec.Struct, frozen=True):
-    """What a verb declares."""
+    """What a verb declares; an older service does not say whether it has a `result`."""
 
     events: frozenset[str]
     refusals: frozenset[str]
     rules: frozenset[str]
     remembered: str
+    result: bool | None = None
+
+    def undeclared_in(self, said: CommandAnswer) -> str | None:
+        """What an answer has that the verb does not declare; `None` where there is nothing."""
+        if undeclared := set(said.events) - self.events:
+            return ", ".join(sorted(undeclared))
+        return "a result" if said.result is not None and self.result is False else None
 
 
 class CommandSchema(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What is found before a decision is accepted: classes whose events do not say what the method did."""
 
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -44,6 +45,16 @@ class Faulty(Aggregate):
     def put_nan(self) -> None:
         self._put_computed("nan")
 
+    def put_unbounded(self) -> None:
+        self.put({"inner": [1.5, math.inf]})
+
+    def put_product(self) -> None:
+        self.put(Decimal("1e999999") * Decimal(10))
+
+    @event("Added")
+    def add(self, amount: float) -> None:
+        self.value = (self.value or 0.0) + amount
+
     @event("Computed")
     def _put_computed(self, what: str) -> None:
         self.value = {"nan": math.nan, "file": object()}[what]
@@ -82,7 +93,6 @@ def one_faulty() -> AdaptedStory:
         ("put_past_events", {}, "the attribute value is not what its events make of it"),
         ("put_tuple", {}, "Valued.value holds a tuple that JSON does not give back"),
         ("put_decimal", {}, "Valued.value holds a Decimal that JSON does not give back"),
-        ("put_nan", {}, "its state cannot be kept|does not come back from JSON"),
         ("put_object", {}, "the attribute value: a builtins:object cannot be kept"),
         ("number_with", {"number": "many"}, "the attribute number holds a str where its column takes"),
         ("number_with", {"number": 2**63}, "the attribute number holds a int where its column takes"),
@@ -101,6 +111,25 @@ def test_a_defect_of_the_class_is_no_refusal_and_changes_nothing(
     assert not isinstance(caught.value, Refusal)
     assert faulty.state("faulties") is before
     faulty.when("faulties.put", id="one", value=[1]).then_told("faulty.valued.v1", value=[1])
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "said"),
+    [
+        ("put_nan", {}, "value of the faulty would be nan"),
+        ("put_unbounded", {}, r"value\.inner\[1\] of the event faulty\.valued\.v1 would be inf"),
+        ("put_product", {}, "the numbers of this are too large to be reckoned with: Overflow"),
+        ("add", {"amount": 1.5e308}, "value of the faulty would be inf"),
+    ],
+)
+def test_a_number_without_an_end_is_a_refusal_that_says_where(
+    faulty: AdaptedStory, verb: str, body: dict[str, Any], said: str
+):
+    faulty.when("faulties.add", id="one", amount=1.5e308)
+
+    faulty.when(f"faulties.{verb}", id="one", **body).then_refused("invalid", path="$")
+
+    assert re.match(said, str(faulty.refusal))
 
 
 def test_a_state_has_a_limit():

@@ -11,6 +11,7 @@ from eventsourcing.domain import Aggregate, event
 
 from domain.installed.error import AggregateError
 from domain.installed.library import is_library_class
+from domain.installed.loading import VARIABLE, installed
 from tests.support.domain.adapted_story import AdaptedStory, brought, story
 
 USER: ContextVar[str | None] = ContextVar("user", default=None)
@@ -48,6 +49,18 @@ class Door(Aggregate):
     @event("Creaked")
     def creak(self) -> None:
         self.creaks += 1
+
+
+class Notice(Aggregate):
+    hyperpage_mirrored = True
+
+    def __init__(self, at: str, order: int | None = None) -> None:
+        self.at = at
+        self.order = order
+
+    @staticmethod
+    def hyperpage_demo(random: Any) -> list[tuple[str, dict[str, Any]]]:
+        return [("create", {"at": "noon"})]
 
 
 class Animal(Aggregate):
@@ -274,3 +287,21 @@ def test_creating_stands_for_post_where_there_is_one_way():
     }
 
     assert methods == {Door: ["POST", None, None], Note: [None, None, None]}
+
+
+def test_an_attribute_that_no_column_is_called_as_says_what_its_column_is():
+    notice = brought(Notice, "notices")
+
+    assert notice.row_shape.__struct_fields__[:3] == ("id", "notice_at", "notice_order")
+    (schema,) = msgspec.json.schema(notice.row_shape)["$defs"].values()
+    assert schema["properties"]["notice_at"]["description"] == (
+        "the attribute `at`, as no column can be called so"
+    )
+
+
+def test_a_class_says_that_it_is_mirrored_and_what_its_demo_is():
+    (found,) = installed({VARIABLE: f"{__name__}:Notice"})
+
+    assert brought(Notice, "notices").mirrored
+    assert found.demo(None) == [("create", {"at": "noon"})]
+    assert [verb.name for verb in found.decider.verbs] == ["create"]

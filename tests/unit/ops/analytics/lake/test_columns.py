@@ -1,5 +1,8 @@
 """Keys of events' data have columns in a lake, as far as their names let them."""
 
+from datetime import date
+from decimal import Decimal
+
 from domain.catalogue import EVENT_TYPES
 from domain.messages import Event
 from ops.analytics.lake.columns import log_columns, promoted_columns, promoted_of
@@ -23,6 +26,14 @@ class Hostile(
 class Weighed(Event, frozen=True, kw_only=True):
     article: int
     weight: float
+
+
+def test_what_json_has_as_a_text_is_a_column_of_texts():
+    class Billed(Event, frozen=True, kw_only=True):
+        total: Decimal
+        due_on: date | None = None
+
+    assert promoted_of([], [Billed]) == {"data_due_on": "VARCHAR", "data_total": "VARCHAR"}
 
 
 def test_a_key_that_is_no_plain_name_of_a_column_gets_none():

@@ -1,0 +1,50 @@
+"""What a user of limited rights may send: every key that a command names has to be its own."""
+
+from operator import attrgetter
+
+import msgspec
+import pytest
+
+from bus.contract.rights import Principal, Rights
+from bus.serving.permissions import require_may_send
+from domain.decider import Decision, Verb
+from domain.errors import Forbidden
+from domain.messages import Command, Key
+
+SHOP = Principal(name="shop", rights=Rights(commands=("trees.*",), keys=("shop/",)))
+
+
+class Node(msgspec.Struct, frozen=True):
+    of: Key
+    children: tuple["Node", ...] = ()
+
+
+class Plant(Command, frozen=True, kw_only=True):
+    id: Key
+    root: Node
+
+
+VERB = Verb(name="plant", command=Plant, key=attrgetter("id"), decide=lambda *_: Decision())
+
+
+def test_keys_in_a_struct_within_itself_are_found():
+    def send(of: str) -> None:
+        inner = Node(of="shop/b", children=(Node(of=of),))
+        command = Plant(id="shop/a", root=Node(of="shop/a", children=(inner,)))
+        require_may_send(SHOP, "trees.plant", VERB, command)
+
+    send("shop/c")
+    with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
+        send("bank/c")
+
+
+class Queue(Command, frozen=True, kw_only=True):
+    id: Key
+    queue: Key
+
+
+def test_a_field_of_somebody_elses_command_is_looked_at_whatever_it_is_called():
+    verb = Verb(name="queue", command=Queue, key=attrgetter("id"), decide=lambda *_: Decision())
+
+    with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
+        require_may_send(SHOP, "trees.queue", verb, Queue(id="shop/a", queue="bank/c"))
