@@ -94,6 +94,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.schedule_id,
         version,
         position,
+        None if job.budget is None else msgspec.json.encode(job.budget).decode(),
         job.traceback,
     )
 
@@ -141,6 +142,7 @@ _OPEN_COLUMNS = (
     "unique_key",
     "waiting_for",
     "on_dependency_failure",
+    "budget",
 )
 
 
@@ -151,7 +153,11 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
         named = dict(zip(_OPEN_COLUMNS, row, strict=True))
-        yield named | {"waiting_for": msgspec.json.decode(named["waiting_for"])}
+        budget = named["budget"]
+        yield named | {
+            "waiting_for": msgspec.json.decode(named["waiting_for"]),
+            "budget": None if budget is None else msgspec.json.decode(budget),
+        }
 
 
 def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]]:

@@ -211,7 +211,17 @@ def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
     for place in booleans:
         if values[place] is not None:
             values[place] = bool(values[place])
-    return msgspec.json.encode(dict(zip(shape.__struct_fields__, values, strict=True)))
+    named = dict(zip(shape.__struct_fields__, values, strict=True))
+    for name in _left_out(shape):
+        if named[name] is None:
+            del named[name]
+    return msgspec.json.encode(named)
+
+
+@cache
+def _left_out(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that are left out where they hold nothing."""
+    return tuple(field.name for field in msgspec.structs.fields(shape) if field.default is msgspec.UNSET)
 
 
 @cache

@@ -7,6 +7,7 @@ from domain.errors import AlreadyExists, NotFound, TooLarge
 from domain.jobs import attempts, commands, events, importing, many, results, waiting
 from domain.jobs.limits import MAXIMUM_IMPORT_BYTES
 from domain.jobs.state import TABLE, Job, evolve
+from domain.rate_limits.messages import CallsClaimed, CallsEnded
 
 _id = attrgetter("id")
 
@@ -57,7 +58,7 @@ DECIDER = Decider(
             key=None,
             decide=attempts.claim,
             empty_is_remembered=False,
-            events=(events.Claimed,),
+            events=(CallsClaimed, events.Claimed),
             result=results.ClaimResult,
         ),
         Verb(
@@ -86,7 +87,7 @@ DECIDER = Decider(
             command=commands.Complete,
             key=_id,
             decide=attempts.complete,
-            events=(events.Completed, events.DependencyMet),
+            events=(CallsEnded, events.Completed, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -95,7 +96,7 @@ DECIDER = Decider(
             command=commands.Fail,
             key=_id,
             decide=attempts.fail,
-            events=(events.AttemptFailed, events.Failed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.AttemptFailed, events.Failed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -104,7 +105,7 @@ DECIDER = Decider(
             command=commands.Snooze,
             key=_id,
             decide=attempts.snooze,
-            events=(events.Snoozed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Snoozed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -113,7 +114,7 @@ DECIDER = Decider(
             command=commands.Interrupt,
             key=_id,
             decide=attempts.interrupt,
-            events=(events.Interrupted, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Interrupted, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -131,7 +132,7 @@ DECIDER = Decider(
             command=commands.AckCancel,
             key=_id,
             decide=attempts.ack_cancel,
-            events=(events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease", "cancel_not_requested"),
         ),
@@ -231,7 +232,13 @@ DECIDER = Decider(
             key=_id,
             decide=attempts.time_out,
             internal=True,
-            events=(events.AttemptTimedOut, events.TimedOut, events.Cancelled, events.DependencyMet),
+            events=(
+                CallsEnded,
+                events.AttemptTimedOut,
+                events.TimedOut,
+                events.Cancelled,
+                events.DependencyMet,
+            ),
             refusals=(NotFound,),
         ),
         Verb(
@@ -240,7 +247,7 @@ DECIDER = Decider(
             key=_id,
             decide=attempts.rescue,
             internal=True,
-            events=(events.Rescued, events.Failed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Rescued, events.Failed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
         ),
         Verb(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.jobs.commands import OnDependencyFailure
+from domain.jobs.commands import CallBudget, OnDependencyFailure
 from domain.jobs.state import State, Status
 from domain.messages import about
 
@@ -57,6 +57,9 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: Annotated[str | None, about("the schedule that made it")]
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
+    budget: Annotated[
+        CallBudget | msgspec.UnsetType, about("the rate limit that it draws on; left out where it has none")
+    ] = msgspec.UNSET
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):

@@ -188,6 +188,26 @@ class Released(Event, frozen=True, kw_only=True):
     used: int = 0
 
 
+class JobCalls(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The calls that the attempt of a job may make."""
+
+    job: str
+    cost: int = 1
+
+
+class CallsClaimed(Event, frozen=True, kw_only=True):
+    """Jobs were claimed, and the calls of their attempts are set aside."""
+
+    jobs: tuple[JobCalls, ...]
+
+
+class CallsEnded(Event, frozen=True, kw_only=True):
+    """The attempt of a job has ended; `unused` of its calls were not made."""
+
+    job: str
+    unused: int = 0
+
+
 class Cleared(Event, frozen=True, kw_only=True):
     """Nothing is known of the limit any more."""
 

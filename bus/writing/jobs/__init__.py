@@ -1,6 +1,8 @@
 """All unfinished jobs at once, in memory.
 
 indexes     what is kept of them
+lane        waiting jobs in order, due and to come
+budgeted    the same where they draw on rate limits
 due         those that wait, in the order in which workers get them
 depth       how many each queue has, and since when the oldest is due
 dependents  those that wait for others

@@ -11,10 +11,12 @@ import msgspec
 
 from bus.writing.jobs.dependents import Dependents
 from bus.writing.jobs.depth import Depth, depth_by_queue
-from bus.writing.jobs.due import DueJobs, WaitingJob
+from bus.writing.jobs.due import DueJobs
+from bus.writing.jobs.lane import WaitingJob
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.state import FINISHED, WAITING
+from domain.rate_limits.job_calls import CallBudget
 
 # The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
 NEVER = 2**62
@@ -34,6 +36,7 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unique_key: str | None = None
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
+    budget: CallBudget | None = None
 
 
 class JobIndexes:
@@ -78,12 +81,14 @@ class JobIndexes:
 
     def _add(self, job: Job | OpenJob) -> None:
         if job.state in WAITING:
+            place = (job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+            budget = job.budget
             self.due.add(
-                WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+                WaitingJob(*place) if budget is None else WaitingJob(*place, budget.key, budget.cost)
             )
         elif job.state not in FINISHED:
-            place = (job.queue, job.state)
-            self._aside[place] = self._aside.get(place, 0) + 1
+            aside = (job.queue, job.state)
+            self._aside[aside] = self._aside.get(aside, 0) + 1
             if job.state == "running":
                 self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
         if job.unique_key is not None and job.state not in FINISHED:

@@ -67,7 +67,8 @@ export interface JobsJobFilter {
  *
  * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
  * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
- * the result then names the `existing` one.
+ * the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
+ * was observed, has calls left for it.
  */
 export interface JobsEnqueue {
   type: string;
@@ -86,9 +87,15 @@ export interface JobsEnqueue {
   depends_on?: string[];
   on_dependency_failure?: "cancel" | "wait" | "run";
   hold?: boolean;
+  budget?: CallBudget | null;
 }
 
-/** Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds. */
+/**
+ * Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
+ *
+ * Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
+ * has `retry_after_ms`: before that, it is not worth asking for them again.
+ */
 export interface JobsClaim {
   worker: string;
   queue?: string;
@@ -112,11 +119,16 @@ export interface JobsProgress {
   note?: string | null;
 }
 
-/** The job is done. */
+/**
+ * The job is done.
+ *
+ * Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+ */
 export interface JobsComplete {
   id: string;
   lease: string;
   result?: unknown;
+  calls?: number | null;
 }
 
 /**
@@ -131,6 +143,7 @@ export interface JobsFail {
   traceback?: string | null;
   retryable?: boolean;
   retry_at?: number | null;
+  calls?: number | null;
 }
 
 /** The worker gives the job back until `run_at`; the attempt does not count. */
@@ -138,12 +151,14 @@ export interface JobsSnooze {
   id: string;
   lease: string;
   run_at: number;
+  calls?: number | null;
 }
 
 /** The worker is shutting down and gives the job back; the attempt does not count. */
 export interface JobsInterrupt {
   id: string;
   lease: string;
+  calls?: number | null;
 }
 
 /** A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of. */
@@ -156,6 +171,7 @@ export interface JobsCancel {
 export interface JobsAckCancel {
   id: string;
   lease: string;
+  calls?: number | null;
 }
 
 /** A failed, cancelled or timed out job is due again, with at least one attempt more. */
@@ -869,6 +885,14 @@ export interface JobProgress {
   note?: string;
 }
 
+/** The rate limit that a job draws on, and how many calls each attempt makes at most. */
+export interface CallBudget {
+  platform: string;
+  resource?: string;
+  identifier?: string;
+  cost?: number;
+}
+
 /** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
@@ -938,6 +962,8 @@ export interface JobRow {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: CallBudget;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1009,6 +1035,8 @@ export interface LeasedJob {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: CallBudget;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1019,6 +1047,8 @@ export interface LeasedJob {
 export interface ClaimResult {
   /** the rows of the jobs, each with its lease */
   jobs: LeasedJob[];
+  /** when to ask again, where jobs wait for calls of a rate limit; left out else */
+  retry_after_ms?: number;
 }
 
 /** How the job is meant to go on. */
@@ -1168,6 +1198,8 @@ export interface WholeJobRow {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: CallBudget;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1577,6 +1609,14 @@ export interface RunningJob {
   progress: JobProgress | null;
 }
 
+/** The limit that a job draws on, as it was accepted once, and how many calls an attempt makes. */
+export interface RateLimitsCallBudget {
+  platform: string;
+  resource?: string;
+  identifier?: string;
+  cost?: number;
+}
+
 export interface JobEnqueuedV1 {
   type: string;
   name: string;
@@ -1595,6 +1635,7 @@ export interface JobEnqueuedV1 {
   on_dependency_failure?: string;
   held?: boolean;
   schedule_id?: string;
+  budget?: RateLimitsCallBudget;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1724,6 +1765,7 @@ export interface JobReplacedV1 {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
+  budget?: RateLimitsCallBudget;
 }
 
 export interface JobReprioritizedV1 {
@@ -1855,6 +1897,23 @@ export interface RateLimitReservedV1 {
 export interface RateLimitReleasedV1 {
   reservation: string;
   used?: number;
+}
+
+/** The calls that the attempt of a job may make. */
+export interface JobCalls {
+  job: string;
+  cost?: number;
+}
+
+/** Jobs were claimed, and the calls of their attempts are set aside. */
+export interface RateLimitCallsClaimedV1 {
+  jobs: JobCalls[];
+}
+
+/** The attempt of a job has ended; `unused` of its calls were not made. */
+export interface RateLimitCallsEndedV1 {
+  job: string;
+  unused?: number;
 }
 
 /** Nothing is known of the limit any more. */
@@ -2132,6 +2191,8 @@ export interface Events {
     "hyperpage.rate_limit.thresholds_set.v1": RateLimitThresholdsSetV1;
     "hyperpage.rate_limit.reserved.v1": RateLimitReservedV1;
     "hyperpage.rate_limit.released.v1": RateLimitReleasedV1;
+    "hyperpage.rate_limit.calls_claimed.v1": RateLimitCallsClaimedV1;
+    "hyperpage.rate_limit.calls_ended.v1": RateLimitCallsEndedV1;
     "hyperpage.rate_limit.cleared.v1": RateLimitClearedV1;
   };
   tool_configs: {

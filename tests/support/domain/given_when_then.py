@@ -21,6 +21,7 @@ from domain.jobs import Job
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
 from domain.messages import Event, Recorded
+from domain.rate_limits.job_calls import calls_from, cost_at_most
 from tests.support.clock import NOW
 
 KEY = "one"
@@ -170,7 +171,7 @@ class Story:
         states = self.states.get((table, key), [])
         return states[version - 1] if 1 <= version <= len(states) else None
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
         wanted = None if types is None else set(types)
         due = [
             job
@@ -178,7 +179,21 @@ class Story:
             if job.state in WAITING
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
-        return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
+        allowed: list[Job] = []
+        held: list[int | None] = []
+        taken: dict[str, tuple[int, int]] = {}
+        for job in sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position)):
+            if job.budget is not None and len(allowed) < limit:
+                key, state = job.budget.key, self.state("rate_limits", job.budget.key)
+                jobs, calls = taken.get(key, (0, 0))
+                when = calls_from(state, job.budget.cost, (jobs, calls), self.now)
+                if when is None or when > self.now:
+                    held.append(when)
+                    continue
+                taken[key] = (jobs + 1, calls + cost_at_most(state, job.budget.cost))
+            allowed.append(job)
+        moments = [when for when in held if when is not None]
+        return allowed[:limit], min(moments, default=None) if len(allowed) < limit else None
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
         found = [

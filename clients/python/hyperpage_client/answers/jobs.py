@@ -41,6 +41,15 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class CallBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate limit that a job draws on, and how many calls each attempt makes at most."""
+
+    platform: str
+    resource: str | None = None
+    identifier: str | None = None
+    cost: int = 1
+
+
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as it is shown among others. Times are milliseconds since the epoch."""
 
@@ -80,6 +89,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: str | None = None
     version: int
     position: int
+    budget: CallBudget | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):
@@ -93,6 +103,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs that the worker has now."""
 
     jobs: tuple[LeasedJob, ...]
+    retry_after_ms: int | None = None
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):
