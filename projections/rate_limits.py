@@ -109,7 +109,7 @@ def _row(known: RateLimit, version: int, position: int) -> Row:
         _policies(known),
         known.warning_percent,
         known.critical_percent,
-        sum(one.cost for one in known.reservations),
+        sum(one.cost for one in (*known.reservations, *known.open_calls)),
     )
 
 

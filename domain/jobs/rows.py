@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from domain.jobs.commands import CallBudget, OnDependencyFailure
+from domain.jobs.commands import OnDependencyFailure
 from domain.jobs.state import State, Status
 from domain.messages import about
+from domain.rate_limits.job_calls import JobBudget
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,7 +59,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
     budget: Annotated[
-        CallBudget | msgspec.UnsetType, about("the rate limit that it draws on; left out where it has none")
+        JobBudget | msgspec.UnsetType, about("the rate limit that it draws on; left out where it has none")
     ] = msgspec.UNSET
 
 

@@ -38,7 +38,7 @@ from domain.errors import NotFound
 from domain.jobs import events
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json, Recorded
-from domain.rate_limits.job_calls import CallBudget
+from domain.rate_limits.job_calls import JobBudget
 
 TABLE = "jobs"
 
@@ -94,7 +94,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
     schedule_id: str | None = None
-    budget: CallBudget | None = None
+    budget: JobBudget | None = None
     created_at: int
     updated_at: int
     created_position: int

@@ -11,7 +11,8 @@
 | the IETF's draft | `RateLimit`, `RateLimit-Policy` |
 | its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
 
-A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects.
+A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects. `Date` tells
+how far the platform's clock and ours differ, where moments are told by the platform's.
 """
 
 import re
@@ -21,7 +22,7 @@ from typing import Annotated
 import msgspec
 
 from domain.messages import KeyPart
-from domain.rate_limits.header_values import count_in, limit_in, reset_in, wait_end_in
+from domain.rate_limits.header_values import ahead_in, count_in, limit_in, reset_in, wait_end_in
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_NAME, readings_in
 
@@ -56,7 +57,7 @@ def read_response(
 ) -> Response:
     """The limits in a response that came at `at`."""
     folded = _folded(headers)
-    retry_at = wait_end_in(folded.get("retry-after"), at)
+    retry_at = wait_end_in(folded.get("retry-after"), at, ahead_in(folded.get("date"), at))
     readings = _readings(folded, at)
     is_refusal = (
         _is_refusal(platform, status, folded, readings, retry_at) if rate_limited is None else rate_limited
@@ -139,8 +140,9 @@ def _reset(headers: Headers, prefix: str, at: int) -> int | None:
     after = wait_end_in(headers.get(f"{prefix}reset-after"), at)
     if after is not None:
         return after
-    reset = reset_in(headers.get(f"{prefix}reset"), at)
-    return reset if reset is not None else reset_in(headers.get(f"{prefix}resettime"), at)
+    ahead_ms = ahead_in(headers.get("date"), at)
+    reset = reset_in(headers.get(f"{prefix}reset"), at, ahead_ms)
+    return reset if reset is not None else reset_in(headers.get(f"{prefix}resettime"), at, ahead_ms)
 
 
 def _policy_name(headers: Headers) -> str:

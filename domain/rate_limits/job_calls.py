@@ -12,13 +12,13 @@ made when the attempt ends (see `ledger`).
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.decider import Context
 from domain.errors import Invalid
-from domain.messages import Event
+from domain.messages import Event, about
 from domain.rate_limits.availability import is_stale, is_void, reserved_at, void_from
 from domain.rate_limits.ledger import RESET_MARGIN_MS, left_at
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of
@@ -28,13 +28,13 @@ from domain.rate_limits.state import TABLE, RateLimit
 MAXIMUM_JOBS = 1_000
 
 
-class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The limit that a job draws on, as it was accepted once, and how many calls an attempt makes."""
+class JobBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The limit that a job draws on, as it was accepted once; what it leaves out is not said."""
 
     platform: str
     resource: str | None = None
     identifier: str | None = None
-    cost: int = 1
+    cost: Annotated[int, about("how many calls an attempt makes at most; 1 where it is left out")] = 1
 
     @property
     def key(self) -> str:
@@ -42,7 +42,7 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         return key_of(self)
 
 
-def stored_budget(asked: Any) -> CallBudget | None:
+def stored_budget(asked: Any) -> JobBudget | None:
     """The budget that a command asks for, as its event keeps it.
 
     Raises:
@@ -52,7 +52,7 @@ def stored_budget(asked: Any) -> CallBudget | None:
         return None
     if asked.identifier is not None and asked.resource is None:
         raise Invalid("an identifier needs a resource", path="$.budget.resource")
-    return msgspec.convert(asked, CallBudget, from_attributes=True)
+    return msgspec.convert(asked, JobBudget, from_attributes=True)
 
 
 def calls_from(state: RateLimit | None, cost: int, taken: tuple[int, int], now: int) -> int | None:
@@ -81,7 +81,7 @@ def cost_at_most(state: RateLimit | None, cost: int) -> int:
     return min(cost, *limits, cost)
 
 
-def calls_of(claimed: Iterable[tuple[str, CallBudget]], context: Context) -> tuple[tuple[str, Event], ...]:
+def calls_of(claimed: Iterable[tuple[str, JobBudget]], context: Context) -> tuple[tuple[str, Event], ...]:
     """The events by which calls are set aside for these jobs, one for each limit."""
     jobs: dict[str, list[JobCalls]] = {}
     for job_id, budget in claimed:
@@ -91,7 +91,7 @@ def calls_of(claimed: Iterable[tuple[str, CallBudget]], context: Context) -> tup
 
 
 def end_of_calls(
-    job_id: str, budget: CallBudget | None, made: int | None, context: Context
+    job_id: str, budget: JobBudget | None, made: int | None, context: Context
 ) -> tuple[tuple[str, Event], ...]:
     """The event by which the calls of a job's attempt end, if any were set aside.
 

@@ -131,6 +131,10 @@ class DueJobs:
         held = [one.held_until(now + ASK_AGAIN_MS) for one in _chosen(self._budgeted.get(queue), types)]
         return min((moment for moment in held if moment is not None), default=None)
 
+    def limits(self) -> list[str]:
+        """The rate limits that jobs wait for, or will draw on."""
+        return list(self._by_limit)
+
     def limit_changed(self, limit: str) -> None:
         """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""
         for lanes in self._by_limit.get(limit, {}).values():

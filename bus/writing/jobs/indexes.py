@@ -16,7 +16,7 @@ from bus.writing.jobs.lane import WaitingJob
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.state import FINISHED, WAITING
-from domain.rate_limits.job_calls import CallBudget
+from domain.rate_limits.job_calls import JobBudget
 
 # The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
 NEVER = 2**62
@@ -36,7 +36,7 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unique_key: str | None = None
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
-    budget: CallBudget | None = None
+    budget: JobBudget | None = None
 
 
 class JobIndexes:

@@ -8,6 +8,14 @@ export interface Unique {
   on_conflict?: "return_existing" | "reject" | "replace" | "preserve_run_at";
 }
 
+/** The rate limit that a job draws on, and how many calls each attempt makes at most. */
+export interface CallBudget {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  cost?: number;
+}
+
 /** Jobs by what they are; everything that is named must hold, and something must be named. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -885,11 +893,12 @@ export interface JobProgress {
   note?: string;
 }
 
-/** The rate limit that a job draws on, and how many calls each attempt makes at most. */
-export interface CallBudget {
+/** The limit that a job draws on, as it was accepted once; what it leaves out is not said. */
+export interface JobBudget {
   platform: string;
   resource?: string;
   identifier?: string;
+  /** how many calls an attempt makes at most; 1 where it is left out */
   cost?: number;
 }
 
@@ -963,7 +972,7 @@ export interface JobRow {
   /** the position of its last event */
   position: number;
   /** the rate limit that it draws on; left out where it has none */
-  budget?: CallBudget;
+  budget?: JobBudget;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1036,7 +1045,7 @@ export interface LeasedJob {
   /** the position of its last event */
   position: number;
   /** the rate limit that it draws on; left out where it has none */
-  budget?: CallBudget;
+  budget?: JobBudget;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1199,7 +1208,7 @@ export interface WholeJobRow {
   /** the position of its last event */
   position: number;
   /** the rate limit that it draws on; left out where it has none */
-  budget?: CallBudget;
+  budget?: JobBudget;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1609,14 +1618,6 @@ export interface RunningJob {
   progress: JobProgress | null;
 }
 
-/** The limit that a job draws on, as it was accepted once, and how many calls an attempt makes. */
-export interface RateLimitsCallBudget {
-  platform: string;
-  resource?: string;
-  identifier?: string;
-  cost?: number;
-}
-
 export interface JobEnqueuedV1 {
   type: string;
   name: string;
@@ -1635,7 +1636,7 @@ export interface JobEnqueuedV1 {
   on_dependency_failure?: string;
   held?: boolean;
   schedule_id?: string;
-  budget?: RateLimitsCallBudget;
+  budget?: JobBudget;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1765,7 +1766,7 @@ export interface JobReplacedV1 {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
-  budget?: RateLimitsCallBudget;
+  budget?: JobBudget;
 }
 
 export interface JobReprioritizedV1 {

@@ -180,19 +180,22 @@ class Story:
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
         allowed: list[Job] = []
-        held: list[int | None] = []
+        waiting: dict[tuple[str, str], int | None] = {}
         taken: dict[str, tuple[int, int]] = {}
         for job in sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position)):
             if job.budget is not None and len(allowed) < limit:
+                # Behind one that waits for calls, others of its type wait, or it would for ever.
+                if (job.type, job.budget.key) in waiting:
+                    continue
                 key, state = job.budget.key, self.state("rate_limits", job.budget.key)
                 jobs, calls = taken.get(key, (0, 0))
                 when = calls_from(state, job.budget.cost, (jobs, calls), self.now)
                 if when is None or when > self.now:
-                    held.append(when)
+                    waiting[job.type, job.budget.key] = when
                     continue
                 taken[key] = (jobs + 1, calls + cost_at_most(state, job.budget.cost))
             allowed.append(job)
-        moments = [when for when in held if when is not None]
+        moments = [when for when in waiting.values() if when is not None]
         return allowed[:limit], min(moments, default=None) if len(allowed) < limit else None
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:

@@ -41,8 +41,8 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
-class CallBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """The rate limit that a job draws on, and how many calls each attempt makes at most."""
+class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit that a job draws on, as it was accepted once; what it leaves out is not said."""
 
     platform: str
     resource: str | None = None
@@ -89,7 +89,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: str | None = None
     version: int
     position: int
-    budget: CallBudget | None = None
+    budget: JobBudget | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from hyperpage_client.answers.jobs import (
-    CallBudget,
     ClaimResult,
     EnqueueResult,
     HeartbeatResult,
