@@ -205,6 +205,19 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
     )
 
 
+def waiting_for_calls(
+    connection: apsw.Connection, platform: str, resource: str | None, identifier: str | None, now: int
+) -> int:
+    """How many jobs that draw on a rate limit are due, and no worker has them."""
+    count: int = connection.execute(
+        "SELECT count(*) FROM jobs WHERE budget IS NOT NULL AND completed_at IS NULL"
+        " AND budget ->> 'platform' = ? AND budget ->> 'resource' IS ? AND budget ->> 'identifier' IS ?"
+        " AND state IN ('scheduled', 'pending', 'retrying') AND run_at <= ?",
+        (platform, resource, identifier, now),
+    ).get
+    return count
+
+
 def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:
     """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first."""
     for (job_id,) in connection.execute(

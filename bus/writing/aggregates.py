@@ -131,7 +131,7 @@ class Aggregates:
         elif table == schedules.TABLE:
             self._put_next_run(key, new.state)
         elif table == rate_limits.TABLE:
-            self.jobs.due.limit_changed(key)
+            self.jobs.limit_changed(key, new.state)
 
     def _put_next_run(self, key: str, schedule: Schedule | None) -> None:
         if schedule is None or schedule.paused or schedule.next_run_at is None:

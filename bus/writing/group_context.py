@@ -50,6 +50,9 @@ class Projections(Protocol):
     ) -> Iterator[str]:
         """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
 
+    def throttled_limits(self, connection: apsw.Connection) -> Iterator[str]:
+        """The keys of rate limits that have a wait, over or not, as the tables have it."""
+
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
         """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
 
@@ -133,7 +136,9 @@ class GroupContext:
         return [self._aggregates.get(JOBS, job_id).state for job_id in ids], retry_at
 
     def _permits(self) -> ClaimPermits:
-        return ClaimPermits(lambda limit: self.state(RATE_LIMITS, limit), self.now)
+        return ClaimPermits(
+            lambda limit: self.state(RATE_LIMITS, limit), self._aggregates.jobs.throttles.until, self.now
+        )
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
         known = self._first(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)

@@ -50,6 +50,7 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
                 known,
                 throttled_until=event.until,
                 throttle_reason=event.reason,
+                throttled_widely=event.wide,
                 refusals=event.refusals,
                 refused_at=event.refused_at,
             )

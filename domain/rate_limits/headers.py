@@ -40,12 +40,16 @@ Headers = Mapping[str, str]
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The limits in a response. `retry_at` is when Retry-After ends."""
+    """The limits in a response. `retry_at` is when Retry-After ends.
+
+    `is_wide` says that it was refused on account of all that the caller does there, whatever it called.
+    """
 
     readings: tuple[Reading, ...]
     retry_at: int | None
     reason: str | None
     is_refusal: bool
+    is_wide: bool = False
 
 
 def read_response(
@@ -67,6 +71,9 @@ def read_response(
         retry_at=retry_at if is_refusal else None,
         reason=_reason(folded) or f"HTTP {status}",
         is_refusal=is_refusal,
+        is_wide=is_refusal
+        and _is_github(platform, folded)
+        and not any(one.remaining == 0 for one in readings),
     )
 
 
@@ -166,4 +173,9 @@ def _is_refusal(
         return True
     # A 403 may be the only trace of GitHub's secondary limit, so it counts unless the caller denies it. With
     # other platforms, 403 is a matter of permissions.
+    return _is_github(platform, headers)
+
+
+def _is_github(platform: str, headers: Headers) -> bool:
+    """Whether it speaks as GitHub does, whose secondary limits are over all resources together."""
     return platform == "github" or "x-ratelimit-resource" in headers or "x-github-request-id" in headers

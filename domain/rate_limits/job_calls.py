@@ -4,7 +4,7 @@ A job with a `budget` says which limit it draws on and how many calls it makes. 
 its limit permits that by `calls_from`:
 
     nothing is known of the limit, or nothing was heard for five minutes     one job at a time
-    calls are refused, or throttled                                          none, until that is over
+    calls are refused, or throttled, of it or of all of its platform         none, until that is over
     else                                                                     as many as are left
 
 They are set aside in the transaction that hands the job out, so that the next claim sees it, and count as
@@ -20,8 +20,8 @@ from domain.decider import Context
 from domain.errors import Invalid
 from domain.messages import Event, about
 from domain.rate_limits.availability import is_stale, is_void, reserved_at, void_from
-from domain.rate_limits.ledger import RESET_MARGIN_MS, left_at
-from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of
+from domain.rate_limits.ledger import RESET_MARGIN_MS, left_at, with_fewer
+from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of, parts_of
 from domain.rate_limits.state import TABLE, RateLimit
 
 # How many jobs have calls of one limit set aside at a time: each of them is in its state.
@@ -75,6 +75,27 @@ def calls_from(state: RateLimit | None, cost: int, taken: tuple[int, int], now: 
     return None
 
 
+def account_of(known: RateLimit) -> tuple[str, str | None] | None:
+    """The platform, and the identifier there, whose calls all wait while those of this limit do.
+
+    `None`: those of no other limit do. An empty identifier is anybody: of a limit that is the platform's.
+    """
+    platform, resource, identifier = parts_of(known.key)
+    if resource is None:
+        return platform, ""
+    # `global` is what the headers call the limit over all others.
+    return (platform, identifier) if known.throttled_widely or resource == "global" else None
+
+
+def holds_up(known: RateLimit, key: str) -> bool:
+    """Whether the wait of a limit is one for the limit with this key, too."""
+    account = account_of(known)
+    if account is None or known.key == key:
+        return False
+    platform, _, identifier = parts_of(key)
+    return account in ((platform, ""), (platform, identifier))
+
+
 def cost_at_most(state: RateLimit | None, cost: int) -> int:
     """What is set aside for a job: the whole of a limit, if it costs more than that."""
     limits = () if state is None else (one.limit for one in state.budgets if one.limit is not None)
@@ -121,9 +142,15 @@ def _is_enough(state: RateLimit, cost: int, calls: int, at: int) -> bool:
 
 
 def _enough_from(state: RateLimit, cost: int, calls: int, now: int) -> int | None:
-    """The first moment at which enough calls are left again, if nothing happens meanwhile."""
+    """The first moment at which enough calls are left again, if attempts have ended by then."""
+    quiet = msgspec.structs.replace(
+        state,
+        budgets=tuple(with_fewer(budget, calls) for budget in state.budgets),
+        open_calls=(),
+        ended_calls=(),
+    )
     moments = {one.expires_at for one in state.reservations}
     for budget in state.budgets:
         is_told = budget.reset_time is not None
         moments.add((budget.reset_time or 0) + RESET_MARGIN_MS if is_told else void_from(budget))
-    return next((one for one in sorted(moments) if one > now and _is_enough(state, cost, calls, one)), None)
+    return next((one for one in sorted(moments) if one > now and _is_enough(quiet, cost, 0, one)), None)

@@ -158,12 +158,16 @@ class LevelChanged(Event, frozen=True, kw_only=True):
 
 
 class Throttled(Event, frozen=True, kw_only=True):
-    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it."""
+    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+
+    `wide` says that the platform means all of its resources, and not the one that was called.
+    """
 
     until: int
     reason: str | None = None
     refusals: int = 0
     refused_at: int | None = None
+    wide: bool = False
 
 
 class ThresholdsSet(Event, frozen=True, kw_only=True):

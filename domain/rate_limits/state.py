@@ -92,6 +92,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     level: RateLimitLevel = "unknown"
     throttled_until: int | None = None
     throttle_reason: str | None = None
+    throttled_widely: bool = False
     refusals: int = 0
     refused_at: int | None = None
     warning_percent: int = WARNING_PERCENT

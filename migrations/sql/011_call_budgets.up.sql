@@ -15,3 +15,8 @@ SET budget = (
   LIMIT 1
 )
 WHERE started_at IS NULL;
+
+-- Those that wait, by the limit that they draw on. Empty where nobody uses it.
+CREATE INDEX idx_jobs_budget
+ON jobs(budget ->> 'platform', budget ->> 'resource', budget ->> 'identifier')
+WHERE budget IS NOT NULL AND completed_at IS NULL;

@@ -8,10 +8,16 @@ from domain.rate_limits.state import RateLimit
 
 
 class ClaimPermits:
-    """Answers by the states of the limits, and by what was taken before in the same claim."""
+    """Answers by the states of the limits, and by what was taken before in the same claim.
 
-    def __init__(self, state: Callable[[str], RateLimit | None], now: int) -> None:
+    `throttled_until` is how long others of the platform hold one up.
+    """
+
+    def __init__(
+        self, state: Callable[[str], RateLimit | None], throttled_until: Callable[[str], int], now: int
+    ) -> None:
         self._state = state
+        self._throttled_until = throttled_until
         self._now = now
         # How many jobs, and how many calls of theirs, by limit.
         self._taken: dict[str, tuple[int, int]] = {}
@@ -20,6 +26,8 @@ class ClaimPermits:
         """From when on a job may run: now, later, or `None`, when something was heard."""
         if job.limit is None:
             return self._now
+        if (until := self._throttled_until(job.limit)) > self._now:
+            return until
         taken = self._taken.get(job.limit, (0, 0))
         return calls_from(self._state(job.limit), job.cost, taken, self._now)
 

@@ -740,7 +740,11 @@ export interface RateLimitsMayCallQuery {
   cost?: number;
 }
 
-/** When the budget runs out, if calls go on as they did, and whether that is before the reset. */
+/**
+ * When the budget runs out, if calls go on as they did, and whether that is before the reset.
+ *
+ * And how many due jobs wait for calls of it, and until when.
+ */
 export interface RateLimitsForecastQuery {
   platform: string;
   resource?: string | null;
@@ -1406,6 +1410,10 @@ export interface Forecast {
   level: "unknown" | "normal" | "warning" | "critical";
   /** whether the last observation is more than five minutes old, or there is none */
   stale: boolean;
+  /** how many due jobs draw on it; left out where none does */
+  jobs_waiting?: number;
+  /** when the next of them may run, null where that depends on what is heard; left out with them */
+  jobs_from?: number;
 }
 
 /** What one version has, and the other one has not. */
@@ -1873,12 +1881,17 @@ export interface RateLimitLevelChangedV1 {
   previous: string;
 }
 
-/** No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it. */
+/**
+ * No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+ *
+ * `wide` says that the platform means all of its resources, and not the one that was called.
+ */
 export interface RateLimitThrottledV1 {
   until: number;
   reason?: string;
   refusals?: number;
   refused_at?: number;
+  wide?: boolean;
 }
 
 /** When the level is warning, and when critical, in percent of the limit used. */

@@ -21,7 +21,8 @@ from domain.jobs import Job
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
 from domain.messages import Event, Recorded
-from domain.rate_limits.job_calls import calls_from, cost_at_most
+from domain.rate_limits.job_calls import calls_from, cost_at_most, holds_up
+from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 
 KEY = "one"
@@ -190,6 +191,9 @@ class Story:
                 key, state = job.budget.key, self.state("rate_limits", job.budget.key)
                 jobs, calls = taken.get(key, (0, 0))
                 when = calls_from(state, job.budget.cost, (jobs, calls), self.now)
+                held_up = [one.throttled_until or 0 for one in self._limits() if holds_up(one, key)]
+                if max(held_up, default=0) > self.now:
+                    when = max(held_up)
                 if when is None or when > self.now:
                     waiting[job.type, job.budget.key] = when
                     continue
@@ -227,6 +231,10 @@ class Story:
             for (table, _), states in self.states.items()
             if table == "jobs" and states[-1] is not None
         ]
+
+    def _limits(self) -> list[RateLimit]:
+        limits = (states[-1] for (table, _), states in self.states.items() if table == "rate_limits")
+        return [one for one in limits if one is not None]
 
     def lease(self, job_id: str) -> Lease | None:
         return self.leases.get(job_id)

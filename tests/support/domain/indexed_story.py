@@ -17,7 +17,9 @@ class IndexedStory(Story):
         self.indexes = JobIndexes()
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
-        permits = ClaimPermits(lambda key: self.state("rate_limits", key), self.now)
+        permits = ClaimPermits(
+            lambda key: self.state("rate_limits", key), self.indexes.throttles.until, self.now
+        )
         ids = self.indexes.due.next(queue, types, limit, self.now, (), permits)
         retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
         return [self.state("jobs", job_id) for job_id in ids], retry_at
@@ -29,4 +31,4 @@ class IndexedStory(Story):
         if table == "jobs":
             self.indexes.replace(before, self.state(table, key))
         elif table == "rate_limits":
-            self.indexes.due.limit_changed(key)
+            self.indexes.limit_changed(key, self.state(table, key))

@@ -4,7 +4,7 @@ Workers claim, call, tell what they were answered in any order, and finish or ar
 counts for itself, by a clock of its own.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -92,7 +92,7 @@ class Workers(RuleBasedStateMachine):
     )
     def end(self, which: int, verb: str, counts: bool) -> None:
         attempt = self.attempts.pop(which % len(self.attempts))
-        body = {"id": attempt.job, "lease": attempt.lease}
+        body: dict[str, Any] = {"id": attempt.job, "lease": attempt.lease}
         if verb == "fail":
             body |= {"error": "no luck", "retry_at": self.story.now}
         if counts:

@@ -1,4 +1,4 @@
-"""Twenty workers, some of them killed, beside a platform that counts: no call too many, nearly all are used."""
+"""Twenty workers, some of them killed, beside a platform that counts: no call too many, nearly all used."""
 
 import heapq
 import random
@@ -87,7 +87,10 @@ class World:
         self.claim()
 
     def rescuing(self, job_id: str) -> Callable[[], None]:
-        return lambda: self.story.when("jobs.rescue", id=job_id) and None
+        def rescue() -> None:
+            self.story.when("jobs.rescue", id=job_id)
+
+        return rescue
 
 
 @pytest.mark.parametrize("ahead_ms", [-90_000, 1_400])
