@@ -93,7 +93,8 @@ def test_calls_that_a_worker_gives_back_are_left_again():
 def test_however_an_attempt_ends_its_calls_do(verb: str):
     told = story({"cost": 10})
     claim(told)
-    body = {"interrupt": {}, "fail": {"error": "x"}, "snooze": {"run_at": NOW + 1}}[verb]
+    more: dict[str, dict[str, Any]] = {"fail": {"error": "x"}, "snooze": {"run_at": NOW + 1}}
+    body = more.get(verb, {})
     told.when(f"jobs.{verb}", id="a", lease=told.leases["a"].token, **body)
     assert told.decision.events[0] == ("github:core", CallsEnded(job="a"))
 
