@@ -15,7 +15,9 @@ from msgspec import inspect
 from bus.contract.rights import Principal, Rights
 from domain.decider import Verb
 from domain.errors import Forbidden
+from domain.jobs.commands import CallBudget
 from domain.messages import KEY_PATTERN
+from domain.rate_limits.messages import key_of as limit_key
 
 # Fields that have the form of a key, and name nothing that is somebody's.
 _NOT_OWNED = frozenset({"queue", "reservation"})
@@ -108,6 +110,9 @@ def _finder(kind: inspect.Type) -> _Finder | None:
     match kind:
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
             return lambda value: iter((value,))
+        case inspect.StructType(cls=cls) if cls is CallBudget:
+            # Whoever draws on a limit takes its calls from others.
+            return lambda value: iter((limit_key(value),))
         case inspect.StructType(cls=cls):
             inner = _finders(cls)
             return (lambda value: (key for find in inner for key in find(value))) if inner else None
