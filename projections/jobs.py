@@ -95,6 +95,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         version,
         position,
         None if job.budget is None else msgspec.json.encode(job.budget).decode(),
+        job.cancel_reason,
         job.traceback,
     )
 
@@ -207,15 +208,17 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
 
 def waiting_for_calls(
     connection: apsw.Connection, platform: str, resource: str | None, identifier: str | None, now: int
-) -> int:
-    """How many jobs that draw on a rate limit are due, and no worker has them."""
-    count: int = connection.execute(
-        "SELECT count(*) FROM jobs WHERE budget IS NOT NULL AND completed_at IS NULL"
+) -> tuple[int, int]:
+    """How many jobs that draw on a rate limit are due and have no worker, and what the cheapest costs."""
+    found: tuple[int, int] | None = connection.execute(
+        "SELECT count(*), coalesce(min(coalesce(budget ->> 'cost', 1)), 0) FROM jobs"
+        " WHERE budget IS NOT NULL AND completed_at IS NULL"
         " AND budget ->> 'platform' = ? AND budget ->> 'resource' IS ? AND budget ->> 'identifier' IS ?"
         " AND state IN ('scheduled', 'pending', 'retrying') AND run_at <= ?",
         (platform, resource, identifier, now),
-    ).get
-    return count
+    ).fetchone()
+    assert found is not None
+    return found
 
 
 def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:

@@ -233,15 +233,15 @@ def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def single(kind: Any) -> Any:
-    """The type of a value that may be null, and have a description."""
+    """The type of a value that may be null or left out, and have a description."""
     if get_origin(kind) is Annotated:
         return single(get_args(kind)[0])
     if get_origin(kind) is Literal:
         # Texts and numbers together are no single kind of value.
         types = {type(value) for value in get_args(kind) if value is not None}
         return types.pop() if len(types) == 1 else kind
-    kinds = [one for one in get_args(kind) if one is not NoneType]
-    return single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
+    kinds = [one for one in get_args(kind) if one not in (NoneType, msgspec.UnsetType)]
+    return single(kinds[0]) if len(kinds) == 1 and len(get_args(kind)) > 1 else kind
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:

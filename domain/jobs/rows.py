@@ -61,6 +61,10 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     budget: Annotated[
         JobBudget | msgspec.UnsetType, about("the rate limit that it draws on; left out where it has none")
     ] = msgspec.UNSET
+    cancel_reason: Annotated[
+        str | msgspec.UnsetType,
+        about("why it was cancelled, or is to be; left out where nobody has said, or it is not"),
+    ] = msgspec.UNSET
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):

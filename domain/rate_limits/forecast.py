@@ -46,11 +46,11 @@ def forecast(state: RateLimit | None, now: int) -> Forecast:
     return _of(here, tightest(budgets) or Budget(observed_at=0), None)
 
 
-def with_jobs(known: Forecast, state: RateLimit | None, waiting: int, now: int) -> Forecast:
-    """The forecast of a limit for which so many due jobs wait."""
+def with_jobs(known: Forecast, state: RateLimit | None, waiting: int, cost: int, now: int) -> Forecast:
+    """The forecast of a limit for which so many due jobs wait, of which the cheapest has that cost."""
     if not waiting:
         return known
-    jobs_from = calls_from(state, 1, (0, 0), now)
+    jobs_from = calls_from(state, cost, (0, 0), now)
     return msgspec.structs.replace(known, jobs_waiting=waiting, jobs_from=jobs_from)
 
 

@@ -34,8 +34,8 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def forecast_with_jobs(connection: apsw.Connection, query: Any) -> bytes:
         now = clock()
         state = read_aggregate(connection, TABLE, key_of(query)).state
-        waiting = waiting_for_calls(connection, query.platform, query.resource, query.identifier, now)
-        return codec.encode(with_jobs(forecast(state, now), state, waiting, now))
+        waiting, cost = waiting_for_calls(connection, query.platform, query.resource, query.identifier, now)
+        return codec.encode(with_jobs(forecast(state, now), state, waiting, cost, now))
 
     return (
         QueryVerb(

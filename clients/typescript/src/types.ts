@@ -258,7 +258,8 @@ export interface JobsResumeQueue {
 /**
  * A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
  *
- * A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+ * A cron expression has five fields or is a name for them (`@daily`, `@hourly` …), and is read in the
+ * `time_zone` (UTC by default).
  */
 export interface SchedulesSet {
   id: string;
@@ -977,6 +978,8 @@ export interface JobRow {
   position: number;
   /** the rate limit that it draws on; left out where it has none */
   budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1050,6 +1053,8 @@ export interface LeasedJob {
   position: number;
   /** the rate limit that it draws on; left out where it has none */
   budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1213,6 +1218,8 @@ export interface WholeJobRow {
   position: number;
   /** the rate limit that it draws on; left out where it has none */
   budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }

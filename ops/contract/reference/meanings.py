@@ -96,7 +96,7 @@ MEANINGS: Mapping[str, str] = {
     "job.payload": "an object that the worker gets with the job; `{}` if it is left out",
     "job": "what is enqueued each time, as with `jobs.enqueue`",
     "every_ms": "the interval in milliseconds; either this or `cron`",
-    "cron": "five fields: minute, hour, day, month, weekday; either this or `every_ms`",
+    "cron": "minute, hour, day, month, weekday, or `@daily` and the like; either this or `every_ms`",
     "time_zone": "where `cron` is read, such as `Europe/Berlin`",
     "on_missed": "when times were missed: one job for all of them, or none",
     "schedules.paused": "only those that are paused, or are not",

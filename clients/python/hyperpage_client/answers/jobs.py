@@ -90,6 +90,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     position: int
     budget: JobBudget | None = None
+    cancel_reason: str | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):
