@@ -53,7 +53,7 @@ def rows(bench: Bench) -> Iterator[Row]:
             who = "own client" if client == "own" else "`nc.request`"
             what = f"claims over enqueues, {WAITING:,} waiting, {WORKERS} workers, {who}"
             yield over(what, found["claim"], found["enqueue"], target=0.6)
-        limited = stack.enter_context(bench.service())
+        limited = stack.enter_context(bench.service("limited"))
         asyncio.run(enqueue(limited.url, WAITING, LIMITS))
         sides = {
             kind: stack.enter_context(client_of(one, Load("own", WORKERS, kind="claim")))

@@ -218,8 +218,8 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "rate_limit.throttled.v1": [
         (
-            '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5}',
-            rate_limit_messages.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5),
+            '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5,"wide":true}',
+            rate_limit_messages.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5, wide=True),
         ),
         ('{"until":7,"reason":"429"}', rate_limit_messages.Throttled(until=7, reason="429")),
         ('{"until":7}', rate_limit_messages.Throttled(until=7)),
