@@ -64,7 +64,9 @@ def _at(state: RateLimit, budget: Budget, now: int) -> Budget:
     return msgspec.structs.replace(
         budget,
         remaining=limit,
-        left=left_of_a_new_window(state, budget, limit) if limit is not None and is_tracked(state) else None,
+        left=left_of_a_new_window(state, budget, limit, now)
+        if limit is not None and is_tracked(state)
+        else None,
         used=None if limit is None else 0,
         reset_time=None,
         near_limit=False,

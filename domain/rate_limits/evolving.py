@@ -215,7 +215,7 @@ def _begun(known: RateLimit, budget: Budget, calls: int, at: int) -> Budget:
     return msgspec.structs.replace(
         budget,
         remaining=max(0, budget.limit - calls),
-        left=left_of_a_new_window(known, budget, budget.limit) - calls if is_tracked(known) else None,
+        left=left_of_a_new_window(known, budget, budget.limit, at) - calls if is_tracked(known) else None,
         used=calls,
         # Nobody has told its end. Counted from here, it ends too late rather than too early.
         reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS),

@@ -20,7 +20,7 @@ from domain.decider import Context
 from domain.errors import Invalid
 from domain.messages import Event, about
 from domain.rate_limits.availability import is_stale, is_void, reserved_at, void_from
-from domain.rate_limits.ledger import RESET_MARGIN_MS, left_at, with_fewer
+from domain.rate_limits.ledger import RESET_MARGIN_MS, forgotten_after_ms, left_at, with_fewer
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of, parts_of
 from domain.rate_limits.state import TABLE, RateLimit
 
@@ -153,4 +153,5 @@ def _enough_from(state: RateLimit, cost: int, calls: int, now: int) -> int | Non
     for budget in state.budgets:
         is_told = budget.reset_time is not None
         moments.add((budget.reset_time or 0) + RESET_MARGIN_MS if is_told else void_from(budget))
+        moments |= {one.at + forgotten_after_ms(budget) + 1 for one in state.ended_calls[-1:]}
     return next((one for one in sorted(moments) if one > now and _is_enough(quiet, cost, 0, one)), None)

@@ -85,7 +85,7 @@ def _unsure_calls(known: RateLimit, observed_at: int) -> int:
 def left_at(known: RateLimit, budget: Budget, now: int) -> int | None:
     """What is left of a policy at a moment; `None` where that is not known."""
     if is_over(budget, now):
-        return None if budget.limit is None else left_of_a_new_window(known, budget, budget.limit)
+        return None if budget.limit is None else left_of_a_new_window(known, budget, budget.limit, now)
     if budget.left is not None or budget.remaining is None:
         return budget.left
     return budget.remaining
@@ -96,9 +96,14 @@ def is_over(budget: Budget, now: int) -> bool:
     return budget.reset_time is not None and now >= budget.reset_time + RESET_MARGIN_MS
 
 
-def left_of_a_new_window(known: RateLimit, budget: Budget, limit: int) -> int:
+def forgotten_after_ms(budget: Budget) -> int:
+    """How long after its end an attempt's calls may still count in a window that nobody has told of."""
+    return (budget.window_ms or ASSUMED_WINDOW_MS) + RESET_MARGIN_MS
+
+
+def left_of_a_new_window(known: RateLimit, budget: Budget, limit: int, now: int) -> int:
     """What a window begins with: calls that are under way may come to be made in it."""
-    began = (budget.reset_time or 0) - RESET_MARGIN_MS
+    began = max((budget.reset_time or 0) - RESET_MARGIN_MS, now - forgotten_after_ms(budget))
     ended = sum(one.calls for one in known.ended_calls if one.at >= began)
     return limit - ended - sum(one.cost for one in known.open_calls)
 

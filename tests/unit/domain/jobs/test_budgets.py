@@ -203,3 +203,17 @@ def test_reservations_and_jobs_share_what_is_left():
     told.when("rate_limits.reserve", **CORE, cost=5)
     assert told.result["granted"] is False
     assert told.result["remaining"] == 4
+
+
+def test_calls_that_may_be_those_of_a_window_that_nobody_told_of_count_as_long_as_it_may_last():
+    told = story({"cost": 1}, {"cost": 10})
+    assert claim(told) == ["a"]
+    told.at(RESET + RESET_MARGIN_MS)
+    told.when("jobs.rescue", id="a")
+    told.when("jobs.cancel", id="a")
+    assert claim(told) == []
+    wait = retry_after_ms(told)
+    assert wait is not None
+    assert HOUR_MS < wait <= HOUR_MS + RESET_MARGIN_MS + 1
+    told.later(wait)
+    assert claim(told) == ["b"]
