@@ -58,8 +58,11 @@ class Context(Protocol):
     def state_at(self, table: str, key: str, version: int) -> Any:
         """The state of any aggregate as its event with that version left it; `None` without one."""
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
-        """At most `limit` due jobs of a queue, the next to run first."""
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
+        """At most `limit` due jobs of a queue that may run now, the next to run first.
+
+        And where they are fewer since others wait for calls of a rate limit, when it is worth asking again.
+        """
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
         """The newest job with a unique key that is in one of these states and not too old; or `None`."""

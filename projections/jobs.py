@@ -94,6 +94,8 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.schedule_id,
         version,
         position,
+        None if job.budget is None else msgspec.json.encode(job.budget).decode(),
+        job.cancel_reason,
         job.traceback,
     )
 
@@ -141,6 +143,7 @@ _OPEN_COLUMNS = (
     "unique_key",
     "waiting_for",
     "on_dependency_failure",
+    "budget",
 )
 
 
@@ -151,7 +154,11 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
         named = dict(zip(_OPEN_COLUMNS, row, strict=True))
-        yield named | {"waiting_for": msgspec.json.decode(named["waiting_for"])}
+        budget = named["budget"]
+        yield named | {
+            "waiting_for": msgspec.json.decode(named["waiting_for"]),
+            "budget": None if budget is None else msgspec.json.decode(budget),
+        }
 
 
 def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
@@ -197,6 +204,21 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
         f"SELECT created_position, id FROM jobs WHERE {' AND '.join(where)} ORDER BY 1 LIMIT ?",
         (*bindings, limit),
     )
+
+
+def waiting_for_calls(
+    connection: apsw.Connection, platform: str, resource: str | None, identifier: str | None, now: int
+) -> tuple[int, int]:
+    """How many jobs that draw on a rate limit are due and have no worker, and what the cheapest costs."""
+    found: tuple[int, int] | None = connection.execute(
+        "SELECT count(*), coalesce(min(coalesce(budget ->> 'cost', 1)), 0) FROM jobs"
+        " WHERE budget IS NOT NULL AND completed_at IS NULL"
+        " AND budget ->> 'platform' = ? AND budget ->> 'resource' IS ? AND budget ->> 'identifier' IS ?"
+        " AND state IN ('scheduled', 'pending', 'retrying') AND run_at <= ?",
+        (platform, resource, identifier, now),
+    ).fetchone()
+    assert found is not None
+    return found
 
 
 def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:

@@ -29,7 +29,10 @@ class MayCallRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ForecastRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When the budget runs out, if calls go on as they did, and whether that is before the reset."""
+    """When the budget runs out, if calls go on as they did, and whether that is before the reset.
+
+    And how many due jobs wait for calls of it, and until when.
+    """
 
 
 class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +112,7 @@ def _row(known: RateLimit, version: int, position: int) -> Row:
         _policies(known),
         known.warning_percent,
         known.critical_percent,
-        sum(one.cost for one in known.reservations),
+        sum(one.cost for one in known.reservations) + sum(one.cost for one in known.open_calls),
     )
 
 
@@ -119,6 +122,12 @@ def _policies(known: RateLimit) -> str | None:
         return None
     policies = msgspec.convert(known.budgets, tuple[ObservedPolicy, ...], from_attributes=True)
     return msgspec.json.encode(policies).decode()
+
+
+def throttled_limits(connection: apsw.Connection) -> Iterator[str]:
+    """The keys of the limits that have a wait, be it over or not."""
+    for (row_id,) in connection.execute("SELECT id FROM rate_limits WHERE throttled_until IS NOT NULL"):
+        yield TABLE.aggregate_key(row_id)
 
 
 class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):

@@ -216,7 +216,17 @@ def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
     for place in booleans:
         if values[place] is not None:
             values[place] = bool(values[place])
-    return msgspec.json.encode(dict(zip(shape.__struct_fields__, values, strict=True)))
+    named = dict(zip(shape.__struct_fields__, values, strict=True))
+    for name in _left_out(shape):
+        if named[name] is None:
+            del named[name]
+    return msgspec.json.encode(named)
+
+
+@cache
+def _left_out(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that are left out where they hold nothing."""
+    return tuple(field.name for field in msgspec.structs.fields(shape) if field.default is msgspec.UNSET)
 
 
 @cache
@@ -233,15 +243,15 @@ def as_text(value: object) -> object:
 
 
 def single(kind: Any) -> Any:
-    """The type of a value that may be null, and have a description."""
+    """The type of a value that may be null or left out, and have a description."""
     if get_origin(kind) is Annotated:
         return single(get_args(kind)[0])
     if get_origin(kind) is Literal:
         # Texts and numbers together are no single kind of value.
         types = {type(value) for value in get_args(kind) if value is not None}
         return types.pop() if len(types) == 1 else kind
-    kinds = [one for one in get_args(kind) if one is not NoneType]
-    return single(kinds[0]) if len(kinds) == 1 and NoneType in get_args(kind) else kind
+    kinds = [one for one in get_args(kind) if one not in (NoneType, msgspec.UnsetType)]
+    return single(kinds[0]) if len(kinds) == 1 and len(get_args(kind)) > 1 else kind
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:

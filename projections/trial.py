@@ -67,8 +67,8 @@ class TrialContext:
     def state_at(self, table: str, key: str, version: int) -> Any:
         return None
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
-        return []
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
+        return [], None
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
         return None

@@ -15,7 +15,9 @@ from msgspec import inspect
 from bus.contract.rights import Principal, Rights
 from domain.decider import Verb
 from domain.errors import Forbidden
+from domain.jobs.commands import CallBudget
 from domain.messages import KEY_PATTERN
+from domain.rate_limits.messages import key_of as limit_key
 
 # Fields of our own commands that have the form of a key, and name nothing that is somebody's.
 _NOT_OWNED = frozenset({"queue", "reservation"})
@@ -109,6 +111,9 @@ def _finder(kind: inspect.Type) -> _Finder | None:
     match kind:
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
             return lambda value: iter((value,))
+        case inspect.StructType(cls=cls) if cls is CallBudget:
+            # Whoever draws on a limit takes its calls from others.
+            return lambda value: iter((limit_key(value),))
         case inspect.StructType(cls=cls):
             # Looked up when there is one: it may hold structs of its own kind.
             return lambda value: (key for find in _finders(cls) for key in find(value))

@@ -13,7 +13,7 @@ import msgspec
 from bus.log.states import SHAPES, read_aggregate, read_aggregates
 from bus.writing.hot_states import HotStates
 from bus.writing.jobs.indexes import JobIndexes
-from domain import jobs, schedules
+from domain import jobs, rate_limits, schedules
 from domain.catalogue import BY_TABLE
 from domain.decider import ABSENT, Aggregate, Lease, Transition
 from domain.messages import Recorded, stream_name
@@ -130,6 +130,8 @@ class Aggregates:
             self.jobs.replace(old, new.state)
         elif table == schedules.TABLE:
             self._put_next_run(key, new.state)
+        elif table == rate_limits.TABLE:
+            self.jobs.limit_changed(key, new.state)
 
     def _put_next_run(self, key: str, schedule: Schedule | None) -> None:
         if schedule is None or schedule.paused or schedule.next_run_at is None:

@@ -13,6 +13,18 @@ from domain.errors import Invalid
 _CANDIDATES = 24 * 60
 
 
+# The names that crontab(5) has for five fields; that of a start of the machine is none of a time.
+NAMED = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+
 def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
     """The first time behind `at`, or the last one that is not, in milliseconds; `None` if there is none.
 
@@ -22,15 +34,18 @@ def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False)
     Raises:
         Invalid: the expression has not five good fields, or nobody knows the time zone.
     """
-    if len(expression.split()) != 5:
+    fields = NAMED.get(expression, expression)
+    if len(fields.split()) != 5:
         raise Invalid(
-            "a cron expression has five fields", hint="minute hour day month weekday", path="$.cron"
+            "a cron expression has five fields",
+            hint=f"minute hour day month weekday, or one of {', '.join(NAMED)}",
+            path="$.cron",
         )
     # Seconds are enough: a cron time has no part of one.
     moment = datetime.fromtimestamp(at // 1_000, UTC)
     start = (moment + timedelta(seconds=1) if before else moment).astimezone(zone_of(time_zone))
     try:
-        times = CronSim(expression, start, reverse=before)
+        times = CronSim(fields, start, reverse=before)
     except CronSimError as error:
         raise Invalid(f"not a cron expression: {error}", path="$.cron") from None
     for found in islice(times, _CANDIDATES):

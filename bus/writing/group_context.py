@@ -10,12 +10,14 @@ from bus.log.states import read_aggregate
 from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
 from bus.writing.jobs.indexes import OpenJob
+from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Aggregate, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
 from domain.json_schema import Budget
+from domain.rate_limits import TABLE as RATE_LIMITS
 from hyperpage_client.identifiers import new_ids
 
 # How many jobs beyond its limit a search counts.
@@ -47,6 +49,9 @@ class Projections(Protocol):
         self, connection: apsw.Connection, state: str, ended_until: int, limit: int
     ) -> Iterator[str]:
         """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
+
+    def throttled_limits(self, connection: apsw.Connection) -> Iterator[str]:
+        """The keys of rate limits that have a wait, over or not, as the tables have it."""
 
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
         """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
@@ -118,14 +123,22 @@ class GroupContext:
                 return one.after.state
         return read_aggregate(self._connection, table, key, up_to_version=version).state
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Job]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Job], int | None]:
         due = self._aggregates.jobs.due
-        ids = due.next(queue, types, limit, self.now, self.keys)
+        ids = due.next(queue, types, limit, self.now, self.keys, self._permits())
+        retry_at = due.held_until(queue, types, self.now) if len(ids) < limit else None
         if not all(self._aggregates.is_hot(JOBS, job_id) for job_id in ids):
             # Where many wait, those that have waited longest are in the file alone.
-            following = due.next(queue, types, max(limit, READ_TOGETHER), self.now, self.keys)
-            self._aggregates.read_ahead(JOBS, following)
-        return [self._aggregates.get(JOBS, job_id).state for job_id in ids]
+            following = max(limit, READ_TOGETHER)
+            self._aggregates.read_ahead(
+                JOBS, due.next(queue, types, following, self.now, self.keys, self._permits())
+            )
+        return [self._aggregates.get(JOBS, job_id).state for job_id in ids], retry_at
+
+    def _permits(self) -> ClaimPermits:
+        return ClaimPermits(
+            lambda limit: self.state(RATE_LIMITS, limit), self._aggregates.jobs.throttles.until, self.now
+        )
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
         known = self._first(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)

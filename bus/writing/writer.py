@@ -36,6 +36,7 @@ from bus.writing.transactions import Transactions, write_something
 from bus.writing.upkeep import Upkeep, expiries
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
+from domain.rate_limits import TABLE as RATE_LIMITS
 
 # How long is read between two groups, while what comes has waited at the broker: more comes then than one
 # reading takes, and to refuse it takes a fraction of what a group does.
@@ -127,6 +128,13 @@ class Writer:
         self._aggregates.jobs = JobIndexes(
             self._projections.open_jobs(self._connection),
             self._projections.ended_dependencies(self._connection),
+            filter(
+                None,
+                (
+                    self._aggregates.get(RATE_LIMITS, key).state
+                    for key in self._projections.throttled_limits(self._connection)
+                ),
+            ),
         )
         self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 

@@ -13,6 +13,7 @@ from domain.jobs.results import HeartbeatResult, ProgressResult
 from domain.jobs.state import TABLE, Job, existing
 from domain.messages import Event
 from domain.queues import is_paused
+from domain.rate_limits.job_calls import calls_of, end_of_calls
 
 # A generous weight of a row without its payload and texts.
 _ROW_BYTES = 4 * 1024
@@ -24,7 +25,8 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
     bytes_left = context.answer_bytes_left
     # A paused queue answers at once, with no job.
     limit = 0 if is_paused(command.queue, context) else command.limit
-    for job in context.due_jobs(command.queue, command.types, limit):
+    due, retry_at = context.due_jobs(command.queue, command.types, limit)
+    for job in due:
         bytes_left -= _row_bytes(job, command.worker)
         if bytes_left < 0:
             break
@@ -37,12 +39,15 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
         )
         claimed.append((job.id, events.Claimed(worker=command.worker, attempt=job.attempt + 1)))
     leases = [lease for lease in granted.values() if lease is not None]
+    budgets = [(job.id, job.budget) for job in due if job.id in granted and job.budget is not None]
+    # An answer that has no more room says nothing of when to ask again: at once.
+    wait = {} if retry_at is None or len(granted) < len(due) else {"retry_after_ms": retry_at - context.now}
 
     # A `ClaimResult`, of rows that are JSON already.
     def result(row: Any) -> Any:
-        return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases]}
+        return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases], **wait}
 
-    return Decision(events=tuple(claimed), leases=granted, result=result)
+    return Decision(events=(*calls_of(budgets, context), *claimed), leases=granted, result=result)
 
 
 def _row_bytes(job: Job, worker: str) -> int:
@@ -83,8 +88,8 @@ def progress(state: Job | None, command: commands.Progress, context: Context, ke
 
 
 def complete(state: Job | None, command: commands.Complete, context: Context, key: str) -> Decision:
-    _leased(state, command.id, command.lease, context)
-    return _ends(key, events.Completed(result=command.result), context)
+    job, _ = _leased(state, command.id, command.lease, context)
+    return _ends(job, events.Completed(result=command.result), context, command.calls)
 
 
 def fail(state: Job | None, command: commands.Fail, context: Context, key: str) -> Decision:
@@ -101,18 +106,18 @@ def fail(state: Job | None, command: commands.Fail, context: Context, key: str) 
         )
     else:
         event = events.Failed(error=command.error, traceback=command.traceback)
-    return _ends(key, event, context)
+    return _ends(job, event, context, command.calls)
 
 
 def snooze(state: Job | None, command: commands.Snooze, context: Context, key: str) -> Decision:
     job, _ = _leased(state, command.id, command.lease, context)
     event = _given_back(job) or events.Snoozed(run_at=max(command.run_at, context.now))
-    return _ends(key, event, context)
+    return _ends(job, event, context, command.calls)
 
 
 def interrupt(state: Job | None, command: commands.Interrupt, context: Context, key: str) -> Decision:
     job, _ = _leased(state, command.id, command.lease, context)
-    return _ends(key, _given_back(job) or events.Interrupted(), context)
+    return _ends(job, _given_back(job) or events.Interrupted(), context, command.calls)
 
 
 def ack_cancel(state: Job | None, command: commands.AckCancel, context: Context, key: str) -> Decision:
@@ -121,7 +126,7 @@ def ack_cancel(state: Job | None, command: commands.AckCancel, context: Context,
         raise RuleViolated(
             "cancel_not_requested", f"nobody asked to cancel job {key}", hint="complete, fail or interrupt it"
         )
-    return _ends(key, events.Cancelled(reason=job.cancel_reason), context)
+    return _ends(job, events.Cancelled(reason=job.cancel_reason), context, command.calls)
 
 
 def rescue(state: Job | None, command: commands.Rescue, context: Context, key: str) -> Decision:
@@ -138,7 +143,7 @@ def rescue(state: Job | None, command: commands.Rescue, context: Context, key: s
         event = events.Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
     else:
         event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
-    return _ends(key, event, context)
+    return _ends(job, event, context)
 
 
 def time_out(state: Job | None, command: commands.TimeOut, context: Context, key: str) -> Decision:
@@ -155,7 +160,7 @@ def time_out(state: Job | None, command: commands.TimeOut, context: Context, key
         )
     else:
         event = events.TimedOut(error=error)
-    return _ends(key, event, context)
+    return _ends(job, event, context)
 
 
 def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[Job, Lease]:
@@ -177,9 +182,10 @@ def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[
     return job, lease
 
 
-def _ends(key: str, event: Event, context: Context) -> Decision:
-    """The attempt ends, and with it its lease."""
-    return Decision(events=with_dependents(key, event, context), leases={key: None})
+def _ends(job: Job, event: Event, context: Context, calls: int | None = None) -> Decision:
+    """The attempt ends, with its lease and what was set aside for it, of which so many calls were made."""
+    ended = end_of_calls(job.id, job.budget, calls, context)
+    return Decision(events=(*ended, *with_dependents(job.id, event, context)), leases={job.id: None})
 
 
 def _given_back(job: Job) -> Event | None:

@@ -19,7 +19,8 @@ from domain.jobs.limits import (
     MAXIMUM_WINDOW_MS,
 )
 from domain.jobs.state import State, Status
-from domain.messages import Command, Json, Key, Name, Text, Time
+from domain.messages import Command, Json, Key, KeyPart, Name, Text, Time
+from domain.rate_limits.messages import Cost, Count
 
 Priority = Annotated[int, msgspec.Meta(ge=1, le=4)]
 LeaseMs = Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)]
@@ -47,6 +48,15 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     on_conflict: OnConflict = "return_existing"
 
 
+class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The rate limit that a job draws on, and how many calls each attempt makes at most."""
+
+    platform: KeyPart
+    resource: KeyPart | None = None
+    identifier: KeyPart | None = None
+    cost: Cost = 1
+
+
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
@@ -54,7 +64,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-    the result then names the `existing` one.
+    the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
+    was observed, has calls left for it.
     """
 
     type: Name
@@ -73,10 +84,15 @@ class Enqueue(Command, frozen=True, kw_only=True):
     depends_on: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAXIMUM_DEPENDENCIES)] = ()
     on_dependency_failure: OnDependencyFailure = "cancel"
     hold: bool = False
+    budget: CallBudget | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):
-    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
+
+    Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
+    has `retry_after_ms`: before that, it is not worth asking for them again.
+    """
 
     worker: Name
     queue: Key = DEFAULT_QUEUE
@@ -103,11 +119,15 @@ class Progress(Command, frozen=True, kw_only=True):
 
 
 class Complete(Command, frozen=True, kw_only=True):
-    """The job is done."""
+    """The job is done.
+
+    Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+    """
 
     id: Key
     lease: Token
     result: Json = NO_RESULT
+    calls: Count | None = None
 
 
 class Fail(Command, frozen=True, kw_only=True):
@@ -122,6 +142,7 @@ class Fail(Command, frozen=True, kw_only=True):
     traceback: Traceback | None = None
     retryable: bool = True
     retry_at: Time | None = None
+    calls: Count | None = None
 
 
 class Snooze(Command, frozen=True, kw_only=True):
@@ -130,6 +151,7 @@ class Snooze(Command, frozen=True, kw_only=True):
     id: Key
     lease: Token
     run_at: Time
+    calls: Count | None = None
 
 
 class Interrupt(Command, frozen=True, kw_only=True):
@@ -137,6 +159,7 @@ class Interrupt(Command, frozen=True, kw_only=True):
 
     id: Key
     lease: Token
+    calls: Count | None = None
 
 
 class Cancel(Command, frozen=True, kw_only=True):
@@ -151,6 +174,7 @@ class AckCancel(Command, frozen=True, kw_only=True):
 
     id: Key
     lease: Token
+    calls: Count | None = None
 
 
 class Retry(Command, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from domain.errors import AlreadyExists, NotFound, TooLarge
 from domain.jobs import attempts, commands, events, importing, many, results, waiting
 from domain.jobs.limits import MAXIMUM_IMPORT_BYTES
 from domain.jobs.state import TABLE, Job, evolve
+from domain.rate_limits.messages import CallsClaimed, CallsEnded
 
 _id = attrgetter("id")
 
@@ -59,7 +60,7 @@ DECIDER = Decider(
             finds=True,
             decide=attempts.claim,
             empty_is_remembered=False,
-            events=(events.Claimed,),
+            events=(CallsClaimed, events.Claimed),
             result=results.ClaimResult,
         ),
         Verb(
@@ -88,7 +89,7 @@ DECIDER = Decider(
             command=commands.Complete,
             key=_id,
             decide=attempts.complete,
-            events=(events.Completed, events.DependencyMet),
+            events=(CallsEnded, events.Completed, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -97,7 +98,7 @@ DECIDER = Decider(
             command=commands.Fail,
             key=_id,
             decide=attempts.fail,
-            events=(events.AttemptFailed, events.Failed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.AttemptFailed, events.Failed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -106,7 +107,7 @@ DECIDER = Decider(
             command=commands.Snooze,
             key=_id,
             decide=attempts.snooze,
-            events=(events.Snoozed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Snoozed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -115,7 +116,7 @@ DECIDER = Decider(
             command=commands.Interrupt,
             key=_id,
             decide=attempts.interrupt,
-            events=(events.Interrupted, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Interrupted, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease",),
         ),
@@ -133,7 +134,7 @@ DECIDER = Decider(
             command=commands.AckCancel,
             key=_id,
             decide=attempts.ack_cancel,
-            events=(events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
             rules=("stale_lease", "cancel_not_requested"),
         ),
@@ -235,7 +236,13 @@ DECIDER = Decider(
             key=_id,
             decide=attempts.time_out,
             internal=True,
-            events=(events.AttemptTimedOut, events.TimedOut, events.Cancelled, events.DependencyMet),
+            events=(
+                CallsEnded,
+                events.AttemptTimedOut,
+                events.TimedOut,
+                events.Cancelled,
+                events.DependencyMet,
+            ),
             refusals=(NotFound,),
         ),
         Verb(
@@ -244,7 +251,7 @@ DECIDER = Decider(
             key=_id,
             decide=attempts.rescue,
             internal=True,
-            events=(events.Rescued, events.Failed, events.Cancelled, events.DependencyMet),
+            events=(CallsEnded, events.Rescued, events.Failed, events.Cancelled, events.DependencyMet),
             refusals=(NotFound,),
         ),
         Verb(

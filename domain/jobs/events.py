@@ -4,6 +4,7 @@ import msgspec
 
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json
+from domain.rate_limits.job_calls import JobBudget
 
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 NO_RESULT = msgspec.Raw(b"null")
@@ -28,6 +29,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     on_dependency_failure: str = "cancel"
     held: bool = False
     schedule_id: str | None = None
+    budget: JobBudget | None = None
 
 
 class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -166,6 +168,7 @@ class Replaced(Event, frozen=True, kw_only=True):
     max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
+    budget: JobBudget | None = None
 
 
 class Reprioritized(Event, frozen=True, kw_only=True):

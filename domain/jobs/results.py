@@ -18,6 +18,10 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs that the worker has now."""
 
     jobs: Annotated[tuple[LeasedJob, ...], about("the rows of the jobs, each with its lease")]
+    retry_after_ms: Annotated[
+        int | msgspec.UnsetType,
+        about("when to ask again, where jobs wait for calls of a rate limit; left out else"),
+    ] = msgspec.UNSET
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import msgspec
 from domain.jobs.commands import OnDependencyFailure
 from domain.jobs.state import State, Status
 from domain.messages import about
+from domain.rate_limits.job_calls import JobBudget
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,6 +58,13 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: Annotated[str | None, about("the schedule that made it")]
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
+    budget: Annotated[
+        JobBudget | msgspec.UnsetType, about("the rate limit that it draws on; left out where it has none")
+    ] = msgspec.UNSET
+    cancel_reason: Annotated[
+        str | msgspec.UnsetType,
+        about("why it was cancelled, or is to be; left out where nobody has said, or it is not"),
+    ] = msgspec.UNSET
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):

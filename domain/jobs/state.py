@@ -38,6 +38,7 @@ from domain.errors import NotFound
 from domain.jobs import events
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.messages import Event, Json, Recorded
+from domain.rate_limits.job_calls import JobBudget
 
 TABLE = "jobs"
 
@@ -93,6 +94,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
     schedule_id: str | None = None
+    budget: JobBudget | None = None
     created_at: int
     updated_at: int
     created_position: int
@@ -163,6 +165,7 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         waiting_for=event.waiting_for,
         on_dependency_failure=event.on_dependency_failure,
         schedule_id=event.schedule_id,
+        budget=event.budget,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,

@@ -19,6 +19,7 @@ from domain.jobs.commands import Enqueue, Unique
 from domain.jobs.events import Replaced
 from domain.jobs.results import EnqueueResult
 from domain.jobs.state import FINISHED, IDLE, STATES, Job
+from domain.rate_limits.job_calls import stored_budget
 
 SCOPES: Mapping[str, frozenset[str]] = {
     "incomplete": STATES - FINISHED,
@@ -66,5 +67,6 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
         max_attempts=command.max_attempts,
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
+        budget=stored_budget(command.budget),
     )
     return Decision(events=((job.id, event),), result=result)

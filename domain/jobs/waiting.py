@@ -7,6 +7,7 @@ from domain.jobs.dependencies import on_dependents, still_to_come, with_dependen
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job, existing
 from domain.jobs.unique import in_the_way, instead
 from domain.messages import Json
+from domain.rate_limits.job_calls import stored_budget
 
 
 def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key: str) -> Decision:
@@ -15,6 +16,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
             f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
         )
     _require_object(command.payload)
+    budget = stored_budget(command.budget)
     unique = command.unique
     if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
         return instead(existing_job, unique, command, context)
@@ -36,6 +38,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         waiting_for=still_to_come(depends_on, command.on_dependency_failure, context) if depends_on else (),
         on_dependency_failure=command.on_dependency_failure,
         held=command.hold,
+        budget=budget,
     )
     return Decision(events=((key, event),))
 

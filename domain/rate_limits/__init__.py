@@ -13,7 +13,8 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 - `merging`, `observing`: what an observation adds to what is known, and whether it is worth an event
 - `refusals`: how long to wait after one
 - `reserving`: calls set aside for one of several workers
-- `state`, `changes`: what is known, and what events make of it
+- `job_calls`, `ledger`: calls that jobs make: which may go out, and what is left beside them
+- `state`, `evolving`, `changes`: what is known, and what events make of it
 - `availability`, `forecast`: what follows from it at a moment
 """
 
@@ -22,7 +23,10 @@ import msgspec
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.rate_limits.changes import changes
+from domain.rate_limits.evolving import evolve
 from domain.rate_limits.messages import (
+    CallsClaimed,
+    CallsEnded,
     Clear,
     Cleared,
     Import,
@@ -44,9 +48,9 @@ from domain.rate_limits.messages import (
 )
 from domain.rate_limits.observing import ObserveResponseResult, observe, observe_response
 from domain.rate_limits.reserving import ReserveResult, release, reserve
-from domain.rate_limits.state import RateLimit, evolve
+from domain.rate_limits.state import TABLE, RateLimit
 
-TABLE = "rate_limits"
+__all__ = ["DECIDER", "TABLE"]
 
 
 def _throttle(state: RateLimit | None, command: Throttle, context: Context, key: str) -> Decision:
@@ -101,6 +105,8 @@ DECIDER = Decider(
         "rate_limit.thresholds_set.v1": ThresholdsSet,
         "rate_limit.reserved.v1": Reserved,
         "rate_limit.released.v1": Released,
+        "rate_limit.calls_claimed.v1": CallsClaimed,
+        "rate_limit.calls_ended.v1": CallsEnded,
         "rate_limit.cleared.v1": Cleared,
     },
     verbs=(

@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 
 from domain.messages import about
-from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservation, level_of, tightest
+from domain.rate_limits.ledger import is_tracked, left_of_a_new_window
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservation, level_of
 
 # How old an observation may be: an older one may not be true any more.
 STALE_AFTER_MS = 300_000
@@ -48,7 +49,7 @@ def is_stale(observed_at: int | None, now: int) -> bool:
 
 def budgets_at(state: RateLimit, now: int) -> tuple[Budget, ...]:
     """The policies as they are at a moment: full again after their reset, as far as their limit is known."""
-    return tuple(_at(budget, now) for budget in state.budgets)
+    return tuple(_at(state, budget, now) for budget in state.budgets)
 
 
 def reservations_at(state: RateLimit, now: int) -> tuple[Reservation, ...]:
@@ -56,43 +57,57 @@ def reservations_at(state: RateLimit, now: int) -> tuple[Reservation, ...]:
     return tuple(one for one in state.reservations if one.expires_at > now)
 
 
-def _at(budget: Budget, now: int) -> Budget:
+def _at(state: RateLimit, budget: Budget, now: int) -> Budget:
     if budget.reset_time is None or now < budget.reset_time:
         return budget
+    limit = budget.limit
     return msgspec.structs.replace(
         budget,
-        remaining=budget.limit,
-        used=None if budget.limit is None else 0,
+        remaining=limit,
+        left=left_of_a_new_window(state, budget, limit, now)
+        if limit is not None and is_tracked(state)
+        else None,
+        used=None if limit is None else 0,
         reset_time=None,
         near_limit=False,
     )
 
 
 def _remaining(state: RateLimit, now: int) -> int | None:
-    binding = tightest(budgets_at(state, now))
-    if binding is None or binding.remaining is None:
-        return None
-    return max(0, binding.remaining - _reserved(state, now))
+    free = [calls for one in budgets_at(state, now) if (calls := _free(one)) is not None]
+    return max(0, min(free) - reserved_at(state, now)) if free else None
 
 
-def _reserved(state: RateLimit, now: int) -> int:
+def _free(budget: Budget) -> int | None:
+    """What a policy has left beside the calls of jobs."""
+    return budget.remaining if budget.left is None else budget.left
+
+
+def reserved_at(state: RateLimit, now: int) -> int:
+    """How many calls are reserved, without those of jobs."""
     return sum(one.cost for one in reservations_at(state, now))
 
 
 def _is_allowed(state: RateLimit, cost: int, now: int) -> bool:
     if state.throttled_until is not None and now < state.throttled_until:
         return False
-    needed = cost + _reserved(state, now)
+    needed = cost + reserved_at(state, now)
     return all(
-        budget.remaining is None or budget.remaining >= needed or _is_void(known, now)
+        (free := _free(budget)) is None or free >= needed or is_void(known, now)
         for known, budget in zip(state.budgets, budgets_at(state, now), strict=True)
     )
 
 
-def _is_void(known: Budget, now: int) -> bool:
+def is_void(known: Budget, now: int) -> bool:
+    """Whether what was told of a policy says nothing any more."""
     # A window whose end nobody told would hold up all calls for ever: without calls there are no
     # observations.
     return known.reset_time is None and is_stale(known.observed_at, now)
+
+
+def void_from(known: Budget) -> int:
+    """From when on that is so, of a policy whose end nobody told."""
+    return known.observed_at + STALE_AFTER_MS + 1
 
 
 def _allowed_from(state: RateLimit, cost: int, now: int) -> int | None:
@@ -101,7 +116,5 @@ def _allowed_from(state: RateLimit, cost: int, now: int) -> int | None:
     if state.throttled_until is not None:
         moments.add(state.throttled_until)
     for budget in state.budgets:
-        moments.add(
-            budget.observed_at + STALE_AFTER_MS + 1 if budget.reset_time is None else budget.reset_time
-        )
+        moments.add(void_from(budget) if budget.reset_time is None else budget.reset_time)
     return next((one for one in sorted(moments) if one > now and _is_allowed(state, cost, one)), None)

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import msgspec
 
 from domain.messages import Event, Recorded
+from domain.rate_limits.evolving import evolve
 from domain.rate_limits.messages import LevelChanged
-from domain.rate_limits.state import RateLimit, RateLimitLevel, evolve
+from domain.rate_limits.state import RateLimit, RateLimitLevel
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from domain.messages import about
 from domain.rate_limits.availability import Availability, Remaining, Stale, availability, budgets_at
+from domain.rate_limits.job_calls import calls_from
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, tightest
 
 MINUTE_MS = 60_000
@@ -23,6 +24,13 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     policy: str
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale
+    jobs_waiting: Annotated[
+        int | msgspec.UnsetType, about("how many due jobs draw on it; left out where none does")
+    ] = msgspec.UNSET
+    jobs_from: Annotated[
+        int | msgspec.UnsetType | None,
+        about("when the next of them may run, null where that depends on what is heard; left out with them"),
+    ] = msgspec.UNSET
 
 
 def forecast(state: RateLimit | None, now: int) -> Forecast:
@@ -36,6 +44,14 @@ def forecast(state: RateLimit | None, now: int) -> Forecast:
         runs_out_at, budget = min(running_out, key=lambda one: (one[0], one[1].policy))
         return _of(here, budget, runs_out_at)
     return _of(here, tightest(budgets) or Budget(observed_at=0), None)
+
+
+def with_jobs(known: Forecast, state: RateLimit | None, waiting: int, cost: int, now: int) -> Forecast:
+    """The forecast of a limit for which so many due jobs wait, of which the cheapest has that cost."""
+    if not waiting:
+        return known
+    jobs_from = calls_from(state, cost, (0, 0), now)
+    return msgspec.structs.replace(known, jobs_waiting=waiting, jobs_from=jobs_from)
 
 
 def _of(here: Availability, budget: Budget, runs_out_at: int | None) -> Forecast:

@@ -16,6 +16,12 @@ MAXIMUM_WAIT_MS = 32 * 86_400_000
 # mistake.
 MAXIMUM_PAST_MS = 86_400_000
 
+# A Date that differs by less is the same moment: cut off to whole seconds, and some time on its way.
+EARLY_MS = 1_000
+LATE_MS = 2_000
+# One that differs by more is that of a cache, or of an answer that was kept for long.
+MAXIMUM_AHEAD_MS = 600_000
+
 # From the first number on, which was in 2001, a number is seconds of the epoch; from the second on, which
 # would be in 5138, milliseconds. Below both it is seconds from now.
 _EPOCH_SECONDS_FROM = 1_000_000_000
@@ -39,32 +45,50 @@ def limit_in(text: str | None) -> int | None:
     return None if found is None else count_in(found[1])
 
 
-def wait_end_in(text: str | None, at: int) -> int | None:
-    """When a wait ends that begins at `at`: seconds, also with a fraction, or a date (RFC 9110, 10.2.3)."""
+def ahead_in(date: str | None, at: int) -> int:
+    """How far our clock is ahead of that of whoever sent a Date header with what came at `at`.
+
+    A date is in whole seconds and is some time on its way, so that a small difference says nothing, and a
+    larger one is rather too large: what follows from it comes late rather than early.
+    """
+    moment = None if date is None else _http_date(date)
+    if moment is None or -EARLY_MS <= at - moment < LATE_MS or abs(at - moment) > MAXIMUM_AHEAD_MS:
+        return 0
+    return at - moment
+
+
+def wait_end_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
+    """When a wait ends that begins at `at`: seconds, also with a fraction, or a date (RFC 9110, 10.2.3).
+
+    Of a clock that ours is ahead of by so much.
+    """
     if text is None:
         return None
     if _SECONDS.fullmatch(text):
         return _within_reach(at + _milliseconds(text), at)
     moment = _http_date(text)
     # A date in the past asks for no wait.
-    return None if moment is None else _within_reach(max(at, moment), at)
+    return None if moment is None else _within_reach(max(at, moment + ahead_ms), at)
 
 
-def reset_in(text: str | None, at: int) -> int | None:
-    """When a window ends, of which `at` is within: any of the forms that there are."""
+def reset_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
+    """When a window ends, of which `at` is within: any of the forms that there are.
+
+    Of a clock that ours is ahead of by so much.
+    """
     if text is None:
         return None
     if _SECONDS.fullmatch(text):
         number = float(text)
         if number >= _EPOCH_MILLISECONDS_FROM:
-            return _within_reach(round(number), at)
+            return _within_reach(round(number) + ahead_ms, at)
         if number >= _EPOCH_SECONDS_FROM:
-            return _within_reach(_milliseconds(text), at)
+            return _within_reach(_milliseconds(text) + ahead_ms, at)
         return _within_reach(at + _milliseconds(text), at)
     moment = _iso_8601(text)
     if moment is None:
         moment = _http_date(text)
-    return None if moment is None else _within_reach(moment, at)
+    return None if moment is None else _within_reach(moment + ahead_ms, at)
 
 
 def _milliseconds(seconds: str) -> int:

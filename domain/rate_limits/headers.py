@@ -11,7 +11,8 @@
 | the IETF's draft | `RateLimit`, `RateLimit-Policy` |
 | its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
 
-A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects.
+A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects. `Date` tells
+how far the platform's clock and ours differ, where moments are told by the platform's.
 """
 
 import re
@@ -21,7 +22,7 @@ from typing import Annotated
 import msgspec
 
 from domain.messages import KeyPart
-from domain.rate_limits.header_values import count_in, limit_in, reset_in, wait_end_in
+from domain.rate_limits.header_values import ahead_in, count_in, limit_in, reset_in, wait_end_in
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.structured_fields import MAXIMUM_NAME, readings_in
 
@@ -39,12 +40,16 @@ Headers = Mapping[str, str]
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The limits in a response. `retry_at` is when Retry-After ends."""
+    """The limits in a response. `retry_at` is when Retry-After ends.
+
+    `is_wide` says that it was refused on account of all that the caller does there, whatever it called.
+    """
 
     readings: tuple[Reading, ...]
     retry_at: int | None
     reason: str | None
     is_refusal: bool
+    is_wide: bool = False
 
 
 def read_response(
@@ -56,7 +61,7 @@ def read_response(
 ) -> Response:
     """The limits in a response that came at `at`."""
     folded = _folded(headers)
-    retry_at = wait_end_in(folded.get("retry-after"), at)
+    retry_at = wait_end_in(folded.get("retry-after"), at, ahead_in(folded.get("date"), at))
     readings = _readings(folded, at)
     is_refusal = (
         _is_refusal(platform, status, folded, readings, retry_at) if rate_limited is None else rate_limited
@@ -66,6 +71,9 @@ def read_response(
         retry_at=retry_at if is_refusal else None,
         reason=_reason(folded) or f"HTTP {status}",
         is_refusal=is_refusal,
+        is_wide=is_refusal
+        and _is_github(platform, folded)
+        and not any(one.remaining == 0 for one in readings),
     )
 
 
@@ -139,8 +147,9 @@ def _reset(headers: Headers, prefix: str, at: int) -> int | None:
     after = wait_end_in(headers.get(f"{prefix}reset-after"), at)
     if after is not None:
         return after
-    reset = reset_in(headers.get(f"{prefix}reset"), at)
-    return reset if reset is not None else reset_in(headers.get(f"{prefix}resettime"), at)
+    ahead_ms = ahead_in(headers.get("date"), at)
+    reset = reset_in(headers.get(f"{prefix}reset"), at, ahead_ms)
+    return reset if reset is not None else reset_in(headers.get(f"{prefix}resettime"), at, ahead_ms)
 
 
 def _policy_name(headers: Headers) -> str:
@@ -164,4 +173,9 @@ def _is_refusal(
         return True
     # A 403 may be the only trace of GitHub's secondary limit, so it counts unless the caller denies it. With
     # other platforms, 403 is a matter of permissions.
+    return _is_github(platform, headers)
+
+
+def _is_github(platform: str, headers: Headers) -> bool:
+    """Whether it speaks as GitHub does, whose secondary limits are over all resources together."""
     return platform == "github" or "x-ratelimit-resource" in headers or "x-github-request-id" in headers

@@ -158,12 +158,16 @@ class LevelChanged(Event, frozen=True, kw_only=True):
 
 
 class Throttled(Event, frozen=True, kw_only=True):
-    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it."""
+    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+
+    `wide` says that the platform means all of its resources, and not the one that was called.
+    """
 
     until: int
     reason: str | None = None
     refusals: int = 0
     refused_at: int | None = None
+    wide: bool = False
 
 
 class ThresholdsSet(Event, frozen=True, kw_only=True):
@@ -186,6 +190,26 @@ class Released(Event, frozen=True, kw_only=True):
 
     reservation: str
     used: int = 0
+
+
+class JobCalls(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The calls that the attempt of a job may make."""
+
+    job: str
+    cost: int = 1
+
+
+class CallsClaimed(Event, frozen=True, kw_only=True):
+    """Jobs were claimed, and the calls of their attempts are set aside."""
+
+    jobs: tuple[JobCalls, ...]
+
+
+class CallsEnded(Event, frozen=True, kw_only=True):
+    """The attempt of a job has ended; `unused` of its calls were not made."""
+
+    job: str
+    unused: int = 0
 
 
 class Cleared(Event, frozen=True, kw_only=True):

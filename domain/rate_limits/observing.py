@@ -10,12 +10,14 @@ from domain.errors import Invalid
 from domain.messages import Recorded, about
 from domain.rate_limits.availability import Remaining, Stale, availability
 from domain.rate_limits.changes import changes
+from domain.rate_limits.evolving import evolve
 from domain.rate_limits.headers import read_response
+from domain.rate_limits.ledger import is_tracked
 from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
 from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, parts_of
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.refusals import refused
-from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, evolve
+from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
 
 # How far an observation may be ahead: one from further ahead comes from a wrong clock.
 MAXIMUM_CLOCK_LEAD_MS = 300_000
@@ -167,11 +169,14 @@ def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -
 
 
 def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
-    """Whether an event that shows little is kept all the same: for the level, or after a refusal."""
+    """Whether an event that shows little is kept: for the level, after a refusal, or for jobs that wait."""
     if state is None:
         return True
     after = evolve(state, Recorded(0, key, 0, event.observed_at, event))
-    return after is not None and (after.level, after.refusals) != (state.level, state.refusals)
+    if after is None or (after.level, after.refusals) != (state.level, state.refusals):
+        return after is not None
+    # Jobs would be handed out by what is wrong.
+    return is_tracked(state) and [one.left for one in after.budgets] != [one.left for one in state.budgets]
 
 
 def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:

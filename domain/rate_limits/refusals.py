@@ -22,7 +22,8 @@ def refused(state: RateLimit | None, response: Response, at: int) -> Throttled |
     last = state if state is not None and state.refusals else None
     ends_at = (None if state is None else state.throttled_until) or 0
     until = _told(response, at)
-    if last is not None and at < ends_at and at - (last.refused_at or 0) < BURST_MS:
+    is_known = last is not None and (last.throttled_widely or not response.is_wide)
+    if last is not None and is_known and at < ends_at and at - (last.refused_at or 0) < BURST_MS:
         if until is None or until <= ends_at + RETRY_JITTER_MS:
             return None
         refusals = last.refusals
@@ -33,6 +34,7 @@ def refused(state: RateLimit | None, response: Response, at: int) -> Throttled |
         reason=response.reason,
         refusals=refusals,
         refused_at=at,
+        wide=response.is_wide or (last is not None and last.throttled_widely and at < ends_at),
     )
 
 

@@ -33,7 +33,8 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class SetSchedule(Command, frozen=True, kw_only=True):
     """A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
 
-    A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+    A cron expression has five fields or is a name for them (`@daily`, `@hourly` …), and is read in the
+    `time_zone` (UTC by default).
     """
 
     id: ScheduleKey

@@ -15,8 +15,9 @@ from bus.serving.permissions import limited
 from bus.serving.queries.reading import QueryVerb
 from domain.rate_limits import TABLE
 from domain.rate_limits.availability import Availability, availability
-from domain.rate_limits.forecast import Forecast, forecast
+from domain.rate_limits.forecast import Forecast, forecast, with_jobs
 from domain.rate_limits.messages import key_of
+from projections.jobs import waiting_for_calls
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
 
 
@@ -28,8 +29,13 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         return codec.encode(availability(state, query.cost, clock()))
 
     def forecast_of(connection: apsw.Connection, query: Any) -> bytes:
+        return codec.encode(forecast(read_aggregate(connection, TABLE, key_of(query)).state, clock()))
+
+    def forecast_with_jobs(connection: apsw.Connection, query: Any) -> bytes:
+        now = clock()
         state = read_aggregate(connection, TABLE, key_of(query)).state
-        return codec.encode(forecast(state, clock()))
+        waiting, cost = waiting_for_calls(connection, query.platform, query.resource, query.identifier, now)
+        return codec.encode(with_jobs(forecast(state, now), state, waiting, cost, now))
 
     return (
         QueryVerb(
@@ -43,7 +49,8 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             name=f"{TABLE}.forecast",
             shape=ForecastRateLimit,
             gives=Forecast,
-            answer=forecast_of,
+            answer=forecast_with_jobs,
+            # How many jobs of others wait is not for somebody who may see some keys alone.
             limited=limited(TABLE, forecast_of, key_of),
         ),
     )

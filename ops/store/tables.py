@@ -10,7 +10,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
 from domain.errors import TooLarge
-from projections import jobs, schedules, tables
+from projections import jobs, rate_limits, schedules, tables
 from projections.table import all_rows, as_json, get_row, listed_json
 
 # An answer has the row, and a message of a mirror, too.
@@ -25,6 +25,7 @@ class Tables:
     matching_jobs = staticmethod(jobs.matching_jobs)
     unique_jobs = staticmethod(jobs.unique_jobs)
     next_runs = staticmethod(schedules.next_runs)
+    throttled_limits = staticmethod(rate_limits.throttled_limits)
     expired = staticmethod(tables.expired)
 
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bus.writing.jobs.due import WaitingJob
+from bus.writing.jobs.lane import WaitingJob
 
 STATES = ("due", "scheduled", "running", "held", "blocked")
 # So many jobs are looked at in one go: for a tenth of a millisecond, no other thread runs.

@@ -2,75 +2,27 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from itertools import count
+from typing import TypeVar
 
-import msgspec
+from bus.writing.jobs.budgeted import BudgetedLanes, Permits
+from bus.writing.jobs.lane import DueEntry, Lane, WaitingJob
 
 # How many jobs of others one search passes over. Who shares a queue with so many wants one of its own.
 MAXIMUM_PASSED_OVER = 10_000
+# When to ask again where jobs wait for what nobody can foresee: for an attempt to end, say.
+ASK_AGAIN_MS = 1_000
 
-
-class WaitingJob(msgspec.Struct, frozen=True, gc=False):
-    """The properties of a job that its place in the order depends on."""
-
-    id: str
-    queue: str
-    type: str
-    priority: int
-    run_at: int
-    created_position: int
-
-
-class _Lane:
-    """The waiting jobs of one type in one queue: those that are due, best first, and those that are not yet.
-
-    `count` is how many they are. A job that left stays in its heap until it comes up: what an entry holds is
-    so only as long as `by_id`, the waiting jobs of all lanes, has that very object.
-    """
-
-    __slots__ = ("by_id", "count", "due", "later", "ticket")
-
-    def __init__(self, by_id: Mapping[str, WaitingJob]) -> None:
-        self.by_id = by_id
-        self.count = 0
-        self.due: list[tuple[int, int, int, int, WaitingJob]] = []
-        self.later: list[tuple[int, int, int, WaitingJob]] = []
-        # Two entries may have the same place in the order: if an enqueueing is taken back, the next one gets
-        # its position. So each has a number of its own, without which the jobs would be compared.
-        self.ticket = count()
-
-    def add(self, job: WaitingJob) -> None:
-        self.count += 1
-        heapq.heappush(self.later, (job.run_at, job.created_position, next(self.ticket), job))
-
-    def remove(self) -> None:
-        """One of them has left `by_id`."""
-        self.count -= 1
-        # Entries of jobs that have left are never more than those that wait, however many are cancelled.
-        if len(self.due) + len(self.later) > 2 * self.count + 64:
-            self.due = [entry for entry in self.due if self._holds(entry[-1])]
-            self.later = [entry for entry in self.later if self._holds(entry[-1])]
-            heapq.heapify(self.due)
-            heapq.heapify(self.later)
-
-    def best(self, now: int) -> tuple[int, int, int, int, WaitingJob] | None:
-        """The entry of the job to hand out next, if one is due."""
-        while self.later and self.later[0][0] <= now:
-            run_at, position, ticket, job = heapq.heappop(self.later)
-            heapq.heappush(self.due, (-job.priority, run_at, position, ticket, job))
-        while self.due and not self._holds(self.due[0][-1]):
-            heapq.heappop(self.due)
-        return self.due[0] if self.due else None
-
-    def _holds(self, job: WaitingJob) -> bool:
-        return self.by_id.get(job.id) is job
+Kind = TypeVar("Kind")
 
 
 class DueJobs:
     """Waiting jobs by queue and type. Owned by the writer's thread."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, dict[str, _Lane]] = {}
+        self._queues: dict[str, dict[str, Lane]] = {}
+        self._budgeted: dict[str, dict[str, BudgetedLanes]] = {}
+        # The same lanes by the limits that their jobs draw on.
+        self._by_limit: dict[str, dict[tuple[str, str], BudgetedLanes]] = {}
         self._by_id: dict[str, WaitingJob] = {}
 
     def __len__(self) -> int:
@@ -86,12 +38,20 @@ class DueJobs:
             # It waits already, perhaps in another lane: its row was made by no event.
             self.remove(job.id)
             self._by_id[job.id] = job
+        if job.limit is not None:
+            kinds = self._budgeted.setdefault(job.queue, {})
+            budgeted = kinds.get(job.type)
+            if budgeted is None:
+                budgeted = kinds[job.type] = BudgetedLanes(self._by_id)
+            budgeted.add(job, job.limit)
+            self._by_limit.setdefault(job.limit, {})[job.queue, job.type] = budgeted
+            return
         lanes = self._queues.get(job.queue)
         if lanes is None:
             lanes = self._queues[job.queue] = {}
         lane = lanes.get(job.type)
         if lane is None:
-            lane = lanes[job.type] = _Lane(self._by_id)
+            lane = lanes[job.type] = Lane(self._by_id)
         lane.add(job)
 
     def remove(self, job_id: str) -> None:
@@ -99,42 +59,90 @@ class DueJobs:
         job = self._by_id.pop(job_id, None)
         if job is None:
             return
+        # Clients choose the names of types, queues and limits, so empty ones must not stay.
+        if job.limit is not None:
+            self._remove_budgeted(job, job.limit)
+            return
         lanes = self._queues[job.queue]
         lanes[job.type].remove()
-        # Clients choose the names of types and queues, so empty ones must not stay.
         if not lanes[job.type].count:
             del lanes[job.type]
         if not lanes:
             del self._queues[job.queue]
 
+    def _remove_budgeted(self, job: WaitingJob, limit: str) -> None:
+        kinds = self._budgeted[job.queue]
+        if kinds[job.type].remove(limit):
+            return
+        del self._by_limit[limit][job.queue, job.type]
+        if not self._by_limit[limit]:
+            del self._by_limit[limit]
+        if not kinds[job.type]:
+            del kinds[job.type]
+        if not kinds:
+            del self._budgeted[job.queue]
+
     def next(
-        self, queue: str, types: Iterable[str] | None, limit: int, now: int, keys: tuple[str, ...] = ()
+        self,
+        queue: str,
+        types: Iterable[str] | None,
+        limit: int,
+        now: int,
+        keys: tuple[str, ...] = (),
+        permits: Permits | None = None,
     ) -> list[str]:
         """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position.
 
         With `keys`, only ids that begin with one of them; of others, `MAXIMUM_PASSED_OVER` are looked at.
+        Jobs that draw on a rate limit are among them as far as `permits` goes.
         """
-        lanes = self._queues.get(queue)
-        if not lanes:
-            return []
-        chosen = list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]
-        taken: list[tuple[_Lane, tuple[int, int, int, int, WaitingJob]]] = []
+        lanes = _chosen(self._queues.get(queue), types)
+        budgeted = [] if permits is None else _chosen(self._budgeted.get(queue), types)
+        taken: list[tuple[Lane, DueEntry]] = []
         ids: list[str] = []
         while len(ids) < limit and len(taken) < limit + MAXIMUM_PASSED_OVER:
-            best = min(
-                ((entry, lane) for lane in chosen if (entry := lane.best(now)) is not None),
-                key=lambda pair: pair[0][:3],
-                default=None,
-            )
+            found = [(entry, lane) for lane in lanes if (entry := lane.best(now)) is not None]
+            if permits is not None:
+                found += [best for one in budgeted if (best := one.best(now, permits)) is not None]
+            best = min(found, key=lambda pair: pair[0][:3], default=None)
             if best is None:
                 break
             entry, lane = best
             heapq.heappop(lane.due)
             taken.append((lane, entry))
             job = entry[-1]
-            if not keys or job.id.startswith(keys):
+            is_own = not keys or job.id.startswith(keys)
+            if is_own:
                 ids.append(job.id)
+            if permits is not None and job.limit is not None:
+                permits.took(job, is_own=is_own)
         # They are only looked at here; the caller takes them out with `remove`.
         for lane, entry in taken:
             heapq.heappush(lane.due, entry)
+            if entry[-1].limit is not None:
+                self._budgeted[queue][entry[-1].type].look_at(entry[-1].limit)
         return ids
+
+    def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
+        """When to ask again for jobs that are due and wait for calls of a limit; `None` where none does.
+
+        As far as `next` has found out.
+        """
+        held = [one.held_until(now + ASK_AGAIN_MS) for one in _chosen(self._budgeted.get(queue), types)]
+        return min((moment for moment in held if moment is not None), default=None)
+
+    def limits(self) -> list[str]:
+        """The rate limits that jobs wait for, or will draw on."""
+        return list(self._by_limit)
+
+    def limit_changed(self, limit: str) -> None:
+        """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""
+        for lanes in self._by_limit.get(limit, {}).values():
+            lanes.look_at(limit)
+
+
+def _chosen(lanes: Mapping[str, Kind] | None, types: Iterable[str] | None) -> list[Kind]:
+    """The lanes of these types of job; of all, where none is named."""
+    if not lanes:
+        return []
+    return list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]

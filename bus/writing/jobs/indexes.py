@@ -11,10 +11,15 @@ import msgspec
 
 from bus.writing.jobs.dependents import Dependents
 from bus.writing.jobs.depth import Depth, depth_by_queue
-from bus.writing.jobs.due import DueJobs, WaitingJob
+from bus.writing.jobs.due import DueJobs
+from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.throttles import Throttles
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.state import FINISHED, WAITING
+from domain.rate_limits.job_calls import JobBudget
+from domain.rate_limits.messages import parts_of
+from domain.rate_limits.state import RateLimit
 
 # The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
 NEVER = 2**62
@@ -34,21 +39,29 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unique_key: str | None = None
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
+    budget: JobBudget | None = None
 
 
 class JobIndexes:
     """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others.
 
-    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed.
+    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed; and
+    with the rate limits that have a wait.
     """
 
-    def __init__(self, open_jobs: Iterable[OpenJob] = (), ended: Iterable[tuple[str, bool]] = ()) -> None:
+    def __init__(
+        self,
+        open_jobs: Iterable[OpenJob] = (),
+        ended: Iterable[tuple[str, bool]] = (),
+        throttled: Iterable[RateLimit] = (),
+    ) -> None:
         self.due = DueJobs()
         self.deadlines: dict[str, int] = {}
         # How many unfinished jobs do not wait for a worker, by queue and state.
         self._aside: dict[tuple[str, str], int] = {}
         self.unique = UniqueJobs()
         self.dependents = Dependents()
+        self.throttles = Throttles(throttled)
         for job in open_jobs:
             self._add(job)
         self.dependents.ended.update(ended)
@@ -61,6 +74,15 @@ class JobIndexes:
             self._add(new)
             if self.dependents.is_awaited(new.id):
                 self._note_end(new)
+
+    def limit_changed(self, key: str, known: RateLimit | None) -> None:
+        """What is known of a rate limit is this from now on."""
+        self.due.limit_changed(key)
+        if self.throttles.replace(key, known):
+            platform = parts_of(key)[0]
+            for limit in self.due.limits():
+                if parts_of(limit)[0] == platform:
+                    self.due.limit_changed(limit)
 
     def depth_by_queue(self, now: int) -> dict[str, Depth]:
         """How many unfinished jobs each queue has; any thread may ask, and may see half of a command."""
@@ -78,12 +100,14 @@ class JobIndexes:
 
     def _add(self, job: Job | OpenJob) -> None:
         if job.state in WAITING:
+            place = (job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+            budget = job.budget
             self.due.add(
-                WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+                WaitingJob(*place) if budget is None else WaitingJob(*place, budget.key, budget.cost)
             )
         elif job.state not in FINISHED:
-            place = (job.queue, job.state)
-            self._aside[place] = self._aside.get(place, 0) + 1
+            aside = (job.queue, job.state)
+            self._aside[aside] = self._aside.get(aside, 0) + 1
             if job.state == "running":
                 self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
         if job.unique_key is not None and job.state not in FINISHED:

@@ -8,6 +8,14 @@ export interface Unique {
   on_conflict?: "return_existing" | "reject" | "replace" | "preserve_run_at";
 }
 
+/** The rate limit that a job draws on, and how many calls each attempt makes at most. */
+export interface CallBudget {
+  platform: string;
+  resource?: string | null;
+  identifier?: string | null;
+  cost?: number;
+}
+
 /** Jobs by what they are; everything that is named must hold, and something must be named. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -67,7 +75,8 @@ export interface JobsJobFilter {
  *
  * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
  * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
- * the result then names the `existing` one.
+ * the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
+ * was observed, has calls left for it.
  */
 export interface JobsEnqueue {
   type: string;
@@ -86,9 +95,15 @@ export interface JobsEnqueue {
   depends_on?: string[];
   on_dependency_failure?: "cancel" | "wait" | "run";
   hold?: boolean;
+  budget?: CallBudget | null;
 }
 
-/** Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds. */
+/**
+ * Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
+ *
+ * Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
+ * has `retry_after_ms`: before that, it is not worth asking for them again.
+ */
 export interface JobsClaim {
   worker: string;
   queue?: string;
@@ -112,11 +127,16 @@ export interface JobsProgress {
   note?: string | null;
 }
 
-/** The job is done. */
+/**
+ * The job is done.
+ *
+ * Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+ */
 export interface JobsComplete {
   id: string;
   lease: string;
   result?: unknown;
+  calls?: number | null;
 }
 
 /**
@@ -131,6 +151,7 @@ export interface JobsFail {
   traceback?: string | null;
   retryable?: boolean;
   retry_at?: number | null;
+  calls?: number | null;
 }
 
 /** The worker gives the job back until `run_at`; the attempt does not count. */
@@ -138,12 +159,14 @@ export interface JobsSnooze {
   id: string;
   lease: string;
   run_at: number;
+  calls?: number | null;
 }
 
 /** The worker is shutting down and gives the job back; the attempt does not count. */
 export interface JobsInterrupt {
   id: string;
   lease: string;
+  calls?: number | null;
 }
 
 /** A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of. */
@@ -156,6 +179,7 @@ export interface JobsCancel {
 export interface JobsAckCancel {
   id: string;
   lease: string;
+  calls?: number | null;
 }
 
 /** A failed, cancelled or timed out job is due again, with at least one attempt more. */
@@ -234,7 +258,8 @@ export interface JobsResumeQueue {
 /**
  * A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
  *
- * A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+ * A cron expression has five fields or is a name for them (`@daily`, `@hourly` …), and is read in the
+ * `time_zone` (UTC by default).
  */
 export interface SchedulesSet {
   id: string;
@@ -716,7 +741,11 @@ export interface RateLimitsMayCallQuery {
   cost?: number;
 }
 
-/** When the budget runs out, if calls go on as they did, and whether that is before the reset. */
+/**
+ * When the budget runs out, if calls go on as they did, and whether that is before the reset.
+ *
+ * And how many due jobs wait for calls of it, and until when.
+ */
 export interface RateLimitsForecastQuery {
   platform: string;
   resource?: string | null;
@@ -869,6 +898,15 @@ export interface JobProgress {
   note?: string;
 }
 
+/** The limit that a job draws on, as it was accepted once; what it leaves out is not said. */
+export interface JobBudget {
+  platform: string;
+  resource?: string;
+  identifier?: string;
+  /** how many calls an attempt makes at most; 1 where it is left out */
+  cost?: number;
+}
+
 /** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
@@ -938,6 +976,10 @@ export interface JobRow {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1009,6 +1051,10 @@ export interface LeasedJob {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1019,6 +1065,8 @@ export interface LeasedJob {
 export interface ClaimResult {
   /** the rows of the jobs, each with its lease */
   jobs: LeasedJob[];
+  /** when to ask again, where jobs wait for calls of a rate limit; left out else */
+  retry_after_ms?: number;
 }
 
 /** How the job is meant to go on. */
@@ -1168,6 +1216,10 @@ export interface WholeJobRow {
   version: number;
   /** the position of its last event */
   position: number;
+  /** the rate limit that it draws on; left out where it has none */
+  budget?: JobBudget;
+  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  cancel_reason?: string;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1365,6 +1417,10 @@ export interface Forecast {
   level: "unknown" | "normal" | "warning" | "critical";
   /** whether the last observation is more than five minutes old, or there is none */
   stale: boolean;
+  /** how many due jobs draw on it; left out where none does */
+  jobs_waiting?: number;
+  /** when the next of them may run, null where that depends on what is heard; left out with them */
+  jobs_from?: number;
 }
 
 /** What one version has, and the other one has not. */
@@ -1595,6 +1651,7 @@ export interface JobEnqueuedV1 {
   on_dependency_failure?: string;
   held?: boolean;
   schedule_id?: string;
+  budget?: JobBudget;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1724,6 +1781,7 @@ export interface JobReplacedV1 {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
+  budget?: JobBudget;
 }
 
 export interface JobReprioritizedV1 {
@@ -1830,12 +1888,17 @@ export interface RateLimitLevelChangedV1 {
   previous: string;
 }
 
-/** No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it. */
+/**
+ * No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+ *
+ * `wide` says that the platform means all of its resources, and not the one that was called.
+ */
 export interface RateLimitThrottledV1 {
   until: number;
   reason?: string;
   refusals?: number;
   refused_at?: number;
+  wide?: boolean;
 }
 
 /** When the level is warning, and when critical, in percent of the limit used. */
@@ -1855,6 +1918,23 @@ export interface RateLimitReservedV1 {
 export interface RateLimitReleasedV1 {
   reservation: string;
   used?: number;
+}
+
+/** The calls that the attempt of a job may make. */
+export interface JobCalls {
+  job: string;
+  cost?: number;
+}
+
+/** Jobs were claimed, and the calls of their attempts are set aside. */
+export interface RateLimitCallsClaimedV1 {
+  jobs: JobCalls[];
+}
+
+/** The attempt of a job has ended; `unused` of its calls were not made. */
+export interface RateLimitCallsEndedV1 {
+  job: string;
+  unused?: number;
 }
 
 /** Nothing is known of the limit any more. */
@@ -2132,6 +2212,8 @@ export interface Events {
     "hyperpage.rate_limit.thresholds_set.v1": RateLimitThresholdsSetV1;
     "hyperpage.rate_limit.reserved.v1": RateLimitReservedV1;
     "hyperpage.rate_limit.released.v1": RateLimitReleasedV1;
+    "hyperpage.rate_limit.calls_claimed.v1": RateLimitCallsClaimedV1;
+    "hyperpage.rate_limit.calls_ended.v1": RateLimitCallsEndedV1;
     "hyperpage.rate_limit.cleared.v1": RateLimitClearedV1;
   };
   tool_configs: {

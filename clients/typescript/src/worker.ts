@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, token, within } from "./client.js";
 import { mayEndOtherwise, Refusal, Unreachable } from "./errors.js";
-import type { CommandBody, LeasedJob } from "./types.js";
+import type { ClaimResult, CommandBody, LeasedJob } from "./types.js";
 
 /** Why a handler is to stop, as the reason of its signal. */
 export type StopReason = "cancel_requested" | "lease_lost" | "shutting_down";
@@ -66,6 +66,9 @@ const REFUSED = "the attempt's ";
 const PROGRESS_MS = 500;
 const LEAVE_MS = 5_000;
 const EMPTY_PAUSE_MS = 50;
+// The longest pause that an answer asks for: calls may come to be left sooner than it was known.
+const LONGEST_SLEEP_MS = 30_000;
+const NOTHING: ClaimResult = { jobs: [] };
 // The longest lease: after that, no report is of any use.
 const REPORT_MS = 3_600_000;
 
@@ -209,7 +212,7 @@ export class Worker {
       const limit = Math.min(concurrency - this.attempts.size, 100);
       const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
       const askedAt = Date.now();
-      const jobs = limit > 0 ? await this.claimed(asked) : [];
+      const { jobs, retry_after_ms } = limit > 0 ? await this.claimed(asked) : NOTHING;
       const isLate = Date.now() - askedAt > lease_ms / 3;
       for (const job of jobs) {
         const held = { id: job.id, lease: job.lease };
@@ -220,7 +223,9 @@ export class Worker {
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
-        await Promise.race([heard, sleep(pollMs, undefined, { signal: over.signal }).catch(() => {})]);
+        // Jobs that wait for calls of a rate limit have some by then, be that sooner or later than the next poll.
+        const pause = Math.min(retry_after_ms ?? pollMs, Math.max(pollMs, LONGEST_SLEEP_MS));
+        await Promise.race([heard, sleep(pause, undefined, { signal: over.signal }).catch(() => {})]);
         over.abort();
         if (limit > 0) await sleep(EMPTY_PAUSE_MS);
       }
@@ -228,11 +233,11 @@ export class Worker {
   }
 
   /** Asked under one id until it is answered: otherwise jobs whose claim was lost would be nobody's for a lease. */
-  private async claimed(body: CommandBody<"jobs.claim">): Promise<LeasedJob[]> {
+  private async claimed(body: CommandBody<"jobs.claim">): Promise<ClaimResult> {
     const commandId = crypto.randomUUID();
     while (!this.stopping) {
       try {
-        return (await this.client.send("jobs.claim", body, { commandId })).result.jobs;
+        return (await this.client.send("jobs.claim", body, { commandId })).result;
       } catch (error) {
         const isPassing = error instanceof Unreachable || (error instanceof Refusal && (mayEndOtherwise(error) || error.code === "internal"));
         if (!isPassing || this.client.nats.isClosed()) throw error;
@@ -240,7 +245,7 @@ export class Worker {
         await sleep(1_000);
       }
     }
-    return [];
+    return NOTHING;
   }
 
   private async attempt(

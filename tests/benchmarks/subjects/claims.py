@@ -1,8 +1,12 @@
-"""Claims of 64 workers while 100,000 jobs wait, beside enqueues by the same client, 64 in flight."""
+"""Claims of 64 workers while 100,000 jobs wait, beside enqueues by the same client, 64 in flight.
+
+And beside claims of as many jobs that draw on 10,000 rate limits.
+"""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 from bus.client import BatchCommand, connect
 from tests.benchmarks.core.bench import Bench
@@ -11,15 +15,29 @@ from tests.benchmarks.core.loads import Load, client_of
 from tests.benchmarks.core.rows import Row, over
 from tests.benchmarks.drivers.contents import JOB
 
-WAITING, WORKERS = 100_000, 64
+WAITING, WORKERS, LIMITS = 100_000, 64, 10_000
+FAR_AWAY = 4_102_444_800_000
 
 
-async def enqueue(url: str, count: int) -> None:
-    """Enqueues so many jobs, as fast as batches go."""
+async def enqueue(url: str, count: int, limits: int = 0) -> None:
+    """Enqueues so many jobs, as fast as batches go, which draw in turns on so many rate limits."""
     async with connect(url) as client:
-        for _ in range(count // 1_000):
-            jobs = [BatchCommand(command="jobs.enqueue", body=JOB) for _ in range(1_000)]
+        for start in range(0, count, 1_000):
+            numbers = range(start, start + 1_000)
+            bodies = [JOB | ({"budget": _limit(number % limits)} if limits else {}) for number in numbers]
+            jobs = [BatchCommand(command="jobs.enqueue", body=body) for body in bodies]
             await client.send_batch(jobs, timeout_seconds=60)
+        for start in range(0, limits, 1_000):
+            seen = {"remaining": 5_000, "limit": 5_000, "reset_time": FAR_AWAY}
+            observed = [
+                BatchCommand(command="rate_limits.observe", body=_limit(number) | seen)
+                for number in range(start, start + 1_000)
+            ]
+            await client.send_batch(observed, timeout_seconds=60)
+
+
+def _limit(number: int) -> dict[str, Any]:
+    return {"platform": "example", "resource": f"limit-{number}"}
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -35,3 +53,12 @@ def rows(bench: Bench) -> Iterator[Row]:
             who = "own client" if client == "own" else "`nc.request`"
             what = f"claims over enqueues, {WAITING:,} waiting, {WORKERS} workers, {who}"
             yield over(what, found["claim"], found["enqueue"], target=0.6)
+        limited = stack.enter_context(bench.service("limited"))
+        asyncio.run(enqueue(limited.url, WAITING, LIMITS))
+        sides = {
+            kind: stack.enter_context(client_of(one, Load("own", WORKERS, kind="claim")))
+            for kind, one in (("others", service), ("limited", limited))
+        }
+        found = in_turns(sides, WORKERS, seconds=bench.seconds, rounds=bench.rounds)
+        what = f"claims of jobs of {LIMITS:,} rate limits over claims of others, {WAITING:,} waiting"
+        yield over(what, found["limited"], found["others"])

@@ -44,6 +44,8 @@ from domain.jobs.events import (
     TimedOut,
 )
 from domain.messages import Event, Recorded, split_stream
+from domain.rate_limits.job_calls import JobBudget
+from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, Observed
 from domain.rate_limits.messages import Imported as LimitImported
 from domain.schedules.messages import JobTemplate, Ran, ScheduleSet, Skipped
 from domain.tool_configs.messages import Imported as ConfigImported
@@ -128,6 +130,25 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
             AttemptFailed(error="KeyError: 7", traceback="in mail, line 7", next_run_at=NOW + 3 * MINUTE_MS),
             Claimed(worker="worker-1", attempt=2),
             Failed(error="KeyError: 8", traceback="in mail, line 8"),
+        ),
+    ),
+    "a job that draws on a rate limit": (
+        "jobs/job-7",
+        (
+            Enqueued(
+                type="sync", name="Sync", run_at=NOW, budget=JobBudget(platform="github", resource="core")
+            ),
+            Replaced(type="sync", name="Sync", run_at=NOW, budget=JobBudget(platform="github", cost=3)),
+            Claimed(worker="worker-1", attempt=1),
+        ),
+    ),
+    "a limit that jobs draw on": (
+        "rate_limits/github",
+        (
+            Observed(remaining=100, limit=100, used=0, reset_time=NOW + HOUR_MS, observed_at=NOW),
+            CallsClaimed(jobs=(JobCalls(job="job-7", cost=3), JobCalls(job="job-8"))),
+            CallsEnded(job="job-7", unused=1),
+            Observed(remaining=97, limit=100, used=3, reset_time=NOW + HOUR_MS, observed_at=NOW + MINUTE_MS),
         ),
     ),
     "a job that waits for another": (

@@ -124,6 +124,9 @@ class Chance(random.Random):
                     here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
                 if self.may(0.3):
                     here |= {"unique": self._unique()}
+                if self.may(0.4):
+                    limit, _ = self._limit("clear")
+                    here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
                 here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(
@@ -134,7 +137,7 @@ class Chance(random.Random):
             case "progress":
                 here |= self._some(percent=self.choice([0, 12.5, 100]), note="n")
             case "complete":
-                here |= self._some(result=self._value())
+                here |= self._some(result=self._value(), calls=self.choice([0, 1]))
             case "fail":
                 # With a time to try again, since the jitter of the writer's own is chance.
                 here |= {"error": "x"} | self._some(retryable=self.may(0.5))

@@ -21,6 +21,8 @@ from domain.jobs import Job
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
 from domain.messages import Event, Recorded
+from domain.rate_limits.job_calls import calls_from, cost_at_most, holds_up
+from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 
 KEY = "one"
@@ -170,7 +172,7 @@ class Story:
         states = self.states.get((table, key), [])
         return states[version - 1] if 1 <= version <= len(states) else None
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> list[Any]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
         wanted = None if types is None else set(types)
         due = [
             job
@@ -178,7 +180,27 @@ class Story:
             if job.state in WAITING
             if job.queue == queue and job.run_at <= self.now and (wanted is None or job.type in wanted)
         ]
-        return sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position))[:limit]
+        allowed: list[Job] = []
+        waiting: dict[tuple[str, str], int | None] = {}
+        taken: dict[str, tuple[int, int]] = {}
+        for job in sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position)):
+            if job.budget is not None and len(allowed) < limit:
+                # Behind one that waits for calls, others of its type wait, or it would for ever.
+                if (job.type, job.budget.key) in waiting:
+                    continue
+                key, state = job.budget.key, self.state("rate_limits", job.budget.key)
+                jobs, calls = taken.get(key, (0, 0))
+                when = calls_from(state, job.budget.cost, (jobs, calls), self.now)
+                held_up = [one.throttled_until or 0 for one in self._limits() if holds_up(one, key)]
+                if max(held_up, default=0) > self.now:
+                    when = max(held_up)
+                if when is None or when > self.now:
+                    waiting[job.type, job.budget.key] = when
+                    continue
+                taken[key] = (jobs + 1, calls + cost_at_most(state, job.budget.cost))
+            allowed.append(job)
+        moments = [when for when in waiting.values() if when is not None]
+        return allowed[:limit], min(moments, default=None) if len(allowed) < limit else None
 
     def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
         found = [
@@ -209,6 +231,10 @@ class Story:
             for (table, _), states in self.states.items()
             if table == "jobs" and states[-1] is not None
         ]
+
+    def _limits(self) -> list[RateLimit]:
+        limits = (states[-1] for (table, _), states in self.states.items() if table == "rate_limits")
+        return [one for one in limits if one is not None]
 
     def lease(self, job_id: str) -> Lease | None:
         return self.leases.get(job_id)

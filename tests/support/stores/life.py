@@ -17,6 +17,7 @@ from bus.writing.content import Replication
 from bus.writing.group import Group as GroupCommit
 from bus.writing.jobs.due import DueJobs
 from bus.writing.jobs.indexes import JobIndexes
+from bus.writing.jobs.lane import WaitingJob
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal
@@ -46,6 +47,16 @@ def frequently_kept_states() -> Iterator[None]:
         # The jitter of an attempt that timed out is the story's, too.
         patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
+
+
+class Unlimited:
+    """No limit holds anything up."""
+
+    def allowed_from(self, job: WaitingJob) -> int | None:
+        return 0
+
+    def took(self, job: WaitingJob, *, is_own: bool) -> None:
+        pass
 
 
 class Telling:
@@ -290,8 +301,10 @@ class Life:
 
     def _order_of(self, due: DueJobs) -> list[list[str]]:
         def read(connection: apsw.Connection) -> list[list[str]]:
+            for limit in due.limits():
+                due.limit_changed(limit)
             return [
-                due.next(queue, None, 99, now)
+                due.next(queue, None, 99, now, (), Unlimited())
                 for queue in ("default", "other")
                 for now in (self.clock.now, self.clock.now + HOUR_MS)
             ]

@@ -28,6 +28,7 @@ from domain.jobs import events as job_events
 from domain.messages import Event
 from domain.rate_limits import messages as rate_limit_messages
 from domain.rate_limits import reading as rate_limit_reading
+from domain.rate_limits.job_calls import JobBudget
 from domain.schedules import messages as schedule_messages
 from domain.tool_configs import messages
 from domain.upcasters import upcast
@@ -48,12 +49,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
-            '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s"}',
+            '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s",'
+            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2}}',
             job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
                 depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
-                schedule_id="s",
+                schedule_id="s", budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
@@ -132,10 +134,12 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.replaced.v1": [
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
-            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"]}',
+            '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"],'
+            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2}}',
             job_events.Replaced(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
+                budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Replaced(type="t", name="n", run_at=7)),
@@ -214,8 +218,8 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "rate_limit.throttled.v1": [
         (
-            '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5}',
-            rate_limit_messages.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5),
+            '{"until":7,"reason":"HTTP 429","refusals":2,"refused_at":5,"wide":true}',
+            rate_limit_messages.Throttled(until=7, reason="HTTP 429", refusals=2, refused_at=5, wide=True),
         ),
         ('{"until":7,"reason":"429"}', rate_limit_messages.Throttled(until=7, reason="429")),
         ('{"until":7}', rate_limit_messages.Throttled(until=7)),
@@ -235,6 +239,18 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "rate_limit.released.v1": [
         ('{"reservation":"r","used":2}', rate_limit_messages.Released(reservation="r", used=2)),
         ('{"reservation":"r"}', rate_limit_messages.Released(reservation="r")),
+    ],
+    "rate_limit.calls_claimed.v1": [
+        (
+            '{"jobs":[{"job":"a","cost":2},{"job":"b"}]}',
+            rate_limit_messages.CallsClaimed(
+                jobs=(rate_limit_messages.JobCalls(job="a", cost=2), rate_limit_messages.JobCalls(job="b"))
+            ),
+        ),
+    ],
+    "rate_limit.calls_ended.v1": [
+        ('{"job":"a","unused":1}', rate_limit_messages.CallsEnded(job="a", unused=1)),
+        ('{"job":"a"}', rate_limit_messages.CallsEnded(job="a")),
     ],
     "rate_limit.cleared.v1": [("{}", rate_limit_messages.Cleared())],
     "tool_config.set.v1": [

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bus.writing.cron import cron_time
+from domain.errors import Invalid
 from domain.jobs.events import Enqueued
 from domain.schedules import DECIDER
 from domain.schedules.messages import (
@@ -255,3 +256,10 @@ def test_where_no_time_is_left_none_is_told():
 
     for is_paused in (True, False):
         assert list(next_times(Times(None, "* * * * *", "UTC"), None, NOW, never, paused=is_paused)) == []
+
+
+def test_a_name_of_a_cron_expression_means_what_its_five_fields_mean():
+    assert cron_time("@daily", "UTC", NOW) == cron_time("0 0 * * *", "UTC", NOW)
+    assert cron_time("@weekly", "Europe/Berlin", NOW) == cron_time("0 0 * * 0", "Europe/Berlin", NOW)
+    with pytest.raises(Invalid, match="five fields"):
+        cron_time("@reboot", "UTC", NOW)

@@ -41,6 +41,15 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit that a job draws on, as it was accepted once; what it leaves out is not said."""
+
+    platform: str
+    resource: str | None = None
+    identifier: str | None = None
+    cost: int = 1
+
+
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as it is shown among others. Times are milliseconds since the epoch."""
 
@@ -80,6 +89,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: str | None = None
     version: int
     position: int
+    budget: JobBudget | None = None
+    cancel_reason: str | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):
@@ -93,6 +104,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs that the worker has now."""
 
     jobs: tuple[LeasedJob, ...]
+    retry_after_ms: int | None = None
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,3 +94,5 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     level: ObserveResponseLevel
     stale: bool
+    jobs_waiting: int | None = None
+    jobs_from: int | None = None

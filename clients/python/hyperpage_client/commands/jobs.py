@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from hyperpage_client.commands.fields import Key, Name, Text, Time
+from hyperpage_client.commands.fields import Key, KeyPart, Name, Text, Time
 from hyperpage_client.contract.commands import Command
 
 
@@ -16,6 +16,15 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scope: Literal["incomplete", "successful", "all"] = "incomplete"
     window_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)] | None = None
     on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
+
+
+class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The rate limit that a job draws on, and how many calls each attempt makes at most."""
+
+    platform: KeyPart
+    resource: KeyPart | None = None
+    identifier: KeyPart | None = None
+    cost: Annotated[int, msgspec.Meta(ge=1, le=9007199254740991)] = 1
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,7 +63,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-    the result then names the `existing` one.
+    the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
+    was observed, has calls left for it.
     """
 
     command_name: ClassVar[str] = "jobs.enqueue"
@@ -77,10 +87,15 @@ class Enqueue(Command, frozen=True, kw_only=True):
     depends_on: Annotated[Sequence[Key], msgspec.Meta(max_length=100)] = ()
     on_dependency_failure: Literal["cancel", "wait", "run"] = "cancel"
     hold: bool = False
+    budget: CallBudget | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):
-    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+    """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
+
+    Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
+    has `retry_after_ms`: before that, it is not worth asking for them again.
+    """
 
     command_name: ClassVar[str] = "jobs.claim"
 
@@ -113,13 +128,17 @@ class Progress(Command, frozen=True, kw_only=True):
 
 
 class Complete(Command, frozen=True, kw_only=True):
-    """The job is done."""
+    """The job is done.
+
+    Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+    """
 
     command_name: ClassVar[str] = "jobs.complete"
 
     id: Key
     lease: Annotated[str, msgspec.Meta(max_length=200)]
     result: Any = None
+    calls: Annotated[int, msgspec.Meta(ge=0, le=9007199254740991)] | None = None
 
 
 class Fail(Command, frozen=True, kw_only=True):
@@ -136,6 +155,7 @@ class Fail(Command, frozen=True, kw_only=True):
     traceback: Annotated[str, msgspec.Meta(max_length=10000)] | None = None
     retryable: bool = True
     retry_at: Time | None = None
+    calls: Annotated[int, msgspec.Meta(ge=0, le=9007199254740991)] | None = None
 
 
 class Snooze(Command, frozen=True, kw_only=True):
@@ -146,6 +166,7 @@ class Snooze(Command, frozen=True, kw_only=True):
     id: Key
     lease: Annotated[str, msgspec.Meta(max_length=200)]
     run_at: Time
+    calls: Annotated[int, msgspec.Meta(ge=0, le=9007199254740991)] | None = None
 
 
 class Interrupt(Command, frozen=True, kw_only=True):
@@ -155,6 +176,7 @@ class Interrupt(Command, frozen=True, kw_only=True):
 
     id: Key
     lease: Annotated[str, msgspec.Meta(max_length=200)]
+    calls: Annotated[int, msgspec.Meta(ge=0, le=9007199254740991)] | None = None
 
 
 class Cancel(Command, frozen=True, kw_only=True):
@@ -173,6 +195,7 @@ class AckCancel(Command, frozen=True, kw_only=True):
 
     id: Key
     lease: Annotated[str, msgspec.Meta(max_length=200)]
+    calls: Annotated[int, msgspec.Meta(ge=0, le=9007199254740991)] | None = None
 
 
 class Retry(Command, frozen=True, kw_only=True):

@@ -125,7 +125,10 @@ class RateLimitsQueries(Table):
         identifier: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Forecast:
-        """When the budget runs out, if calls go on as they did, and whether that is before the reset."""
+        """When the budget runs out, if calls go on as they did, and whether that is before the reset.
+
+        And how many due jobs wait for calls of it, and until when.
+        """
         return await self._ask(
             "rate_limits.forecast",
             given(platform=platform, resource=resource, identifier=identifier),

@@ -12,7 +12,7 @@ from hyperpage_client.answers.jobs import (
     ProgressResult,
 )
 from hyperpage_client.commands import jobs as commands
-from hyperpage_client.commands.jobs import JobFilter, Unique
+from hyperpage_client.commands.jobs import CallBudget, JobFilter, Unique
 from hyperpage_client.queries.jobs import JobsQueries
 from hyperpage_client.queries.table import Answer, Sent
 
@@ -39,6 +39,7 @@ class Jobs(JobsQueries):
         depends_on: Sequence[str] = (),
         on_dependency_failure: JobOnDependencyFailure = "cancel",
         hold: bool = False,
+        budget: CallBudget | None = None,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
@@ -47,7 +48,8 @@ class Jobs(JobsQueries):
 
         Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
         `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-        the result then names the `existing` one.
+        the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
+        was observed, has calls left for it.
         """
         command = commands.Enqueue(
             type=type,
@@ -66,6 +68,7 @@ class Jobs(JobsQueries):
             depends_on=depends_on,
             on_dependency_failure=on_dependency_failure,
             hold=hold,
+            budget=budget,
         )
         return await self._send(command, EnqueueResult | None, about)
 
@@ -79,7 +82,11 @@ class Jobs(JobsQueries):
         lease_ms: int = 30000,
         **about: Unpack[Sent],
     ) -> Answer[ClaimResult]:
-        """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds."""
+        """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
+
+        Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
+        has `retry_after_ms`: before that, it is not worth asking for them again.
+        """
         command = commands.Claim(worker=worker, queue=queue, types=types, limit=limit, lease_ms=lease_ms)
         return await self._send(command, ClaimResult, about)
 
@@ -104,10 +111,13 @@ class Jobs(JobsQueries):
         return await self._send(command, ProgressResult, about)
 
     async def complete(
-        self, id: str, lease: str, *, result: Any = None, **about: Unpack[Sent]
+        self, id: str, lease: str, *, result: Any = None, calls: int | None = None, **about: Unpack[Sent]
     ) -> Answer[None]:
-        """The job is done."""
-        command = commands.Complete(id=id, lease=lease, result=result)
+        """The job is done.
+
+        Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+        """
+        command = commands.Complete(id=id, lease=lease, result=result, calls=calls)
         return await self._send(command, None, about)
 
     async def fail(
@@ -119,6 +129,7 @@ class Jobs(JobsQueries):
         traceback: str | None = None,
         retryable: bool = True,
         retry_at: int | None = None,
+        calls: int | None = None,
         **about: Unpack[Sent],
     ) -> Answer[None]:
         """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
@@ -126,18 +137,28 @@ class Jobs(JobsQueries):
         `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
         """
         command = commands.Fail(
-            id=id, lease=lease, error=error, traceback=traceback, retryable=retryable, retry_at=retry_at
+            id=id,
+            lease=lease,
+            error=error,
+            traceback=traceback,
+            retryable=retryable,
+            retry_at=retry_at,
+            calls=calls,
         )
         return await self._send(command, None, about)
 
-    async def snooze(self, id: str, lease: str, run_at: int, **about: Unpack[Sent]) -> Answer[None]:
+    async def snooze(
+        self, id: str, lease: str, run_at: int, *, calls: int | None = None, **about: Unpack[Sent]
+    ) -> Answer[None]:
         """The worker gives the job back until `run_at`; the attempt does not count."""
-        command = commands.Snooze(id=id, lease=lease, run_at=run_at)
+        command = commands.Snooze(id=id, lease=lease, run_at=run_at, calls=calls)
         return await self._send(command, None, about)
 
-    async def interrupt(self, id: str, lease: str, **about: Unpack[Sent]) -> Answer[None]:
+    async def interrupt(
+        self, id: str, lease: str, *, calls: int | None = None, **about: Unpack[Sent]
+    ) -> Answer[None]:
         """The worker is shutting down and gives the job back; the attempt does not count."""
-        command = commands.Interrupt(id=id, lease=lease)
+        command = commands.Interrupt(id=id, lease=lease, calls=calls)
         return await self._send(command, None, about)
 
     async def cancel(self, id: str, *, reason: str | None = None, **about: Unpack[Sent]) -> Answer[None]:
@@ -145,9 +166,11 @@ class Jobs(JobsQueries):
         command = commands.Cancel(id=id, reason=reason)
         return await self._send(command, None, about)
 
-    async def ack_cancel(self, id: str, lease: str, **about: Unpack[Sent]) -> Answer[None]:
+    async def ack_cancel(
+        self, id: str, lease: str, *, calls: int | None = None, **about: Unpack[Sent]
+    ) -> Answer[None]:
         """The worker agrees to a cancellation that was asked for."""
-        command = commands.AckCancel(id=id, lease=lease)
+        command = commands.AckCancel(id=id, lease=lease, calls=calls)
         return await self._send(command, None, about)
 
     async def retry(self, id: str, **about: Unpack[Sent]) -> Answer[None]:

@@ -25,7 +25,8 @@ class Schedules(SchedulesQueries):
     ) -> Answer[None]:
         """A schedule as it is from now on: every `every_ms` milliseconds, or by a `cron` expression.
 
-        A cron expression has five fields, and is read in the `time_zone` (UTC by default).
+        A cron expression has five fields or is a name for them (`@daily`, `@hourly` …), and is read in the
+        `time_zone` (UTC by default).
         """
         command = commands.SetSchedule(
             id=id, job=job, every_ms=every_ms, cron=cron, time_zone=time_zone, on_missed=on_missed

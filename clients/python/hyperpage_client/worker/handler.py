@@ -84,7 +84,10 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
 
     `ending` is None where the handler is still at it, and is not waited for.
     """
-    held = {"id": job.id, "lease": job.lease}
+    held: dict[str, Any] = {"id": job.id, "lease": job.lease}
+    if ending is not None:
+        # One that is still at it may make more of them.
+        held["calls"] = job.calls
     reason = job.stop_reason
     if reason == "lease_lost":
         return None
@@ -105,7 +108,7 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
     return msgspec.structs.replace(fail, traceback=traceback_of(error))
 
 
-def failed(held: dict[str, str], error: str, *, retryable: bool = True, retry_at: int | None = None) -> Fail:
+def failed(held: dict[str, Any], error: str, *, retryable: bool = True, retry_at: int | None = None) -> Fail:
     """A failure as the service takes it: a text that is cut, and can be encoded."""
     text = error.encode("utf-8", "replace").decode()[:MAXIMUM_ERROR_CHARACTERS]
     return Fail(**held, error=text, retryable=retryable, retry_at=retry_at)
@@ -125,7 +128,7 @@ def text_of(error: BaseException) -> str:
         return ""
 
 
-def _completed(held: dict[str, str], value: Any) -> Command:
+def _completed(held: dict[str, Any], value: Any) -> Command:
     if value is None:
         return Complete(**held)
     try:

@@ -49,7 +49,8 @@ class JobContext:
     """One attempt at one job, for its handler; used in its thread or in the loop.
 
     `row` is the job's row as the claim answered it, `payload` decoded. `lease` is this attempt's own, so it
-    can fence what the handler writes elsewhere.
+    can fence what the handler writes elsewhere. `calls` is for the handler to set: how many calls of the
+    job's budget it has made. Where it does not, all of them count.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class JobContext:
         self.attempt: int = row["attempt"]
         self.max_attempts: int = row["max_attempts"]
         self.lease: str = row["lease"]
+        self.calls: int | None = None
         self._deadline = deadline
         self._tell = tell
         self._stopped = threading.Event()

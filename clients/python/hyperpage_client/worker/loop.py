@@ -136,10 +136,10 @@ class Worker:
                 continue
             wake_ups.begin()
             asked_at = time.monotonic()
-            rows = await self._claimed(min(room, MAXIMUM_CLAIMED))
-            for row in rows:
+            result = await self._claimed(min(room, MAXIMUM_CLAIMED))
+            for row in result["jobs"]:
                 self._begin(row, asked_at)
-            wake_ups.end(found=bool(rows))
+            wake_ups.end(found=bool(result["jobs"]), retry_after_ms=result.get("retry_after_ms"))
 
     @property
     def _room(self) -> int:
@@ -152,8 +152,8 @@ class Worker:
             self._concurrency - len(self._working), max(0, 2 * self._concurrency - len(self._attempts))
         )
 
-    async def _claimed(self, limit: int) -> list[dict[str, Any]]:
-        """The rows of claimed jobs.
+    async def _claimed(self, limit: int) -> dict[str, Any]:
+        """The rows of claimed `jobs`, and perhaps when to ask again.
 
         Asked again under the same id until it is answered: jobs whose claim nobody heard the answer to would
         be nobody's until their leases run out.
@@ -168,9 +168,9 @@ class Worker:
                 await is_set_within(self._stopping, self._trouble.next_pause_ms())
             else:
                 self._trouble.recovered()
-                rows: list[dict[str, Any]] = answer.result["jobs"]
-                return rows
-        return []
+                result: dict[str, Any] = answer.result
+                return result
+        return {"jobs": []}
 
     def _begin(self, row: dict[str, Any], asked_at: float) -> None:
         attempt = Attempt(

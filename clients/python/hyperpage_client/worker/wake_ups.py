@@ -38,6 +38,8 @@ CONCERN_RUNNING = frozenset({"cancel_requested", "rescued", "attempt_timed_out",
 # The pause after an empty claim, whatever is heard. Otherwise a hundred workers on one busy queue would ask
 # a hundred times for each job that one of them gets.
 EMPTY_PAUSE_SECONDS = 0.05
+# The longest pause that an answer asks for: calls may come to be left sooner than it was known.
+LONGEST_SLEEP_SECONDS = 30.0
 # How many times are kept, the earliest; polls find the rest.
 MAXIMUM_TIMES = 1_000
 
@@ -133,13 +135,20 @@ class WakeUps:
         # Spread by chance, so that workers that began together do not ask together for ever.
         self._next_poll = now + self._poll_seconds * random.uniform(0.75, 1.25)
 
-    def end(self, *, found: bool) -> None:
-        """A claim was answered. What one finds may not be all: an answer has a size."""
+    def end(self, *, found: bool, retry_after_ms: int | None = None) -> None:
+        """A claim was answered. What one finds may not be all: an answer has a size.
+
+        If it found nothing since jobs wait for calls of a rate limit, it says when to ask again: the next
+        poll is then, be that sooner or later than otherwise.
+        """
         if found:
             self._add(self._loop.time())
-        else:
-            self._not_before = self._loop.time() + EMPTY_PAUSE_SECONDS
-            self._set_timer()
+            return
+        now = self._loop.time()
+        if retry_after_ms is not None:
+            self._next_poll = now + min(retry_after_ms / 1000, LONGEST_SLEEP_SECONDS)
+        self._not_before = now + EMPTY_PAUSE_SECONDS
+        self._set_timer()
 
     @property
     def _next(self) -> float:

@@ -51,11 +51,11 @@ def test_what_happens_to_a_job_before_its_handler_begins_is_looked_into(
     monkeypatch.setattr("hyperpage_client.worker.wake_ups.WakeUps._hear", lambda *_: None)
     claimed, begin = Worker._claimed, Worker._begin
 
-    async def cancelled_meanwhile(self: Worker, limit: int) -> list[dict[str, Any]]:
-        rows = await claimed(self, limit)
-        for row in rows:
+    async def cancelled_meanwhile(self: Worker, limit: int) -> dict[str, Any]:
+        result = await claimed(self, limit)
+        for row in result["jobs"]:
             await self._client.send("jobs.cancel", {"id": row["id"]})
-        return rows
+        return result
 
     def begun_and_heard_of(self: Worker, row: dict[str, Any], asked_at: float) -> None:
         begin(self, row, asked_at)

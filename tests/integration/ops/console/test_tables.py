@@ -66,6 +66,13 @@ def test_a_limit_shows_what_was_left_and_where_that_leads(
     assert chart["x"] == sorted(chart["x"])
     assert chart["x"][-1] - chart["x"][-2] == 180
     assert "before the reset" in page
+    assert "for calls" not in page
+    for name in ("a", "b"):
+        body = {"id": f"calls-{name}", "type": "sync", "budget": {**LIMIT, "cost": 5_000}}
+        assert talk.command("jobs.enqueue", body).code is None
+    assert "2 jobs wait for calls, free at" in operator.page(LIMIT_PAGE)
+    assert talk.command("jobs.cancel", {"id": "calls-a", "reason": "too dear"}).code is None
+    assert ": too dear</dd>" in operator.page("/console/jobs/calls-a")
     assert "github core" in operator.page("/console/rate_limits?level=normal")
     assert "No limit is like this." in operator.page("/console/rate_limits?level=critical")
     for unknown in ("nobody", "a:b:c:d"):

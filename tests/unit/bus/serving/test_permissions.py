@@ -7,6 +7,7 @@ import pytest
 
 from bus.contract.rights import Principal, Rights
 from bus.serving.permissions import require_may_send
+from domain.catalogue import VERBS
 from domain.decider import Decision, Verb
 from domain.errors import Forbidden
 from domain.messages import Command, Key
@@ -48,3 +49,18 @@ def test_a_field_of_somebody_elses_command_is_looked_at_whatever_it_is_called():
 
     with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
         require_may_send(SHOP, "trees.queue", verb, Queue(id="shop/a", queue="bank/c"))
+
+
+BILLING = Principal(name="billing", rights=Rights(commands=("*",), keys=("billing/",)))
+
+
+def send(**body: object) -> None:
+    _, verb = VERBS["jobs.enqueue"]
+    command = msgspec.convert({"id": "billing/1", "type": "sync"} | body, verb.command)
+    require_may_send(BILLING, "jobs.enqueue", verb, command)
+
+
+def test_a_job_draws_on_a_rate_limit_of_its_users_own():
+    send(budget={"platform": "billing/api", "resource": "core"})
+    with pytest.raises(Forbidden, match="github:core is not a key of billing"):
+        send(budget={"platform": "github", "resource": "core"})

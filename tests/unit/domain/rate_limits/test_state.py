@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from domain.messages import Event, Recorded
-from domain.rate_limits import messages, state
+from domain.rate_limits import evolving, messages
 from domain.rate_limits.merging import COALESCE_MS
 from domain.rate_limits.messages import Cleared, LevelChanged, Observed, Throttled, key_of, parts_of
 from domain.rate_limits.observing import MAXIMUM_CLOCK_LEAD_MS
@@ -227,4 +227,4 @@ def test_a_foreign_event_is_not_taken_for_one_of_a_rate_limit():
         pass
 
     with pytest.raises(TypeError):
-        state.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))
+        evolving.evolve(None, Recorded(1, KEY, 1, NOW, Strange()))

@@ -8,7 +8,7 @@ import pytest
 
 from hyperpage_client.asking.connection import ClientConnection
 from hyperpage_client.contract.subjects import BusNames
-from hyperpage_client.worker.wake_ups import MAXIMUM_TIMES, WakeUps
+from hyperpage_client.worker.wake_ups import LONGEST_SLEEP_SECONDS, MAXIMUM_TIMES, WakeUps
 
 TIME = "2026-01-01T00:00:00.000Z"
 TIME_MS = 1_767_225_600_000
@@ -146,3 +146,21 @@ def test_events_of_running_jobs_are_passed_on_by_the_job_s_id():
         return heard.concerned
 
     assert asyncio.run(play()) == ["a/b"] * 4
+
+
+def test_a_claim_that_found_nothing_for_want_of_calls_is_made_again_when_it_was_told():
+    async def play() -> None:
+        heard = Heard()
+        heard.wake_ups.begin()
+        heard.wake_ups.end(found=False, retry_after_ms=120)
+        loop = asyncio.get_running_loop()
+        assert 0.1 < heard.wake_ups._next - loop.time() <= 0.12
+        await heard.is_due()
+
+        heard.wake_ups.begin()
+        heard.wake_ups.end(found=False, retry_after_ms=3_600_000)
+        assert heard.wake_ups._next - loop.time() <= LONGEST_SLEEP_SECONDS
+        heard.hear("released")
+        await heard.is_due()
+
+    asyncio.run(play())

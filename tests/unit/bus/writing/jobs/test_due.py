@@ -3,7 +3,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.writing.jobs.due import DueJobs, WaitingJob
+from bus.writing.jobs.due import DueJobs
+from bus.writing.jobs.lane import WaitingJob
 
 NOW = 1_000
 

@@ -1,0 +1,157 @@
+"""What is left of a limit beside the calls of jobs: those that are set aside, and those that were made.
+
+Calls are set aside when a job is claimed and count as made when its attempt ends, unless its worker gives
+some back. So `left` goes down by what was set aside, and an observation only has to put it right. What
+remained when a platform answered does not tell which calls it had counted by then: those of attempts that go
+on, and of those that ended shortly before, may be in it or not. They are *unsure*, and `left` lies between
+
+    what remained, less the unsure calls      none of them was counted yet
+    what remained                             all of them were
+
+Between these two, it stays as it was reckoned. Above them somebody else has made calls, below them calls that
+were set aside were never made: then it is the lower of the two, so that it is never too much.
+"""
+
+import msgspec
+
+from domain.rate_limits.messages import CallsClaimed, CallsEnded
+from domain.rate_limits.state import ASSUMED_WINDOW_MS, Budget, EndedCalls, OpenCalls, RateLimit
+
+# How late an observation is told, at most, by a worker whose clock differs by no more than this in all; one
+# that is later makes `left` less, and never more.
+LATEST_MS = 30_000
+# So much after its end a window counts as over: our clock may be ahead of the platform's, and a call too
+# early would be one too many of the window before.
+RESET_MARGIN_MS = 3_000
+# How many times of ended attempts are told apart; beyond, the oldest ones are one.
+MAXIMUM_ENDED = 64
+# Attempts that end within so long are told apart by nobody.
+_TOGETHER_MS = 1_000
+
+
+def after_claims(known: RateLimit, event: CallsClaimed, at: int) -> RateLimit:
+    """The limit after calls were set aside."""
+    now = _settled(known, at)
+    cost = sum(one.cost for one in event.jobs)
+    opened = tuple(OpenCalls(job=one.job, cost=one.cost, since=at) for one in event.jobs)
+    return msgspec.structs.replace(
+        now,
+        budgets=tuple(with_fewer(budget, cost) for budget in now.budgets),
+        open_calls=(*now.open_calls, *opened),
+    )
+
+
+def after_end(known: RateLimit, event: CallsEnded, at: int) -> RateLimit:
+    """The limit after the attempt of a job has ended; what it gave back is left again."""
+    ended = next((one for one in known.open_calls if one.job == event.job), None)
+    if ended is None:
+        return known
+    now = _settled(known, at)
+    unused = min(event.unused, ended.cost)
+    return msgspec.structs.replace(
+        now,
+        budgets=tuple(with_fewer(budget, -unused) for budget in now.budgets),
+        open_calls=tuple(one for one in now.open_calls if one.job != event.job),
+        ended_calls=_joined(now.ended_calls, EndedCalls(at=at, calls=ended.cost - unused)),
+    )
+
+
+def is_tracked(known: RateLimit) -> bool:
+    """Whether calls were set aside for jobs, so that what is left is reckoned."""
+    return bool(known.open_calls or known.ended_calls) or any(one.left is not None for one in known.budgets)
+
+
+def left_after(known: RateLimit, before: Budget | None, told: Budget, now: int) -> int | None:
+    """What is left of a policy once somebody has told what remained of it."""
+    if told.remaining is None:
+        return None
+    lowest = told.remaining - _unsure_calls(known, min(told.observed_at, now))
+    reckoned = None if before is None else left_at(known, before, now)
+    if before is None or reckoned is None or reckoned > told.remaining:
+        return lowest
+    # What was told before, or long ago, may be without calls that are not unsure any more.
+    is_news = (before.remaining, before.reset_time) != (told.remaining, told.reset_time)
+    return max(reckoned, lowest) if is_news and told.observed_at >= now - LATEST_MS else reckoned
+
+
+def _unsure_calls(known: RateLimit, observed_at: int) -> int:
+    """How many calls of jobs what was observed then may be without."""
+    since = min((one.since for one in known.open_calls), default=observed_at)
+    since = min(since, observed_at - LATEST_MS)
+    ended = sum(one.calls for one in known.ended_calls if one.at >= since)
+    return ended + sum(one.cost for one in known.open_calls)
+
+
+def left_at(known: RateLimit, budget: Budget, now: int) -> int | None:
+    """What is left of a policy at a moment; `None` where that is not known."""
+    if is_over(budget, now):
+        return None if budget.limit is None else left_of_a_new_window(known, budget, budget.limit, now)
+    if budget.left is not None or budget.remaining is None:
+        return budget.left
+    return budget.remaining
+
+
+def is_over(budget: Budget, now: int) -> bool:
+    """Whether the window of a policy is surely over, however clocks differ."""
+    return budget.reset_time is not None and now >= budget.reset_time + RESET_MARGIN_MS
+
+
+def forgotten_after_ms(budget: Budget) -> int:
+    """How long after its end an attempt's calls may still count in a window that nobody has told of."""
+    return (budget.window_ms or ASSUMED_WINDOW_MS) + RESET_MARGIN_MS
+
+
+def left_of_a_new_window(known: RateLimit, budget: Budget, limit: int, now: int) -> int:
+    """What a window begins with: calls that are under way may come to be made in it."""
+    began = max((budget.reset_time or 0) - RESET_MARGIN_MS, now - forgotten_after_ms(budget))
+    ended = sum(one.calls for one in known.ended_calls if one.at >= began)
+    return limit - ended - sum(one.cost for one in known.open_calls)
+
+
+def _settled(known: RateLimit, at: int) -> RateLimit:
+    """The limit with windows begun anew that are over, and without ended calls that nobody is unsure of."""
+    since = min((one.since for one in known.open_calls), default=at)
+    since = min(since, at - 2 * LATEST_MS)
+    return msgspec.structs.replace(
+        known,
+        budgets=tuple(
+            _begun(known, budget, at) if is_over(budget, at) else budget for budget in known.budgets
+        ),
+        ended_calls=tuple(one for one in known.ended_calls if one.at >= since),
+    )
+
+
+def _begun(known: RateLimit, budget: Budget, at: int) -> Budget:
+    is_told = budget.limit is not None
+    return msgspec.structs.replace(
+        budget,
+        remaining=budget.limit,
+        left=left_at(known, budget, at),
+        used=0 if is_told else None,
+        # Nobody has told its end. Counted from here, it ends too late rather than too early.
+        reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS) if is_told else None,
+        near_limit=False,
+        samples=(),
+    )
+
+
+def with_fewer(budget: Budget, calls: int) -> Budget:
+    """The budget with so many calls less left beside those of jobs."""
+    if budget.left is not None:
+        return msgspec.structs.replace(budget, left=budget.left - calls)
+    if budget.remaining is None:
+        return budget
+    return msgspec.structs.replace(budget, left=budget.remaining - calls)
+
+
+def _joined(ended: tuple[EndedCalls, ...], new: EndedCalls) -> tuple[EndedCalls, ...]:
+    """Ended calls with these; those that are joined count from the latest of their times."""
+    if ended and new.at // _TOGETHER_MS == ended[-1].at // _TOGETHER_MS:
+        return (*ended[:-1], _one(ended[-1], new))
+    if len(ended) < MAXIMUM_ENDED:
+        return (*ended, new)
+    return (_one(ended[0], ended[1]), *ended[2:], new)
+
+
+def _one(first: EndedCalls, second: EndedCalls) -> EndedCalls:
+    return EndedCalls(at=max(first.at, second.at), calls=first.calls + second.calls)

@@ -1,0 +1,2 @@
+DROP INDEX idx_jobs_budget;
+ALTER TABLE jobs DROP COLUMN budget;

@@ -1,0 +1,141 @@
+"""Jobs that draw on a rate limit: never more calls than it has, and none of them waits for ever.
+
+Workers claim, call, tell what they were answered in any order, and finish or are lost, beside a platform that
+counts for itself, by a clock of its own.
+"""
+
+from typing import Any, NamedTuple
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from domain.jobs.state import FINISHED
+from domain.rate_limits.ledger import LATEST_MS
+from tests.support.clock import HOUR_MS
+from tests.support.domain.indexed_story import IndexedStory
+from tests.support.domain.platform import Answered, Platform
+
+CORE = {"platform": "github", "resource": "core"}
+LEASE_MS = 30_000
+LIMIT = 9
+WINDOW_MS = 120_000
+
+
+class Attempt(NamedTuple):
+    job: str
+    lease: str
+    calls_left: int
+    lost_at: int
+
+
+class Told(NamedTuple):
+    """An answer that is on its way to the service."""
+
+    at: int
+    answered: Answered
+
+
+class Workers(RuleBasedStateMachine):
+    """Any number of workers; each tells what it was answered, sooner or later."""
+
+    @initialize(ahead_ms=st.integers(-60_000, 60_000), used=st.integers(0, LIMIT - 1))
+    def begin(self, ahead_ms: int, used: int) -> None:
+        self.story = IndexedStory()
+        self.platform = Platform(limit=LIMIT, window_ms=WINDOW_MS, ahead_ms=ahead_ms)
+        self.attempts: list[Attempt] = []
+        self.told: list[Told] = []
+        self.jobs = 0
+        # Somebody else has made some calls before anything is known.
+        for _ in range(used):
+            self.platform.call(self.story.now)
+        self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
+        self.tell(0, says_when=False)
+
+    @rule(cost=st.integers(1, LIMIT + 1), count=st.integers(1, 4))
+    def enqueue(self, cost: int, count: int) -> None:
+        for _ in range(count):
+            self.jobs += 1
+            budget = CORE | {"cost": cost}
+            self.story.when("jobs.enqueue", id=f"job-{self.jobs}", type="sync", budget=budget)
+
+    @rule(limit=st.integers(1, 5))
+    def claim(self, limit: int) -> None:
+        self.story.when("jobs.claim", worker="w", limit=limit, lease_ms=LEASE_MS)
+        for job_id, lease in self.story.decision.leases.items():
+            assert lease is not None
+            cost = min(LIMIT, self.story.state("jobs", job_id).budget.cost)
+            self.attempts.append(Attempt(job_id, lease.token, cost, lease.expires_at))
+
+    @precondition(lambda self: any(one.calls_left for one in self.attempts))
+    @rule(which=st.integers(0, 99))
+    def call(self, which: int) -> None:
+        able = [one for one in self.attempts if one.calls_left]
+        attempt = able[which % len(able)]
+        self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
+        place = self.attempts.index(attempt)
+        self.attempts[place] = attempt._replace(calls_left=attempt.calls_left - 1)
+
+    @precondition(lambda self: self.told)
+    @rule(which=st.integers(0, 99), says_when=st.booleans())
+    def tell(self, which: int, says_when: bool) -> None:
+        told = self.told.pop(which % len(self.told))
+        body = {**CORE, "status": told.answered.status, "headers": told.answered.headers}
+        if says_when:
+            body["observed_at"] = told.at
+        self.story.when("rate_limits.observe_response", **body)
+
+    @precondition(lambda self: self.attempts)
+    @rule(
+        which=st.integers(0, 99),
+        verb=st.sampled_from(["complete", "fail", "interrupt"]),
+        counts=st.booleans(),
+    )
+    def end(self, which: int, verb: str, counts: bool) -> None:
+        attempt = self.attempts.pop(which % len(self.attempts))
+        body: dict[str, Any] = {"id": attempt.job, "lease": attempt.lease}
+        if verb == "fail":
+            body |= {"error": "no luck", "retry_at": self.story.now}
+        if counts:
+            cost = min(LIMIT, self.story.state("jobs", attempt.job).budget.cost)
+            body["calls"] = cost - attempt.calls_left
+        self.story.when(f"jobs.{verb}", **body)
+        assert self.story.refusal is None
+
+    @rule(milliseconds=st.sampled_from([1, 999, 5_000, 14_000, LATEST_MS]))
+    def time_passes(self, milliseconds: int) -> None:
+        # Nobody tells what it was answered later than that.
+        while self.told and self.story.now + milliseconds - self.told[0].at > LATEST_MS:
+            self.tell(0, says_when=False)
+        self.story.later(milliseconds)
+        for lost in [one for one in self.attempts if one.lost_at <= self.story.now]:
+            self.attempts.remove(lost)
+            self.story.when("jobs.rescue", id=lost.job)
+
+    @invariant()
+    def nobody_is_refused(self) -> None:
+        assert self.platform.refused == 0
+
+    def teardown(self) -> None:
+        """Whatever was before, all jobs are done in the end."""
+        while self.attempts:
+            self.end(0, verb="interrupt", counts=False)
+        while self.told:
+            self.tell(0, says_when=True)
+        for number in range(8 * self.jobs + 8):
+            self.claim(5)
+            if not self.attempts:
+                # The longest that a worker is told to wait: until a window of unknown length is over.
+                self.time_passes(LATEST_MS if number % 2 else HOUR_MS)
+            while self.attempts:
+                while self.attempts[0].calls_left:
+                    self.call(0)
+                    self.tell(-1, says_when=False)
+                self.end(0, verb="complete", counts=False)
+        states = (self.story.state("jobs", f"job-{number + 1}").state for number in range(self.jobs))
+        assert FINISHED.issuperset(states)
+        self.nobody_is_refused()
+
+
+TestWorkers = Workers.TestCase
+TestWorkers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

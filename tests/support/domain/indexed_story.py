@@ -1,0 +1,34 @@
+"""A story whose due jobs come from the writer's own indexes, as they do in a service."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bus.writing.jobs.indexes import JobIndexes
+from bus.writing.jobs.permits import ClaimPermits
+from domain.messages import Event
+from tests.support.domain.given_when_then import Story
+
+
+class IndexedStory(Story):
+    """Quick also with thousands of jobs. It has no copies: they would share the indexes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.indexes = JobIndexes()
+
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
+        permits = ClaimPermits(
+            lambda key: self.state("rate_limits", key), self.indexes.throttles.until, self.now
+        )
+        ids = self.indexes.due.next(queue, types, limit, self.now, (), permits)
+        retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
+        return [self.state("jobs", job_id) for job_id in ids], retry_at
+
+    def _record(self, key: str, event: Event) -> None:
+        table = self.table_of[type(event)]
+        before = self.state(table, key)
+        super()._record(key, event)
+        if table == "jobs":
+            self.indexes.replace(before, self.state(table, key))
+        elif table == "rate_limits":
+            self.indexes.limit_changed(key, self.state(table, key))
