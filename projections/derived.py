@@ -87,10 +87,12 @@ def table_of(
 
 
 def columns_of(shape: type[msgspec.Struct]) -> tuple[Column, ...]:
-    """The columns that hold what a struct has, the key first."""
+    """The columns that hold what a struct has, the key first; what may be left out is null where it is."""
     return tuple(
         Column(
-            name=field.name, kind=_KINDS.get(single(field.type), "TEXT"), may_be_null=_may_be_null(field.type)
+            name=field.name,
+            kind=_KINDS.get(single(field.type), "TEXT"),
+            may_be_null=field.default is msgspec.UNSET or _may_be_null(field.type),
         )
         for field in msgspec.structs.fields(shape)
     )

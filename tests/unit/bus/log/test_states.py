@@ -7,10 +7,10 @@ def test_states_that_earlier_versions_kept_are_still_used():
     # A changed one, be it by a word in a docstring, has every state of its table made anew from the whole
     # stream, in the writer's thread, when it is next asked for.
     assert SHAPES == {
-        "jobs": "1e1729f80f8a0c20",
+        "jobs": "0582355fc24c9cff",
         "queues": "bc9dcb5f3c50149a",
         "schedules": "6cabf0253147c20f",
-        "rate_limits": "02f1821fe62e1d36",
+        "rate_limits": "d34c5e61f079ffc2",
         "tool_configs": "1a5e10ed260e32e3",
         "app_state": "e2203390e5ecdae4",
     }
