@@ -195,7 +195,9 @@ async def _is_started(service: Service, stop: asyncio.Future[float]) -> bool:
     if not starting.done():
         logger.info("the start is given up")
         await cancel(starting)
-        return False
+        if starting.cancelled():
+            return False
+    # Also where it came to its end all the same.
     starting.result()
     return True
 

@@ -6,7 +6,7 @@ backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  
         └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,7 +103,8 @@ class Addition:
         task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=ranges)
         with Folding(task) as folding, SealedSource(self._plain.path) as source:
             self._require_same_history(source, ranges)
-            left_out = [_left_out(source, one) for one in ranges]
+            recorded = _recorded(source)
+            left_out = [_left_out(source, recorded, one) for one in ranges]
             writing = beside.submit(self._write_tables)
             events = [
                 write_events(self._lake, self._engine(), source, one.timeline, one.first, one.last)
@@ -129,27 +130,29 @@ class Addition:
             (*self._manifest.snapshots, self._snapshot(tables, repairs)), key=lambda one: one.timestamp
         )
         return msgspec.structs.replace(
-            self._made_up_for().extended(self._metadata.timelines, stretches), snapshots=tuple(snapshots)
+            self._made_up_for(recorded).extended(self._metadata.timelines, stretches),
+            snapshots=tuple(snapshots),
         )
 
-    def _made_up_for(self) -> Manifest:
+    def _made_up_for(self, recorded: Set[str]) -> Manifest:
         """The manifest with what was left out while a package was away, as far as that is back."""
         ends = {one: last for one, _, last in history_of(self._metadata.timelines, self._metadata.position)}
         stretches = tuple(
-            self._completed(one) if one.last <= ends.get(one.timeline, 0) else one
+            self._completed(one, recorded) if one.last <= ends.get(one.timeline, 0) else one
             for one in self._manifest.stretches
         )
         return msgspec.structs.replace(self._manifest, stretches=stretches)
 
-    def _completed(self, stretch: Stretch) -> Stretch:
+    def _completed(self, stretch: Stretch, recorded: Set[str]) -> Stretch:
         of = Range(timeline=stretch.timeline, first=stretch.first, last=stretch.last)
         back = [table for table in stretch.left_out if table in TABLES]
         files = dict(stretch.files)
         for table in back:
             task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=[of], table=table)
             files |= _together(fold_sealed(task))
-        still = tuple(table for table in stretch.left_out if table not in back)
-        return msgspec.structs.replace(stretch, files=files, left_out=still) if back else stretch
+        # What an archive's streams begin with may be another application's name for them, and no table.
+        still = tuple(one for one in stretch.left_out if one in recorded and one not in back)
+        return msgspec.structs.replace(stretch, files=files, left_out=still)
 
     def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
         """Returns if the backup follows from what the lake has of its history.
@@ -239,12 +242,16 @@ class Addition:
         )
 
 
-def _left_out(source: SealedSource, of: Range) -> tuple[str, ...]:
-    """The tables that the store has kept of packages that are not there, as far as they have events there."""
+def _recorded(source: SealedSource) -> set[str]:
+    """The tables of packages that the store has, or has kept."""
     # A backup of an earlier version has no records.
     has_records = bool(source.columns(RECORDS))
     rows = source.rows(f"SELECT name FROM {RECORDS} LIMIT {MAXIMUM_TABLES}") if has_records else []
-    recorded = {name for (name,) in rows if TABLE_NAME.fullmatch(name)}
+    return {name for (name,) in rows if TABLE_NAME.fullmatch(name)}
+
+
+def _left_out(source: SealedSource, recorded: Set[str], of: Range) -> tuple[str, ...]:
+    """The tables that the store has kept of packages that are not there, as far as they have events there."""
     where = f"position BETWEEN {of.first} AND {of.last}"
     found = []
     for name in sorted(recorded - TABLES.keys()):

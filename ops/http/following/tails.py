@@ -26,6 +26,8 @@ MAXIMUM_SHOWN = 20
 # The golden ratio: the fractions of its multiples lie far apart, however many there are.
 _GOLDEN = 0.618033988749895
 QUIET_SECONDS = 60.0
+# How far back one looks at most: whoever was away for longer is told of what is newest.
+MOST_LOOKED_AT = 20_000
 # A watcher gets a piece two periods late at most, and the one after that another one.
 PIECES_TOGETHER = 4
 
@@ -137,8 +139,11 @@ class Tail(Source):
         self._wake()
 
     def read(self, after: int, last: int) -> tuple[list[Line], int]:
-        """The newest events from behind one position to another, and how many there are."""
-        place = {"after": after, "last": last, "streams": self.streams}
+        """The newest events from behind one position to another, and how many there are.
+
+        Of some streams, those are counted that are not too far back.
+        """
+        place = {"after": max(after, last - MOST_LOOKED_AT), "last": last, "streams": self.streams}
         with self._reader() as connection:
             lines = [Line(*row) for row in connection.execute(_NEWEST, {**place, "most": MAXIMUM_SHOWN})]
             if self.streams == "*":

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from ops.http.access.tokens import TokenFile
+from ops.http.following import tails
 from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
@@ -100,6 +102,20 @@ def test_one_table_is_watched_alone_and_counted_alone(talk: HttpTalk) -> None:
             piece = await anext(pieces)
             assert piece["seen"] == 1
             assert piece["lines"][0]["stream"] == "jobs/j"
+
+    talk.run(watch())
+
+
+def test_whoever_was_away_for_long_is_told_of_what_is_newest(
+    talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "MOST_LOOKED_AT", 3)
+
+    async def watch() -> None:
+        await set_keys(talk, 5)
+        async with watching(talk, STREAM + "?table=app_state&after=0") as pieces:
+            begin = await anext(pieces)
+        assert ([one["position"] for one in begin["lines"]], begin["missed"]) == ([5, 4, 3], 3)
 
     talk.run(watch())
 
