@@ -5,8 +5,9 @@ has to be the user's. The name of a queue is none of these, unless the command i
 queues are shared, and whoever claims from one gets only jobs of its own keys (`bus.writing.group_context`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ _OURS = "domain."
 _GRANTED = "an operator grants it: `hyperpage user create` says how"
 
 _Finder = Callable[[Any], Iterator[str]]
+_Parts = Callable[[Any], Iterable[Any]]
 
 
 def require_may_send(principal: Principal, name: str, verb: Verb, command: Any) -> None:
@@ -108,18 +110,44 @@ def _in_field(name: str, find: _Finder) -> _Finder:
 
 
 def _finder(kind: inspect.Type) -> _Finder | None:
+    """What finds the keys in a value of a kind, and nothing in a value of another one."""
     match kind:
+        case inspect.Metadata(type=described):
+            return _finder(described)
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
-            return lambda value: iter((value,))
+            return lambda value: iter((value,) if isinstance(value, str) else ())
         case inspect.StructType(cls=cls) if cls is CallBudget:
             # Whoever draws on a limit takes its calls from others.
             return lambda value: iter((limit_key(value),))
         case inspect.StructType(cls=cls):
             # Looked up when there is one: it may hold structs of its own kind.
-            return lambda value: (key for find in _finders(cls) for key in find(value))
+            return lambda value: _in_struct(value, cls)
         case inspect.UnionType(types=types):
-            return next((find for one in types if (find := _finder(one)) is not None), None)
-        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
-            find = _finder(item)
-            return None if find is None else (lambda value: (key for one in value for key in find(one)))
+            return _found_in(*((one, lambda value: (value,)) for one in types))
+        case inspect.DictType(key_type=key, value_type=held):
+            return _found_in((key, _only(dict, dict.keys)), (held, _only(dict, dict.values)))
+        case inspect.TupleType(item_types=items):
+            parts = (_only(tuple, itemgetter(slice(place, place + 1))) for place in range(len(items)))
+            return _found_in(*zip(items, parts, strict=True))
+        case inspect.CollectionType(item_type=item):
+            return _found_in((item, _only(list | tuple | set | frozenset, iter)))
     return None
+
+
+def _in_struct(value: Any, cls: Any) -> Iterator[str]:
+    if type(value) is cls:
+        for find in _finders(cls):
+            yield from find(value)
+
+
+def _only(kind: Any, parts: _Parts) -> _Parts:
+    """The parts of a value of that kind; another one of the same union has none."""
+    return lambda value: parts(value) if isinstance(value, kind) else ()
+
+
+def _found_in(*places: tuple[inspect.Type, _Parts]) -> _Finder | None:
+    """What finds the keys in parts of a value, each of its kind."""
+    known = [(find, parts) for kind, parts in places if (find := _finder(kind)) is not None]
+    if not known:
+        return None
+    return lambda value: (key for find, parts in known for part in parts(value) for key in find(part))

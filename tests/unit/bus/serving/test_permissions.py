@@ -1,6 +1,7 @@
 """What a user of limited rights may send: every key that a command names has to be its own."""
 
 from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from bus.serving.permissions import require_may_send
 from domain.catalogue import VERBS
 from domain.decider import Decision, Verb
 from domain.errors import Forbidden
-from domain.messages import Command, Key
+from domain.messages import Command, Key, about
 
 SHOP = Principal(name="shop", rights=Rights(commands=("trees.*",), keys=("shop/",)))
 
@@ -33,6 +34,50 @@ def test_keys_in_a_struct_within_itself_are_found():
         inner = Node(of="shop/b", children=(Node(of=of),))
         command = Plant(id="shop/a", root=Node(of="shop/a", children=(inner,)))
         require_may_send(SHOP, "trees.plant", VERB, command)
+
+    send("shop/c")
+    with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
+        send("bank/c")
+
+
+class Leaf(msgspec.Struct, frozen=True, tag=True):
+    of: Key
+
+
+class Twig(msgspec.Struct, frozen=True, tag=True):
+    says: str
+    leaves: dict[Key, str] = {}
+
+
+class Graft(Command, frozen=True, kw_only=True):
+    id: Key
+    described: Annotated[Key | None, about("where it comes from")] = None
+    either: Leaf | Twig | None = None
+    pair: tuple[str, Key] = ("", "shop/a")
+    some: frozenset[Key] = frozenset()
+    one_or_more: Key | list[Key] = "shop/a"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"described": "bank/c"},
+        {"either": {"type": "Leaf", "of": "bank/c"}},
+        {"either": {"type": "Twig", "says": "any/thing", "leaves": {"bank/c": "any/thing"}}},
+        {"pair": ["any/thing", "bank/c"]},
+        {"some": ["shop/b", "bank/c"]},
+        {"one_or_more": "bank/c"},
+        {"one_or_more": ["bank/c"]},
+    ],
+)
+def test_keys_are_found_wherever_a_command_may_have_them_and_nothing_else_is_one(body: dict[str, Any]):
+    verb = Verb(name="graft", command=Graft, key=attrgetter("id"), decide=lambda *_: Decision())
+
+    def send(text: str) -> None:
+        changed = msgspec.json.encode(body).replace(b"bank/c", text.encode())
+        require_may_send(
+            SHOP, "trees.graft", verb, msgspec.convert({"id": "shop/a"} | msgspec.json.decode(changed), Graft)
+        )
 
     send("shop/c")
     with pytest.raises(Forbidden, match="bank/c is not a key of shop"):
