@@ -135,7 +135,7 @@ def _finder(kind: inspect.Type) -> _Finder | None:
 
 
 def _in_struct(value: Any, cls: Any) -> Iterator[str]:
-    if type(value) is cls:
+    if isinstance(value, cls):
         for find in _finders(cls):
             yield from find(value)
 
