@@ -14,7 +14,7 @@ from tests.support.services.command_line import Served, environment, separately
 GUIDE = guide("event-store.md")
 SCHOOL, TEACH, FOLLOW, FORWARD = blocks("python", GUIDE)
 TAUGHT, FOLLOWED, FORWARDED = blocks("text", GUIDE)
-(DOGS,) = (one for one in blocks("python", guide("your-own-aggregates.md")) if "class Dog(Aggregate)" in one)
+(DOGS,) = (one for one in blocks("python", guide("your-own-aggregates.md")) if "class Tired" in one)
 
 
 @pytest.fixture

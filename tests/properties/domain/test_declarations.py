@@ -16,6 +16,7 @@ from domain.catalogue import DECIDERS, VERBS
 from domain.jobs import events, limits
 from domain.json_schema import BATCH_NS
 from domain.messages import Event
+from domain.rate_limits.job_calls import JobBudget
 from domain.rate_limits.reserving import MAXIMUM_RESERVATIONS
 from tests.support.clock import NOW
 from tests.support.documents.job_states import Move, TriedVerb
@@ -126,10 +127,19 @@ def cancelled_while_waiting(*of_the_other: Event) -> Story:
 def stories_of_dependencies() -> Iterator[Story]:
     for event in (events.Completed(), events.Failed(error="x")):
         yield awaited(running().given(event), "run").when("jobs.resolve_dependents", id=KEY)
+    yield awaited(running().given(events.Failed(error="x")), "cancel").when("jobs.resolve_dependents", id=KEY)
+    yield awaited(given(a_job()), "run").when("jobs.cancel", id=KEY)
     yield awaited(running().given(events.Completed()), "run").when("jobs.archive", id=KEY)
     gone = cancelled_while_waiting(events.Cancelled(), events.Archived())
     yield gone.when("jobs.retry", id=KEY)
     yield cancelled_while_waiting(events.Cancelled()).when("jobs.retry", id=KEY)
+
+
+def timed_out() -> Iterator[Story]:
+    for attempts in (1, 2):
+        story = given(a_job(max_attempts=attempts, budget=JobBudget(platform="github")))
+        story.when("jobs.claim", worker="w")
+        yield story.later(limits.DEFAULT_TIMEOUT_MS).when("jobs.time_out", id=KEY)
 
 
 MORE: dict[str, dict[str, Any]] = {"snooze": {"run_at": NOW}, "fail": {"error": "x"}}
@@ -157,10 +167,11 @@ def rare_stories() -> Iterator[Story]:
     yield given().when("app_state.set", key="k", value=too_large)
     yield given().when("app_state.set_if", key="k", value=too_large, expected_version=0)
     yield given().when("app_state.set_many", items=[{"key": "k", "value": too_large}])
-    for verb in ("snooze", "interrupt", "ack_cancel", "fail"):
+    for verb in ("complete", "snooze", "interrupt", "ack_cancel", "fail"):
         yield from ends_with_others(verb, lease=TOKEN, **MORE.get(verb, {}))
     yield from ends_with_others("rescue")
     yield from ends_with_others("time_out")
+    yield from timed_out()
     claimed, rescued = events.Claimed(worker="w", attempt=1), events.Rescued(next_run_at=NOW)
     lost = given(a_job(), *(claimed, rescued) * limits.MAXIMUM_RESCUES, claimed)
     yield lost.when("jobs.rescue", id=KEY)
@@ -214,7 +225,7 @@ def seen() -> Seen:
         if job_id is not None and story.verb in TRIED:
             found.outcomes.update(outcomes_of(story, job_id))
     # Made of the rows as they are afterwards, which no story has.
-    found.led_to["jobs.claim"].add("result jobs")
+    found.led_to["jobs.claim"] |= {"result jobs", "result retry_after_ms"}
     return found
 
 
