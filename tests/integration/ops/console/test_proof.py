@@ -45,7 +45,7 @@ def test_what_was_shown_of_the_store_is_told_once_it_was(talk: HttpTalk) -> None
     after = reader.page(PROOF)
     assert "a store was made from a backup up to position 1, and compared" in after
     assert "from the log up to position 1" in after
-    reader.waits_for(PROOF, "messages compared with the log; all of them")
+    reader.waits_for(PROOF, "of 1 message compared with the log; all of them")
 
 
 def test_how_far_the_chain_of_hashes_was_recomputed_is_told(
