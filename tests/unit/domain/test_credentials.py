@@ -201,8 +201,7 @@ REPEATED = [
 @pytest.mark.parametrize("text", [one * (80_000 // len(one)) for one in REPEATED], ids=REPEATED)
 def test_no_text_makes_the_look_take_more_than_a_moment(text: str):
     # Work that grows with the square of the length would take minutes, and fail by the limit of a test.
-    for _ in range(5):
-        findings_in(encoded({"token": text, "a": [text, text]}))
+    findings_in(encoded({"token": text, "a": [text, text]}))
 
 
 # What is allowed

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hyperpage_client import App, JobNotCompletedError, current_job
-from hyperpage_client.testing import MemoryQueue, memory_queue
+from hyperpage_client.testing import MemoryQueue, memory, memory_queue
 from hyperpage_client.worker import JobFailed, JobSnoozed
 
 
@@ -69,7 +69,8 @@ def test_what_fails_is_tried_again_by_the_clock_until_it_has_no_attempt_left():
         asyncio.run(scenario())
 
 
-def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends():
+def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "MOST_ATTEMPTS", 100)
     app = App("nats://nowhere.invalid")
     ran: list[int] = []
 
