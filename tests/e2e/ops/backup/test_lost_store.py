@@ -1,6 +1,7 @@
 """The worst day: the store is gone, or is no database any more, and somebody starts the service."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,37 @@ from tests.support.patience import wait_for
 from tests.support.services.command_line import Served, hyperpage, separately
 
 
-@pytest.fixture
-def lost(tmp_path: Path) -> tuple[Path, dict[str, str]]:
-    """A data directory without a store, and where its backups and archive are."""
-    data = tmp_path / "data"
-    outside = {
-        "HYPERPAGE_BACKUPS": str(tmp_path / "outside" / "backups"),
-        "HYPERPAGE_ARCHIVE": str(tmp_path / "outside" / "archive"),
+def places_of(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The data directory of a service in a folder, and where its backups and archive are, as settings."""
+    return folder / "data", {
+        "HYPERPAGE_BACKUPS": str(folder / "outside" / "backups"),
+        "HYPERPAGE_ARCHIVE": str(folder / "outside" / "archive"),
     }
+
+
+def made_in(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The places of a service that has ended, with a backup and all of its log in the archive."""
+    data, outside = places_of(folder)
     with Served(data, **outside) as service:
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         assert hyperpage("backup", "create", "--data", data, **outside).code == 0
         service.ask("send", "app_state.set", '{"key": "k", "value": 2}')
         wait_for(lambda: service.status["archive"]["position"] == 2)
     return data, outside
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what one has left, which nobody changes."""
+    folder = tmp_path_factory.mktemp("made")
+    made_in(folder)
+    return folder
+
+
+@pytest.fixture
+def lost(made: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """The same for one test, which takes the store away; it is in another place than the archive was."""
+    return places_of(shutil.copytree(made, tmp_path / "moved"))
 
 
 def command_in(hint: str, beginning: str) -> list[str]:
@@ -56,8 +74,8 @@ def test_a_store_that_is_gone_is_not_replaced_by_a_new_one(
         wait_for(lambda: service.status["status"] == "healthy")
 
 
-def test_a_store_that_was_spoiled_after_its_end_is_made_anew_by_itself(lost: tuple[Path, dict[str, str]]):
-    data, outside = lost
+def test_a_store_that_was_spoiled_after_its_end_is_made_anew_by_itself(tmp_path: Path):
+    data, outside = made_in(tmp_path)
     store = data / "hyperpage.db"
     store.write_bytes(b"\xa5" * 4096 + store.read_bytes()[4096:])
     with Served(data, **outside) as service:
