@@ -124,10 +124,24 @@ def _policies(known: RateLimit) -> str | None:
     return msgspec.json.encode(policies).decode()
 
 
-def throttled_limits(connection: apsw.Connection) -> Iterator[str]:
-    """The keys of the limits that have a wait, be it over or not."""
-    for (row_id,) in connection.execute("SELECT id FROM rate_limits WHERE throttled_until IS NOT NULL"):
+def throttled_limits(connection: apsw.Connection, now: int) -> Iterator[str]:
+    """The keys of the limits whose wait goes on."""
+    for (row_id,) in connection.execute("SELECT id FROM rate_limits WHERE throttled_until > ?", (now,)):
         yield TABLE.aggregate_key(row_id)
+
+
+def longest_waits(connection: apsw.Connection, key: str, now: int) -> Iterator[tuple[str, int]]:
+    """The limits that may hold up the one with this key, and until when, the longest wait first."""
+    platform, _, identifier = parts_of(key)
+    for row_id, until in connection.execute(_LONGEST_WAITS, (platform, now, identifier)):
+        yield TABLE.aggregate_key(row_id), until
+
+
+_LONGEST_WAITS = """
+SELECT id, throttled_until FROM rate_limits
+ WHERE platform = ? AND throttled_until > ? AND (resource IS NULL OR identifier IS ?)
+ ORDER BY throttled_until DESC
+"""
 
 
 class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,8 +50,8 @@ class Projections(Protocol):
     ) -> Iterator[str]:
         """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
 
-    def throttled_limits(self, connection: apsw.Connection) -> Iterator[str]:
-        """The keys of rate limits that have a wait, over or not, as the tables have it."""
+    def throttled_limits(self, connection: apsw.Connection, now: int) -> Iterator[str]:
+        """The keys of rate limits whose wait goes on, as the tables have it."""
 
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
         """Every schedule that makes jobs, with the time of its next one, as the tables have it."""

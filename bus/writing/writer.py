@@ -132,7 +132,7 @@ class Writer:
                 None,
                 (
                     self._aggregates.get(RATE_LIMITS, key).state
-                    for key in self._projections.throttled_limits(self._connection)
+                    for key in self._projections.throttled_limits(self._connection, self._commits.now())
                 ),
             ),
         )

@@ -47,7 +47,7 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
     def result(row: Any) -> Any:
         return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases], **wait}
 
-    return Decision(events=(*calls_of(budgets, context), *claimed), leases=granted, result=result)
+    return Decision(events=(*calls_of(budgets), *claimed), leases=granted, result=result)
 
 
 def _row_bytes(job: Job, worker: str) -> int:

@@ -56,6 +56,11 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     identifier: KeyPart | None = None
     cost: Cost = 1
 
+    def __post_init__(self) -> None:
+        # Refused as it is read: who looks for the key of its limit finds one, wherever a budget stands.
+        if self.identifier is not None and self.resource is None:
+            raise ValueError("an identifier needs a resource")
+
 
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.

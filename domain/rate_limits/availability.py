@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from domain.messages import about
-from domain.rate_limits.ledger import is_tracked, left_of_a_new_window
+from domain.rate_limits.ledger import free, is_tracked, left_of_a_new_window
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservation, level_of
 
 # How old an observation may be: an older one may not be true any more.
@@ -74,13 +74,8 @@ def _at(state: RateLimit, budget: Budget, now: int) -> Budget:
 
 
 def _remaining(state: RateLimit, now: int) -> int | None:
-    free = [calls for one in budgets_at(state, now) if (calls := _free(one)) is not None]
-    return max(0, min(free) - reserved_at(state, now)) if free else None
-
-
-def _free(budget: Budget) -> int | None:
-    """What a policy has left beside the calls of jobs."""
-    return budget.remaining if budget.left is None else budget.left
+    left = [calls for one in budgets_at(state, now) if (calls := free(one)) is not None]
+    return max(0, min(left) - reserved_at(state, now)) if left else None
 
 
 def reserved_at(state: RateLimit, now: int) -> int:
@@ -93,7 +88,7 @@ def _is_allowed(state: RateLimit, cost: int, now: int) -> bool:
         return False
     needed = cost + reserved_at(state, now)
     return all(
-        (free := _free(budget)) is None or free >= needed or is_void(known, now)
+        (left := free(budget)) is None or left >= needed or is_void(known, now)
         for known, budget in zip(state.budgets, budgets_at(state, now), strict=True)
     )
 
@@ -111,10 +106,11 @@ def void_from(known: Budget) -> int:
 
 
 def _allowed_from(state: RateLimit, cost: int, now: int) -> int | None:
-    """The first moment at which enough calls are left again."""
+    """The first moment at which enough calls are left again, if attempts of jobs have ended by then."""
+    quiet = msgspec.structs.replace(state, open_calls=(), ended_calls=())
     moments = {one.expires_at for one in state.reservations}
     if state.throttled_until is not None:
         moments.add(state.throttled_until)
     for budget in state.budgets:
         moments.add(void_from(budget) if budget.reset_time is None else budget.reset_time)
-    return next((one for one in sorted(moments) if one > now and _is_allowed(state, cost, one)), None)
+    return next((one for one in sorted(moments) if one > now and _is_allowed(quiet, cost, one)), None)

@@ -9,14 +9,14 @@ from domain.rate_limits import messages
 from domain.rate_limits.ledger import (
     after_claims,
     after_end,
+    begun,
+    is_over,
     is_tracked,
     left_after,
-    left_of_a_new_window,
     with_fewer,
 )
 from domain.rate_limits.reading import Reading
 from domain.rate_limits.state import (
-    ASSUMED_WINDOW_MS,
     Budget,
     RateLimit,
     Reservation,
@@ -94,9 +94,10 @@ def _levelled(known: RateLimit) -> RateLimit:
 
 def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
     readings = (_first_reading(event), *event.others)
-    budgets = _untold(known, event, {reading.policy for reading in readings})
-    before = {budget.policy: budget for budget in known.budgets}
+    # The calls of a reservation that this confirms were made; how many, only the reservation says.
     confirmed = next((one.cost for one in known.reservations if one.id == event.reservation), 0)
+    budgets = _untold(known, event, {reading.policy for reading in readings}, confirmed)
+    before = {budget.policy: budget for budget in known.budgets}
     for reading in readings:
         budget = before.get(reading.policy)
         told = _budget(budget, reading, event.observed_at)
@@ -115,14 +116,10 @@ def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
     )
 
 
-def _untold(known: RateLimit, event: messages.Observed, told: Set[str]) -> tuple[Budget, ...]:
-    """The policies of which an observation does not speak.
-
-    If it confirms a reservation, the calls of that one were made; how many, only the reservation says.
-    """
-    calls = next((one.cost for one in known.reservations if one.id == event.reservation), 0)
+def _untold(known: RateLimit, event: messages.Observed, told: Set[str], confirmed: int) -> tuple[Budget, ...]:
+    """The policies of which an observation does not speak, less the calls that it confirms."""
     return tuple(
-        _spent(known, budget, calls, event.observed_at)
+        _spent(known, budget, confirmed, event.observed_at)
         for budget in known.budgets
         if budget.policy not in told and event.observed_at - budget.observed_at < FORGOTTEN_AFTER_MS
     )
@@ -193,11 +190,20 @@ def _released(known: RateLimit, event: messages.Released, at: int) -> RateLimit:
     )
 
 
+def _is_over(known: RateLimit, budget: Budget, at: int) -> bool:
+    # Where what is left is reckoned, by the clock that the calls of jobs go by.
+    if is_tracked(known):
+        return is_over(budget, at)
+    return budget.reset_time is not None and at >= budget.reset_time
+
+
 def _spent(known: RateLimit, budget: Budget, calls: int, at: int) -> Budget:
     if calls == 0:
         return budget
-    if budget.reset_time is not None and at >= budget.reset_time:
-        return _begun(known, budget, calls, at)
+    if _is_over(known, budget, at):
+        if budget.limit is None:
+            return budget
+        budget = begun(known, budget, at)
     if budget.remaining is None:
         return budget
     return msgspec.structs.replace(
@@ -205,19 +211,4 @@ def _spent(known: RateLimit, budget: Budget, calls: int, at: int) -> Budget:
         remaining=max(0, budget.remaining - calls),
         left=None if budget.left is None else budget.left - calls,
         used=None if budget.used is None else budget.used + calls,
-    )
-
-
-def _begun(known: RateLimit, budget: Budget, calls: int, at: int) -> Budget:
-    """The window after the one that was observed, with the first calls made in it."""
-    if budget.limit is None:
-        return budget
-    return msgspec.structs.replace(
-        budget,
-        remaining=max(0, budget.limit - calls),
-        left=left_of_a_new_window(known, budget, budget.limit, at) - calls if is_tracked(known) else None,
-        used=calls,
-        # Nobody has told its end. Counted from here, it ends too late rather than too early.
-        reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS),
-        samples=(),
     )

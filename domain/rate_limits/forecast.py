@@ -46,11 +46,16 @@ def forecast(state: RateLimit | None, now: int) -> Forecast:
     return _of(here, tightest(budgets) or Budget(observed_at=0), None)
 
 
-def with_jobs(known: Forecast, state: RateLimit | None, waiting: int, cost: int, now: int) -> Forecast:
-    """The forecast of a limit for which so many due jobs wait, of which the cheapest has that cost."""
+def with_jobs(
+    known: Forecast, state: RateLimit | None, waiting: int, cost: int, held_up_until: int, now: int
+) -> Forecast:
+    """The forecast of a limit for which so many due jobs wait, of which the cheapest has that cost.
+
+    `held_up_until` is how long others of its platform hold it up; 0 if they do not.
+    """
     if not waiting:
         return known
-    jobs_from = calls_from(state, cost, (0, 0), now)
+    jobs_from = held_up_until if held_up_until > now else calls_from(state, cost, {}, now)
     return msgspec.structs.replace(known, jobs_waiting=waiting, jobs_from=jobs_from)
 
 

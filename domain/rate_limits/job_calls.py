@@ -11,18 +11,27 @@ They are set aside in the transaction that hands the job out, so that the next c
 made when the attempt ends (see `ledger`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from domain.decider import Context
-from domain.errors import Invalid
 from domain.messages import Event, about
-from domain.rate_limits.availability import is_stale, is_void, reserved_at, void_from
-from domain.rate_limits.ledger import RESET_MARGIN_MS, forgotten_after_ms, left_at, with_fewer
+from domain.rate_limits.availability import is_stale, is_void, reservations_at, reserved_at, void_from
+from domain.rate_limits.ledger import (
+    RESET_MARGIN_MS,
+    charged,
+    charged_for,
+    forgotten_after_ms,
+    left_at,
+    with_fewer,
+)
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of, parts_of
-from domain.rate_limits.state import TABLE, RateLimit
+from domain.rate_limits.state import TABLE, Budget, RateLimit
+
+# How many jobs are handed out together, by how many calls each of them makes at most.
+Taken = Mapping[int, int]
 
 # How many jobs have calls of one limit set aside at a time: each of them is in its state.
 MAXIMUM_JOBS = 1_000
@@ -43,24 +52,16 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
 
 
 def stored_budget(asked: Any) -> JobBudget | None:
-    """The budget that a command asks for, as its event keeps it.
-
-    Raises:
-        Invalid: it has an identifier without a resource.
-    """
-    if asked is None:
-        return None
-    if asked.identifier is not None and asked.resource is None:
-        raise Invalid("an identifier needs a resource", path="$.budget.resource")
-    return msgspec.convert(asked, JobBudget, from_attributes=True)
+    """The budget that a command asks for, as its event keeps it."""
+    return None if asked is None else msgspec.convert(asked, JobBudget, from_attributes=True)
 
 
-def calls_from(state: RateLimit | None, cost: int, taken: tuple[int, int], now: int) -> int | None:
+def calls_from(state: RateLimit | None, cost: int, taken: Taken, now: int) -> int | None:
     """From when on a job may make so many calls: `now` if at once, `None` if that depends on what is heard.
 
-    `taken` is how many jobs, and calls of theirs, are handed out together with it.
+    `taken` are those that are handed out together with it.
     """
-    jobs, calls = taken
+    jobs = sum(taken.values())
     if state is None:
         return None if jobs else now
     if state.throttled_until is not None and now < state.throttled_until:
@@ -68,14 +69,21 @@ def calls_from(state: RateLimit | None, cost: int, taken: tuple[int, int], now: 
     if len(state.open_calls) + jobs >= MAXIMUM_JOBS:
         return None
     is_alone = not (jobs or state.open_calls or reserved_at(state, now))
-    if not _is_enough(state, cost, calls, now):
-        return _enough_from(state, cost, calls, now)
-    if is_alone or (_known_at(state, now) and not is_stale(state.observed_at, now)):
+    if not _is_enough(state, cost, taken, now):
+        return _enough_from(state, cost, taken, now)
+    if is_alone or (any(_known_at(state, now)) and not is_stale(state.observed_at, now)):
         return now
-    return None
+    if jobs or state.open_calls:
+        return None
+    # Only reservations keep it from being alone, and they end without an event.
+    return max(one.expires_at for one in reservations_at(state, now))
 
 
-def account_of(known: RateLimit) -> tuple[str, str | None] | None:
+# A platform, and an identifier there, `None` for calls without one.
+Account = tuple[str, str | None]
+
+
+def account_of(known: RateLimit) -> Account | None:
     """The platform, and the identifier there, whose calls all wait while those of this limit do.
 
     `None`: those of no other limit do. An empty identifier is anybody: of a limit that is the platform's.
@@ -92,22 +100,20 @@ def holds_up(known: RateLimit, key: str) -> bool:
     account = account_of(known)
     if account is None or known.key == key:
         return False
+    return account in accounts_over(key)
+
+
+def accounts_over(key: str) -> tuple[Account, Account]:
+    """Those whose waits hold up the limit with this key."""
     platform, _, identifier = parts_of(key)
-    return account in ((platform, ""), (platform, identifier))
+    return (platform, ""), (platform, identifier)
 
 
-def cost_at_most(state: RateLimit | None, cost: int) -> int:
-    """What is set aside for a job: the whole of a limit, if it costs more than that."""
-    limits = () if state is None else (one.limit for one in state.budgets if one.limit is not None)
-    return min(cost, *limits, cost)
-
-
-def calls_of(claimed: Iterable[tuple[str, JobBudget]], context: Context) -> tuple[tuple[str, Event], ...]:
+def calls_of(claimed: Iterable[tuple[str, JobBudget]]) -> tuple[tuple[str, Event], ...]:
     """The events by which calls are set aside for these jobs, one for each limit."""
     jobs: dict[str, list[JobCalls]] = {}
     for job_id, budget in claimed:
-        cost = cost_at_most(context.state(TABLE, budget.key), budget.cost)
-        jobs.setdefault(budget.key, []).append(JobCalls(job=job_id, cost=cost))
+        jobs.setdefault(budget.key, []).append(JobCalls(job=job_id, cost=budget.cost))
     return tuple((key, CallsClaimed(jobs=tuple(calls))) for key, calls in jobs.items())
 
 
@@ -116,7 +122,7 @@ def end_of_calls(
 ) -> tuple[tuple[str, Event], ...]:
     """The event by which the calls of a job's attempt end, if any were set aside.
 
-    `made` is how many of them there were; `None`, where nobody says: all.
+    `made` is how many of them there were, be it more than were meant; `None`, where nobody says: all.
     """
     if budget is None:
         return ()
@@ -126,26 +132,30 @@ def end_of_calls(
     if cost is None:
         # What was known of the limit has been cleared meanwhile.
         return ()
-    unused = 0 if made is None else max(0, cost - made)
+    unused = 0 if made is None else cost - made
     return ((budget.key, CallsEnded(job=job_id, unused=unused)),)
 
 
-def _known_at(state: RateLimit, at: int) -> list[int]:
-    """What each policy has left, of those of which anything is known then."""
-    left = (left_at(state, one, at) for one in state.budgets if not is_void(one, at))
-    return [calls for calls in left if calls is not None]
+def _known_at(state: RateLimit, at: int) -> Iterator[tuple[Budget, int]]:
+    """The policies of which anything is known then, each with what it has left."""
+    for one in state.budgets:
+        if not is_void(one, at) and (left := left_at(state, one, at)) is not None:
+            yield one, left
 
 
-def _is_enough(state: RateLimit, cost: int, calls: int, at: int) -> bool:
-    needed = cost_at_most(state, cost) + calls + reserved_at(state, at)
-    return min(_known_at(state, at), default=needed) >= needed
+def _is_enough(state: RateLimit, cost: int, taken: Taken, at: int) -> bool:
+    reserved = reserved_at(state, at)
+    return all(
+        left >= charged(policy, cost) + charged_for(policy, taken) + reserved
+        for policy, left in _known_at(state, at)
+    )
 
 
-def _enough_from(state: RateLimit, cost: int, calls: int, now: int) -> int | None:
+def _enough_from(state: RateLimit, cost: int, taken: Taken, now: int) -> int | None:
     """The first moment at which enough calls are left again, if attempts have ended by then."""
     quiet = msgspec.structs.replace(
         state,
-        budgets=tuple(with_fewer(budget, calls) for budget in state.budgets),
+        budgets=tuple(with_fewer(budget, charged_for(budget, taken)) for budget in state.budgets),
         open_calls=(),
         ended_calls=(),
     )
@@ -154,4 +164,4 @@ def _enough_from(state: RateLimit, cost: int, calls: int, now: int) -> int | Non
         is_told = budget.reset_time is not None
         moments.add((budget.reset_time or 0) + RESET_MARGIN_MS if is_told else void_from(budget))
         moments |= {one.at + forgotten_after_ms(budget) + 1 for one in state.ended_calls[-1:]}
-    return next((one for one in sorted(moments) if one > now and _is_enough(quiet, cost, 0, one)), None)
+    return next((one for one in sorted(moments) if one > now and _is_enough(quiet, cost, {}, one)), None)

@@ -12,6 +12,9 @@ Between these two, it stays as it was reckoned. Above them somebody else has mad
 were set aside were never made: then it is the lower of the two, so that it is never too much.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+
 import msgspec
 
 from domain.rate_limits.messages import CallsClaimed, CallsEnded
@@ -32,11 +35,11 @@ _TOGETHER_MS = 1_000
 def after_claims(known: RateLimit, event: CallsClaimed, at: int) -> RateLimit:
     """The limit after calls were set aside."""
     now = _settled(known, at)
-    cost = sum(one.cost for one in event.jobs)
+    costs = Counter(one.cost for one in event.jobs)
     opened = tuple(OpenCalls(job=one.job, cost=one.cost, since=at) for one in event.jobs)
     return msgspec.structs.replace(
         now,
-        budgets=tuple(with_fewer(budget, cost) for budget in now.budgets),
+        budgets=tuple(with_fewer(budget, charged_for(budget, costs)) for budget in now.budgets),
         open_calls=(*now.open_calls, *opened),
     )
 
@@ -47,13 +50,30 @@ def after_end(known: RateLimit, event: CallsEnded, at: int) -> RateLimit:
     if ended is None:
         return known
     now = _settled(known, at)
-    unused = min(event.unused, ended.cost)
+    # Less than none, where more calls were made than had been set aside.
+    made = max(0, ended.cost - event.unused)
     return msgspec.structs.replace(
         now,
-        budgets=tuple(with_fewer(budget, -unused) for budget in now.budgets),
+        budgets=tuple(
+            with_fewer(budget, charged(budget, made) - charged(budget, ended.cost)) for budget in now.budgets
+        ),
         open_calls=tuple(one for one in now.open_calls if one.job != event.job),
-        ended_calls=_joined(now.ended_calls, EndedCalls(at=at, calls=ended.cost - unused)),
+        ended_calls=_joined(now.ended_calls, EndedCalls(at=at, calls=made)),
     )
+
+
+def charged(budget: Budget, calls: int) -> int:
+    """What a job's calls take from a policy at most: the whole of it, where they are more than that.
+
+    They are made one after the other then, as the windows of a short policy come. Of a policy that lets no
+    call through, all of them: a job never has enough.
+    """
+    return min(calls, budget.limit) if budget.limit else calls
+
+
+def charged_for(budget: Budget, jobs: Mapping[int, int]) -> int:
+    """The same for several jobs: so many of them by how many calls each makes."""
+    return sum(count * charged(budget, calls) for calls, count in jobs.items())
 
 
 def is_tracked(known: RateLimit) -> bool:
@@ -65,7 +85,7 @@ def left_after(known: RateLimit, before: Budget | None, told: Budget, now: int) 
     """What is left of a policy once somebody has told what remained of it."""
     if told.remaining is None:
         return None
-    lowest = told.remaining - _unsure_calls(known, min(told.observed_at, now))
+    lowest = told.remaining - _unsure_calls(known, told, min(told.observed_at, now))
     reckoned = None if before is None else left_at(known, before, now)
     if before is None or reckoned is None or reckoned > told.remaining:
         return lowest
@@ -74,21 +94,24 @@ def left_after(known: RateLimit, before: Budget | None, told: Budget, now: int) 
     return max(reckoned, lowest) if is_news and told.observed_at >= now - LATEST_MS else reckoned
 
 
-def _unsure_calls(known: RateLimit, observed_at: int) -> int:
+def _unsure_calls(known: RateLimit, budget: Budget, observed_at: int) -> int:
     """How many calls of jobs what was observed then may be without."""
     since = min((one.since for one in known.open_calls), default=observed_at)
     since = min(since, observed_at - LATEST_MS)
-    ended = sum(one.calls for one in known.ended_calls if one.at >= since)
-    return ended + sum(one.cost for one in known.open_calls)
+    ended = sum(charged(budget, one.calls) for one in known.ended_calls if one.at >= since)
+    return ended + sum(charged(budget, one.cost) for one in known.open_calls)
 
 
 def left_at(known: RateLimit, budget: Budget, now: int) -> int | None:
     """What is left of a policy at a moment; `None` where that is not known."""
     if is_over(budget, now):
         return None if budget.limit is None else left_of_a_new_window(known, budget, budget.limit, now)
-    if budget.left is not None or budget.remaining is None:
-        return budget.left
-    return budget.remaining
+    return free(budget)
+
+
+def free(budget: Budget) -> int | None:
+    """What a policy has left beside the calls of jobs, as long as its window lasts."""
+    return budget.remaining if budget.left is None else budget.left
 
 
 def is_over(budget: Budget, now: int) -> bool:
@@ -104,8 +127,8 @@ def forgotten_after_ms(budget: Budget) -> int:
 def left_of_a_new_window(known: RateLimit, budget: Budget, limit: int, now: int) -> int:
     """What a window begins with: calls that are under way may come to be made in it."""
     began = max((budget.reset_time or 0) - RESET_MARGIN_MS, now - forgotten_after_ms(budget))
-    ended = sum(one.calls for one in known.ended_calls if one.at >= began)
-    return limit - ended - sum(one.cost for one in known.open_calls)
+    ended = sum(charged(budget, one.calls) for one in known.ended_calls if one.at >= began)
+    return limit - ended - sum(charged(budget, one.cost) for one in known.open_calls)
 
 
 def _settled(known: RateLimit, at: int) -> RateLimit:
@@ -115,18 +138,22 @@ def _settled(known: RateLimit, at: int) -> RateLimit:
     return msgspec.structs.replace(
         known,
         budgets=tuple(
-            _begun(known, budget, at) if is_over(budget, at) else budget for budget in known.budgets
+            begun(known, budget, at) if is_over(budget, at) else budget for budget in known.budgets
         ),
         ended_calls=tuple(one for one in known.ended_calls if one.at >= since),
     )
 
 
-def _begun(known: RateLimit, budget: Budget, at: int) -> Budget:
+def begun(known: RateLimit, budget: Budget, at: int) -> Budget:
+    """A policy in the window after the one that was observed, of which nobody has told yet."""
     is_told = budget.limit is not None
+    left = None
+    if budget.limit is not None and is_tracked(known):
+        left = left_of_a_new_window(known, budget, budget.limit, at)
     return msgspec.structs.replace(
         budget,
         remaining=budget.limit,
-        left=left_at(known, budget, at),
+        left=left,
         used=0 if is_told else None,
         # Nobody has told its end. Counted from here, it ends too late rather than too early.
         reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS) if is_told else None,

@@ -42,7 +42,7 @@ def observe(state: RateLimit | None, command: Observe, context: Context, key: st
         raise Invalid("an observation says at least one of remaining, limit, used, reset_time", path="$")
     if not command.data_fresh:
         return Decision()
-    observed = _observed(state, (said,), at, command.reservation, key, jitter_ms=0)
+    observed = _observed(state, (said,), at, command.reservation, context.now, key, jitter_ms=0)
     return Decision(events=changes(state, (observed,), context.now, key).events)
 
 
@@ -53,7 +53,9 @@ def observe_response(
     at = _moment(command.observed_at, context)
     response = read_response(command.platform, command.status, command.headers, at, command.rate_limited)
     reservation = command.reservation
-    observed = _observed(state, response.readings, at, reservation, key, jitter_ms=RESET_JITTER_MS)
+    observed = _observed(
+        state, response.readings, at, reservation, context.now, key, jitter_ms=RESET_JITTER_MS
+    )
     spent = None if observed is not None else _spent(state, reservation)
     throttled = refused(state, response, at) if response.is_refusal else None
     changed = changes(state, (observed, spent, throttled), context.now, key)
@@ -77,6 +79,7 @@ def _observed(
     readings: Sequence[Reading],
     at: int,
     reservation: str | None,
+    now: int,
     key: str,
     *,
     jitter_ms: int,
@@ -104,7 +107,7 @@ def _observed(
     if not news:
         return None
     event = _event(news, at, reservation if confirms else None)
-    return event if is_worth_it or _changes_more(state, event, key) else None
+    return event if is_worth_it or _changes_more(state, event, now, key) else None
 
 
 def _event(readings: Sequence[Reading], at: int, reservation: str | None) -> Observed:
@@ -168,11 +171,11 @@ def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -
     )
 
 
-def _changes_more(state: RateLimit | None, event: Observed, key: str) -> bool:
+def _changes_more(state: RateLimit | None, event: Observed, now: int, key: str) -> bool:
     """Whether an event that shows little is kept: for the level, after a refusal, or for jobs that wait."""
     if state is None:
         return True
-    after = evolve(state, Recorded(0, key, 0, event.observed_at, event))
+    after = evolve(state, Recorded(0, key, 0, now, event))
     if after is None or (after.level, after.refusals) != (state.level, state.refusals):
         return after is not None
     # Jobs would be handed out by what is wrong.

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from domain.jobs.commands import Priority, Tags, TimeoutMs
+from domain.jobs.commands import CallBudget, Priority, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
 from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text, about
+from domain.rate_limits.job_calls import JobBudget
 
 # Shorter than a key, since a job's id is `<schedule>@<time>`, which is a key itself.
 ScheduleKey = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=180)]
@@ -28,6 +29,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = DEFAULT_MAXIMUM_ATTEMPTS
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
     tags: Tags = ()
+    budget: CallBudget | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     max_attempts: int = DEFAULT_MAXIMUM_ATTEMPTS
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
+    budget: JobBudget | None = None
 
 
 class ScheduleSet(Event, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from domain.errors import Invalid, NotFound
 from domain.jobs.events import Enqueued
 from domain.jobs.state import TABLE as JOBS
 from domain.messages import Event, Recorded
+from domain.rate_limits.job_calls import stored_budget
 from domain.schedules import messages
 from domain.schedules.times import Times, last_due, next_time
 
@@ -47,8 +48,9 @@ def _set(state: Schedule | None, command: messages.SetSchedule, context: Context
         raise Invalid("either every_ms or cron", path="$")
     if bytes(command.job.payload).lstrip()[:1] != b"{":
         raise Invalid("payload must be an object", path="$.job.payload")
+    said = msgspec.structs.asdict(command.job) | {"budget": stored_budget(command.job.budget)}
     event = messages.ScheduleSet(
-        job=messages.JobTemplate(**msgspec.structs.asdict(command.job)),
+        job=messages.JobTemplate(**said),
         every_ms=command.every_ms,
         cron=command.cron,
         time_zone=command.time_zone,

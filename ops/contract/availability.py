@@ -16,9 +16,10 @@ from bus.serving.queries.reading import QueryVerb
 from domain.rate_limits import TABLE
 from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.forecast import Forecast, forecast, with_jobs
+from domain.rate_limits.job_calls import holds_up
 from domain.rate_limits.messages import key_of
 from projections.jobs import waiting_for_calls
-from projections.rate_limits import ForecastRateLimit, MayCallRateLimit
+from projections.rate_limits import ForecastRateLimit, MayCallRateLimit, longest_waits
 
 
 def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
@@ -35,7 +36,8 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
         now = clock()
         state = read_aggregate(connection, TABLE, key_of(query)).state
         waiting, cost = waiting_for_calls(connection, query.platform, query.resource, query.identifier, now)
-        return codec.encode(with_jobs(forecast(state, now), state, waiting, cost, now))
+        held_up_until = _held_up_until(connection, key_of(query), now) if waiting else 0
+        return codec.encode(with_jobs(forecast(state, now), state, waiting, cost, held_up_until, now))
 
     return (
         QueryVerb(
@@ -54,3 +56,12 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             limited=limited(TABLE, forecast_of, key_of),
         ),
     )
+
+
+def _held_up_until(connection: apsw.Connection, key: str, now: int) -> int:
+    """Until when others of its platform hold a limit up."""
+    for one, until in longest_waits(connection, key, now):
+        known = read_aggregate(connection, TABLE, one).state
+        if known is not None and holds_up(known, key):
+            return until
+    return 0

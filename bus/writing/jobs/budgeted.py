@@ -114,6 +114,12 @@ class BudgetedLanes:
             moments.append(unforeseen)
         return min(moments, default=None)
 
+    def next_run_at(self) -> int | None:
+        """When the first job is due of the limits for whose jobs nobody waits yet."""
+        while self._later and not self._counts(self._later[0]):
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
     def _look(self, now: int) -> None:
         """Puts where they belong all that have changed, and all whose time has come."""
         for limit in self._to_look_at:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from bus.writing.jobs.budgeted import BudgetedLanes, Permits
 from bus.writing.jobs.lane import DueEntry, Lane, WaitingJob
+from domain.rate_limits.job_calls import Account, accounts_over
 
 # How many jobs of others one search passes over. Who shares a queue with so many wants one of its own.
 MAXIMUM_PASSED_OVER = 10_000
@@ -23,6 +24,8 @@ class DueJobs:
         self._budgeted: dict[str, dict[str, BudgetedLanes]] = {}
         # The same lanes by the limits that their jobs draw on.
         self._by_limit: dict[str, dict[tuple[str, str], BudgetedLanes]] = {}
+        # Those limits by the accounts whose waits hold them up.
+        self._by_account: dict[Account, dict[str, None]] = {}
         self._by_id: dict[str, WaitingJob] = {}
 
     def __len__(self) -> int:
@@ -44,7 +47,11 @@ class DueJobs:
             if budgeted is None:
                 budgeted = kinds[job.type] = BudgetedLanes(self._by_id)
             budgeted.add(job, job.limit)
-            self._by_limit.setdefault(job.limit, {})[job.queue, job.type] = budgeted
+            if job.limit not in self._by_limit:
+                self._by_limit[job.limit] = {}
+                for account in accounts_over(job.limit):
+                    self._by_account.setdefault(account, {})[job.limit] = None
+            self._by_limit[job.limit][job.queue, job.type] = budgeted
             return
         lanes = self._queues.get(job.queue)
         if lanes is None:
@@ -77,6 +84,10 @@ class DueJobs:
         del self._by_limit[limit][job.queue, job.type]
         if not self._by_limit[limit]:
             del self._by_limit[limit]
+            for account in accounts_over(limit):
+                del self._by_account[account][limit]
+                if not self._by_account[account]:
+                    del self._by_account[account]
         if not kinds[job.type]:
             del kinds[job.type]
         if not kinds:
@@ -116,24 +127,37 @@ class DueJobs:
                 ids.append(job.id)
             if permits is not None and job.limit is not None:
                 permits.took(job, is_own=is_own)
-        # They are only looked at here; the caller takes them out with `remove`.
+        # They are only looked at here; the caller takes them out with `remove`, and perhaps not all of them.
         for lane, entry in taken:
             heapq.heappush(lane.due, entry)
-            if entry[-1].limit is not None:
-                self._budgeted[queue][entry[-1].type].look_at(entry[-1].limit)
+        for drawn_on in {entry[-1].limit: None for _, entry in taken if entry[-1].limit is not None}:
+            # Jobs of other types may be held on account of these alone.
+            self.limit_changed(drawn_on)
         return ids
 
     def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
-        """When to ask again for jobs that are due and wait for calls of a limit; `None` where none does.
+        """When to ask again where due jobs wait for calls of a limit; `None` where none does.
 
-        As far as `next` has found out.
+        That is when the first of them has calls again, or when another job is due before. As far as `next`
+        has found out.
         """
-        held = [one.held_until(now + ASK_AGAIN_MS) for one in _chosen(self._budgeted.get(queue), types)]
-        return min((moment for moment in held if moment is not None), default=None)
+        types = None if types is None else list(types)
+        budgeted = _chosen(self._budgeted.get(queue), types)
+        held = [one.held_until(now + ASK_AGAIN_MS) for one in budgeted]
+        first = min((moment for moment in held if moment is not None), default=None)
+        if first is None:
+            return None
+        to_come = [one.next_run_at() for one in budgeted]
+        to_come += [one.next_run_at() for one in _chosen(self._queues.get(queue), types)]
+        return max(now, min([first, *(moment for moment in to_come if moment is not None)]))
 
     def limits(self) -> list[str]:
         """The rate limits that jobs wait for, or will draw on."""
         return list(self._by_limit)
+
+    def limits_of(self, account: Account) -> list[str]:
+        """Those of them whose calls wait while the ones of an account do."""
+        return list(self._by_account.get(account, ()))
 
     def limit_changed(self, limit: str) -> None:
         """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""

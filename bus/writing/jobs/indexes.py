@@ -18,7 +18,6 @@ from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.state import FINISHED, WAITING
 from domain.rate_limits.job_calls import JobBudget
-from domain.rate_limits.messages import parts_of
 from domain.rate_limits.state import RateLimit
 
 # The deadline of a running job whose row has none: a row changed by hand must not end an attempt.
@@ -78,11 +77,11 @@ class JobIndexes:
     def limit_changed(self, key: str, known: RateLimit | None) -> None:
         """What is known of a rate limit is this from now on."""
         self.due.limit_changed(key)
-        if self.throttles.replace(key, known):
-            platform = parts_of(key)[0]
-            for limit in self.due.limits():
-                if parts_of(limit)[0] == platform:
-                    self.due.limit_changed(limit)
+        # Who waits longer than before is found when the time comes.
+        account = self.throttles.replace(key, known)
+        if account is not None:
+            for limit in self.due.limits_of(account):
+                self.due.limit_changed(limit)
 
     def depth_by_queue(self, now: int) -> dict[str, Depth]:
         """How many unfinished jobs each queue has; any thread may ask, and may see half of a command."""

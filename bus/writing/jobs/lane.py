@@ -65,5 +65,11 @@ class Lane:
             heapq.heappop(self.due)
         return self.due[0] if self.due else None
 
+    def next_run_at(self) -> int | None:
+        """When the first of those is due that were not yet when `best` was asked."""
+        while self.later and not self._holds(self.later[0][-1]):
+            heapq.heappop(self.later)
+        return self.later[0][0] if self.later else None
+
     def _holds(self, job: WaitingJob) -> bool:
         return self.by_id.get(job.id) is job

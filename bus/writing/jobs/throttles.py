@@ -1,39 +1,72 @@
 """Which platforms answer nobody at present: `Throttles`."""
 
+import heapq
 from collections.abc import Iterable
 
-from domain.rate_limits.job_calls import account_of, holds_up
-from domain.rate_limits.messages import parts_of
+from domain.rate_limits.job_calls import Account, account_of, accounts_over
 from domain.rate_limits.state import RateLimit
+
+# From so many on, it is worth looking for those that are over.
+_FEW = 64
 
 
 class Throttles:
-    """The limits whose waits count for others of their platform, too. Owned by the writer's thread.
+    """The limits whose waits count for others of their account, too. Owned by the writer's thread.
 
-    There are few: one whose wait is over stays until something else is heard of it, and holds nobody up.
+    Clients choose the names of limits, and nothing is heard when a wait is over. So those that are over are
+    dropped whenever there are twice as many as the last time, and cost a claim nothing until then.
     """
 
     def __init__(self, known: Iterable[RateLimit] = ()) -> None:
-        self._by_platform: dict[str, dict[str, RateLimit]] = {}
+        self._waits: dict[str, tuple[Account, int]] = {}
+        # The longest of an account is the first; what is not among `_waits` does not count.
+        self._by_account: dict[Account, list[tuple[int, str]]] = {}
+        self._entries = 0
+        self._drop_beyond = _FEW
         for one in known:
             self.replace(one.key, one)
 
-    def replace(self, key: str, known: RateLimit | None) -> bool:
-        """A limit is this from now on; whether that changes anything for the others of its platform."""
-        platform = parts_of(key)[0]
-        before = self._by_platform.get(platform, {}).get(key)
-        if known is not None and known.throttled_until is not None and account_of(known) is not None:
-            self._by_platform.setdefault(platform, {})[key] = known
-            return before is None or before.throttled_until != known.throttled_until
-        if before is None:
-            return False
-        others = self._by_platform[platform]
-        del others[key]
-        if not others:
-            del self._by_platform[platform]
-        return True
+    def __len__(self) -> int:
+        """How many entries are kept."""
+        return self._entries
+
+    def replace(self, key: str, known: RateLimit | None) -> Account | None:
+        """A limit is this from now on; whose calls wait less long by that than they did, if anybody's."""
+        before = self._waits.pop(key, None)
+        account = None if known is None else account_of(known)
+        if known is None or known.throttled_until is None or account is None:
+            return None if before is None else before[0]
+        wait = self._waits[key] = account, known.throttled_until
+        if wait == before:
+            return None
+        heapq.heappush(self._by_account.setdefault(account, []), (-known.throttled_until, key))
+        self._entries += 1
+        if self._entries > self._drop_beyond:
+            self._drop(known.updated_at)
+        is_shorter = before is not None and (before[0] != account or known.throttled_until < before[1])
+        return before[0] if before is not None and is_shorter else None
 
     def until(self, key: str) -> int:
-        """Until when nothing is to be had of a limit on account of others; 0 without any."""
-        others = self._by_platform.get(parts_of(key)[0], {})
-        return max((one.throttled_until or 0 for one in others.values() if holds_up(one, key)), default=0)
+        """Until when nothing is to be had of a limit on account of its platform; 0 without any such wait."""
+        return max(map(self._longest, accounts_over(key)))
+
+    def _longest(self, account: Account) -> int:
+        entries = self._by_account.get(account, [])
+        while entries and not self._counts(account, entries[0]):
+            heapq.heappop(entries)
+            self._entries -= 1
+        return -entries[0][0] if entries else 0
+
+    def _counts(self, account: Account, entry: tuple[int, str]) -> bool:
+        return self._waits.get(entry[1]) == (account, -entry[0])
+
+    def _drop(self, now: int) -> None:
+        """Leaves those alone whose wait goes on."""
+        self._waits = {key: wait for key, wait in self._waits.items() if wait[1] > now}
+        self._by_account = {}
+        for key, (account, until) in self._waits.items():
+            self._by_account.setdefault(account, []).append((-until, key))
+        for entries in self._by_account.values():
+            heapq.heapify(entries)
+        self._entries = len(self._waits)
+        self._drop_beyond = 2 * self._entries + _FEW

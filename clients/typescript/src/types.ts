@@ -39,6 +39,7 @@ export interface ScheduledJob {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
+  budget?: CallBudget | null;
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
@@ -1278,6 +1279,7 @@ export interface JobTemplate {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
+  budget?: JobBudget;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */

@@ -7,6 +7,7 @@ count up, its chance is what `chance` says. Accepted commands take effect, so th
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Set
 from types import NoneType
 from typing import Any, Self, get_args
@@ -21,7 +22,7 @@ from domain.jobs import Job
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
 from domain.messages import Event, Recorded
-from domain.rate_limits.job_calls import calls_from, cost_at_most, holds_up
+from domain.rate_limits.job_calls import calls_from, holds_up
 from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 
@@ -182,22 +183,21 @@ class Story:
         ]
         allowed: list[Job] = []
         waiting: dict[tuple[str, str], int | None] = {}
-        taken: dict[str, tuple[int, int]] = {}
+        taken: dict[str, Counter[int]] = {}
         for job in sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position)):
             if job.budget is not None and len(allowed) < limit:
                 # Behind one that waits for calls, others of its type wait, or it would for ever.
                 if (job.type, job.budget.key) in waiting:
                     continue
                 key, state = job.budget.key, self.state("rate_limits", job.budget.key)
-                jobs, calls = taken.get(key, (0, 0))
-                when = calls_from(state, job.budget.cost, (jobs, calls), self.now)
+                when = calls_from(state, job.budget.cost, taken.get(key, {}), self.now)
                 held_up = [one.throttled_until or 0 for one in self._limits() if holds_up(one, key)]
                 if max(held_up, default=0) > self.now:
                     when = max(held_up)
                 if when is None or when > self.now:
                     waiting[job.type, job.budget.key] = when
                     continue
-                taken[key] = (jobs + 1, calls + cost_at_most(state, job.budget.cost))
+                taken.setdefault(key, Counter())[job.budget.cost] += 1
             allowed.append(job)
         moments = [when for when in waiting.values() if when is not None]
         return allowed[:limit], min(moments, default=None) if len(allowed) < limit else None

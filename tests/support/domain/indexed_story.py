@@ -17,12 +17,16 @@ class IndexedStory(Story):
         self.indexes = JobIndexes()
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
-        permits = ClaimPermits(
+        ids = self.indexes.due.next(queue, types, limit, self.now, (), self._permits())
+        retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
+        # As a writer reads ahead; nothing of that is claimed.
+        self.indexes.due.next(queue, types, limit + 8, self.now, (), self._permits())
+        return [self.state("jobs", job_id) for job_id in ids], retry_at
+
+    def _permits(self) -> ClaimPermits:
+        return ClaimPermits(
             lambda key: self.state("rate_limits", key), self.indexes.throttles.until, self.now
         )
-        ids = self.indexes.due.next(queue, types, limit, self.now, (), permits)
-        retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
-        return [self.state("jobs", job_id) for job_id in ids], retry_at
 
     def _record(self, key: str, event: Event) -> None:
         table = self.table_of[type(event)]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hyperpage_client.answers.shared import Count
+from hyperpage_client.answers.shared import Count, JobBudget
 
 if TYPE_CHECKING:
     JobStatus = Literal[
@@ -39,15 +39,6 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
 
     percent: float | None = None
     note: str | None = None
-
-
-class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """The limit that a job draws on, as it was accepted once; what it leaves out is not said."""
-
-    platform: str
-    resource: str | None = None
-    identifier: str | None = None
-    cost: int = 1
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from hyperpage_client.answers.shared import JobBudget
+
 if TYPE_CHECKING:
     ScheduleOnMissed = Literal["run_once", "skip"]
 else:
@@ -30,6 +32,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int = 5
     timeout_ms: int = 900000
     tags: tuple[str, ...] = ()
+    budget: JobBudget | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):

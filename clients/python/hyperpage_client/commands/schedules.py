@@ -5,8 +5,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from hyperpage_client.commands.fields import Key, Name, Text
+from hyperpage_client.commands.fields import Key, KeyPart, Name, Text
 from hyperpage_client.contract.commands import Command
+
+
+class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The rate limit that a job draws on, and how many calls each attempt makes at most."""
+
+    platform: KeyPart
+    resource: KeyPart | None = None
+    identifier: KeyPart | None = None
+    cost: Annotated[int, msgspec.Meta(ge=1, le=9007199254740991)] = 1
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,6 +33,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tags: Annotated[
         Sequence[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=32)
     ] = ()
+    budget: CallBudget | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):

@@ -75,6 +75,17 @@ def test_a_forecast_tells_when_the_budget_runs_out(own: Talk):
     }
 
 
+def test_a_forecast_knows_that_others_of_the_platform_hold_its_jobs_up(own: Talk):
+    assert own.command("jobs.enqueue", {"type": "sync", "budget": GITHUB}).code is None
+    send(own, "observe_response", platform="github", status=200, headers=HEADERS)
+    assert ask(own, "forecast", **GITHUB)["jobs_from"] == NOW
+
+    search = HEADERS | {"retry-after": "60", "x-ratelimit-resource": "search"}
+    send(own, "observe_response", platform="github", status=403, headers=search)
+    send(own, "throttle", platform="github", resource="graphql", until=NOW + 90_000)
+    assert ask(own, "forecast", **GITHUB)["jobs_from"] == NOW + 60_000
+
+
 def test_what_nobody_has_spoken_of_may_be_called(own: Talk):
     assert ask(own, "may_call", platform="nobody") == {
         "allowed": True, "retry_at": None, "remaining": None, "level": "unknown", "stale": True,

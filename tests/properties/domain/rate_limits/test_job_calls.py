@@ -20,6 +20,7 @@ CORE = {"platform": "github", "resource": "core"}
 LEASE_MS = 30_000
 LIMIT = 9
 WINDOW_MS = 120_000
+TYPES = ("sync", "mail")
 
 
 class Attempt(NamedTuple):
@@ -52,20 +53,29 @@ class Workers(RuleBasedStateMachine):
         self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
         self.tell(0, says_when=False)
 
-    @rule(cost=st.integers(1, LIMIT + 1), count=st.integers(1, 4))
-    def enqueue(self, cost: int, count: int) -> None:
+    @rule(cost=st.integers(0, LIMIT + 1), count=st.integers(1, 4), kind=st.sampled_from(TYPES))
+    def enqueue(self, cost: int, count: int, kind: str) -> None:
         for _ in range(count):
             self.jobs += 1
-            budget = CORE | {"cost": cost}
-            self.story.when("jobs.enqueue", id=f"job-{self.jobs}", type="sync", budget=budget)
+            # Without any calls, it draws on nothing.
+            budget = CORE | {"cost": cost} if cost else None
+            self.story.when("jobs.enqueue", id=f"job-{self.jobs}", type=kind, budget=budget)
 
-    @rule(limit=st.integers(1, 5))
-    def claim(self, limit: int) -> None:
-        self.story.when("jobs.claim", worker="w", limit=limit, lease_ms=LEASE_MS)
+    @rule(cost=st.integers(1, LIMIT), ttl_ms=st.sampled_from([1_000, 20_000, HOUR_MS]))
+    def reserve(self, cost: int, ttl_ms: int) -> None:
+        # Nobody makes these calls, and nobody releases them.
+        self.story.when("rate_limits.reserve", **CORE, cost=cost, ttl_ms=ttl_ms)
+
+    @rule(limit=st.integers(1, 5), types=st.none() | st.lists(st.sampled_from(TYPES), min_size=1))
+    def claim(self, limit: int, types: list[str] | None = None) -> None:
+        self.story.when("jobs.claim", worker="w", limit=limit, lease_ms=LEASE_MS, types=types)
         for job_id, lease in self.story.decision.leases.items():
             assert lease is not None
-            cost = min(LIMIT, self.story.state("jobs", job_id).budget.cost)
-            self.attempts.append(Attempt(job_id, lease.token, cost, lease.expires_at))
+            self.attempts.append(Attempt(job_id, lease.token, self.cost_of(job_id), lease.expires_at))
+
+    def cost_of(self, job_id: str) -> int:
+        budget = self.story.state("jobs", job_id).budget
+        return 0 if budget is None else min(LIMIT, budget.cost)
 
     @precondition(lambda self: any(one.calls_left for one in self.attempts))
     @rule(which=st.integers(0, 99))
@@ -97,8 +107,7 @@ class Workers(RuleBasedStateMachine):
         if verb == "fail":
             body |= {"error": "no luck", "retry_at": self.story.now}
         if counts:
-            cost = min(LIMIT, self.story.state("jobs", attempt.job).budget.cost)
-            body["calls"] = cost - attempt.calls_left
+            body["calls"] = self.cost_of(attempt.job) - attempt.calls_left
         self.story.when(f"jobs.{verb}", **body)
         assert self.story.refusal is None
 

@@ -9,7 +9,7 @@ def test_states_that_earlier_versions_kept_are_still_used():
     assert SHAPES == {
         "jobs": "0582355fc24c9cff",
         "queues": "bc9dcb5f3c50149a",
-        "schedules": "6cabf0253147c20f",
+        "schedules": "29baef77630722a8",
         "rate_limits": "d34c5e61f079ffc2",
         "tool_configs": "1a5e10ed260e32e3",
         "app_state": "e2203390e5ecdae4",

@@ -54,9 +54,24 @@ def test_a_job_keeps_the_budget_that_it_was_enqueued_with():
     assert told.state("jobs", "a").budget == JobBudget(platform="github", resource="core", cost=3)
 
 
-def test_an_identifier_of_a_budget_needs_a_resource():
-    told = Story().when("jobs.enqueue", type="sync", budget={"platform": "github", "identifier": "me"})
-    told.then_refused("invalid", path="$.budget.resource")
+def test_an_identifier_of_a_budget_needs_a_resource_wherever_it_stands():
+    budget = {"platform": "github", "identifier": "me"}
+    with pytest.raises(msgspec.ValidationError, match=r"needs a resource - at `\$\.budget`"):
+        Story().when("jobs.enqueue", type="sync", budget=budget)
+    job = {"type": "sync", "name": "Sync", "budget": budget}
+    with pytest.raises(msgspec.ValidationError, match=r"needs a resource - at `\$\.job\.budget`"):
+        Story().when("schedules.set", id="each", every_ms=HOUR_MS, job=job)
+
+
+def test_the_jobs_of_a_schedule_draw_on_the_limit_that_it_names():
+    told = IndexedStory()
+    job = {"type": "sync", "name": "Sync", "budget": CORE | {"cost": 3}}
+    told.when("schedules.set", id="each", every_ms=HOUR_MS, job=job)
+    told.later(HOUR_MS).when("schedules.run", id="each")
+    observe(told, 5, reset_time=told.now + HOUR_MS)
+    assert claim(told) == [f"each@{told.now}"]
+    told.when("schedules.set", id="each", every_ms=HOUR_MS, job=job).then_nothing()
+    assert told.state("rate_limits", "github:core").budgets[0].left == 2
 
 
 def test_calls_are_set_aside_with_the_claim_and_end_with_the_attempt():
@@ -217,3 +232,74 @@ def test_calls_that_may_be_those_of_a_window_that_nobody_told_of_count_as_long_a
     assert HOUR_MS < wait <= HOUR_MS + RESET_MARGIN_MS + 1
     told.later(wait)
     assert claim(told) == ["b"]
+
+
+@pytest.mark.parametrize("remaining", [None, 9])
+def test_a_reservation_that_runs_out_leaves_a_job_alone_with_a_limit_that_nobody_knows(remaining: int | None):
+    told = story({}, remaining=remaining).later(STALE_AFTER_MS + 1)
+    told.when("rate_limits.reserve", **CORE, ttl_ms=60_000)
+    assert claim(told) == []
+    assert retry_after_ms(told) == 60_000
+    told.later(60_000)
+    assert claim(told) == ["a"]
+
+
+def test_a_limit_that_lets_no_call_through_lets_no_job_through():
+    told = story({"cost": 50}, remaining=0, limit=0)
+    assert claim(told) == []
+    told.at(RESET + RESET_MARGIN_MS)
+    assert claim(told) == []
+    observe(told, 60, limit=60, reset_time=told.now + HOUR_MS)
+    assert claim(told) == ["a"]
+
+
+def policies(told: Story) -> dict[str, int | None]:
+    return {one.policy: one.left for one in told.state("rate_limits", "github:core").budgets}
+
+
+def test_a_job_takes_the_whole_of_a_short_policy_and_all_of_its_calls_from_a_long_one():
+    told = story({"cost": 50}, {"cost": 50}, remaining=None)
+    headers = {
+        "ratelimit-policy": '"second";q=10;w=1, "hour";q=5000;w=3600',
+        "ratelimit": '"second";r=10;t=1, "hour";r=5000;t=3600',
+    }
+    told.when("rate_limits.observe_response", **CORE, status=200, headers=headers)
+    assert claim(told) == ["a"]
+    assert policies(told) == {"second": 0, "hour": 4950}
+    end(told, "a", calls=4)
+    assert policies(told) == {"second": 6, "hour": 4996}
+
+
+def test_a_worker_that_made_more_calls_than_were_meant_is_believed():
+    told = story({"cost": 2}, {"cost": 4})
+    assert claim(told, 1) == ["a"]
+    end(told, "a", calls=7).then(CallsEnded(job="a", unused=-5), Completed())
+    assert told.state("rate_limits", "github:core").budgets[0].left == 3
+    assert claim(told) == []
+
+
+def test_who_waits_for_calls_that_jobs_have_is_told_when_a_window_begins():
+    told = story({"cost": 10})
+    claim(told)
+    told.when("rate_limits.reserve", **CORE, cost=8)
+    assert (told.result["granted"], told.result["retry_at"]) == (False, RESET)
+
+
+def test_calls_of_a_reservation_that_ends_as_the_window_may_be_over_are_those_of_the_old_one():
+    told = story({"cost": 1})
+    assert claim(told) == ["a"]
+    told.at(RESET - 1_000).when("rate_limits.reserve", **CORE, cost=5, reservation="r", ttl_ms=60_000)
+    told.at(RESET + RESET_MARGIN_MS - 1).when("rate_limits.release", **CORE, reservation="r", used=5)
+    policy = told.state("rate_limits", "github:core").budgets[0]
+    assert (policy.left, policy.reset_time) == (4, RESET)
+
+
+def test_an_observation_that_changes_nothing_by_when_it_comes_is_no_event():
+    told = story({"cost": 40}, remaining=100, limit=100)
+    assert claim(told) == ["a"]
+    end(told, "a")
+    # When it was made, those calls would have been counted; it comes too late to tell.
+    made_at = told.now + LATEST_MS + 1
+    told.at(made_at + LATEST_MS + 1)
+    observe(told, 99, limit=100, observed_at=made_at)
+    told.then_nothing()

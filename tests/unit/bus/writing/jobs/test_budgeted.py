@@ -4,6 +4,8 @@ from typing import Any
 
 from bus.writing.jobs.due import ASK_AGAIN_MS, DueJobs
 from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.throttles import Throttles
+from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 
 
@@ -123,3 +125,68 @@ def test_limits_without_calls_cost_a_claim_nothing_however_many_they_are():
         permits.held.pop("able")
     # Once for the one that is handed out, and once for the one behind it, which is not there.
     assert permits.asked <= 200
+
+
+def test_a_search_that_takes_nothing_leaves_no_job_of_another_type_held_on_its_account():
+    due = filled(waiting("a1", "one", 1, type="a"), waiting("b1", "one", 2, type="b"))
+    # One that reads ahead finds `a1`, behind which `b1` is held; then nobody claims it.
+    assert claimed(due, Permits()) == ["a1"]
+
+    assert due.next("default", ["b"], 10, NOW, (), Permits()) == ["b1"]
+
+
+def test_while_jobs_are_held_others_that_come_to_be_due_before_say_when_to_ask_again():
+    due = filled(waiting("held", "a", 1))
+    for number, (limit, run_at) in enumerate([(None, NOW + 30), ("b", NOW + 20), (None, NOW + 10)]):
+        due.add(waiting(f"to come {number}", limit, 2 + number, type=f"type {number}", run_at=run_at))
+    assert claimed(due, Permits(a=NOW + 1_000)) == []
+    assert due.held_until("default", None, NOW) == NOW + 10
+    due.remove("to come 2")
+    assert due.held_until("default", None, NOW) == NOW + 20
+    assert due.held_until("default", ["type 0", "sync"], NOW) == NOW + 30
+    assert due.held_until("default", ["type 0"], NOW) is None, "nothing of these is held"
+
+
+def throttled(key: str, until: int, at: int = NOW, *, wide: bool = True) -> RateLimit:
+    return RateLimit(key=key, created_at=at, updated_at=at, throttled_until=until, throttled_widely=wide)
+
+
+def test_waits_that_are_over_are_dropped_however_many_there_were():
+    throttles = Throttles()
+    for number in range(5_000):
+        one = throttled(f"github:me{number}:core", NOW + number + 5, NOW + number)
+        assert throttles.replace(one.key, one) is None
+        again = throttled(one.key, NOW + number + 6, NOW + number)
+        assert throttles.replace(one.key, again) is None, "nobody waits less long"
+    assert len(throttles) < 200
+    assert throttles.until("github:me4999:search") == NOW + 5_005
+
+
+def test_the_longest_wait_over_a_limit_is_that_of_its_account_or_of_its_platform():
+    throttles = Throttles([throttled("github:me:core", NOW + 5), throttled("github:me:search", NOW + 7)])
+    throttles.replace("gitlab", throttled("gitlab", NOW + 9, wide=False))
+    waits = {"github:me:graphql": 7, "github:you:core": 0, "github:core": 0, "gitlab:you:api": 9}
+    assert {key: throttles.until(key) for key in waits} == {
+        key: NOW + wait if wait else 0 for key, wait in waits.items()
+    }
+
+    assert throttles.replace("github:me:search", throttled("github:me:search", NOW + 6)) == ("github", "me")
+    assert throttles.until("github:me:graphql") == NOW + 6
+    assert throttles.replace("github:me:search", None) == ("github", "me")
+    assert throttles.until("github:me:graphql") == NOW + 5
+    assert throttles.replace("gitlab", None) == ("gitlab", "")
+    assert throttles.until("gitlab:you:api") == 0
+
+
+def test_a_wait_that_ends_early_is_one_of_the_limits_of_its_account_alone():
+    due = filled(
+        waiting("a", "github:me:core", 1),
+        waiting("b", "github:you:core", 2),
+        waiting("c", "github:core", 3),
+        waiting("d", "gitlab:me:core", 4),
+    )
+    assert due.limits_of(("github", "me")) == ["github:me:core"]
+    assert due.limits_of(("github", "")) == ["github:me:core", "github:you:core", "github:core"]
+    for job in ("a", "b", "c"):
+        due.remove(job)
+    assert due.limits_of(("github", "")) == []
