@@ -16,6 +16,8 @@ export interface JobContext<Payload = unknown> {
   readonly signal: AbortSignal;
   /** Has the service told how far the job is; of several in a row, the last. */
   progress(percent?: number, note?: string): void;
+  /** Says how many calls of the job's budget were made; where it is not called, all of them count. */
+  calls(made: number): void;
 }
 
 /** Does the work; what it returns is the job's result. Whatever it throws fails the attempt. */
@@ -66,11 +68,16 @@ const REFUSED = "the attempt's ";
 const PROGRESS_MS = 500;
 const LEAVE_MS = 5_000;
 const EMPTY_PAUSE_MS = 50;
-// The longest pause that an answer asks for: calls may come to be left sooner than it was known.
-const LONGEST_SLEEP_MS = 30_000;
 const NOTHING: ClaimResult = { jobs: [] };
 // The longest lease: after that, no report is of any use.
 const REPORT_MS = 3_600_000;
+
+/** What each report says: whose it is, and how many calls were made, if the handler has said so. */
+interface Held {
+  readonly id: string;
+  readonly lease: string;
+  calls?: number;
+}
 
 interface Attempt {
   readonly held: { id: string; lease: string };
@@ -223,8 +230,9 @@ export class Worker {
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
-        // Jobs that wait for calls of a rate limit have some by then, be that sooner or later than the next poll.
-        const pause = Math.min(retry_after_ms ?? pollMs, Math.max(pollMs, LONGEST_SLEEP_MS));
+        // Jobs that wait for calls of a rate limit have some by then; no event may have told of others. Spread
+        // by chance, so that workers that began together do not ask together for ever.
+        const pause = Math.min(pollMs * (0.75 + Math.random() / 2), (retry_after_ms ?? Infinity) * (1 + Math.random() / 4));
         await Promise.race([heard, sleep(pause, undefined, { signal: over.signal }).catch(() => {})]);
         over.abort();
         if (limit > 0) await sleep(EMPTY_PAUSE_MS);
@@ -270,19 +278,25 @@ export class Worker {
     const progress = (percent?: number, note?: string) => {
       told = { ...(percent === undefined ? {} : { percent }), ...(note === undefined ? {} : { note }) };
     };
+    const said: Held = { ...held };
+    const calls = (made: number) => {
+      // Here, the handler hears of it. The service would refuse the report of work that has been done.
+      if (!Number.isSafeInteger(made) || made < 0) throw new RangeError(`not a number of calls: ${made}`);
+      said.calls = made;
+    };
     let report: () => Promise<void>;
     try {
       stop.signal.throwIfAborted();
-      const result = await this.handlers[job.type]!({ job, payload: job.payload, signal: stop.signal, progress });
+      const result = await this.handlers[job.type]!({ job, payload: job.payload, signal: stop.signal, progress, calls });
       try {
         JSON.stringify({ result });
       } catch (error) {
         // The next attempt would return the same, and the work has been done.
         throw new JobFailed(`the result cannot be written as JSON: ${error}`, { retryable: false });
       }
-      report = () => this.reported("jobs.complete", { ...held, ...(result === undefined ? {} : { result }) });
+      report = () => this.reported("jobs.complete", { ...said, ...(result === undefined ? {} : { result }) });
     } catch (error) {
-      report = () => this.endedWith(error, held, stop.signal.aborted ? (stop.signal.reason as StopReason) : undefined);
+      report = () => this.endedWith(error, said, stop.signal.aborted ? (stop.signal.reason as StopReason) : undefined);
     } finally {
       clearInterval(telling);
       ended.abort();
@@ -293,7 +307,7 @@ export class Worker {
     this.wake();
   }
 
-  private async endedWith(error: unknown, held: Attempt["held"], reason: StopReason | undefined): Promise<void> {
+  private async endedWith(error: unknown, held: Held, reason: StopReason | undefined): Promise<void> {
     if (reason === "cancel_requested") return this.reported("jobs.ack_cancel", held);
     if (reason !== undefined) return this.reported("jobs.interrupt", held);
     if (error instanceof JobSnoozed) return this.reported("jobs.snooze", { ...held, run_at: error.until });
@@ -348,6 +362,9 @@ export class Worker {
         if (error instanceof Refusal && !["busy", "unavailable", "internal"].includes(error.code)) {
           // No stale lease: the result was too large, or the like.
           if (error.code === "refused" || error.code === "not_found") return;
+          const { calls, ...others } = body;
+          // The service is too old for them; without, all of them count.
+          if (calls != null && error.code === "invalid") return this.reported(name, others as CommandBody<Name>);
           const { id, lease, error: text = "", retryable, traceback, ...rest } = body as CommandBody<"jobs.fail">;
           // It may hold what looks like a credential, or the service be too old for it; the failure is told all the same.
           if (traceback != null) return this.reported("jobs.fail", { ...rest, id, lease, error: text, ...(retryable === undefined ? {} : { retryable }) });

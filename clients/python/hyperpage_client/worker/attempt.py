@@ -230,7 +230,10 @@ class Attempt:
         try:
             await self._send_until_answered(report)
         except (Invalid, TooLarge, SecretRejected) as error:
-            if isinstance(report, Fail) and report.traceback not in (None, LEFT_OUT):
+            if isinstance(error, Invalid) and getattr(report, "calls", None) is not None:
+                # An older service does not take them; without, all of them count.
+                await self._report(msgspec.structs.replace(report, calls=None))
+            elif isinstance(report, Fail) and report.traceback not in (None, LEFT_OUT):
                 # What went wrong is told in any case; an older service takes no traceback at all.
                 instead = LEFT_OUT if isinstance(error, SecretRejected) else None
                 await self._report(msgspec.structs.replace(report, traceback=instead))

@@ -19,6 +19,9 @@ from hyperpage_client.commands.jobs import Progress
 # the result of this attempt is dropped; the worker ends, and gives the job back.
 StopReason = Literal["cancel_requested", "lease_lost", "shutting_down"]
 
+# The most calls that the service takes for a number of them.
+MAXIMUM_CALLS = 2**53 - 1
+
 
 class JobFailed(Exception):
     """Raised by a handler: the attempt failed, for the reason that it says.
@@ -64,7 +67,7 @@ class JobContext:
         self.attempt: int = row["attempt"]
         self.max_attempts: int = row["max_attempts"]
         self.lease: str = row["lease"]
-        self.calls: int | None = None
+        self._calls: int | None = None
         self._deadline = deadline
         self._tell = tell
         self._stopped = threading.Event()
@@ -78,6 +81,22 @@ class JobContext:
         waits with `stopped_within`. One that finishes nevertheless is completed, unless the lease is lost.
         """
         return self._stop_reason
+
+    @property
+    def calls(self) -> int | None:
+        """How many calls of the job's budget the handler says it has made.
+
+        Raises:
+            ValueError: it is set to what is no number of calls.
+        """
+        return self._calls
+
+    @calls.setter
+    def calls(self, made: int | None) -> None:
+        # Here, the handler hears of it. The service would refuse the report of work that has been done.
+        if made is not None and (type(made) is not int or not 0 <= made <= MAXIMUM_CALLS):
+            raise ValueError(f"not a number of calls: {made!r}")
+        self._calls = made
 
     @property
     def seconds_left(self) -> float | None:

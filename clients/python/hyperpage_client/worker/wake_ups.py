@@ -38,8 +38,6 @@ CONCERN_RUNNING = frozenset({"cancel_requested", "rescued", "attempt_timed_out",
 # The pause after an empty claim, whatever is heard. Otherwise a hundred workers on one busy queue would ask
 # a hundred times for each job that one of them gets.
 EMPTY_PAUSE_SECONDS = 0.05
-# The longest pause that an answer asks for: calls may come to be left sooner than it was known.
-LONGEST_SLEEP_SECONDS = 30.0
 # How many times are kept, the earliest; polls find the rest.
 MAXIMUM_TIMES = 1_000
 
@@ -139,14 +137,16 @@ class WakeUps:
         """A claim was answered. What one finds may not be all: an answer has a size.
 
         If it found nothing since jobs wait for calls of a rate limit, it says when to ask again: the next
-        poll is then, be that sooner or later than otherwise.
+        poll is then, or as always if that is sooner, since no event may have told of other jobs.
         """
         if found:
             self._add(self._loop.time())
             return
         now = self._loop.time()
         if retry_after_ms is not None:
-            self._next_poll = now + min(retry_after_ms / 1000, LONGEST_SLEEP_SECONDS)
+            # Not before, and spread by chance: it was told to others, too.
+            asked_for = retry_after_ms / 1000 * random.uniform(1.0, 1.25)
+            self._next_poll = min(self._next_poll, now + asked_for)
         self._not_before = now + EMPTY_PAUSE_SECONDS
         self._set_timer()
 

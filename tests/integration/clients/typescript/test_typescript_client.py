@@ -186,21 +186,25 @@ def test_a_restore_is_followed_from_where_it_forked(node: str, programs: Path, f
 
 
 def test_a_worker_does_jobs_obeys_and_gives_back_what_it_has(node: str, programs: Path, folder: Path) -> None:
-    def send(verb: str, **body: Any) -> None:
-        done = hyperpage("send", f"jobs.{verb}", json.dumps(body), "--data", folder / "data")
+    def send(verb: str, table: str = "jobs", **body: Any) -> None:
+        done = hyperpage("send", f"{table}.{verb}", json.dumps(body), "--data", folder / "data")
         assert done.code == 0, done.err
 
-    def row(job_id: str) -> dict[str, Any]:
-        asked = json.dumps({"id": job_id})
-        found: dict[str, Any] = hyperpage(
-            "query", "jobs.get", asked, "--data", folder / "data", "--json"
+    def ask(query: str, **body: Any) -> dict[str, Any]:
+        said: dict[str, Any] = hyperpage(
+            "query", query, json.dumps(body), "--data", folder / "data", "--json"
         ).json
-        return found
+        return said
 
-    send("enqueue", type="add", id="add", payload={"a": 1, "b": 2})
+    def row(job_id: str) -> dict[str, Any]:
+        return ask("jobs.get", id=job_id)
+
+    send("observe", "rate_limits", platform="github", remaining=10, limit=10)
+    send("enqueue", type="add", id="add", payload={"a": 1, "b": 2}, budget={"platform": "github", "cost": 5})
     with started(node, programs, "works", folder) as worker:
         try:
             wait_for(lambda: row("add")["result"] == 3)
+            assert ask("rate_limits.may_call", platform="github")["remaining"] == 7
             for kind in ("fail", "snooze", "wait"):
                 send("enqueue", type=kind, id=kind)
             wait_for(lambda: row("fail")["state"] == "failed")

@@ -18,6 +18,16 @@ from tests.support.services.at_work import (
     in_state,
 )
 
+ROW = {
+    "id": "a",
+    "type": "sync",
+    "name": "a",
+    "payload": {},
+    "attempt": 1,
+    "max_attempts": 3,
+    "lease": "l",
+}
+
 
 def test_a_job_is_done_with_what_its_handler_returned(tmp_path: Path):
     async def sync(job: JobContext) -> dict[str, Any]:
@@ -34,6 +44,37 @@ def test_a_job_is_done_with_what_its_handler_returned(tmp_path: Path):
 
     assert row["result"] == {"got": {"pages": 3}, "attempt": 1, "name": "a"}
     assert row["worker"] == "w1"
+
+
+@pytest.mark.parametrize("made", [-1, 2.0, True, 2**53])
+def test_a_handler_hears_at_once_of_what_is_no_number_of_calls(made: Any):
+    job = JobContext(ROW, None, lambda _: None)
+    job.calls = 7
+    with pytest.raises(ValueError, match="not a number of calls"):
+        job.calls = made
+    assert job.calls == 7
+
+
+def test_a_job_whose_number_of_calls_the_service_does_not_take_is_done_all_the_same(tmp_path: Path):
+    async def sync(job: JobContext) -> str:
+        # As an older service, which takes none at all.
+        job._calls = -1
+        return "done"
+
+    async def fails(job: JobContext) -> None:
+        job._calls = -1
+        raise JobFailed("gone", retryable=False)
+
+    async def play() -> list[Any]:
+        async with at_work(tmp_path, {"sync": sync, "fails": fails}) as (client, _):
+            await enqueue(client, "a")
+            await enqueue(client, "b", type="fails")
+            return [
+                (await in_state(client, "a", "completed"))["result"],
+                (await in_state(client, "b", "failed"))["error"],
+            ]
+
+    assert asyncio.run(play()) == ["done", "gone"]
 
 
 def test_a_plain_function_runs_in_a_thread_and_says_how_far_it_is(tmp_path: Path):

@@ -1,11 +1,19 @@
 /** A worker, until it is told to end. */
-import { addressIn, connect, JobFailed, JobSnoozed, Worker } from "hyperpage-client";
+import { addressIn, connect, type JobContext, JobFailed, JobSnoozed, Worker } from "hyperpage-client";
 
 const client = await connect(addressIn("data"));
 const worker = new Worker(
   client,
   {
-    add: ({ payload }: { payload: { a: number; b: number } }) => payload.a + payload.b,
+    add: ({ payload, calls }: JobContext<{ a: number; b: number }>) => {
+      calls(3);
+      try {
+        calls(-1);
+      } catch (error) {
+        if (error instanceof RangeError) return payload.a + payload.b;
+      }
+      throw new JobFailed("-1 calls were believed");
+    },
     fail: () => {
       throw new JobFailed("for good", { retryable: false });
     },
