@@ -126,6 +126,9 @@ class Chance(random.Random):
                     here |= {"unique": self._unique()}
                 if self.may(0.4):
                     limit, _ = self._limit("clear")
+                    if "resource" not in limit:
+                        # That would be refused as it is read.
+                        limit.pop("identifier", None)
                     here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
