@@ -17,6 +17,7 @@ from domain.catalogue import BY_TABLE, TIMELINE_STREAM, decode_event
 from domain.decider import Aggregate
 from domain.installed.checking import TABLE_NAME
 from domain.messages import Recorded
+from migrations.aggregate_tables import MAXIMUM_TABLES
 from ops.analytics.export.row_groups import GROUP_BYTES, ROW_GROUP_ROWS, log_writer
 from ops.analytics.lake.columns import DELETED, arrow_schema, version_columns
 from ops.analytics.lake.files import File, finished, replaced
@@ -35,8 +36,6 @@ STATES_BYTES = 128 * 1024 * 1024
 BATCH_ROWS = 4_096
 # The rough weight of a state that was read from the log.
 _LOADED_BYTES = 1_024
-# How many tables that are left out are noted of one stretch.
-MOST_LEFT_OUT = 200
 
 # Reads an aggregate as it was at a position, and which attempts a job had by then.
 Load = Callable[[str, str, int], Aggregate]
@@ -55,7 +54,7 @@ def left_out(streams: Iterable[str]) -> tuple[str, ...]:
     found = {stream.partition("/")[0] for stream in streams if "/" in stream}
     of_others = (name for name in found - TABLES.keys() - {TIMELINE_STREAM.partition("/")[0]})
     # Streams of other applications may have any names.
-    return tuple(sorted(filter(TABLE_NAME.fullmatch, of_others)))[:MOST_LEFT_OUT]
+    return tuple(sorted(filter(TABLE_NAME.fullmatch, of_others)))[:MAXIMUM_TABLES]
 
 
 class Fold:

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from bus.kept_files import sync_folder
+from migrations.aggregate_tables import MAXIMUM_TABLES
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.lake.files import File, RelativePath, Stamp, TableName, replaced
 from ops.archive.timelines import END, Timelines, history_of
@@ -33,7 +34,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     last_hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     files: dict[TableName, tuple[File, ...]]
-    left_out: Annotated[tuple[TableName, ...], msgspec.Meta(max_length=200)] = ()
+    left_out: Annotated[tuple[TableName, ...], msgspec.Meta(max_length=MAXIMUM_TABLES)] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
