@@ -7,7 +7,7 @@ import msgspec
 
 from domain.messages import Key, Time, about
 from projections.job_history import HISTORY_COLUMNS, JobAttemptRow
-from projections.table import page_of
+from projections.reading import page_of
 
 # How many attempts of a window are looked at, the latest: a sample for percentiles, a bound for the query.
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000

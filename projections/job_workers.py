@@ -10,7 +10,8 @@ import msgspec
 
 from domain.jobs.rows import JobProgress
 from domain.messages import Name, about
-from projections.table import page_of, row_json
+from projections.reading import page_of
+from projections.table import row_json
 
 # How many attempts of a window are looked at, the latest, and how many workers an answer has.
 MAXIMUM_ATTEMPTS = 10_000

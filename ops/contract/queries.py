@@ -31,7 +31,8 @@ from projections.job_statistics import (
     Throughput,
 )
 from projections.job_workers import JobWorkers, RunningJob, RunningJobs, Workers
-from projections.table import Count, GroupedCount, RowPage, Table, count_rows, get_row, list_rows
+from projections.reading import count_rows, get_row, list_rows
+from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]

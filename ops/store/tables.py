@@ -11,7 +11,8 @@ from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
 from domain.errors import TooLarge
 from projections import jobs, rate_limits, schedules, tables
-from projections.table import all_rows, as_json, get_row, listed_json
+from projections.reading import all_rows, get_row
+from projections.table import as_json, listed_json
 
 # An answer has the row, and a message of a mirror, too.
 MAXIMUM_ROW_BYTES = MAXIMUM_ANSWER_BYTES - 64 * 1024

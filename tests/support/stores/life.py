@@ -26,7 +26,7 @@ from migrations import runner
 from migrations.connection import open_memory, open_reader
 from ops.store.tables import Tables
 from projections import rebuild
-from projections.table import all_rows
+from projections.reading import all_rows
 from projections.tables import TABLES as TABLES_BY_NAME
 from tests.support.clock import HOUR_MS, Clock
 from tests.support.documents.declared import assert_is

@@ -13,7 +13,8 @@ import pytest
 from domain.installed.error import AggregateError
 from migrations.aggregate_tables import AggregateTable
 from projections.derived import table_of
-from projections.table import Row, Table, as_json, count_rows, get_row, list_rows, write_rows
+from projections.reading import count_rows, get_row, list_rows
+from projections.table import Row, Table, as_json, write_rows
 from tests.support.domain.doors import door
 
 
