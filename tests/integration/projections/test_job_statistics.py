@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ops.contract.queries import query_verbs
-from projections import job_statistics, table
+from projections import job_statistics, reading
 from tests.support.clock import NOW, Clock
 from tests.support.stores.writing import Store
 
@@ -166,6 +166,6 @@ def test_what_is_too_much_for_an_answer_is_left_out_and_said(worked: Store, monk
     alone = ask(worked, "jobs.stats", queue="default")
     assert (alone["queues_left_out"], alone["total"]["states"]["failed"]) == (0, 1)
 
-    monkeypatch.setattr(table, "MAXIMUM_GROUPS", 1)
+    monkeypatch.setattr(reading, "MAXIMUM_GROUPS", 1)
     counted = ask(worked, "jobs.count", by="queue")
     assert (counted["count"], len(counted["groups"]), counted["groups_left_out"]) == (105, 1, 1)
