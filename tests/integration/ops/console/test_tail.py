@@ -45,7 +45,11 @@ async def set_keys(talk: HttpTalk, count: int) -> None:
         {"command": "app_state.set", "body": {"key": f"k{number}", "value": os.urandom(4).hex()}}
         for number in range(count)
     ]
+    feed = talk.service.http.backend.now.feed  # type: ignore[union-attr]
+    last = feed.head + count
     await talk.client.command("batch", {"atomic": True, "commands": items})
+    # HTTP is told of what was committed; the answer to its sender may be quicker.
+    await until(lambda: feed.head >= last)
 
 
 def test_what_is_too_much_for_eyes_is_counted(talk: HttpTalk) -> None:
