@@ -1,6 +1,7 @@
 """The endpoints of a service, as the network finds them, and two verbs of its own: status, refilling."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bus.publishing.relay import Relay
@@ -16,7 +17,9 @@ def command_endpoints(names: BusNames) -> dict[str, Endpoint]:
     """One for each command that others may send, and one for batches, by the command's name."""
     return {
         name: Endpoint(
-            name=f"cmd-{name.replace('.', '-')}", subject=names.command(name), schema=command_schema(name)
+            name=f"cmd-{name.replace('.', '-')}",
+            subject=names.command(name),
+            schema=partial(command_schema, name),
         )
         for name in (*COMMANDS, BATCH)
     }
@@ -28,7 +31,7 @@ def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str
         name: Endpoint(
             name=f"qry-{name.replace('.', '-')}",
             subject=names.query(name),
-            schema=struct_schema(name, verb.shape),
+            schema=partial(struct_schema, name, verb.shape),
         )
         for name, verb in verbs.items()
     }
