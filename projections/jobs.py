@@ -96,6 +96,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         position,
         None if job.budget is None else msgspec.json.encode(job.budget).decode(),
         job.cancel_reason,
+        None if job.retry is None else msgspec.json.encode(job.retry).decode(),
         job.traceback,
     )
 

@@ -8,8 +8,9 @@ from domain.decider import Context, Decision, Lease, Notice
 from domain.errors import RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import with_dependents
-from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS, backoff_ms
+from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESCUE_DELAY_MS
 from domain.jobs.results import HeartbeatResult, ProgressResult
+from domain.jobs.retries import crashes_count, delay_ms
 from domain.jobs.state import TABLE, Job, existing
 from domain.messages import Event
 from domain.queues import is_paused
@@ -99,7 +100,7 @@ def fail(state: Job | None, command: commands.Fail, context: Context, key: str) 
         next_run_at = (
             max(command.retry_at, context.now)
             if command.retry_at is not None
-            else context.now + backoff_ms(job.attempt, context.random())
+            else _tried_again_at(job, context)
         )
         event = events.AttemptFailed(
             error=command.error, traceback=command.traceback, next_run_at=next_run_at
@@ -140,10 +141,21 @@ def rescue(state: Job | None, command: commands.Rescue, context: Context, key: s
     if job.cancel_requested:
         event = events.Cancelled(reason=job.cancel_reason)
     elif job.recovery_attempts >= MAXIMUM_RESCUES:
-        event = events.Failed(error=f"lost by its worker {job.recovery_attempts + 1} times")
+        event = events.Failed(error=_set_aside(job.recovery_attempts + 1))
+    elif not crashes_count(job.retry):
+        event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS, counts=False)
+    elif job.attempt < job.max_attempts:
+        event = events.Rescued(next_run_at=_tried_again_at(job, context))
     else:
-        event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS)
+        event = events.Failed(error="its worker was lost, which counts, and no attempt is left")
     return _ends(job, event, context)
+
+
+def _set_aside(losses: int) -> str:
+    return (
+        f"set aside, since {losses} workers were lost while they had it: see what it does to them"
+        " (their memory, say), then retry or archive it"
+    )
 
 
 def time_out(state: Job | None, command: commands.TimeOut, context: Context, key: str) -> Decision:
@@ -155,12 +167,14 @@ def time_out(state: Job | None, command: commands.TimeOut, context: Context, key
     if job.cancel_requested:
         event = events.Cancelled(reason=job.cancel_reason)
     elif job.attempt < job.max_attempts:
-        event = events.AttemptTimedOut(
-            error=error, next_run_at=context.now + backoff_ms(job.attempt, context.random())
-        )
+        event = events.AttemptTimedOut(error=error, next_run_at=_tried_again_at(job, context))
     else:
         event = events.TimedOut(error=error)
     return _ends(job, event, context)
+
+
+def _tried_again_at(job: Job, context: Context) -> int:
+    return context.now + delay_ms(job.retry, job.attempt, context.random())
 
 
 def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[Job, Lease]:

@@ -18,6 +18,7 @@ from domain.jobs.limits import (
     MAXIMUM_TRACEBACK_CHARACTERS,
     MAXIMUM_WINDOW_MS,
 )
+from domain.jobs.retries import RetryPolicy
 from domain.jobs.state import State, Status
 from domain.messages import Command, Json, Key, KeyPart, Name, Text, Time
 from domain.rate_limits.messages import Cost, Count
@@ -70,7 +71,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
     the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-    was observed, has calls left for it.
+    was observed, has calls left for it. `retry` says when it is tried again.
     """
 
     type: Name
@@ -90,6 +91,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     on_dependency_failure: OnDependencyFailure = "cancel"
     hold: bool = False
     budget: CallBudget | None = None
+    retry: RetryPolicy | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import msgspec
 
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
+from domain.jobs.retries import JobRetry
 from domain.messages import Event, Json
 from domain.rate_limits.job_calls import JobBudget
 
@@ -30,6 +31,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     held: bool = False
     schedule_id: str | None = None
     budget: JobBudget | None = None
+    retry: JobRetry | None = None
 
 
 class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -120,7 +122,11 @@ class Retried(Event, frozen=True, kw_only=True):
 
 
 class Rescued(Event, frozen=True, kw_only=True):
+    """The worker was lost, and the job is due again at `next_run_at`."""
+
     next_run_at: int
+    # Whether it cost an attempt: those that are older did, and do not say so.
+    counts: bool = True
 
 
 class AttemptTimedOut(Event, frozen=True, kw_only=True):
@@ -169,6 +175,7 @@ class Replaced(Event, frozen=True, kw_only=True):
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
+    retry: JobRetry | None = None
 
 
 class Reprioritized(Event, frozen=True, kw_only=True):

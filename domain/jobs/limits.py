@@ -20,15 +20,16 @@ MAXIMUM_JSON_BYTES = 256 * 1024
 # The most attempts of an imported job: its event, which carries all of them, has to fit into a message.
 MAXIMUM_IMPORTED_ATTEMPTS = 1_000
 MAXIMUM_IMPORT_BYTES = 700 * 1024
-# How often a job is rescued: one that took so many workers with it is not handed to a further one.
-MAXIMUM_RESCUES = 3
+# How often a job is rescued: one that takes a third worker with it is not handed to a further one.
+MAXIMUM_RESCUES = 2
 RESCUE_DELAY_MS = 5_000
+# When a job is tried again that has chosen nothing else.
 BACKOFF_BASE_MS = 5_000
+BACKOFF_FACTOR = 2.0
 BACKOFF_CAP_MS = 3_600_000
+BACKOFF_JITTER = 0.5
+# What a job may choose: delays of a month at most, a hundred of them in a list.
+MAXIMUM_RETRY_DELAY_MS = 31 * 86_400_000
+MAXIMUM_RETRY_DELAYS = 100
+MAXIMUM_BACKOFF_FACTOR = 10
 PROGRESS_EVENT_INTERVAL_MS = 30_000
-
-
-def backoff_ms(attempt: int, random: float) -> int:
-    """How long to wait after the given attempt (1, 2, …): doubling, half of it jitter, at most an hour."""
-    exponential = BACKOFF_BASE_MS * 2 ** min(attempt - 1, 32) / 2 * (1 + random)
-    return int(min(BACKOFF_CAP_MS, exponential))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.jobs.commands import OnDependencyFailure
+from domain.jobs.retries import JobRetry
 from domain.jobs.state import State, Status
 from domain.messages import about
 from domain.rate_limits.job_calls import JobBudget
@@ -64,6 +65,10 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: Annotated[
         str | msgspec.UnsetType,
         about("why it was cancelled, or is to be; left out where nobody has said, or it is not"),
+    ] = msgspec.UNSET
+    retry: Annotated[
+        JobRetry | msgspec.UnsetType,
+        about("when it is tried again; left out where that is as for any job"),
     ] = msgspec.UNSET
 
 

@@ -14,7 +14,7 @@ r"""The state of a job, and the machine that its events drive.
         '----------'  | |
                       | '- complete -------------------------> completed
                       |
-                      |--- fail, out of attempts or not retryable; rescued too often --> failed
+                      |--- fail, out of attempts or not retryable; lost three workers --> failed
                       |
                       |--- the attempt's deadline passed, out of attempts --> timeout
                       |
@@ -37,6 +37,7 @@ import msgspec
 from domain.errors import NotFound
 from domain.jobs import events
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
+from domain.jobs.retries import JobRetry
 from domain.messages import Event, Json, Recorded
 from domain.rate_limits.job_calls import JobBudget
 
@@ -116,6 +117,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancel_reason: str | None = None
     progress: events.Progressed | None = None
     progressed_at: int | None = None
+    retry: JobRetry | None = None
 
 
 def existing(state: Job | None, key: str) -> Job:
@@ -166,6 +168,7 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         on_dependency_failure=event.on_dependency_failure,
         schedule_id=event.schedule_id,
         budget=event.budget,
+        retry=event.retry,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
@@ -243,6 +246,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "state": "retrying",
                 "run_at": event.next_run_at,
                 "recovery_attempts": job.recovery_attempts + 1,
+                "attempt": job.attempt if event.counts else job.attempt - 1,
             }
         case _:
             return _changes_while_idle(job, event, at)

@@ -18,6 +18,7 @@ from domain.errors import RuleViolated
 from domain.jobs.commands import Enqueue, Unique
 from domain.jobs.events import Replaced
 from domain.jobs.results import EnqueueResult
+from domain.jobs.retries import stored_retry
 from domain.jobs.state import FINISHED, IDLE, STATES, Job
 from domain.rate_limits.job_calls import stored_budget
 
@@ -68,5 +69,6 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
         budget=stored_budget(command.budget),
+        retry=stored_retry(command.retry),
     )
     return Decision(events=((job.id, event),), result=result)

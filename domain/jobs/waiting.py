@@ -4,6 +4,7 @@ from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, Invalid, RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
+from domain.jobs.retries import stored_retry
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job, existing
 from domain.jobs.unique import in_the_way, instead
 from domain.messages import Json
@@ -39,6 +40,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         on_dependency_failure=command.on_dependency_failure,
         held=command.hold,
         budget=budget,
+        retry=stored_retry(command.retry),
     )
     return Decision(events=((key, event),))
 

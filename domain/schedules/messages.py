@@ -7,6 +7,7 @@ import msgspec
 from domain.jobs.commands import CallBudget, Priority, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
+from domain.jobs.retries import JobRetry, RetryPolicy
 from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text, about
 from domain.rate_limits.job_calls import JobBudget
 
@@ -30,6 +31,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS
     tags: Tags = ()
     budget: CallBudget | None = None
+    retry: RetryPolicy | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):
@@ -97,6 +99,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
+    retry: JobRetry | None = None
 
 
 class ScheduleSet(Event, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 from domain.decider import Context, Decider, Decision, Verb
 from domain.errors import Invalid, NotFound
 from domain.jobs.events import Enqueued
+from domain.jobs.retries import stored_retry
 from domain.jobs.state import TABLE as JOBS
 from domain.messages import Event, Recorded
 from domain.rate_limits.job_calls import stored_budget
@@ -48,9 +49,9 @@ def _set(state: Schedule | None, command: messages.SetSchedule, context: Context
         raise Invalid("either every_ms or cron", path="$")
     if bytes(command.job.payload).lstrip()[:1] != b"{":
         raise Invalid("payload must be an object", path="$.job.payload")
-    said = msgspec.structs.asdict(command.job) | {"budget": stored_budget(command.job.budget)}
+    kept = {"budget": stored_budget(command.job.budget), "retry": stored_retry(command.job.retry)}
     event = messages.ScheduleSet(
-        job=messages.JobTemplate(**said),
+        job=messages.JobTemplate(**msgspec.structs.asdict(command.job) | kept),
         every_ms=command.every_ms,
         cron=command.cron,
         time_zone=command.time_zone,

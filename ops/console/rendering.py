@@ -10,8 +10,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
+from domain.jobs.limits import BACKOFF_JITTER
+from domain.jobs.retries import JobRetry
 from domain.messages import split_stream
 from ops.http.access.sessions import CSRF_FIELD
 from projections.job_board import TRACEBACK
@@ -27,6 +30,8 @@ _TIMES = frozenset({"until", "reset_time", "last_updated"})
 _LENGTHS = frozenset({"refresh_interval"})
 
 _WORDS_OF_NAME = re.compile(r"(?<=[._])")
+# How many of a job's delays a line has room for.
+_FEW_DELAYS = 5
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
@@ -59,6 +64,7 @@ def environment() -> jinja2.Environment:
         "shortened": shortened,
         "size": size,
         "stream_link": stream_link,
+        "tried_again": tried_again,
         "words": words,
     }
     made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX, "csrf_field": CSRF_FIELD}
@@ -108,6 +114,21 @@ def duration(length_ms: float | None) -> str:
     (unit, large), (smaller, small) = next(pair for pair in pairwise(_UNITS) if whole >= pair[0][1])
     rest = whole % large // small
     return f"{whole // large} {unit}" + (f" {rest} {smaller}" if rest else "")
+
+
+def tried_again(policy: Mapping[str, Any]) -> str:
+    """When a job with this policy is tried again, in a line."""
+    said = msgspec.convert(policy, JobRetry)
+    if said.delays_ms:
+        delays = [duration(delay) for delay in said.delays_ms[:_FEW_DELAYS]]
+        more = len(said.delays_ms) - len(delays)
+        words = f"after {', '.join(delays)}" + (f" and {more} more" if more else "")
+    else:
+        words = f"after {duration(said.base_ms)}, then {said.factor:g} times as long each time"
+        words += f", {duration(said.cap_ms)} at most"
+    jitter = (0 if said.delays_ms else BACKOFF_JITTER) if said.jitter is None else said.jitter
+    words += f"; {jitter:.0%} of it by chance" if jitter else ""
+    return words + ("; a lost worker costs an attempt" if said.crashes_count else "")
 
 
 def moment(time_ms: int | None) -> Markup:

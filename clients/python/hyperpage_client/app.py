@@ -27,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hyperpage_client.client import Client
+from hyperpage_client.commands.jobs import RetryPolicy
 from hyperpage_client.job import Job, Sink
 from hyperpage_client.opening import ConnectOptions, connect
 from hyperpage_client.sync import Client as SyncClient
@@ -75,12 +76,14 @@ class App:
         timeout: float | timedelta = DEFAULT_TIMEOUT_SECONDS,
         queue: str = "default",
         priority: int = 2,
+        retry: RetryPolicy | None = None,
     ) -> "_Decorator": ...
 
     def job(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
         """Makes a job of a function; its type is the function's name, unless there is a `name`.
 
-        It is tried once and `retries` times more; each attempt may take `timeout` seconds.
+        It is tried once and `retries` times more, by the delays of `retry`; each attempt may take `timeout`
+        seconds.
 
         Raises:
             ValueError: there is a job with this name already.
@@ -252,6 +255,7 @@ def _options(
     timeout: float | timedelta = DEFAULT_TIMEOUT_SECONDS,
     queue: str = "default",
     priority: int = 2,
+    retry: RetryPolicy | None = None,
 ) -> dict[str, Any]:
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     return {
@@ -259,4 +263,5 @@ def _options(
         "timeout_ms": round(seconds * 1000),
         "queue": queue,
         "priority": priority,
+        "retry": retry,
     }

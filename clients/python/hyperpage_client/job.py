@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
-from hyperpage_client.commands.jobs import Enqueue, Unique
+from hyperpage_client.commands.jobs import Enqueue, RetryPolicy, Unique
 from hyperpage_client.worker import Handler, JobContext, JobFailed
 
 P = ParamSpec("P")
@@ -158,6 +158,7 @@ class Job(Generic[P, R]):
         depends_on: Sequence[str] | None = None,
         unique: Unique | None = None,
         name: str | None = None,
+        retry: RetryPolicy | None = None,
     ) -> "Job[P, R]":
         """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
 
@@ -182,6 +183,7 @@ class Job(Generic[P, R]):
             "depends_on": depends_on,
             "unique": unique,
             "name": name,
+            "retry": retry,
         }
         changed = {name: value for name, value in given.items() if value is not None}
         return Job(self._app, self.function, {**self._options, **changed}, self._types)

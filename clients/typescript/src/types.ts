@@ -16,6 +16,22 @@ export interface CallBudget {
   cost?: number;
 }
 
+/**
+ * When a job is tried again: delays that grow by a factor, or a list of them.
+ *
+ * `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
+ * it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
+ * `crashes_count`, that is an attempt like one that failed.
+ */
+export interface RetryPolicy {
+  base_ms?: number;
+  factor?: number;
+  cap_ms?: number;
+  jitter?: number | null;
+  delays_ms?: number[] | null;
+  crashes_count?: boolean;
+}
+
 /** Jobs by what they are; everything that is named must hold, and something must be named. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -40,6 +56,7 @@ export interface ScheduledJob {
   timeout_ms?: number;
   tags?: string[];
   budget?: CallBudget | null;
+  retry?: RetryPolicy | null;
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
@@ -77,7 +94,7 @@ export interface JobsJobFilter {
  * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
  * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
  * the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
- * was observed, has calls left for it.
+ * was observed, has calls left for it. `retry` says when it is tried again.
  */
 export interface JobsEnqueue {
   type: string;
@@ -97,6 +114,7 @@ export interface JobsEnqueue {
   on_dependency_failure?: "cancel" | "wait" | "run";
   hold?: boolean;
   budget?: CallBudget | null;
+  retry?: RetryPolicy | null;
 }
 
 /**
@@ -908,6 +926,22 @@ export interface JobBudget {
   cost?: number;
 }
 
+/** When a job is tried again, as it was accepted once; what it leaves out is as for any job. */
+export interface JobRetry {
+  /** the first delay, in milliseconds; 5,000 where it is left out */
+  base_ms?: number;
+  /** how many times as long the next one is; 2 where it is left out */
+  factor?: number;
+  /** the longest one, in milliseconds; an hour where it is left out */
+  cap_ms?: number;
+  /** the share that chance decides; where it is left out, 0.5, or 0 with `delays_ms` */
+  jitter?: number;
+  /** the delays themselves, in milliseconds; the last one repeats */
+  delays_ms?: number[];
+  /** whether a lost worker costs an attempt */
+  crashes_count?: boolean;
+}
+
 /** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
@@ -981,6 +1015,8 @@ export interface JobRow {
   budget?: JobBudget;
   /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
   cancel_reason?: string;
+  /** when it is tried again; left out where that is as for any job */
+  retry?: JobRetry;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1056,6 +1092,8 @@ export interface LeasedJob {
   budget?: JobBudget;
   /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
   cancel_reason?: string;
+  /** when it is tried again; left out where that is as for any job */
+  retry?: JobRetry;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1221,6 +1259,8 @@ export interface WholeJobRow {
   budget?: JobBudget;
   /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
   cancel_reason?: string;
+  /** when it is tried again; left out where that is as for any job */
+  retry?: JobRetry;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1280,6 +1320,7 @@ export interface JobTemplate {
   timeout_ms?: number;
   tags?: string[];
   budget?: JobBudget;
+  retry?: JobRetry;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -1654,6 +1695,7 @@ export interface JobEnqueuedV1 {
   held?: boolean;
   schedule_id?: string;
   budget?: JobBudget;
+  retry?: JobRetry;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1740,8 +1782,10 @@ export interface JobRetriedV1 {
   waiting_for?: string[];
 }
 
+/** The worker was lost, and the job is due again at `next_run_at`. */
 export interface JobRescuedV1 {
   next_run_at: number;
+  counts?: boolean;
 }
 
 /** The attempt took too long, and the job is due again at `next_run_at`. */
@@ -1784,6 +1828,7 @@ export interface JobReplacedV1 {
   timeout_ms?: number;
   tags?: string[];
   budget?: JobBudget;
+  retry?: JobRetry;
 }
 
 export interface JobReprioritizedV1 {

@@ -135,6 +135,14 @@ def stories_of_dependencies() -> Iterator[Story]:
     yield cancelled_while_waiting(events.Cancelled()).when("jobs.retry", id=KEY)
 
 
+def ends_with_calls_set_aside() -> Iterator[Story]:
+    for verb in ("complete", "fail", "snooze", "interrupt", "ack_cancel"):
+        story = given(a_job(budget=JobBudget(platform="github"))).when("jobs.claim", worker="w")
+        lease = story.leases[KEY].token
+        story.given(events.CancelRequested())
+        yield story.when(f"jobs.{verb}", id=KEY, lease=lease, **MORE.get(verb, {}))
+
+
 def timed_out() -> Iterator[Story]:
     for attempts in (1, 2):
         story = given(a_job(max_attempts=attempts, budget=JobBudget(platform="github")))
@@ -171,6 +179,7 @@ def rare_stories() -> Iterator[Story]:
         yield from ends_with_others(verb, lease=TOKEN, **MORE.get(verb, {}))
     yield from ends_with_others("rescue")
     yield from ends_with_others("time_out")
+    yield from ends_with_calls_set_aside()
     yield from timed_out()
     claimed, rescued = events.Claimed(worker="w", attempt=1), events.Rescued(next_run_at=NOW)
     lost = given(a_job(), *(claimed, rescued) * limits.MAXIMUM_RESCUES, claimed)

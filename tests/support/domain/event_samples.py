@@ -43,6 +43,7 @@ from domain.jobs.events import (
     Rescued,
     TimedOut,
 )
+from domain.jobs.retries import JobRetry
 from domain.messages import Event, Recorded, split_stream
 from domain.rate_limits.job_calls import JobBudget
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, Observed
@@ -140,6 +141,17 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
             ),
             Replaced(type="sync", name="Sync", run_at=NOW, budget=JobBudget(platform="github", cost=3)),
             Claimed(worker="worker-1", attempt=1),
+        ),
+    ),
+    "a job that says when it is tried again": (
+        "jobs/job-9",
+        (
+            Enqueued(type="mail", name="A mail", run_at=NOW, retry=JobRetry(base_ms=1_000, factor=1.5)),
+            Replaced(type="mail", name="A mail", run_at=NOW, retry=JobRetry(delays_ms=(0, 60_000))),
+            Claimed(worker="worker-1", attempt=1),
+            Rescued(next_run_at=NOW + 3 * MINUTE_MS, counts=False),
+            Claimed(worker="worker-2", attempt=1),
+            AttemptFailed(error="HTTP 502", next_run_at=NOW + 5 * MINUTE_MS),
         ),
     ),
     "a limit that jobs draw on": (

@@ -130,6 +130,8 @@ class Chance(random.Random):
                         # That would be refused as it is read.
                         limit.pop("identifier", None)
                     here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
+                delays: list[dict[str, Any]] = [{"base_ms": 2_000, "jitter": 0}, {"delays_ms": [0, 60_000]}]
+                here |= self._some(retry=self.choice(delays) | {"crashes_count": self.may(0.7)})
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
                 here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(

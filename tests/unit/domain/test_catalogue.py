@@ -25,6 +25,7 @@ from domain.catalogue import (
     state_shape,
 )
 from domain.jobs import events as job_events
+from domain.jobs.retries import JobRetry
 from domain.messages import Event
 from domain.rate_limits import messages as rate_limit_messages
 from domain.rate_limits import reading as rate_limit_reading
@@ -50,12 +51,16 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
             '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s",'
-            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2}}',
+            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},'
+            '"retry":{"base_ms":1,"factor":3.5,"cap_ms":2,"jitter":0.25,"delays_ms":[3],"crashes_count":true}}',
             job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
                 depends_on=("p", "r"), waiting_for=("p",), on_dependency_failure="run", held=True,
                 schedule_id="s", budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
+                retry=JobRetry(
+                    base_ms=1, factor=3.5, cap_ms=2, jitter=0.25, delays_ms=(3,), crashes_count=True
+                ),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
@@ -135,11 +140,12 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"],'
-            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2}}',
+            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},"retry":{"factor":3.0}}',
             job_events.Replaced(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
                 budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
+                retry=JobRetry(factor=3.0),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Replaced(type="t", name="n", run_at=7)),
@@ -150,7 +156,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"payload":{"a":1}}', job_events.PayloadUpdated(payload=raw('{"a":1}'))),
     ],
     "job.archived.v1": [("{}", job_events.Archived())],
-    "job.rescued.v1": [('{"next_run_at":7}', job_events.Rescued(next_run_at=7))],
+    "job.rescued.v1": [
+        ('{"next_run_at":7,"counts":false}', job_events.Rescued(next_run_at=7, counts=False)),
+        ('{"next_run_at":7}', job_events.Rescued(next_run_at=7)),
+    ],
     "schedule.set.v1": [
         (
             '{"job":{"type":"t","name":"n","payload":{}},"every_ms":1000,"cron":"* * * * *",'

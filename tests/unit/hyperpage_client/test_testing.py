@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from hyperpage_client import App, JobNotCompletedError, current_job
+from hyperpage_client.commands.jobs import RetryPolicy
 from hyperpage_client.testing import MemoryQueue, memory, memory_queue
 from hyperpage_client.worker import JobFailed, JobSnoozed
 
@@ -33,6 +34,28 @@ def test_jobs_are_run_when_they_are_due_and_enqueue_others():
             return await now.result(), await later.result()
 
     assert asyncio.run(scenario()) == (1, "7, attempt 1")
+
+
+def test_what_fails_is_tried_again_by_the_delays_that_its_job_chooses():
+    app = App("nats://nowhere.invalid")
+
+    @app.job(retry=RetryPolicy(delays_ms=[0, 5_000]))
+    async def fail() -> None:
+        raise ValueError("no")
+
+    async def scenario():
+        await fail.enqueue()
+        slow = RetryPolicy(base_ms=2_000, factor=3, cap_ms=5_000)
+        await fail.configure(retry=slow).enqueue()
+        began = queue.clock.now().timestamp() * 1000
+        await queue.drain()
+        assert [(job.attempt, round(job.due_at - began)) for job in queue.jobs] == [(2, 5_000), (1, 2_000)]
+        queue.clock.advance(2)
+        await queue.drain()
+        assert [(job.attempt, round(job.due_at - began)) for job in queue.jobs] == [(2, 5_000), (2, 7_000)]
+
+    with memory_queue(app) as queue:
+        asyncio.run(scenario())
 
 
 def test_what_fails_is_tried_again_by_the_clock_until_it_has_no_attempt_left():

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hyperpage_client.answers.shared import Count, JobBudget
+from hyperpage_client.answers.shared import Count, JobBudget, JobRetry
 
 if TYPE_CHECKING:
     JobStatus = Literal[
@@ -82,6 +82,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     budget: JobBudget | None = None
     cancel_reason: str | None = None
+    retry: JobRetry | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hyperpage_client.answers.shared import JobBudget
+from hyperpage_client.answers.shared import JobBudget, JobRetry
 
 if TYPE_CHECKING:
     ScheduleOnMissed = Literal["run_once", "skip"]
@@ -33,6 +33,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int = 900000
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
+    retry: JobRetry | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):

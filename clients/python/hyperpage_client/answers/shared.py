@@ -12,6 +12,17 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
     cost: int = 1
 
 
+class JobRetry(msgspec.Struct, frozen=True, kw_only=True):
+    """When a job is tried again, as it was accepted once; what it leaves out is as for any job."""
+
+    base_ms: int = 5000
+    factor: float = 2.0
+    cap_ms: int = 3600000
+    jitter: float | None = None
+    delays_ms: tuple[int, ...] | None = None
+    crashes_count: bool = False
+
+
 class Count(msgspec.Struct, frozen=True, kw_only=True):
     """How many there are."""
 

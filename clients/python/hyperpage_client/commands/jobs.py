@@ -27,6 +27,28 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: Annotated[int, msgspec.Meta(ge=1, le=9007199254740991)] = 1
 
 
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a job is tried again: delays that grow by a factor, or a list of them.
+
+    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
+    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
+    `crashes_count`, that is an attempt like one that failed.
+    """
+
+    base_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 5000
+    factor: Annotated[float, msgspec.Meta(ge=1, le=10)] = 2.0
+    cap_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 3600000
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    delays_ms: (
+        Annotated[
+            Sequence[Annotated[int, msgspec.Meta(ge=0, le=2678400000)]],
+            msgspec.Meta(min_length=1, max_length=100),
+        ]
+        | None
+    ) = None
+    crashes_count: bool = False
+
+
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Jobs by what they are; everything that is named must hold, and something must be named."""
 
@@ -64,7 +86,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
     the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-    was observed, has calls left for it.
+    was observed, has calls left for it. `retry` says when it is tried again.
     """
 
     command_name: ClassVar[str] = "jobs.enqueue"
@@ -88,6 +110,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     on_dependency_failure: Literal["cancel", "wait", "run"] = "cancel"
     hold: bool = False
     budget: CallBudget | None = None
+    retry: RetryPolicy | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):

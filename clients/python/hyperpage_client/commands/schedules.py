@@ -18,6 +18,28 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: Annotated[int, msgspec.Meta(ge=1, le=9007199254740991)] = 1
 
 
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a job is tried again: delays that grow by a factor, or a list of them.
+
+    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
+    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
+    `crashes_count`, that is an attempt like one that failed.
+    """
+
+    base_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 5000
+    factor: Annotated[float, msgspec.Meta(ge=1, le=10)] = 2.0
+    cap_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 3600000
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    delays_ms: (
+        Annotated[
+            Sequence[Annotated[int, msgspec.Meta(ge=0, le=2678400000)]],
+            msgspec.Meta(min_length=1, max_length=100),
+        ]
+        | None
+    ) = None
+    crashes_count: bool = False
+
+
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is enqueued each time; the fields are those of `jobs.enqueue`."""
 
@@ -34,6 +56,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         Sequence[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=32)
     ] = ()
     budget: CallBudget | None = None
+    retry: RetryPolicy | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):

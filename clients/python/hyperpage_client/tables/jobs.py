@@ -12,7 +12,7 @@ from hyperpage_client.answers.jobs import (
     ProgressResult,
 )
 from hyperpage_client.commands import jobs as commands
-from hyperpage_client.commands.jobs import CallBudget, JobFilter, Unique
+from hyperpage_client.commands.jobs import CallBudget, JobFilter, RetryPolicy, Unique
 from hyperpage_client.queries.jobs import JobsQueries
 from hyperpage_client.queries.table import Answer, Sent
 
@@ -40,6 +40,7 @@ class Jobs(JobsQueries):
         on_dependency_failure: JobOnDependencyFailure = "cancel",
         hold: bool = False,
         budget: CallBudget | None = None,
+        retry: RetryPolicy | None = None,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
@@ -49,7 +50,7 @@ class Jobs(JobsQueries):
         Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
         `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
         the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-        was observed, has calls left for it.
+        was observed, has calls left for it. `retry` says when it is tried again.
         """
         command = commands.Enqueue(
             type=type,
@@ -69,6 +70,7 @@ class Jobs(JobsQueries):
             on_dependency_failure=on_dependency_failure,
             hold=hold,
             budget=budget,
+            retry=retry,
         )
         return await self._send(command, EnqueueResult | None, about)
 

@@ -110,7 +110,8 @@ class MemoryQueue:
     async def drain(self) -> int:
         """Runs what is due, and what that enqueues; how many attempts that took.
 
-        An attempt that fails is tried again a minute later by the clock, while attempts are left.
+        An attempt that fails is tried again by the clock, while attempts are left: a minute later, or after
+        the delay of the job's policy, the longest that chance may make of it.
         """
         attempts = 0
         while (job := self._next()) is not None:
@@ -149,11 +150,24 @@ class MemoryQueue:
             retryable = not isinstance(error, JobFailed) or error.retryable
             if retryable and job.attempt < job.command.max_attempts:
                 wished = error.retry_at if isinstance(error, JobFailed) else None
-                job.state, job.due_at = "pending", wished or self._now_ms() + RETRY_AFTER_MS
+                job.state, job.due_at = "pending", wished or self._now_ms() + delay_of(job)
             else:
                 job.state = "failed"
         else:
             job.state = "completed"
+
+
+def delay_of(job: MemoryJob) -> int:
+    """How long it waits after its attempt, in milliseconds: the longest that chance may make of it."""
+    policy = job.command.retry
+    if policy is None:
+        return RETRY_AFTER_MS
+    if policy.delays_ms:
+        return policy.delays_ms[min(job.attempt, len(policy.delays_ms)) - 1]
+    try:
+        return int(min(policy.cap_ms, policy.base_ms * policy.factor ** (job.attempt - 1)))
+    except OverflowError:
+        return policy.cap_ms
 
 
 @contextmanager

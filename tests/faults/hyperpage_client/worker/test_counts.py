@@ -211,13 +211,13 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
         elif kind in ENDS_OF_A_CLAIM:
             worker, attempt = open_claims.pop(job)
             claims.append(Claim(job, worker, attempt, kind))
-            counted[job] -= kind in GIVEN_BACK
+            counted[job] -= kind in GIVEN_BACK or not said.get("counts", True)
             rescues[job] += kind == "job.rescued.v1"
             if kind == "job.completed.v1":
                 assert said["result"] == {"worker": worker, "attempt": attempt}
                 states[job] = "completed"
             elif kind == "job.failed.v1":
-                lost_too_often = said["error"].startswith("lost by its worker")
+                lost_too_often = said["error"].startswith("set aside")
                 assert rescues[job] == MAXIMUM_RESCUES if lost_too_often else said["error"] == "by chance"
                 states[job] = said["error"]
         else:

@@ -3,8 +3,6 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given as for_all
-from hypothesis import strategies as st
 
 from domain import jobs
 from domain.jobs import events
@@ -33,13 +31,11 @@ from domain.jobs.events import (
     TimedOut,
 )
 from domain.jobs.limits import (
-    BACKOFF_BASE_MS,
-    BACKOFF_CAP_MS,
     MAXIMUM_RESCUES,
     PROGRESS_EVENT_INTERVAL_MS,
     RESCUE_DELAY_MS,
-    backoff_ms,
 )
+from domain.jobs.retries import JobRetry
 from domain.messages import Event, Recorded
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, TOKEN, Story, given, raw
@@ -319,7 +315,9 @@ def test_the_token_of_an_earlier_attempt_is_stale_once_the_job_was_claimed_again
     story = given(enqueued())
     story.when("jobs.claim", worker="first")
     first = story.leases[KEY].token
-    story.later(30_000).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS))
+    story.later(30_000).when("jobs.rescue", id=KEY).then(
+        Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False)
+    )
     story.later(RESCUE_DELAY_MS).when("jobs.claim", worker="second")
     second = story.leases[KEY].token
 
@@ -417,15 +415,6 @@ def test_a_job_that_was_asked_to_stop_is_not_retried_when_it_fails():
     stopping().when("jobs.fail", id=KEY, lease=TOKEN, error="x", retry_at=LATER).then(Failed(error="x"))
 
 
-@for_all(st.integers(1, 100_000), st.floats(0, 1, exclude_max=True))
-def test_the_backoff_lies_between_half_and_the_whole_of_its_doubling_and_under_its_cap(attempt, chance):
-    doubled = BACKOFF_BASE_MS * 2 ** min(attempt - 1, 60)
-
-    wait = backoff_ms(attempt, chance)
-
-    assert min(BACKOFF_CAP_MS, doubled // 2) <= wait <= min(BACKOFF_CAP_MS, doubled)
-
-
 # Snooze, interrupt
 
 
@@ -471,9 +460,9 @@ def test_agreeing_to_a_cancellation_repeats_its_reason():
 
 def test_a_job_is_rescued_once_its_lease_has_run_out_and_not_before():
     story = running().later(29_999).when("jobs.rescue", id=KEY).then_nothing()
-    story.later(1).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=NOW + 35_000))
+    story.later(1).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=NOW + 35_000, counts=False))
 
-    assert story.state("jobs").recovery_attempts == 1
+    assert (story.state("jobs").recovery_attempts, story.state("jobs").attempt) == (1, 0)
     assert story.leases == {}
 
 
@@ -483,15 +472,31 @@ def test_a_heartbeat_that_comes_before_the_rescue_keeps_the_job():
     story.when("jobs.rescue", id=KEY).then_nothing()
 
 
-def test_a_job_that_took_too_many_workers_with_it_fails():
+def test_a_lost_worker_costs_no_attempt_unless_that_was_asked_for():
+    story = running(max_attempts=2).later(30_000).when("jobs.rescue", id=KEY).later(RESCUE_DELAY_MS)
+    story.when("jobs.claim", worker="worker").then(claimed(attempt=1))
+
+    asked = running(max_attempts=2, retry=JobRetry(delays_ms=(7_000,), crashes_count=True)).later(30_000)
+    asked.when("jobs.rescue", id=KEY).then(Rescued(next_run_at=asked.now + 7_000))
+    asked.later(7_000).when("jobs.claim", worker="worker").then(claimed(attempt=2))
+    asked.later(30_000).when("jobs.rescue", id=KEY)
+    asked.then(Failed(error="its worker was lost, which counts, and no attempt is left"))
+
+
+def test_a_job_that_took_three_workers_with_it_is_set_aside():
     story = given(enqueued(max_attempts=1))
     for rescues in range(1, MAXIMUM_RESCUES + 1):
         story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
-        story.then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS)).later(RESCUE_DELAY_MS)
+        story.then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False)).later(RESCUE_DELAY_MS)
         assert story.state("jobs").recovery_attempts == rescues
     story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
 
-    story.then(Failed(error="lost by its worker 4 times"))
+    [(_, failed)] = story.decision.events
+    assert isinstance(failed, Failed)
+    assert failed.error.startswith("set aside, since 3 workers were lost while they had it")
+    assert (story.state("jobs").state, story.state("jobs").recovery_attempts) == ("failed", 2)
+    story.when("jobs.retry", id=KEY).when("jobs.claim", worker="worker").later(30_000)
+    story.when("jobs.rescue", id=KEY).then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False))
 
 
 def test_a_lost_job_that_was_asked_to_stop_is_cancelled():

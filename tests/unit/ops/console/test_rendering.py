@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.console.rendering import breakable, headline, meant
+from ops.console.rendering import breakable, headline, meant, tried_again
 
 
 def test_what_happened_is_at_the_end_of_a_traceback_and_else_at_the_beginning() -> None:
@@ -38,3 +38,20 @@ def test_a_name_ends_a_line_between_its_words_and_is_escaped() -> None:
     assert breakable("backup.prune") == "backup.<wbr>prune"
     assert breakable("a_<b>.c") == "a_<wbr>&lt;b&gt;.<wbr>c"
     assert breakable("") == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (
+            {"base_ms": 1_000, "factor": 1.5, "cap_ms": 600_000, "jitter": 0.2},
+            "after 1.0 s, then 1.5 times as long each time, 10 min at most; 20% of it by chance",
+        ),
+        (
+            {"delays_ms": [0, 1_000, 60_000, 1, 2, 3, 4], "crashes_count": True},
+            "after 0 ms, 1.0 s, 1 min, 1 ms, 2 ms and 2 more; a lost worker costs an attempt",
+        ),
+    ],
+)
+def test_when_a_job_is_tried_again_is_said_in_a_line(policy: dict[str, object], words: str) -> None:
+    assert tried_again(policy) == words

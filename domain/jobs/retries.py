@@ -1,0 +1,109 @@
+"""When a job is tried again: the policy that it chooses, and the delays that follow from it.
+
+Without one, the n-th attempt that fails is followed after 5 s · 2ⁿ⁻¹, half of it by chance, at most an hour.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from domain.jobs.limits import (
+    BACKOFF_BASE_MS,
+    BACKOFF_CAP_MS,
+    BACKOFF_FACTOR,
+    BACKOFF_JITTER,
+    MAXIMUM_BACKOFF_FACTOR,
+    MAXIMUM_RETRY_DELAY_MS,
+    MAXIMUM_RETRY_DELAYS,
+)
+from domain.messages import about
+
+DelayMs = Annotated[int, msgspec.Meta(ge=0, le=MAXIMUM_RETRY_DELAY_MS)]
+GrowingDelayMs = Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_RETRY_DELAY_MS)]
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When a job is tried again: delays that grow by a factor, or a list of them.
+
+    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
+    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
+    `crashes_count`, that is an attempt like one that failed.
+    """
+
+    base_ms: GrowingDelayMs = BACKOFF_BASE_MS
+    factor: Annotated[float, msgspec.Meta(ge=1, le=MAXIMUM_BACKOFF_FACTOR)] = BACKOFF_FACTOR
+    cap_ms: GrowingDelayMs = BACKOFF_CAP_MS
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    delays_ms: (
+        Annotated[tuple[DelayMs, ...], msgspec.Meta(min_length=1, max_length=MAXIMUM_RETRY_DELAYS)] | None
+    ) = None
+    crashes_count: bool = False
+
+    def __post_init__(self) -> None:
+        # Refused as it is read, wherever it stands. A field that holds its default may always be sent.
+        growth = (self.base_ms, self.factor, self.cap_ms)
+        if self.delays_ms is not None and growth != (BACKOFF_BASE_MS, BACKOFF_FACTOR, BACKOFF_CAP_MS):
+            raise ValueError("either delays_ms, or base_ms, factor and cap_ms")
+        if self.cap_ms < self.base_ms:
+            raise ValueError("cap_ms is at least base_ms")
+
+
+class JobRetry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """When a job is tried again, as it was accepted once; what it leaves out is as for any job."""
+
+    base_ms: Annotated[int, about("the first delay, in milliseconds; 5,000 where it is left out")] = (
+        BACKOFF_BASE_MS
+    )
+    factor: Annotated[float, about("how many times as long the next one is; 2 where it is left out")] = (
+        BACKOFF_FACTOR
+    )
+    cap_ms: Annotated[int, about("the longest one, in milliseconds; an hour where it is left out")] = (
+        BACKOFF_CAP_MS
+    )
+    jitter: Annotated[
+        float | None,
+        about("the share that chance decides; where it is left out, 0.5, or 0 with `delays_ms`"),
+    ] = None
+    delays_ms: Annotated[
+        tuple[int, ...] | None, about("the delays themselves, in milliseconds; the last one repeats")
+    ] = None
+    crashes_count: Annotated[bool, about("whether a lost worker costs an attempt")] = False
+
+
+ORDINARY = JobRetry()
+# Longer than any cap, and not infinite: nothing of that, as chance may have it, would be no number.
+_ENDLESS_MS = 1e300
+
+
+def stored_retry(asked: RetryPolicy | None) -> JobRetry | None:
+    """The policy that a command asks for, as its event keeps it; `None` for that of any job."""
+    if asked is None:
+        return None
+    kept: JobRetry = msgspec.convert(asked, JobRetry, from_attributes=True)
+    return None if kept == ORDINARY else kept
+
+
+def crashes_count(policy: JobRetry | None) -> bool:
+    """Whether a lost worker costs an attempt."""
+    return policy is not None and policy.crashes_count
+
+
+def delay_ms(policy: JobRetry | None, attempt: int, random: float) -> int:
+    """How long to wait after the given attempt (1, 2, …), with a number from 0 to 1 by chance."""
+    policy = policy or ORDINARY
+    if policy.delays_ms:
+        listed = policy.delays_ms[min(attempt, len(policy.delays_ms)) - 1]
+        return int(_by_chance(listed, policy.jitter or 0, random))
+    jitter = BACKOFF_JITTER if policy.jitter is None else policy.jitter
+    return int(min(policy.cap_ms, _by_chance(_grown(policy, attempt), jitter, random)))
+
+
+def _by_chance(delay: float, jitter: float, random: float) -> float:
+    return delay * (1 - jitter + jitter * random)
+
+
+def _grown(policy: JobRetry, attempt: int) -> float:
+    try:
+        return min(policy.base_ms * policy.factor ** (attempt - 1), _ENDLESS_MS)
+    except OverflowError:
+        return _ENDLESS_MS

@@ -1,0 +1,31 @@
+-- rows stay
+-- When jobs are tried again, as they have chosen, and rescues that cost no attempt.
+
+ALTER TABLE jobs ADD COLUMN retry TEXT;
+
+-- Rows that are there already, as their events say it: a member of a cluster may have followed a newer one.
+UPDATE jobs
+SET retry = (
+  SELECT data -> 'retry'
+  FROM events
+  WHERE stream = 'jobs/' || jobs.id AND position >= created_position
+    AND type IN ('job.enqueued.v1', 'job.replaced.v1')
+  ORDER BY version DESC
+  LIMIT 1
+)
+WHERE id IN (
+  SELECT substr(stream, 6)
+  FROM events
+  WHERE type IN ('job.enqueued.v1', 'job.replaced.v1') AND data -> 'retry' IS NOT NULL
+);
+
+UPDATE jobs
+SET attempt = attempt - 1
+WHERE recovery_attempts > 0 AND (
+  SELECT data ->> 'counts'
+  FROM events
+  WHERE stream = 'jobs/' || jobs.id AND position >= created_position
+    AND type IN ('job.claimed.v1', 'job.rescued.v1')
+  ORDER BY version DESC
+  LIMIT 1
+) = 0;
