@@ -20,7 +20,13 @@ WHERE id IN (
 );
 
 UPDATE jobs
-SET attempt = attempt - 1
+SET attempt = (
+  SELECT data ->> 'attempt'
+  FROM events
+  WHERE stream = 'jobs/' || jobs.id AND position >= created_position AND type = 'job.claimed.v1'
+  ORDER BY version DESC
+  LIMIT 1
+) - 1
 WHERE recovery_attempts > 0 AND (
   SELECT data ->> 'counts'
   FROM events

@@ -380,3 +380,38 @@ def test_rows_from_before_the_job_system_get_what_their_events_say(connection: a
     assert list(connection.execute("SELECT queue, due_at FROM job_history ORDER BY id")) == [
         ("q", 7), ("q", 20), ("q", 40),
     ]  # fmt: skip
+
+
+def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connection: apsw.Connection):
+    known = known_migrations()
+    runner.up(connection, tuple(one for one in known if one.name < "013"))
+    for name, recovered in (("a", 1), ("b", 1), ("c", 0)):
+        connection.execute(
+            "INSERT INTO jobs (id, type, name, priority, status, created_at, updated_at, persisted_at, queue,"
+            " attempt, recovery_attempts, created_position) VALUES (?, 't', 'n', 2, 'retrying', 1, 1, 1, 'q',"
+            " 2, ?, 1)",
+            (name, recovered),
+        )
+    events = [
+        ("a", "job.enqueued.v1", '{"retry": {"factor": 3.0}}'),
+        ("a", "job.claimed.v1", '{"attempt": 2}'),
+        ("a", "job.rescued.v1", '{"counts": false}'),
+        ("b", "job.enqueued.v1", "{}"),
+        ("b", "job.rescued.v1", '{"counts": false}'),
+        ("b", "job.claimed.v1", '{"attempt": 2}'),
+        ("c", "job.enqueued.v1", "{}"),
+    ]
+    for position, (name, kind, data) in enumerate(events, 1):
+        connection.execute(
+            "INSERT INTO events VALUES (?, 'jobs/' || ?, ?, ?, 1, NULL, ?, NULL, x'00')",
+            (position, name, position, kind, data),
+        )
+
+    runner.up(connection, known)
+    # Taken back and brought up again, it is the same.
+    runner.down(connection, to="012_cancel_reasons")
+    runner.up(connection, known)
+
+    assert list(connection.execute("SELECT id, attempt, retry FROM jobs ORDER BY id")) == [
+        ("a", 1, '{"factor":3.0}'), ("b", 2, None), ("c", 2, None),
+    ]  # fmt: skip
