@@ -179,7 +179,7 @@ def _version() -> str:
 def _mistake(error: CycloptsError) -> Any:
     # Nothing of it is needed by a command line that is right.
     from cyclopts import CycloptsPanel
-    from cyclopts.exceptions import UnusedCliTokensError
+    from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 
     chain = error.command_chain or ()
     if isinstance(error, UnusedCliTokensError) and {"send", "query"} & set(chain):
@@ -188,7 +188,21 @@ def _mistake(error: CycloptsError) -> Any:
         return CycloptsPanel(
             f"""The body is one argument, in single quotes: '{{"key": "theme"}}'. Too much: {more}"""
         )
+    if isinstance(error, UnknownOptionError) and (near := _option_in_front_of(error)):
+        return CycloptsPanel(
+            f"Unknown option: {error.token.keyword or error.token.value}. Did you mean {near}?"
+        )
     return CycloptsPanel(error)
+
+
+def _option_in_front_of(error: Any) -> str | None:
+    """The longest option that an unknown one begins with: `--http` of `--http-port`.
+
+    By its letters, another one would be nearer: `--nats-port`, which belongs to something else.
+    """
+    unknown = error.token.keyword or error.token.value
+    names = [name for one in error.argument_collection if one.parse for name in one.names]
+    return max((name for name in names if unknown.startswith(f"{name}-")), key=len, default=None)
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:

@@ -41,6 +41,8 @@ def test_a_body_without_quotes_is_told_from_other_arguments() -> None:
     assert (unquoted.code, misspelt.code) == (2, 2)
     assert "The body is one argument, in single quotes" in unquoted.err
     assert "Did you mean --expected-version?" in misspelt.err
+    # What it begins with wins over what has more letters of it, which would be --nats-port.
+    assert "Unknown option: --http-port. Did you mean --http?" in hyperpage("serve", "--http-port", "80").err
 
 
 def test_a_failure_that_nobody_reads_is_no_defect(tmp_path: Path) -> None:
