@@ -101,11 +101,21 @@ def _with_options_behind(arguments: Sequence[str]) -> list[str]:
     return command[:end] + in_front + command[end:]
 
 
+class _Program(App):
+    """All commands, with a script for bash that completes members inside bodies, too."""
+
+    def generate_completion(self, **asked: Any) -> str:
+        from ops.cli.terminal.body_completion import BASH
+
+        script = super().generate_completion(**asked)
+        return script + BASH if script.startswith("# Bash") else script
+
+
 def application() -> App:
     """Every command, with its help."""
     service, messages = Group("Service", sort_key=1), Group("Messages", sort_key=2)
     operation, others = Group("Operation", sort_key=3), Group("Others", sort_key=4)
-    app = App(
+    app = _Program(
         name="hyperpage",
         help=HELP,
         help_epilogue=EPILOGUE,

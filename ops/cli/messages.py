@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import Parameter
 
 from ops.cli.asking import application_address, ask, ask_durably
-from ops.cli.terminal.completing import commands, queries
+from ops.cli.terminal.completing import bodies, commands, queries
 from ops.cli.terminal.exits import Exit, explanation_of, usage_failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import print_result, print_value, printable
@@ -31,6 +31,7 @@ BodyArgument = Annotated[
     str,
     Parameter(
         name="JSON",
+        completer=bodies,
         # `-` is standard input, not an option.
         allow_leading_hyphen=True,
         help="The body: JSON, @FILE for a file's content, or - for standard input. Default: {}.",

@@ -23,6 +23,17 @@ def queries(context: Any) -> Sequence[str]:
     return tuple(query_names())
 
 
+def bodies(context: Any) -> Sequence[str]:
+    """The beginning of a body with what may come next, by the schema of its command or query."""
+    from ops.cli.terminal.body_completion import completed_bodies
+    from ops.contract.schema import schema_of
+
+    try:
+        return completed_bodies(context.incomplete, schema_of(str(context["name"].value)))
+    except KeyError:
+        return ()
+
+
 def messages(context: Any) -> Mapping[str, str]:
     """All commands, queries and types of events, each with what it is."""
     from ops.contract.schema import all_structs
