@@ -4,7 +4,6 @@ Each is asked for by its name alone from the package index that pip is set up wi
 with the reason, in the place of its figures.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -53,10 +52,8 @@ def program_of_postgresql(name: str) -> Path:
         NotHereError: there is none.
     """
     if (found := _postgresql(name)) is None:
-        # No server of the system's own is to be started by it.
-        environment = {**os.environ, "RUNLEVEL": "1"}
         try:
-            _run(ROOT / ".ci" / "apt-install", "--no-install-recommends", "postgresql", env=environment)
+            _run(ROOT / ".ci" / "postgresql")
         except (subprocess.SubprocessError, OSError) as error:
             raise NotHereError(f"PostgreSQL can't be installed: {_last_line(error)}") from error
         found = _postgresql(name)
@@ -72,8 +69,8 @@ def _postgresql(name: str) -> Path | None:
     return versions[-1] if versions else Path(on_path) if on_path else None
 
 
-def _run(*command: str | Path, env: dict[str, str] | None = None) -> None:
-    subprocess.run([str(one) for one in command], check=True, capture_output=True, text=True, env=env)
+def _run(*command: str | Path) -> None:
+    subprocess.run([str(one) for one in command], check=True, capture_output=True, text=True)
 
 
 def _last_line(error: Exception) -> str:

@@ -129,8 +129,8 @@ asyncio.run(main())
 """
 
 
-# To install a PostgreSQL takes longer than this; where there is one:
-# `make prove ARGS='tests/e2e/docs/test_python.py -k postgresql'`.
+# To install a PostgreSQL takes longer than this: `.ci/postgresql` does it where there is none, and then
+# `make prove ARGS='tests/e2e/docs/test_python.py -k postgresql'` runs it alone.
 @pytest.mark.prove
 @pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
 def test_an_outbox_in_postgresql_sends_each_command_once_whoever_is_interrupted(folder: Path) -> None:

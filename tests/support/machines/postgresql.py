@@ -53,7 +53,7 @@ def _program(name: str) -> Path:
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = str(places[-1]) if places else shutil.which(name)
     if found is None:
-        pytest.skip(f"there is no {name} of PostgreSQL: `.ci/apt-install postgresql` installs it")
+        pytest.skip(f"there is no {name} of PostgreSQL: `.ci/postgresql` installs it")
     return Path(found)
 
 
