@@ -9,6 +9,8 @@ from domain.errors import Invalid, NotFound, Refusal
 
 _QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
 _QUERIES_OF_THE_LOG = ("events.read", "events.find", "events.chain")
+# The table of the streams that tell of the store itself, which has no rows.
+SYSTEM = "system"
 _LONGEST_NAME = 100
 
 
@@ -46,6 +48,26 @@ def is_away(table: str) -> Refusal:
         hint="nothing is lost: whoever runs the service installs that package, and starts it again;"
         " `hyperpage status` says what is kept",
         away=table,
+    )
+
+
+def no_such_table(table: str, away: Collection[str] = (), *, path: str) -> Refusal:
+    """The refusal of a table that has no events, and which ones have; `path` is the field that names it.
+
+    Of a table that is `away`, it says so.
+    """
+    if table in away:
+        return is_away(table)
+    if (secret := kind_of_text(table)) is not None:
+        return rejected(Finding(path, secret))
+    tables = (*BY_TABLE, SYSTEM)
+    near = nearest(table, tables)
+    opening, details = (f"did you mean {near}? ", {"did_you_mean": near}) if near else ("", {})
+    return Invalid(
+        f"there is no table {table[:_LONGEST_NAME]}",
+        hint=f"{opening}it is one of {', '.join(tables)}",
+        path=path,
+        **details,
     )
 
 

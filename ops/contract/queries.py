@@ -9,8 +9,10 @@ import msgspec
 from bus.contract.codec import MAXIMUM_ANSWER_BYTES
 from bus.contract.log_answers import EventChain, EventPage, FoundEvents, LogPage
 from bus.contract.log_requests import FindChain, FindEvents, Moment, Page, ReadEvents
+from bus.contract.names import SYSTEM, no_such_table
 from bus.contract.rights import EVERYTHING, Rights
 from bus.log import reading
+from bus.log.chain import has_stream
 from bus.log.search import find_chain, find_events
 from bus.serving.permissions import limited, require_may_read
 from bus.serving.queries.reading import QueryVerb
@@ -18,9 +20,11 @@ from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
 from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
+from domain.messages import split_stream
 from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
+from projections.installed_tables import without_aggregate
 from projections.job_board import BrowseJobs, JobSummary, browse_jobs
 from projections.job_statistics import (
     AttemptPage,
@@ -56,14 +60,30 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
             name="events.read",
             shape=ReadEvents,
             gives=LogPage,
-            answer=reading.read_events,
+            answer=_of_known_tables(reading.read_events),
             limited=reading.read_events,
         ),
-        QueryVerb(name="events.find", shape=FindEvents, gives=FoundEvents, answer=find_events),
+        QueryVerb(
+            name="events.find", shape=FindEvents, gives=FoundEvents, answer=_of_known_tables(find_events)
+        ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
     verbs += _of_jobs(clock)
     return {verb.name: verb for verb in verbs}
+
+
+def _of_known_tables(read: Callable[[Any, Any], bytes]) -> Callable[[Any, Any], bytes]:
+    """The same reading of the log, which refuses a table that there is not: its page would stay empty."""
+
+    def answer(connection: apsw.Connection, query: Any) -> bytes:
+        stream = query.stream
+        table = query.table if stream is None else split_stream(stream)[0]
+        if table in (None, SYSTEM, *BY_TABLE) or (stream is not None and has_stream(connection, stream)):
+            return read(connection, query)
+        path = "$.table" if stream is None else "$.stream"
+        raise no_such_table(table, without_aggregate(connection), path=path)
+
+    return answer
 
 
 def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:

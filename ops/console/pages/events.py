@@ -4,12 +4,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound, Refusal
 from domain.messages import split_stream
 from ops.console.rendering import PREFIX, stream_link
 from ops.console.routing import page
 from ops.console.shown_events import Shown, shown
-from ops.console.visit import Visit, is_whole
+from ops.console.visit import Visit, is_whole, said_of
 from ops.http.meaning import key_fields
 from projections.tables import TABLES
 
@@ -31,11 +31,19 @@ async def show_events(visit: Visit) -> Response:
     if given["stream"]:
         # A stream belongs to one table already.
         given["table"] = None
-    found = await visit.query("events.find", **given, before=visit.number("before"), limit=PAGE_EVENTS)
+    found: dict[str, Any] = {"items": [], "next": None}
+    refused: Refusal | None = None
+    try:
+        found = await visit.query("events.find", **given, before=visit.number("before"), limit=PAGE_EVENTS)
+    except (Invalid, NotFound) as refusal:
+        # With the filter as it was filled in, to be corrected.
+        refused = refusal
     stream = given["stream"]
     row = stream_link(stream) if stream and "/" in stream else None
     return visit.render(
         "log/events.html",
+        200 if refused is None else refused.number,
+        problem=None if refused is None else said_of(refused),
         events=shown(found["items"]),
         next=found["next"],
         given=given,

@@ -68,12 +68,13 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
     with Served(data, "--http-open") as without, without.http() as http:
         sent = without("send", "baskets.open", '{"id": "b2", "customer": "bob"}')
         asked = without("query", "baskets.list")
+        log = without("query", "events.read", '{"table": "baskets"}')
         batch = '{"commands": [{"command": "baskets.open", "body": {}}]}'
         outcome = without("send", "batch", batch, "--json").json["outcomes"][0]
         answers = [http.get("/api/v1/baskets"), http.post("/api/v1/baskets/b1/check_out", json={})]
         said = "baskets.* belongs to a package that is not installed here: its table is kept"
-        assert (sent.code, asked.code, outcome["error"]["code"]) == (3, 3, "not_found")
-        assert all(said in text for text in (sent.err, asked.err, outcome["error"]["message"]))
+        assert (sent.code, asked.code, log.code, outcome["error"]["code"]) == (3, 3, 3, "not_found")
+        assert all(said in text for text in (sent.err, asked.err, log.err, outcome["error"]["message"]))
         assert [(one.status_code, said in one.text) for one in answers] == [(404, True)] * 2
         without.ask("send", "app_state.set", '{"key": "theme", "value": "dark"}')
         assert [one["type"] for one in without.ask("query", "events.read")["items"]][:1] == [

@@ -412,7 +412,18 @@ def test_reading_behind_the_head_gives_nothing(told: Talk):
             "store_id": told.service.origin.store_id,
             "timelines": [[1, 1]],
         }
-    assert ask(told, "events.read", {"table": "nothing"})["items"] == []
+
+
+@pytest.mark.parametrize("name", ["events.read", "events.find"])
+def test_a_table_that_there_is_not_is_refused_with_those_that_there_are(told: Talk, name: str):
+    for asked, path in (({"table": "job"}, "$.table"), ({"stream": "job/job-1"}, "$.stream")):
+        refused = told.query(name, asked)
+        assert (refused.code, refused.said["error"]["details"]["path"]) == ("invalid", path)
+        assert refused.said["error"]["details"]["did_you_mean"] == "jobs"
+        assert all(table in refused.said["error"]["hint"] for table in (*TABLES, "system"))
+    # Of what is known, what has no event yet has an empty page.
+    for asked in ({"table": "system"}, {"stream": "jobs/nothing"}):
+        assert ask(told, name, asked)["items"] == []
 
 
 # What cannot be asked
