@@ -23,6 +23,7 @@ from bus.contract import codec
 from bus.replication.cluster_bucket import ClusterBucket, ClusterError, Entry, OthersEntryError
 from bus.replication.frame import FIRST_FORMAT, FORMAT
 from bus.transport.jetstream import JetStreamError, WrongSequenceError
+from domain.counting import counted
 from hyperpage_client.contract.subjects import escape
 from hyperpage_client.documents import decoded
 
@@ -170,7 +171,7 @@ def require_successor(others: Sequence[LiveMember], name: str, *, position: int,
         )
     if position - found.position > most_behind:
         raise NoSuccessorError(
-            f"{name} is at position {found.position}, {position - found.position} events behind",
+            f"{name} is at position {found.position}, {counted(position - found.position, 'event')} behind",
             "wait until it has caught up, or name another one",
         )
     return found

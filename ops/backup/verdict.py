@@ -14,6 +14,7 @@ import msgspec
 
 from bus.log import chain
 from bus.log.answers import UNREADABLE
+from domain.counting import counted
 from migrations.connection import open_reader
 from migrations.from_disk import forget
 from migrations.sqlite_words import words_of
@@ -67,7 +68,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.lost is None:
             lost = f"; it reaches position {self.reaches}, and nothing tells whether there was more"
         elif self.lost:
-            lost = f"; it reaches position {self.reaches}, and {self.lost} events behind are had nowhere"
+            behind = counted(self.lost, "event behind is", "events behind are")
+            lost = f"; it reaches position {self.reaches}, and {behind} had nowhere"
         else:
             lost = "; nothing is lost with it"
         return f"{self.repair}{lost}"

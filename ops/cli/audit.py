@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from cyclopts import App
 
+from domain.counting import counted
 from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.moments import milliseconds
@@ -109,15 +110,15 @@ def verify_log(
     except AuditError as error:
         raise _unreadable(error) from error
     if verdict.wrong is None:
-        fits = f", and has what {verdict.compared_with} backups know of it" if verdict.compared_with else ""
-        said = f"{verdict.lines} lines follow one from the other; the head is {verdict.head}{fits}"
+        fits = f", as {counted(verdict.compared_with, 'backup')} had it" if verdict.compared_with else ""
+        said = f"{counted(verdict.lines, 'line')} in order; the head is {verdict.head}{fits}"
     else:
         wrong = verdict.wrong
         where = f"{wrong.file}, line {wrong.line}: " if wrong.line else ""
         said = where + printable(wrong.reason)
     notes = []
     if verdict.torn_bytes:
-        notes.append(f"a power cut has left {verdict.torn_bytes} bytes of another line")
+        notes.append(f"a power cut has left {counted(verdict.torn_bytes, 'byte')} of another line")
     if verdict.earlier is not None:
         notes.append(f"it was begun anew: there was an earlier log ({verdict.earlier})")
     print_result(verdict, as_json, said, note="; ".join(notes))

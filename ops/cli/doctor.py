@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from domain.counting import counted
 from ops.cli.asking import asked_status
 from ops.cli.stopped import free_directory, require_store
 from ops.cli.terminal.exits import CommandFailure, Exit
@@ -60,7 +61,7 @@ def doctor(
     levels = {one.level for one in found}
     worst = next((level for level in ("wrong", "attention") if level in levels), "well")
     bad = sum(one.level != "well" for one in found)
-    verdict = f"Something to do: {bad} of {len(found)} findings." if bad else "All is well."
+    verdict = f"Something to do: {bad} of {counted(len(found), 'finding')}." if bad else "All is well."
     print_result({"status": worst, "findings": found}, as_json, verdict)
     if any(one.level == "wrong" and one.check in _VERIFICATIONS for one in found):
         return Exit.VERIFICATION_FAILED

@@ -6,6 +6,7 @@ from typing import Any
 
 from cyclopts import App
 
+from domain.counting import counted
 from ops.cli.asking import administer
 from ops.cli.stopped import stopped_store
 from ops.cli.terminal.exits import Exit
@@ -86,7 +87,7 @@ def _print_check(report: Mapping[str, Any]) -> None:
 
 def _print_rebuild(report: Mapping[str, Any]) -> None:
     _print_check(report)
-    print(f"Rebuilt: {report['rebuilt_streams']} streams.")
+    print(f"Rebuilt: {counted(report['rebuilt_streams'], 'stream')}.")
 
 
 def _difference(table: str, example: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from domain.counting import counted
 from ops.cli.asking import asked_status
 from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
@@ -70,7 +71,7 @@ def room_lines(room: Mapping[str, Any]) -> Iterator[str]:
         yield f"{size_text(part['size_bytes']):>9}  {part['part']}{_growth(part['growth_bytes_a_day'])}"
     if others := room["parts"][LARGEST_PARTS:]:
         size = sum(part["size_bytes"] for part in others)
-        yield f"{size_text(size):>9}  {len(others)} others, which --json has"
+        yield f"{size_text(size):>9}  {counted(len(others), 'other')}, which --json has"
     for disk in room["disks"]:
         full = "" if disk["full_at"] is None else f", full on {date_text(disk['full_at'])}"
         yield f"{size_text(disk['free_bytes']):>9}  free on the disk of {disk['folder']}{full}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from domain.counting import counted
 from ops.audit.files import FOLDER
 from ops.audit.verification import verify
 from ops.backup.audit_heads import kept_heads
@@ -31,7 +32,9 @@ def look_at_audit(settings: Settings) -> Iterator[DoctorFinding]:
         return
     if found.wrong is None:
         yield DoctorFinding(
-            check="audit", message=f"the {found.lines} lines of the audit log are as written", figures=figures
+            check="audit",
+            message=f"the audit log is as written: {counted(found.lines, 'line')}",
+            figures=figures,
         )
         return
     where = f"{found.wrong.file}, line {found.wrong.line}"

@@ -9,6 +9,7 @@ import apsw
 
 from bus.log import chain
 from bus.log.cloud_events import read_origin
+from domain.counting import counted
 from migrations.connection import open_reader
 from migrations.runner import MigrationError
 from ops.archive.end import ArchiveEnd
@@ -167,7 +168,8 @@ def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             check="reach",
             level="attention",
-            message=f"a restore reaches position {position}; {lost} events behind it would be lost",
+            message=f"a restore reaches position {position};"
+            f" {counted(lost, 'event')} behind it would be lost",
             hint="`hyperpage status` says why the archive is not written",
             figures=figures,
         )
@@ -175,7 +177,8 @@ def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             check="reach",
             message=f"a restore reaches position {position} of {head}, from"
-            f" {Path(restore_path.begins_with).name} and {figures['segments']} segments of the archive",
+            f" {Path(restore_path.begins_with).name} and"
+            f" {counted(figures['segments'], 'segment')} of the archive",
             hint=_same_disk(settings),
             figures=figures,
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.counting import counted
 from ops.doctor.finding import DoctorFinding, DoctorLevel
 
 # Below this rate, more of what the writer needs comes from the disk than from memory.
@@ -95,12 +96,8 @@ def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         check="jobs",
         level="attention" if is_late else "well",
-        message=f"{jobs['due']:,} {'job is' if jobs['due'] == 1 else 'jobs are'} due{oldest}"
-        + (
-            ""
-            if failed is None
-            else f"; {failed:,} {'attempt' if failed == 1 else 'attempts'} failed in the last hour"
-        ),
+        message=f"{counted(jobs['due'], 'job is', 'jobs are')} due{oldest}"
+        + ("" if failed is None else f"; {counted(failed, 'attempt')} failed in the last hour"),
         hint=f"does anybody work on the queue {jobs['oldest_overdue_queue']}, or is it paused?"
         if is_late
         else "",

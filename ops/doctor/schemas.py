@@ -5,6 +5,7 @@ from contextlib import closing
 
 from bus.log.states import read_aggregate
 from domain import tool_configs
+from domain.counting import counted
 from domain.json_schema import problem_of
 from domain.messages import split_stream
 from migrations.connection import open_reader
@@ -39,7 +40,7 @@ def look_at_schemas(settings: Settings) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             check="schemas",
             level="attention",
-            message=f"{len(problems)} schemas would be refused today, and their tools keep the"
+            message=f"{counted(len(problems), 'schema')} would be refused today, and their tools keep the"
             f" configurations that they have: {'; '.join(named)}",
             hint="register others with tool_configs.register_schema, or end them with"
             " tool_configs.remove_schema",

@@ -9,6 +9,7 @@ import apsw
 
 from bus.log.damage import Damage
 from domain.catalogue import INSTALLED
+from domain.counting import counted
 from migrations.connection import open_reader
 from ops.health.access import Note
 from projections.installed_tables import MAXIMUM_COUNTED, KeptTable, kept_without_aggregate
@@ -46,7 +47,9 @@ class KeptTables:
         for one in self._found[:MAXIMUM_NOTES]:
             yield Note("aggregate_away", said_of(one), _HINT, wants_doing=False)
         if (others := len(self._found) - MAXIMUM_NOTES) > 0:
-            yield Note("aggregate_away", f"so it is with {others} tables more", _HINT, wants_doing=False)
+            yield Note(
+                "aggregate_away", f"so it is with {counted(others, 'table')} more", _HINT, wants_doing=False
+            )
 
 
 def said_of(kept: KeptTable) -> str:
@@ -58,4 +61,4 @@ def said_of(kept: KeptTable) -> str:
 def _many(number: int, what: str) -> str:
     if number > MAXIMUM_COUNTED:
         return f"more than {MAXIMUM_COUNTED:,} {what}s"
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return counted(number, what)

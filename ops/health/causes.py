@@ -10,6 +10,7 @@ from bus.log.reader_pool import ReaderPool
 from bus.serving.queries.turns import Turns
 from bus.writing.waiting import MAXIMUM_WAITING_COMMANDS
 from bus.writing.writer import Writer
+from domain.counting import counted
 from hyperpage_client.waiting import UNTRIED
 from ops.archive.archiver import ArchiveState
 from ops.audit.recorder import Recorder
@@ -64,7 +65,8 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
         yield Cause(
             "commands_queue_up",
             "degraded",
-            f"{queue.commands} commands wait{', and some were refused as busy' if is_busy else ''}",
+            counted(queue.commands, "command waits", "commands wait")
+            + (", and some were refused as busy" if is_busy else ""),
             "more come than can be done: send fewer, or batches",
         )
     if statistics.upkeep_failure is not None:
@@ -143,7 +145,7 @@ def reading_causes(
         yield Cause(
             "queries_queue_up",
             "degraded",
-            f"{turns.waiting} queries wait, and some were refused as busy",
+            f"{counted(turns.waiting, 'query waits', 'queries wait')}, and some were refused as busy",
             "more come than can be answered: ask less often, or follow the events",
         )
     if are_readers_exhausted:
@@ -197,7 +199,8 @@ def room_causes(room: Room, now_ms: int) -> Iterator[Cause]:
         yield Cause(
             "disk_filling",
             "degraded",
-            f"the disk of {disk.folder} is full in {hours} hours, if it goes on as in the last day:"
+            f"the disk of {disk.folder} is full in {counted(hours, 'hour')}, if it goes on as in the last"
+            " day:"
             f" {(disk.growth_bytes_a_day or 0) // MIB} MiB a day, and {disk.free_bytes // MIB} MiB are free",
             "`hyperpage status` tells what grows; make room, or keep less: of backups, jobs, or the streams",
         )
@@ -226,7 +229,7 @@ def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings:
             yield Cause(
                 "backup_unproven",
                 "degraded",
-                f"no backup of the last {since_ms // 3_600_000} hours is proven to be restorable",
+                f"no backup of the last {counted(since_ms // 3_600_000, 'hour')} is proven to be restorable",
                 "`hyperpage backup drill` makes a store of the newest one, and compares",
             )
 
@@ -244,7 +247,7 @@ def archive_causes(archive: ArchiveState) -> Iterator[Cause]:
         yield Cause(
             "archive_behind",
             "degraded",
-            f"the archive is {archive.lag_seconds:.0f} s and {archive.lag_events} events behind",
+            f"the archive is {archive.lag_seconds:.0f} s and {counted(archive.lag_events, 'event')} behind",
             "its disk, or the way to its bucket, is too slow",
         )
     if archive.cut is not None:

@@ -12,6 +12,7 @@ from bus.replication.leader_watch import USUAL_LIFE
 from bus.replication.standing import ClusterState, LogStanding
 from bus.replication.trailing import TrailState
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, decode_event
+from domain.counting import counted
 from hyperpage_client.waiting import UNTRIED
 from ops.health.access import Note
 from ops.health.cause import Cause
@@ -177,8 +178,8 @@ def trailing_causes(trailing: TrailState, settings: Settings) -> Iterator[Cause]
         yield Cause(
             "log_behind",
             "degraded",
-            f"{trailing.lag_events} events that were answered are not in the log of the cluster, the oldest"
-            f" for {trailing.lag_seconds:.0f} s: they would be lost with this machine"
+            f"the log of the cluster lacks {counted(trailing.lag_events, 'answered event')}, the oldest for"
+            f" {trailing.lag_seconds:.0f} s, which would be lost with this machine"
             + (f"; {trailing.problem}" if trailing.problem else ""),
             "commands go on; the log gets them by itself once it takes them: look at its nats-servers, and at"
             " `replication_log_mib`",
@@ -204,7 +205,7 @@ def _log_causes(log: LogStanding, state: ClusterState) -> Iterator[Cause]:
         seen = (
             f"it has not said how it is for {state.looked_seconds_ago:.0f} s"
             if log.has_quorum
-            else f"{log.available} of its {log.replicas} copies are there, and {log.quorum} are needed"
+            else f"{_copies(log)} there, and {counted(log.quorum, 'is', 'are')} needed"
         )
         yield Cause(
             "log_without_quorum",
@@ -216,10 +217,14 @@ def _log_causes(log: LogStanding, state: ClusterState) -> Iterator[Cause]:
         yield Cause(
             "log_copies_away",
             "degraded",
-            f"{log.available} of {log.replicas} copies of the log {log.stream} are there;"
-            f" away are {', '.join(away)}",
+            f"of the log {log.stream}, {_copies(log)} there; away: {', '.join(away)}",
             "bring back that nats-server: without another one, nothing may be stored",
         )
+
+
+def _copies(log: LogStanding) -> str:
+    copies = counted(log.replicas, "copy", "copies")
+    return f"{log.available} of {copies} {'is' if log.available == 1 else 'are'}"
 
 
 def _is_unseen(state: ClusterState) -> bool:

@@ -7,6 +7,7 @@ from bus.publishing.relay import RelayState
 from bus.publishing.stream_audit import AuditState
 from bus.publishing.stream_state import how_to_refill
 from bus.serving.dead_letters import UNREADABLE_SHARE
+from domain.counting import counted
 from hyperpage_client.contract.subjects import BusNames
 from ops.health.cause import Cause
 from ops.health.machine import MIB
@@ -54,7 +55,7 @@ def relay_causes(relay: RelayState, settings: Settings, now_ms: int) -> Iterator
             yield Cause(
                 "relay_behind",
                 "degraded",
-                f"the relay is {behind_seconds:.1f} s and {relay.lag} events behind",
+                f"the relay is {behind_seconds:.1f} s and {counted(relay.lag, 'event')} behind",
                 "it catches up by itself; if it does not, the nats-server is too slow",
             )
 
@@ -65,9 +66,10 @@ def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
         return
     said = [one.problem for one in audit.differences[:1]]
     if audit.differing > 1:
-        said.append(f"{audit.differing - 1} more are not as the log says")
+        more = counted(audit.differing - 1, "more is", "more are")
+        said.append(f"{more} not as the log says")
     if audit.deleted:
-        said.append(f"{audit.deleted} are gone, and no limit says why")
+        said.append(f"{counted(audit.deleted, 'is', 'are')} gone, and no limit says why")
     yield Cause(
         "stream_differs",
         "degraded",
@@ -131,7 +133,7 @@ def stream_causes(
             yield Cause(
                 "consumers_full",
                 "degraded",
-                f"{name} has {stream.consumers} consumers, and takes no more",
+                f"{name} has {counted(stream.consumers, 'consumer')}, and takes no more",
                 "delete those that nobody uses (`nats consumer report`), or raise HYPERPAGE_STREAM_CONSUMERS",
             )
 

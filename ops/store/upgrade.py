@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from domain.counting import counted
 from domain.installed.error import AggregateError
 from migrations import runner
 from migrations.connection import write_transaction
@@ -184,7 +185,7 @@ def _has_events(connection: apsw.Connection) -> bool:
 def _require(found: Upgrade) -> None:
     if found.unreadable:
         said = "; ".join(
-            f"{one.events} events of type {one.type}, the first at position {one.first_position} "
+            f"{counted(one.events, 'event')} of type {one.type}, the first at position {one.first_position} "
             f"({one.problem})"
             for one in found.unreadable[:5]
         )

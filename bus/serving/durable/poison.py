@@ -10,6 +10,7 @@ import apsw
 
 from bus.log.answers import positions_of
 from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
+from domain.counting import counted
 from domain.errors import Internal
 
 # A command with which the service went down this often is put aside, or, where its id has an answer, later.
@@ -35,7 +36,7 @@ async def is_poison(readers: ReaderPool, command_id: str, downs: int) -> bool:
 def took_it_down(downs: int) -> Internal:
     """What the sender of a command is told that was put aside."""
     return Internal(
-        f"the service went down {downs} times while it decided this command",
+        f"the service went down {counted(downs, 'time')} while it decided this command",
         hint="it is kept among the dead letters, from where it can be sent again once the cause is known",
         times=downs,
     )

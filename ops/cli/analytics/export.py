@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from domain.counting import counted
 from ops.cli.analytics.lake import lake_folder
 from ops.cli.backup.options import IdentityOption, identities_in, scratch_folder
 from ops.cli.terminal.exits import Exit
@@ -93,6 +94,7 @@ def _print_report(report: "ExportReport") -> None:
             f"{table}: its package is not installed, so {table}_versions lacks some events; the export of"
             " a later backup, with that package, makes up for it"
         )
-    kept = f", {len(report.known)} were there already" if report.known else ""
+    kept = f", {counted(len(report.known), 'was', 'were')} there already" if report.known else ""
     archived = f" ({report.archived} of them from the archive)" if report.archived else ""
-    print(f"{report.lake}: {report.events} events written{archived}, up to position {report.position}{kept}")
+    written = f"{counted(report.events, 'event')} written{archived}, up to position {report.position}"
+    print(f"{report.lake}: {written}{kept}")

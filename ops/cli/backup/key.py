@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from domain.counting import counted
 from ops.cli.stopped import require_store, stopped_directory
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.failures import understandable
@@ -145,6 +146,7 @@ def sign_archive(*, data: DataOption = None, as_json: JsonOption = False) -> int
             )
             said.update(signed=done.signed, left=len(done.left))
     note = "; ".join(f"{name}: {reason}" for name, reason in done.left.items())
-    lines = f"{done.signed} segments are signed now, {done.before} were before, {len(done.left)} are left"
+    signed = counted(done.signed, "segment is", "segments are")
+    lines = f"{signed} signed now; before: {done.before}, left: {len(done.left)}"
     print_result(done, as_json, lines, note=note)
     return Exit.FAILED if done.left else Exit.DONE

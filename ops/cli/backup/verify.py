@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
+from domain.counting import counted
 from ops.cli.backup.options import (
     IdentityOption,
     NameArgument,
@@ -179,5 +180,5 @@ def verify_archive(
         raise CommandFailure(Exit.VERIFICATION_FAILED, described, answer=answer)
     how = f" ({report.unread} encrypted, by their checksums)" if report.unread else ""
     whose = ", ".join(f"{count} {whose}" for whose, count in sorted(report.signatures.items()))
-    as_written = f"{report.segments} segments, as they were written{how}"
+    as_written = f"{counted(report.segments, 'segment')}, as written{how}"
     print_result(answer, as_json, f"{settings.archive_folder}: {as_written}{whose and '; '}{whose}")

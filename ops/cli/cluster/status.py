@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from domain.counting import counted
 from ops.cli.asking import asked_status
 from ops.cli.terminal.exits import Exit, failure
 from ops.cli.terminal.options import DataOption, JsonOption, option
@@ -61,10 +62,12 @@ def _print_cluster(cluster: Mapping[str, Any]) -> None:
         print(f"log     {_log_line(log)}")
     for one in cluster["members"]:
         if one["log_lag_events"] is not None:
-            lag = f"{one['log_lag_events']:,} events, {one['log_lag_seconds']:.1f} s"
+            lag = f"{counted(one['log_lag_events'], 'event')}, {one['log_lag_seconds']:.1f} s"
             print(f"        lacks {lag} of what {printable(one['name'])} has answered")
     if (fork := cluster["fork"]) is not None:
-        missing = f"at least {fork['missing_events']:,} events" if fork["missing_events"] else "nothing known"
+        missing = "nothing known"
+        if fork["missing_events"]:
+            missing = f"at least {counted(fork['missing_events'], 'event')}"
         print(
             f"forked  at position {fork['position']}, timeline {fork['timeline']}, as"
             f" {printable(fork['leader'])} took over; missing: {missing}"
@@ -98,7 +101,8 @@ def _log_line(log: Mapping[str, Any]) -> str:
     )
     kept = f" on {copies}" if copies else ""
     quorum = "" if log["has_quorum"] else "; it stores nothing now"
+    there = f"{counted(log['replicas'], 'copy', 'copies')} {'is' if log['available'] == 1 else 'are'} there"
     return printable(
-        f"{log['messages']:,} messages, {size_text(log['size_bytes'])}{kept};"
-        f" {log['available']} of {log['replicas']} copies are there, {log['quorum']} are needed{quorum}"
+        f"{counted(log['messages'], 'message')}, {size_text(log['size_bytes'])}{kept};"
+        f" {log['available']} of {there}, {counted(log['quorum'], 'is', 'are')} needed{quorum}"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from domain.counting import counted
 from ops.cli.backup.options import IdentityOption, backup_settings, identities_in, scratch_folder
 from ops.cli.stopped import require_store
 from ops.cli.terminal.exits import Exit
@@ -108,7 +109,7 @@ def _print(answer: Mapping[str, Any]) -> None:
         print(f"migration {one['name']}: {one['seconds']:.1f} s")
     for one in answer["unreadable"]:
         print(
-            f"{one['type']}: {one['events']} events cannot be read, the first at position "
+            f"{one['type']}: {counted(one['events'], 'event')} cannot be read, the first at position "
             f"{one['first_position']}: {one['problem']}"
         )
     kinds = ("rows", "missing", "unexpected", "different")

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ops.console.rendering import PREFIX
+from ops.console.rendering import PREFIX, counted
 from ops.console.routing import action, page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of
@@ -38,7 +38,8 @@ async def verify(visit: Visit) -> Response:
 def _verified(found: dict[str, Any]) -> str:
     wrong = found["wrong"]
     if wrong is None:
-        return f"Each of the {found['lines']} lines follows from the one before; the head is {found['head']}"
+        lines = counted(found["lines"], "line")
+        return f"Each line follows from the one before, {lines} in all; the head is {found['head']}"
     return f"The log was changed: {wrong['file']}, line {wrong['line']}: {wrong['reason']}"
 
 

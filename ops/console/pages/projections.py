@@ -55,7 +55,7 @@ def _rebuilt(answer: dict[str, Any]) -> str:
         return "Every row was what the log makes it: nothing had to be put right"
     return (
         f"Put right: the rows of {counted(answer['rebuilt_streams'], 'stream')};"
-        f" {answer['removed_rows']} rows were no stream's, and are gone"
+        f" gone are {counted(answer['removed_rows'], 'row')} of no stream"
     )
 
 

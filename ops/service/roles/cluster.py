@@ -26,6 +26,7 @@ from bus.replication.members import Role as MemberRole
 from bus.replication.standing import Standing
 from bus.serving.administration import AdministrationVerb
 from bus.transport.jetstream import JetStreamError
+from domain.counting import counted
 from domain.errors import RuleViolated, Unavailable
 from ops.parts import Role
 from ops.service.background import Background
@@ -213,7 +214,7 @@ class Cluster:
         while trailing is not None and trailing.state.lag_seconds > NEAR_SECONDS:
             if time.monotonic() > until:
                 raise ServiceError(
-                    f"the log lacks {trailing.state.lag_events} events that were answered",
+                    f"the log lacks {counted(trailing.state.lag_events, 'answered event')}",
                     hint="hand over once it has them: `hyperpage status` says what keeps it from that",
                 )
             await asyncio.sleep(0.05)

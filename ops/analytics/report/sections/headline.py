@@ -38,7 +38,7 @@ def headline(source: Source) -> Markup:
     enqueued += imported
     return element(
         "dl",
-        _tile("Jobs enqueued", enqueued, units.count(enqueued), f"{units.count(ended)} attempts ended"),
+        _tile("Jobs enqueued", enqueued, units.count(enqueued), f"{units.counted(ended, 'attempt')} ended"),
         _tile("Completed", completed, units.count(completed), "attempts that did their job"),
         _tile(
             "Failure rate",

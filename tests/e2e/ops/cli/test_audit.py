@@ -101,7 +101,7 @@ def test_a_log_that_was_cut_since_the_last_backup_is_found_by_what_the_backup_kn
     backup = hyperpage("backup", "create", "--data", data, "--json").json
     hyperpage("token", "create", "other", "--data", data)
     known = hyperpage("audit", "verify", "--data", data)
-    assert (known.code, "has what 1 backups know" in known.out) == (0, True)
+    assert (known.code, "as 1 backup had it" in known.out) == (0, True)
     file = data / "audit" / "audit-000001.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
 

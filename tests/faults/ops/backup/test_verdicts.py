@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from bus.log.chain import Row
+from domain.counting import counted
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.restoring.plan import lost_end
@@ -196,5 +197,5 @@ def test_where_something_would_be_lost_nothing_is_done(whole: Whole, tmp_path: P
     assert list(verdict.wrong) == [STORE]
     assert verdict.lost is not None
     assert verdict.lost > 0
-    assert f"{verdict.lost} events behind are had nowhere" in verdict.hint
+    assert counted(verdict.lost, "event behind is", "events behind are") in verdict.hint
     assert settings.store_path.read_bytes() == before

@@ -386,7 +386,7 @@ def test_a_writer_that_hangs_and_what_queues_up_behind_it_are_told(tmp_path: Pat
                 service.client.command("batch", {"commands": commands, "atomic": False}) for _ in range(11)
             ]
             answers = service.run(begun(*asked))
-            assert "11000 commands wait" in service.sees("commands_queue_up", level="degraded")
+            assert "11,000 commands wait" in service.sees("commands_queue_up", level="degraded")
             assert "at one group of commands" in service.sees("writer_stalled", level="unhealthy")
         finally:
             go_on.set()
@@ -423,9 +423,9 @@ def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with
             service.command("app_state.set", {"key": "k", "value": 1})
             assert "1 of 1 reading connections" in service.sees("readers_exhausted", level="degraded")
             # It waits for one, too, in order to read what it is to publish.
-            assert "1 events behind" in service.sees("relay_behind", level="degraded")
+            assert "1 event behind" in service.sees("relay_behind", level="degraded")
             # As does the archive.
-            assert "1 events behind" in service.sees("archive_behind", level="degraded")
+            assert "1 event behind" in service.sees("archive_behind", level="degraded")
         service.sees_none("readers_exhausted", "relay_behind", "archive_behind")
 
 
