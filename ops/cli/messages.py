@@ -24,6 +24,17 @@ MAXIMUM_BODY_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*|batch")
 _WORD = re.compile(r"[\w./:-]+")
 DEFAULT_TIMEOUT_SECONDS = 10.0
+# Those of `send`, of which `query` has some: one that is misspelt is taken for the body.
+_OPTIONS = (
+    "--id",
+    "--expected-version",
+    "--actor",
+    "--correlation-id",
+    "--durable",
+    "--timeout",
+    "--data",
+    "--json",
+)
 
 CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]
 QueryArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=queries)]
@@ -138,10 +149,17 @@ def read_body(text: str, name: str) -> bytes:
         except OSError as error:
             raise usage_failure(
                 f"{text[1:]} cannot be read: {error.strerror}",
-                "- reads from standard input, which may be a pipe; a large batch is sent in parts",
+                f"it is looked for from {Path.cwd()} on; - reads from standard input, which may be a pipe"
+                if isinstance(error, FileNotFoundError)
+                else "- reads from standard input, which may be a pipe; a large batch is sent in parts",
             ) from error
     elif text.startswith("--"):
-        raise usage_failure(f"there is no option {text}", "`--help` lists them")
+        from bus.contract.violations import nearest
+
+        near = nearest(text.partition("=")[0], _OPTIONS)
+        raise usage_failure(
+            f"there is no option {text}", f"did you mean {near}?" if near else "`--help` lists them"
+        )
     else:
         body = text.encode()
     try:

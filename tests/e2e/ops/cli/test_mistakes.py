@@ -22,6 +22,8 @@ OBJECT = "a body is an object of JSON, with double quotes around names and texts
         (["send", "jobs.enqueue", "type=sync"], OBJECT + """'{"type": "sync"}'; """),
         (["send", "app_state.set", "{key: a}"], OBJECT + """'{"key": "...", "value": "..."}'; """),
         (["send", "no.such", "{"], OBJECT + """'{"key": "theme"}'"""),
+        (["query", "jobs.list", "--jsn"], "did you mean --json?"),
+        (["send", "jobs.enqueue", "@nothing.json"], f"it is looked for from {Path.cwd()} on; - reads"),
         (["tail", "--stream", "9f1c"], "it is a table and a key, such as jobs/9f1c; the tables are jobs, "),
         (["tail", "--stream", "job/9f1c"], "did you mean jobs/9f1c? "),
         (["tail", "--stream", "jobs"], "it goes on with a key: jobs/9f1c, say"),
