@@ -29,9 +29,10 @@ MAXIMUM_HEADLINE_CHARACTERS = 300
 _TIMES = frozenset({"until", "reset_time", "last_updated"})
 _LENGTHS = frozenset({"refresh_interval"})
 
-_WORDS_OF_NAME = re.compile(r"(?<=[._])")
 # How many of a job's delays a line has room for.
 _FEW_DELAYS = 5
+_PARTS_OF_NAME = re.compile(r"(?<=[._/:@])(?!$)")
+_CODE = re.compile(r"`([^`]+)`")
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
@@ -65,6 +66,7 @@ def environment() -> jinja2.Environment:
         "size": size,
         "stream_link": stream_link,
         "tried_again": tried_again,
+        "with_code": with_code,
         "words": words,
     }
     made.globals |= {"with_parameters": with_parameters, "prefix": PREFIX, "csrf_field": CSRF_FIELD}
@@ -72,8 +74,18 @@ def environment() -> jinja2.Environment:
 
 
 def breakable(name: str) -> Markup:
-    """A name in which a line may end after each dot and underscore."""
-    return Markup("<wbr>").join(_WORDS_OF_NAME.split(name))
+    """A name in which a line may end after each dot, underscore, slash, colon and at sign.
+
+    Browsers end none there by themselves, and would break inside a word where a name has no room.
+    """
+    return Markup("<wbr>").join(_PARTS_OF_NAME.split(name))
+
+
+def with_code(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    parts = _CODE.split(text)
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup("").join(parts)
 
 
 def amount(number: float | None) -> str:

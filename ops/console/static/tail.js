@@ -29,7 +29,9 @@
     link.textContent = (parts.length > 2 ? parts[parts.length - 2] : event.type).replaceAll("_", " ");
     const stream = item.querySelector(".stream");
     stream.href += encodeURIComponent(event.stream);
-    stream.textContent = event.stream;
+    // Its line may end where those of the page may.
+    const names = event.stream.split(/(?<=[._/:@])(?!$)/);
+    stream.replaceChildren(...names.flatMap((part, place) => place ? [document.createElement("wbr"), part] : [part]));
     item.querySelector(".actor").textContent = event.actor || "";
     item.querySelector(".position").textContent = amount(event.position);
     return item;

@@ -37,8 +37,7 @@
     for (const element of root.querySelectorAll("*")) {
       if (isLeftOut(element)) continue;
       const { box, isInline, scrolls, cuts } = frame(element), more = element.scrollWidth - element.clientWidth;
-      // A table may be pushed sideways on a phone, by half of its width.
-      if (element.matches(".scroll") && more > (width < 768 ? element.clientWidth / 2 : SLACK))
+      if (element.matches(".scroll") && more > SLACK)
         faults.add(`${name(element)} has to be pushed sideways by ${more} px`);
       if (!isInline && !scrolls && !cuts && element.clientWidth && more > SLACK)
         faults.add(`${name(element)} is ${more} px too narrow for what is in it`);

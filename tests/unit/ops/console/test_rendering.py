@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.console.rendering import breakable, headline, meant, tried_again
+from ops.console.rendering import breakable, headline, meant, tried_again, with_code
 
 
 def test_what_happened_is_at_the_end_of_a_traceback_and_else_at_the_beginning() -> None:
@@ -55,3 +55,8 @@ def test_a_name_ends_a_line_between_its_words_and_is_escaped() -> None:
 )
 def test_when_a_job_is_tried_again_is_said_in_a_line(policy: dict[str, object], words: str) -> None:
     assert tried_again(policy) == words
+    assert breakable("sync/github.com:acme@b/") == "sync/<wbr>github.<wbr>com:<wbr>acme@<wbr>b/"
+
+
+def test_what_stands_between_backticks_is_code_and_all_of_it_is_escaped() -> None:
+    assert with_code("see `<b>`, or <i>`") == "see <code>&lt;b&gt;</code>, or &lt;i&gt;`"
