@@ -13,6 +13,8 @@ from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/backups"
 RESTORE = f"{PATH}/-/restore"
+# How many backups the page of a restore offers; older ones have their pages, which lead there.
+OFFERED = 30
 
 
 async def show_backups(visit: Visit) -> Response:
@@ -94,7 +96,10 @@ def _pruned(answer: dict[str, Any]) -> str:
 
 
 async def show_restore(visit: Visit) -> Response:
-    """The plan of a restore to the moment that the address names, if it names one; nothing is done."""
+    """The plan of a restore to the moment that the address names, if it names one; nothing is done.
+
+    The newest backups are offered; any other moment can be typed.
+    """
     given = {name: visit.parameter(name) for name in ("backup", "position", "time")}
     plan: Any = None
     refused: Refusal | None = None
@@ -110,8 +115,19 @@ async def show_restore(visit: Visit) -> Response:
         200 if refused is None else refused.number,
         given=given,
         plan=plan,
+        backups=await _offered(visit),
         problem=None if refused is None else said_of(refused),
     )
+
+
+async def _offered(visit: Visit) -> list[dict[str, Any]]:
+    """The newest backups; none where their folder or bucket does not answer: a name can be typed."""
+    try:
+        listed = await visit.administer("backup.list")
+    except Refusal:
+        return []
+    offered: list[dict[str, Any]] = listed["items"][:OFFERED]
+    return offered
 
 
 async def restore(visit: Visit) -> Response:

@@ -1,6 +1,7 @@
 """The console's pages of backups, and what is done there; going back to one is an end-to-end test."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
     operator.does(page, verb="drill")
     operator.waits_for(page, f"{made['name']} is proven")
     assert listed(quiet)[0]["status"] == "proven"
+    # Whoever wants to go back to one chooses it, and need not know its name.
+    form = administrator.page(RESTORE)
+    assert re.search(rf'<option value="{made["name"]}">[^<]*, position 1, proven<', form)
+    assert f'href="{RESTORE}?backup={made["name"]}"' in form
 
     assert administrator.does(f"{page}/pin", verb="pin") == "It is kept for good"
     assert listed(quiet)[0]["metadata"]["pinned"]
