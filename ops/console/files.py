@@ -9,6 +9,7 @@ _FILES = ShippedFiles(
     {
         "console.css": "text/css; charset=utf-8",
         "console.js": "text/javascript; charset=utf-8",
+        "forms.js": "text/javascript; charset=utf-8",
         "htmx.min.js": "text/javascript; charset=utf-8",
         "icon.svg": "image/svg+xml",
         "LICENSES.txt": "text/plain; charset=utf-8",

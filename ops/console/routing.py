@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 # The parameter by which the log-in knows that a form came after the end of its session.
 UNDONE = "undone"
 
+# In a request: a script sends the form. In the answer: where it goes on, as it cannot see where a redirection
+# leads.
+GO_ON = "hyperpage-go-on"
+
 Handler = Callable[[Visit], Awaitable[Response]]
 
 
@@ -49,6 +53,9 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
         try:
             return await handler(visit)
         except Refusal as refusal:
+            if isinstance(refusal, Unavailable) and GO_ON in visit.request.headers:
+                # The page with the form is open, and may not come again for a while.
+                return refused(visit.request, refusal)
             visit.tell(said_of(refusal), "bad")
             back = local_address(visit.form.text("back", visit.here))
             visit.keep_typed(back, refusal)
@@ -67,9 +74,11 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
             access_of(request).require(request, principal, role)
             count_for(request, principal)
             visit = Visit(request=request, principal=principal, session=session, cookie=cookie)
-            return await handler(visit)
+            return _as_asked(request, await handler(visit))
         except Unauthorized:
-            return _to_log_in(request) if method == "GET" else await _back_to_log_in(request)
+            if method == "GET":
+                return _to_log_in(request)
+            return _as_asked(request, await _back_to_log_in(request))
         except (Refusal, HttpRefusal) as refusal:
             return refused(request, refusal)
         except ClientDisconnect:
@@ -78,6 +87,15 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
             return refused(request, internal(logger, "a page failed", error, path=path_of(request)))
 
     return route(PREFIX + path, answer, role=None, operation=None, methods=(method,))
+
+
+def _as_asked(request: Request, response: Response) -> Response:
+    """The response; of one that leads elsewhere, the address alone, where a script asked for that."""
+    if GO_ON in request.headers and isinstance(response, RedirectResponse):
+        response.status_code = 200
+        response.headers[GO_ON] = response.headers["location"]
+        del response.headers["location"]
+    return response
 
 
 def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:

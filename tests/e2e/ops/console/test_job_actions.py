@@ -27,6 +27,23 @@ def test_a_job_is_enqueued_its_queue_paused_and_a_schedule_triggered_paused_and_
             await here.is_in_order("a form with a payload that is no JSON")
             assert await page.evaluate("document.activeElement.id") == "payload"
             await page.get_by_label("Payload").fill('{"to": "somebody"}')
+            await page.context.set_offline(True)
+            await press("Enqueue")
+            await here.says("No answer came from the service. What you filled in is still here.")
+            assert "ERR_INTERNET_DISCONNECTED" in here.complaints.pop()
+            await here.is_in_order("a form that no answer came to")
+            assert await page.get_by_label("Payload").input_value() == '{"to": "somebody"}'
+            await page.context.set_offline(False)
+            http = talk.service.http
+            assert http is not None
+            await http.backend.detach()
+            await press("Enqueue")
+            await page.locator("form .unsent", has_not_text="No answer came").wait_for()
+            assert all("503" in one for one in here.complaints)
+            here.complaints.clear()
+            assert await page.get_by_label("Payload").input_value() == '{"to": "somebody"}'
+            http.backend.attach(talk.service.parts, talk.service.health, talk.service.metrics)
+            # Sent again, with the id that it had.
             await press("Enqueue")
             await here.says("The job is enqueued")
             await page.get_by_role("heading", name="Welcome").wait_for()
