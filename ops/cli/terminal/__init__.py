@@ -2,6 +2,7 @@
 
 options        options that several commands have
 completing     what the shell offers at a Tab
+body_completion  the same inside the body of a message, in bash
 moments        moments, as they are written
 recording      what a command does by itself, in the audit log
 output         results for people and for programs, and how far something is
