@@ -73,6 +73,15 @@ class Context(Protocol):
         If it `failed`, the jobs that go on waiting all the same are left out.
         """
 
+    def group_counts(self, group_id: str) -> Any:
+        """How many jobs of a group are unfinished, completed and unsuccessful."""
+
+    def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
+        """At most `limit` of the jobs that wait for a group, the oldest first.
+
+        With counts of the group, those that do not wait any longer when it is like that. Without, all.
+        """
+
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
         """At most `limit` jobs that a search means, the oldest first, and how many more there are.
 

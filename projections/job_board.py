@@ -67,6 +67,7 @@ class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tool: Name | None = None
     tag: Name | None = None
     text: Name | None = None
+    group_id: Key | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     after: Annotated[str, msgspec.Meta(pattern=r"^\d{1,15}-\d{1,18}$")] | None = None
 
@@ -111,6 +112,7 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         ("tool = ?", query.tool),
         (HAS_TAG, query.tag),
         (HAS_TEXT, query.text),
+        ("group_id = ?", query.group_id),
     )
     meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
     return connection.execute(

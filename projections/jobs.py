@@ -1,6 +1,6 @@
 """The table `jobs`, one row a job."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import Any, Literal
 
 import apsw
@@ -20,7 +20,7 @@ HAS_TEXT = "instr(lower(jobs.id || char(10) || jobs.name), lower(?)) > 0"
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
 
-CountBy = Literal["status", "state", "type", "queue", "tool", "worker"]
+CountBy = Literal["status", "state", "type", "queue", "tool", "worker", "group_id"]
 
 
 class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +48,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     run_until: Time | None = None
     completed_from: Time | None = None
     completed_until: Time | None = None
+    group_id: Key | None = None
 
 
 class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +98,8 @@ def _row(job: Job, version: int, position: int) -> Row:
         None if job.budget is None else msgspec.json.encode(job.budget).decode(),
         job.cancel_reason,
         None if job.retry is None else msgspec.json.encode(job.retry).decode(),
+        job.group_id,
+        None if job.after_group is None else msgspec.json.encode(job.after_group).decode(),
         job.traceback,
     )
 
@@ -145,6 +148,7 @@ _OPEN_COLUMNS = (
     "waiting_for",
     "on_dependency_failure",
     "budget",
+    "after_group",
 )
 
 
@@ -155,10 +159,10 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
         named = dict(zip(_OPEN_COLUMNS, row, strict=True))
-        budget = named["budget"]
+        structs = ((name, named[name]) for name in ("budget", "after_group"))
         yield named | {
             "waiting_for": msgspec.json.decode(named["waiting_for"]),
-            "budget": None if budget is None else msgspec.json.decode(budget),
+            **{name: None if text is None else msgspec.json.decode(text) for name, text in structs},
         }
 
 
@@ -170,6 +174,13 @@ def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]
         " WHERE status IN ('pending', 'held') AND waiting_for <> '[]')"
     ):
         yield job_id, state != "completed"
+
+
+def group_states(connection: apsw.Connection, group_id: str) -> Iterator[tuple[str, int]]:
+    """How many jobs of a group are in each state: an index has that."""
+    yield from connection.execute(
+        "SELECT state, count(*) FROM jobs WHERE group_id = ? GROUP BY state", (group_id,)
+    )
 
 
 def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:
@@ -196,6 +207,7 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
         ("tool = ?", search.tool),
         (HAS_TAG, search.tag),
         ("created_at <= ?", search.created_until),
+        ("group_id = ?", search.group_id),
         ("cancel_requested = ?", None if search.cancel_requested is None else int(search.cancel_requested)),
     ):
         if value is not None:
@@ -222,10 +234,17 @@ def waiting_for_calls(
     return found
 
 
-def ended_jobs(connection: apsw.Connection, state: str, ended_until: int, limit: int) -> Iterator[str]:
-    """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first."""
+def ended_jobs(
+    connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
+) -> Iterator[str]:
+    """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first.
+
+    Without those of the groups that are `kept`.
+    """
     for (job_id,) in connection.execute(
-        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ? ORDER BY completed_at LIMIT ?",
-        (state, ended_until, limit),
+        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ?"
+        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM carray(?)))"
+        " ORDER BY completed_at LIMIT ?",
+        (state, ended_until, apsw.carray(tuple(kept)), limit),
     ):
         yield job_id

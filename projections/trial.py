@@ -76,6 +76,12 @@ class TrialContext:
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
         return []
 
+    def group_counts(self, group_id: str) -> Any:
+        return None
+
+    def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
+        return []
+
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
         return [], 0
 

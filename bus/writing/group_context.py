@@ -14,6 +14,7 @@ from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Aggregate, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
+from domain.jobs.groups import GroupCounts
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
 from domain.json_schema import Budget
@@ -45,10 +46,16 @@ class Projections(Protocol):
     def ended_dependencies(self, connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
         """The finished jobs that others wait for, as the tables have it, and whether they failed."""
 
+    def group_states(self, connection: apsw.Connection, group_id: str) -> Iterator[tuple[str, int]]:
+        """How many jobs of a group are in each state, as the tables have it."""
+
     def ended_jobs(
-        self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+        self, connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
     ) -> Iterator[str]:
-        """The ids of jobs that ended in a state, the earliest first, as the tables have it."""
+        """The ids of jobs that ended in a state, the earliest first, as the tables have it.
+
+        Without those of the groups that are `kept`.
+        """
 
     def throttled_limits(self, connection: apsw.Connection, now: int) -> Iterator[str]:
         """The keys of rate limits whose wait goes on, as the tables have it."""
@@ -169,6 +176,16 @@ class GroupContext:
         states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
         # A row that no event made may have been taken for a job at the start.
         return [job for job in states if job is not None and job_id in job.waiting_for]
+
+    def group_counts(self, group_id: str) -> GroupCounts:
+        return self._aggregates.jobs.groups.counts(group_id)
+
+    def followers(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[Job]:
+        known = self._aggregates.jobs.groups
+        ids = known.first(group_id, counts, limit) if known.is_awaited(group_id) else []
+        states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
+        # A row that no event made may have been taken for a job at the start.
+        return [job for job in states if job is not None and job.waits_for_group]
 
     def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
         # The tables do not have the changes of this transaction yet.

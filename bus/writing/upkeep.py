@@ -5,6 +5,7 @@ stored and undone like all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import apsw
 
@@ -28,15 +29,15 @@ class Upkeep:
 
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
-    `ended_jobs` answers with the jobs that ended in a state until a time, up to a limit; they are archived
-    once that is longer ago than `prune_after_ms` says.
+    `ended_jobs` answers with the jobs that ended in a state until a time, without those of groups that are
+    kept, up to a limit; they are archived once that is longer ago than `prune_after_ms` says.
     `has_more` says that there is more to do at once than one group takes.
     """
 
     def __init__(
         self,
         aggregates: Aggregates,
-        ended_jobs: Callable[[str, int, int], Iterable[str]],
+        ended_jobs: Callable[[str, int, Iterable[str], int], Iterable[str]],
         prune_after_ms: Mapping[str, int],
     ) -> None:
         self._aggregates = aggregates
@@ -46,7 +47,7 @@ class Upkeep:
         self.orphans: set[str] = set()
         self.began_at = 0
         self.has_more = False
-        self._waiting_dependents = 0
+        self._waiting = {"jobs.resolve_dependents": 0, "jobs.resolve_group": 0}
 
     def commands(self, now: int) -> list[Submission]:
         """The commands that are due at `now`; those that were not stored come again at the next call."""
@@ -55,7 +56,8 @@ class Upkeep:
             *_each("jobs.rescue", self._lost(now)),
             *_each("jobs.time_out", self._too_long(now)),
             *_each("schedules.run", self._scheduled(now)),
-            *_each("jobs.resolve_dependents", self._with_dependents()),
+            *self._portions("jobs.resolve_dependents", self._with_dependents()),
+            *self._portions("jobs.resolve_group", self._with_followers()),
             *_each("jobs.archive", self._outdated(now)),
         ]
 
@@ -89,11 +91,12 @@ class Upkeep:
             return []
         # Jobs that others wait for stay; they must not hide the ones behind them.
         is_awaited = self._aggregates.jobs.dependents.is_awaited
+        kept = self._aggregates.jobs.groups.awaited()
         limit = MAXIMUM_PRUNED + len(self._aggregates.jobs.dependents)
         outdated = [
             job_id
             for state, age_ms in self._prune_after_ms.items()
-            for job_id in self._ended_jobs(state, now - age_ms, limit)
+            for job_id in self._ended_jobs(state, now - age_ms, kept, limit)
             if not is_awaited(job_id)
         ][:MAXIMUM_PRUNED]
         first = outdated[0] if outdated else None
@@ -101,23 +104,37 @@ class Upkeep:
         self._first_pruned = first
         return outdated
 
-    def _with_dependents(self) -> list[str]:
-        """Ended jobs that others still wait for, each as often as there are portions of those."""
+    def _with_dependents(self) -> Iterator[tuple[str, int]]:
+        """Ended jobs, and how many others still wait for each."""
         dependents = self._aggregates.jobs.dependents
-        portions: list[str] = []
-        waiting = 0
         for job_id, failed in list(dependents.ended.items()):
             count = dependents.count(job_id, failed=failed)
-            waiting += count
-            portions += [job_id] * -(-count // DEPENDENTS_AT_ONCE)
             if count == 0:
                 del dependents.ended[job_id]
+            yield job_id, count
+
+    def _with_followers(self) -> Iterator[tuple[str, int]]:
+        """Groups that have changed, and how many jobs still wait for each and need not."""
+        groups = self._aggregates.jobs.groups
+        for group_id in list(islice(groups.to_look_at, MAXIMUM_COMMANDS)):
+            count = groups.undecided(group_id)
+            if count == 0:
+                del groups.to_look_at[group_id]
+            yield group_id, count
+
+    def _portions(self, name: str, waiting: Iterable[tuple[str, int]]) -> Iterator[Submission]:
+        """A command for each portion of what waits for something, as many as one group gets."""
+        portions: list[str] = []
+        waits = 0
+        for key, count in waiting:
+            waits += count
+            portions += [key] * -(-count // DEPENDENTS_AT_ONCE)
             if len(portions) >= MAXIMUM_PORTIONS:
                 break
         # As long as they get fewer, the next portions come at once, however many there are.
-        self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waiting != self._waiting_dependents
-        self._waiting_dependents = waiting
-        return portions[:MAXIMUM_PORTIONS]
+        self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waits != self._waiting[name]
+        self._waiting[name] = waits
+        return _each(name, portions[:MAXIMUM_PORTIONS])
 
 
 def expiries(projections: Projections, connection: apsw.Connection, now: int) -> list[Submission]:

@@ -14,6 +14,7 @@ errands, it has another thread, so that messages are read and decoded meanwhile.
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import apsw
@@ -36,6 +37,7 @@ from bus.writing.transactions import Transactions, write_something
 from bus.writing.upkeep import Upkeep, expiries
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
+from domain.jobs.groups import counts_of
 from domain.rate_limits import TABLE as RATE_LIMITS
 
 # How long is read between two groups, while what comes has waited at the broker: more comes then than one
@@ -86,7 +88,7 @@ class Writer:
         self.statistics = Statistics()
         self._upkeep = Upkeep(
             self._aggregates,
-            lambda state, ended_until, limit: projections.ended_jobs(connection, state, ended_until, limit),
+            partial(projections.ended_jobs, connection),
             prune_after_ms or {},
         )
         self._next_upkeep = 0.0
@@ -135,6 +137,7 @@ class Writer:
                     for key in self._projections.throttled_limits(self._connection, self._commits.now())
                 ),
             ),
+            lambda group_id: counts_of(dict(self._projections.group_states(self._connection, group_id))),
         )
         self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 

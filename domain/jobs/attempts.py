@@ -199,7 +199,7 @@ def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[
 def _ends(job: Job, event: Event, context: Context, calls: int | None = None) -> Decision:
     """The attempt ends, with its lease and what was set aside for it, of which so many calls were made."""
     ended = end_of_calls(job.id, job.budget, calls, context)
-    return Decision(events=(*ended, *with_dependents(job.id, event, context)), leases={job.id: None})
+    return Decision(events=(*ended, *with_dependents(job, event, context)), leases={job.id: None})
 
 
 def _given_back(job: Job) -> Event | None:

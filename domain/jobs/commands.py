@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from domain.jobs.events import EMPTY_OBJECT, NO_RESULT
+from domain.jobs.groups import GroupOutcome
 from domain.jobs.limits import (
     DEFAULT_LEASE_MS,
     DEFAULT_MAXIMUM_ATTEMPTS,
@@ -63,6 +64,13 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("an identifier needs a resource")
 
 
+class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The group that a job waits for, and what its jobs have to come to."""
+
+    id: Key
+    when: GroupOutcome = "all_completed"
+
+
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
@@ -72,6 +80,9 @@ class Enqueue(Command, frozen=True, kw_only=True):
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
     the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
     was observed, has calls left for it. `retry` says when it is tried again.
+
+    It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+    completed or ended, or one has failed.
     """
 
     type: Name
@@ -92,6 +103,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
     hold: bool = False
     budget: CallBudget | None = None
     retry: RetryPolicy | None = None
+    group_id: Key | None = None
+    after_group: AfterGroup | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):
@@ -239,6 +252,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tool: Name | None = None
     tag: Tag | None = None
     older_than_ms: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)] | None = None
+    group_id: Key | None = None
 
 
 class CancelMany(Command, frozen=True, kw_only=True):
@@ -267,6 +281,12 @@ class RetryMany(Command, frozen=True, kw_only=True):
 
 class ResolveDependents(Command, frozen=True, kw_only=True):
     """The service's own: a job has ended, and others still wait for it."""
+
+    id: Key
+
+
+class ResolveGroup(Command, frozen=True, kw_only=True):
+    """The service's own: jobs of a group have ended, and others still wait for it."""
 
     id: Key
 

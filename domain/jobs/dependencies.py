@@ -4,14 +4,19 @@ A job is `blocked` until every job of its `depends_on` has completed. When one o
 or times out, the blocked job is cancelled, goes on waiting (the other may be retried), or runs all the same:
 it says so itself with `on_dependency_failure`. A job that somebody waits for is not archived.
 
-Since a dependency must be there before the job that names it, there are no cycles.
+Since a dependency must be there before the job that names it, there are no cycles of dependencies.
+
+A job may also wait for a group (`domain.jobs.groups`), of which all jobs are meant: what these come to is
+counted, so that the end of one costs the same however many there are. A job that is held is not decided about
+until it is released. None of a group that somebody waits for is archived, since it would count no more.
 """
 
 from collections.abc import Iterable
 
 from domain.decider import Context
 from domain.errors import RuleViolated
-from domain.jobs.events import Cancelled, Completed, DependencyMet, Failed, TimedOut
+from domain.jobs.events import Cancelled, Completed, DependencyMet, Failed, GroupMet, TimedOut
+from domain.jobs.groups import AwaitedGroup, GroupCounts, verdict
 from domain.jobs.limits import DEPENDENTS_AT_ONCE
 from domain.jobs.state import RETRYABLE, TABLE, Job
 from domain.messages import Event
@@ -53,23 +58,89 @@ def still_to_come(
     return tuple(waiting_for)
 
 
-def with_dependents(key: str, event: Event, context: Context) -> tuple[tuple[str, Event], ...]:
+def with_dependents(job: Job, event: Event, context: Context) -> tuple[tuple[str, Event], ...]:
     """An event of a job and, if it ends the job, what that does to the first of those that wait for it.
 
     The rest, and what depends on those in turn, follows in later transactions: see `on_dependents`.
     """
-    if isinstance(event, Completed):
-        return ((key, event), *on_dependents(key, context, failed=False))
-    if isinstance(event, _UNSUCCESSFUL):
-        return ((key, event), *on_dependents(key, context, failed=True))
-    return ((key, event),)
+    if not isinstance(event, (Completed, *_UNSUCCESSFUL)):
+        return ((job.id, event),)
+    failed = not isinstance(event, Completed)
+    dependents = tuple(on_dependents(job.id, context, failed=failed))
+    followers: Iterable[tuple[str, Event]] = ()
+    if job.group_id is not None and context.followers(job.group_id, None, 1):
+        ended = context.group_counts(job.group_id).moved(job.state, "failed" if failed else "completed")
+        cancelled = {key for key, one in dependents if isinstance(one, Cancelled)}
+        followers = (
+            one
+            for one in on_followers(job.group_id, ended, context, beside=len(dependents))
+            if one[0] not in cancelled
+        )
+    return ((job.id, event), *dependents, *followers)
+
+
+def on_followers(
+    group_id: str, counts: GroupCounts, context: Context, *, beside: int = 0
+) -> Iterable[tuple[str, Event]]:
+    """The events of the first hundred of the jobs that wait for a group which is like this.
+
+    They stand in an answer `beside` so many others.
+    """
+    for job in context.followers(group_id, counts, _at_once(context) - beside):
+        awaited = job.after_group
+        if verdict(awaited.when, job.on_dependency_failure, counts) == "cancel":
+            yield job.id, Cancelled(reason=_in_vain(awaited))
+        else:
+            yield job.id, GroupMet(group=group_id)
+
+
+def on_beginning_to_wait(
+    key: str, awaited: AwaitedGroup, on_failure: str, context: Context
+) -> tuple[tuple[str, Event], ...]:
+    """The event of a job that waits for a group from now on, and need not.
+
+    Raises:
+        RuleViolated: it would wait in vain, and is not to wait nor to run then.
+    """
+    match verdict(awaited.when, on_failure, context.group_counts(awaited.id)):
+        case "cancel":
+            raise RuleViolated(
+                "dependency_failed",
+                _in_vain(awaited),
+                hint="retry what has failed, or choose another on_dependency_failure",
+                group=awaited.id,
+            )
+        case "go_on":
+            return ((key, GroupMet(group=awaited.id)),)
+    return ()
+
+
+def on_release(job: Job, context: Context) -> tuple[tuple[str, Event], ...]:
+    """What becomes at once of a job that is held no longer, if it waits for a group."""
+    awaited = job.after_group
+    if awaited is None or awaited.met_at is not None:
+        return ()
+    try:
+        return on_beginning_to_wait(job.id, awaited, job.on_dependency_failure, context)
+    except RuleViolated:
+        return with_dependents(job, Cancelled(reason=_in_vain(awaited)), context)
+
+
+def _in_vain(awaited: AwaitedGroup) -> str:
+    if awaited.when == "one_failed":
+        return f"all jobs of group {awaited.id}, which it waits for, have completed"
+    return f"a job of group {awaited.id}, which it waits for, did not complete"
+
+
+def _at_once(context: Context) -> int:
+    """How many jobs that wait are decided about in one command."""
+    # The answer names each event, and shares a message with its neighbours in a batch.
+    return min(DEPENDENTS_AT_ONCE, max(0, context.answer_bytes_left) // _BYTES_IN_ANSWER)
 
 
 def on_dependents(key: str, context: Context, *, failed: bool) -> Iterable[tuple[str, Event]]:
     """The events of the first hundred of the jobs that wait for one that has ended."""
-    # The answer names each event, and shares a message with its neighbours in a batch.
-    limit = min(DEPENDENTS_AT_ONCE, max(0, context.answer_bytes_left) // _BYTES_IN_ANSWER)
-    for job in context.dependents(key, limit, failed=failed):
+    for job in context.dependents(key, _at_once(context), failed=failed):
         if failed and job.on_dependency_failure == "cancel":
             yield job.id, Cancelled(reason=f"it depends on job {key}, which did not complete")
         else:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry
 from domain.messages import Event, Json
@@ -32,6 +33,8 @@ class Enqueued(Event, frozen=True, kw_only=True):
     schedule_id: str | None = None
     budget: JobBudget | None = None
     retry: JobRetry | None = None
+    group_id: str | None = None
+    after_group: AwaitedGroup | None = None
 
 
 class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -158,6 +161,12 @@ class DependencyMet(Event, frozen=True, kw_only=True):
     """A job that this one waited for has completed, or has failed and does not matter then."""
 
     dependency: str
+
+
+class GroupMet(Event, frozen=True, kw_only=True):
+    """The group that this job waited for is as that was to be, or can not be and it does not matter then."""
+
+    group: str
 
 
 class Replaced(Event, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     created_until: int | None = None
     cancel_requested: bool | None = None
+    group_id: str | None = None
 
     def matches(self, job: Job) -> bool:
         """Whether a job is meant."""
@@ -38,6 +39,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             and (self.tag is None or self.tag in job.tags)
             and (self.created_until is None or job.created_at <= self.created_until)
             and self.cancel_requested in (None, job.cancel_requested)
+            and self.group_id in (None, job.group_id)
         )
 
 
@@ -95,4 +97,5 @@ def _search(
         tag=wanted.tag,
         created_until=None if wanted.older_than_ms is None else context.now - wanted.older_than_ms,
         cancel_requested=cancel_requested,
+        group_id=wanted.group_id,
     )

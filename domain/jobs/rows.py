@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.jobs.commands import OnDependencyFailure
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
 from domain.jobs.state import State, Status
 from domain.messages import about
@@ -69,6 +70,13 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: Annotated[
         JobRetry | msgspec.UnsetType,
         about("when it is tried again; left out where that is as for any job"),
+    ] = msgspec.UNSET
+    group_id: Annotated[
+        str | msgspec.UnsetType, about("the group that it belongs to; left out where it has none")
+    ] = msgspec.UNSET
+    after_group: Annotated[
+        AwaitedGroup | msgspec.UnsetType,
+        about("the group that it waits for, until `met_at`; left out where it has none"),
     ] = msgspec.UNSET
 
 

@@ -20,7 +20,7 @@ r"""The state of a job, and the machine that its events drive.
                       |
                       '--- any of these with attempts left; lease expired --> retrying --(due)--> claim
 
-    enqueue with depends_on --> blocked --- all of them have completed --> scheduled, pending
+    enqueue with depends_on, after_group --> blocked --- all of that is so --> scheduled, pending
     import --> as it was in the system before, but running --> retrying
     completed, failed, cancelled, timeout --- archive --> (gone from the tables)
 
@@ -36,6 +36,7 @@ import msgspec
 
 from domain.errors import NotFound
 from domain.jobs import events
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry
 from domain.messages import Event, Json, Recorded
@@ -118,6 +119,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progress: events.Progressed | None = None
     progressed_at: int | None = None
     retry: JobRetry | None = None
+    group_id: str | None = None
+    after_group: AwaitedGroup | None = None
+
+    @property
+    def waits_for_group(self) -> bool:
+        """Whether it waits for a group still, when nobody holds it."""
+        return self.after_group is not None and self.after_group.met_at is None
 
 
 def existing(state: Job | None, key: str) -> Job:
@@ -157,7 +165,11 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         payload=event.payload,
         tool=event.tool,
         endpoint=event.endpoint,
-        state="held" if event.held else _free(event.waiting_for, event.run_at, recorded.recorded_at),
+        state="held"
+        if event.held
+        else _free(
+            bool(event.waiting_for) or event.after_group is not None, event.run_at, recorded.recorded_at
+        ),
         run_at=event.run_at,
         max_attempts=event.max_attempts,
         timeout_ms=event.timeout_ms,
@@ -169,6 +181,8 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         schedule_id=event.schedule_id,
         budget=event.budget,
         retry=event.retry,
+        group_id=event.group_id,
+        after_group=event.after_group,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
@@ -182,9 +196,9 @@ def _imported(event: events.Imported, recorded: Recorded) -> Job:
     return Job(id=recorded.key, queue="default", created_position=recorded.position, **columns)
 
 
-def _free(waiting_for: tuple[str, ...], run_at: int, now: int) -> State:
+def _free(is_blocked: bool, run_at: int, now: int) -> State:
     """The state of a job that nobody holds and no worker has."""
-    return "blocked" if waiting_for else _by_time(run_at, now)
+    return "blocked" if is_blocked else _by_time(run_at, now)
 
 
 def _by_time(run_at: int, now: int) -> State:
@@ -231,7 +245,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
             return {"state": "cancelled", "completed_at": at, "cancel_reason": event.reason}
         case events.Retried():
             return {
-                "state": "blocked" if event.waiting_for else "pending",
+                "state": "blocked" if event.waiting_for or job.waits_for_group else "pending",
                 "waiting_for": event.waiting_for,
                 "run_at": at,
                 "max_attempts": event.max_attempts,
@@ -263,11 +277,16 @@ def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
         case events.Held():
             return {"state": "held"}
         case events.Released():
-            return {"state": _free(job.waiting_for, job.run_at, at)}
+            return {"state": _free(bool(job.waiting_for) or job.waits_for_group, job.run_at, at)}
         case events.DependencyMet():
             waiting_for = tuple(one for one in job.waiting_for if one != event.dependency)
-            state = _free(waiting_for, job.run_at, at) if job.state == "blocked" else job.state
+            is_blocked = bool(waiting_for) or job.waits_for_group
+            state = _free(is_blocked, job.run_at, at) if job.state == "blocked" else job.state
             return {"waiting_for": waiting_for, "state": state}
+        case events.GroupMet():
+            assert job.after_group is not None, "it waits for a group"
+            state = _free(bool(job.waiting_for), job.run_at, at) if job.state == "blocked" else job.state
+            return {"after_group": msgspec.structs.replace(job.after_group, met_at=at), "state": state}
         case events.Rescheduled():
             return {"run_at": event.run_at, "state": _moved(job, event.run_at, at)}
         case events.Replaced():

@@ -3,11 +3,19 @@
 from domain.decider import Context, Decision
 from domain.errors import AlreadyExists, Invalid, RuleViolated
 from domain.jobs import commands, events
-from domain.jobs.dependencies import on_dependents, still_to_come, with_dependents
+from domain.jobs.dependencies import (
+    on_beginning_to_wait,
+    on_dependents,
+    on_followers,
+    on_release,
+    still_to_come,
+    with_dependents,
+)
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import stored_retry
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job, existing
 from domain.jobs.unique import in_the_way, instead
-from domain.messages import Json
+from domain.messages import Event, Json
 from domain.rate_limits.job_calls import stored_budget
 
 
@@ -18,6 +26,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         )
     _require_object(command.payload)
     budget = stored_budget(command.budget)
+    after_group = _after_group(command)
     unique = command.unique
     if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
         return instead(existing_job, unique, command, context)
@@ -41,14 +50,19 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         held=command.hold,
         budget=budget,
         retry=stored_retry(command.retry),
+        group_id=command.group_id,
+        after_group=after_group,
     )
-    return Decision(events=((key, event),))
+    if after_group is None or command.hold:
+        return Decision(events=((key, event),))
+    met = on_beginning_to_wait(key, after_group, command.on_dependency_failure, context)
+    return Decision(events=((key, event), *met))
 
 
 def cancel(state: Job | None, command: commands.Cancel, context: Context, key: str) -> Decision:
     job = existing(state, key)
     if job.state in IDLE:
-        return Decision(events=with_dependents(key, events.Cancelled(reason=command.reason), context))
+        return Decision(events=with_dependents(job, events.Cancelled(reason=command.reason), context))
     if job.state == "running":
         if job.cancel_requested:
             return Decision()
@@ -76,8 +90,11 @@ def retry(state: Job | None, command: commands.Retry, context: Context, key: str
         waiting_for = still_to_come(
             job.waiting_for, job.on_dependency_failure, context, before=job.created_position
         )
+    met: tuple[tuple[str, Event], ...] = ()
+    if job.after_group is not None and job.waits_for_group:
+        met = on_beginning_to_wait(key, job.after_group, job.on_dependency_failure, context)
     event = events.Retried(max_attempts=max(job.max_attempts, job.attempt + 1), waiting_for=waiting_for)
-    return Decision(events=((key, event),))
+    return Decision(events=((key, event), *met))
 
 
 def hold(state: Job | None, command: commands.Hold, context: Context, key: str) -> Decision:
@@ -94,7 +111,7 @@ def release(state: Job | None, command: commands.Release, context: Context, key:
             hint="it stays as it is: there is nothing to release",
             state=job.state,
         )
-    return Decision(events=((key, events.Released()),))
+    return Decision(events=((key, events.Released()), *on_release(job, context)))
 
 
 def reschedule(state: Job | None, command: commands.Reschedule, context: Context, key: str) -> Decision:
@@ -141,6 +158,12 @@ def archive(state: Job | None, command: commands.Archive, context: Context, key:
         raise RuleViolated(
             "awaited", f"other jobs wait for job {key}", hint="retry it, or cancel those that wait for it"
         )
+    if job.group_id is not None and context.followers(job.group_id, None, 1):
+        raise RuleViolated(
+            "awaited",
+            f"other jobs wait for group {job.group_id}, to which job {key} belongs",
+            hint="wait until they go on, or cancel them",
+        )
     return Decision(events=((key, events.Archived()),))
 
 
@@ -151,6 +174,20 @@ def resolve_dependents(
     if job.state not in FINISHED:
         return Decision()
     return Decision(events=tuple(on_dependents(key, context, failed=job.state != "completed")))
+
+
+def resolve_group(state: None, command: commands.ResolveGroup, context: Context, key: None) -> Decision:
+    counts = context.group_counts(command.id)
+    return Decision(events=tuple(on_followers(command.id, counts, context)))
+
+
+def _after_group(command: commands.Enqueue) -> AwaitedGroup | None:
+    after = command.after_group
+    if after is None:
+        return None
+    if after.id == command.group_id:
+        raise Invalid("a job can not wait for the group that it belongs to", path="$.after_group.id")
+    return AwaitedGroup(id=after.id, when=after.when)
 
 
 def _idle(state: Job | None, key: str) -> Job:

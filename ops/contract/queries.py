@@ -26,6 +26,7 @@ from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
 from projections.installed_tables import without_aggregate
 from projections.job_board import BrowseJobs, JobSummary, browse_jobs
+from projections.job_groups import GroupProgress, JobGroup, group
 from projections.job_statistics import (
     AttemptPage,
     JobStatistics,
@@ -144,6 +145,13 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             gives=RowPage[RunningJob],
             answer=running,
             limited=limited(JOBS, running),
+        ),
+        QueryVerb(
+            name="jobs.group",
+            shape=JobGroup,
+            gives=GroupProgress,
+            answer=group,
+            limited=limited(JOBS, group, lambda query: query.id),
         ),
     )
 

@@ -23,6 +23,7 @@ class Tables:
 
     ended_dependencies = staticmethod(jobs.ended_dependencies)
     ended_jobs = staticmethod(jobs.ended_jobs)
+    group_states = staticmethod(jobs.group_states)
     matching_jobs = staticmethod(jobs.matching_jobs)
     unique_jobs = staticmethod(jobs.unique_jobs)
     next_runs = staticmethod(schedules.next_runs)

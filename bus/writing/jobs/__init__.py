@@ -1,6 +1,7 @@
 """All unfinished jobs at once, in memory.
 
 indexes     what is kept of them
+awaited_groups  those that wait for groups, and what these have come to
 lane        waiting jobs in order, due and to come
 budgeted    the same where they draw on rate limits
 permits     what may be handed out of them in one claim

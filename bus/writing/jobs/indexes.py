@@ -5,10 +5,11 @@ undone by feeding its changes backwards. A row that was lost or tampered with ma
 what is not known is removed without a word, and a rebuild of the tables brings it back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bus.writing.jobs.awaited_groups import HELD, AwaitedGroups
 from bus.writing.jobs.dependents import Dependents
 from bus.writing.jobs.depth import Depth, depth_by_queue
 from bus.writing.jobs.due import DueJobs
@@ -16,6 +17,7 @@ from bus.writing.jobs.lane import WaitingJob
 from bus.writing.jobs.throttles import Throttles
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
+from domain.jobs.groups import AwaitedGroup, GroupCounts
 from domain.jobs.state import FINISHED, WAITING
 from domain.rate_limits.job_calls import JobBudget
 from domain.rate_limits.state import RateLimit
@@ -39,13 +41,14 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
     budget: JobBudget | None = None
+    after_group: AwaitedGroup | None = None
 
 
 class JobIndexes:
     """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others.
 
     Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed; and
-    with the rate limits that have a wait.
+    with the rate limits that have a wait. `stored_group` counts the jobs of a group in the tables.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class JobIndexes:
         open_jobs: Iterable[OpenJob] = (),
         ended: Iterable[tuple[str, bool]] = (),
         throttled: Iterable[RateLimit] = (),
+        stored_group: Callable[[str], GroupCounts] = lambda _: GroupCounts(),
     ) -> None:
         self.due = DueJobs()
         self.deadlines: dict[str, int] = {}
@@ -60,6 +64,7 @@ class JobIndexes:
         self._aside: dict[tuple[str, str], int] = {}
         self.unique = UniqueJobs()
         self.dependents = Dependents()
+        self.groups = AwaitedGroups(stored_group)
         self.throttles = Throttles(throttled)
         for job in open_jobs:
             self._add(job)
@@ -73,6 +78,10 @@ class JobIndexes:
             self._add(new)
             if self.dependents.is_awaited(new.id):
                 self._note_end(new)
+        either = new or old
+        if either is not None and either.group_id is not None:
+            states = (None if one is None else one.state for one in (old, new))
+            self.groups.member_changed(either.group_id, *states)
 
     def limit_changed(self, key: str, known: RateLimit | None) -> None:
         """What is known of a rate limit is this from now on."""
@@ -90,6 +99,7 @@ class JobIndexes:
     def settle(self) -> None:
         """The open transaction is on disk, or was taken back."""
         self.unique.settle()
+        self.groups.settle()
 
     def _note_end(self, job: Job) -> None:
         if job.state in FINISHED:
@@ -115,6 +125,8 @@ class JobIndexes:
             self.dependents.add(
                 job.id, job.created_position, job.waiting_for, patient=job.on_dependency_failure == "wait"
             )
+        if (awaited := _awaited_group(job)) is not None:
+            self.groups.add(job.id, job.created_position, *awaited)
 
     def _remove(self, job: Job) -> None:
         if job.state in WAITING:
@@ -132,3 +144,13 @@ class JobIndexes:
             self.unique.remove(job.unique_key, job.id)
         if job.waiting_for and job.state not in FINISHED:
             self.dependents.remove(job.id, job.waiting_for, patient=job.on_dependency_failure == "wait")
+        if (awaited := _awaited_group(job)) is not None:
+            self.groups.remove(job.id, *awaited)
+
+
+def _awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
+    """The group that a job waits for, and how."""
+    awaited = job.after_group
+    if awaited is None or awaited.met_at is not None or job.state not in ("blocked", "held"):
+        return None
+    return awaited.id, HELD if job.state == "held" else (awaited.when, job.on_dependency_failure)

@@ -19,6 +19,7 @@ from domain.catalogue import BY_TABLE, DECIDERS, VERBS
 from domain.decider import Decision, Lease, Verb
 from domain.errors import Refusal
 from domain.jobs import Job
+from domain.jobs.groups import GroupCounts, counts_of, verdict
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
 from domain.messages import Event, Recorded
@@ -216,6 +217,19 @@ class Story:
             for job in self._jobs()
             if job_id in job.waiting_for and job.state in ("blocked", "held")
             if not (failed and job.on_dependency_failure == "wait")
+        ]
+        return sorted(waiting, key=lambda job: job.created_position)[:limit]
+
+    def group_counts(self, group_id: str) -> GroupCounts:
+        return counts_of(Counter(job.state for job in self._jobs() if job.group_id == group_id))
+
+    def followers(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[Any]:
+        waiting = [
+            job
+            for job in self._jobs()
+            if job.after_group is not None and job.after_group.id == group_id and job.waits_for_group
+            if job.state == "blocked" or (counts is None and job.state == "held")
+            if counts is None or verdict(job.after_group.when, job.on_dependency_failure, counts)
         ]
         return sorted(waiting, key=lambda job: job.created_position)[:limit]
 

@@ -23,6 +23,7 @@ from domain.jobs.events import (
     Snoozed,
     TimedOut,
 )
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.limits import MAXIMUM_RESCUES
 from tests.support.clock import NOW
 from tests.support.documents.job_states import Move, TriedVerb
@@ -125,6 +126,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "archive": {"id": KEY},
     "time_out": {"id": KEY},
     "resolve_dependents": {"id": KEY},
+    "resolve_group": {"id": "a-group"},
     "cancel_many": {"filter": {"queue": "default"}},
     "retry_many": {"filter": {"queue": "default"}},
     "rescue": {"id": KEY},
@@ -135,13 +137,20 @@ BODIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 # These act on other jobs, or have a guide of their own.
-NOT_ITS_OWN = {"resolve_dependents", "import"}
+NOT_ITS_OWN = {"resolve_dependents", "resolve_group", "import"}
 
 
 def with_another(**changes: Any) -> Story:
     """A job that waits for another one, which is running."""
     waiting = enqueued(depends_on=("other",), waiting_for=("other",), **changes)
     return Story().given(enqueued(), claimed(), key="other").leased("other").given(waiting)
+
+
+def with_a_group(**changes: Any) -> Story:
+    """A job that waits for a group, of which there is one, which is running."""
+    waiting = enqueued(after_group=AwaitedGroup(id="a-group", when="all_completed"), **changes)
+    story = Story().given(enqueued(group_id="a-group"), claimed(), key="other").leased("other")
+    return story.given(waiting)
 
 
 def situations() -> Iterator[tuple[Story, str, dict[str, Any]]]:
@@ -161,6 +170,14 @@ def situations() -> Iterator[tuple[Story, str, dict[str, Any]]]:
     failed = with_another().given(Cancelled()).given(Failed(error="x"), key="other")
     yield failed.copy(), "retry", BODIES["retry"]
     yield failed.given(Archived(), key="other"), "retry", BODIES["retry"]
+    yield with_a_group(), "complete", other
+    yield with_a_group(run_at=LATER), "complete", other
+    yield with_a_group(), "fail", other | {"error": "x", "retryable": False}
+    yield with_a_group(held=True), "release", BODIES["release"]
+    yield with_a_group().given(Cancelled()), "retry", BODIES["retry"]
+    for end in (Completed(), Failed(error="x")):
+        yield with_a_group(held=True).given(end, key="other"), "release", BODIES["release"]
+        yield with_a_group().given(Cancelled()).given(end, key="other"), "retry", BODIES["retry"]
     awaited = enqueued(depends_on=(KEY,), waiting_for=(KEY,), on_dependency_failure="wait")
     for end in (Completed(), Failed(error="x"), Cancelled(), TimedOut(error="x")):
         yield given(enqueued(), claimed(), end).given(awaited, key="other"), "archive", BODIES["archive"]

@@ -1,7 +1,7 @@
 """What the service does with jobs of its own accord, through the real writer."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
 def test_commands_are_taken_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
     class Damaged(Tables):
         def ended_jobs(
-            self, connection: apsw.Connection, state: str, ended_until: int, limit: int
+            self, connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
         ) -> Iterator[str]:
             raise apsw.CorruptError
 

@@ -1,0 +1,20 @@
+-- rows stay
+-- The groups that jobs belong to, and those that they wait for.
+
+ALTER TABLE jobs ADD COLUMN group_id TEXT;
+ALTER TABLE jobs ADD COLUMN after_group TEXT;
+
+-- Rows that are there already, as their events say it: a member of a cluster may have followed a newer one, up to
+-- the first event that it did not know. So none of these jobs has had what lets it go on.
+UPDATE jobs
+SET (group_id, after_group) = (
+  SELECT data ->> 'group_id', data -> 'after_group'
+  FROM events
+  WHERE stream = 'jobs/' || jobs.id AND position >= created_position AND type = 'job.enqueued.v1'
+  ORDER BY version DESC
+  LIMIT 1
+);
+UPDATE jobs SET state = 'blocked' WHERE after_group IS NOT NULL AND state IN ('scheduled', 'pending');
+
+-- What a group has come to is counted here alone. Empty where nobody uses groups.
+CREATE INDEX idx_jobs_group ON jobs(group_id, state, completed_at, started_at) WHERE group_id IS NOT NULL;
