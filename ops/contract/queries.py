@@ -65,6 +65,13 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
             limited=reading.read_events,
         ),
         QueryVerb(
+            name="jobs.group",
+            shape=JobGroup,
+            gives=GroupProgress,
+            answer=group,
+            limited=limited(JOBS, group, lambda query: query.id),
+        ),
+        QueryVerb(
             name="events.find", shape=FindEvents, gives=FoundEvents, answer=_of_known_tables(find_events)
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
@@ -145,13 +152,6 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             gives=RowPage[RunningJob],
             answer=running,
             limited=limited(JOBS, running),
-        ),
-        QueryVerb(
-            name="jobs.group",
-            shape=JobGroup,
-            gives=GroupProgress,
-            answer=group,
-            limited=limited(JOBS, group, lambda query: query.id),
         ),
     )
 

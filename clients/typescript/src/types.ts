@@ -32,6 +32,12 @@ export interface RetryPolicy {
   crashes_count?: boolean;
 }
 
+/** The group that a job waits for, and what its jobs have to come to. */
+export interface AfterGroup {
+  id: string;
+  when?: "all_completed" | "all_ended" | "one_failed";
+}
+
 /** Jobs by what they are; everything that is named must hold, and something must be named. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -41,6 +47,7 @@ export interface JobFilter {
   tool?: string | null;
   tag?: string | null;
   older_than_ms?: number | null;
+  group_id?: string | null;
 }
 
 /** What is enqueued each time; the fields are those of `jobs.enqueue`. */
@@ -84,6 +91,7 @@ export interface JobsJobFilter {
   run_until?: number | null;
   completed_from?: number | null;
   completed_until?: number | null;
+  group_id?: string | null;
 }
 
 /**
@@ -95,6 +103,9 @@ export interface JobsJobFilter {
  * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
  * the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
  * was observed, has calls left for it. `retry` says when it is tried again.
+ *
+ * It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+ * completed or ended, or one has failed.
  */
 export interface JobsEnqueue {
   type: string;
@@ -115,6 +126,8 @@ export interface JobsEnqueue {
   hold?: boolean;
   budget?: CallBudget | null;
   retry?: RetryPolicy | null;
+  group_id?: string | null;
+  after_group?: AfterGroup | null;
 }
 
 /**
@@ -544,6 +557,7 @@ export interface JobsListQuery {
   run_until?: number | null;
   completed_from?: number | null;
   completed_until?: number | null;
+  group_id?: string | null;
   limit?: number;
   after?: string | null;
 }
@@ -566,7 +580,8 @@ export interface JobsCountQuery {
   run_until?: number | null;
   completed_from?: number | null;
   completed_until?: number | null;
-  by?: "status" | "state" | "type" | "queue" | "tool" | "worker" | null;
+  group_id?: string | null;
+  by?: "status" | "state" | "type" | "queue" | "tool" | "worker" | "group_id" | null;
 }
 
 /** The events of one stream, a page at a time. */
@@ -790,6 +805,15 @@ export interface EventsReadQuery {
   stream?: string | null;
 }
 
+/**
+ * How far a group of jobs is: how many are in each state, and how many of all have ended.
+ *
+ * Jobs that were archived are not among them. A group that no job has is empty.
+ */
+export interface JobsGroupQuery {
+  id: string;
+}
+
 /** Events before a position, the newest first: all that are given must hold. */
 export interface EventsFindQuery {
   before?: number | null;
@@ -823,6 +847,7 @@ export interface JobsBrowseQuery {
   tool?: string | null;
   tag?: string | null;
   text?: string | null;
+  group_id?: string | null;
   limit?: number;
   after?: string | null;
 }
@@ -942,6 +967,13 @@ export interface JobRetry {
   crashes_count?: boolean;
 }
 
+/** The group that a job waits for, or has waited for until `met_at`. */
+export interface AwaitedGroup {
+  id: string;
+  when: "all_completed" | "all_ended" | "one_failed";
+  met_at?: number;
+}
+
 /** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
@@ -1017,6 +1049,10 @@ export interface JobRow {
   cancel_reason?: string;
   /** when it is tried again; left out where that is as for any job */
   retry?: JobRetry;
+  /** the group that it belongs to; left out where it has none */
+  group_id?: string;
+  /** the group that it waits for, until `met_at`; left out where it has none */
+  after_group?: AwaitedGroup;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1094,6 +1130,10 @@ export interface LeasedJob {
   cancel_reason?: string;
   /** when it is tried again; left out where that is as for any job */
   retry?: JobRetry;
+  /** the group that it belongs to; left out where it has none */
+  group_id?: string;
+  /** the group that it waits for, until `met_at`; left out where it has none */
+  after_group?: AwaitedGroup;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1261,6 +1301,10 @@ export interface WholeJobRow {
   cancel_reason?: string;
   /** when it is tried again; left out where that is as for any job */
   retry?: JobRetry;
+  /** the group that it belongs to; left out where it has none */
+  group_id?: string;
+  /** the group that it waits for, until `met_at`; left out where it has none */
+  after_group?: AwaitedGroup;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1498,6 +1542,23 @@ export interface LogPage {
   timelines: [number, number][];
 }
 
+/** How far a group of jobs is. Times are milliseconds since the epoch. */
+export interface GroupProgress {
+  id: string;
+  /** how many jobs it has */
+  total: number;
+  /** how many of them have ended, however they did */
+  done: number;
+  /** how many of a hundred that are; null where it has no jobs */
+  percent: number | null;
+  /** how many jobs are in each state; left out where none is */
+  states: Record<string, number>;
+  /** when the first attempt of any of them began */
+  began_at: number | null;
+  /** when the last of those ended that have */
+  ended_at: number | null;
+}
+
 /** A part of the log, the newest first. */
 export interface FoundEvents {
   items: CloudEvent[];
@@ -1696,6 +1757,8 @@ export interface JobEnqueuedV1 {
   schedule_id?: string;
   budget?: JobBudget;
   retry?: JobRetry;
+  group_id?: string;
+  after_group?: AwaitedGroup;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1812,6 +1875,11 @@ export interface JobRescheduledV1 {
 /** A job that this one waited for has completed, or has failed and does not matter then. */
 export interface JobDependencyMetV1 {
   dependency: string;
+}
+
+/** The group that this job waited for is as that was to be, or can not be and it does not matter then. */
+export interface JobGroupMetV1 {
+  group: string;
 }
 
 /** Another job with the same unique key was to be enqueued: this one is what that one would have been. */
@@ -2201,6 +2269,7 @@ export interface Queries {
   "rate_limits.forecast": { body: RateLimitsForecastQuery; answer: Forecast };
   "tool_configs.diff": { body: ToolConfigsDiffQuery; answer: ToolConfigDiff };
   "events.read": { body: EventsReadQuery; answer: LogPage };
+  "jobs.group": { body: JobsGroupQuery; answer: GroupProgress };
   "events.find": { body: EventsFindQuery; answer: FoundEvents };
   "events.chain": { body: EventsChainQuery; answer: EventChain };
   "jobs.browse": { body: JobsBrowseQuery; answer: Page<JobSummary> };
@@ -2233,6 +2302,7 @@ export interface Events {
     "hyperpage.job.released.v1": JobReleasedV1;
     "hyperpage.job.rescheduled.v1": JobRescheduledV1;
     "hyperpage.job.dependency_met.v1": JobDependencyMetV1;
+    "hyperpage.job.group_met.v1": JobGroupMetV1;
     "hyperpage.job.replaced.v1": JobReplacedV1;
     "hyperpage.job.reprioritized.v1": JobReprioritizedV1;
     "hyperpage.job.payload_updated.v1": JobPayloadUpdatedV1;

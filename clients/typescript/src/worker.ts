@@ -60,7 +60,7 @@ export interface WorkerOptions {
   onTrouble?: (error: unknown) => void;
 }
 
-const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
+const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "group_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
 // Of a job that a worker has, it should look into these at once: heartbeats would tell it a third of a lease later.
 const CONCERN_RUNNING = ["cancel_requested", "rescued", "attempt_timed_out", "timed_out"];
 const MAXIMUM_ERROR = 10_000;

@@ -21,7 +21,7 @@ SHOWN_OF_BULK = 50
 # In the order in which a job may come to them.
 STATES = get_args(State)
 # Those that many jobs can be changed by, too, and one that finds single jobs.
-FILTERS = ("state", "queue", "type", "tool", "tag")
+FILTERS = ("state", "queue", "type", "tool", "tag", "group_id")
 BOARD_FILTERS = ("text", *FILTERS)
 BULK = {"cancel": "jobs.cancel_many", "retry": "jobs.retry_many"}
 # How many of the latest events a job's page shows; the stream browser has all.
@@ -85,7 +85,7 @@ async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict
 
 async def _by_state(visit: Visit, given: dict[str, str | None]) -> Counter[str]:
     """How many jobs there are in each state, by all filters but that for the state."""
-    if given["type"] or given["tool"] or given["tag"] or given["text"]:
+    if any(given[name] for name in BOARD_FILTERS if name not in ("state", "queue")):
         counted = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
         return Counter({one["value"]: one["count"] for one in counted["groups"]})
     # Indexes have all that this needs.
@@ -149,11 +149,20 @@ async def show_job(visit: Visit) -> Response:
         job=job,
         events=events,
         has_more=has_more,
+        group=await _group(visit, job),
         attempts=(await visit.query("jobs.attempts", id=key, limit=ATTEMPTS))["items"],
         verbs=_verbs(job),
         asked=asked if asked in HIDDEN else None,
         is_finished=job is None or job["state"] in FINISHED,
     )
+
+
+async def _group(visit: Visit, job: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How far the group of a job is."""
+    if job is None or "group_id" not in job:
+        return None
+    progress: dict[str, Any] = await visit.query("jobs.group", id=job["group_id"])
+    return progress
 
 
 async def change_job(visit: Visit) -> Response:

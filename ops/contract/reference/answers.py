@@ -5,6 +5,7 @@ import msgspec
 from domain.rate_limits.availability import Availability
 from domain.rate_limits.forecast import Forecast
 from projections.job_board import COLUMNS as BOARD_COLUMNS
+from projections.job_groups import GroupProgress
 from projections.job_history import HISTORY_COLUMNS
 from projections.job_statistics import MAXIMUM_QUEUES
 from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
@@ -45,6 +46,7 @@ _OTHERS = {
         "`items`, the attempt that began first comes first, each with"
         f" {', '.join(f'`{column}`' for column in RUNNING_COLUMNS)}; and `next`, null on the last page"
     ),
+    "jobs.group": QueryNotes(", ".join(f"`{field}`" for field in GroupProgress.__struct_fields__)),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
     "jobs.browse": QueryNotes(
         f"`items`, the newest first, each with {', '.join(f'`{column}`' for column in BOARD_COLUMNS)}; and"

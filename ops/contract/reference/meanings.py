@@ -82,6 +82,12 @@ MEANINGS: Mapping[str, str] = {
     "dry_run": "say which jobs are meant, and change nothing",
     "unique_key": "only jobs with this unique key",
     "schedule_id": "only jobs that this schedule made",
+    "group_id": "only jobs of this group",
+    "jobs.enqueue.group_id": "the group that it belongs to: any key, shared by all of them",
+    "after_group": "the group of which the jobs have to come to something first",
+    "after_group.id": "the group; none of its jobs has to be there yet",
+    "after_group.when": "what they have to come to: all completed, all ended, or one did not complete",
+    "jobs.group.id": "the group",
     **{
         f"{moment}_{end}": f"{text} then or {side}, in {_ANY_TIME}"
         for moment, text in (("created", "enqueued"), ("run", "due"), ("completed", "ended"))

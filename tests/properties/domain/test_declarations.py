@@ -6,7 +6,7 @@ other half: whatever is declared happens in the histories or, where chance is to
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from domain import app_state, jobs, tool_configs
 from domain.catalogue import DECIDERS, VERBS
 from domain.jobs import events, limits
+from domain.jobs.groups import AwaitedGroup, GroupOutcome
 from domain.json_schema import BATCH_NS
 from domain.messages import Event
 from domain.rate_limits.job_calls import JobBudget
@@ -50,6 +51,13 @@ def awaited(story: Story, on_failure: str) -> Story:
     """The same, with another job that waits for the one of the story."""
     waiting = a_job(depends_on=(KEY,), waiting_for=(KEY,), on_dependency_failure=on_failure)
     return story.given(waiting, key="other")
+
+
+def followed(story: Story) -> Story:
+    """The same, with others that wait for its group, each for something else."""
+    for when in get_args(GroupOutcome):
+        story.given(a_job(after_group=AwaitedGroup(id="g", when=when)), key=when)
+    return story
 
 
 def reserved_often() -> Story:
@@ -112,8 +120,8 @@ def in_a_batch_that_has_made_all_its_work() -> Iterator[Story]:
 def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
     """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
     for on_failure in ("run", "cancel"):
-        stopping = running(max_attempts=1).given(events.CancelRequested())
-        story = awaited(stopping, on_failure)
+        stopping = running(max_attempts=1, group_id="g").given(events.CancelRequested())
+        story = followed(awaited(stopping, on_failure))
         # The service's own verbs come when the time is over.
         story = story if body else story.later(limits.DEFAULT_TIMEOUT_MS)
         yield story.when(f"jobs.{verb}", id=KEY, **body)
@@ -141,6 +149,19 @@ def ends_with_calls_set_aside() -> Iterator[Story]:
         lease = story.leases[KEY].token
         story.given(events.CancelRequested())
         yield story.when(f"jobs.{verb}", id=KEY, lease=lease, **MORE.get(verb, {}))
+
+
+def stories_of_groups() -> Iterator[Story]:
+    yield followed(given(a_job(group_id="g"))).when("jobs.cancel", id=KEY)
+    cancelled = followed(running(group_id="g").given(events.Completed())).given(
+        events.Cancelled(), key="all_ended"
+    )
+    yield cancelled.when("jobs.retry", id="all_ended")
+    for event in (events.Completed(), events.Failed(error="x")):
+        yield followed(running(group_id="g").given(event)).when("jobs.resolve_group", id="g")
+        held = a_job(held=True, after_group=AwaitedGroup(id="g", when="all_completed"))
+        story = given(a_job(group_id="g"), event, key="member").given(held)
+        yield awaited(story, "run").when("jobs.release", id=KEY)
 
 
 def timed_out() -> Iterator[Story]:
@@ -185,6 +206,7 @@ def rare_stories() -> Iterator[Story]:
     lost = given(a_job(), *(claimed, rescued) * limits.MAXIMUM_RESCUES, claimed)
     yield lost.when("jobs.rescue", id=KEY)
     yield from stories_of_dependencies()
+    yield from stories_of_groups()
 
 
 def seen_in(history: list[Any]) -> Iterator[tuple[Story, str | None]]:

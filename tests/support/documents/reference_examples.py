@@ -55,6 +55,8 @@ SYNC = ("jobs.enqueue", ID | {"type": "sync", "name": "Sync acme/site"})
 CLAIM = ("jobs.claim", {"worker": "worker-1"})
 COMPLETE = ("jobs.complete", HELD)
 CANCEL = ("jobs.cancel", ID)
+MEMBER = ("jobs.enqueue", SYNC[1] | {"group_id": "import-7"})
+INDEX_OF_GROUP = ("jobs.enqueue", {"type": "index", "group_id": "import-7"})
 INDEX = ("jobs.enqueue", {"id": "index-1", "type": "index", "name": "Index acme/site"})
 SCHEDULE = (
     "schedules.set",
@@ -171,6 +173,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.throughput": Shown({"window_ms": 60_000, "parts": 2}, DONE),
     "jobs.workers": Shown({}, DONE),
     "jobs.running": Shown({"worker": "worker-1"}, (SYNC, CLAIM)),
+    "jobs.group": Shown({"id": "import-7"}, (MEMBER, CLAIM, INDEX_OF_GROUP)),
     "queues.get": Shown({"name": "default"}, (PAUSED,)),
     "queues.list": Shown({"paused": True}, (PAUSED,)),
     "queues.count": Shown({}, (PAUSED,)),

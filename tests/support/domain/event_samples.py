@@ -37,12 +37,14 @@ from domain.jobs.events import (
     DependencyMet,
     Enqueued,
     Failed,
+    GroupMet,
     Imported,
     ImportedAttempt,
     Replaced,
     Rescued,
     TimedOut,
 )
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
 from domain.messages import Event, Recorded, split_stream
 from domain.rate_limits.job_calls import JobBudget
@@ -168,6 +170,19 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
         (
             Enqueued(type="mail", name="A mail", run_at=NOW, depends_on=("job-1",), waiting_for=("job-1",)),
             DependencyMet(dependency="job-1"),
+        ),
+    ),
+    "a job of one group that waits for another": (
+        "jobs/job-9",
+        (
+            Enqueued(
+                type="mail",
+                name="A mail",
+                run_at=NOW,
+                group_id="mails-7",
+                after_group=AwaitedGroup(id="import-7", when="all_ended"),
+            ),
+            GroupMet(group="import-7"),
         ),
     ),
     "a schedule that runs, and is late": (

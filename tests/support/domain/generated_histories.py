@@ -15,9 +15,9 @@ WEIGHTS = {
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
     "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
     "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
-    "jobs.resolve_dependents": 4, "jobs.pause_queue": 1, "jobs.resume_queue": 3, "jobs.cancel_many": 1,
-    "jobs.retry_many": 2, "schedules.set": 4, "schedules.delete": 1, "schedules.pause": 1,
-    "schedules.resume": 2, "schedules.run": 6,
+    "jobs.resolve_dependents": 4, "jobs.resolve_group": 2, "jobs.pause_queue": 1, "jobs.resume_queue": 3,
+    "jobs.cancel_many": 1, "jobs.retry_many": 2, "schedules.set": 4, "schedules.delete": 1,
+    "schedules.pause": 1, "schedules.resume": 2, "schedules.run": 6,
     "rate_limits.observe": 6, "rate_limits.observe_response": 4, "rate_limits.throttle": 2,
     "rate_limits.set_thresholds": 1, "rate_limits.reserve": 4, "rate_limits.release": 3,
     "rate_limits.clear": 1,
@@ -124,6 +124,13 @@ class Chance(random.Random):
                     here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
                 if self.may(0.3):
                     here |= {"unique": self._unique()}
+                here |= self._some(group_id=self.choice("gh"))
+                if self.may(0.2):
+                    after = {"id": self.choice("gh")} | self._some(
+                        when=self.choice(["all_completed", "all_ended", "one_failed"])
+                    )
+                    here |= {"after_group": after}
+                    here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
                 if self.may(0.4):
                     limit, _ = self._limit("clear")
                     if "resource" not in limit:
@@ -152,9 +159,13 @@ class Chance(random.Random):
             case "pause_queue" | "resume_queue":
                 here = {"queue": self.choice(["default", "other"])}
             case "cancel_many" | "retry_many":
-                chosen = self.choice([{"queue": "default"}, {"type": "mail"}, {"tag": "x"}, {"tool": "t"}])
+                chosen = self.choice(
+                    [{"queue": "default"}, {"type": "mail"}, {"tag": "x"}, {"tool": "t"}, {"group_id": "g"}]
+                )
                 chosen |= self._some(status=self.choice(["pending", "failed"]), older_than_ms=1_000)
                 here = {"filter": chosen, "limit": self.randint(1, 4)} | self._some(dry_run=True)
+            case "resolve_group":
+                here = {"id": self.choice("gh")}
             case "reschedule":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
             case "reprioritize":

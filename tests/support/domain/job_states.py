@@ -1,5 +1,6 @@
 """Every state that a job can be in, by what led there, and what each verb does in each of them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -175,9 +176,9 @@ def situations() -> Iterator[tuple[Story, str, dict[str, Any]]]:
     yield with_a_group(), "fail", other | {"error": "x", "retryable": False}
     yield with_a_group(held=True), "release", BODIES["release"]
     yield with_a_group().given(Cancelled()), "retry", BODIES["retry"]
-    for end in (Completed(), Failed(error="x")):
-        yield with_a_group(held=True).given(end, key="other"), "release", BODIES["release"]
-        yield with_a_group().given(Cancelled()).given(end, key="other"), "retry", BODIES["retry"]
+    for ended in (Completed(), Failed(error="x")):
+        yield with_a_group(held=True).given(ended, key="other"), "release", BODIES["release"]
+        yield with_a_group().given(Cancelled()).given(ended, key="other"), "retry", BODIES["retry"]
     awaited = enqueued(depends_on=(KEY,), waiting_for=(KEY,), on_dependency_failure="wait")
     for end in (Completed(), Failed(error="x"), Cancelled(), TimedOut(error="x")):
         yield given(enqueued(), claimed(), end).given(awaited, key="other"), "archive", BODIES["archive"]
@@ -210,22 +211,27 @@ def everything_tried() -> tuple[set[Move], set[TriedVerb]]:
 def moves_of(story: Story) -> Iterator[Move]:
     """How the last command moved jobs."""
     names = {event: name.split(".")[1] for name, event in DECIDER.events.items()}
+    left = Counter(key for key, event in story.decision.events)
     for key, event in story.decision.events:
         if type(event) in names:
-            yield Move(state_of(story, key, back=2), names[type(event)], state_of(story, key))
+            before, after = state_of(story, key, back=left[key] + 1), state_of(story, key, back=left[key])
+            yield Move(before, names[type(event)], after)
+        left[key] -= 1
 
 
 def outcomes_of(story: Story, key: str) -> Iterator[TriedVerb]:
     """The effect of the last command on its own job; none where it changed others alone."""
-    changed = {event_key for event_key, _ in story.decision.events}
+    changed = Counter(event_key for event_key, _ in story.decision.events)
     if not changed:
         refusal = None if story.refusal is None else story.refusal.details.get("rule", story.refusal.code)
         yield TriedVerb(story.verb, state_of(story, key), None, refusal)
     elif key in changed:
-        yield TriedVerb(story.verb, state_of(story, key, back=2), state_of(story, key) or "gone", None)
+        yield TriedVerb(
+            story.verb, state_of(story, key, back=changed[key] + 1), state_of(story, key) or "gone", None
+        )
 
 
 def state_of(story: Story, key: str, *, back: int = 1) -> str | None:
-    """The state of a job now or, with 2, before its last event; `None` where there was none."""
-    states = [None, None, *story.states.get(("jobs", key), ())]
+    """The state of a job now or, with 2, before its last event, and so on; `None` where there was none."""
+    states = [*(None,) * back, *story.states.get(("jobs", key), ())]
     return None if states[-back] is None else str(states[-back].state)

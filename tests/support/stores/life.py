@@ -15,12 +15,14 @@ from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
 from bus.writing.content import Replication
 from bus.writing.group import Group as GroupCommit
+from bus.writing.jobs.awaited_groups import AwaitedGroups
 from bus.writing.jobs.due import DueJobs
 from bus.writing.jobs.indexes import JobIndexes
 from bus.writing.jobs.lane import WaitingJob
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal
+from domain.jobs.groups import GroupCounts, counts_of
 from domain.messages import Recorded, split_stream
 from migrations import runner
 from migrations.connection import open_memory, open_reader
@@ -32,7 +34,7 @@ from tests.support.clock import HOUR_MS, Clock
 from tests.support.documents.declared import assert_is
 from tests.support.domain.generated_histories import Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
-from tests.support.stores.looking_inside import edges, unfinished
+from tests.support.stores.looking_inside import awaited, edges, unfinished
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.writing import TABLES, Reply, Sent, Store, batch, dump_tables, single
 
@@ -288,12 +290,26 @@ class Life:
         assert kept.jobs.deadlines == fresh.deadlines
         assert edges(kept.jobs.dependents) == edges(fresh.dependents)
         assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)
+        assert awaited(kept.jobs.groups) == awaited(fresh.groups)
+        self._check_groups(kept.jobs.groups)
         assert unfinished(kept.jobs.unique) == unfinished(fresh.unique)
         on_disk = self.store.in_writer(
             lambda connection: dict(connection.execute("SELECT job_id, token FROM job_leases"))
         )
         assert {job_id: lease.token for job_id, lease in kept.leases.items()} == on_disk
         assert set(kept.leases) == set(fresh.deadlines)
+
+    def _check_groups(self, groups: AwaitedGroups) -> None:
+        """Memory counts the jobs of groups as their table does."""
+
+        def counted(connection: apsw.Connection) -> list[tuple[GroupCounts, GroupCounts]]:
+            return [
+                (groups.counts(one), counts_of(dict(Tables().group_states(connection, one))))
+                for one in groups.awaited()
+            ]
+
+        for in_memory, in_table in self.store.in_writer(counted):
+            assert in_memory == in_table
 
     def _to_resolve(self, indexes: JobIndexes) -> dict[str, bool]:
         known = indexes.dependents

@@ -8,6 +8,7 @@ import apsw
 from bus.log import chain
 from bus.log.chain import Row
 from bus.writing.hot_states import HotStates
+from bus.writing.jobs.awaited_groups import AwaitedGroups
 from bus.writing.jobs.dependents import Dependents
 from bus.writing.jobs.unique import UniqueJobs
 from domain.decider import Aggregate
@@ -30,6 +31,16 @@ def edges(dependents: Dependents) -> set[tuple[str, str, bool]]:
         (awaited, job_id, patient)
         for patient, waiting in ((True, dependents._patient), (False, dependents._impatient))
         for awaited, jobs in waiting.items()
+        for job_id in jobs
+    }
+
+
+def awaited(groups: AwaitedGroups) -> set[tuple[str, tuple[str, str], str]]:
+    """Each awaited group with one that waits for it, and how."""
+    return {
+        (group_id, kind, job_id)
+        for group_id, kinds in groups._waiting.items()
+        for kind, jobs in kinds.items()
         for job_id in jobs
     }
 

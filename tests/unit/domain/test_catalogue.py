@@ -4,7 +4,7 @@ A line is never changed, only added to: with a new event type, and with a new fi
 """
 
 from types import UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from domain.catalogue import (
     state_shape,
 )
 from domain.jobs import events as job_events
+from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
 from domain.messages import Event
 from domain.rate_limits import messages as rate_limit_messages
@@ -52,7 +53,8 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a","b"],"unique_key":"u","depends_on":["p","r"],'
             '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s",'
             '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},'
-            '"retry":{"base_ms":1,"factor":3.5,"cap_ms":2,"jitter":0.25,"delays_ms":[3],"crashes_count":true}}',
+            '"retry":{"base_ms":1,"factor":3.5,"cap_ms":2,"jitter":0.25,"delays_ms":[3],"crashes_count":true},'
+            '"group_id":"g","after_group":{"id":"h","when":"all_ended"}}',
             job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
@@ -61,6 +63,7 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
                 retry=JobRetry(
                     base_ms=1, factor=3.5, cap_ms=2, jitter=0.25, delays_ms=(3,), crashes_count=True
                 ),
+                group_id="g", after_group=AwaitedGroup(id="h", when="all_ended"),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
@@ -128,6 +131,7 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"max_attempts":6}', job_events.Retried(max_attempts=6)),
     ],
     "job.dependency_met.v1": [('{"dependency":"p"}', job_events.DependencyMet(dependency="p"))],
+    "job.group_met.v1": [('{"group":"g"}', job_events.GroupMet(group="g"))],
     "queue.paused.v1": [('{"reason":"why"}', queues.Paused(reason="why")), ("{}", queues.Paused())],
     "queue.resumed.v1": [("{}", queues.Resumed())],
     "job.attempt_timed_out.v1": [
@@ -469,6 +473,8 @@ def instances_of(event: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) in (Union, UnionType):
         return st.one_of([values_of(one) for one in get_args(hint)])
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
         return st.lists(values_of(get_args(hint)[0]), max_size=3).map(tuple)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):

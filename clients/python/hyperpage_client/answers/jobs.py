@@ -7,6 +7,7 @@ import msgspec
 from hyperpage_client.answers.shared import Count, JobBudget, JobRetry
 
 if TYPE_CHECKING:
+    AwaitedGroupWhen = Literal["all_completed", "all_ended", "one_failed"]
     JobStatus = Literal[
         "pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"
     ]
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     JobOnDependencyFailure = Literal["cancel", "wait", "run"]
 else:
     # A newer service may have more.
-    JobStatus = JobState = JobOnDependencyFailure = str
+    AwaitedGroupWhen = JobStatus = JobState = JobOnDependencyFailure = str
 
 
 class EnqueueResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,14 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
 
     percent: float | None = None
     note: str | None = None
+
+
+class AwaitedGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The group that a job waits for, or has waited for until `met_at`."""
+
+    id: str
+    when: AwaitedGroupWhen
+    met_at: int | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +92,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     budget: JobBudget | None = None
     cancel_reason: str | None = None
     retry: JobRetry | None = None
+    group_id: str | None = None
+    after_group: AwaitedGroup | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):
@@ -137,6 +148,18 @@ class GroupedCount(Count, frozen=True, kw_only=True):
 
     groups: tuple[CountedValue, ...] | None = None
     groups_left_out: int | None = None
+
+
+class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a group of jobs is. Times are milliseconds since the epoch."""
+
+    id: str
+    total: int
+    done: int
+    percent: float | None = None
+    states: dict[str, int]
+    began_at: int | None = None
+    ended_at: int | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):

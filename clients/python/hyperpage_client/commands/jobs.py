@@ -49,6 +49,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     crashes_count: bool = False
 
 
+class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The group that a job waits for, and what its jobs have to come to."""
+
+    id: Key
+    when: Literal["all_completed", "all_ended", "one_failed"] = "all_completed"
+
+
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Jobs by what they are; everything that is named must hold, and something must be named."""
 
@@ -76,6 +83,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool: Name | None = None
     tag: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
     older_than_ms: Time | None = None
+    group_id: Key | None = None
 
 
 class Enqueue(Command, frozen=True, kw_only=True):
@@ -87,6 +95,9 @@ class Enqueue(Command, frozen=True, kw_only=True):
     `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
     the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
     was observed, has calls left for it. `retry` says when it is tried again.
+
+    It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+    completed or ended, or one has failed.
     """
 
     command_name: ClassVar[str] = "jobs.enqueue"
@@ -111,6 +122,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
     hold: bool = False
     budget: CallBudget | None = None
     retry: RetryPolicy | None = None
+    group_id: Key | None = None
+    after_group: AfterGroup | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):

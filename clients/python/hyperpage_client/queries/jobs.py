@@ -6,6 +6,7 @@ from typing import Literal
 from hyperpage_client.answers.jobs import (
     CountedValue,
     GroupedCount,
+    GroupProgress,
     JobAttemptRow,
     JobRow,
     JobState,
@@ -48,6 +49,7 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
+        group_id: str | None = None,
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobRow]:
@@ -71,6 +73,7 @@ class JobsQueries(Table):
                 run_until=run_until,
                 completed_from=completed_from,
                 completed_until=completed_until,
+                group_id=group_id,
                 limit=limit,
             ),
             JobRow,
@@ -96,6 +99,7 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
+        group_id: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
         """How many jobs are like this, and with `by`, how many have each of its values."""
@@ -119,6 +123,7 @@ class JobsQueries(Table):
                     run_until=run_until,
                     completed_from=completed_from,
                     completed_until=completed_until,
+                    group_id=group_id,
                 ),
                 Count,
                 timeout_seconds,
@@ -127,7 +132,7 @@ class JobsQueries(Table):
 
     async def count_by(
         self,
-        by: Literal["status", "state", "type", "queue", "tool", "worker"],
+        by: Literal["status", "state", "type", "queue", "tool", "worker", "group_id"],
         *,
         status: JobStatus | None = None,
         state: JobState | None = None,
@@ -145,6 +150,7 @@ class JobsQueries(Table):
         run_until: int | None = None,
         completed_from: int | None = None,
         completed_until: int | None = None,
+        group_id: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> tuple[CountedValue, ...]:
         """How many have each value of a column, the most first, 1,000 at most."""
@@ -166,6 +172,7 @@ class JobsQueries(Table):
             run_until=run_until,
             completed_from=completed_from,
             completed_until=completed_until,
+            group_id=group_id,
         )
         answer = await self._ask("jobs.count", asked, GroupedCount, timeout_seconds)
         return answer.groups or ()
@@ -191,6 +198,13 @@ class JobsQueries(Table):
             "jobs.as_of", given(id=id, position=position, time=time), WholeJobRow, timeout_seconds
         )
 
+    async def group(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
+        """How far a group of jobs is: how many are in each state, and how many of all have ended.
+
+        Jobs that were archived are not among them. A group that no job has is empty.
+        """
+        return await self._ask("jobs.group", given(id=id), GroupProgress, timeout_seconds)
+
     def browse(
         self,
         *,
@@ -200,6 +214,7 @@ class JobsQueries(Table):
         tool: str | None = None,
         tag: str | None = None,
         text: str | None = None,
+        group_id: str | None = None,
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobSummary]:
@@ -210,7 +225,16 @@ class JobsQueries(Table):
         """
         return self._items(
             "jobs.browse",
-            given(state=state, type=type, queue=queue, tool=tool, tag=tag, text=text, limit=limit),
+            given(
+                state=state,
+                type=type,
+                queue=queue,
+                tool=tool,
+                tag=tag,
+                text=text,
+                group_id=group_id,
+                limit=limit,
+            ),
             JobSummary,
             timeout_seconds,
         )

@@ -34,6 +34,7 @@ class Jobs(Table):
     count_by = asked(jobs.Jobs.count_by)
     history = iterated(jobs.Jobs.history)
     as_of = asked(jobs.Jobs.as_of)
+    group = asked(jobs.Jobs.group)
     browse = iterated(jobs.Jobs.browse)
     attempts = iterated(jobs.Jobs.attempts)
     stats = asked(jobs.Jobs.stats)

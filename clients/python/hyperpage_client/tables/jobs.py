@@ -12,7 +12,7 @@ from hyperpage_client.answers.jobs import (
     ProgressResult,
 )
 from hyperpage_client.commands import jobs as commands
-from hyperpage_client.commands.jobs import CallBudget, JobFilter, RetryPolicy, Unique
+from hyperpage_client.commands.jobs import AfterGroup, CallBudget, JobFilter, RetryPolicy, Unique
 from hyperpage_client.queries.jobs import JobsQueries
 from hyperpage_client.queries.table import Answer, Sent
 
@@ -41,6 +41,8 @@ class Jobs(JobsQueries):
         hold: bool = False,
         budget: CallBudget | None = None,
         retry: RetryPolicy | None = None,
+        group_id: str | None = None,
+        after_group: AfterGroup | None = None,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
@@ -51,6 +53,9 @@ class Jobs(JobsQueries):
         `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
         the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
         was observed, has calls left for it. `retry` says when it is tried again.
+
+        It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+        completed or ended, or one has failed.
         """
         command = commands.Enqueue(
             type=type,
@@ -71,6 +76,8 @@ class Jobs(JobsQueries):
             hold=hold,
             budget=budget,
             retry=retry,
+            group_id=group_id,
+            after_group=after_group,
         )
         return await self._send(command, EnqueueResult | None, about)
 

@@ -26,6 +26,7 @@ MAKE_DUE = (
     "released",
     "retried",
     "dependency_met",
+    "group_met",
     "interrupted",
     "snoozed",
     "rescheduled",

@@ -141,13 +141,19 @@ def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Pat
         waiting = {"id": "patient", "depends_on": ["awaited"], "on_dependency_failure": "wait"}
         store.send("jobs.enqueue", JOB | waiting)
         store.send("jobs.cancel", {"id": "awaited"})
+        # So does one of a group that somebody waits for.
+        store.send("jobs.enqueue", JOB | {"id": "member", "group_id": "g"})
+        after = {"id": "g", "when": "all_completed"}
+        store.send("jobs.enqueue", waiting | {"id": "next", "depends_on": [], "after_group": after} | JOB)
+        store.send("jobs.cancel", {"id": "member"})
         clock.now += HOUR_MS - 1
-        assert len(store.tables()["jobs"]) == 903
+        assert len(store.tables()["jobs"]) == 905
         clock.now += 1
 
-        wait_for(lambda: len(store.tables()["jobs"]) == 3)
+        wait_for(lambda: len(store.tables()["jobs"]) == 5)
 
-        assert [row[0] for row in store.tables()["jobs"]] == ["'awaited'", "'failed'", "'patient'"]
+        left = [row[0].strip("'") for row in store.tables()["jobs"]]
+        assert left == ["awaited", "failed", "member", "next", "patient"]
         assert max(len(commit.rows) for commit in store.commits[-5:]) <= 500
 
 

@@ -73,6 +73,17 @@ def test_a_limit_shows_what_was_left_and_where_that_leads(
     assert "2 jobs wait for calls, free at" in operator.page(LIMIT_PAGE)
     assert talk.command("jobs.cancel", {"id": "calls-a", "reason": "too dear"}).code is None
     assert ": too dear</dd>" in operator.page("/console/jobs/calls-a")
+    group: dict[str, Any] = {"type": "sync", "group_id": "import-7"}
+    for body in (
+        group | {"id": "member"},
+        group,
+        {"id": "next", "type": "t", "after_group": {"id": "import-7"}},
+    ):
+        assert talk.command("jobs.enqueue", body).code is None
+    assert talk.command("jobs.cancel", {"id": "member"}).code is None
+    assert "1 of 2 have ended, 1 cancelled</dd>" in operator.page("/console/jobs/member")
+    assert "once all have completed</dd>" in operator.page("/console/jobs/next")
+    assert operator.page("/console/jobs?group_id=import-7").count('class="row-link"') == 2
     assert "github core" in operator.page("/console/rate_limits?level=normal")
     assert "No limit is like this." in operator.page("/console/rate_limits?level=critical")
     for unknown in ("nobody", "a:b:c:d"):

@@ -80,10 +80,11 @@ class Model:
         return True
 
     def _follower(self, verb: str, key: str, more: dict[str, Any]) -> bool:
-        one = self.followers.get(key)
-        match verb, one and one["state"]:
-            case "enqueue", None:
-                one = {"state": "held", "begun": False} | more
+        new = {"state": "", "begun": False} | more
+        one = self.followers.get(key, new)
+        match verb, one["state"]:
+            case "enqueue", "":
+                one["state"] = "held"
                 if not one["hold"]:
                     self._wait(one)
                 if one["state"] == "cancelled":

@@ -79,7 +79,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
                 "queue": f"q{number % 2}",
                 "type": f"t{number % 3}",
                 "run_at": NOW * 2,
-            }
+            } | ({"group_id": "g0"} if number % 5 == 0 else {})
             send(talk, "jobs.enqueue", JOB | job)
             send(talk, "tool_configs.set", {"tool_name": f"tool{number:02}", "enabled": number % 5 == 0})
             resource = {"resource": "core"} if number % 2 else {}
@@ -289,6 +289,7 @@ def test_a_list_has_100_rows_where_nothing_is_said(told: Talk):
         ("jobs", {"state": "scheduled"}, 25),
         ("jobs", {"status": "cancelled"}, 1),
         ("jobs", {"status": "timeout"}, 0),
+        ("jobs", {"group_id": "g0", "queue": "q0"}, 3),
         ("jobs", {"worker": "nobody"}, 0),
         ("rate_limits", {"resource": "core"}, 13),
         ("rate_limits", {"platform": "p03"}, 1),
