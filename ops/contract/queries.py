@@ -65,13 +65,6 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
             limited=reading.read_events,
         ),
         QueryVerb(
-            name="jobs.group",
-            shape=JobGroup,
-            gives=GroupProgress,
-            answer=group,
-            limited=limited(JOBS, group, lambda query: query.id),
-        ),
-        QueryVerb(
             name="events.find", shape=FindEvents, gives=FoundEvents, answer=_of_known_tables(find_events)
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
@@ -124,6 +117,13 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             gives=AttemptPage,
             answer=attempts,
             limited=limited(JOBS, attempts, lambda query: query.id),
+        ),
+        QueryVerb(
+            name="jobs.group",
+            shape=JobGroup,
+            gives=GroupProgress,
+            answer=group,
+            limited=limited(JOBS, group, lambda query: query.id),
         ),
         QueryVerb(
             name="jobs.stats",

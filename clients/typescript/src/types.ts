@@ -805,15 +805,6 @@ export interface EventsReadQuery {
   stream?: string | null;
 }
 
-/**
- * How far a group of jobs is: how many are in each state, and how many of all have ended.
- *
- * Jobs that were archived are not among them. A group that no job has is empty.
- */
-export interface JobsGroupQuery {
-  id: string;
-}
-
 /** Events before a position, the newest first: all that are given must hold. */
 export interface EventsFindQuery {
   before?: number | null;
@@ -857,6 +848,15 @@ export interface JobsAttemptsQuery {
   id: string;
   limit?: number;
   after?: number | null;
+}
+
+/**
+ * How far a group of jobs is: how many are in each state, and how many of all have ended.
+ *
+ * Jobs that were archived are not among them. A group that no job has is empty.
+ */
+export interface JobsGroupQuery {
+  id: string;
 }
 
 /**
@@ -1542,23 +1542,6 @@ export interface LogPage {
   timelines: [number, number][];
 }
 
-/** How far a group of jobs is. Times are milliseconds since the epoch. */
-export interface GroupProgress {
-  id: string;
-  /** how many jobs it has */
-  total: number;
-  /** how many of them have ended, however they did */
-  done: number;
-  /** how many of a hundred that are; null where it has no jobs */
-  percent: number | null;
-  /** how many jobs are in each state; left out where none is */
-  states: Record<string, number>;
-  /** when the first attempt of any of them began */
-  began_at: number | null;
-  /** when the last of those ended that have */
-  ended_at: number | null;
-}
-
 /** A part of the log, the newest first. */
 export interface FoundEvents {
   items: CloudEvent[];
@@ -1633,6 +1616,23 @@ export interface AttemptPage {
   items: JobAttemptRow[];
   /** what to pass as `after` for the next page, null on the last one */
   next: number | null;
+}
+
+/** How far a group of jobs is. Times are milliseconds since the epoch. */
+export interface GroupProgress {
+  id: string;
+  /** how many jobs it has */
+  total: number;
+  /** how many of them have ended, however they did */
+  done: number;
+  /** how many of a hundred that are; null where it has no jobs */
+  percent: number | null;
+  /** how many jobs are in each state; left out where none is */
+  states: Record<string, number>;
+  /** when the first attempt of any of them began */
+  began_at: number | null;
+  /** when the last of those ended that have */
+  ended_at: number | null;
 }
 
 /** How queues are together. */
@@ -2269,11 +2269,11 @@ export interface Queries {
   "rate_limits.forecast": { body: RateLimitsForecastQuery; answer: Forecast };
   "tool_configs.diff": { body: ToolConfigsDiffQuery; answer: ToolConfigDiff };
   "events.read": { body: EventsReadQuery; answer: LogPage };
-  "jobs.group": { body: JobsGroupQuery; answer: GroupProgress };
   "events.find": { body: EventsFindQuery; answer: FoundEvents };
   "events.chain": { body: EventsChainQuery; answer: EventChain };
   "jobs.browse": { body: JobsBrowseQuery; answer: Page<JobSummary> };
   "jobs.attempts": { body: JobsAttemptsQuery; answer: AttemptPage };
+  "jobs.group": { body: JobsGroupQuery; answer: GroupProgress };
   "jobs.stats": { body: JobsStatsQuery; answer: Statistics };
   "jobs.throughput": { body: JobsThroughputQuery; answer: Throughput };
   "jobs.workers": { body: JobsWorkersQuery; answer: Workers };

@@ -150,18 +150,6 @@ class GroupedCount(Count, frozen=True, kw_only=True):
     groups_left_out: int | None = None
 
 
-class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a group of jobs is. Times are milliseconds since the epoch."""
-
-    id: str
-    total: int
-    done: int
-    percent: float | None = None
-    states: dict[str, int]
-    began_at: int | None = None
-    ended_at: int | None = None
-
-
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A job without what can be large. Times are milliseconds since the epoch."""
 
@@ -200,6 +188,18 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     due_at: int | None = None
     traceback: str | None = None
+
+
+class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a group of jobs is. Times are milliseconds since the epoch."""
+
+    id: str
+    total: int
+    done: int
+    percent: float | None = None
+    states: dict[str, int]
+    began_at: int | None = None
+    ended_at: int | None = None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

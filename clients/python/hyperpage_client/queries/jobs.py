@@ -198,13 +198,6 @@ class JobsQueries(Table):
             "jobs.as_of", given(id=id, position=position, time=time), WholeJobRow, timeout_seconds
         )
 
-    async def group(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
-        """How far a group of jobs is: how many are in each state, and how many of all have ended.
-
-        Jobs that were archived are not among them. A group that no job has is empty.
-        """
-        return await self._ask("jobs.group", given(id=id), GroupProgress, timeout_seconds)
-
     def browse(
         self,
         *,
@@ -244,6 +237,13 @@ class JobsQueries(Table):
     ) -> AsyncIterator[JobAttemptRow]:
         """The attempts of a job, the first one first; with `after`, the `next` of the page before."""
         return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow, timeout_seconds)
+
+    async def group(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
+        """How far a group of jobs is: how many are in each state, and how many of all have ended.
+
+        Jobs that were archived are not among them. A group that no job has is empty.
+        """
+        return await self._ask("jobs.group", given(id=id), GroupProgress, timeout_seconds)
 
     async def stats(
         self,
