@@ -7,14 +7,15 @@ import apsw
 import msgspec
 
 from domain.jobs.rows import JobProgress
-from domain.jobs.state import State
+from domain.jobs.state import FINISHED, State, status_of
 from domain.messages import Key, Name, about
 from projections.jobs import HAS_TAG, HAS_TEXT
 from projections.table import row_json
 
 # How many rows a page looks at, however few of them the filters let through.
 MAXIMUM_SCANNED_ROWS = 10_000
-_FINISHED = ("completed", "failed", "cancelled", "timeout")
+# How many of the newest it looks at before it looks for what is rare.
+ROWS_LOOKED_AT = 1_000
 _ERROR_CHARACTERS = 300
 # How a traceback of Python begins; what happened stands at its end.
 TRACEBACK = "Traceback (most recent call last):"
@@ -24,6 +25,9 @@ _BRIEF_ERROR = (
     f" THEN '{TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
     f" ELSE substr(error, 1, {_ERROR_CHARACTERS}) END"
 )
+
+# A condition, and the values that are bound in it.
+_Term = tuple[str, tuple[Any, ...]]
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,11 +105,8 @@ def summaries(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, Any]
 
 def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
     """The newest rows, one more than a page may look at, each with whether the filters let it through."""
-    at, table, where, bindings = _order(query.state)
-    if query.after is not None:
-        moment, _, row = query.after.partition("-")
-        where.append(f"({at}, jobs.rowid) < (?, ?)")
-        bindings += [int(moment), int(row)]
+    at, by_time, where = _order(query.state)
+    rare = _rare(query)
     given = (
         ("type = ?", query.type),
         ("queue = ?", query.queue),
@@ -113,22 +114,47 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         (HAS_TAG, query.tag),
         (HAS_TEXT, query.text),
         ("group_id = ?", query.group_id),
+        ("state = ?", query.state),
     )
-    meant = " AND ".join(sql for sql, value in given if value is not None) or "true"
+    meant = _all((sql, (value,)) for sql, value in given if value is not None)
+    if query.after is not None:
+        moment, _, row = query.after.partition("-")
+        where = (*where, (f"({at}, jobs.rowid) < (?, ?)", (int(moment), int(row))))
+    newest_first = f"ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?"
+    index, chosen = by_time, _all(where)
+    if rare is not None:
+        newest = f"SELECT * FROM jobs INDEXED BY {by_time} WHERE {chosen[0]} {newest_first}"
+        found = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM ({newest}) AS jobs WHERE {meant[0]} LIMIT ?)",
+            (*chosen[1], ROWS_LOOKED_AT, *meant[1], query.limit + 1),
+        ).get
+        if found <= query.limit:
+            index, chosen = rare[0], _all((*where, *rare[1]))
     return connection.execute(
-        f"SELECT {at}, jobs.rowid, {meant}, {_SHOWN} FROM {table}"
-        f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?",
-        (*(value for _, value in given if value is not None), *bindings, MAXIMUM_SCANNED_ROWS + 1),
+        f"SELECT {at}, jobs.rowid, {meant[0]}, {_SHOWN} FROM jobs INDEXED BY {index}"
+        f" WHERE {chosen[0]} {newest_first}",
+        (*meant[1], *chosen[1], MAXIMUM_SCANNED_ROWS + 1),
     )
 
 
-def _order(state: str | None) -> tuple[str, str, list[str], list[Any]]:
-    """The order of the jobs: the column of the time, the table with its index, conditions, their values."""
-    if state in _FINISHED:
-        indexed = "jobs INDEXED BY idx_jobs_finished"
-        return "completed_at", indexed, ["state = ?", "completed_at IS NOT NULL"], [state]
-    if state is None:
-        return "created_at", "jobs INDEXED BY idx_jobs_created_at", [], []
-    # Unfinished jobs are found by their status, and are few enough to be sorted.
-    statuses = "status IN ('pending', 'held', 'retrying', 'running')"
-    return "created_at", "jobs INDEXED BY idx_jobs_status", [statuses, "state = ?"], [state]
+def _all(terms: Iterable[_Term]) -> _Term:
+    """What holds where each of them does."""
+    terms = tuple(terms)
+    return " AND ".join(sql for sql, _ in terms) or "true", tuple(one for _, bound in terms for one in bound)
+
+
+def _order(state: str | None) -> tuple[str, str, tuple[_Term, ...]]:
+    """The order of the jobs: the column of the time, the index that has it, and what its rows must hold."""
+    if state in FINISHED:
+        return "completed_at", "idx_jobs_finished", (("state = ? AND completed_at IS NOT NULL", (state,)),)
+    return "created_at", "idx_jobs_created_at", ()
+
+
+def _rare(query: BrowseJobs) -> tuple[str, tuple[_Term, ...]] | None:
+    """Another index, which finds jobs that are not among the newest, and few enough to be sorted."""
+    if query.group_id is not None:
+        return "idx_jobs_group", (("group_id = ?", (query.group_id,)),)
+    if query.state is not None and query.state not in FINISHED:
+        status = status_of(query.state)
+        return "idx_jobs_status", (("status = ? AND state = ?", (status, query.state)),)
+    return None

@@ -1,5 +1,6 @@
 """Jobs as people look for them, over a real store."""
 
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from migrations.connection import open_reader
 from projections import job_board
+from projections.job_board import BrowseJobs, browse_jobs
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
 
@@ -114,23 +116,44 @@ def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
     assert ids(browse(unattended, queue="mail", after=first["next"])) == ["rare"]
 
 
-@pytest.mark.parametrize(
-    ("state", "index"),
-    [(None, "idx_jobs_created_at"), ("failed", "idx_jobs_finished"), ("pending", "idx_jobs_status")],
-)
-def test_no_page_reads_the_whole_table(unattended: Store, state: str | None, index: str):
-    connection = open_reader(unattended.path)
-    at, table, where, bindings = job_board._order(state)
-    plan = connection.execute(
-        f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {' AND '.join([*where, 'true'])}"
-        f" AND ({at}, jobs.rowid) < (9, 9) ORDER BY {at} DESC, jobs.rowid DESC LIMIT 9",
-        bindings,
-    ).fetchall()
-    connection.close()
+def test_what_is_rare_is_found_behind_any_number_of_newer_jobs(
+    unattended: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
+    monkeypatch.setattr(job_board, "ROWS_LOOKED_AT", 2)
+    enqueue(unattended, "held", hold=True)
+    enqueue(unattended, "grouped", group_id="g")
+    for name in "abcd":
+        enqueue(unattended, name)
 
-    step = str(plan[0][-1])
-    assert index in step
-    assert step.startswith("SEARCH")
+    assert ids(browse(unattended, state="held")) == ["held"]
+    assert ids(browse(unattended, group_id="g")) == ["grouped"]
+    assert ids(browse(unattended, state="pending", limit=1)) == ["d"]
+
+
+def test_a_page_takes_no_longer_where_more_jobs_wait(unattended: Store):
+    def steps(query: BrowseJobs) -> int:
+        taken = 0
+
+        def step() -> bool:
+            nonlocal taken
+            taken += 1
+            return False
+
+        with closing(open_reader(unattended.path)) as connection:
+            connection.set_progress_handler(step, 10)
+            browse_jobs(connection, query)
+        return taken
+
+    def enqueue_many(name: str) -> None:
+        for number in range(100):
+            enqueue(unattended, f"{name}{number:03}")
+
+    pages = [BrowseJobs(limit=5), BrowseJobs(limit=5, state="pending"), BrowseJobs(limit=5, state="failed")]
+    enqueue_many("a")
+    before = [steps(page) for page in pages]
+    enqueue_many("b")
+    assert [steps(page) for page in pages] == before
 
 
 def test_jobs_that_are_named_come_without_what_can_be_large(unattended: Store):
