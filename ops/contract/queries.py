@@ -26,14 +26,16 @@ from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
 from projections.installed_tables import without_aggregate
 from projections.job_board import BrowseJobs, JobSummary, browse_jobs
-from projections.job_groups import GroupProgress, JobGroup, group
 from projections.job_statistics import (
     AttemptPage,
+    GroupProgress,
+    JobGroup,
     JobStatistics,
     JobThroughput,
     ListAttempts,
     Statistics,
     Throughput,
+    group_progress,
 )
 from projections.job_workers import JobWorkers, RunningJob, RunningJobs, Workers
 from projections.reading import count_rows, get_row, list_rows
@@ -69,7 +71,7 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
-    verbs += _of_jobs(clock)
+    verbs += (*_of_jobs(clock), *_of_workers(clock))
     return {verb.name: verb for verb in verbs}
 
 
@@ -97,12 +99,6 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def throughput(connection: apsw.Connection, query: Any) -> bytes:
         return job_statistics.throughput(connection, query, clock())
 
-    def workers(connection: apsw.Connection, query: Any) -> bytes:
-        return job_workers.workers(connection, query, clock())
-
-    def running(connection: apsw.Connection, query: Any) -> bytes:
-        return job_workers.running(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
-
     return (
         QueryVerb(
             name="jobs.browse",
@@ -122,8 +118,8 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             name="jobs.group",
             shape=JobGroup,
             gives=GroupProgress,
-            answer=group,
-            limited=limited(JOBS, group, lambda query: query.id),
+            answer=group_progress,
+            limited=limited(JOBS, group_progress, lambda query: query.id),
         ),
         QueryVerb(
             name="jobs.stats",
@@ -139,6 +135,17 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             answer=throughput,
             limited=limited(JOBS, throughput),
         ),
+    )
+
+
+def _of_workers(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
+    def workers(connection: apsw.Connection, query: Any) -> bytes:
+        return job_workers.workers(connection, query, clock())
+
+    def running(connection: apsw.Connection, query: Any) -> bytes:
+        return job_workers.running(connection, query, MAXIMUM_ANSWER_BYTES - 1024)
+
+    return (
         QueryVerb(
             name="jobs.workers",
             shape=JobWorkers,

@@ -5,9 +5,8 @@ import msgspec
 from domain.rate_limits.availability import Availability
 from domain.rate_limits.forecast import Forecast
 from projections.job_board import COLUMNS as BOARD_COLUMNS
-from projections.job_groups import GroupProgress
 from projections.job_history import HISTORY_COLUMNS
-from projections.job_statistics import MAXIMUM_QUEUES
+from projections.job_statistics import MAXIMUM_QUEUES, GroupProgress
 from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
 from projections.tables import TABLES
 

@@ -11,7 +11,7 @@ import pytest
 from migrations import runner
 from migrations.connection import open_memory, open_reader
 from projections.job_board import BrowseJobs, browse_jobs
-from projections.job_groups import JobGroup, group
+from projections.job_statistics import JobGroup, group_progress
 from tests.support.clock import NOW, Clock
 from tests.support.stores.writing import Store, dump_tables
 
@@ -41,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def progress(store: Store, group_id: str) -> Any:
     query = JobGroup(id=group_id)
-    return msgspec.json.decode(store.in_writer(lambda connection: group(connection, query)))
+    return msgspec.json.decode(store.in_writer(lambda connection: group_progress(connection, query)))
 
 
 def test_the_progress_of_a_group_says_how_many_of_all_have_ended(store: Store):

@@ -50,6 +50,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "jobs.rescue": {"id": "a"},
     "jobs.time_out": {"id": "a"},
     "jobs.resolve_dependents": {"id": "a"},
+    "jobs.resolve_group": {"id": "a"},
     "jobs.cancel_many": {"filter": {}},
     "jobs.retry_many": {"filter": {}},
     "jobs.hold": {"id": "a"},
