@@ -224,7 +224,7 @@ def test_nats_servers_of_a_cluster_that_are_away_are_told_and_so_is_that_nobody_
             assert service.command("app_state.set", {"key": "k", "value": 1}).code is None
             servers.servers[1].kill()
             service.run(told_by(service, "log_copies_away"))
-            assert "away are n1" in service.sees("log_copies_away", level="degraded")
+            assert "away: n1" in service.sees("log_copies_away", level="degraded")
             servers.servers[2].kill()
             service.run(told_by(service, "log_without_quorum"))
             assert "stores nothing" in service.sees("log_without_quorum", level="unhealthy")
@@ -563,7 +563,7 @@ def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_ag
         service.sees_none("stream_differs", "many_subjects")
         delete = f"$JS.API.STREAM.MSG.DELETE.{EVENTS}"
         service.run(service.service.parts.relay_connection.request(delete, b'{"seq": 2}'))
-        assert "1 are gone, and no limit says why" in service.sees("stream_differs", level="degraded")
+        assert "1 is gone, and no limit says why" in service.sees("stream_differs", level="degraded")
         service.administer("stream.refill")
         service.sees_none("stream_differs")
 
