@@ -20,12 +20,35 @@ PRUNE = f"{BACKUPS}/-/prune"
 RESTORE = f"{BACKUPS}/-/restore"
 
 
-@pytest.fixture
-def quiet(tmp_path: Path) -> Iterator[HttpTalk]:
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     """A service that makes backups only when it is asked to."""
-    with HttpTalk(tmp_path, backup_interval_minutes=0) as talk:
+    with HttpTalk(tmp_path_factory.mktemp("quiet") / "data", backup_interval_minutes=0) as talk:
         talk.command("app_state.set", {"key": "k", "value": 1})
         yield talk
+
+
+@pytest.fixture(scope="module")
+def reader(quiet: HttpTalk) -> Visitor:
+    return Visitor(quiet, "read")
+
+
+@pytest.fixture(scope="module")
+def operator(quiet: HttpTalk) -> Visitor:
+    return Visitor(quiet, "operate")
+
+
+@pytest.fixture(scope="module")
+def administrator(quiet: HttpTalk) -> Visitor:
+    return Visitor(quiet, "admin")
+
+
+@pytest.fixture
+def backup(quiet: HttpTalk) -> str:
+    """The name of the newest backup, of which there is one."""
+    if not listed(quiet):
+        quiet.administer("backup.create", {"description": ""})
+    return str(listed(quiet)[0]["name"])
 
 
 def listed(talk: HttpTalk) -> list[Any]:
@@ -33,8 +56,10 @@ def listed(talk: HttpTalk) -> list[Any]:
     return items
 
 
-def test_a_backup_is_made_checked_proven_and_kept(quiet: HttpTalk) -> None:
-    operator, administrator = Visitor(quiet, "operate"), Visitor(quiet, "admin")
+# The first one, which there is no backup before.
+def test_a_backup_is_made_checked_proven_and_kept(
+    quiet: HttpTalk, operator: Visitor, administrator: Visitor
+) -> None:
     assert "There is no backup yet." in operator.page(BACKUPS)
 
     assert operator.does(BACKUPS, description=HOSTILE).startswith("The backup is being made")
@@ -107,11 +132,8 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
 
 
 def test_a_look_waits_for_no_backup_starts_no_process_and_is_no_act(
-    quiet: HttpTalk, monkeypatch: pytest.MonkeyPatch
+    quiet: HttpTalk, administrator: Visitor, backup: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    administrator = Visitor(quiet, "admin")
-    quiet.administer("backup.create", {"description": ""})
-    [name] = (one["name"] for one in listed(quiet))
     begun: list[object] = []
     may_end = asyncio.Event()
 
@@ -127,7 +149,7 @@ def test_a_look_waits_for_no_backup_starts_no_process_and_is_no_act(
     assert "kept: the newest" in administrator.page(PRUNE)
     assert quiet.administer("audit.list").said["items"] == before
     # Asked for over NATS or HTTP, a dry run is an act, and waits just as little.
-    assert quiet.administer("backup.prune", {"dry_run": True}).said["kept"] == {name: "the newest"}
+    assert quiet.administer("backup.prune", {"dry_run": True}).said["kept"] == {backup: "the newest"}
     newest = quiet.administer("audit.list").said["items"][0]
     assert (newest["action"], newest["dry_run"]) == ("backup.prune", True)
     assert len(begun) == 1
@@ -135,16 +157,14 @@ def test_a_look_waits_for_no_backup_starts_no_process_and_is_no_act(
     administrator.waits_for(BACKUPS, "it was stopped")
 
 
-def test_what_cannot_be_proven_is_told(quiet: HttpTalk) -> None:
-    operator = Visitor(quiet, "operate")
+def test_what_cannot_be_proven_is_told(operator: Visitor) -> None:
     name = "hyperpage-backup-20200101T000000000Z.db"
     assert operator.get(f"{BACKUPS}/{name}").status_code == 404
     operator.post(f"{BACKUPS}/{name}", verb="drill")
     operator.waits_for(BACKUPS, f"there is no backup {name}")
 
 
-def test_a_restore_that_is_refused_keeps_its_form(quiet: HttpTalk) -> None:
-    administrator = Visitor(quiet, "admin")
+def test_a_restore_that_is_refused_keeps_its_form(administrator: Visitor) -> None:
     for said, number, why in (
         ({"position": "99"}, 404, "no backup"),
         ({"position": "99", "backup": "no-backup"}, 400, "it is a backup"),
@@ -159,24 +179,22 @@ def test_a_restore_that_is_refused_keeps_its_form(quiet: HttpTalk) -> None:
         assert administrator.post(RESTORE, **said, back=back).headers["location"] == back
 
 
-def test_what_a_backup_is_for_is_there_to_be_corrected(quiet: HttpTalk) -> None:
-    operator = Visitor(quiet, "operate")
+def test_what_a_backup_is_for_is_there_to_be_corrected(quiet: HttpTalk, operator: Visitor) -> None:
+    before = listed(quiet)
     operator.post(BACKUPS, description="before\tthe upgrade", back=BACKUPS)
     operator.waits_for(BACKUPS, "(at $.description)")
-    assert listed(quiet) == []
+    assert listed(quiet) == before
 
 
-def test_what_was_ticked_is_so_again_in_a_form_that_was_refused(quiet: HttpTalk) -> None:
-    administrator = Visitor(quiet, "admin")
+def test_what_was_ticked_is_so_again_in_a_form_that_was_refused(administrator: Visitor) -> None:
     administrator.post(BACKUPS, description="z" * 5_000, prove="yes")
     administrator.waits_for(BACKUPS, 'name="prove" value="yes" checked>')
 
 
-def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:
-    quiet.administer("backup.create", {"description": ""})
-    page = f"{BACKUPS}/{listed(quiet)[0]['name']}"
-    reader, operator = Visitor(quiet, "read"), Visitor(quiet, "operate")
-
+def test_who_may_not_is_shown_no_button_and_refused(
+    quiet: HttpTalk, reader: Visitor, operator: Visitor, backup: str
+) -> None:
+    page, before = f"{BACKUPS}/{backup}", listed(quiet)
     assert buttons(reader.page(BACKUPS)) == buttons(reader.page(page)) == []
     assert "Restore…" not in buttons(operator.page(page))
     assert reader.post(BACKUPS).status_code == 403
@@ -184,4 +202,4 @@ def test_who_may_not_is_shown_no_button_and_refused(quiet: HttpTalk) -> None:
     assert operator.post(f"{page}/pin", verb="pin").status_code == 403
     assert operator.post(RESTORE, position="1").status_code == 403
     assert operator.get(RESTORE).status_code == 403
-    assert len(listed(quiet)) == 1
+    assert listed(quiet) == before
