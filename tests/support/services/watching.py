@@ -18,9 +18,20 @@ SEEN_WITHIN_SECONDS = patiently(5.0)
 
 
 class Watched(HttpTalk):
-    """A service whose health is asked for on the bus, on the command line and over HTTP."""
+    """A service whose health is asked for on the bus, over HTTP and on the command line.
 
-    def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
+    Without `by_program`, the command line is asked only where the bus cannot be: a process for each look
+    takes longer than all else, and it says what the bus says.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        clock: Callable[[], int] | None = None,
+        by_program: bool = True,
+        **settings: Any,
+    ) -> None:
         super().__init__(
             data,
             clock=clock,
@@ -28,9 +39,10 @@ class Watched(HttpTalk):
         )
         self.surfaces: dict[str, Callable[[], Awaitable[Any]]] = {
             "bus": self._on_the_bus,
-            "command line": self._on_the_command_line,
             "http": self._over_http,
+            "command line": self._on_the_command_line,
         }
+        self._by_program = by_program
 
     def sees(self, cause: str, *, level: str, bus: bool = True) -> str:
         """The reason that every surface gives for a cause, within 5 s from now.
@@ -51,9 +63,11 @@ class Watched(HttpTalk):
     async def _wait(self, holds: Callable[[Any], bool], bus: bool) -> dict[str, Any]:
         deadline = time.monotonic() + SEEN_WITHIN_SECONDS
         seen: dict[str, Any] = {}
-        asked = {name: ask for name, ask in self.surfaces.items() if bus or name != "bus"}
-        while asked.keys() - seen.keys():
-            for name in asked.keys() - seen.keys():
+        left_out = "command line" if bus and not self._by_program else None if bus else "bus"
+        asked = {name: ask for name, ask in self.surfaces.items() if name != left_out}
+        while waiting := [name for name in asked if name not in seen]:
+            # The last one, which takes the longest, once the others have seen it.
+            for name in waiting[:-1] or waiting:
                 report = await asked[name]()
                 if holds(report):
                     seen[name] = report

@@ -55,8 +55,8 @@ Pace = dict[str, Any]
 
 @pytest.fixture(params=["quick", pytest.param("as shipped", marks=pytest.mark.prove)])
 def pace(request: pytest.FixtureRequest) -> Pace:
-    """How often the service looks around: often, to save time, or as an operator has it."""
-    return {"health_interval_seconds": 0.1} if request.param == "quick" else {}
+    """How often the service looks around, and who asks it: to save time, or as an operator has it."""
+    return {"health_interval_seconds": 0.1, "by_program": False} if request.param == "quick" else {}
 
 
 async def begun(*work: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
