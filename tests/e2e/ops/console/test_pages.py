@@ -84,18 +84,26 @@ def some_of_everything(talk: HttpTalk) -> None:
     talk.run(until(lambda: talk.service.health.look.backups.last == name, patiently(15)))
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
+    """A service that is only looked at."""
+    with HttpTalk(tmp_path_factory.mktemp("everything") / "data") as talk:
+        some_of_everything(talk)
+        yield talk
+
+
 # Each page in both colours and at both widths; four times would find no more.
 @pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
-def test_every_page_is_in_order_on_a_phone_and_on_a_desk(talk: HttpTalk, width: int, scheme: str) -> None:
-    some_of_everything(talk)
-
+def test_every_page_is_in_order_on_a_phone_and_on_a_desk(
+    everything: HttpTalk, width: int, scheme: str
+) -> None:
     async def look() -> None:
-        async with browser() as started, tab(started, talk.url, width=width, scheme=scheme) as here:
+        async with browser() as started, tab(started, everything.url, width=width, scheme=scheme) as here:
             for path in PAGES:
                 await here.open(path)
                 await here.is_in_order(f"{path} at {width} in {scheme}")
 
-    talk.run(look())
+    everything.run(look())
 
 
 @pytest.fixture
@@ -177,15 +185,13 @@ def test_the_menu_of_a_phone_and_the_theme(talk: HttpTalk) -> None:
     talk.run(look())
 
 
-def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:
-    some_of_everything(talk)
-
+def test_the_keys_lead_everywhere(everything: HttpTalk) -> None:
     async def press(here: Tab, *keys: str) -> None:
         for key in keys:
             await here.page.keyboard.press(key)
 
     async def by_keys() -> None:
-        async with browser() as started, tab(started, talk.url) as here:
+        async with browser() as started, tab(started, everything.url) as here:
             await here.open("/console")
             await press(here, "g", "j")
             await here.page.wait_for_url("**/console/jobs")
@@ -202,7 +208,7 @@ def test_the_keys_lead_everywhere(talk: HttpTalk) -> None:
     async def focused(here: Tab, what: str) -> Any:
         return await here.page.evaluate(f"({what})(document.activeElement)")
 
-    talk.run(by_keys())
+    everything.run(by_keys())
 
 
 def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(talk: HttpTalk) -> None:
