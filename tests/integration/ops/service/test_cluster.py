@@ -21,31 +21,24 @@ from tests.support.patience import until
 from tests.support.services.serving import broker_of
 
 
-def test_one_of_several_leads_and_the_others_have_what_it_answers(cluster: Cluster, tmp_path: Path):
-    async def scenario() -> None:
-        async with members(cluster, tmp_path) as several:
-            await several.led_by()
-            for number in range(5):
-                await several.set_value(f"k.{number}", number, f"c-{number}")
-            await several.until_equal()
-
-            assert len(several.leaders) == 1
-            assert [one.role.head.position for one in several.services.values()] == [5, 5, 5]
-
-    asyncio.run(scenario())
-
-
-def test_when_the_leader_ends_another_one_goes_on_with_all_that_it_answered(cluster: Cluster, tmp_path: Path):
+def test_one_of_several_leads_and_when_it_ends_another_one_goes_on_with_all_that_it_answered(
+    cluster: Cluster, tmp_path: Path
+):
     async def scenario() -> None:
         async with members(cluster, tmp_path) as several:
             first = await several.led_by()
-            answer = await several.set_value("k", 1, "c-1")
+            for number in range(4):
+                await several.set_value(f"k.{number}", number, f"c-{number}")
+            answer = await several.set_value("k", 1, "c-4")
+            await several.until_equal()
+            assert several.leaders == [first]
+            assert [one.role.head.position for one in several.services.values()] == [5, 5, 5]
+
             await several.stop(first)
             second = await several.led_by()
-
             assert second != first
-            assert await several.set_value("k", 1, "c-1") == answer
-            assert (await several.set_value("k", 2, "c-2"))["version"] == 2
+            assert await several.set_value("k", 1, "c-4") == answer
+            assert (await several.set_value("k", 2, "c-5"))["version"] == 2
             await several.start(first)
             await several.until_equal()
             assert several.leaders == [second]
@@ -111,11 +104,18 @@ def test_a_member_starts_and_leads_while_the_nats_server_beside_it_is_down(clust
     asyncio.run(scenario())
 
 
-def test_who_is_to_lead_counts_what_it_got_at_the_last_moment(cluster: Cluster, tmp_path: Path):
+def test_who_only_follows_never_leads_and_who_is_to_lead_counts_what_it_got_at_the_last_moment(
+    cluster: Cluster, tmp_path: Path
+):
     async def scenario() -> None:
         async with members(cluster, tmp_path, "a") as several:
             await several.led_by("a")
             await several.start("b", role="follower")
+            await several.set_value("k", 0, "c-0")
+            await several.until_equal()
+            assert several.services["b"].role.name == "follower"
+            assert several.leaders == ["a"]
+
             turns = several.services["b"].cluster._turns
             # As one whose machine is slow.
             await turns._end_following()
@@ -213,19 +213,6 @@ def test_a_leader_whose_end_goes_wrong_follows_all_the_same(cluster: Cluster, tm
             await several.set_value("k", 1, "c-1")
             await several.until_equal()
             assert not writer.is_alive
-
-    asyncio.run(scenario())
-
-
-def test_who_only_follows_never_leads(cluster: Cluster, tmp_path: Path):
-    async def scenario() -> None:
-        async with members(cluster, tmp_path, "a") as several:
-            await several.led_by("a")
-            await several.start("b", role="follower")
-            await several.set_value("k", 1, "c-1")
-            await several.until_equal()
-            assert several.services["b"].role.name == "follower"
-            assert several.leaders == ["a"]
 
     asyncio.run(scenario())
 
