@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
+from domain.counting import counted
 from domain.errors import Invalid, NotFound
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, State
 from ops.console.rendering import PREFIX, with_parameters
@@ -86,8 +87,8 @@ async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict
 async def _by_state(visit: Visit, given: dict[str, str | None]) -> Counter[str]:
     """How many jobs there are in each state, by all filters but that for the state."""
     if any(given[name] for name in BOARD_FILTERS if name not in ("state", "queue")):
-        counted = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
-        return Counter({one["value"]: one["count"] for one in counted["groups"]})
+        said = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
+        return Counter({one["value"]: one["count"] for one in said["groups"]})
     # Indexes have all that this needs.
     statistics = await visit.shared_query("jobs.stats", queue=given["queue"], percentiles=False)
     return Counter(statistics["total"]["states"])
@@ -113,11 +114,11 @@ async def change_many(visit: Visit) -> Response:
         body |= visit.form.given("reason")
     result = (await visit.command(_command(verb), body))["result"]
     done = {"cancel": "cancelled, or asked to end", "retry": "retried"}[verb]
-    said = [f"{len(result['ids'])} jobs were {done}"]
+    said = [f"{counted(len(result['ids']), 'job was', 'jobs were')} {done}"]
     if result["skipped"]:
         said.append(f"{len(result['skipped'])} could not be")
     if result["remaining"]:
-        said.append(f"{result['remaining']} more are like them")
+        said.append(f"{counted(result['remaining'], 'more is', 'more are')} like them")
     visit.tell("; ".join(said))
     return visit.go(with_parameters(f"{PREFIX}/jobs", given | {"state": None}))
 
