@@ -107,7 +107,7 @@ def test_when_a_run_was_done_is_told_from_when_it_was_due(
     assert talk.command("jobs.complete", {"id": job["id"], "lease": job["lease"]}).code is None
     page = operator.page(NIGHTLY)
     assert "Done after" in page
-    assert '<td class="wide number">3 min 7 s</td>' in page
+    assert '<td class="mid number">3 min 7 s</td>' in page
 
 
 def test_a_schedule_is_paused_resumed_and_deleted_by_who_may(talk: HttpTalk, operator: Visitor) -> None:
