@@ -81,7 +81,7 @@ def test_an_event_that_cannot_be_read_is_told_with_6(data: Path) -> None:
     result = hyperpage("check-upgrade", "--data", data)
 
     assert result.code == 6
-    assert "app_state.painted.v1: 1 events cannot be read, the first at position 1" in result.out
+    assert "app_state.painted.v1: 1 event cannot be read, the first at position 1" in result.out
 
 
 def test_where_there_is_nothing_to_look_at_it_exits_with_3(tmp_path: Path, data: Path) -> None:

@@ -112,7 +112,7 @@ def test_rows_that_this_version_takes_for_others_keep_a_store_as_it_was(
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE events SET type = 'job.painted.v1' WHERE position = 1", "1 events of type job.painted.v1"),
+        ("UPDATE events SET type = 'job.painted.v1' WHERE position = 1", "1 event of type job.painted.v1"),
         ("UPDATE events SET data = '{\"type\": 7}' WHERE position = 2", "the first at position 2"),
     ],
     ids=["an unknown event", "an event in another form"],
