@@ -1,7 +1,7 @@
 """The table `jobs`, one row a job."""
 
 from collections.abc import Iterable, Iterator, Set
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import apsw
 import msgspec
@@ -10,8 +10,8 @@ from domain import jobs
 from domain.jobs import Job, events
 from domain.jobs.many import Search
 from domain.jobs.rows import JobRow, WholeJobRow
-from domain.jobs.state import State, Status, status_of
-from domain.messages import Json, Key, Name, Time
+from domain.jobs.state import FINISHED, State, Status, status_of
+from domain.messages import Json, Key, Name, Time, about
 from projections.job_history import BESIDE_JOBS
 from projections.table import Row, Table, page_query
 
@@ -21,6 +21,15 @@ HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
 
 CountBy = Literal["status", "state", "type", "queue", "tool", "worker", "group_id"]
+
+
+# The longest that one question waits: whoever wants to wait for longer asks again.
+LONGEST_AWAIT_MS = 60_000
+# Less than what clients wait for an answer, unless they are told otherwise.
+DEFAULT_AWAIT_MS = 3_000
+
+_HAS_ENDED = b'{"has_ended":true,"job":'
+_GOES_ON = b'{"has_ended":false,"job":'
 
 
 class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +64,23 @@ class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How many jobs are like this, and with `by`, how many have each of its values."""
 
     by: CountBy | None = None
+
+
+class AwaitJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job as soon as it has ended, or as it is when the time is over.
+
+    Who asks has to wait for the answer for longer than `timeout_ms`.
+    """
+
+    id: Key
+    timeout_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_AWAIT_MS)] = DEFAULT_AWAIT_MS
+
+
+class AwaitedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was waited for."""
+
+    has_ended: Annotated[bool, about("false: the time is over, and it has not")]
+    job: WholeJobRow
 
 
 def _row(job: Job, version: int, position: int) -> Row:
@@ -133,6 +159,21 @@ TABLE = Table(
         "completed_until": "completed_at <= ?",
     },
 )
+
+
+class _Said(msgspec.Struct):
+    state: str
+
+
+def awaited_job(row: bytes) -> bytes:
+    """The answer that a job's row makes."""
+    state = msgspec.json.decode(row, type=_Said).state
+    return (_HAS_ENDED if state in FINISHED else _GOES_ON) + row + b"}"
+
+
+def has_ended(answer: bytes) -> bool:
+    """Whether an answer is about a job that has ended."""
+    return answer.startswith(_HAS_ENDED)
 
 
 _OPEN_COLUMNS = (

@@ -17,7 +17,7 @@ DECIDER = Decider(
     table=TABLE,
     state=Job,
     evolve=evolve,
-    queries=("browse", "attempts", "stats", "throughput", "workers", "running", "group"),
+    queries=("browse", "attempts", "stats", "throughput", "workers", "running", "group", "await"),
     events={
         "job.enqueued.v1": events.Enqueued,
         "job.imported.v1": events.Imported,

@@ -35,6 +35,8 @@ _OPTIONS = (
     "--data",
     "--json",
 )
+# The one query whose answer may be longer in coming.
+AWAITED = "jobs.await"
 
 CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]
 QueryArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=queries)]
@@ -124,13 +126,22 @@ def query(
         hyperpage query events.read '{"stream": "app_state/theme"}'
 
     Every table has get, list, count, history and as_of; `hyperpage schema
-    jobs.list` says what one of them takes.
+    jobs.list` says what one of them takes. `jobs.await` waits for a job's end.
     """
     _require_name(name, "query")
     content = read_body(body, name)
+    if name == AWAITED:
+        # The answer comes when the job has ended, or when that time is over.
+        timeout += _milliseconds(content) / 1_000
     address = application_address(data)
     answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
     print_result(answer, as_json, print_value)
+
+
+def _milliseconds(body: bytes) -> float:
+    said = msgspec.json.decode(body or b"{}")
+    wait_ms = said.get("timeout_ms") if isinstance(said, dict) else None
+    return wait_ms if isinstance(wait_ms, int) else 0
 
 
 def read_body(text: str, name: str) -> bytes:

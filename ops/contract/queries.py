@@ -15,12 +15,12 @@ from bus.log import reading
 from bus.log.chain import has_stream
 from bus.log.search import find_chain, find_events
 from bus.serving.permissions import limited, require_may_read
-from bus.serving.queries.reading import QueryVerb
+from bus.serving.queries.reading import Awaited, QueryVerb
 from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
 from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
-from domain.messages import split_stream
+from domain.messages import split_stream, stream_name
 from ops.contract.availability import availability_verbs
 from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
@@ -38,6 +38,7 @@ from projections.job_statistics import (
     group_progress,
 )
 from projections.job_workers import JobWorkers, RunningJob, RunningJobs, Workers
+from projections.jobs import AwaitedJob, AwaitJob, awaited_job, has_ended
 from projections.reading import count_rows, get_row, list_rows
 from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES
@@ -71,7 +72,7 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
-    verbs += (*_of_jobs(clock), *_of_workers(clock))
+    verbs += (*_of_jobs(clock), *_of_workers(clock), _of_job_ends(clock))
     return {verb.name: verb for verb in verbs}
 
 
@@ -163,13 +164,27 @@ def _of_workers(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     )
 
 
+def _of_job_ends(clock: Callable[[], int]) -> QueryVerb:
+    def end(connection: apsw.Connection, query: Any) -> bytes:
+        return awaited_job(_row_of(connection, TABLES[JOBS], query.id, clock()))
+
+    return QueryVerb(
+        name="jobs.await",
+        shape=AwaitJob,
+        gives=AwaitedJob,
+        answer=end,
+        limited=limited(JOBS, end, lambda query: query.id),
+        awaits=Awaited(
+            stream=lambda query: stream_name(JOBS, query.id),
+            timeout_ms=lambda query: query.timeout_ms,
+            is_over=has_ended,
+        ),
+    )
+
+
 def _of_rows(table: Table, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     def get(connection: apsw.Connection, query: Any) -> bytes:
-        key = table.key_of(query)
-        row = get_row(connection, table, key, now=clock())
-        if row is None:
-            raise NotFound(f"there is no {table.name}/{key}")
-        return row
+        return _row_of(connection, table, table.key_of(query), clock())
 
     def listing(connection: apsw.Connection, query: Any, rights: Rights = EVERYTHING) -> bytes:
         limit_bytes = MAXIMUM_ANSWER_BYTES - 1024
@@ -205,6 +220,13 @@ def _of_rows(table: Table, clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             limited=count,
         ),
     )
+
+
+def _row_of(connection: apsw.Connection, table: Table, key: str, now: int) -> bytes:
+    row = get_row(connection, table, key, now=now)
+    if row is None:
+        raise NotFound(f"there is no {table.name}/{key}")
+    return row
 
 
 def _of_streams(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:

@@ -65,6 +65,7 @@ class Backend:
         self._comes.clear()
         if attached is not None:
             attached.feed.close()
+            attached.parts.queries.end_waits()
         with suppress(TimeoutError):
             async with asyncio.timeout(DETACH_SECONDS):
                 await self._idle.wait()

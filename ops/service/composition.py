@@ -73,8 +73,7 @@ class Service:
         more_administration: Sequence[AdministrationVerb] = (),
         http: "HttpServer | None" = None,
     ) -> None:
-        self.settings = settings
-        self._more_administration = more_administration
+        self.settings, self._more_administration = settings, more_administration
         self.names = settings.names
         self.subjects = UserSubjects(self.names, are_told=settings.has_accounts)
         self.version = service_version()
@@ -302,6 +301,7 @@ class Service:
             lambda: self.role.leading is not None and self._standing_alone.holds(),
             current_at=lambda: self.role.current_at,
             has_others=settings.is_replicated,
+            changes=ground.changes,
         )
         self.parts = Parts(
             settings=settings,

@@ -3,19 +3,16 @@
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from bus.log import chain
 from bus.serving.durable.delivery import Delivery
 from bus.writing.submission import Commit
 from ops.audit.let_through import LetThrough
 from ops.parts import Leading
 from ops.service.notices import Notices
 from ops.service.traces import Traces
-
-if TYPE_CHECKING:
-    # Nothing of HTTP is loaded for a service that has none.
-    from ops.http.backend import Backend
 
 # How often the event loop is told of commits, unless somebody waits there for one. Each time, it and the
 # writer's thread take turns for the interpreter, which costs a command more than to be decided.
@@ -36,13 +33,13 @@ class Handover:
         notices: Notices,
         *,
         traces: Traces | None,
-        backend: "Backend | None",
+        tell: Callable[[Sequence[chain.Row]], None],
     ) -> None:
         self._leading = leading
         self._let_through = let_through
         self._notices = notices
         self._traces = traces
-        self._backend = backend
+        self._tell_others = tell
         self._loop = asyncio.get_running_loop()
         self._commits: deque[Commit] = deque()
         self._is_coming = False
@@ -90,8 +87,7 @@ class Handover:
         if leading.trailing is not None:
             leading.trailing.notify(commit)
         if commit.rows:
-            if self._backend is not None:
-                self._backend.committed(commit.rows[-1].position)
+            self._tell_others(commit.rows)
             leading.relay.notify(commit.rows)
             leading.mirrors.notify(commit.rows)
         if commit.let_through:

@@ -2,7 +2,8 @@
 
     message ─▶ decode ─┬─ a row by its key ─────────────────▶ looked up at once ─┬─▶ answer
                        ├─ all else, or reading takes long ──▶ a reader's thread ─┤
-                       └─ asks for more than there is ─▶ waits ─▶ the same ──────┘
+                       ├─ asks for more than there is ─▶ waits ─▶ the same ──────┤
+                       └─ what it asks for is still to come ─▶ waits, without a thread
 
 They come in, and are answered, in a thread of their own: a disk that stops has nothing else stand still.
 Each answer says how new it is.
@@ -29,6 +30,7 @@ from bus.serving.admission import Admission, Way
 from bus.serving.decoding import require_readable
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.leader_door import LeaderDoor, nobody_leads
+from bus.serving.queries.awaited_changes import AwaitedChanges
 from bus.serving.queries.awaited_places import AwaitedPlaces
 from bus.serving.queries.reading import QueryVerb, Reading, Reads
 from bus.serving.queries.turns import Turns
@@ -73,6 +75,7 @@ class Queries:
         *,
         current_at: Callable[[], float | None] = lambda: None,
         has_others: bool = False,
+        changes: AwaitedChanges | None = None,
     ) -> None:
         self._connect = connect
         self._is_ours = is_ours
@@ -96,6 +99,7 @@ class Queries:
         self._place = place
         self._leads = leads
         self._awaited = AwaitedPlaces(place, leads)
+        self._changes = changes or AwaitedChanges()
         self._ended = asyncio.Event()
         # Of the thread alone.
         self._under_way = Tasks()
@@ -134,6 +138,10 @@ class Queries:
             if not self._is_stopped:
                 await self.thread.run(self._leave_the_door())
 
+    def end_waits(self) -> None:
+        """Refuses those that wait for something to come about, and further ones: the service ends."""
+        self.thread.call_soon(self._changes.close)
+
     @property
     def is_connected(self) -> bool:
         """Whether queries can come in over NATS."""
@@ -171,6 +179,7 @@ class Queries:
         for subscription in self._subscriptions:
             await stop_receiving(subscription)
         self._awaited.close()
+        self._changes.close()
         await self._under_way.finish()
 
     async def _take_the_door(self) -> None:
@@ -306,8 +315,9 @@ class Queries:
         verb = self._verbs.get(name)
         if verb is None:
             raise no_such_query(name, self._admission.away)
-        # Those that wait for the log take nobody's place.
-        if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + self._awaited.waiting:
+        # Those that wait for something take nobody's place.
+        waiting = self._awaited.waiting + self._changes.waiting
+        if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
         query = _query(verb, body)
         loop = asyncio.get_running_loop()
@@ -321,9 +331,19 @@ class Queries:
             await (reach if self.thread.is_current else self.thread.run(reach))
             # It is no overload if the log is behind.
             arrived_ns = time.perf_counter_ns()
+        if verb.awaits is not None:
+            later = self._changes.read_later(
+                verb.awaits,
+                query,
+                lambda: self._read_soon(verb, query, principal, time.perf_counter_ns()),
+            )
+            return await (later if self.thread.is_current else self.thread.run(later))
+        return await self._read_soon(verb, query, principal, arrived_ns)
+
+    async def _read_soon(self, verb: QueryVerb, query: Any, principal: Principal, arrived_ns: int) -> Reading:
         number = self.turns.wait(arrived_ns)
         try:
-            return await loop.run_in_executor(
+            return await asyncio.get_running_loop().run_in_executor(
                 self._threads, self._read_in_turn, number, verb, query, principal
             )
         finally:

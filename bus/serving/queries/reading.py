@@ -25,13 +25,22 @@ from hyperpage_client.transport.protocol import RepeatedHeaders
 logger = logging.getLogger(__name__)
 
 
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a query waits for, and for how long: an answer that `is_over`, which a stream may lead to."""
+
+    stream: Callable[[Any], str]
+    timeout_ms: Callable[[Any], int]
+    is_over: Callable[[bytes], bool]
+
+
 class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
 
     It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
     and is called at once in the service's loop, however many others wait. `limited` answers those whose
     rights are not all: they may ask nothing else that `reads`. One that reads a few rows by their keys
-    `is_lookup`. `gives` is the type of the answer, for the documents of the contract.
+    `is_lookup`. `gives` is the type of the answer, for the documents of the contract. One that `awaits` is
+    answered later.
     """
 
     name: str
@@ -41,6 +50,7 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     is_lookup: bool = False
     limited: Callable[[Any, Any, Rights], bytes] | None = None
     gives: Any = None
+    awaits: Awaited | None = None
 
 
 class Reading(NamedTuple):

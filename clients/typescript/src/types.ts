@@ -892,6 +892,16 @@ export interface JobsRunningQuery {
   after?: string | null;
 }
 
+/**
+ * A job as soon as it has ended, or as it is when the time is over.
+ *
+ * Who asks has to wait for the answer for longer than `timeout_ms`.
+ */
+export interface JobsAwaitQuery {
+  id: string;
+  timeout_ms?: number;
+}
+
 /** An event, as subscribers get it: a CloudEvent 1.0 in JSON. */
 export interface CloudEvent {
   specversion: "1.0";
@@ -1737,6 +1747,13 @@ export interface RunningJob {
   progress: JobProgress | null;
 }
 
+/** A job that was waited for. */
+export interface AwaitedJob {
+  /** false: the time is over, and it has not */
+  has_ended: boolean;
+  job: WholeJobRow;
+}
+
 export interface JobEnqueuedV1 {
   type: string;
   name: string;
@@ -2278,6 +2295,7 @@ export interface Queries {
   "jobs.throughput": { body: JobsThroughputQuery; answer: Throughput };
   "jobs.workers": { body: JobsWorkersQuery; answer: Workers };
   "jobs.running": { body: JobsRunningQuery; answer: Page<RunningJob> };
+  "jobs.await": { body: JobsAwaitQuery; answer: AwaitedJob };
 }
 
 /** Each table's events, and what they say, by their types. */

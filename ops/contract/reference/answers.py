@@ -60,6 +60,10 @@ _OTHERS = {
         f" one of the {_EVENTS}; `complete`, false where there are more than an answer holds",
         ("not_found",),
     ),
+    "jobs.await": QueryNotes(
+        "`has_ended`, false where the time is over and it has not, and the `job`, a row as with `get`",
+        ("not_found",),
+    ),
     "events.read": QueryNotes(
         f"`items`, {_EVENTS}; `next`, null at the head of the log; the position of the `head`; and the"
         " `timelines` of the store `store_id`, each with its first position"

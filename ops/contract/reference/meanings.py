@@ -93,6 +93,7 @@ MEANINGS: Mapping[str, str] = {
         for moment, text in (("created", "enqueued"), ("run", "due"), ("completed", "ended"))
         for end, side in (("from", "later"), ("until", "earlier"))
     },
+    "jobs.await.timeout_ms": "how long to wait for its end, in milliseconds",
     "jobs.stats.window_ms": "how far back attempts are counted, in milliseconds",
     "jobs.stats.until": f"the end of the window, in {_ANY_TIME}; now if it is left out",
     "jobs.stats.percentiles": "whether `wait_ms` and `run_ms` are asked for",

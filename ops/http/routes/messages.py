@@ -56,6 +56,9 @@ async def answer_message(request: Request) -> Response:
     else:
         parameters = request.query_params.multi_items()
         body = query_body(queries[meaning.name].shape, meaning.key, parameters, name=meaning.name)
+    if queries[meaning.name].awaits is not None:
+        # It waits without a share in the service; how many may do so is bounded there.
+        request.scope["hyperpage.stay"].leave()
     reading = await backend.read(
         meaning.name,
         body,

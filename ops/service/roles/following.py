@@ -63,5 +63,4 @@ class Following:
             # Not before what it lacked is in the file: until then, the file has less than the log.
             forget_led(self._ground.settings.data)
             self._has_others = True
-        if self._ground.backend is not None:
-            self._ground.backend.committed(rows[-1].position)
+        self._ground.tell(rows)

@@ -1,16 +1,18 @@
 """`Ground`: what the parts of a service stand on, whatever its role."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bus.broker.server import NatsServer
 from bus.contract.senders import UserSubjects
+from bus.log import chain
 from bus.log.cloud_events import Origin
 from bus.log.reader_pool import ReaderPool
 from bus.serving.admission import Admission
 from bus.serving.discovery import Endpoint
+from bus.serving.queries.awaited_changes import AwaitedChanges
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from ops.audit.let_through import LetThrough
@@ -52,3 +54,10 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     let_through: LetThrough
     background: Background
     backend: "Backend | None"
+    changes: AwaitedChanges = msgspec.field(default_factory=AwaitedChanges)
+
+    def tell(self, rows: Sequence[chain.Row]) -> None:
+        """Says that these rows of the log are in the file, to those who wait for them."""
+        self.changes.tell(rows)
+        if self.backend is not None:
+            self.backend.committed(rows[-1].position)

@@ -194,7 +194,7 @@ def leadership_on(
         ),
         trailing=trailing,
     )
-    handover = Handover(leading, ground.let_through, ground.notices, traces=traces, backend=ground.backend)
+    handover = Handover(leading, ground.let_through, ground.notices, traces=traces, tell=ground.tell)
     return Leadership(
         leading,
         handover,

@@ -20,6 +20,7 @@ from bus.serving.durable.intake import DurableIntake
 from bus.serving.durable.suspects import Suspects
 from bus.serving.intake import Intake
 from bus.serving.queries.answering import Queries
+from bus.serving.queries.awaited_changes import AwaitedChanges
 from bus.transport.jetstream import JetStreamApi
 from bus.transport.stream_limits import StreamLimits
 from bus.writing.submission import Commit
@@ -114,14 +115,17 @@ class SimulatedService:
             ),
             projections=nothing,
         )
-        handover = Handover(leading, nothing, nothing, traces=None, backend=None)
+        changes = AwaitedChanges()
+        handover = Handover(leading, nothing, nothing, traces=None, tell=changes.tell)
         verbs = query_verbs(tables.row_json, self.clock)
 
         def place() -> LogPlace:
             return LogPlace(writer.timeline, writer.head.position)
 
         is_ours = self.standing.is_so
-        self.queries = Queries(connect, readers, SUBJECTS, verbs, {}, admission, place, is_ours)
+        self.queries = Queries(
+            connect, readers, SUBJECTS, verbs, {}, admission, place, is_ours, changes=changes
+        )
         leadership = Leadership(leading, handover, suspects, self.standing, self.background, nats_server=None)
         stack.push_async_callback(leadership.stop)
         await leadership.start()

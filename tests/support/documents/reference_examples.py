@@ -169,6 +169,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.history": Shown(ID, (SYNC, CANCEL)),
     "jobs.as_of": Shown(ID | AT_FIRST, (SYNC, CANCEL)),
     "jobs.attempts": Shown(ID, DONE),
+    "jobs.await": Shown(ID, DONE),
     "jobs.stats": Shown({"queue": "default"}, DONE),
     "jobs.throughput": Shown({"window_ms": 60_000, "parts": 2}, DONE),
     "jobs.workers": Shown({}, DONE),

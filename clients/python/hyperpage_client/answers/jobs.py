@@ -280,3 +280,10 @@ class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: int | None = None
     cancel_requested: bool
     progress: JobProgress | None = None
+
+
+class AwaitedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was waited for."""
+
+    has_ended: bool
+    job: WholeJobRow

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from hyperpage_client.answers.jobs import (
+    AwaitedJob,
     CountedValue,
     GroupedCount,
     GroupProgress,
@@ -295,3 +296,12 @@ class JobsQueries(Table):
     ) -> AsyncIterator[RunningJob]:
         """The jobs that workers have now, and until when: the attempt that began first comes first."""
         return self._items("jobs.running", given(worker=worker, limit=limit), RunningJob, timeout_seconds)
+
+    async def await_(
+        self, id: str, *, timeout_ms: int = 3000, timeout_seconds: float = ANSWER_SECONDS
+    ) -> AwaitedJob:
+        """A job as soon as it has ended, or as it is when the time is over.
+
+        Who asks has to wait for the answer for longer than `timeout_ms`.
+        """
+        return await self._ask("jobs.await", given(id=id, timeout_ms=timeout_ms), AwaitedJob, timeout_seconds)

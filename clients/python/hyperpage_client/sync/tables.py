@@ -41,6 +41,7 @@ class Jobs(Table):
     throughput = asked(jobs.Jobs.throughput)
     workers = asked(jobs.Jobs.workers)
     running = iterated(jobs.Jobs.running)
+    await_ = asked(jobs.Jobs.await_)
 
 
 class Queues(Table):

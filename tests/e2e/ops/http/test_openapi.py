@@ -35,8 +35,8 @@ OPERATIONS = {
 }
 # Schema-valid requests may be refused: by rules of the domain, by versions, by what is "either … or …".
 NOT_OURS = "positive_data_acceptance"
-# Each of them takes a process of its own, or goes on as long as somebody listens.
-SLOW = r"/(backup|backups|projections|stream|events)(/|$)"
+# Each of them takes a process of its own, or as long as somebody listens or waits.
+SLOW = r"/(backup|backups|projections|stream|events|await)(/|$)"
 EVENTS = "/api/v1/events"
 # Any place in the log is allowed, and one that is far ahead is answered as behind, after two seconds.
 READ_ANYWHERE = ("--header", "Hyperpage-Min-Position: 0")

@@ -1,0 +1,99 @@
+"""`jobs.await`: whoever waits for a job's end is answered as soon as it has ended, without a poll."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bus.serving.queries import awaited_changes
+from ops.service.composition import Service
+from tests.support.patience import until
+from tests.support.services.asking import HttpTalk, problem
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
+    """A service, of which the tests ask one after the other."""
+    with HttpTalk(tmp_path_factory.mktemp("awaited")) as talk:
+        yield talk
+
+
+async def waiting(service: Service, count: int) -> None:
+    """Returns when so many wait."""
+    await until(lambda: service.queries._changes.waiting == count)
+
+
+def enqueue(talk: HttpTalk, name: str) -> dict[str, str]:
+    assert talk.command("jobs.enqueue", {"id": name, "type": "t", "queue": name}).code is None
+    return {"id": name}
+
+
+def test_those_who_wait_are_answered_when_the_job_ends_and_by_no_other_change(talk: HttpTalk):
+    job = enqueue(talk, "a")
+
+    async def scenario() -> tuple[Any, Any]:
+        client, patient = talk.client, {"timeout_ms": 60_000}
+        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+            said = asyncio.create_task(client.query("jobs.await", job | patient))
+            shown = asyncio.create_task(http.get("/api/v1/jobs/a/await", params=patient))
+            await waiting(talk.service, 2)
+            claimed = await client.command("jobs.claim", {"worker": "w", "queue": "a"})
+            held = job | {"lease": claimed.said["result"]["jobs"][0]["lease"]}
+            await client.command("jobs.progress", held | {"percent": 50})
+            assert (said.done(), shown.done()) == (False, False)
+            await client.command("jobs.complete", held | {"result": {"pages": 3}})
+            return (await said).said, (await shown).json()
+
+    said, shown = talk.run(scenario())
+
+    assert said == shown == {"has_ended": True, "job": talk.query("jobs.get", job).said}
+    assert (said["job"]["state"], said["job"]["result"]) == ("completed", {"pages": 3})
+    assert talk.service.queries._changes.waiting == 0
+
+
+def test_when_the_time_is_over_the_job_is_told_as_it_is(talk: HttpTalk):
+    job = enqueue(talk, "b")
+
+    answers = [talk.query("jobs.await", job | {"timeout_ms": time}).said for time in (0, 20)]
+
+    assert answers == [{"has_ended": False, "job": talk.query("jobs.get", job).said}] * 2
+
+
+def test_a_job_that_has_ended_or_is_not_there_is_not_waited_for(talk: HttpTalk):
+    job = enqueue(talk, "c")
+    talk.command("jobs.cancel", job)
+
+    assert talk.query("jobs.await", job | {"timeout_ms": 60_000}).said["has_ended"]
+    assert talk.query("jobs.await", {"id": "nowhere", "timeout_ms": 60_000}).code == "not_found"
+    problem(talk.get("/api/v1/jobs/c/await", params={"timeout_ms": 60_001}), 400, "invalid")
+
+
+def test_more_than_there_is_room_for_do_not_wait(talk: HttpTalk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_changes, "MAXIMUM_WAITING", 0)
+
+    assert talk.query("jobs.await", {"id": "a", "timeout_ms": 60_000}).code == "busy"
+
+
+def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
+    with HttpTalk(tmp_path) as talk:
+        job = enqueue(talk, "a") | {"timeout_ms": 60_000}
+
+        async def scenario() -> tuple[str | None, httpx.Response]:
+            async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+                said = asyncio.create_task(talk.client.query("jobs.await", job))
+                shown = asyncio.create_task(http.get("/api/v1/jobs/a/await?timeout_ms=60000"))
+                await waiting(talk.service, 2)
+                stopping = asyncio.create_task(talk.service.stop())
+                # Long before it would cut them off.
+                async with asyncio.timeout(2):
+                    answered = (await said).code, await shown
+                await stopping
+                return answered
+
+        code, shown = talk.run(scenario())
+
+    assert code == "unavailable"
+    problem(shown, 503, "unavailable")
