@@ -38,6 +38,15 @@ async def value(service: Service, key: str) -> object:
     return msgspec.json.decode(reading.body)["value"]
 
 
+async def told_of_its_end(client: Client, service: Service, job: str) -> object:
+    """The state in which a service tells whoever waits there of a job, which is cancelled meanwhile."""
+    patient = msgspec.json.encode({"id": job, "timeout_ms": 60_000})
+    asked = asyncio.create_task(service.queries.ask("jobs.await", patient))
+    await until(lambda: service.queries._changes.waiting == 1)
+    await client.send("jobs.cancel", {"id": job})
+    return msgspec.json.decode((await asked).body)["job"]["state"]
+
+
 def test_it_has_what_the_leader_writes_whichever_of_the_two_is_restarted(tmp_path: Path):
     async def scenario() -> None:
         async with NatsServer(data=tmp_path / "broker", port=0) as server, client_of(server) as client:
@@ -58,6 +67,9 @@ def test_it_has_what_the_leader_writes_whichever_of_the_two_is_restarted(tmp_pat
                     report = following.health.report()
                     assert (report["status"], report["role"]) == ("healthy", "follower")
                     assert report["replication"]["lag_events"] == 0
+                    await client.send("jobs.enqueue", {"id": "awaited", "type": "sync"})
+                    await has_followed(following, leading)
+                    assert await told_of_its_end(client, following, "awaited") == "cancelled"
                     require_equal(following, leading)
                 await client.send("app_state.set", {"key": "later", "value": 1})
             async with follower() as following:
