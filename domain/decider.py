@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -26,6 +26,18 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     worker: str
     lease_ms: int
     expires_at: int
+
+
+class Due(NamedTuple):
+    """Jobs that may run now, the next to run first.
+
+    Where they are fewer than were asked for: when it is worth asking again, since others wait for calls or
+    for the end of a window; and whether others wait until jobs end that run.
+    """
+
+    jobs: list[Any]
+    retry_at: int | None = None
+    waits_for_ends: bool = False
 
 
 class Context(Protocol):
@@ -58,14 +70,17 @@ class Context(Protocol):
     def state_at(self, table: str, key: str, version: int) -> Any:
         """The state of any aggregate as its event with that version left it; `None` without one."""
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
-        """At most `limit` due jobs of a queue that may run now, the next to run first.
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
+        """At most `limit` due jobs of a queue that may run now."""
 
-        And where they are fewer since others wait for calls of a rate limit, when it is worth asking again.
-        """
+    def running_in(self, queue: str) -> int:
+        """How many jobs of a queue run."""
 
-    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
-        """The newest job with a unique key that is in one of these states and not too old; or `None`."""
+    def rate_room(self, counted: Any, limit: int) -> tuple[int, int]:
+        """How many attempts of a rate may begin now, and when the next one behind them may."""
+
+    def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Any]:
+        """At most `limit` jobs with a unique key that are in one of these states, the newest first."""
 
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
         """At most `limit` jobs that wait for this one, the oldest first.

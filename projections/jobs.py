@@ -58,6 +58,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     completed_from: Time | None = None
     completed_until: Time | None = None
     group_id: Key | None = None
+    concurrency_key: Name | None = None
 
 
 class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +127,8 @@ def _row(job: Job, version: int, position: int) -> Row:
         None if job.retry is None else msgspec.json.encode(job.retry).decode(),
         job.group_id,
         None if job.after_group is None else msgspec.json.encode(job.after_group).decode(),
+        None if job.concurrency is None else msgspec.json.encode(job.concurrency).decode(),
+        None if job.rate is None else msgspec.json.encode(job.rate).decode(),
         job.traceback,
     )
 
@@ -157,6 +160,7 @@ TABLE = Table(
         "run_until": "run_at <= ?",
         "completed_from": "completed_at >= ?",
         "completed_until": "completed_at <= ?",
+        "concurrency_key": "concurrency ->> 'key' = ?",
     },
 )
 
@@ -190,6 +194,8 @@ _OPEN_COLUMNS = (
     "on_dependency_failure",
     "budget",
     "after_group",
+    "concurrency",
+    "rate",
 )
 
 
@@ -200,7 +206,7 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
     ):
         named = dict(zip(_OPEN_COLUMNS, row, strict=True))
-        structs = ((name, named[name]) for name in ("budget", "after_group"))
+        structs = ((name, named[name]) for name in ("budget", "after_group", "concurrency", "rate"))
         yield named | {
             "waiting_for": msgspec.json.decode(named["waiting_for"]),
             **{name: None if text is None else msgspec.json.decode(text) for name, text in structs},

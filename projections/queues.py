@@ -1,4 +1,4 @@
-"""The table `queues`, one row a queue that was paused at least once."""
+"""The table `queues`, one row a queue that was paused or limited at least once."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import msgspec
 
 from domain import queues
 from domain.messages import Key, about
-from domain.queues import Queue
+from domain.queues import Queue, QueueRate
 from projections.table import Row, Table, page_query
 
 
@@ -17,13 +17,13 @@ class GetQueue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CountQueues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Queues that were paused at least once."""
+    """Queues that were paused or limited at least once."""
 
     paused: bool | None = None
 
 
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue that was paused at least once. Times are milliseconds since the epoch."""
+    """A queue that was paused or limited at least once. Times are milliseconds since the epoch."""
 
     name: str
     paused: Annotated[bool, about("whether no job of it is handed out")]
@@ -32,6 +32,13 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
+    concurrency: Annotated[
+        int | msgspec.UnsetType, about("how many of its jobs may run at once; left out where nobody has said")
+    ] = msgspec.UNSET
+    rate: Annotated[
+        QueueRate | msgspec.UnsetType,
+        about("how many attempts may begin in a window; left out where nobody has said"),
+    ] = msgspec.UNSET
 
 
 def _row(queue: Queue, version: int, position: int) -> Row:
@@ -43,6 +50,8 @@ def _row(queue: Queue, version: int, position: int) -> Row:
         queue.updated_at,
         version,
         position,
+        queue.concurrency,
+        None if queue.rate is None else msgspec.json.encode(queue.rate).decode(),
     )
 
 
@@ -53,5 +62,7 @@ TABLE = Table(
     get_query=GetQueue,
     key_of=lambda query: str(query.name),
     count_query=CountQueues,
-    list_query=page_query(CountQueues, "Queues that were paused at least once, in the order of their names."),
+    list_query=page_query(
+        CountQueues, "Queues that were paused or limited at least once, in the order of their names."
+    ),
 )

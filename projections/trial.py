@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from domain.decider import Decider, Lease, Verb
+from domain.decider import Decider, Due, Lease, Verb
 from domain.errors import Refusal
 from domain.installed.error import AggregateError
 from domain.installed.library.keeping import CannotKeepError
@@ -67,11 +67,17 @@ class TrialContext:
     def state_at(self, table: str, key: str, version: int) -> Any:
         return None
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
-        return [], None
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
+        return Due([])
 
-    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
-        return None
+    def running_in(self, queue: str) -> int:
+        return 0
+
+    def rate_room(self, counted: Any, limit: int) -> tuple[int, int]:
+        return limit, self.now
+
+    def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Any]:
+        return []
 
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
         return []

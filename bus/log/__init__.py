@@ -7,6 +7,7 @@ reading       a stream, a part of the log, a row as it was
 answers       the remembered answers, told again from the log
 answers_in_order  the same behind a place, in the order in which they were given
 search        events by what they were caused by, and by what is in them
+begins        when attempts began that rates count
 snapshot      one look at a store, and where the log is in it
 damage        what is found damaged, by whomever
 reader_pool   the connections that read

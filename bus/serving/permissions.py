@@ -17,6 +17,7 @@ from bus.contract.rights import Principal, Rights
 from domain.decider import Verb
 from domain.errors import Forbidden
 from domain.jobs.commands import CallBudget
+from domain.limiting import limit_keys
 from domain.messages import KEY_PATTERN
 from domain.rate_limits.messages import key_of as limit_key
 
@@ -92,12 +93,17 @@ def _finders(shape: Any) -> tuple[_Finder, ...]:
     """A finder for each place of a struct where keys are, known by the form that a key has."""
     described = inspect.type_info(shape)
     assert isinstance(described, inspect.StructType)
-    left_out = _NOT_OWNED if shape.__module__.startswith(_OURS) else frozenset()
-    return tuple(
+    is_ours = shape.__module__.startswith(_OURS)
+    left_out = _NOT_OWNED if is_ours else frozenset()
+    found = tuple(
         _in_field(field.name, find)
         for field in described.fields
         if field.name not in left_out and (find := _finder(field.type)) is not None
     )
+    if is_ours and {"type", "concurrency", "rate"}.issubset(shape.__struct_fields__):
+        # Whoever counts for a key, be it a type's, takes its places from others.
+        return (*found, lambda value: iter(limit_keys(value)))
+    return found
 
 
 def _in_field(name: str, find: _Finder) -> _Finder:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator, Set
+from itertools import islice
 from typing import Any, Protocol
 
 import apsw
@@ -11,13 +12,14 @@ from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
 from bus.writing.jobs.indexes import OpenJob
 from bus.writing.jobs.permits import ClaimPermits
-from domain.decider import Aggregate, Lease, Transition
+from domain.decider import Aggregate, Due, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
 from domain.jobs.groups import GroupCounts
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
 from domain.json_schema import Budget
+from domain.limiting import CountedRate
 from domain.rate_limits import TABLE as RATE_LIMITS
 from hyperpage_client.identifiers import new_ids
 
@@ -130,42 +132,56 @@ class GroupContext:
                 return one.after.state
         return read_aggregate(self._connection, table, key, up_to_version=version).state
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Job], int | None]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         due = self._aggregates.jobs.due
         ids = due.next(queue, types, limit, self.now, self.keys, self._permits())
-        retry_at = due.held_until(queue, types, self.now) if len(ids) < limit else None
+        are_fewer = len(ids) < limit
+        retry_at = due.held_until(queue, types, self.now) if are_fewer else None
+        waits_for_ends = are_fewer and due.waits_for_ends(queue, types)
         if not all(self._aggregates.is_hot(JOBS, job_id) for job_id in ids):
             # Where many wait, those that have waited longest are in the file alone.
             following = max(limit, READ_TOGETHER)
             self._aggregates.read_ahead(
                 JOBS, due.next(queue, types, following, self.now, self.keys, self._permits())
             )
-        return [self._aggregates.get(JOBS, job_id).state for job_id in ids], retry_at
+        jobs = [self._aggregates.get(JOBS, job_id).state for job_id in ids]
+        return Due(jobs, retry_at, waits_for_ends)
+
+    def running_in(self, queue: str) -> int:
+        return self._aggregates.jobs.running_in(queue)
+
+    def rate_room(self, counted: CountedRate, limit: int) -> tuple[int, int]:
+        return self._aggregates.jobs.begins.room(counted, limit, self.now)
 
     def _permits(self) -> ClaimPermits:
+        jobs = self._aggregates.jobs
         return ClaimPermits(
-            lambda limit: self.state(RATE_LIMITS, limit), self._aggregates.jobs.throttles.until, self.now
+            lambda limit: self.state(RATE_LIMITS, limit),
+            jobs.throttles.until,
+            jobs.running,
+            jobs.begins,
+            self.now,
         )
 
-    def unique_job(self, key: str, states: Set[str], created_since: int) -> Job | None:
-        known = self._first(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)
+    def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Job]:
+        known = self._with_key(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)
+        found = list(islice(known, limit))
         # Finished jobs are not in memory: their table's index knows them.
         if states <= UNFINISHED:
-            return known
+            return found
         ids = self._projections.unique_jobs(self._connection, key, states, created_since)
-        stored = self._first(ids, key, states, created_since)
-        found = [job for job in (known, stored) if job is not None]
-        return max(found, key=lambda job: job.created_position, default=None)
+        found += islice(self._with_key(ids, key, states, created_since), limit)
+        by_id = {job.id: job for job in found}
+        return sorted(by_id.values(), key=lambda job: job.created_position, reverse=True)[:limit]
 
-    def _first(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Job | None:
-        """The first of these jobs that is, as the open transaction has it, what is asked for."""
+    def _with_key(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Iterator[Job]:
+        """Those of these jobs that are, as the open transaction has it, what is asked for."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
             if job is None or job.unique_key != key or job.state not in states or not self._is_own(job_id):
                 continue
             if job.created_at >= created_since:
-                return job
-        return None
+                yield job
 
     def _is_own(self, key: str) -> bool:
         return not self.keys or key.startswith(self.keys)

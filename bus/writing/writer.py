@@ -21,6 +21,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
+from bus.log.begins import counted_begins
 from bus.log.damage import Damage
 from bus.log.page_cache import read_page_cache
 from bus.writing.aggregates import Aggregates
@@ -138,6 +139,7 @@ class Writer:
                 ),
             ),
             lambda group_id: counts_of(dict(self._projections.group_states(self._connection, group_id))),
+            counted_begins(self._connection, self._commits.now()),
         )
         self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 

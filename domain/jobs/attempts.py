@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from domain.decider import Context, Decision, Lease, Notice
+from domain.decider import Context, Decision, Due, Lease, Notice
 from domain.errors import RuleViolated
 from domain.jobs import commands, events
 from domain.jobs.dependencies import with_dependents
@@ -12,8 +12,9 @@ from domain.jobs.limits import MAXIMUM_RESCUES, PROGRESS_EVENT_INTERVAL_MS, RESC
 from domain.jobs.results import HeartbeatResult, ProgressResult
 from domain.jobs.retries import crashes_count, delay_ms
 from domain.jobs.state import TABLE, Job, existing
+from domain.limiting import CountedRate
 from domain.messages import Event
-from domain.queues import is_paused
+from domain.queues import Queue, queue_of
 from domain.rate_limits.job_calls import calls_of, end_of_calls
 
 # A generous weight of a row without its payload and texts.
@@ -24,10 +25,9 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
     granted: dict[str, Lease | None] = {}
     claimed: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
-    # A paused queue answers at once, with no job.
-    limit = 0 if is_paused(command.queue, context) else command.limit
-    due, retry_at = context.due_jobs(command.queue, command.types, limit)
-    for job in due:
+    queue = queue_of(command.queue, context)
+    due = _due(queue, command, context)
+    for job in due.jobs:
         bytes_left -= _row_bytes(job, command.worker)
         if bytes_left < 0:
             break
@@ -38,17 +38,54 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
             lease_ms=command.lease_ms,
             expires_at=context.now + command.lease_ms,
         )
-        claimed.append((job.id, events.Claimed(worker=command.worker, attempt=job.attempt + 1)))
+        counted = _counted(job, queue)
+        claimed.append(
+            (job.id, events.Claimed(worker=command.worker, attempt=job.attempt + 1, counted=counted))
+        )
     leases = [lease for lease in granted.values() if lease is not None]
-    budgets = [(job.id, job.budget) for job in due if job.id in granted and job.budget is not None]
+    budgets = [(job.id, job.budget) for job in due.jobs if job.id in granted and job.budget is not None]
     # An answer that has no more room says nothing of when to ask again: at once.
-    wait = {} if retry_at is None or len(granted) < len(due) else {"retry_after_ms": retry_at - context.now}
+    wait = _wait(due, context) if len(granted) == len(due.jobs) else {}
 
     # A `ClaimResult`, of rows that are JSON already.
     def result(row: Any) -> Any:
         return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases], **wait}
 
     return Decision(events=(*calls_of(budgets), *claimed), leases=granted, result=result)
+
+
+def _due(queue: Queue | None, command: commands.Claim, context: Context) -> Due:
+    """The jobs to hand out, as far as the queue has room for them."""
+    if queue is None or (not queue.is_paused and queue.concurrency is None and queue.rate is None):
+        return context.due_jobs(command.queue, command.types, command.limit)
+    if queue.is_paused:
+        # A paused queue answers at once, with no job.
+        return Due([])
+    room = places = command.limit
+    if queue.concurrency is not None:
+        room = places = max(0, queue.concurrency - context.running_in(queue.name))
+    begins_at: int | None = None
+    if queue.rate is not None:
+        begins, begins_at = context.rate_room(queue.rate.counted(queue.name), queue.rate.limit)
+        room = min(room, begins)
+    # One more, since who finds more than there is room for waits.
+    due = context.due_jobs(command.queue, command.types, min(command.limit, room + 1))
+    if len(due.jobs) <= room:
+        return due
+    if places <= room:
+        return Due(due.jobs[:room], None, waits_for_ends=True)
+    return Due(due.jobs[:room], begins_at)
+
+
+def _counted(job: Job, queue: Queue | None) -> tuple[CountedRate, ...]:
+    """The rates that an attempt counts for."""
+    counted = () if job.rate is None else (CountedRate(key=job.rate.key, window_ms=job.rate.window_ms),)
+    return counted if queue is None or queue.rate is None else (*counted, queue.rate.counted(queue.name))
+
+
+def _wait(due: Due, context: Context) -> dict[str, Any]:
+    wait: dict[str, Any] = {} if due.retry_at is None else {"retry_after_ms": due.retry_at - context.now}
+    return wait | ({"waits_for_ends": True} if due.waits_for_ends else {})
 
 
 def _row_bytes(job: Job, worker: str) -> int:

@@ -15,12 +15,14 @@ from domain.jobs.limits import (
     MAXIMUM_DEPENDENCIES,
     MAXIMUM_ERROR_CHARACTERS,
     MAXIMUM_TAGS,
+    MAXIMUM_THROTTLED,
     MAXIMUM_TIMEOUT_MS,
     MAXIMUM_TRACEBACK_CHARACTERS,
     MAXIMUM_WINDOW_MS,
 )
 from domain.jobs.retries import RetryPolicy
 from domain.jobs.state import State, Status
+from domain.limiting import Concurrency, Rate
 from domain.messages import Command, Json, Key, KeyPart, Name, Text, Time
 from domain.rate_limits.messages import Cost, Count
 
@@ -50,6 +52,25 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     on_conflict: OnConflict = "return_existing"
 
 
+class Debounce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+
+    It is not put off for longer than `max_wait_ms` after it was enqueued first.
+    """
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    wait_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)]
+    max_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
+
+
+class Throttle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """No more than `limit` jobs are enqueued with this key within any `window_ms` milliseconds."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_THROTTLED)] = 1
+
+
 class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The rate limit that a job draws on, and how many calls each attempt makes at most."""
 
@@ -77,9 +98,13 @@ class Enqueue(Command, frozen=True, kw_only=True):
     It is called as its type is, unless it has a `name`.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-    the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-    was observed, has calls left for it. `retry` says when it is tried again.
+    `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
+    which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
+    says when it is tried again.
+
+    With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
+    a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
+    within the window. Without a key, that is the type.
 
     It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
@@ -105,13 +130,18 @@ class Enqueue(Command, frozen=True, kw_only=True):
     retry: RetryPolicy | None = None
     group_id: Key | None = None
     after_group: AfterGroup | None = None
+    concurrency: Concurrency | None = None
+    rate: Rate | None = None
+    debounce: Debounce | None = None
+    throttle: Throttle | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):
     """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-    Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
-    has `retry_after_ms`: before that, it is not worth asking for them again.
+    Jobs with a budget or with limits are among them as far as these let them through. Where some have to
+    wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
+    asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
     """
 
     worker: Name

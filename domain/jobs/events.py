@@ -5,6 +5,7 @@ import msgspec
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry
+from domain.limiting import CountedRate, JobConcurrency, JobRate
 from domain.messages import Event, Json
 from domain.rate_limits.job_calls import JobBudget
 
@@ -35,6 +36,8 @@ class Enqueued(Event, frozen=True, kw_only=True):
     retry: JobRetry | None = None
     group_id: str | None = None
     after_group: AwaitedGroup | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -79,6 +82,8 @@ class Imported(Event, frozen=True, kw_only=True):
 class Claimed(Event, frozen=True, kw_only=True):
     worker: str
     attempt: int
+    # The rates that the begin of the attempt counts for.
+    counted: tuple[CountedRate, ...] = ()
 
 
 class Progressed(Event, frozen=True, kw_only=True):
@@ -185,6 +190,8 @@ class Replaced(Event, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
     retry: JobRetry | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class Reprioritized(Event, frozen=True, kw_only=True):

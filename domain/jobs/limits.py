@@ -12,6 +12,8 @@ MAXIMUM_DEPENDENCIES = 100
 # How many of the jobs that wait for one are decided about in one command; the rest follows.
 DEPENDENTS_AT_ONCE = 100
 MAXIMUM_TAGS = 32
+# The most jobs with a key that a throttle lets through in its window: each of them is looked at.
+MAXIMUM_THROTTLED = 100
 # The most of an error's text, and of its traceback.
 MAXIMUM_ERROR_CHARACTERS = 10_000
 MAXIMUM_TRACEBACK_CHARACTERS = 10_000

@@ -20,7 +20,11 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Annotated[tuple[LeasedJob, ...], about("the rows of the jobs, each with its lease")]
     retry_after_ms: Annotated[
         int | msgspec.UnsetType,
-        about("when to ask again, where jobs wait for calls of a rate limit; left out else"),
+        about("when to ask again, where jobs wait for calls of a rate limit or for the end of a window"),
+    ] = msgspec.UNSET
+    waits_for_ends: Annotated[
+        bool | msgspec.UnsetType,
+        about("true where jobs wait until others of their key or queue end; left out else"),
     ] = msgspec.UNSET
 
 

@@ -8,6 +8,7 @@ from domain.jobs.commands import OnDependencyFailure
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
 from domain.jobs.state import State, Status
+from domain.limiting import JobConcurrency, JobRate
 from domain.messages import about
 from domain.rate_limits.job_calls import JobBudget
 
@@ -77,6 +78,14 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     after_group: Annotated[
         AwaitedGroup | msgspec.UnsetType,
         about("the group that it waits for, until `met_at`; left out where it has none"),
+    ] = msgspec.UNSET
+    concurrency: Annotated[
+        JobConcurrency | msgspec.UnsetType,
+        about("how many jobs with its key may run at once; left out where it has none"),
+    ] = msgspec.UNSET
+    rate: Annotated[
+        JobRate | msgspec.UnsetType,
+        about("how many attempts with its key may begin in a window; left out where it has none"),
     ] = msgspec.UNSET
 
 

@@ -39,6 +39,7 @@ from domain.jobs import events
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.limits import DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry
+from domain.limiting import CountedRate, JobConcurrency, JobRate
 from domain.messages import Event, Json, Recorded
 from domain.rate_limits.job_calls import JobBudget
 
@@ -74,6 +75,8 @@ def status_of(state: str) -> str:
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job as its events have left it. `attempt_position` is that of the event that began the attempt.
+
+    `counted` are the rates that the begin of the attempt counts for.
 
     `result` is never `None`: msgspec reads no JSON into a `Raw | None`, and a kept state must be read again.
     """
@@ -121,6 +124,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     retry: JobRetry | None = None
     group_id: str | None = None
     after_group: AwaitedGroup | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
+    counted: tuple[CountedRate, ...] = ()
 
     @property
     def waits_for_group(self) -> bool:
@@ -183,6 +189,8 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         retry=event.retry,
         group_id=event.group_id,
         after_group=event.after_group,
+        concurrency=event.concurrency,
+        rate=event.rate,
         created_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         created_position=recorded.position,
@@ -218,6 +226,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "started_at": at if job.started_at is None else job.started_at,
                 "progress": None,
                 "progressed_at": None,
+                "counted": event.counted,
             }
         case events.Completed():
             ended = {"state": "completed", "completed_at": at, "result": event.result}

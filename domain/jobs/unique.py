@@ -9,17 +9,21 @@ that the new job asks for:
     all          every job that has not been archived
 
 With `window_ms`, only jobs that were enqueued less than so long ago count. Of several, the newest counts.
+
+Two other questions are asked of the same keys. With `debounce`, a job that has not begun is replaced and put
+off; with `throttle`, so many jobs of the last `window_ms` milliseconds stand in the way.
 """
 
 from collections.abc import Mapping
 
 from domain.decider import Context, Decision
-from domain.errors import RuleViolated
-from domain.jobs.commands import Enqueue, Unique
+from domain.errors import Invalid, RuleViolated
+from domain.jobs.commands import Debounce, Enqueue, Unique
 from domain.jobs.events import Replaced
 from domain.jobs.results import EnqueueResult
 from domain.jobs.retries import stored_retry
 from domain.jobs.state import FINISHED, IDLE, STATES, Job
+from domain.limiting import limits_of
 from domain.rate_limits.job_calls import stored_budget
 
 SCOPES: Mapping[str, frozenset[str]] = {
@@ -29,19 +33,64 @@ SCOPES: Mapping[str, frozenset[str]] = {
 }
 
 
-def in_the_way(unique: Unique, context: Context) -> Job | None:
-    """The job because of which there is no new one."""
-    since = 0 if unique.window_ms is None else context.now - unique.window_ms + 1
-    found: Job | None = context.unique_job(unique.key, SCOPES[unique.scope], since)
-    return found
+def key_of(command: Enqueue) -> str | None:
+    """The unique key of a new job, whatever is asked of others with it.
+
+    Raises:
+        Invalid: two things are asked, or when to run is said twice.
+    """
+    asked = [one for one in (command.unique, command.debounce, command.throttle) if one is not None]
+    if len(asked) > 1:
+        raise Invalid("one of unique, debounce and throttle", hint="leave the others out", path="$")
+    if command.debounce is not None and command.run_at is not None:
+        raise Invalid("a debounce says when the job runs", hint="leave run_at out", path="$.run_at")
+    return asked[0].key if asked else None
 
 
-def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Decision:
-    """The decision that takes the place of enqueueing; its result names the job that is there.
+def run_at(command: Enqueue, now: int) -> int:
+    """When a new job is due."""
+    return max(command.run_at or 0, now) if command.debounce is None else _put_off(command.debounce, now, now)
+
+
+def instead(command: Enqueue, context: Context) -> Decision | None:
+    """The decision that takes the place of enqueueing, if any; its result names the job that is there.
 
     Raises:
         RuleViolated: `on_conflict` says so.
     """
+    if command.unique is not None:
+        found = _newest(command.unique.key, command.unique.scope, command.unique.window_ms, 1, context)
+        return _of_unique(found[0], command.unique, command, context) if found else None
+    if command.throttle is not None:
+        asked = command.throttle
+        found = _newest(asked.key, "all", asked.window_ms, asked.limit, context)
+        return Decision(result=EnqueueResult(existing=found[0].id)) if len(found) == asked.limit else None
+    if command.debounce is not None:
+        found = _newest(command.debounce.key, "incomplete", None, 1, context)
+        # What a worker has seen goes on, and the new one comes after it.
+        if found and _has_not_begun(found[0]):
+            at = _put_off(command.debounce, found[0].created_at, context.now)
+            return _replaced(found[0], command, at)
+    return None
+
+
+def _newest(key: str, scope: str, window_ms: int | None, limit: int, context: Context) -> list[Job]:
+    since = 0 if window_ms is None else context.now - window_ms + 1
+    return context.unique_jobs(key, SCOPES[scope], since, limit)
+
+
+def _put_off(debounce: Debounce, created_at: int, now: int) -> int:
+    until = now + debounce.wait_ms
+    if debounce.max_wait_ms is not None:
+        until = min(until, created_at + debounce.max_wait_ms)
+    return max(now, until)
+
+
+def _has_not_begun(job: Job) -> bool:
+    return job.state in IDLE and job.started_at is None
+
+
+def _of_unique(job: Job, unique: Unique, command: Enqueue, context: Context) -> Decision:
     if unique.on_conflict == "reject":
         raise RuleViolated(
             "not_unique",
@@ -50,10 +99,14 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
             existing=job.id,
             state=job.state,
         )
-    result = EnqueueResult(existing=job.id)
     # A job that a worker has seen is not changed behind its back.
-    if unique.on_conflict == "return_existing" or job.state not in IDLE or job.started_at is not None:
-        return Decision(result=result)
+    if unique.on_conflict == "return_existing" or not _has_not_begun(job):
+        return Decision(result=EnqueueResult(existing=job.id))
+    is_kept = unique.on_conflict == "preserve_run_at"
+    return _replaced(job, command, job.run_at if is_kept else max(command.run_at or 0, context.now))
+
+
+def _replaced(job: Job, command: Enqueue, due_at: int) -> Decision:
     event = Replaced(
         type=command.type,
         name=command.name or command.type,
@@ -62,13 +115,12 @@ def instead(job: Job, unique: Unique, command: Enqueue, context: Context) -> Dec
         payload=command.payload,
         tool=command.tool,
         endpoint=command.endpoint,
-        run_at=job.run_at
-        if unique.on_conflict == "preserve_run_at"
-        else max(command.run_at or 0, context.now),
+        run_at=due_at,
         max_attempts=command.max_attempts,
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
         budget=stored_budget(command.budget),
         retry=stored_retry(command.retry),
+        **limits_of(command),
     )
-    return Decision(events=((job.id, event),), result=result)
+    return Decision(events=((job.id, event),), result=EnqueueResult(existing=job.id))

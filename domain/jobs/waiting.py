@@ -14,7 +14,8 @@ from domain.jobs.dependencies import (
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import stored_retry
 from domain.jobs.state import FINISHED, IDLE, RETRYABLE, Job, existing
-from domain.jobs.unique import in_the_way, instead
+from domain.jobs.unique import instead, key_of, run_at
+from domain.limiting import limits_of
 from domain.messages import Event, Json
 from domain.rate_limits.job_calls import stored_budget
 
@@ -27,9 +28,9 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
     _require_object(command.payload)
     budget = stored_budget(command.budget)
     after_group = _after_group(command)
-    unique = command.unique
-    if unique is not None and (existing_job := in_the_way(unique, context)) is not None:
-        return instead(existing_job, unique, command, context)
+    unique_key = key_of(command)
+    if unique_key is not None and (decision := instead(command, context)) is not None:
+        return decision
     depends_on = tuple(dict.fromkeys(command.depends_on))
     event = events.Enqueued(
         type=command.type,
@@ -39,11 +40,11 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         payload=command.payload,
         tool=command.tool,
         endpoint=command.endpoint,
-        run_at=max(command.run_at or 0, context.now),
+        run_at=run_at(command, context.now),
         max_attempts=command.max_attempts,
         timeout_ms=command.timeout_ms,
         tags=tuple(dict.fromkeys(command.tags)),
-        unique_key=None if unique is None else unique.key,
+        unique_key=unique_key,
         depends_on=depends_on,
         waiting_for=still_to_come(depends_on, command.on_dependency_failure, context) if depends_on else (),
         on_dependency_failure=command.on_dependency_failure,
@@ -52,6 +53,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         retry=stored_retry(command.retry),
         group_id=command.group_id,
         after_group=after_group,
+        **limits_of(command),
     )
     if after_group is None or command.hold:
         return Decision(events=((key, event),))
@@ -116,10 +118,8 @@ def release(state: Job | None, command: commands.Release, context: Context, key:
 
 def reschedule(state: Job | None, command: commands.Reschedule, context: Context, key: str) -> Decision:
     job = _idle(state, key)
-    run_at = max(command.run_at, context.now)
-    return (
-        Decision() if job.run_at == run_at else Decision(events=((key, events.Rescheduled(run_at=run_at)),))
-    )
+    at = max(command.run_at, context.now)
+    return Decision() if job.run_at == at else Decision(events=((key, events.Rescheduled(run_at=at)),))
 
 
 def reprioritize(state: Job | None, command: commands.Reprioritize, context: Context, key: str) -> Decision:

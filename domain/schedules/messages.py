@@ -8,6 +8,7 @@ from domain.jobs.commands import CallBudget, Priority, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry, RetryPolicy
+from domain.limiting import Concurrency, JobConcurrency, JobRate, Rate
 from domain.messages import KEY_PATTERN, Command, Event, Json, Key, Name, Text, about
 from domain.rate_limits.job_calls import JobBudget
 
@@ -32,6 +33,8 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     tags: Tags = ()
     budget: CallBudget | None = None
     retry: RetryPolicy | None = None
+    concurrency: Concurrency | None = None
+    rate: Rate | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
     retry: JobRetry | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class ScheduleSet(Event, frozen=True, kw_only=True):

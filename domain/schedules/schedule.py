@@ -18,6 +18,7 @@ from domain.errors import Invalid, NotFound
 from domain.jobs.events import Enqueued
 from domain.jobs.retries import stored_retry
 from domain.jobs.state import TABLE as JOBS
+from domain.limiting import limits_of
 from domain.messages import Event, Recorded
 from domain.rate_limits.job_calls import stored_budget
 from domain.schedules import messages
@@ -50,6 +51,7 @@ def _set(state: Schedule | None, command: messages.SetSchedule, context: Context
     if bytes(command.job.payload).lstrip()[:1] != b"{":
         raise Invalid("payload must be an object", path="$.job.payload")
     kept = {"budget": stored_budget(command.job.budget), "retry": stored_retry(command.job.retry)}
+    kept |= limits_of(command.job)
     event = messages.ScheduleSet(
         job=messages.JobTemplate(**msgspec.structs.asdict(command.job) | kept),
         every_ms=command.every_ms,

@@ -1,32 +1,39 @@
 """Which job is next: the waiting jobs of every queue, in memory, in the order of handing out."""
 
-import heapq
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
 
-from bus.writing.jobs.budgeted import BudgetedLanes, Permits
-from bus.writing.jobs.lane import DueEntry, Lane, WaitingJob
+import msgspec
+
+from bus.writing.jobs.by_type import JobsOfType, Permits
+from bus.writing.jobs.lane import Counted, DueEntry, Gate, Lane, WaitingJob
+from bus.writing.jobs.turns import Round
 from domain.rate_limits.job_calls import Account, accounts_over
 
 # How many jobs of others one search passes over. Who shares a queue with so many wants one of its own.
 MAXIMUM_PASSED_OVER = 10_000
-# When to ask again where jobs wait for what nobody can foresee: for an attempt to end, say.
+# When to ask again where jobs wait for what nobody can foresee: for calls that somebody may not make, say.
 ASK_AGAIN_MS = 1_000
 
-Kind = TypeVar("Kind")
+
+class _Queue(msgspec.Struct, gc=False):
+    """The waiting jobs of a queue by type, and whose turn it is."""
+
+    round: Round
+    types: dict[str, JobsOfType]
 
 
 class DueJobs:
     """Waiting jobs by queue and type. Owned by the writer's thread."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, dict[str, Lane]] = {}
-        self._budgeted: dict[str, dict[str, BudgetedLanes]] = {}
-        # The same lanes by the limits that their jobs draw on.
-        self._by_limit: dict[str, dict[tuple[str, str], BudgetedLanes]] = {}
-        # Those limits by the accounts whose waits hold them up.
+        self._queues: dict[str, _Queue] = {}
+        # Where there are jobs that have to pass a gate, by what it counts.
+        self._by_counted: dict[Counted, dict[Gate, dict[JobsOfType, None]]] = {}
+        # The rate limits that jobs draw on, by the accounts whose waits hold them up.
         self._by_account: dict[Account, dict[str, None]] = {}
         self._by_id: dict[str, WaitingJob] = {}
+        # The queues in which a key has had a turn, or may have left, in the open transaction.
+        self._unsettled: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -41,57 +48,71 @@ class DueJobs:
             # It waits already, perhaps in another lane: its row was made by no event.
             self.remove(job.id)
             self._by_id[job.id] = job
-        if job.limit is not None:
-            kinds = self._budgeted.setdefault(job.queue, {})
-            budgeted = kinds.get(job.type)
-            if budgeted is None:
-                budgeted = kinds[job.type] = BudgetedLanes(self._by_id)
-            budgeted.add(job, job.limit)
-            if job.limit not in self._by_limit:
-                self._by_limit[job.limit] = {}
-                for account in accounts_over(job.limit):
-                    self._by_account.setdefault(account, {})[job.limit] = None
-            self._by_limit[job.limit][job.queue, job.type] = budgeted
-            return
-        lanes = self._queues.get(job.queue)
-        if lanes is None:
-            lanes = self._queues[job.queue] = {}
-        lane = lanes.get(job.type)
-        if lane is None:
-            lane = lanes[job.type] = Lane(self._by_id)
-        lane.add(job)
+        queue = self._queues.get(job.queue)
+        if queue is None:
+            queue = self._queues[job.queue] = _Queue(Round(), {})
+        of_type = queue.types.get(job.type)
+        if of_type is None:
+            of_type = queue.types[job.type] = JobsOfType(self._by_id, queue.round)
+        queue.round.add(job.key)
+        of_type.add(job)
+        for gate in job.gates:
+            gates = self._by_counted.get(gate.counted)
+            if gates is None:
+                gates = self._by_counted[gate.counted] = {}
+                for account in _accounts(gate):
+                    self._by_account.setdefault(account, {})[gate.key] = None
+            gates.setdefault(gate, {})[of_type] = None
 
     def remove(self, job_id: str) -> None:
         """From now on the job does not wait; nothing happens if it did not."""
         job = self._by_id.pop(job_id, None)
         if job is None:
             return
-        # Clients choose the names of types, queues and limits, so empty ones must not stay.
-        if job.limit is not None:
-            self._remove_budgeted(job, job.limit)
-            return
-        lanes = self._queues[job.queue]
-        lanes[job.type].remove()
-        if not lanes[job.type].count:
-            del lanes[job.type]
-        if not lanes:
-            del self._queues[job.queue]
+        queue = self._queues[job.queue]
+        queue.round.remove(job.key)
+        self._unsettled.add(job.queue)
+        of_type = queue.types[job.type]
+        of_type.remove(job)
+        # Clients choose the names of types and keys, so empty ones must not stay.
+        for gate in job.gates:
+            if not of_type.has(gate):
+                self._forget(gate, of_type)
+        if not of_type.count:
+            del queue.types[job.type]
 
-    def _remove_budgeted(self, job: WaitingJob, limit: str) -> None:
-        kinds = self._budgeted[job.queue]
-        if kinds[job.type].remove(limit):
+    def _forget(self, gate: Gate, of_type: JobsOfType) -> None:
+        gates = self._by_counted[gate.counted]
+        del gates[gate][of_type]
+        if gates[gate]:
             return
-        del self._by_limit[limit][job.queue, job.type]
-        if not self._by_limit[limit]:
-            del self._by_limit[limit]
-            for account in accounts_over(limit):
-                del self._by_account[account][limit]
-                if not self._by_account[account]:
-                    del self._by_account[account]
-        if not kinds[job.type]:
-            del kinds[job.type]
-        if not kinds:
-            del self._budgeted[job.queue]
+        del gates[gate]
+        if gates:
+            return
+        del self._by_counted[gate.counted]
+        for account in _accounts(gate):
+            del self._by_account[account][gate.key]
+            if not self._by_account[account]:
+                del self._by_account[account]
+
+    def handed_out(self, queue: str, key: str | None, job_id: str) -> None:
+        """A job that waits is handed out: its key has had a turn. Said before it is removed."""
+        if (found := self._queues.get(queue)) is not None:
+            found.round.take(key, job_id)
+            self._unsettled.add(queue)
+
+    def not_handed_out(self, queue: str, key: str | None, job_id: str) -> None:
+        """The job was not handed out, after all."""
+        if (found := self._queues.get(queue)) is not None:
+            found.round.give_back(key, job_id)
+
+    def settle(self) -> None:
+        """The open transaction is on disk, or was taken back."""
+        for name in self._unsettled:
+            # Clients choose the names of queues, so empty ones must not stay.
+            if not self._queues[name].round.settle():
+                del self._queues[name]
+        self._unsettled.clear()
 
     def next(
         self,
@@ -102,58 +123,70 @@ class DueJobs:
         keys: tuple[str, ...] = (),
         permits: Permits | None = None,
     ) -> list[str]:
-        """At most `limit` ids of due jobs: higher priority first, then earlier `run_at`, then position.
+        """At most `limit` ids of due jobs that may run.
 
-        With `keys`, only ids that begin with one of them; of others, `MAXIMUM_PASSED_OVER` are looked at.
-        Jobs that draw on a rate limit are among them as far as `permits` goes.
+        Those of higher priority come first; of one priority, keys take turns; of one key, the earlier
+        `run_at` comes first, then the position. With `keys`, only ids that begin with one of them; of others,
+        `MAXIMUM_PASSED_OVER` are looked at. Without `permits`, no gate holds anybody up.
         """
-        lanes = _chosen(self._queues.get(queue), types)
-        budgeted = [] if permits is None else _chosen(self._budgeted.get(queue), types)
-        taken: list[tuple[Lane, DueEntry]] = []
+        found_queue = self._queues.get(queue)
+        if found_queue is None:
+            return []
+        turns = found_queue.round
+        if turns.changed:
+            for one in found_queue.types.values():
+                one.take_turns_anew()
+            turns.changed.clear()
+        chosen = _chosen(found_queue.types, types)
+        taken: list[tuple[JobsOfType, Lane, DueEntry]] = []
         ids: list[str] = []
         while len(ids) < limit and len(taken) < limit + MAXIMUM_PASSED_OVER:
-            found = [(entry, lane) for lane in lanes if (entry := lane.best(now)) is not None]
-            if permits is not None:
-                found += [best for one in budgeted if (best := one.best(now, permits)) is not None]
-            best = min(found, key=lambda pair: pair[0][:3], default=None)
-            if best is None:
+            found = [(one, best) for one in chosen if (best := one.best(now, permits)) is not None]
+            if not found:
                 break
-            entry, lane = best
-            heapq.heappop(lane.due)
-            taken.append((lane, entry))
+            of_type, (_, lane) = min(found, key=lambda pair: _place(pair[1], turns))
+            turns.take_in_search(lane.key)
+            entry = of_type.take(lane)
+            taken.append((of_type, lane, entry))
             job = entry[-1]
             is_own = not keys or job.id.startswith(keys)
             if is_own:
                 ids.append(job.id)
-            if permits is not None and job.limit is not None:
+            if permits is not None:
                 permits.took(job, is_own=is_own)
-        # They are only looked at here; the caller takes them out with `remove`, and perhaps not all of them.
-        for lane, entry in taken:
-            heapq.heappush(lane.due, entry)
-        for drawn_on in {entry[-1].limit: None for _, entry in taken if entry[-1].limit is not None}:
-            # Jobs of other types may be held on account of these alone.
-            self.limit_changed(drawn_on)
+        self._put_back(taken, turns)
         return ids
 
-    def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
-        """When to ask again where due jobs wait for calls of a limit; `None` where none does.
+    def _put_back(self, taken: list[tuple[JobsOfType, Lane, DueEntry]], turns: Round) -> None:
+        """The caller takes them out with `remove`, and perhaps not all of them: they were only looked at."""
+        turns.end_search()
+        for of_type, lane, entry in taken:
+            of_type.put_back(lane, entry)
+        for counted in {one: None for _, _, entry in taken for one in entry[-1].counts_for()}:
+            # Jobs of other lanes may be held up on account of these alone.
+            self.changed(counted)
 
-        That is when the first of them has calls again, or when another job is due before. As far as `next`
-        has found out.
+    def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
+        """When to ask again where due jobs are held up; `None` where none is, or nobody can tell.
+
+        That is when the first of them may go on, or when another job is due before. As far as `next` has
+        found out.
         """
-        types = None if types is None else list(types)
-        budgeted = _chosen(self._budgeted.get(queue), types)
-        held = [one.held_until(now + ASK_AGAIN_MS) for one in budgeted]
+        chosen = self._of_types(queue, types)
+        held = [one.held_until(now + ASK_AGAIN_MS) for one in chosen]
         first = min((moment for moment in held if moment is not None), default=None)
         if first is None:
             return None
-        to_come = [one.next_run_at() for one in budgeted]
-        to_come += [one.next_run_at() for one in _chosen(self._queues.get(queue), types)]
+        to_come = [one.to_come.first_at() for one in chosen]
         return max(now, min([first, *(moment for moment in to_come if moment is not None)]))
+
+    def waits_for_ends(self, queue: str, types: Iterable[str] | None) -> bool:
+        """Whether due jobs are held up until others of their keys end, as far as `next` has found out."""
+        return any(one.waits_for_ends for one in self._of_types(queue, types))
 
     def limits(self) -> list[str]:
         """The rate limits that jobs wait for, or will draw on."""
-        return list(self._by_limit)
+        return [key for kind, key, _ in self._by_counted if kind == "calls"]
 
     def limits_of(self, account: Account) -> list[str]:
         """Those of them whose calls wait while the ones of an account do."""
@@ -161,12 +194,28 @@ class DueJobs:
 
     def limit_changed(self, limit: str) -> None:
         """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""
-        for lanes in self._by_limit.get(limit, {}).values():
-            lanes.look_at(limit)
+        self.changed(Gate("calls", limit).counted)
+
+    def changed(self, counted: Counted) -> None:
+        """More may be let through than before: those that are held up are looked at again."""
+        for gate, kinds in self._by_counted.get(counted, {}).items():
+            for one in kinds:
+                one.look_at(gate)
+
+    def _of_types(self, queue: str, types: Iterable[str] | None) -> list[JobsOfType]:
+        found = self._queues.get(queue)
+        return [] if found is None else _chosen(found.types, types)
 
 
-def _chosen(lanes: Mapping[str, Kind] | None, types: Iterable[str] | None) -> list[Kind]:
-    """The lanes of these types of job; of all, where none is named."""
-    if not lanes:
-        return []
-    return list(lanes.values()) if types is None else [lanes[one] for one in set(types) if one in lanes]
+def _chosen(by_type: Mapping[str, JobsOfType], types: Iterable[str] | None) -> list[JobsOfType]:
+    """The jobs of these types; of all, where none is named."""
+    return list(by_type.values()) if types is None else [by_type[one] for one in set(types) if one in by_type]
+
+
+def _place(best: tuple[DueEntry, Lane], turns: Round) -> tuple[int, int, int, int]:
+    entry, lane = best
+    return entry[0], turns.of(lane.key), entry[1], entry[2]
+
+
+def _accounts(gate: Gate) -> tuple[Account, ...]:
+    return accounts_over(gate.key) if gate.kind == "calls" else ()

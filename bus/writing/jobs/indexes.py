@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from bus.writing.jobs.awaited_groups import HELD, AwaitedGroups
+from bus.writing.jobs.counts import Begins, RunningJobs
 from bus.writing.jobs.dependents import Dependents
 from bus.writing.jobs.depth import Depth, depth_by_queue
 from bus.writing.jobs.due import DueJobs
-from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.lane import Gate, WaitingJob
 from bus.writing.jobs.throttles import Throttles
 from bus.writing.jobs.unique import UniqueJobs
 from domain.jobs import Job
 from domain.jobs.groups import AwaitedGroup, GroupCounts
 from domain.jobs.state import FINISHED, WAITING
+from domain.limiting import CountedRate, JobConcurrency, JobRate
 from domain.rate_limits.job_calls import JobBudget
 from domain.rate_limits.state import RateLimit
 
@@ -42,13 +44,16 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     on_dependency_failure: str = "cancel"
     budget: JobBudget | None = None
     after_group: AwaitedGroup | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class JobIndexes:
-    """The order of due jobs, the deadlines of attempts, the keys in use, and jobs that wait for others.
+    """The order of due jobs, what their limits count, deadlines, keys in use, and jobs that wait for others.
 
-    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed; and
-    with the rate limits that have a wait. `stored_group` counts the jobs of a group in the tables.
+    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed; with
+    the rate limits that have a wait; and with the begins of attempts that rates count, the earliest first.
+    `stored_group` counts the jobs of a group in the tables.
     """
 
     def __init__(
@@ -57,8 +62,11 @@ class JobIndexes:
         ended: Iterable[tuple[str, bool]] = (),
         throttled: Iterable[RateLimit] = (),
         stored_group: Callable[[str], GroupCounts] = lambda _: GroupCounts(),
+        began: Iterable[tuple[CountedRate, int]] = (),
     ) -> None:
         self.due = DueJobs()
+        self.running = RunningJobs()
+        self.begins = Begins(began)
         self.deadlines: dict[str, int] = {}
         # How many unfinished jobs do not wait for a worker, by queue and state.
         self._aside: dict[tuple[str, str], int] = {}
@@ -72,10 +80,15 @@ class JobIndexes:
 
     def replace(self, old: Job | None, new: Job | None) -> None:
         """A job was `old`, and is `new` from now on."""
+        attempts = 0 if old is None or new is None else new.attempt_position - old.attempt_position
         if old is not None:
+            if new is not None and attempts > 0:
+                self._begin(old, new)
             self._remove(old)
         if new is not None:
             self._add(new)
+            if old is not None and attempts < 0:
+                self._take_back(old, new)
             if self.dependents.is_awaited(new.id):
                 self._note_end(new)
         either = new or old
@@ -100,6 +113,25 @@ class JobIndexes:
         """The open transaction is on disk, or was taken back."""
         self.unique.settle()
         self.groups.settle()
+        self.due.settle()
+
+    def running_in(self, queue: str) -> int:
+        """How many jobs of a queue run."""
+        return self._aside.get((queue, "running"), 0)
+
+    def _begin(self, waiting: Job, running: Job) -> None:
+        """An attempt begins."""
+        self.due.handed_out(waiting.queue, _turn_of(waiting), waiting.id)
+        for one in running.counted:
+            self.begins.add(one, running.updated_at)
+
+    def _take_back(self, running: Job, waiting: Job) -> None:
+        """The attempt has not begun, after all."""
+        self.due.not_handed_out(waiting.queue, _turn_of(waiting), waiting.id)
+        for one in running.counted:
+            self.begins.remove(one)
+            if one.key is not None:
+                self.due.changed(("begins", one.key, one.window_ms))
 
     def _note_end(self, job: Job) -> None:
         if job.state in FINISHED:
@@ -110,15 +142,18 @@ class JobIndexes:
     def _add(self, job: Job | OpenJob) -> None:
         if job.state in WAITING:
             place = (job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
-            budget = job.budget
-            self.due.add(
-                WaitingJob(*place) if budget is None else WaitingJob(*place, budget.key, budget.cost)
-            )
+            if job.budget is None and job.concurrency is None and job.rate is None:
+                self.due.add(WaitingJob(*place))
+            else:
+                cost = 1 if job.budget is None else job.budget.cost
+                self.due.add(WaitingJob(*place, _turn_of(job), _gates_of(job), cost))
         elif job.state not in FINISHED:
             aside = (job.queue, job.state)
             self._aside[aside] = self._aside.get(aside, 0) + 1
             if job.state == "running":
                 self.deadlines[job.id] = NEVER if job.deadline_at is None else job.deadline_at
+                if job.concurrency is not None:
+                    self.running.add(job.concurrency.key)
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.add(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:
@@ -140,6 +175,9 @@ class JobIndexes:
                 self._aside.pop(place, None)
             if job.state == "running":
                 self.deadlines.pop(job.id, None)
+                if job.concurrency is not None:
+                    self.running.remove(job.concurrency.key)
+                    self.due.changed(("running", job.concurrency.key, 0))
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.remove(job.unique_key, job.id)
         if job.waiting_for and job.state not in FINISHED:
@@ -154,3 +192,20 @@ def _awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
     if awaited is None or awaited.met_at is not None or job.state not in ("blocked", "held"):
         return None
     return awaited.id, HELD if job.state == "held" else (awaited.when, job.on_dependency_failure)
+
+
+def _turn_of(job: Job | OpenJob) -> str | None:
+    """The key whose turn the job takes; of those without one, it is that of all of them."""
+    return None if job.concurrency is None else job.concurrency.key
+
+
+def _gates_of(job: Job | OpenJob) -> tuple[Gate, ...]:
+    """The limits that a job has to pass, the narrowest first."""
+    gates = []
+    if job.concurrency is not None and job.concurrency.limit is not None:
+        gates.append(Gate("running", job.concurrency.key, job.concurrency.limit))
+    if job.rate is not None:
+        gates.append(Gate("begins", job.rate.key, job.rate.limit, job.rate.window_ms))
+    if job.budget is not None:
+        gates.append(Gate("calls", job.budget.key))
+    return tuple(gates)

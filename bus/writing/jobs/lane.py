@@ -1,17 +1,40 @@
-"""Waiting jobs in the order of handing out: those that are due, and those that are to come."""
+"""Waiting jobs that are alike: of one type in one queue, with one key and the same gates."""
 
 import heapq
 from collections.abc import Mapping
 from itertools import count
+from typing import Literal, Protocol
 
 import msgspec
 
-# An entry of a job that is due: the place in the order, a ticket, and the job.
+# The place of a job in the order of handing out: the negative priority, when it is due, its position.
+Place = tuple[int, int, int]
+# An entry of a job that is due: its place, a ticket, and the job.
 DueEntry = tuple[int, int, int, int, "WaitingJob"]
+# What a gate counts: jobs that run, or attempts that began within a window, by key; or calls of a limit.
+Counted = tuple[str, str, int]
+
+
+class Gate(msgspec.Struct, frozen=True, gc=False):
+    """A limit that a job has to pass: of `running` jobs of a key, of those that `begin`, or its `calls`."""
+
+    kind: Literal["running", "begins", "calls"]
+    key: str
+    limit: int = 0
+    window_ms: int = 0
+
+    @property
+    def counted(self) -> Counted:
+        """What it counts: those of other gates may count for it, too."""
+        return self.kind, self.key, self.window_ms
 
 
 class WaitingJob(msgspec.Struct, frozen=True, gc=False):
-    """The properties of a job that its place in the order depends on."""
+    """The properties of a job that its place in the order depends on.
+
+    `key` is whose turn it takes; of the jobs without one it is that of all of them. `cost` is how many calls
+    it makes, of the limit that its gate says.
+    """
 
     id: str
     queue: str
@@ -19,57 +42,107 @@ class WaitingJob(msgspec.Struct, frozen=True, gc=False):
     priority: int
     run_at: int
     created_position: int
-    # The limit that its calls count against, and how many they are.
-    limit: str | None = None
+    key: str | None = None
+    gates: tuple[Gate, ...] = ()
     cost: int = 1
+
+    def counts_for(self) -> tuple[Counted, ...]:
+        """What has one more once the job runs: that of its gates, and its key, limited or not."""
+        counted = tuple(gate.counted for gate in self.gates if gate.kind != "running")
+        return counted if self.key is None else (*counted, ("running", self.key, 0))
+
+
+class Standing(Protocol):
+    """Where lanes stand, in an order of their own."""
+
+    def put(self, lane: "Lane") -> None:
+        """The lane stands here now, by its best job."""
+
+    def leave(self, lane: "Lane") -> None:
+        """The lane stands here no longer."""
 
 
 class Lane:
-    """The waiting jobs of one type in one queue: those that are due, best first, and those that are not yet.
+    """The jobs of a lane that are due, best first; `count` is how many wait, those to come among them.
 
-    `count` is how many they are. A job that left stays in its heap until it comes up: what an entry holds is
-    so only as long as `by_id`, the waiting jobs of all lanes, has that very object.
+    A job that left stays in its heap until it comes up: what an entry holds is so only as long as `by_id`,
+    the waiting jobs of all lanes, has that very object. `turns` is where the lane stands, by the entry with
+    its `ticket`; `released_by` the gate that let it go on its way to be looked at.
     """
 
-    __slots__ = ("by_id", "count", "due", "later", "ticket")
+    __slots__ = ("by_id", "count", "due", "gates", "key", "place", "released_by", "ticket", "turns")
 
-    def __init__(self, by_id: Mapping[str, WaitingJob]) -> None:
+    def __init__(self, by_id: Mapping[str, WaitingJob], key: str | None, gates: tuple[Gate, ...]) -> None:
         self.by_id = by_id
+        self.key = key
+        self.gates = gates
         self.count = 0
         self.due: list[DueEntry] = []
-        self.later: list[tuple[int, int, int, WaitingJob]] = []
-        # Two entries may have the same place in the order: if an enqueueing is taken back, the next one gets
-        # its position. So each has a number of its own, without which the jobs would be compared.
-        self.ticket = count()
+        self.place: Place | None = None
+        self.turns: Standing | None = None
+        self.ticket = 0
+        self.released_by: Gate | None = None
 
-    def add(self, job: WaitingJob) -> None:
-        self.count += 1
-        heapq.heappush(self.later, (job.run_at, job.created_position, next(self.ticket), job))
+    def push(self, entry: DueEntry) -> None:
+        """A job of the lane is due."""
+        heapq.heappush(self.due, entry)
 
     def remove(self) -> None:
-        """One of them has left `by_id`."""
+        """One of the jobs has left `by_id`."""
         self.count -= 1
         # Entries of jobs that have left are never more than those that wait, however many are cancelled.
-        if len(self.due) + len(self.later) > 2 * self.count + 64:
-            self.due = [entry for entry in self.due if self._holds(entry[-1])]
-            self.later = [entry for entry in self.later if self._holds(entry[-1])]
+        if len(self.due) > 2 * self.count + 64:
+            self.due = [entry for entry in self.due if self.holds(entry[-1])]
             heapq.heapify(self.due)
-            heapq.heapify(self.later)
 
-    def best(self, now: int) -> DueEntry | None:
+    def best(self) -> DueEntry | None:
         """The entry of the job to hand out next, if one is due."""
-        while self.later and self.later[0][0] <= now:
-            run_at, position, ticket, job = heapq.heappop(self.later)
-            heapq.heappush(self.due, (-job.priority, run_at, position, ticket, job))
-        while self.due and not self._holds(self.due[0][-1]):
+        while self.due and not self.holds(self.due[0][-1]):
             heapq.heappop(self.due)
         return self.due[0] if self.due else None
 
-    def next_run_at(self) -> int | None:
-        """When the first of those is due that were not yet when `best` was asked."""
-        while self.later and not self._holds(self.later[0][-1]):
-            heapq.heappop(self.later)
-        return self.later[0][0] if self.later else None
-
-    def _holds(self, job: WaitingJob) -> bool:
+    def holds(self, job: WaitingJob) -> bool:
+        """Whether the job waits still, as it is here."""
         return self.by_id.get(job.id) is job
+
+
+class ToCome:
+    """Waiting jobs that are not due yet, with their lanes; owned by the jobs of one type in one queue."""
+
+    __slots__ = ("_entries", "_ticket")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, int, int, WaitingJob, Lane]] = []
+        # Two entries may have the same place in the order: if an enqueueing is taken back, the next one gets
+        # its position. So each has a number of its own, without which the jobs would be compared.
+        self._ticket = count()
+
+    def __len__(self) -> int:
+        """How many entries are kept."""
+        return len(self._entries)
+
+    def add(self, job: WaitingJob, lane: Lane) -> None:
+        """From now on the job waits."""
+        heapq.heappush(self._entries, (job.run_at, job.created_position, next(self._ticket), job, lane))
+
+    def tidy(self, waiting: int) -> None:
+        """Drops those that have left, where they are more than all `waiting` jobs."""
+        if len(self._entries) > 2 * waiting + 64:
+            self._entries = [entry for entry in self._entries if entry[-1].holds(entry[-2])]
+            heapq.heapify(self._entries)
+
+    def due(self, now: int) -> dict[Lane, None]:
+        """Hands to their lanes all that are due; these lanes."""
+        lanes: dict[Lane, None] = {}
+        while self._entries and self._entries[0][0] <= now:
+            run_at, position, ticket, job, lane = heapq.heappop(self._entries)
+            if lane.holds(job):
+                lane.push((-job.priority, run_at, position, ticket, job))
+                lanes[lane] = None
+        return lanes
+
+    def first_at(self) -> int | None:
+        """When the first of them is due."""
+        while self._entries and not self._entries[0][-1].holds(self._entries[0][-2]):
+            heapq.heappop(self._entries)
+        return self._entries[0][0] if self._entries else None

@@ -1,9 +1,11 @@
-"""What may be handed out in one claim, by what is known of the rate limits: `ClaimPermits`."""
+"""What may be handed out in one claim, by what runs and began, and by the rate limits: `ClaimPermits`."""
 
 from collections import Counter
 from collections.abc import Callable
 
-from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.counts import Begins, RunningJobs
+from bus.writing.jobs.lane import Counted, Gate, WaitingJob
+from domain.limiting import CountedRate
 from domain.rate_limits.job_calls import calls_from
 from domain.rate_limits.state import RateLimit
 
@@ -11,27 +13,52 @@ from domain.rate_limits.state import RateLimit
 class ClaimPermits:
     """Answers by the states of the limits, and by what was taken before in the same claim.
 
-    `throttled_until` is how long others of the platform hold one up.
+    `throttled_until` is how long others of the platform hold a limit up.
     """
 
     def __init__(
-        self, state: Callable[[str], RateLimit | None], throttled_until: Callable[[str], int], now: int
+        self,
+        state: Callable[[str], RateLimit | None],
+        throttled_until: Callable[[str], int],
+        running: RunningJobs,
+        begins: Begins,
+        now: int,
     ) -> None:
         self._state = state
         self._throttled_until = throttled_until
+        self._running = running
+        self._begins = begins
         self._now = now
+        # How many jobs of each key.
+        self._taken: Counter[Counted] = Counter()
         # How many jobs, by limit and how many calls each of them makes.
-        self._taken: dict[str, Counter[int]] = {}
+        self._calls: dict[str, Counter[int]] = {}
 
-    def allowed_from(self, job: WaitingJob) -> int | None:
-        """From when on a job may run: now, later, or `None`, when something was heard."""
-        if job.limit is None:
-            return self._now
-        if (until := self._throttled_until(job.limit)) > self._now:
-            return until
-        return calls_from(self._state(job.limit), job.cost, self._taken.get(job.limit, {}), self._now)
+    def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
+        """The gate that the job has to wait at, and until when: `None`, until something changes about it."""
+        for gate in job.gates:
+            allowed_from = self._allowed_from(gate, job)
+            if allowed_from is None or allowed_from > self._now:
+                return gate, allowed_from
+        return None
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         """The job is handed out with the next ones, unless it is not the asker's own."""
-        if is_own and job.limit is not None:
-            self._taken.setdefault(job.limit, Counter())[job.cost] += 1
+        if not is_own:
+            return
+        for kind, key, window_ms in job.counts_for():
+            if kind == "calls":
+                self._calls.setdefault(key, Counter())[job.cost] += 1
+            else:
+                self._taken[kind, key, window_ms] += 1
+
+    def _allowed_from(self, gate: Gate, job: WaitingJob) -> int | None:
+        if gate.kind == "running":
+            running = self._running.of(gate.key) + self._taken[gate.counted]
+            return self._now if running < gate.limit else None
+        if gate.kind == "begins":
+            rate = CountedRate(key=gate.key, window_ms=gate.window_ms)
+            return self._begins.allowed_from(rate, gate.limit, self._taken[gate.counted], self._now)
+        if (until := self._throttled_until(gate.key)) > self._now:
+            return until
+        return calls_from(self._state(gate.key), job.cost, self._calls.get(gate.key, {}), self._now)

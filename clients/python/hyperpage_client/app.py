@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hyperpage_client.client import Client
-from hyperpage_client.commands.jobs import RetryPolicy
+from hyperpage_client.commands.jobs import Concurrency, Rate, RetryPolicy
 from hyperpage_client.job import Job, Sink
 from hyperpage_client.opening import ConnectOptions, connect
 from hyperpage_client.sync import Client as SyncClient
@@ -77,13 +77,16 @@ class App:
         queue: str = "default",
         priority: int = 2,
         retry: RetryPolicy | None = None,
+        concurrency: Concurrency | None = None,
+        rate: Rate | None = None,
     ) -> "_Decorator": ...
 
     def job(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
         """Makes a job of a function; its type is the function's name, unless there is a `name`.
 
         It is tried once and `retries` times more, by the delays of `retry`; each attempt may take `timeout`
-        seconds.
+        seconds. `concurrency` says how many jobs of it, or of a key, may run at once, `rate` how many may
+        begin in a while.
 
         Raises:
             ValueError: there is a job with this name already.
@@ -256,6 +259,8 @@ def _options(
     queue: str = "default",
     priority: int = 2,
     retry: RetryPolicy | None = None,
+    concurrency: Concurrency | None = None,
+    rate: Rate | None = None,
 ) -> dict[str, Any]:
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     return {
@@ -264,4 +269,6 @@ def _options(
         "queue": queue,
         "priority": priority,
         "retry": retry,
+        "concurrency": concurrency,
+        "rate": rate,
     }

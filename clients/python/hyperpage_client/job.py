@@ -9,7 +9,15 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
-from hyperpage_client.commands.jobs import Enqueue, RetryPolicy, Unique
+from hyperpage_client.commands.jobs import (
+    Concurrency,
+    Debounce,
+    Enqueue,
+    Rate,
+    RetryPolicy,
+    Throttle,
+    Unique,
+)
 from hyperpage_client.worker import Handler, JobContext, JobFailed
 
 P = ParamSpec("P")
@@ -157,13 +165,19 @@ class Job(Generic[P, R]):
         tags: Sequence[str] | None = None,
         depends_on: Sequence[str] | None = None,
         unique: Unique | None = None,
+        debounce: Debounce | None = None,
+        throttle: Throttle | None = None,
+        concurrency: Concurrency | None = None,
+        rate: Rate | None = None,
         name: str | None = None,
         retry: RetryPolicy | None = None,
     ) -> "Job[P, R]":
         """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
 
         Under a `command_id`, it is enqueued once, however often that is tried. `delay` is in seconds,
-        `run_at` a moment with its time zone. `unique` says which jobs are one.
+        `run_at` a moment with its time zone. `unique` says which jobs are one, `debounce` that the last of
+        several counts, `throttle` how many there may be in a while; `concurrency` how many may run at once,
+        `rate` how many may begin in a while.
 
         Raises:
             ValueError: both are given, or the moment has no time zone.
@@ -182,6 +196,10 @@ class Job(Generic[P, R]):
             "tags": tags,
             "depends_on": depends_on,
             "unique": unique,
+            "debounce": debounce,
+            "throttle": throttle,
+            "concurrency": concurrency,
+            "rate": rate,
             "name": name,
             "retry": retry,
         }

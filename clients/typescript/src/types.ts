@@ -38,6 +38,37 @@ export interface AfterGroup {
   when?: "all_completed" | "all_ended" | "one_failed";
 }
 
+/** How many jobs with the key, which is the job's type where it is left out, may run at once. */
+export interface Concurrency {
+  key?: string | null;
+  limit?: number | null;
+}
+
+/** How many attempts of jobs with the key, or with the job's type, may begin within a window. */
+export interface Rate {
+  key?: string | null;
+  limit: number;
+  window_ms: number;
+}
+
+/**
+ * One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+ *
+ * It is not put off for longer than `max_wait_ms` after it was enqueued first.
+ */
+export interface Debounce {
+  key: string;
+  wait_ms: number;
+  max_wait_ms?: number | null;
+}
+
+/** No more than `limit` jobs are enqueued with this key within any `window_ms` milliseconds. */
+export interface Throttle {
+  key: string;
+  window_ms: number;
+  limit?: number;
+}
+
 /** Jobs by what they are; everything that is named must hold, and something must be named. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -48,6 +79,12 @@ export interface JobFilter {
   tag?: string | null;
   older_than_ms?: number | null;
   group_id?: string | null;
+}
+
+/** How many attempts may begin within a window. */
+export interface AttemptRate {
+  limit: number;
+  window_ms: number;
 }
 
 /** What is enqueued each time; the fields are those of `jobs.enqueue`. */
@@ -64,6 +101,8 @@ export interface ScheduledJob {
   tags?: string[];
   budget?: CallBudget | null;
   retry?: RetryPolicy | null;
+  concurrency?: Concurrency | null;
+  rate?: Rate | null;
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
@@ -92,6 +131,7 @@ export interface JobsJobFilter {
   completed_from?: number | null;
   completed_until?: number | null;
   group_id?: string | null;
+  concurrency_key?: string | null;
 }
 
 /**
@@ -100,9 +140,13 @@ export interface JobsJobFilter {
  * It is called as its type is, unless it has a `name`.
  *
  * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
- * `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
- * the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
- * was observed, has calls left for it. `retry` says when it is tried again.
+ * `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
+ * which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
+ * says when it is tried again.
+ *
+ * With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
+ * a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
+ * within the window. Without a key, that is the type.
  *
  * It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
  * completed or ended, or one has failed.
@@ -128,13 +172,18 @@ export interface JobsEnqueue {
   retry?: RetryPolicy | null;
   group_id?: string | null;
   after_group?: AfterGroup | null;
+  concurrency?: Concurrency | null;
+  rate?: Rate | null;
+  debounce?: Debounce | null;
+  throttle?: Throttle | null;
 }
 
 /**
  * Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
  *
- * Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
- * has `retry_after_ms`: before that, it is not worth asking for them again.
+ * Jobs with a budget or with limits are among them as far as these let them through. Where some have to
+ * wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
+ * asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
  */
 export interface JobsClaim {
   worker: string;
@@ -285,6 +334,18 @@ export interface JobsPauseQueue {
 /** Jobs of the queue are handed out again. */
 export interface JobsResumeQueue {
   queue: string;
+}
+
+/**
+ * The limits of the queue, from now on: what is left out, or null, is not limited.
+ *
+ * At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
+ * milliseconds, counted from now on where that is another window than before.
+ */
+export interface JobsLimitQueue {
+  queue: string;
+  concurrency?: number | null;
+  rate?: AttemptRate | null;
 }
 
 /**
@@ -558,6 +619,7 @@ export interface JobsListQuery {
   completed_from?: number | null;
   completed_until?: number | null;
   group_id?: string | null;
+  concurrency_key?: string | null;
   limit?: number;
   after?: string | null;
 }
@@ -581,6 +643,7 @@ export interface JobsCountQuery {
   completed_from?: number | null;
   completed_until?: number | null;
   group_id?: string | null;
+  concurrency_key?: string | null;
   by?: "status" | "state" | "type" | "queue" | "tool" | "worker" | "group_id" | null;
 }
 
@@ -603,14 +666,14 @@ export interface QueuesGetQuery {
   name: string;
 }
 
-/** Queues that were paused at least once, in the order of their names. */
+/** Queues that were paused or limited at least once, in the order of their names. */
 export interface QueuesListQuery {
   paused?: boolean | null;
   limit?: number;
   after?: string | null;
 }
 
-/** Queues that were paused at least once. */
+/** Queues that were paused or limited at least once. */
 export interface QueuesCountQuery {
   paused?: boolean | null;
 }
@@ -984,6 +1047,24 @@ export interface AwaitedGroup {
   met_at?: number;
 }
 
+/** The concurrency of a job, as it was accepted once. */
+export interface JobConcurrency {
+  /** whose jobs are counted together, and take turns with others */
+  key: string;
+  /** how many of them may run at once, with this one */
+  limit?: number;
+}
+
+/** The rate of a job, as it was accepted once. */
+export interface JobRate {
+  /** whose attempts are counted together */
+  key: string;
+  /** how many of them may begin within the window */
+  limit: number;
+  /** how long that is */
+  window_ms: number;
+}
+
 /** A job, as it is shown among others. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
@@ -1063,6 +1144,10 @@ export interface JobRow {
   group_id?: string;
   /** the group that it waits for, until `met_at`; left out where it has none */
   after_group?: AwaitedGroup;
+  /** how many jobs with its key may run at once; left out where it has none */
+  concurrency?: JobConcurrency;
+  /** how many attempts with its key may begin in a window; left out where it has none */
+  rate?: JobRate;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1144,6 +1229,10 @@ export interface LeasedJob {
   group_id?: string;
   /** the group that it waits for, until `met_at`; left out where it has none */
   after_group?: AwaitedGroup;
+  /** how many jobs with its key may run at once; left out where it has none */
+  concurrency?: JobConcurrency;
+  /** how many attempts with its key may begin in a window; left out where it has none */
+  rate?: JobRate;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1154,8 +1243,10 @@ export interface LeasedJob {
 export interface ClaimResult {
   /** the rows of the jobs, each with its lease */
   jobs: LeasedJob[];
-  /** when to ask again, where jobs wait for calls of a rate limit; left out else */
+  /** when to ask again, where jobs wait for calls of a rate limit or for the end of a window */
   retry_after_ms?: number;
+  /** true where jobs wait until others of their key or queue end; left out else */
+  waits_for_ends?: boolean;
 }
 
 /** How the job is meant to go on. */
@@ -1315,6 +1406,10 @@ export interface WholeJobRow {
   group_id?: string;
   /** the group that it waits for, until `met_at`; left out where it has none */
   after_group?: AwaitedGroup;
+  /** how many jobs with its key may run at once; left out where it has none */
+  concurrency?: JobConcurrency;
+  /** how many attempts with its key may begin in a window; left out where it has none */
+  rate?: JobRate;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1346,7 +1441,15 @@ export interface EventPage {
   next: number | null;
 }
 
-/** A queue that was paused at least once. Times are milliseconds since the epoch. */
+/** The rate of a queue, as it was accepted once. */
+export interface QueueRate {
+  /** how many attempts may begin within the window */
+  limit: number;
+  /** how long that is */
+  window_ms: number;
+}
+
+/** A queue that was paused or limited at least once. Times are milliseconds since the epoch. */
 export interface QueueRow {
   name: string;
   /** whether no job of it is handed out */
@@ -1359,6 +1462,10 @@ export interface QueueRow {
   version: number;
   /** the position of its last event */
   position: number;
+  /** how many of its jobs may run at once; left out where nobody has said */
+  concurrency?: number;
+  /** how many attempts may begin in a window; left out where nobody has said */
+  rate?: QueueRate;
 }
 
 /** What is enqueued each time, as it was accepted once: it is read whatever is allowed today. */
@@ -1375,6 +1482,8 @@ export interface JobTemplate {
   tags?: string[];
   budget?: JobBudget;
   retry?: JobRetry;
+  concurrency?: JobConcurrency;
+  rate?: JobRate;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -1776,6 +1885,8 @@ export interface JobEnqueuedV1 {
   retry?: JobRetry;
   group_id?: string;
   after_group?: AwaitedGroup;
+  concurrency?: JobConcurrency;
+  rate?: JobRate;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -1816,9 +1927,17 @@ export interface JobImportedV1 {
   history?: ImportedAttempt[];
 }
 
+/** What the begin of an attempt counts for: the rate of a key, or that of a queue. */
+export interface CountedRate {
+  key?: string;
+  queue?: string;
+  window_ms: number;
+}
+
 export interface JobClaimedV1 {
   worker: string;
   attempt: number;
+  counted?: CountedRate[];
 }
 
 export interface JobProgressedV1 {
@@ -1914,6 +2033,8 @@ export interface JobReplacedV1 {
   tags?: string[];
   budget?: JobBudget;
   retry?: JobRetry;
+  concurrency?: JobConcurrency;
+  rate?: JobRate;
 }
 
 export interface JobReprioritizedV1 {
@@ -1932,6 +2053,12 @@ export interface QueuePausedV1 {
 }
 
 export interface QueueResumedV1 {
+}
+
+/** The limits that the queue has from now on. */
+export interface QueueLimitedV1 {
+  concurrency?: number;
+  rate?: QueueRate;
 }
 
 export interface ScheduleSetV1 {
@@ -2221,6 +2348,7 @@ export interface Commands {
   "jobs.retry_many": { body: JobsRetryMany; result: ManyResult };
   "jobs.pause_queue": { body: JobsPauseQueue; result: null };
   "jobs.resume_queue": { body: JobsResumeQueue; result: null };
+  "jobs.limit_queue": { body: JobsLimitQueue; result: null };
   "schedules.set": { body: SchedulesSet; result: null };
   "schedules.delete": { body: SchedulesDelete; result: null };
   "schedules.pause": { body: SchedulesPause; result: null };
@@ -2329,6 +2457,7 @@ export interface Events {
   queues: {
     "hyperpage.queue.paused.v1": QueuePausedV1;
     "hyperpage.queue.resumed.v1": QueueResumedV1;
+    "hyperpage.queue.limited.v1": QueueLimitedV1;
   };
   schedules: {
     "hyperpage.schedule.set.v1": ScheduleSetV1;

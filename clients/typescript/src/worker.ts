@@ -61,6 +61,10 @@ export interface WorkerOptions {
 }
 
 const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "group_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
+// Ends of attempts that nothing else is heard of: who waits for one listens to them.
+const ENDS = ["completed", "failed", "cancelled"];
+// All changes by which an attempt may have ended, and what it counted for has a place again.
+const FREE_A_PLACE = [...ENDS, "timed_out", "attempt_failed", "attempt_timed_out", "rescued", "snoozed", "interrupted"];
 // Of a job that a worker has, it should look into these at once: heartbeats would tell it a third of a lease later.
 const CONCERN_RUNNING = ["cancel_requested", "rescued", "attempt_timed_out", "timed_out"];
 const MAXIMUM_ERROR = 10_000;
@@ -135,6 +139,8 @@ export class Worker {
   private readonly timers = new Set<NodeJS.Timeout>();
   private stopping = false;
   private isOver = false;
+  private ends: ReturnType<Worker["hear"]> = [];
+  private waitsForEnds = false;
   private wake = () => {};
 
   constructor(
@@ -162,12 +168,14 @@ export class Worker {
   async run(): Promise<void> {
     const stop = () => this.stop();
     for (const one of ["SIGTERM", "SIGINT"] as const) process.on(one, stop);
-    const heard = this.hear();
+    const { queue } = this.options;
+    const changes = [...new Set([...MAKE_DUE, ...CONCERN_RUNNING])].map((change) => `jobs.*.${change}`);
+    const heard = this.hear([...changes, ...["resumed", "limited"].map((change) => `queues.${token(queue)}.${change}`)]);
     try {
       await this.work();
       await this.finish();
     } finally {
-      for (const one of heard) one.unsubscribe();
+      for (const one of [...heard, ...this.ends]) one.unsubscribe();
       for (const one of this.timers) clearTimeout(one);
       for (const one of ["SIGTERM", "SIGINT"] as const) process.off(one, stop);
     }
@@ -179,15 +187,14 @@ export class Worker {
     this.wake();
   }
 
-  private hear() {
+  private hear(subjects: readonly string[]) {
     const { prefix, nats } = this.client;
-    const changes = new Set([...MAKE_DUE, ...CONCERN_RUNNING]);
-    const subjects = [...[...changes].map((change) => `jobs.*.${change}`), `queues.${token(this.options.queue)}.resumed`];
     return subjects.map((one) => {
       const change = one.slice(one.lastIndexOf(".") + 1);
       const take = (event: HeardEvent) => {
         if (CONCERN_RUNNING.includes(change)) this.lookInto(event.subject);
-        if (MAKE_DUE.includes(change) || change === "resumed") this.dueAt(event);
+        if (this.waitsForEnds && FREE_A_PLACE.includes(change)) this.wake();
+        if (MAKE_DUE.includes(change) || ["resumed", "limited"].includes(change)) this.dueAt(event);
       };
       return nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? take(message.json()) : this.options.onTrouble(error)) });
     });
@@ -219,7 +226,13 @@ export class Worker {
       const limit = Math.min(concurrency - this.attempts.size, 100);
       const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
       const askedAt = Date.now();
-      const { jobs, retry_after_ms } = limit > 0 ? await this.claimed(asked) : NOTHING;
+      const { jobs, retry_after_ms, waits_for_ends } = limit > 0 ? await this.claimed(asked) : NOTHING;
+      if (limit > 0) this.waitsForEnds = waits_for_ends ?? false;
+      if (this.waitsForEnds && this.ends.length === 0) {
+        this.ends = this.hear(ENDS.map((change) => `jobs.*.${change}`));
+        // One may have ended in the meantime.
+        this.wake();
+      }
       const isLate = Date.now() - askedAt > lease_ms / 3;
       for (const job of jobs) {
         const held = { id: job.id, lease: job.lease };
@@ -230,7 +243,7 @@ export class Worker {
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
-        // Jobs that wait for calls of a rate limit have some by then; no event may have told of others. Spread
+        // Jobs that wait for calls of a rate limit or for the end of a window may run by then; no event may have told of others. Spread
         // by chance, so that workers that began together do not ask together for ever.
         const pause = Math.min(pollMs * (0.75 + Math.random() / 2), (retry_after_ms ?? Infinity) * (1 + Math.random() / 4));
         await Promise.race([heard, sleep(pause, undefined, { signal: over.signal }).catch(() => {})]);

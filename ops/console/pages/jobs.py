@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from domain.counting import counted
 from domain.errors import Invalid, NotFound
-from domain.jobs.state import FINISHED, IDLE, RETRYABLE, State
+from domain.jobs.state import FINISHED, IDLE, RETRYABLE, WAITING, State
 from ops.console.rendering import PREFIX, with_parameters
 from ops.console.routing import action, page
 from ops.console.visit import Visit
@@ -144,8 +144,13 @@ async def show_job(visit: Visit) -> Response:
     if job is None and not events:
         raise NotFound(f"there is no job {key[:200]}")
     asked = visit.parameter("show")
+    concurrency = (job or {}).get("concurrency")
     return visit.render(
         "jobs/job.html",
+        concurrency=concurrency,
+        running=await _running(visit, concurrency["key"]) if concurrency else 0,
+        rate=(job or {}).get("rate"),
+        waits=job is not None and job["state"] in WAITING,
         key=key,
         job=job,
         events=events,
@@ -175,6 +180,13 @@ async def change_job(visit: Visit) -> Response:
     await visit.command(f"jobs.{verb}", body)
     visit.tell(DONE[verb])
     return visit.go(visit.here)
+
+
+async def _running(visit: Visit, key: str) -> int:
+    """How many jobs with a key of concurrency run."""
+    answer = await visit.query("jobs.count", status="running", concurrency_key=key)
+    count: int = answer["count"]
+    return count
 
 
 def _verbs(job: dict[str, Any] | None) -> list[str]:

@@ -56,7 +56,8 @@ async def show_queue(visit: Visit) -> Response:
     queue = _queue(name, statistics.get(name), row if row and row["paused"] else None)
     return visit.render(
         "queues/queue.html",
-        queue=queue | {"by": events[0].actor if events else None},
+        queue=queue | {"by": next((one.actor for one in events if one.change == "paused"), None)},
+        limits={name: (row or {}).get(name) for name in ("concurrency", "rate")},
         states=STATES,
         chart=await _chart(visit, name),
         events=events,

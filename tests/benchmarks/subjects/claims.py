@@ -1,6 +1,6 @@
 """Claims of 64 workers while 100,000 jobs wait, beside enqueues by the same client, 64 in flight.
 
-And beside claims of as many jobs that draw on 10,000 rate limits.
+And beside claims of as many jobs that draw on 10,000 rate limits, or have one of 10,000 keys with limits.
 """
 
 import asyncio
@@ -16,15 +16,18 @@ from tests.benchmarks.core.rows import Row, over
 from tests.benchmarks.drivers.contents import JOB
 
 WAITING, WORKERS, LIMITS = 100_000, 64, 10_000
+# Many of the jobs of a key may run, since nobody ends them here; and begin, in an hour.
+KEYED = {"limit": 5_000}
+HOUR_MS = 3_600_000
 FAR_AWAY = 4_102_444_800_000
 
 
-async def enqueue(url: str, count: int, limits: int = 0) -> None:
-    """Enqueues so many jobs, as fast as batches go, which draw in turns on so many rate limits."""
+async def enqueue(url: str, count: int, limits: int = 0, keys: int = 0) -> None:
+    """Enqueues so many jobs, as fast as batches go, which have in turns one of so many limits, or keys."""
     async with connect(url) as client:
         for start in range(0, count, 1_000):
             numbers = range(start, start + 1_000)
-            bodies = [JOB | ({"budget": _limit(number % limits)} if limits else {}) for number in numbers]
+            bodies = [JOB | _limited(number, limits, keys) for number in numbers]
             jobs = [BatchCommand(command="jobs.enqueue", body=body) for body in bodies]
             await client.send_batch(jobs, timeout_seconds=60)
         for start in range(0, limits, 1_000):
@@ -34,6 +37,14 @@ async def enqueue(url: str, count: int, limits: int = 0) -> None:
                 for number in range(start, start + 1_000)
             ]
             await client.send_batch(observed, timeout_seconds=60)
+
+
+def _limited(number: int, limits: int, keys: int) -> dict[str, Any]:
+    """What a job has more than others."""
+    if keys:
+        key = {"key": f"key-{number % keys}"}
+        return {"concurrency": key | KEYED, "rate": key | KEYED | {"window_ms": HOUR_MS}}
+    return {"budget": _limit(number % limits)} if limits else {}
 
 
 def _limit(number: int) -> dict[str, Any]:
@@ -53,12 +64,13 @@ def rows(bench: Bench) -> Iterator[Row]:
             who = "own client" if client == "own" else "`nc.request`"
             what = f"claims over enqueues, {WAITING:,} waiting, {WORKERS} workers, {who}"
             yield over(what, found["claim"], found["enqueue"], target=0.6)
-        limited = stack.enter_context(bench.service("limited"))
-        asyncio.run(enqueue(limited.url, WAITING, LIMITS))
-        sides = {
-            kind: stack.enter_context(client_of(one, Load("own", WORKERS, kind="claim")))
-            for kind, one in (("others", service), ("limited", limited))
-        }
-        found = in_turns(sides, WORKERS, seconds=bench.seconds, rounds=bench.rounds)
-        what = f"claims of jobs of {LIMITS:,} rate limits over claims of others, {WAITING:,} waiting"
-        yield over(what, found["limited"], found["others"])
+        for kind, name in (("limits", "rate limits"), ("keys", "keys")):
+            limited = stack.enter_context(bench.service(kind))
+            asyncio.run(enqueue(limited.url, WAITING, **{kind: LIMITS}))
+            sides = {
+                side: stack.enter_context(client_of(one, Load("own", WORKERS, kind="claim")))
+                for side, one in (("others", service), ("limited", limited))
+            }
+            found = in_turns(sides, WORKERS, seconds=bench.seconds, rounds=bench.rounds)
+            what = f"claims of jobs of {LIMITS:,} {name} over claims of others, {WAITING:,} waiting"
+            yield over(what, found["limited"], found["others"], target=0.8)

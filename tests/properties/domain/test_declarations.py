@@ -171,6 +171,19 @@ def timed_out() -> Iterator[Story]:
         yield story.later(limits.DEFAULT_TIMEOUT_MS).when("jobs.time_out", id=KEY)
 
 
+def cancelled_with_calls() -> Story:
+    story = given(a_job(budget=JobBudget(platform="github"))).when("jobs.claim", worker="w")
+    story.when("jobs.cancel", id=KEY)
+    return story.when("jobs.ack_cancel", id=KEY, lease=story.leases[KEY].token)
+
+
+def told_of_what_was_reserved() -> Story:
+    here = {"platform": "github"}
+    story = given().when("rate_limits.observe", **here, remaining=50, limit=100)
+    story.when("rate_limits.reserve", **here, reservation="r", cost=1)
+    return story.when("rate_limits.observe_response", **here, status=200, headers={}, reservation="r")
+
+
 MORE: dict[str, dict[str, Any]] = {"snooze": {"run_at": NOW}, "fail": {"error": "x"}}
 
 
@@ -202,6 +215,8 @@ def rare_stories() -> Iterator[Story]:
     yield from ends_with_others("time_out")
     yield from ends_with_calls_set_aside()
     yield from timed_out()
+    yield cancelled_with_calls()
+    yield told_of_what_was_reserved()
     claimed, rescued = events.Claimed(worker="w", attempt=1), events.Rescued(next_run_at=NOW)
     lost = given(a_job(), *(claimed, rescued) * limits.MAXIMUM_RESCUES, claimed)
     yield lost.when("jobs.rescue", id=KEY)
@@ -256,7 +271,7 @@ def seen() -> Seen:
         if job_id is not None and story.verb in TRIED:
             found.outcomes.update(outcomes_of(story, job_id))
     # Made of the rows as they are afterwards, which no story has.
-    found.led_to["jobs.claim"] |= {"result jobs", "result retry_after_ms"}
+    found.led_to["jobs.claim"] |= {"result jobs", "result retry_after_ms", "result waits_for_ends"}
     return found
 
 

@@ -103,6 +103,9 @@ COMMANDS: dict[str, Shown] = {
     "jobs.cancel_many": Shown({"filter": {"type": "sync"}, "reason": "a wrong list"}, (SYNC, INDEX)),
     "jobs.retry_many": Shown({"filter": {"state": "cancelled"}}, (SYNC, CANCEL)),
     "jobs.pause_queue": Shown({"queue": "default", "reason": "the network is down"}),
+    "jobs.limit_queue": Shown(
+        {"queue": "default", "concurrency": 20, "rate": {"limit": 600, "window_ms": 60_000}}
+    ),
     "jobs.resume_queue": Shown({"queue": "default"}, (("jobs.pause_queue", {"queue": "default"}),)),
     "schedules.set": Shown(SCHEDULE[1]),
     "schedules.delete": Shown(NIGHTLY, (SCHEDULE,)),

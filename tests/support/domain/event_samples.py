@@ -46,6 +46,7 @@ from domain.jobs.events import (
 )
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
+from domain.limiting import CountedRate, JobConcurrency, JobRate
 from domain.messages import Event, Recorded, split_stream
 from domain.rate_limits.job_calls import JobBudget
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, Observed
@@ -154,6 +155,27 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
             Rescued(next_run_at=NOW + 3 * MINUTE_MS, counts=False),
             Claimed(worker="worker-2", attempt=1),
             AttemptFailed(error="HTTP 502", next_run_at=NOW + 5 * MINUTE_MS),
+        ),
+    ),
+    "a job with limits": (
+        "jobs/job-10",
+        (
+            Enqueued(
+                type="sync",
+                name="Sync",
+                run_at=NOW,
+                concurrency=JobConcurrency(key="acme", limit=3),
+                rate=JobRate(key="acme", limit=100, window_ms=MINUTE_MS),
+            ),
+            Replaced(type="sync", name="Sync", run_at=NOW, concurrency=JobConcurrency(key="acme")),
+            Claimed(
+                worker="worker-1",
+                attempt=1,
+                counted=(
+                    CountedRate(key="acme", window_ms=MINUTE_MS),
+                    CountedRate(queue="default", window_ms=1_000),
+                ),
+            ),
         ),
     ),
     "a limit that jobs draw on": (

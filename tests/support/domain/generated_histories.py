@@ -16,8 +16,9 @@ WEIGHTS = {
     "jobs.retry": 5, "jobs.rescue": 5, "jobs.time_out": 4, "jobs.hold": 3, "jobs.release": 5,
     "jobs.reschedule": 2, "jobs.reprioritize": 2, "jobs.update_payload": 2, "jobs.archive": 3,
     "jobs.resolve_dependents": 4, "jobs.resolve_group": 2, "jobs.pause_queue": 1, "jobs.resume_queue": 3,
-    "jobs.cancel_many": 1, "jobs.retry_many": 2, "schedules.set": 4, "schedules.delete": 1,
-    "schedules.pause": 1, "schedules.resume": 2, "schedules.run": 6,
+    "jobs.limit_queue": 2, "jobs.cancel_many": 1, "jobs.retry_many": 2,
+    "schedules.set": 4, "schedules.delete": 1, "schedules.pause": 1, "schedules.resume": 2,
+    "schedules.run": 6,
     "rate_limits.observe": 6, "rate_limits.observe_response": 4, "rate_limits.throttle": 2,
     "rate_limits.set_thresholds": 1, "rate_limits.reserve": 4, "rate_limits.release": 3,
     "rate_limits.clear": 1,
@@ -122,8 +123,8 @@ class Chance(random.Random):
                 if self.may(0.3):
                     here |= {"depends_on": self.choices(JOBS, k=self.randint(1, 3))}
                     here |= self._some(on_dependency_failure=self.choice(["cancel", "wait", "run"]))
-                if self.may(0.3):
-                    here |= {"unique": self._unique()}
+                if self.may(0.4):
+                    here |= self._once(after_ms)
                 here |= self._some(group_id=self.choice("gh"))
                 if self.may(0.2):
                     after = {"id": self.choice("gh")} | self._some(
@@ -139,6 +140,8 @@ class Chance(random.Random):
                     here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
                 delays: list[dict[str, Any]] = [{"base_ms": 2_000, "jitter": 0}, {"delays_ms": [0, 60_000]}]
                 here |= self._some(retry=self.choice(delays) | {"crashes_count": self.may(0.7)})
+                if self.may(0.2):
+                    here |= {"rate": self._rate() | self._some(key=self.choice("ab"))}
             case "claim":
                 here = {"worker": self.choice("vw"), "limit": self.randint(1, 3)}
                 here |= {"lease_ms": self.choice([1_000, HOUR_MS])} | self._some(
@@ -156,6 +159,9 @@ class Chance(random.Random):
                 after_ms = {"retry_at": self.choice(DELAYS_MS)}
             case "snooze":
                 after_ms = {"run_at": self.choice(DELAYS_MS)}
+            case "limit_queue":
+                here = {"queue": self.choice(["default", "other"])}
+                here |= self._some(concurrency=self.randint(1, 4), rate=self._rate())
             case "pause_queue" | "resume_queue":
                 here = {"queue": self.choice(["default", "other"])}
             case "cancel_many" | "retry_many":
@@ -189,6 +195,20 @@ class Chance(random.Random):
             here |= {"job": {"type": "mail", "name": "n"}} | self.choice(times)
             here |= self._some(on_missed="skip", time_zone=self.choice(["Europe/Berlin", "nowhere"]))
         return here
+
+    def _once(self, after_ms: dict[str, int]) -> dict[str, Any]:
+        """Asks for one job instead of several, in one way or another."""
+        key = {"key": self.choice("kl")}
+        if self.may(0.7):
+            return {"unique": self._unique()}
+        if self.may(0.5):
+            return {"throttle": key | {"window_ms": 30_000} | self._some(limit=2)}
+        # It says itself when the job is due.
+        after_ms.clear()
+        return {"debounce": key | {"wait_ms": 2_000} | self._some(max_wait_ms=5_000)}
+
+    def _rate(self) -> dict[str, Any]:
+        return {"limit": self.randint(1, 3), "window_ms": self.choice([1_000, 50_000])}
 
     def _unique(self) -> dict[str, Any]:
         choices = ["return_existing", "reject", "replace", "preserve_run_at"]

@@ -16,12 +16,14 @@ import msgspec
 
 from bus.writing.cron import cron_time
 from domain.catalogue import BY_TABLE, DECIDERS, VERBS
-from domain.decider import Decision, Lease, Verb
+from domain.decider import Decision, Due, Lease, Verb
 from domain.errors import Refusal
 from domain.jobs import Job
+from domain.jobs.events import Claimed
 from domain.jobs.groups import GroupCounts, counts_of, verdict
 from domain.jobs.state import WAITING
 from domain.json_schema import Budget
+from domain.limiting import CountedRate
 from domain.messages import Event, Recorded
 from domain.rate_limits.job_calls import calls_from, holds_up
 from domain.rate_limits.state import RateLimit
@@ -174,7 +176,7 @@ class Story:
         states = self.states.get((table, key), [])
         return states[version - 1] if 1 <= version <= len(states) else None
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         wanted = None if types is None else set(types)
         due = [
             job
@@ -184,8 +186,11 @@ class Story:
         ]
         allowed: list[Job] = []
         waiting: dict[tuple[str, str], int | None] = {}
+        limits = _Limits(self._jobs(), self._begins(), self.now)
         taken: dict[str, Counter[int]] = {}
         for job in sorted(due, key=lambda job: (-job.priority, job.run_at, job.created_position)):
+            if len(allowed) < limit and limits.hold_up(job):
+                continue
             if job.budget is not None and len(allowed) < limit:
                 # Behind one that waits for calls, others of its type wait, or it would for ever.
                 if (job.type, job.budget.key) in waiting:
@@ -200,16 +205,41 @@ class Story:
                     continue
                 taken.setdefault(key, Counter())[job.budget.cost] += 1
             allowed.append(job)
-        moments = [when for when in waiting.values() if when is not None]
-        return allowed[:limit], min(moments, default=None) if len(allowed) < limit else None
+            limits.let_through(job)
+        moments = [when for when in (*waiting.values(), *limits.moments) if when is not None]
+        if len(allowed) >= limit:
+            return Due(allowed[:limit])
+        return Due(allowed, min(moments, default=None), limits.wait_for_ends)
 
-    def unique_job(self, key: str, states: Set[str], created_since: int) -> Any:
+    def running_in(self, queue: str) -> int:
+        return sum(job.state == "running" and job.queue == queue for job in self._jobs())
+
+    def rate_room(self, counted: CountedRate, limit: int) -> tuple[int, int]:
+        times = [at for one, at in self._begins() if one == counted and at > self.now - counted.window_ms]
+        room = max(0, limit - len(times))
+        times += [self.now] * room
+        return room, times[len(times) - limit] + counted.window_ms
+
+    def _begins(self) -> list[tuple[CountedRate, int]]:
+        """What attempts count for, and when they began."""
+        return sorted(
+            (
+                (one, recorded.recorded_at)
+                for recorded_events in self.streams.values()
+                for recorded in recorded_events
+                if isinstance(recorded.event, Claimed)
+                for one in recorded.event.counted
+            ),
+            key=lambda begin: begin[1],
+        )
+
+    def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Any]:
         found = [
             job
             for job in self._jobs()
             if job.unique_key == key and job.state in states and job.created_at >= created_since
         ]
-        return max(found, key=lambda job: job.created_position, default=None)
+        return sorted(found, key=lambda job: -job.created_position)[:limit]
 
     def dependents(self, job_id: str, limit: int, *, failed: bool) -> list[Any]:
         waiting = [
@@ -262,6 +292,45 @@ class Story:
         before = states[-1] if states else None
         stream.append(recorded)
         states.append(self.deciders[table].evolve(before, recorded))
+
+
+class _Limits:
+    """What a search finds of the limits of jobs: who is held up, and until when.
+
+    Without turns: the best job comes first, whatever its key is.
+    """
+
+    def __init__(self, jobs: list[Job], begins: list[tuple[CountedRate, int]], now: int) -> None:
+        self._running = Counter(
+            job.concurrency.key for job in jobs if job.state == "running" and job.concurrency
+        )
+        self._begins = begins
+        self._now = now
+        self.moments: list[int] = []
+        self.wait_for_ends = False
+
+    def hold_up(self, job: Job) -> bool:
+        """Whether the job has to wait."""
+        concurrency, rate = job.concurrency, job.rate
+        if concurrency is not None and self._running[concurrency.key] >= (concurrency.limit or 2**31):
+            self.wait_for_ends = True
+            return True
+        if rate is None:
+            return False
+        counted = CountedRate(key=rate.key, window_ms=rate.window_ms)
+        times = [at for one, at in self._begins if one == counted and at > self._now - rate.window_ms]
+        if len(times) < rate.limit:
+            return False
+        self.moments.append(times[len(times) - rate.limit] + rate.window_ms)
+        return True
+
+    def let_through(self, job: Job) -> None:
+        """The job is handed out with the next ones."""
+        if job.concurrency is not None:
+            self._running[job.concurrency.key] += 1
+        if job.rate is not None:
+            counted = CountedRate(key=job.rate.key, window_ms=job.rate.window_ms)
+            self._begins = [*self._begins, (counted, self._now)]
 
 
 def declared(verb: Verb) -> set[str]:

@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bus.writing.jobs.indexes import JobIndexes
+from bus.writing.jobs.indexes import JobIndexes, OpenJob
 from bus.writing.jobs.permits import ClaimPermits
+from domain.decider import Due
+from domain.jobs.state import FINISHED
+from domain.limiting import CountedRate
 from domain.messages import Event
 from tests.support.domain.given_when_then import Story
 
@@ -15,23 +18,68 @@ class IndexedStory(Story):
     def __init__(self) -> None:
         super().__init__()
         self.indexes = JobIndexes()
+        self._changes: list[tuple[str, str, Any]] = []
 
-    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> tuple[list[Any], int | None]:
+    def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         ids = self.indexes.due.next(queue, types, limit, self.now, (), self._permits())
         retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
         # As a writer reads ahead; nothing of that is claimed.
         self.indexes.due.next(queue, types, limit + 8, self.now, (), self._permits())
-        return [self.state("jobs", job_id) for job_id in ids], retry_at
+        waits_for_ends = len(ids) < limit and self.indexes.due.waits_for_ends(queue, types)
+        return Due([self.state("jobs", job_id) for job_id in ids], retry_at, waits_for_ends)
+
+    def undo(self, changes: int) -> None:
+        """Takes back all but the first so many changes of the open transaction."""
+        while len(self._changes) > changes:
+            table, key, before = self._changes.pop()
+            after = self.states[table, key].pop()
+            self.streams[table, key].pop()
+            if table == "jobs":
+                self.indexes.replace(after, before)
+            elif table == "rate_limits":
+                self.indexes.limit_changed(key, before)
+
+    @property
+    def changes(self) -> int:
+        """How many there were in the open transaction."""
+        return len(self._changes)
+
+    def settle(self) -> None:
+        """The transaction is on disk."""
+        self._changes.clear()
+        self.indexes.settle()
+
+    def reopened(self) -> None:
+        """The indexes are made of what there is, as at a start."""
+        jobs = [job for job in self._jobs() if job.state not in FINISHED]
+        names = OpenJob.__struct_fields__
+        self.indexes = JobIndexes(
+            [OpenJob(**{name: getattr(job, name) for name in names}) for job in jobs],
+            (),
+            [one for one in self._limits() if one.throttled_until is not None],
+            began=self._begins(),
+        )
+
+    def running_in(self, queue: str) -> int:
+        return self.indexes.running_in(queue)
+
+    def rate_room(self, counted: CountedRate, limit: int) -> tuple[int, int]:
+        return self.indexes.begins.room(counted, limit, self.now)
 
     def _permits(self) -> ClaimPermits:
         return ClaimPermits(
-            lambda key: self.state("rate_limits", key), self.indexes.throttles.until, self.now
+            lambda key: self.state("rate_limits", key),
+            self.indexes.throttles.until,
+            self.indexes.running,
+            self.indexes.begins,
+            self.now,
         )
 
     def _record(self, key: str, event: Event) -> None:
         table = self.table_of[type(event)]
         before = self.state(table, key)
         super()._record(key, event)
+        self._changes.append((table, key, before))
         if table == "jobs":
             self.indexes.replace(before, self.state(table, key))
         elif table == "rate_limits":

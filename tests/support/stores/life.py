@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bus.log import answers, chain
+from bus.log.begins import counted_begins
 from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
 from bus.writing.content import Replication
@@ -54,8 +55,8 @@ def frequently_kept_states() -> Iterator[None]:
 class Unlimited:
     """No limit holds anything up."""
 
-    def allowed_from(self, job: WaitingJob) -> int | None:
-        return 0
+    def refusal(self, job: WaitingJob) -> None:
+        return None
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         pass
@@ -279,7 +280,7 @@ class Life:
 
     def _check_indexes(self) -> None:
         """Memory holds what a start would load."""
-        fresh = JobIndexes(*self.store.in_writer(_as_at_a_start))
+        fresh = JobIndexes(**self.store.in_writer(_as_at_a_start))
         kept = self.store.writer._aggregates
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
@@ -288,6 +289,8 @@ class Life:
         next_runs = self.store.in_writer(lambda connection: dict(Tables().next_runs(connection)))
         assert kept.next_runs == next_runs
         assert kept.jobs.deadlines == fresh.deadlines
+        assert kept.jobs.running.all() == fresh.running.all()
+        assert kept.jobs.begins.at(self.clock.now) == fresh.begins.at(self.clock.now)
         assert edges(kept.jobs.dependents) == edges(fresh.dependents)
         assert self._to_resolve(kept.jobs) == self._to_resolve(fresh)
         assert awaited(kept.jobs.groups) == awaited(fresh.groups)
@@ -367,8 +370,12 @@ class Life:
         assert (self.store.writer.head, self.store.tables()) == (head, tables)
 
 
-def _as_at_a_start(connection: apsw.Connection) -> tuple[Any, Any]:
-    return list(Tables().open_jobs(connection)), list(Tables().ended_dependencies(connection))
+def _as_at_a_start(connection: apsw.Connection) -> dict[str, Any]:
+    return {
+        "open_jobs": list(Tables().open_jobs(connection)),
+        "ended": list(Tables().ended_dependencies(connection)),
+        "began": list(counted_begins(connection, 0)),
+    }
 
 
 def as_numbers(lease: Lease) -> tuple[str, int, int]:

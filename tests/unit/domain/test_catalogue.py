@@ -27,6 +27,7 @@ from domain.catalogue import (
 from domain.jobs import events as job_events
 from domain.jobs.groups import AwaitedGroup
 from domain.jobs.retries import JobRetry
+from domain.limiting import CountedRate, JobConcurrency, JobRate
 from domain.messages import Event
 from domain.rate_limits import messages as rate_limit_messages
 from domain.rate_limits import reading as rate_limit_reading
@@ -54,7 +55,8 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '"waiting_for":["p"],"on_dependency_failure":"run","held":true,"schedule_id":"s",'
             '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},'
             '"retry":{"base_ms":1,"factor":3.5,"cap_ms":2,"jitter":0.25,"delays_ms":[3],"crashes_count":true},'
-            '"group_id":"g","after_group":{"id":"h","when":"all_ended"}}',
+            '"group_id":"g","after_group":{"id":"h","when":"all_ended"},'
+            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5}}',
             job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
@@ -64,11 +66,21 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
                     base_ms=1, factor=3.5, cap_ms=2, jitter=0.25, delays_ms=(3,), crashes_count=True
                 ),
                 group_id="g", after_group=AwaitedGroup(id="h", when="all_ended"),
+                concurrency=JobConcurrency(key="k", limit=3), rate=JobRate(key="k", limit=3, window_ms=5),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
     ],
-    "job.claimed.v1": [('{"worker":"w","attempt":2}', job_events.Claimed(worker="w", attempt=2))],
+    "job.claimed.v1": [
+        ('{"worker":"w","attempt":2}', job_events.Claimed(worker="w", attempt=2)),
+        (
+            '{"worker":"w","attempt":2,"counted":[{"key":"k","window_ms":5},{"queue":"q","window_ms":6}]}',
+            job_events.Claimed(
+                worker="w", attempt=2,
+                counted=(CountedRate(key="k", window_ms=5), CountedRate(queue="q", window_ms=6)),
+            ),
+        ),
+    ],
     "job.progressed.v1": [
         ('{"percent":12.5,"note":"half"}', job_events.Progressed(percent=12.5, note="half")),
         ("{}", job_events.Progressed()),
@@ -133,6 +145,13 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     "job.dependency_met.v1": [('{"dependency":"p"}', job_events.DependencyMet(dependency="p"))],
     "job.group_met.v1": [('{"group":"g"}', job_events.GroupMet(group="g"))],
     "queue.paused.v1": [('{"reason":"why"}', queues.Paused(reason="why")), ("{}", queues.Paused())],
+    "queue.limited.v1": [
+        (
+            '{"concurrency":3,"rate":{"limit":4,"window_ms":5}}',
+            queues.Limited(concurrency=3, rate=queues.QueueRate(limit=4, window_ms=5)),
+        ),
+        ("{}", queues.Limited()),
+    ],
     "queue.resumed.v1": [("{}", queues.Resumed())],
     "job.attempt_timed_out.v1": [
         ('{"error":"x","next_run_at":7}', job_events.AttemptTimedOut(error="x", next_run_at=7)),
@@ -144,12 +163,14 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         (
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"],'
-            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},"retry":{"factor":3.0}}',
+            '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},"retry":{"factor":3.0},'
+            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5}}',
             job_events.Replaced(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
                 budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
                 retry=JobRetry(factor=3.0),
+                concurrency=JobConcurrency(key="k", limit=3), rate=JobRate(key="k", limit=3, window_ms=5),
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Replaced(type="t", name="n", run_at=7)),

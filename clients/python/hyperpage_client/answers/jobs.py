@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hyperpage_client.answers.shared import Count, JobBudget, JobRetry
+from hyperpage_client.answers.shared import Count, JobBudget, JobConcurrency, JobRate, JobRetry
 
 if TYPE_CHECKING:
     AwaitedGroupWhen = Literal["all_completed", "all_ended", "one_failed"]
@@ -94,6 +94,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: JobRetry | None = None
     group_id: str | None = None
     after_group: AwaitedGroup | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):
@@ -108,6 +110,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
 
     jobs: tuple[LeasedJob, ...]
     retry_after_ms: int | None = None
+    waits_for_ends: bool | None = None
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,15 @@
 import msgspec
 
 
+class QueueRate(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate of a queue, as it was accepted once."""
+
+    limit: int
+    window_ms: int
+
+
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue that was paused at least once. Times are milliseconds since the epoch."""
+    """A queue that was paused or limited at least once. Times are milliseconds since the epoch."""
 
     name: str
     paused: bool
@@ -13,3 +20,5 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     version: int
     position: int
+    concurrency: int | None = None
+    rate: QueueRate | None = None

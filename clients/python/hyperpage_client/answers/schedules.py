@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hyperpage_client.answers.shared import JobBudget, JobRetry
+from hyperpage_client.answers.shared import JobBudget, JobConcurrency, JobRate, JobRetry
 
 if TYPE_CHECKING:
     ScheduleOnMissed = Literal["run_once", "skip"]
@@ -34,6 +34,8 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     budget: JobBudget | None = None
     retry: JobRetry | None = None
+    concurrency: JobConcurrency | None = None
+    rate: JobRate | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,21 @@ class JobRetry(msgspec.Struct, frozen=True, kw_only=True):
     crashes_count: bool = False
 
 
+class JobConcurrency(msgspec.Struct, frozen=True, kw_only=True):
+    """The concurrency of a job, as it was accepted once."""
+
+    key: str
+    limit: int | None = None
+
+
+class JobRate(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate of a job, as it was accepted once."""
+
+    key: str
+    limit: int
+    window_ms: int
+
+
 class Count(msgspec.Struct, frozen=True, kw_only=True):
     """How many there are."""
 

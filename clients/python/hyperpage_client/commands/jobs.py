@@ -56,6 +56,40 @@ class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     when: Literal["all_completed", "all_ended", "one_failed"] = "all_completed"
 
 
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many jobs with the key, which is the job's type where it is left out, may run at once."""
+
+    key: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many attempts of jobs with the key, or with the job's type, may begin within a window."""
+
+    key: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)]
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=86400000)]
+
+
+class Debounce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+
+    It is not put off for longer than `max_wait_ms` after it was enqueued first.
+    """
+
+    key: Name
+    wait_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)]
+    max_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)] | None = None
+
+
+class Throttle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """No more than `limit` jobs are enqueued with this key within any `window_ms` milliseconds."""
+
+    key: Name
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Jobs by what they are; everything that is named must hold, and something must be named."""
 
@@ -86,15 +120,26 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_id: Key | None = None
 
 
+class AttemptRate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many attempts may begin within a window."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)]
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=86400000)]
+
+
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
     It is called as its type is, unless it has a `name`.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-    the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-    was observed, has calls left for it. `retry` says when it is tried again.
+    `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
+    which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
+    says when it is tried again.
+
+    With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
+    a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
+    within the window. Without a key, that is the type.
 
     It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
@@ -124,13 +169,18 @@ class Enqueue(Command, frozen=True, kw_only=True):
     retry: RetryPolicy | None = None
     group_id: Key | None = None
     after_group: AfterGroup | None = None
+    concurrency: Concurrency | None = None
+    rate: Rate | None = None
+    debounce: Debounce | None = None
+    throttle: Throttle | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):
     """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-    Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
-    has `retry_after_ms`: before that, it is not worth asking for them again.
+    Jobs with a budget or with limits are among them as far as these let them through. Where some have to
+    wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
+    asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
     """
 
     command_name: ClassVar[str] = "jobs.claim"
@@ -336,3 +386,17 @@ class ResumeQueue(Command, frozen=True, kw_only=True):
     command_name: ClassVar[str] = "jobs.resume_queue"
 
     queue: Key
+
+
+class LimitQueue(Command, frozen=True, kw_only=True):
+    """The limits of the queue, from now on: what is left out, or null, is not limited.
+
+    At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
+    milliseconds, counted from now on where that is another window than before.
+    """
+
+    command_name: ClassVar[str] = "jobs.limit_queue"
+
+    queue: Key
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
+    rate: AttemptRate | None = None

@@ -40,6 +40,21 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     crashes_count: bool = False
 
 
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many jobs with the key, which is the job's type where it is left out, may run at once."""
+
+    key: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many attempts of jobs with the key, or with the job's type, may begin within a window."""
+
+    key: Name | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)]
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=86400000)]
+
+
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is enqueued each time; the fields are those of `jobs.enqueue`."""
 
@@ -57,6 +72,8 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ] = ()
     budget: CallBudget | None = None
     retry: RetryPolicy | None = None
+    concurrency: Concurrency | None = None
+    rate: Rate | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ class JobsQueries(Table):
         completed_from: int | None = None,
         completed_until: int | None = None,
         group_id: str | None = None,
+        concurrency_key: str | None = None,
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobRow]:
@@ -75,6 +76,7 @@ class JobsQueries(Table):
                 completed_from=completed_from,
                 completed_until=completed_until,
                 group_id=group_id,
+                concurrency_key=concurrency_key,
                 limit=limit,
             ),
             JobRow,
@@ -101,6 +103,7 @@ class JobsQueries(Table):
         completed_from: int | None = None,
         completed_until: int | None = None,
         group_id: str | None = None,
+        concurrency_key: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
         """How many jobs are like this, and with `by`, how many have each of its values."""
@@ -125,6 +128,7 @@ class JobsQueries(Table):
                     completed_from=completed_from,
                     completed_until=completed_until,
                     group_id=group_id,
+                    concurrency_key=concurrency_key,
                 ),
                 Count,
                 timeout_seconds,
@@ -152,6 +156,7 @@ class JobsQueries(Table):
         completed_from: int | None = None,
         completed_until: int | None = None,
         group_id: str | None = None,
+        concurrency_key: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> tuple[CountedValue, ...]:
         """How many have each value of a column, the most first, 1,000 at most."""
@@ -174,6 +179,7 @@ class JobsQueries(Table):
             completed_from=completed_from,
             completed_until=completed_until,
             group_id=group_id,
+            concurrency_key=concurrency_key,
         )
         answer = await self._ask("jobs.count", asked, GroupedCount, timeout_seconds)
         return answer.groups or ()

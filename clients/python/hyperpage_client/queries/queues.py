@@ -18,11 +18,11 @@ class QueuesQueries(Table):
     def list(
         self, *, paused: bool | None = None, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
     ) -> AsyncIterator[QueueRow]:
-        """Queues that were paused at least once, in the order of their names."""
+        """Queues that were paused or limited at least once, in the order of their names."""
         return self._items("queues.list", given(paused=paused, limit=limit), QueueRow, timeout_seconds)
 
     async def count(self, *, paused: bool | None = None, timeout_seconds: float = ANSWER_SECONDS) -> int:
-        """Queues that were paused at least once."""
+        """Queues that were paused or limited at least once."""
         return (await self._ask("queues.count", given(paused=paused), Count, timeout_seconds)).count
 
     def history(

@@ -28,6 +28,7 @@ class Jobs(Table):
     retry_many = asked(jobs.Jobs.retry_many)
     pause_queue = asked(jobs.Jobs.pause_queue)
     resume_queue = asked(jobs.Jobs.resume_queue)
+    limit_queue = asked(jobs.Jobs.limit_queue)
     get = asked(jobs.Jobs.get)
     list = iterated(jobs.Jobs.list)
     count = asked(jobs.Jobs.count)

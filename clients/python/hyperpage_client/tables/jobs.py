@@ -12,7 +12,18 @@ from hyperpage_client.answers.jobs import (
     ProgressResult,
 )
 from hyperpage_client.commands import jobs as commands
-from hyperpage_client.commands.jobs import AfterGroup, CallBudget, JobFilter, RetryPolicy, Unique
+from hyperpage_client.commands.jobs import (
+    AfterGroup,
+    AttemptRate,
+    CallBudget,
+    Concurrency,
+    Debounce,
+    JobFilter,
+    Rate,
+    RetryPolicy,
+    Throttle,
+    Unique,
+)
 from hyperpage_client.queries.jobs import JobsQueries
 from hyperpage_client.queries.table import Answer, Sent
 
@@ -43,6 +54,10 @@ class Jobs(JobsQueries):
         retry: RetryPolicy | None = None,
         group_id: str | None = None,
         after_group: AfterGroup | None = None,
+        concurrency: Concurrency | None = None,
+        rate: Rate | None = None,
+        debounce: Debounce | None = None,
+        throttle: Throttle | None = None,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
@@ -50,9 +65,13 @@ class Jobs(JobsQueries):
         It is called as its type is, unless it has a `name`.
 
         Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-        `release`; with `depends_on`, until those jobs have completed. With `unique`, there may be no new job:
-        the result then names the `existing` one. With a `budget`, it is claimed only while the rate limit, as it
-        was observed, has calls left for it. `retry` says when it is tried again.
+        `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
+        which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
+        says when it is tried again.
+
+        With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
+        a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
+        within the window. Without a key, that is the type.
 
         It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
         completed or ended, or one has failed.
@@ -78,6 +97,10 @@ class Jobs(JobsQueries):
             retry=retry,
             group_id=group_id,
             after_group=after_group,
+            concurrency=concurrency,
+            rate=rate,
+            debounce=debounce,
+            throttle=throttle,
         )
         return await self._send(command, EnqueueResult | None, about)
 
@@ -93,8 +116,9 @@ class Jobs(JobsQueries):
     ) -> Answer[ClaimResult]:
         """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-        Jobs with a budget are among them as far as calls are left. Where some have to wait for theirs, the result
-        has `retry_after_ms`: before that, it is not worth asking for them again.
+        Jobs with a budget or with limits are among them as far as these let them through. Where some have to
+        wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
+        asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
         """
         command = commands.Claim(worker=worker, queue=queue, types=types, limit=limit, lease_ms=lease_ms)
         return await self._send(command, ClaimResult, about)
@@ -254,4 +278,20 @@ class Jobs(JobsQueries):
     async def resume_queue(self, queue: str, **about: Unpack[Sent]) -> Answer[None]:
         """Jobs of the queue are handed out again."""
         command = commands.ResumeQueue(queue=queue)
+        return await self._send(command, None, about)
+
+    async def limit_queue(
+        self,
+        queue: str,
+        *,
+        concurrency: int | None = None,
+        rate: AttemptRate | None = None,
+        **about: Unpack[Sent],
+    ) -> Answer[None]:
+        """The limits of the queue, from now on: what is left out, or null, is not limited.
+
+        At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
+        milliseconds, counted from now on where that is another window than before.
+        """
+        command = commands.LimitQueue(queue=queue, concurrency=concurrency, rate=rate)
         return await self._send(command, None, about)

@@ -77,7 +77,7 @@ class MemoryQueue:
         self._answers: dict[str, CommandAnswer] = {}
 
     async def send(self, command: Enqueue, /, *, command_id: str = "") -> CommandAnswer:
-        """Takes a job. A unique key is not looked at, nor is a dependency."""
+        """Takes a job. No unique key, dependency or limit is looked at; jobs run one by one."""
         if command_id and (before := self._answers.get(command_id)) is not None:
             return before
         job_id = command.id or f"job-{len(self.jobs) + 1}"

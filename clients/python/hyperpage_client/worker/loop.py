@@ -139,7 +139,14 @@ class Worker:
             result = await self._claimed(min(room, MAXIMUM_CLAIMED))
             for row in result["jobs"]:
                 self._begin(row, asked_at)
-            wake_ups.end(found=bool(result["jobs"]), retry_after_ms=result.get("retry_after_ms"))
+            waits_for_ends = bool(result.get("waits_for_ends"))
+            wake_ups.end(
+                found=bool(result["jobs"]),
+                retry_after_ms=result.get("retry_after_ms"),
+                waits_for_ends=waits_for_ends,
+            )
+            if waits_for_ends:
+                await wake_ups.hear_ends()
 
     @property
     def _room(self) -> int:

@@ -34,6 +34,12 @@ MAKE_DUE = (
     "attempt_failed",
     "attempt_timed_out",
 )
+# Ends of attempts that nothing else is heard of: who waits for one listens to them.
+ENDS = ("completed", "failed", "cancelled")
+# All changes by which an attempt may have ended, and what it counted for has a place again.
+FREE_A_PLACE = frozenset(
+    {*ENDS, "timed_out", "attempt_failed", "attempt_timed_out", "rescued", "snoozed", "interrupted"}
+)
 # Changes that the worker that has the job should look into.
 CONCERN_RUNNING = frozenset({"cancel_requested", "rescued", "attempt_timed_out", "timed_out"})
 # The pause after an empty claim, whatever is heard. Otherwise a hundred workers on one busy queue would ask
@@ -98,16 +104,17 @@ class WakeUps:
         self._next_poll = self._loop.time()
         self._not_before = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._hears_ends = False
+        # Whether jobs of ours wait for others to end, as the last claim said.
+        self._waits_for_ends = False
 
     async def __aenter__(self) -> Self:
         names = self._names
         changes = (*MAKE_DUE, *CONCERN_RUNNING.difference(MAKE_DUE))
         subjects = [names.changes("jobs", change) for change in changes]
-        subjects.append(names.event(f"queues/{self._queue}", "queue.resumed.v1"))
-        for subject in subjects:
-            self._subscriptions.append(
-                await self._connection.nats.subscribe_direct(subject, handler=self._hear)
-            )
+        queue = f"queues/{self._queue}"
+        subjects += [names.event(queue, f"queue.{change}.v1") for change in ("resumed", "limited")]
+        await self._listen(subjects)
         self._connection.listeners.add(self._connection_changed)
         return self
 
@@ -134,12 +141,23 @@ class WakeUps:
         # Spread by chance, so that workers that began together do not ask together for ever.
         self._next_poll = now + self._poll_seconds * random.uniform(0.75, 1.25)
 
-    def end(self, *, found: bool, retry_after_ms: int | None = None) -> None:
+    async def hear_ends(self) -> None:
+        """Jobs wait until others end: from now on, a claim follows when that is heard."""
+        self._waits_for_ends = True
+        if not self._hears_ends:
+            self._hears_ends = True
+            await self._listen([self._names.changes("jobs", change) for change in ENDS])
+            # One may have ended in the meantime.
+            self._add(self._loop.time())
+
+    def end(self, *, found: bool, retry_after_ms: int | None = None, waits_for_ends: bool = False) -> None:
         """A claim was answered. What one finds may not be all: an answer has a size.
 
-        If it found nothing since jobs wait for calls of a rate limit, it says when to ask again: the next
-        poll is then, or as always if that is sooner, since no event may have told of other jobs.
+        If it found nothing since jobs wait for calls of a rate limit or for the end of a window, it says when
+        to ask again: the next poll is then, or as always if that is sooner, since no event may have told of
+        other jobs.
         """
+        self._waits_for_ends = waits_for_ends
         if found:
             self._add(self._loop.time())
             return
@@ -178,6 +196,12 @@ class WakeUps:
         else:
             self._set_timer()
 
+    async def _listen(self, subjects: list[str]) -> None:
+        for subject in subjects:
+            self._subscriptions.append(
+                await self._connection.nats.subscribe_direct(subject, handler=self._hear)
+            )
+
     def _connection_changed(self) -> None:
         nats = self._connection.nats
         if nats.is_connected or nats.is_closed:
@@ -193,7 +217,9 @@ class WakeUps:
         change = subject.rpartition(".")[2]
         if change in CONCERN_RUNNING:
             self._concern(split_stream(event.subject)[1])
-        if change in MAKE_DUE or change == "resumed":
+        if self._waits_for_ends and change in FREE_A_PLACE:
+            self._add(self._loop.time())
+        if change in MAKE_DUE or change in ("resumed", "limited"):
             self._take(event)
 
     def _take(self, event: _Event) -> None:

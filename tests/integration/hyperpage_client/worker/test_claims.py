@@ -127,6 +127,31 @@ def test_a_job_is_claimed_when_its_time_comes_and_when_its_queue_is_resumed(tmp_
     assert attempts == {"soon": 1, "again": 2, "held": 1, "waits": 1, "waits-too": 1}
 
 
+def test_a_job_that_waits_for_another_of_its_key_is_claimed_when_that_one_ends(tmp_path: Path):
+    running = Counter[str]()
+
+    async def sync(job: JobContext) -> None:
+        running.update(["now"])
+        assert running["now"] == 1
+        await asyncio.sleep(0)
+        running.subtract(["now"])
+
+    async def play() -> None:
+        async with at_work(tmp_path, {"sync": sync}) as (client, _):
+            one = {"concurrency": {"key": "acme", "limit": 1}}
+            await enqueue(client, "elsewhere", queue="other", **one)
+            claimed = await client.send("jobs.claim", {"worker": "w", "queue": "other"})
+            for number in range(5):
+                await enqueue(client, f"waits-{number}", **one)
+            await enqueue(client, "free")
+            await completed(client, 1)
+            lease = claimed.result["jobs"][0]["lease"]
+            await client.send("jobs.complete", {"id": "elsewhere", "lease": lease})
+            await completed(client, 7)
+
+    asyncio.run(play())
+
+
 def test_a_job_that_is_soon_due_is_not_crowded_out_by_many_that_are_not(tmp_path: Path):
     async def play() -> None:
         async with at_work(tmp_path, {"sync": does_nothing}) as (client, _):

@@ -68,7 +68,7 @@ def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
         "Waited for a worker",
         "3 min",
         "Ended otherwise",
-        "It was never paused.",
+        "It was never paused or limited.",
     ):
         assert text in one
     assert list(rows(operator.page(f"{QUEUES}?text=OTH"))) == ["other"]
@@ -150,5 +150,23 @@ def test_pages_are_turned_by_name_and_who_may_only_read_has_no_buttons(
     assert refused.status_code == 403
     assert talk.query("queues.count").said["count"] == 0
     # Every key is the name of a queue, and nothing else is.
-    assert "It was never paused." in reader.page(f"{QUEUES}/new")
+    assert "It was never paused or limited." in reader.page(f"{QUEUES}/new")
     assert reader.get(f"{QUEUES}/%3Cb%3E").status_code == 400
+
+
+def test_limits_are_shown_on_the_pages_of_their_queue_and_of_their_job(
+    talk: HttpTalk, operator: Visitor
+) -> None:
+    rate = {"limit": 600, "window_ms": 60_000}
+    assert talk.command("jobs.limit_queue", {"queue": "other", "concurrency": 20, "rate": rate}).code is None
+    assert "Limited to 20 jobs that run at once, and to 600 attempts that begin in 1 min" in operator.page(
+        f"{QUEUES}/other"
+    )
+    for key in ("a", "b"):
+        limits = {"concurrency": {"key": "acme", "limit": 1}, "rate": {"limit": 5, "window_ms": 60_000}}
+        enqueue(talk, key, "other", **limits)
+    talk.command("jobs.claim", {"worker": "w", "queue": "other", "limit": 2})
+    page = operator.page("/console/jobs/b")
+    assert "<code>acme</code>: 1 of 1 run; it waits until one of them ends" in page
+    assert "<code>t</code>: 5 attempts in 1 min" in page
+    assert "it waits until" not in operator.page("/console/jobs/a")

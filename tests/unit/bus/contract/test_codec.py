@@ -61,6 +61,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "jobs.archive": {"id": "a"},
     "jobs.pause_queue": {"queue": "q"},
     "jobs.resume_queue": {"queue": "q"},
+    "jobs.limit_queue": {"queue": "q"},
     "jobs.import": {
         "id": "a",
         "type": "t",

@@ -109,3 +109,15 @@ def test_a_job_draws_on_a_rate_limit_of_its_users_own():
     send(budget={"platform": "billing/api", "resource": "core"})
     with pytest.raises(Forbidden, match="github:core is not a key of billing"):
         send(budget={"platform": "github", "resource": "core"})
+
+
+def test_a_job_of_limited_rights_counts_for_keys_of_its_users_own():
+    send(
+        concurrency={"key": "billing/acme", "limit": 2},
+        rate={"key": "billing/api", "limit": 2, "window_ms": 1},
+    )
+    send(type="billing/sync", concurrency={"limit": 2})
+    with pytest.raises(Forbidden, match="acme is not a key of billing"):
+        send(concurrency={"key": "acme"})
+    with pytest.raises(Forbidden, match="sync is not a key of billing"):
+        send(rate={"limit": 2, "window_ms": 1})

@@ -33,9 +33,9 @@ class Heard:
         assert self.wake_ups.is_due, "a worker claims when it starts"
         self.claim()
 
-    def claim(self, *, found: bool = False) -> None:
+    def claim(self, *, found: bool = False, waits_for_ends: bool = False) -> None:
         self.wake_ups.begin()
-        self.wake_ups.end(found=found)
+        self.wake_ups.end(found=found, waits_for_ends=waits_for_ends)
 
     def hear(self, change: str, **data: Any) -> None:
         kind = f"hyperpage.job.{change}.v1"
@@ -94,6 +94,28 @@ def test_nothing_follows_what_makes_no_job_of_ours_due(change: str, data: dict[s
         # The event behind it is heard next.
         heard.hear("snoozed", run_at=TIME_MS + 200)
         assert len(heard.wake_ups._times) == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("change", "data"),
+    [
+        ("completed", {}),
+        ("cancelled", {}),
+        ("timed_out", {"error": "e"}),
+        ("attempt_failed", {"error": "e", "next_run_at": TIME_MS + 86_400_000}),
+    ],
+)
+def test_who_waits_for_others_to_end_claims_when_one_does(change: str, data: dict[str, Any]):
+    async def play() -> None:
+        heard = Heard()
+        heard.claim(waits_for_ends=True)
+        heard.hear(change, **data)
+        await heard.is_due()
+        heard.claim()
+        heard.hear(change, **data)
+        assert not heard.wake_ups.is_due, "nobody waits any more"
 
     asyncio.run(play())
 

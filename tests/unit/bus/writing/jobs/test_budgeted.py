@@ -3,7 +3,7 @@
 from typing import Any
 
 from bus.writing.jobs.due import ASK_AGAIN_MS, DueJobs
-from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.lane import Gate, WaitingJob
 from bus.writing.jobs.throttles import Throttles
 from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
@@ -17,17 +17,22 @@ class Permits:
         self.asked = 0
 
     def allowed_from(self, job: WaitingJob) -> int | None:
+        return self.held.get(job.gates[0].key, NOW)
+
+    def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
         self.asked += 1
-        return self.held.get(job.limit or "", NOW)
+        when = self.allowed_from(job)
+        return (job.gates[0], when) if when is None or when > NOW else None
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         # One job of a limit at a time.
-        self.held[job.limit or ""] = None
+        self.held |= {gate.key: None for gate in job.gates}
 
 
 def waiting(job_id: str, limit: str | None, position: int, **changes) -> WaitingJob:
     said: dict[str, Any] = {"queue": "default", "type": "sync", "priority": 2, "run_at": NOW} | changes
-    return WaitingJob(id=job_id, created_position=position, limit=limit, **said)
+    gates = () if limit is None else (Gate("calls", limit),)
+    return WaitingJob(id=job_id, created_position=position, gates=gates, **said)
 
 
 def filled(*jobs: WaitingJob) -> DueJobs:

@@ -1,0 +1,200 @@
+"""Whose turn it is: lanes of keys that take turns, and the turns of a queue."""
+
+import heapq
+from collections.abc import KeysView
+from itertools import count
+
+from bus.writing.jobs.lane import Lane
+
+# A turn that was taken in a search alone: later than all that were taken in truth.
+_IN_SEARCH = 2**62
+
+
+class Round:
+    """Who of a queue has had a turn last. Owned by the writer's thread.
+
+    A key that comes to have waiting jobs is behind those that wait already; one that was handed a job goes
+    behind all others. Where there is one key only, nobody counts.
+    """
+
+    __slots__ = (
+        "_before",
+        "_last",
+        "_last_searched",
+        "_left",
+        "_searched",
+        "_turns",
+        "_waiting",
+        "changed",
+        "overtaken",
+    )
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._turns: dict[str | None, int] = {}
+        self._waiting: dict[str | None, int] = {}
+        # Keys without waiting jobs: they keep their place until the transaction has settled.
+        self._left: set[str | None] = set()
+        # Who had which turn before a job of it was handed out in the open transaction.
+        self._before: dict[str, int] = {}
+        # Turns that were taken in the search under way, and where they made entries later than they are.
+        self._searched: dict[str | None, int] = {}
+        self._last_searched = _IN_SEARCH
+        self.overtaken: list[tuple[Turns, str | None]] = []
+        # Keys that have an earlier turn than before.
+        self.changed: set[str | None] = set()
+
+    def __len__(self) -> int:
+        """How many keys are kept."""
+        return len(self._turns)
+
+    def of(self, key: str | None) -> int:
+        """The turn of a key: the lowest comes first."""
+        return self._searched.get(key) or self._turns.get(key, 0)
+
+    def add(self, key: str | None) -> None:
+        """A job with the key waits."""
+        self._waiting[key] = self._waiting.get(key, 0) + 1
+        self._turns.setdefault(key, self._last)
+        self._left.discard(key)
+
+    def remove(self, key: str | None) -> None:
+        """A job with the key has left."""
+        self._waiting[key] -= 1
+        if not self._waiting[key]:
+            self._left.add(key)
+
+    def take(self, key: str | None, job_id: str) -> None:
+        """A job with the key was handed out."""
+        self._before[job_id] = self._turns.get(key, self._last)
+        if len(self._turns) > 1:
+            self._last += 1
+            self._turns[key] = self._last
+
+    def give_back(self, key: str | None, job_id: str) -> None:
+        """The job was not handed out, after all."""
+        before = self._before.pop(job_id, None)
+        if before is not None:
+            self._turns[key] = before
+            self.changed.add(key)
+
+    def settle(self) -> bool:
+        """The open transaction is on disk, or was taken back; whether any key is left."""
+        self._before.clear()
+        for key in self._left:
+            del self._turns[key], self._waiting[key]
+        self._left.clear()
+        return bool(self._turns)
+
+    def take_in_search(self, key: str | None) -> None:
+        """A job with the key is the next one, as far as this search goes."""
+        if len(self._turns) > 1:
+            self._last_searched += 1
+            self._searched[key] = self._last_searched
+
+    def is_searched(self, key: str | None) -> bool:
+        """Whether the key has had a turn in this search."""
+        return key in self._searched
+
+    def end_search(self) -> None:
+        """Everybody has the turn again that they had before the search."""
+        self._searched.clear()
+        self._last_searched = _IN_SEARCH
+        for turns, key in self.overtaken:
+            turns.place(key)
+        self.overtaken.clear()
+
+
+class Turns:
+    """Lanes that stand in one place: their keys in turn, within a key the one with the best job first.
+
+    Owned by the jobs of one type in one queue.
+    """
+
+    __slots__ = ("_entry", "_lanes", "_order", "_round", "_ticket", "count")
+
+    def __init__(self, of_queue: Round) -> None:
+        self._round = of_queue
+        self._lanes: dict[str | None, list[tuple[int, int, int, int, Lane]]] = {}
+        # The keys by the best job of each: its priority, the turn, when it is due, its position.
+        self._order: list[tuple[int, int, int, int, int, str | None]] = []
+        # The ticket of the one entry of a key that counts.
+        self._entry: dict[str | None, int] = {}
+        self._ticket = count()
+        self.count = 0
+
+    def keys(self) -> KeysView[str | None]:
+        """The keys that have lanes here, and perhaps some that had."""
+        return self._lanes.keys()
+
+    def put(self, lane: Lane) -> None:
+        """The lane, which has a due job, stands here now, by its best one."""
+        entry = lane.best()
+        assert entry is not None, "only lanes with due jobs take turns"
+        lane.place, lane.turns, lane.ticket = entry[:3], self, next(self._ticket)
+        self.count += 1
+        lanes = self._lanes.setdefault(lane.key, [])
+        heapq.heappush(lanes, (*lane.place, lane.ticket, lane))
+        if lanes[0][-1] is lane:
+            self.place(lane.key)
+        # Entries that do not count are never more than the others, however often lanes come and go.
+        if len(self._order) > 2 * self.count + 64 or len(lanes) > 2 * self.count + 64:
+            self._tidy()
+
+    def leave(self, lane: Lane) -> None:
+        """The lane stands here no longer."""
+        lane.turns = None
+        self.count -= 1
+
+    def best(self) -> Lane | None:
+        """The lane whose turn it is."""
+        while self._order:
+            *place, ticket, key = self._order[0]
+            if self._entry.get(key) != ticket:
+                heapq.heappop(self._order)
+                continue
+            lane = self._first(key)
+            if lane is not None and place == self._place(lane):
+                return lane
+            # Its best lane has left, or it has had a turn.
+            heapq.heappop(self._order)
+            self.place(key)
+        return None
+
+    def place(self, key: str | None) -> None:
+        """Puts a key where it belongs."""
+        lane = self._first(key)
+        if lane is not None:
+            priority, turn, run_at, position = self._place(lane)
+            ticket = self._entry[key] = next(self._ticket)
+            heapq.heappush(self._order, (priority, turn, run_at, position, ticket, key))
+            if self._round.is_searched(key):
+                self._round.overtaken.append((self, key))
+
+    def _place(self, lane: Lane) -> list[int]:
+        assert lane.place is not None
+        priority, run_at, position = lane.place
+        return [priority, self._round.of(lane.key), run_at, position]
+
+    def _first(self, key: str | None) -> Lane | None:
+        lanes = self._lanes.get(key)
+        while lanes and not self._counts(lanes[0]):
+            heapq.heappop(lanes)
+        if lanes:
+            return lanes[0][-1]
+        self._lanes.pop(key, None)
+        self._entry.pop(key, None)
+        return None
+
+    def _counts(self, entry: tuple[int, int, int, int, Lane]) -> bool:
+        lane = entry[-1]
+        return lane.turns is self and lane.ticket == entry[-2]
+
+    def _tidy(self) -> None:
+        standing = [entry for lanes in self._lanes.values() for entry in lanes if self._counts(entry)]
+        self._lanes, self._entry = {}, {}
+        for entry in standing:
+            heapq.heappush(self._lanes.setdefault(entry[-1].key, []), entry)
+        self._order = []
+        for key in self._lanes:
+            self.place(key)
