@@ -162,6 +162,8 @@ def stories_of_groups() -> Iterator[Story]:
         held = a_job(held=True, after_group=AwaitedGroup(id="g", when="all_completed"))
         story = given(a_job(group_id="g"), event, key="member").given(held)
         yield awaited(story, "run").when("jobs.release", id=KEY)
+    over = given(a_job(group_id="g"), events.Cancelled(), key="member")
+    yield over.when("jobs.enqueue", id=KEY, type="t", after_group={"id": "g", "when": "all_ended"})
 
 
 def timed_out() -> Iterator[Story]:
