@@ -9,13 +9,12 @@ import msgspec
 from domain.jobs.rows import JobProgress
 from domain.jobs.state import FINISHED, State, status_of
 from domain.messages import Key, Name, about
+from projections import reading
 from projections.jobs import HAS_TAG, HAS_TEXT
 from projections.table import row_json
 
 # How many rows a page looks at, however few of them the filters let through.
 MAXIMUM_SCANNED_ROWS = 10_000
-# How many of the newest it looks at before it looks for what is rare.
-ROWS_LOOKED_AT = 1_000
 _ERROR_CHARACTERS = 300
 # How a traceback of Python begins; what happened stands at its end.
 TRACEBACK = "Traceback (most recent call last):"
@@ -126,7 +125,7 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         newest = f"SELECT * FROM jobs INDEXED BY {by_time} WHERE {chosen[0]} {newest_first}"
         found = connection.execute(
             f"SELECT count(*) FROM (SELECT 1 FROM ({newest}) AS jobs WHERE {meant[0]} LIMIT ?)",
-            (*chosen[1], ROWS_LOOKED_AT, *meant[1], query.limit + 1),
+            (*chosen[1], query.limit + reading.ROWS_LOOKED_AT, *meant[1], query.limit + 1),
         ).get
         if found <= query.limit:
             index, chosen = rare[0], _all((*where, *rare[1]))

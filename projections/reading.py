@@ -9,7 +9,7 @@ import msgspec
 
 from projections.table import MAXIMUM_GROUPS, Table, as_json, row_json
 
-# How many rows are looked at one by one for a page of those that filters leave, before an index is asked.
+# How many rows more than a page has are looked at one by one for it, before an index is asked.
 ROWS_LOOKED_AT = 1_000
 
 # Terms of a WHERE that all hold, and the values bound in them.
@@ -69,7 +69,8 @@ def _keys_of_page(
     frequent; what is rare is found by its index.
     """
     key, name = table.primary_key, table.name
-    next_rows = f"(SELECT * FROM {name}{_clause(in_range[0])} ORDER BY 1 LIMIT {ROWS_LOOKED_AT}) AS {name}"
+    most = limit + ROWS_LOOKED_AT
+    next_rows = f"(SELECT * FROM {name}{_clause(in_range[0])} ORDER BY 1 LIMIT {most}) AS {name}"
     sources = (
         (next_rows, filters[0], (*in_range[1], *filters[1])),
         (name, *_all(in_range, filters)),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from migrations.connection import open_reader
-from projections import job_board
+from projections import job_board, reading
 from projections.job_board import BrowseJobs, browse_jobs
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
@@ -120,7 +120,7 @@ def test_what_is_rare_is_found_behind_any_number_of_newer_jobs(
     unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
-    monkeypatch.setattr(job_board, "ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(reading, "ROWS_LOOKED_AT", 2)
     enqueue(unattended, "held", hold=True)
     enqueue(unattended, "grouped", group_id="g")
     for name in "abcd":
