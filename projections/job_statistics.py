@@ -113,13 +113,13 @@ class JobGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Jobs that were archived are not among them. A group that no job has is empty.
     """
 
-    id: Key
+    group_id: Key
 
 
 class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a group of jobs is. Times are milliseconds since the epoch."""
 
-    id: str
+    group_id: str
     total: Annotated[int, about("how many jobs it has")]
     done: Annotated[int, about("how many of them have ended, however they did")]
     percent: Annotated[float | None, about("how many of a hundred that are; null where it has no jobs")]
@@ -166,12 +166,12 @@ def group_progress(connection: apsw.Connection, query: JobGroup) -> bytes:
     rows: list[Any] = connection.execute(
         "SELECT state, count(*), min(started_at), max(completed_at) FROM jobs INDEXED BY idx_jobs_group"
         " WHERE group_id = ? GROUP BY state ORDER BY state",
-        (query.id,),
+        (query.group_id,),
     ).fetchall()
     total = sum(count for _, count, _, _ in rows)
     done = sum(count for state, count, _, _ in rows if state in FINISHED)
     progress: dict[str, Any] = {
-        "id": query.id,
+        "group_id": query.group_id,
         "total": total,
         "done": done,
         # Rounded down: a hundred is all of them.

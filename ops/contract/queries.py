@@ -120,7 +120,7 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             shape=JobGroup,
             gives=GroupProgress,
             answer=group_progress,
-            limited=limited(JOBS, group_progress, lambda query: query.id),
+            limited=limited(JOBS, group_progress, lambda query: query.group_id),
         ),
         QueryVerb(
             name="jobs.stats",

@@ -919,7 +919,7 @@ export interface JobsAttemptsQuery {
  * Jobs that were archived are not among them. A group that no job has is empty.
  */
 export interface JobsGroupQuery {
-  id: string;
+  group_id: string;
 }
 
 /**
@@ -1739,7 +1739,7 @@ export interface AttemptPage {
 
 /** How far a group of jobs is. Times are milliseconds since the epoch. */
 export interface GroupProgress {
-  id: string;
+  group_id: string;
   /** how many jobs it has */
   total: number;
   /** how many of them have ended, however they did */

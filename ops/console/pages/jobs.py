@@ -167,7 +167,7 @@ async def _group(visit: Visit, job: dict[str, Any] | None) -> dict[str, Any] | N
     """How far the group of a job is."""
     if job is None or "group_id" not in job:
         return None
-    progress: dict[str, Any] = await visit.query("jobs.group", id=job["group_id"])
+    progress: dict[str, Any] = await visit.query("jobs.group", group_id=job["group_id"])
     return progress
 
 

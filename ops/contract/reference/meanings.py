@@ -106,7 +106,7 @@ MEANINGS: Mapping[str, str] = {
     "after_group": "the group of which the jobs have to come to something first",
     "after_group.id": "the group; none of its jobs has to be there yet",
     "after_group.when": "what they have to come to: all completed, all ended, or one did not complete",
-    "jobs.group.id": "the group",
+    "jobs.group.group_id": "the group",
     **{
         f"{moment}_{end}": f"{text} then or {side}, in {_ANY_TIME}"
         for moment, text in (("created", "enqueued"), ("run", "due"), ("completed", "ended"))

@@ -40,13 +40,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def progress(store: Store, group_id: str) -> Any:
-    query = JobGroup(id=group_id)
+    query = JobGroup(group_id=group_id)
     return msgspec.json.decode(store.in_writer(lambda connection: group_progress(connection, query)))
 
 
 def test_the_progress_of_a_group_says_how_many_of_all_have_ended(store: Store):
     assert progress(store, GROUP) == {
-        "id": GROUP,
+        "group_id": GROUP,
         "total": 4,
         "done": 3,
         "percent": 75.0,
@@ -65,7 +65,7 @@ def test_a_group_that_no_job_has_is_empty(store: Store):
         "began_at": None,
         "ended_at": None,
     }
-    assert progress(store, "unknown") == {"id": "unknown", **nothing}
+    assert progress(store, "unknown") == {"group_id": "unknown", **nothing}
 
 
 def test_a_group_is_counted_in_its_index_alone(store: Store):

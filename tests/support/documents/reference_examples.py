@@ -177,7 +177,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.throughput": Shown({"window_ms": 60_000, "parts": 2}, DONE),
     "jobs.workers": Shown({}, DONE),
     "jobs.running": Shown({"worker": "worker-1"}, (SYNC, CLAIM)),
-    "jobs.group": Shown({"id": "import-7"}, (MEMBER, CLAIM, INDEX_OF_GROUP)),
+    "jobs.group": Shown({"group_id": "import-7"}, (MEMBER, CLAIM, INDEX_OF_GROUP)),
     "queues.get": Shown({"name": "default"}, (PAUSED,)),
     "queues.list": Shown({"paused": True}, (PAUSED,)),
     "queues.count": Shown({}, (PAUSED,)),

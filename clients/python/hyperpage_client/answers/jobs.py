@@ -196,7 +196,7 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
 class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a group of jobs is. Times are milliseconds since the epoch."""
 
-    id: str
+    group_id: str
     total: int
     done: int
     percent: float | None = None

@@ -245,12 +245,12 @@ class JobsQueries(Table):
         """The attempts of a job, the first one first; with `after`, the `next` of the page before."""
         return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow, timeout_seconds)
 
-    async def group(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
+    async def group(self, group_id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
         """How far a group of jobs is: how many are in each state, and how many of all have ended.
 
         Jobs that were archived are not among them. A group that no job has is empty.
         """
-        return await self._ask("jobs.group", given(id=id), GroupProgress, timeout_seconds)
+        return await self._ask("jobs.group", given(group_id=group_id), GroupProgress, timeout_seconds)
 
     async def stats(
         self,
