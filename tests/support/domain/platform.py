@@ -1,9 +1,13 @@
-"""A platform with GitHub's header dialect: so many calls in a window, by a clock of its own."""
+"""A platform that counts calls, by a clock of its own: so many in a window, told in one of the dialects."""
 
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import NamedTuple
 
 import msgspec
+
+# How long it answers nobody who has called too often.
+PAUSE_MS = 60_000
 
 
 class Answered(NamedTuple):
@@ -13,40 +17,122 @@ class Answered(NamedTuple):
     headers: dict[str, str]
 
 
-class Platform(msgspec.Struct, kw_only=True):
-    """`ahead_ms` is how far its clock is ahead of ours. A window begins with its first call.
-
-    It answers calls beyond its limit, and counts them as `refused`: nobody who knows the limit makes any.
-    """
+class Window(msgspec.Struct, kw_only=True):
+    """So many calls in a time; it begins with its first call, and ends at a whole second, as that is told."""
 
     limit: int
     window_ms: int
-    ahead_ms: int = 0
     used: int = 0
     resets_at: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.limit - self.used
+
+    def turn(self, here: int) -> bool:
+        """Begins anew if its time is over; whether one was before it."""
+        if here < self.resets_at:
+            return False
+        has_been = self.resets_at > 0
+        self.used, self.resets_at = 0, -(-(here + self.window_ms) // 1000) * 1000
+        return has_been
+
+
+class Platform(Window, kw_only=True):
+    """`ahead_ms` is how far its clock is ahead of ours, and `drift_ppm` by how many millionths it is faster.
+
+    It answers calls beyond its limit, and counts them as `refused`: nobody who knows the limit makes any.
+    With `short`, the same goes for another policy beside it. Whoever makes more than `calls_a_minute`, of
+    which it does not tell, is refused for a minute; such calls are `slowed`, in so many `pauses`.
+    """
+
+    ahead_ms: int = 0
+    drift_ppm: int = 0
+    short: Window | None = None
+    calls_a_minute: int | None = None
+    dialect: Callable[["Platform", int], dict[str, str]] = msgspec.field(default_factory=lambda: github)
     refused: int = 0
+    slowed: int = 0
+    pauses: int = 0
     windows: list[int] = msgspec.field(default_factory=list)
     """How many calls were made in each window before the present one."""
+    _first_at: int | None = None
+    _paused_until: int = 0
+    _minute: int = 0
+    _calls_of_minute: int = 0
 
     def call(self, now: int) -> Answered:
         """A call that reaches it at `now`, by our clock."""
-        here = now + self.ahead_ms
-        if here >= self.resets_at:
-            if self.resets_at:
-                self.windows.append(self.used)
-            # In whole seconds, as it tells it.
-            self.used, self.resets_at = 0, -(-(here + self.window_ms) // 1000) * 1000
-        is_refused = self.used >= self.limit
+        here = self._here(now)
+        used = self.used
+        if self.turn(here):
+            self.windows.append(used)
+        policies = [self] if self.short is None else [self, self.short]
+        if self.short is not None:
+            self.short.turn(here)
+        if self._is_too_often(here):
+            self.slowed += 1
+            seconds = -(-(self._paused_until - here) // 1000)
+            return Answered(403, self._headers(here) | {"retry-after": str(seconds)})
+        is_refused = any(one.left <= 0 for one in policies)
         if is_refused:
             self.refused += 1
         else:
-            self.used += 1
-        headers = {
-            "date": formatdate(here // 1000, usegmt=True),
-            "x-ratelimit-limit": str(self.limit),
-            "x-ratelimit-remaining": str(self.limit - self.used),
-            "x-ratelimit-used": str(self.used),
-            "x-ratelimit-reset": str(self.resets_at // 1000),
-            "x-ratelimit-resource": "core",
-        }
-        return Answered(403 if is_refused else 200, headers)
+            for one in policies:
+                one.used += 1
+        return Answered(403 if is_refused else 200, self._headers(here))
+
+    def _here(self, now: int) -> int:
+        self._first_at = now if self._first_at is None else self._first_at
+        return now + self.ahead_ms + (now - self._first_at) * self.drift_ppm // 1_000_000
+
+    def _headers(self, here: int) -> dict[str, str]:
+        return {"date": formatdate(here // 1000, usegmt=True)} | self.dialect(self, here)
+
+    def _is_too_often(self, here: int) -> bool:
+        if self.calls_a_minute is None:
+            return False
+        if here < self._paused_until:
+            return True
+        if here // 60_000 != self._minute:
+            self._minute, self._calls_of_minute = here // 60_000, 0
+        self._calls_of_minute += 1
+        if self._calls_of_minute <= self.calls_a_minute:
+            return False
+        self._paused_until = here + PAUSE_MS
+        self.pauses += 1
+        return True
+
+
+def github(platform: Platform, here: int) -> dict[str, str]:
+    """Its windows end at seconds since the epoch, by its own clock."""
+    return {
+        "x-ratelimit-limit": str(platform.limit),
+        "x-ratelimit-remaining": str(platform.left),
+        "x-ratelimit-used": str(platform.used),
+        "x-ratelimit-reset": str(platform.resets_at // 1000),
+        "x-ratelimit-resource": "core",
+    }
+
+
+def gitlab(platform: Platform, here: int) -> dict[str, str]:
+    return {
+        "RateLimit-Limit": str(platform.limit),
+        "RateLimit-Observed": str(platform.used),
+        "RateLimit-Remaining": str(platform.left),
+        "RateLimit-Reset": str(platform.resets_at // 1000),
+        "RateLimit-ResetTime": formatdate(platform.resets_at // 1000, usegmt=True),
+    }
+
+
+def of_the_ietf(platform: Platform, here: int) -> dict[str, str]:
+    """As in the IETF's draft: windows end so many seconds from now, and several policies are told."""
+    named = {"long": platform} | ({} if platform.short is None else {"short": platform.short})
+    return {
+        "RateLimit-Policy": ", ".join(
+            f'"{name}";q={one.limit};w={-(-one.window_ms // 1000)}' for name, one in named.items()
+        ),
+        "RateLimit": ", ".join(
+            f'"{name}";r={one.left};t={-(-(one.resets_at - here) // 1000)}' for name, one in named.items()
+        ),
+    }

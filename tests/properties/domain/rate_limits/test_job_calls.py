@@ -14,12 +14,13 @@ from domain.jobs.state import FINISHED
 from domain.rate_limits.ledger import LATEST_MS
 from tests.support.clock import HOUR_MS
 from tests.support.domain.indexed_story import IndexedStory
-from tests.support.domain.platform import Answered, Platform
+from tests.support.domain.platform import Answered, Platform, Window, of_the_ietf
 
 CORE = {"platform": "github", "resource": "core"}
 LEASE_MS = 30_000
 LIMIT = 9
 WINDOW_MS = 120_000
+SHORT_LIMIT, SHORT_WINDOW_MS = 4, 20_000
 TYPES = ("sync", "mail")
 
 
@@ -40,18 +41,28 @@ class Told(NamedTuple):
 class Workers(RuleBasedStateMachine):
     """Any number of workers; each tells what it was answered, sooner or later."""
 
-    @initialize(ahead_ms=st.integers(-60_000, 60_000), used=st.integers(0, LIMIT - 1))
-    def begin(self, ahead_ms: int, used: int) -> None:
+    @initialize(
+        limit=st.sampled_from([LIMIT, LIMIT, 0]),
+        ahead_ms=st.integers(-60_000, 60_000),
+        used=st.integers(0, LIMIT - 1),
+        has_short=st.booleans(),
+    )
+    def begin(self, limit: int, ahead_ms: int, used: int, has_short: bool) -> None:
+        """With one policy, or two at once, or one that lets no call through."""
         self.story = IndexedStory()
-        self.platform = Platform(limit=LIMIT, window_ms=WINDOW_MS, ahead_ms=ahead_ms)
+        self.platform = Platform(limit=limit, window_ms=WINDOW_MS, ahead_ms=ahead_ms)
+        if has_short:
+            self.platform.short = Window(limit=SHORT_LIMIT, window_ms=SHORT_WINDOW_MS)
+            self.platform.dialect = of_the_ietf
         self.attempts: list[Attempt] = []
         self.told: list[Told] = []
         self.jobs = 0
-        # Somebody else has made some calls before anything is known.
+        # Somebody else has made some calls before anything is known, too many perhaps.
         for _ in range(used):
             self.platform.call(self.story.now)
         self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
         self.tell(0, says_when=False)
+        self.refused_before = self.platform.refused
 
     @rule(cost=st.integers(0, LIMIT + 1), count=st.integers(1, 4), kind=st.sampled_from(TYPES))
     def enqueue(self, cost: int, count: int, kind: str) -> None:
@@ -75,7 +86,12 @@ class Workers(RuleBasedStateMachine):
 
     def cost_of(self, job_id: str) -> int:
         budget = self.story.state("jobs", job_id).budget
-        return 0 if budget is None else min(LIMIT, budget.cost)
+        return 0 if budget is None else min(self.most, budget.cost)
+
+    @property
+    def most(self) -> int:
+        """The most calls of one job, which makes no more than a window has."""
+        return LIMIT if self.platform.short is None else SHORT_LIMIT
 
     @precondition(lambda self: any(one.calls_left for one in self.attempts))
     @rule(which=st.integers(0, 99))
@@ -123,7 +139,11 @@ class Workers(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_refused(self) -> None:
-        assert self.platform.refused == 0
+        assert self.platform.refused == self.refused_before
+
+    @invariant()
+    def nobody_has_a_job_where_there_are_no_calls(self) -> None:
+        assert self.platform.limit or not any(self.cost_of(one.job) for one in self.attempts)
 
     def teardown(self) -> None:
         """Whatever was before, all jobs are done in the end."""
@@ -131,6 +151,12 @@ class Workers(RuleBasedStateMachine):
             self.end(0, verb="interrupt", counts=False)
         while self.told:
             self.tell(0, says_when=True)
+        if self.platform.limit == 0:
+            # Somebody else hears that there are calls from now on.
+            self.platform.limit = LIMIT
+            self.story.later(WINDOW_MS)
+            self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
+            self.tell(0, says_when=False)
         for number in range(8 * self.jobs + 8):
             self.claim(5)
             if not self.attempts:
