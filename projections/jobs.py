@@ -288,10 +288,13 @@ def ended_jobs(
 
     Without those of the groups that are `kept`.
     """
+    where = "state = ? AND completed_at <= ?"
+    bindings: list[Any] = [state, ended_until]
+    # An array of SQLite's is never empty.
+    if groups := tuple(kept):
+        where += " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM carray(?)))"
+        bindings.append(apsw.carray(groups))
     for (job_id,) in connection.execute(
-        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ?"
-        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM carray(?)))"
-        " ORDER BY completed_at LIMIT ?",
-        (state, ended_until, apsw.carray(tuple(kept)), limit),
+        f"SELECT id FROM jobs WHERE {where} ORDER BY completed_at LIMIT ?", (*bindings, limit)
     ):
         yield job_id

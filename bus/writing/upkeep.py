@@ -7,10 +7,7 @@ stored and undone like all others.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
-import apsw
-
 from bus.writing.aggregates import Aggregates
-from bus.writing.group_context import Projections
 from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 from domain.decider import EXPIRE
@@ -31,7 +28,9 @@ class Upkeep:
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
     `ended_jobs` answers with the jobs that ended in a state until a time, without those of groups that are
     kept, up to a limit; they are archived once that is longer ago than `prune_after_ms` says.
-    `has_more` says that there is more to do at once than one group takes.
+    `expired_rows` answers with the tables and keys of what has expired by a time, up to a limit of each.
+    `has_more` says that there is more to do at once than one group takes. `failures` are why some of it could
+    not be found the last time.
     """
 
     def __init__(
@@ -39,27 +38,40 @@ class Upkeep:
         aggregates: Aggregates,
         ended_jobs: Callable[[str, int, Iterable[str], int], Iterable[str]],
         prune_after_ms: Mapping[str, int],
+        expired_rows: Callable[[int, int], Iterable[tuple[str, str]]],
     ) -> None:
         self._aggregates = aggregates
         self._ended_jobs = ended_jobs
         self._prune_after_ms = prune_after_ms
+        self._expired_rows = expired_rows
         self._first_pruned: str | None = None
         self.orphans: set[str] = set()
         self.began_at = 0
         self.has_more = False
+        self.failures: list[Exception] = []
         self._waiting = {"jobs.resolve_dependents": 0, "jobs.resolve_group": 0}
 
     def commands(self, now: int) -> list[Submission]:
         """The commands that are due at `now`; those that were not stored come again at the next call."""
         self.has_more = False
-        return [
-            *_each("jobs.rescue", self._lost(now)),
-            *_each("jobs.time_out", self._too_long(now)),
-            *_each("schedules.run", self._scheduled(now)),
-            *self._portions("jobs.resolve_dependents", self._with_dependents()),
-            *self._portions("jobs.resolve_group", self._with_followers()),
-            *_each("jobs.archive", self._outdated(now)),
-        ]
+        self.failures = []
+        kinds: tuple[Callable[[], Iterable[Submission]], ...] = (
+            lambda: _each("jobs.rescue", self._lost(now)),
+            lambda: _each("jobs.time_out", self._too_long(now)),
+            lambda: _each("schedules.run", self._scheduled(now)),
+            lambda: self._portions("jobs.resolve_dependents", self._with_dependents()),
+            lambda: self._portions("jobs.resolve_group", self._with_followers()),
+            lambda: _each("jobs.archive", self._outdated(now)),
+            lambda: self._expired(now),
+        )
+        commands: list[Submission] = []
+        for found in kinds:
+            try:
+                commands += found()
+            # The rows that it reads may be damaged: the other kinds come all the same.
+            except Exception as error:
+                self.failures.append(error)
+        return commands
 
     def take_back(self, submissions: Iterable[Submission]) -> None:
         """Notes that these were not stored: jobs without a lease are still to be rescued."""
@@ -104,6 +116,16 @@ class Upkeep:
         self._first_pruned = first
         return outdated
 
+    def _expired(self, now: int) -> Iterator[Submission]:
+        """Commands that end what has expired by now, of each table the longest expired first.
+
+        They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what
+        could not be written is found again the next time. A value that has expired is not shown, even while
+        its command still waits.
+        """
+        for table, key in self._expired_rows(now, MAXIMUM_COMMANDS):
+            yield _submission(f"{table}.{EXPIRE}", key)
+
     def _with_dependents(self) -> Iterator[tuple[str, int]]:
         """Ended jobs, and how many others still wait for each."""
         dependents = self._aggregates.jobs.dependents
@@ -135,17 +157,6 @@ class Upkeep:
         self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waits != self._waiting[name]
         self._waiting[name] = waits
         return _each(name, portions[:MAXIMUM_PORTIONS])
-
-
-def expiries(projections: Projections, connection: apsw.Connection, now: int) -> list[Submission]:
-    """Commands that end what has expired by now, of each table the longest expired first.
-
-    They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what could
-    not be written is found again the next time. A value that has expired is not shown, even while its command
-    still waits.
-    """
-    found = projections.expired(connection, now, MAXIMUM_COMMANDS)
-    return [_submission(f"{table}.{EXPIRE}", key) for table, key in found]
 
 
 def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:

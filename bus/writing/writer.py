@@ -35,7 +35,7 @@ from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics
 from bus.writing.submission import Commit, Submission
 from bus.writing.transactions import Transactions, write_something
-from bus.writing.upkeep import Upkeep, expiries
+from bus.writing.upkeep import Upkeep
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.jobs.groups import counts_of
@@ -91,6 +91,7 @@ class Writer:
             self._aggregates,
             partial(projections.ended_jobs, connection),
             prune_after_ms or {},
+            partial(projections.expired, connection),
         )
         self._next_upkeep = 0.0
         self._transactions = Transactions(connection, self.thread, self._damage)
@@ -251,15 +252,17 @@ class Writer:
         if time.monotonic() < self._next_upkeep and not self._upkeep.has_more:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
-        try:
-            now = self._commits.now()
-            group.extend(self._upkeep.commands(now))
-            group.extend(expiries(self._projections, self._connection, now))
-            self.statistics.upkeep_failure = None
-            self.statistics.cache = read_page_cache(self._connection)
-        # The rows that it reads may be damaged; the thread that everybody waits for goes on.
-        except Exception as error:
+        group.extend(self._upkeep.commands(self._commits.now()))
+        self.statistics.cache = read_page_cache(self._connection)
+        failures = self._upkeep.failures
+        for error in failures:
             self._damage.note(error, "the writer")
-            if self.statistics.upkeep_failure is None:
-                logger.exception("what is to be done of the service's own accord could not be found")
-            self.statistics.upkeep_failure = str(error) or type(error).__name__
+        if failures and self.statistics.upkeep_failure is None:
+            logger.error(
+                "what is to be done of the service's own accord could not be found", exc_info=failures[0]
+            )
+        self.statistics.upkeep_failure = _said(failures[0]) if failures else None
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

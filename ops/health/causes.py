@@ -73,7 +73,8 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
         yield Cause(
             "upkeep_stopped",
             "degraded",
-            f"no job is rescued and no schedule is run: {statistics.upkeep_failure}",
+            "not all is done of the service's own accord: jobs may not be rescued, nor schedules run:"
+            f" {statistics.upkeep_failure}",
             "it is tried again by itself; if it stays so, `hyperpage doctor` looks at all of the store",
         )
 

@@ -157,6 +157,16 @@ def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Pat
         assert max(len(commit.rows) for commit in store.commits[-5:]) <= 500
 
 
+def test_jobs_are_pruned_where_nobody_waits_for_a_group(tmp_path: Path):
+    clock = Clock()
+    with Store(tmp_path / "hyperpage.db", clock, prune_after_ms={"cancelled": HOUR_MS}) as store:
+        store.send("jobs.enqueue", JOB | {"id": "a"})
+        store.send("jobs.cancel", {"id": "a"})
+        clock.now += HOUR_MS
+        wait_for(lambda: not store.tables()["jobs"])
+        assert store.writer.statistics.upkeep_failure is None
+
+
 def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
     path = tmp_path / "hyperpage.db"
     with Store(path, next_upkeep=math.inf) as store:
@@ -175,14 +185,18 @@ def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
         assert store.send("jobs.enqueue", JOB | {"id": "next", "unique": {"key": "u"}}).code is None
 
 
-def test_commands_are_taken_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
+def test_all_else_is_done_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
     class Damaged(Tables):
         def ended_jobs(
             self, connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
         ) -> Iterator[str]:
             raise apsw.CorruptError
 
-    path = tmp_path / "hyperpage.db"
-    with Store(path, projections=Damaged(), prune_after_ms={"failed": HOUR_MS}) as store:
-        wait_for(lambda: store.writer._next_upkeep)
-        assert store.send("jobs.enqueue", JOB | {"id": "a"}).code is None
+    clock, path = Clock(), tmp_path / "hyperpage.db"
+    with Store(path, clock, projections=Damaged(), prune_after_ms={"failed": HOUR_MS}) as store:
+        store.send("jobs.enqueue", JOB | {"id": "a"})
+        store.send("jobs.claim", {"worker": "w"})
+        store.send("app_state.set", {"key": "k", "value": 1, "ttl_ms": HOUR_MS})
+        clock.now += HOUR_MS
+        wait_for(lambda: state_of(store, "a") == "retrying" and not store.tables()["app_state"])
+        assert store.writer.statistics.upkeep_failure == "CorruptError"
