@@ -21,13 +21,15 @@ BEFORE_GROUPS = "012_cancel_reasons"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A group of four: one completes, one fails, one is cancelled, one waits. And a job that comes after."""
+    """A group of four: one completes, one fails, one is cancelled, one waits. And two jobs that come after."""
     clock = Clock()
     with Store(tmp_path_factory.mktemp("groups") / "hyperpage.db", clock) as store:
         for job in ("a", "b", "c", "d"):
             store.send("jobs.enqueue", {"id": job, "type": "t", "group_id": GROUP})
         after = {"id": GROUP, "when": "all_ended"}
         store.send("jobs.enqueue", {"id": "next", "type": "t", "group_id": "other", "after_group": after})
+        early = {"id": GROUP, "when": "one_failed"}
+        store.send("jobs.enqueue", {"id": "early", "type": "t", "queue": "early", "after_group": early})
         clock.now += 1_000
         claimed = store.send("jobs.claim", {"worker": "w", "limit": 2})["result"]["jobs"]
         leases = [{"id": job["id"], "lease": job["lease"]} for job in claimed]
@@ -97,3 +99,5 @@ def test_rows_that_an_older_program_made_get_what_their_events_say(store: Store)
         connection.execute("UPDATE jobs SET state = 'pending' WHERE id = 'next'")
         runner.up(connection)
         assert dump_tables(connection, ["jobs"]) == before
+        states = "SELECT id, state FROM jobs WHERE after_group IS NOT NULL ORDER BY id"
+        assert list(connection.execute(states)) == [("early", "pending"), ("next", "blocked")]
