@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bus.writing.jobs.indexes import JobIndexes, OpenJob
+from bus.writing.jobs.lane import WaitingJob
 from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Due
 from domain.jobs.state import FINISHED
@@ -84,3 +85,13 @@ class IndexedStory(Story):
             self.indexes.replace(before, self.state(table, key))
         elif table == "rate_limits":
             self.indexes.limit_changed(key, self.state(table, key))
+
+
+class Unlimited:
+    """No limit holds anything up."""
+
+    def refusal(self, job: WaitingJob) -> None:
+        return None
+
+    def took(self, job: WaitingJob, *, is_own: bool) -> None:
+        pass

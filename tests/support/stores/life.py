@@ -19,7 +19,6 @@ from bus.writing.group import Group as GroupCommit
 from bus.writing.jobs.awaited_groups import AwaitedGroups
 from bus.writing.jobs.due import DueJobs
 from bus.writing.jobs.indexes import JobIndexes
-from bus.writing.jobs.lane import WaitingJob
 from domain.catalogue import BY_TABLE, VERBS
 from domain.decider import Aggregate, Lease, Transition
 from domain.errors import Refusal
@@ -35,6 +34,7 @@ from tests.support.clock import HOUR_MS, Clock
 from tests.support.documents.declared import assert_is
 from tests.support.domain.generated_histories import Again, Group, Later, Restart, Wish
 from tests.support.domain.given_when_then import Story
+from tests.support.domain.indexed_story import Unlimited
 from tests.support.stores.looking_inside import awaited, edges, unfinished
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.writing import TABLES, Reply, Sent, Store, batch, dump_tables, single
@@ -50,16 +50,6 @@ def frequently_kept_states() -> Iterator[None]:
         # The jitter of an attempt that timed out is the story's, too.
         patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
-
-
-class Unlimited:
-    """No limit holds anything up."""
-
-    def refusal(self, job: WaitingJob) -> None:
-        return None
-
-    def took(self, job: WaitingJob, *, is_own: bool) -> None:
-        pass
 
 
 class Telling:
@@ -371,11 +361,8 @@ class Life:
 
 
 def _as_at_a_start(connection: apsw.Connection) -> dict[str, Any]:
-    return {
-        "open_jobs": list(Tables().open_jobs(connection)),
-        "ended": list(Tables().ended_dependencies(connection)),
-        "began": list(counted_begins(connection, 0)),
-    }
+    jobs, ended = list(Tables().open_jobs(connection)), list(Tables().ended_dependencies(connection))
+    return {"open_jobs": jobs, "ended": ended, "began": list(counted_begins(connection, 0))}
 
 
 def as_numbers(lease: Lease) -> tuple[str, int, int]:
