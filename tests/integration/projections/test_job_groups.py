@@ -21,7 +21,7 @@ BEFORE_GROUPS = "012_cancel_reasons"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A group of four: one completes, one fails, one is cancelled, one waits. And two jobs that come after."""
+    """A group of four: one completes, one fails, one is cancelled, one waits; and two jobs come after."""
     clock = Clock()
     with Store(tmp_path_factory.mktemp("groups") / "hyperpage.db", clock) as store:
         for job in ("a", "b", "c", "d"):
