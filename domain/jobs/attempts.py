@@ -180,7 +180,7 @@ def rescue(state: Job | None, command: commands.Rescue, context: Context, key: s
     elif job.recovery_attempts >= MAXIMUM_RESCUES:
         event = events.Failed(error=_set_aside(job.recovery_attempts + 1))
     elif not crashes_count(job.retry):
-        event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS, counts=False)
+        event = events.Rescued(next_run_at=context.now + RESCUE_DELAY_MS, costs_attempt=False)
     elif job.attempt < job.max_attempts:
         event = events.Rescued(next_run_at=_tried_again_at(job, context))
     else:

@@ -134,7 +134,7 @@ class Rescued(Event, frozen=True, kw_only=True):
 
     next_run_at: int
     # Whether it cost an attempt: those that are older did, and do not say so.
-    counts: bool = True
+    costs_attempt: bool = True
 
 
 class AttemptTimedOut(Event, frozen=True, kw_only=True):

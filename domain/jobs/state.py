@@ -269,7 +269,7 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
                 "state": "retrying",
                 "run_at": event.next_run_at,
                 "recovery_attempts": job.recovery_attempts + 1,
-                "attempt": job.attempt if event.counts else job.attempt - 1,
+                "attempt": job.attempt if event.costs_attempt else job.attempt - 1,
             }
         case _:
             return _changes_while_idle(job, event, at)

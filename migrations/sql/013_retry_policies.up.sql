@@ -28,7 +28,7 @@ SET attempt = (
   LIMIT 1
 ) - 1
 WHERE recovery_attempts > 0 AND (
-  SELECT data ->> 'counts'
+  SELECT data ->> 'costs_attempt'
   FROM events
   WHERE stream = 'jobs/' || jobs.id AND position >= created_position
     AND type IN ('job.claimed.v1', 'job.rescued.v1')

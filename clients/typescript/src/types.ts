@@ -1984,7 +1984,7 @@ export interface JobRetriedV1 {
 /** The worker was lost, and the job is due again at `next_run_at`. */
 export interface JobRescuedV1 {
   next_run_at: number;
-  counts?: boolean;
+  costs_attempt?: boolean;
 }
 
 /** The attempt took too long, and the job is due again at `next_run_at`. */

@@ -152,7 +152,7 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
             Enqueued(type="mail", name="A mail", run_at=NOW, retry=JobRetry(base_ms=1_000, factor=1.5)),
             Replaced(type="mail", name="A mail", run_at=NOW, retry=JobRetry(delays_ms=(0, 60_000))),
             Claimed(worker="worker-1", attempt=1),
-            Rescued(next_run_at=NOW + 3 * MINUTE_MS, counts=False),
+            Rescued(next_run_at=NOW + 3 * MINUTE_MS, costs_attempt=False),
             Claimed(worker="worker-2", attempt=1),
             AttemptFailed(error="HTTP 502", next_run_at=NOW + 5 * MINUTE_MS),
         ),

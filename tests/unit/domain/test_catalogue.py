@@ -182,7 +182,7 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
     ],
     "job.archived.v1": [("{}", job_events.Archived())],
     "job.rescued.v1": [
-        ('{"next_run_at":7,"counts":false}', job_events.Rescued(next_run_at=7, counts=False)),
+        ('{"next_run_at":7,"costs_attempt":false}', job_events.Rescued(next_run_at=7, costs_attempt=False)),
         ('{"next_run_at":7}', job_events.Rescued(next_run_at=7)),
     ],
     "schedule.set.v1": [

@@ -395,9 +395,9 @@ def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connect
     events = [
         ("a", "job.enqueued.v1", '{"retry": {"factor": 3.0}}'),
         ("a", "job.claimed.v1", '{"attempt": 2}'),
-        ("a", "job.rescued.v1", '{"counts": false}'),
+        ("a", "job.rescued.v1", '{"costs_attempt": false}'),
         ("b", "job.enqueued.v1", "{}"),
-        ("b", "job.rescued.v1", '{"counts": false}'),
+        ("b", "job.rescued.v1", '{"costs_attempt": false}'),
         ("b", "job.claimed.v1", '{"attempt": 2}'),
         ("c", "job.enqueued.v1", "{}"),
     ]

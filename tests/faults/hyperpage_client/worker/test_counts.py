@@ -211,7 +211,7 @@ def by_the_log(folder: Path) -> tuple[list[Claim], dict[str, str]]:
         elif kind in ENDS_OF_A_CLAIM:
             worker, attempt = open_claims.pop(job)
             claims.append(Claim(job, worker, attempt, kind))
-            counted[job] -= kind in GIVEN_BACK or not said.get("counts", True)
+            counted[job] -= kind in GIVEN_BACK or not said.get("costs_attempt", True)
             rescues[job] += kind == "job.rescued.v1"
             if kind == "job.completed.v1":
                 assert said["result"] == {"worker": worker, "attempt": attempt}

@@ -321,7 +321,7 @@ def test_the_token_of_an_earlier_attempt_is_stale_once_the_job_was_claimed_again
     story.when("jobs.claim", worker="first")
     first = story.leases[KEY].token
     story.later(30_000).when("jobs.rescue", id=KEY).then(
-        Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False)
+        Rescued(next_run_at=story.now + RESCUE_DELAY_MS, costs_attempt=False)
     )
     story.later(RESCUE_DELAY_MS).when("jobs.claim", worker="second")
     second = story.leases[KEY].token
@@ -465,7 +465,7 @@ def test_agreeing_to_a_cancellation_repeats_its_reason():
 
 def test_a_job_is_rescued_once_its_lease_has_run_out_and_not_before():
     story = running().later(29_999).when("jobs.rescue", id=KEY).then_nothing()
-    story.later(1).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=NOW + 35_000, counts=False))
+    story.later(1).when("jobs.rescue", id=KEY).then(Rescued(next_run_at=NOW + 35_000, costs_attempt=False))
 
     assert (story.state("jobs").recovery_attempts, story.state("jobs").attempt) == (1, 0)
     assert story.leases == {}
@@ -492,7 +492,9 @@ def test_a_job_that_took_three_workers_with_it_is_set_aside():
     story = given(enqueued(max_attempts=1))
     for rescues in range(1, MAXIMUM_RESCUES + 1):
         story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
-        story.then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False)).later(RESCUE_DELAY_MS)
+        story.then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS, costs_attempt=False)).later(
+            RESCUE_DELAY_MS
+        )
         assert story.state("jobs").recovery_attempts == rescues
     story.when("jobs.claim", worker="worker").later(30_000).when("jobs.rescue", id=KEY)
 
@@ -501,7 +503,9 @@ def test_a_job_that_took_three_workers_with_it_is_set_aside():
     assert failed.error.startswith("set aside, since 3 workers were lost while they had it")
     assert (story.state("jobs").state, story.state("jobs").recovery_attempts) == ("failed", 2)
     story.when("jobs.retry", id=KEY).when("jobs.claim", worker="worker").later(30_000)
-    story.when("jobs.rescue", id=KEY).then(Rescued(next_run_at=story.now + RESCUE_DELAY_MS, counts=False))
+    story.when("jobs.rescue", id=KEY).then(
+        Rescued(next_run_at=story.now + RESCUE_DELAY_MS, costs_attempt=False)
+    )
 
 
 def test_a_lost_job_that_was_asked_to_stop_is_cancelled():
