@@ -385,7 +385,8 @@ def test_rows_from_before_the_job_system_get_what_their_events_say(connection: a
 def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connection: apsw.Connection):
     known = known_migrations()
     runner.up(connection, tuple(one for one in known if one.name < "013"))
-    for name, recovered in (("a", 1), ("b", 1), ("c", 0)):
+    # One that was retried counts its rescues anew.
+    for name, recovered in (("a", 1), ("b", 1), ("c", 0), ("retried", 0)):
         connection.execute(
             "INSERT INTO jobs (id, type, name, priority, status, created_at, updated_at, persisted_at, queue,"
             " attempt, recovery_attempts, created_position) VALUES (?, 't', 'n', 2, 'retrying', 1, 1, 1, 'q',"
@@ -400,6 +401,11 @@ def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connect
         ("b", "job.rescued.v1", '{"costs_attempt": false}'),
         ("b", "job.claimed.v1", '{"attempt": 2}'),
         ("c", "job.enqueued.v1", "{}"),
+        ("retried", "job.enqueued.v1", "{}"),
+        ("retried", "job.claimed.v1", '{"attempt": 2}'),
+        ("retried", "job.rescued.v1", '{"costs_attempt": false}'),
+        ("retried", "job.cancelled.v1", "{}"),
+        ("retried", "job.retried.v1", '{"max_attempts": 5}'),
     ]
     for position, (name, kind, data) in enumerate(events, 1):
         connection.execute(
@@ -413,5 +419,5 @@ def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connect
     runner.up(connection, known)
 
     assert list(connection.execute("SELECT id, attempt, retry FROM jobs ORDER BY id")) == [
-        ("a", 1, '{"factor":3.0}'), ("b", 2, None), ("c", 2, None),
+        ("a", 1, '{"factor":3.0}'), ("b", 2, None), ("c", 2, None), ("retried", 1, None),
     ]  # fmt: skip
