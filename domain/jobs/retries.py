@@ -1,6 +1,7 @@
 """When a job is tried again: the policy that it chooses, and the delays that follow from it.
 
-Without one, the n-th attempt that fails is followed after 5 s · 2ⁿ⁻¹, half of it by chance, at most an hour.
+Without one, the n-th attempt that fails is followed after 5 s · 2ⁿ⁻¹, at most an hour, half of it by chance.
+Chance comes last: jobs that failed together do not all come back at once, also after the longest delay.
 """
 
 from typing import Annotated
@@ -71,8 +72,6 @@ class JobRetry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 ORDINARY = JobRetry()
-# Longer than any cap, and not infinite: nothing of that, as chance may have it, would be no number.
-_ENDLESS_MS = 1e300
 
 
 def stored_retry(asked: RetryPolicy | None) -> JobRetry | None:
@@ -95,7 +94,7 @@ def delay_ms(policy: JobRetry | None, attempt: int, random: float) -> int:
         listed = policy.delays_ms[min(attempt, len(policy.delays_ms)) - 1]
         return int(_by_chance(listed, policy.jitter or 0, random))
     jitter = BACKOFF_JITTER if policy.jitter is None else policy.jitter
-    return int(min(policy.cap_ms, _by_chance(_grown(policy, attempt), jitter, random)))
+    return int(_by_chance(_grown(policy, attempt), jitter, random))
 
 
 def _by_chance(delay: float, jitter: float, random: float) -> float:
@@ -104,6 +103,6 @@ def _by_chance(delay: float, jitter: float, random: float) -> float:
 
 def _grown(policy: JobRetry, attempt: int) -> float:
     try:
-        return min(policy.base_ms * policy.factor ** (attempt - 1), _ENDLESS_MS)
+        return min(policy.cap_ms, policy.base_ms * policy.factor ** (attempt - 1))
     except OverflowError:
-        return _ENDLESS_MS
+        return policy.cap_ms

@@ -31,8 +31,8 @@ def growing(draw: st.DrawFn) -> JobRetry:
 
 
 @for_all(st.integers(1, 100_000), CHANCES)
-def test_a_policy_of_the_defaults_gives_what_no_policy_gives_as_it_always_was(attempt, chance):
-    always = int(min(3_600_000, 5_000 * 2 ** min(attempt - 1, 32) / 2 * (1 + chance)))
+def test_a_policy_of_the_defaults_gives_what_no_policy_gives_with_chance_in_the_longest_too(attempt, chance):
+    always = int(min(3_600_000, 5_000 * 2 ** min(attempt - 1, 32)) / 2 * (1 + chance))
 
     assert delay_ms(None, attempt, chance) == always
     assert delay_ms(JobRetry(), attempt, chance) == always
@@ -47,6 +47,9 @@ def test_delays_grow_and_lie_between_what_chance_leaves_of_them_and_their_cap(po
 
     assert delay <= delay_ms(policy, attempt + 1, chance)
     assert int(policy.base_ms * (1 - share)) <= delay <= policy.cap_ms
+    if delay_ms(msgspec.structs.replace(policy, jitter=0.0), attempt, chance) == policy.cap_ms:
+        # Those that failed together do not all come back at once, however long they wait.
+        assert delay == int(policy.cap_ms * (1 - share + share * chance))
     assert delay_ms(policy, 1, chance) <= policy.base_ms
 
 
