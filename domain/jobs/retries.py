@@ -45,7 +45,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         growth = (self.base_ms, self.factor, self.cap_ms)
         if self.delays_ms is not None and growth != (BACKOFF_BASE_MS, BACKOFF_FACTOR, BACKOFF_CAP_MS):
             raise ValueError("either delays_ms, or base_ms, factor and cap_ms")
-        if self.cap_ms < self.base_ms:
+        # Of the cap, that is one that was left out: it is the first delay then, if that is longer.
+        if BACKOFF_CAP_MS != self.cap_ms < self.base_ms:
             raise ValueError("cap_ms is at least base_ms")
 
 
@@ -79,6 +80,8 @@ def stored_retry(asked: RetryPolicy | None) -> JobRetry | None:
     if asked is None:
         return None
     kept: JobRetry = msgspec.convert(asked, JobRetry, from_attributes=True)
+    if kept.cap_ms < kept.base_ms:
+        kept = msgspec.structs.replace(kept, cap_ms=kept.base_ms)
     return None if kept == ORDINARY else kept
 
 

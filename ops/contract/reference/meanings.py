@@ -46,7 +46,7 @@ MEANINGS: Mapping[str, str] = {
     "retry": "when it is tried again; without it, 5 s · 2ⁿ⁻¹ after the n-th attempt, half of that by chance",
     "base_ms": "the first delay, in milliseconds",
     "factor": "how many times as long each delay is as the one before",
-    "cap_ms": "the longest delay, in milliseconds",
+    "cap_ms": "the longest delay, in milliseconds; where it is left out, `base_ms` if that is longer",
     "jitter": "the share of a delay that chance decides; 0.5 if it is left out, or 0 with `delays_ms`",
     "delays_ms": "the delays, in milliseconds, in place of those that grow; the last one repeats",
     "crashes_count": "whether the loss of a worker costs an attempt, and is followed by such a delay",

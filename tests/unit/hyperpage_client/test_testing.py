@@ -6,6 +6,7 @@ import pytest
 
 from hyperpage_client import App, JobNotCompletedError, current_job
 from hyperpage_client.commands.jobs import RetryPolicy
+from hyperpage_client.errors import Invalid
 from hyperpage_client.testing import MemoryQueue, memory, memory_queue
 from hyperpage_client.worker import JobFailed, JobSnoozed
 
@@ -90,6 +91,23 @@ def test_what_fails_is_tried_again_by_the_clock_until_it_has_no_attempt_left():
     with memory_queue(app) as queue:
         queue.clock.advance(-queue.clock.now().timestamp())
         asyncio.run(scenario())
+
+
+def test_a_job_that_no_service_would_take_is_refused_where_it_is_enqueued():
+    app = App("nats://nowhere.invalid")
+
+    @app.job(retry=RetryPolicy(base_ms=2, cap_ms=1))
+    async def greet() -> None: ...
+
+    async def scenario():
+        with pytest.raises(Invalid, match="cap_ms is at least base_ms"):
+            await greet.enqueue()
+        with pytest.raises(Invalid, match=r"at `\$\.priority`"):
+            await greet.configure(retry=RetryPolicy(), priority=5).enqueue()
+
+    with memory_queue(app) as queue:
+        asyncio.run(scenario())
+    assert queue.jobs == []
 
 
 def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends(monkeypatch: pytest.MonkeyPatch):

@@ -10,15 +10,18 @@ from typing import Any
 import msgspec
 
 from hyperpage_client.app import App
-from hyperpage_client.commands.jobs import Enqueue
+from hyperpage_client.commands.jobs import Enqueue, RetryPolicy
 from hyperpage_client.contract.commands import CommandAnswer
-from hyperpage_client.errors import AlreadyExists
+from hyperpage_client.documents import encode
+from hyperpage_client.errors import AlreadyExists, Invalid
 from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed
 from hyperpage_client.worker.handler import described
 
 # More than any test means to run: a job that enqueues itself ends here.
 MOST_ATTEMPTS = 10_000
 RETRY_AFTER_MS = 60_000
+
+_ORDINARY = RetryPolicy()
 
 
 class Clock:
@@ -77,7 +80,13 @@ class MemoryQueue:
         self._answers: dict[str, CommandAnswer] = {}
 
     async def send(self, command: Enqueue, /, *, command_id: str = "") -> CommandAnswer:
-        """Takes a job. No unique key, dependency or limit is looked at; jobs run one by one."""
+        """Takes a job. No unique key, dependency, group or limit is looked at; jobs run one by one.
+
+        Raises:
+            Invalid: a service would not take it either, for what it says itself.
+            AlreadyExists: there is a job with its id.
+        """
+        check(command)
         if command_id and (before := self._answers.get(command_id)) is not None:
             return before
         job_id = command.id or f"job-{len(self.jobs) + 1}"
@@ -157,6 +166,25 @@ class MemoryQueue:
             job.state = "completed"
 
 
+def check(command: Enqueue) -> None:
+    """Looks at a command as a service would, by its types, their bounds and what a policy may say at once.
+
+    Raises:
+        Invalid: it is not taken.
+    """
+    try:
+        msgspec.json.decode(encode(command), type=Enqueue)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error)) from None
+    if (policy := command.retry) is None:
+        return
+    grows = any(getattr(policy, name) != getattr(_ORDINARY, name) for name in ("base_ms", "factor", "cap_ms"))
+    if policy.delays_ms is not None and grows:
+        raise Invalid("either delays_ms, or base_ms, factor and cap_ms - at `$.retry`")
+    if _ORDINARY.cap_ms != policy.cap_ms < policy.base_ms:
+        raise Invalid("cap_ms is at least base_ms - at `$.retry`")
+
+
 def delay_of(job: MemoryJob) -> int:
     """How long it waits after its attempt, in milliseconds: the longest that chance may make of it."""
     policy = job.command.retry
@@ -164,10 +192,12 @@ def delay_of(job: MemoryJob) -> int:
         return RETRY_AFTER_MS
     if policy.delays_ms:
         return policy.delays_ms[min(job.attempt, len(policy.delays_ms)) - 1]
+    # Where no cap is said, a longer first delay is the longest.
+    longest = max(policy.cap_ms, policy.base_ms)
     try:
-        return int(min(policy.cap_ms, policy.base_ms * policy.factor ** (job.attempt - 1)))
+        return int(min(longest, policy.base_ms * policy.factor ** (job.attempt - 1)))
     except OverflowError:
-        return policy.cap_ms
+        return longest
 
 
 @contextmanager

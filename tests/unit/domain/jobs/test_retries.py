@@ -13,7 +13,8 @@ from domain.jobs.limits import MAXIMUM_RETRY_DELAY_MS, MAXIMUM_RETRY_DELAYS
 from domain.jobs.retries import JobRetry, RetryPolicy, delay_ms, stored_retry
 from hyperpage_client.commands.jobs import Enqueue as Asked
 from hyperpage_client.commands.jobs import RetryPolicy as AskedPolicy
-from hyperpage_client.testing.memory import MemoryJob, delay_of
+from hyperpage_client.errors import Invalid
+from hyperpage_client.testing.memory import MemoryJob, check, delay_of
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, TOKEN, Story, given
 from tests.support.domain.job_states import HOUR, claimed, enqueued
@@ -84,7 +85,7 @@ def test_the_queue_in_memory_waits_for_as_long_as_a_job_may_have_to(policy, atte
         ({"delays_ms": []}, r"length >= 1 - at `\$\.retry\.delays_ms`"),
         ({"delays_ms": [1] * 101}, r"length <= 100 - at `\$\.retry\.delays_ms`"),
         ({"delays_ms": [-1]}, r">= 0 - at `\$\.retry\.delays_ms\[0\]`"),
-        ({"base_ms": 4_000_000}, r"cap_ms is at least base_ms - at `\$\.retry`"),
+        ({"base_ms": 4_000, "cap_ms": 3_000}, r"cap_ms is at least base_ms - at `\$\.retry`"),
         ({"factor": 0.5}, r">= 1\.0 - at `\$\.retry\.factor`"),
         ({"jitter": 1.5}, r"<= 1\.0 - at `\$\.retry\.jitter`"),
         ({"cap_ms": MAXIMUM_RETRY_DELAY_MS + 1}, r"at `\$\.retry\.cap_ms`"),
@@ -94,6 +95,37 @@ def test_the_queue_in_memory_waits_for_as_long_as_a_job_may_have_to(policy, atte
 def test_a_policy_that_makes_no_sense_is_refused_as_it_is_read(policy: dict[str, Any], why: str):
     with pytest.raises(msgspec.ValidationError, match=why):
         msgspec.convert({"type": "mail", "retry": policy}, Enqueue)
+
+
+def test_a_first_delay_that_is_longer_than_the_longest_of_any_job_is_the_longest_where_no_other_is_said():
+    kept = stored_retry(RetryPolicy(base_ms=7_200_000))
+    job = MemoryJob("a", Asked(type="mail", retry=AskedPolicy(base_ms=7_200_000)), NOW)
+    job.attempt = 2
+
+    assert kept == JobRetry(base_ms=7_200_000, cap_ms=7_200_000)
+    assert [delay_ms(kept, attempt, 0.0) for attempt in (1, 2)] == [3_600_000, 3_600_000]
+    assert delay_of(job) == 7_200_000
+
+
+@for_all(
+    st.builds(
+        AskedPolicy,
+        base_ms=st.sampled_from([0, 4_999, 5_000, 3_600_001, MAXIMUM_RETRY_DELAY_MS]),
+        factor=st.sampled_from([0.5, 1.0, 2.0, 11.0]),
+        cap_ms=st.sampled_from([1, 5_000, 3_600_000, MAXIMUM_RETRY_DELAY_MS + 1]),
+        jitter=st.sampled_from([None, 0.0, 1.5]),
+        delays_ms=st.sampled_from([None, [], [0], [-1], [1] * 101]),
+    )
+)
+def test_the_queue_in_memory_refuses_what_the_service_refuses(policy):
+    asked = Asked(type="mail", retry=policy)
+    try:
+        msgspec.convert(msgspec.to_builtins(asked), Enqueue)
+    except msgspec.ValidationError:
+        with pytest.raises(Invalid, match=r" - at `\$\.retry"):
+            check(asked)
+    else:
+        check(asked)
 
 
 def test_attempts_that_fail_or_take_too_long_wait_by_the_policy_unless_the_worker_says_when():
