@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from hyperpage_client.client import Client
-from hyperpage_client.commands.jobs import Concurrency, Rate, RetryPolicy
+from hyperpage_client.commands.jobs import AfterGroup, Concurrency, Rate, RetryPolicy
 from hyperpage_client.job import Job, Sink
 from hyperpage_client.opening import ConnectOptions, connect
 from hyperpage_client.sync import Client as SyncClient
@@ -79,6 +79,8 @@ class App:
         retry: RetryPolicy | None = None,
         concurrency: Concurrency | None = None,
         rate: Rate | None = None,
+        group_id: str | None = None,
+        after_group: AfterGroup | None = None,
     ) -> "_Decorator": ...
 
     def job(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
@@ -86,7 +88,7 @@ class App:
 
         It is tried once and `retries` times more, by the delays of `retry`; each attempt may take `timeout`
         seconds. `concurrency` says how many jobs of it, or of a key, may run at once, `rate` how many may
-        begin in a while.
+        begin in a while. It belongs to the group `group_id`, and waits for that of `after_group`.
 
         Raises:
             ValueError: there is a job with this name already.
@@ -261,6 +263,8 @@ def _options(
     retry: RetryPolicy | None = None,
     concurrency: Concurrency | None = None,
     rate: Rate | None = None,
+    group_id: str | None = None,
+    after_group: AfterGroup | None = None,
 ) -> dict[str, Any]:
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     return {
@@ -271,4 +275,6 @@ def _options(
         "retry": retry,
         "concurrency": concurrency,
         "rate": rate,
+        "group_id": group_id,
+        "after_group": after_group,
     }

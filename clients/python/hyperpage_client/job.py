@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
 import msgspec
 
 from hyperpage_client.commands.jobs import (
+    AfterGroup,
     Concurrency,
     Debounce,
     Enqueue,
@@ -171,26 +172,27 @@ class Job(Generic[P, R]):
         rate: Rate | None = None,
         name: str | None = None,
         retry: RetryPolicy | None = None,
+        group_id: str | None = None,
+        after_group: AfterGroup | None = None,
     ) -> "Job[P, R]":
         """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
 
         Under a `command_id`, it is enqueued once, however often that is tried. `delay` is in seconds,
         `run_at` a moment with its time zone. `unique` says which jobs are one, `debounce` that the last of
         several counts, `throttle` how many there may be in a while; `concurrency` how many may run at once,
-        `rate` how many may begin in a while.
+        `rate` how many may begin in a while; `retry` says when it is tried again. It belongs to the group
+        `group_id`, and waits for that of `after_group`.
 
         Raises:
             ValueError: both are given, or the moment has no time zone.
         """
         if delay is not None and run_at is not None:
             raise ValueError("either a delay or a moment")
-        if run_at is not None and run_at.tzinfo is None:
-            raise ValueError("a moment has a time zone: datetime.now(UTC), say")
         given = {
             "id": job_id,
             "command_id": command_id,
             "delay": delay,
-            "run_at": None if run_at is None else round(run_at.timestamp() * 1000),
+            "run_at": None if run_at is None else _milliseconds(run_at),
             "queue": queue,
             "priority": priority,
             "tags": tags,
@@ -202,6 +204,8 @@ class Job(Generic[P, R]):
             "rate": rate,
             "name": name,
             "retry": retry,
+            "group_id": group_id,
+            "after_group": after_group,
         }
         changed = {name: value for name, value in given.items() if value is not None}
         return Job(self._app, self.function, {**self._options, **changed}, self._types)
@@ -282,6 +286,12 @@ class Job(Generic[P, R]):
             # The next attempt would have the same.
             raise JobFailed(f"its payload is not what {self.type} takes: {error}", retryable=False) from error
         return {name: getattr(arguments, name) for name in context.payload}
+
+
+def _milliseconds(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        raise ValueError("a moment has a time zone: datetime.now(UTC), say")
+    return round(moment.timestamp() * 1000)
 
 
 class _Types:

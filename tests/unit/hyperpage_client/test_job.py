@@ -5,6 +5,7 @@ import inspect
 import msgspec
 
 from hyperpage_client import App
+from hyperpage_client.commands.jobs import AfterGroup
 from hyperpage_client.testing import memory_queue
 
 app = App("nats://nowhere.invalid")
@@ -28,3 +29,14 @@ def test_a_job_may_name_what_its_module_has_further_down():
 def test_a_job_looks_as_its_function_does():
     assert (look_at.__name__, look_at.__doc__, look_at.type) == ("look_at", "Looks at a page.", "look")
     assert inspect.signature(look_at) == inspect.signature(look_at.function)
+
+
+def test_a_job_says_which_group_it_belongs_to_and_which_it_waits_for():
+    follows = AfterGroup(id="before")
+
+    @App("nats://nowhere.invalid").job(group_id="all", after_group=follows)
+    def note() -> None: ...
+
+    assert (note.command().group_id, note.command().after_group) == ("all", follows)
+    other = note.configure(group_id="other", after_group=AfterGroup(id="all", when="all_ended")).command()
+    assert (other.group_id, other.after_group) == ("other", AfterGroup(id="all", when="all_ended"))
