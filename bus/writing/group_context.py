@@ -10,7 +10,7 @@ import apsw
 from bus.log.states import read_aggregate
 from bus.writing.aggregates import Aggregates
 from bus.writing.cron import cron_time
-from bus.writing.jobs.indexes import OpenJob
+from bus.writing.jobs.indexes import OpenJob, awaited_group
 from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Aggregate, Due, Lease, Transition
 from domain.jobs import TABLE as JOBS
@@ -198,10 +198,16 @@ class GroupContext:
 
     def followers(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[Job]:
         known = self._aggregates.jobs.groups
-        ids = known.first(group_id, counts, limit) if known.is_awaited(group_id) else []
-        states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
-        # A row that no event made may have been taken for a job at the start.
-        return [job for job in states if job is not None and job.waits_for_group]
+        jobs: list[Job] = []
+        for job_id in known.first(group_id, counts, limit):
+            job: Job | None = self._aggregates.get(JOBS, job_id).state
+            awaited = None if job is None else awaited_group(job)
+            if job is not None and awaited is not None and awaited[0] == group_id:
+                jobs.append(job)
+            else:
+                # It must not hide the others.
+                known.forget(job_id, group_id)
+        return jobs
 
     def matching_jobs(self, search: Search, limit: int) -> tuple[list[Job], int]:
         # The tables do not have the changes of this transaction yet.

@@ -6,6 +6,7 @@ stored and undone like all others.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from bus.writing.aggregates import Aggregates
 from bus.writing.submission import Request, Submission
@@ -15,8 +16,9 @@ from domain.jobs.limits import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
 # How many of each kind one group gets at most; the rest follows in the next one.
 MAXIMUM_COMMANDS = 1_000
-# The same for portions of jobs that wait for others; a portion is a hundred events.
-MAXIMUM_PORTIONS = 10
+# The same for jobs that wait for others, and for what they wait for: a group may have to be counted.
+MAXIMUM_TOLD = 1_000
+MAXIMUM_LOOKED_AT = 100
 # The same for jobs that leave the tables.
 MAXIMUM_PRUNED = 500
 
@@ -49,18 +51,20 @@ class Upkeep:
         self.began_at = 0
         self.has_more = False
         self.failures: list[Exception] = []
-        self._waiting = {"jobs.resolve_dependents": 0, "jobs.resolve_group": 0}
+        # How many jobs waited for what portions were for, the last time.
+        self._told: dict[str, dict[str, int]] = {}
 
     def commands(self, now: int) -> list[Submission]:
         """The commands that are due at `now`; those that were not stored come again at the next call."""
         self.has_more = False
         self.failures = []
+        dependents, groups = self._aggregates.jobs.dependents, self._aggregates.jobs.groups
         kinds: tuple[Callable[[], Iterable[Submission]], ...] = (
             lambda: _each("jobs.rescue", self._lost(now)),
             lambda: _each("jobs.time_out", self._too_long(now)),
             lambda: _each("schedules.run", self._scheduled(now)),
-            lambda: self._portions("jobs.resolve_dependents", self._with_dependents()),
-            lambda: self._portions("jobs.resolve_group", self._with_followers()),
+            lambda: self._portions("jobs.resolve_dependents", dependents.ended, dependents.left),
+            lambda: self._portions("jobs.resolve_group", groups.to_look_at, groups.undecided),
             lambda: _each("jobs.archive", self._outdated(now)),
             lambda: self._expired(now),
         )
@@ -126,37 +130,33 @@ class Upkeep:
         for table, key in self._expired_rows(now, MAXIMUM_COMMANDS):
             yield _submission(f"{table}.{EXPIRE}", key)
 
-    def _with_dependents(self) -> Iterator[tuple[str, int]]:
-        """Ended jobs, and how many others still wait for each."""
-        dependents = self._aggregates.jobs.dependents
-        for job_id, failed in list(dependents.ended.items()):
-            count = dependents.count(job_id, failed=failed)
-            if count == 0:
-                del dependents.ended[job_id]
-            yield job_id, count
+    def _portions(
+        self, name: str, waited_for: dict[str, Any], count: Callable[[str], int]
+    ) -> Iterator[Submission]:
+        """Commands for portions of the jobs that wait for these, as many as one group gets.
 
-    def _with_followers(self) -> Iterator[tuple[str, int]]:
-        """Groups that have changed, and how many jobs still wait for each and need not."""
-        groups = self._aggregates.jobs.groups
-        for group_id in list(islice(groups.to_look_at, MAXIMUM_COMMANDS)):
-            count = groups.undecided(group_id)
-            if count == 0:
-                del groups.to_look_at[group_id]
-            yield group_id, count
-
-    def _portions(self, name: str, waiting: Iterable[tuple[str, int]]) -> Iterator[Submission]:
-        """A command for each portion of what waits for something, as many as one group gets."""
+        What nobody waits for any longer leaves `waited_for`; what gets a command comes last the next time.
+        """
+        told = self._told.get(name, {})
+        has_gone_on = not told or any(count(key) < before for key, before in told.items())
+        self._told[name] = told = {}
         portions: list[str] = []
-        waits = 0
-        for key, count in waiting:
-            waits += count
-            portions += [key] * -(-count // DEPENDENTS_AT_ONCE)
-            if len(portions) >= MAXIMUM_PORTIONS:
+        left = MAXIMUM_TOLD
+        for key in list(islice(waited_for, MAXIMUM_LOOKED_AT)):
+            if left <= 0:
                 break
-        # As long as they get fewer, the next portions come at once, however many there are.
-        self.has_more |= len(portions) >= MAXIMUM_PORTIONS and waits != self._waiting[name]
-        self._waiting[name] = waits
-        return _each(name, portions[:MAXIMUM_PORTIONS])
+            waiting = count(key)
+            if waiting == 0:
+                del waited_for[key]
+                has_gone_on = True
+                continue
+            waited_for[key] = waited_for.pop(key)
+            told[key] = waiting
+            portions += [key] * -(-min(waiting, left) // DEPENDENTS_AT_ONCE)
+            left -= waiting
+        # As long as any of it is done, the next portions come at once.
+        self.has_more |= has_gone_on and (left < 0 or len(waited_for) > len(told))
+        return _each(name, portions)
 
 
 def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:

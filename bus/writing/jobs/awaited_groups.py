@@ -44,6 +44,11 @@ class AwaitedGroups:
             self._counts.pop(group_id, None)
             self.to_look_at.pop(group_id, None)
 
+    def forget(self, job_id: str, group_id: str) -> None:
+        """The job does not wait for the group, nor ever has: a row said so that no event made."""
+        for kind in list(self._waiting.get(group_id, ())):
+            self.remove(job_id, group_id, kind)
+
     def member_changed(self, group_id: str, old: str | None, new: str | None) -> None:
         """A job of the group came from one state (none: it is new) to another (none: it is archived)."""
         if old is not None and new is not None and kind_of(old) == kind_of(new):

@@ -48,9 +48,10 @@ class Dependents:
         jobs = self._waiting(job_id, failed)
         return nsmallest(limit, jobs, key=lambda job: jobs[job])
 
-    def count(self, job_id: str, *, failed: bool) -> int:
-        """How many jobs wait for this one; if it `failed`, without those that go on waiting."""
-        return len(self._waiting(job_id, failed))
+    def left(self, job_id: str) -> int:
+        """How many of the jobs that wait for this one, which has ended, need not any longer."""
+        impatient = len(self._impatient.get(job_id, ()))
+        return impatient if self.ended.get(job_id) else impatient + len(self._patient.get(job_id, ()))
 
     def _waiting(self, job_id: str, failed: bool) -> dict[str, int]:
         impatient = self._impatient.get(job_id, {})

@@ -160,7 +160,7 @@ class JobIndexes:
             self.dependents.add(
                 job.id, job.created_position, job.waiting_for, patient=job.on_dependency_failure == "wait"
             )
-        if (awaited := _awaited_group(job)) is not None:
+        if (awaited := awaited_group(job)) is not None:
             self.groups.add(job.id, job.created_position, *awaited)
 
     def _remove(self, job: Job) -> None:
@@ -182,11 +182,11 @@ class JobIndexes:
             self.unique.remove(job.unique_key, job.id)
         if job.waiting_for and job.state not in FINISHED:
             self.dependents.remove(job.id, job.waiting_for, patient=job.on_dependency_failure == "wait")
-        if (awaited := _awaited_group(job)) is not None:
+        if (awaited := awaited_group(job)) is not None:
             self.groups.remove(job.id, *awaited)
 
 
-def _awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
+def awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
     """The group that a job waits for, and how."""
     awaited = job.after_group
     if awaited is None or awaited.met_at is not None or job.state not in ("blocked", "held"):

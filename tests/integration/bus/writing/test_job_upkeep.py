@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -13,6 +14,11 @@ from tests.support.patience import wait_for
 from tests.support.stores.writing import Sent, Store
 
 JOB = {"type": "mail", "name": "A mail"}
+
+
+def after(group_id: str) -> dict[str, Any]:
+    """A job that follows a group."""
+    return JOB | {"after_group": {"id": group_id}}
 
 
 def state_of(store: Store, job_id: str) -> str:
@@ -183,6 +189,23 @@ def test_jobs_whose_rows_were_lost_or_made_up_break_nothing(tmp_path: Path):
         dry = store.send("jobs.cancel_many", {"filter": {"type": "mail"}, "dry_run": True})
         assert dry["result"]["ids"] == []
         assert store.send("jobs.enqueue", JOB | {"id": "next", "unique": {"key": "u"}}).code is None
+
+
+def test_rows_that_wait_for_a_group_although_their_jobs_do_not_hide_no_others(tmp_path: Path):
+    path = tmp_path / "hyperpage.db"
+    ghosts = [f"g{number}" for number in range(12)]
+    with Store(path, next_upkeep=math.inf) as store:
+        for group in (*ghosts, "real"):
+            store.send("jobs.enqueue", {"type": "member", "id": f"of-{group}", "group_id": group})
+            store.send("jobs.enqueue", after(group) | {"id": group})
+        store.send("jobs.cancel_many", {"filter": {"type": "member"}, "limit": 1_000})
+        store.send("jobs.retry", {"id": "of-real"})
+        rows = "UPDATE jobs SET status = 'pending', state = 'blocked', completed_at = NULL WHERE id GLOB 'g*'"
+        store.in_writer(lambda connection: connection.execute(rows))
+    with Store(path) as store:
+        store.send("jobs.cancel", {"id": "of-real"})
+        wait_for(lambda: state_of(store, "real") == "cancelled")
+        wait_for(lambda: store.send("jobs.archive", {"id": "of-g0"}).code is None)
 
 
 def test_all_else_is_done_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
