@@ -121,7 +121,6 @@ class World:
     ("dialect", "ahead_ms", "drift_ppm", "calls_a_minute"),
     [
         (github, -90_000, 300, CALLS_A_MINUTE),
-        (github, 20_000, -300, None),
         (gitlab, 1_400, 200, None),
         (of_the_ietf, 45_000, -200, None),
     ],
