@@ -129,6 +129,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         None if job.after_group is None else msgspec.json.encode(job.after_group).decode(),
         None if job.concurrency is None else msgspec.json.encode(job.concurrency).decode(),
         None if job.rate is None else msgspec.json.encode(job.rate).decode(),
+        job.result_ttl_ms,
         job.traceback,
     )
 
@@ -288,13 +289,26 @@ def ended_jobs(
 
     Without those of the groups that are `kept`.
     """
-    where = "state = ? AND completed_at <= ?"
-    bindings: list[Any] = [state, ended_until]
-    # An array of SQLite's is never empty.
-    if groups := tuple(kept):
-        where += " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM carray(?)))"
-        bindings.append(apsw.carray(groups))
+    # Not `carray`, which takes no empty array.
     for (job_id,) in connection.execute(
-        f"SELECT id FROM jobs WHERE {where} ORDER BY completed_at LIMIT ?", (*bindings, limit)
+        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ?"
+        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM json_each(?)))"
+        " ORDER BY completed_at LIMIT ?",
+        (state, ended_until, _array(tuple(kept)), limit),
+    ):
+        yield job_id
+
+
+def expired_results(connection: apsw.Connection, now: int, kept: Iterable[str], limit: int) -> Iterator[str]:
+    """The ids of at most `limit` completed jobs whose results are kept no longer, the longest expired first.
+
+    Without those of the groups that are `kept`.
+    """
+    for (job_id,) in connection.execute(
+        "SELECT id FROM jobs WHERE result_ttl_ms IS NOT NULL AND state = 'completed'"
+        " AND completed_at + result_ttl_ms <= ?"
+        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM json_each(?)))"
+        " ORDER BY completed_at + result_ttl_ms LIMIT ?",
+        (now, _array(tuple(kept)), limit),
     ):
         yield job_id

@@ -59,6 +59,14 @@ class Projections(Protocol):
         Without those of the groups that are `kept`.
         """
 
+    def expired_results(
+        self, connection: apsw.Connection, now: int, kept: Iterable[str], limit: int
+    ) -> Iterator[str]:
+        """The ids of completed jobs whose result is not to be kept any more, as the tables have it.
+
+        Without those of the groups that are `kept`.
+        """
+
     def throttled_limits(self, connection: apsw.Connection, now: int) -> Iterator[str]:
         """The keys of rate limits whose wait goes on, as the tables have it."""
 

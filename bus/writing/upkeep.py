@@ -29,7 +29,8 @@ class Upkeep:
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
     `ended_jobs` answers with the jobs that ended in a state until a time, without those of groups that are
-    kept, up to a limit; they are archived once that is longer ago than `prune_after_ms` says.
+    kept, up to a limit; they are archived once that is longer ago than `prune_after_ms` says. So are those of
+    `expired_results`, which have said themselves how long they stay.
     `expired_rows` answers with the tables and keys of what has expired by a time, up to a limit of each.
     `has_more` says that there is more to do at once than one group takes. `failures` are why some of it could
     not be found the last time.
@@ -39,11 +40,13 @@ class Upkeep:
         self,
         aggregates: Aggregates,
         ended_jobs: Callable[[str, int, Iterable[str], int], Iterable[str]],
+        expired_results: Callable[[int, Iterable[str], int], Iterable[str]],
         prune_after_ms: Mapping[str, int],
         expired_rows: Callable[[int, int], Iterable[tuple[str, str]]],
     ) -> None:
         self._aggregates = aggregates
         self._ended_jobs = ended_jobs
+        self._expired_results = expired_results
         self._prune_after_ms = prune_after_ms
         self._expired_rows = expired_rows
         self._first_pruned: str | None = None
@@ -102,19 +105,16 @@ class Upkeep:
         return [key for key, next_run_at in next_runs.items() if next_run_at <= now][:MAXIMUM_COMMANDS]
 
     def _outdated(self, now: int) -> list[str]:
-        """Jobs that ended so long ago that they leave the tables."""
-        if not self._prune_after_ms:
-            return []
+        """Jobs that ended so long ago that they leave the tables, as the settings say, or they themselves."""
         # Jobs that others wait for stay; they must not hide the ones behind them.
         is_awaited = self._aggregates.jobs.dependents.is_awaited
         kept = self._aggregates.jobs.groups.awaited()
         limit = MAXIMUM_PRUNED + len(self._aggregates.jobs.dependents)
-        outdated = [
-            job_id
-            for state, age_ms in self._prune_after_ms.items()
-            for job_id in self._ended_jobs(state, now - age_ms, kept, limit)
-            if not is_awaited(job_id)
-        ][:MAXIMUM_PRUNED]
+        found = [*self._expired_results(now, kept, limit)]
+        for state, age_ms in self._prune_after_ms.items():
+            found += self._ended_jobs(state, now - age_ms, kept, limit)
+        # In either way, or in both.
+        outdated = [one for one in dict.fromkeys(found) if not is_awaited(one)][:MAXIMUM_PRUNED]
         first = outdated[0] if outdated else None
         self.has_more |= len(outdated) == MAXIMUM_PRUNED and first != self._first_pruned
         self._first_pruned = first

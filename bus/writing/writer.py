@@ -90,6 +90,7 @@ class Writer:
         self._upkeep = Upkeep(
             self._aggregates,
             partial(projections.ended_jobs, connection),
+            partial(projections.expired_results, connection),
             prune_after_ms or {},
             partial(projections.expired, connection),
         )

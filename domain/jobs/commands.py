@@ -14,6 +14,7 @@ from domain.jobs.limits import (
     DEFAULT_TIMEOUT_MS,
     MAXIMUM_DEPENDENCIES,
     MAXIMUM_ERROR_CHARACTERS,
+    MAXIMUM_RESULT_TTL_MS,
     MAXIMUM_TAGS,
     MAXIMUM_THROTTLED,
     MAXIMUM_TIMEOUT_MS,
@@ -33,6 +34,7 @@ Traceback = Annotated[str, msgspec.Meta(max_length=MAXIMUM_TRACEBACK_CHARACTERS)
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Token = Annotated[str, msgspec.Meta(max_length=200)]
 TimeoutMs = Annotated[int, msgspec.Meta(ge=1_000, le=MAXIMUM_TIMEOUT_MS)]
+ResultTtlMs = Annotated[int, msgspec.Meta(ge=1_000, le=MAXIMUM_RESULT_TTL_MS)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
@@ -108,6 +110,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
 
     It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
+
+    With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
     """
 
     type: Name
@@ -134,6 +138,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     rate: Rate | None = None
     debounce: Debounce | None = None
     throttle: Throttle | None = None
+    result_ttl_ms: ResultTtlMs | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     after_group: AwaitedGroup | None = None
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
+    result_ttl_ms: int | None = None
 
 
 class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -192,6 +193,7 @@ class Replaced(Event, frozen=True, kw_only=True):
     retry: JobRetry | None = None
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
+    result_ttl_ms: int | None = None
 
 
 class Reprioritized(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ DEFAULT_LEASE_MS = 30_000
 DEFAULT_TIMEOUT_MS = 900_000
 MAXIMUM_TIMEOUT_MS = 7 * 86_400_000
 MAXIMUM_WINDOW_MS = 366 * 86_400_000
+MAXIMUM_RESULT_TTL_MS = 366 * 86_400_000
 MAXIMUM_DEPENDENCIES = 100
 # How many of the jobs that wait for one are decided about in one command; the rest follows.
 DEPENDENTS_AT_ONCE = 100

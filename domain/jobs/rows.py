@@ -87,6 +87,10 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
         JobRate | msgspec.UnsetType,
         about("how many attempts with its key may begin in a window; left out where it has none"),
     ] = msgspec.UNSET
+    result_ttl_ms: Annotated[
+        int | msgspec.UnsetType,
+        about("how long it stays once it has completed, in milliseconds; left out where it does not go"),
+    ] = msgspec.UNSET
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):

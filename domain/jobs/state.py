@@ -133,6 +133,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether it waits for a group still, when nobody holds it."""
         return self.after_group is not None and self.after_group.met_at is None
 
+    result_ttl_ms: int | None = None
+
 
 def existing(state: Job | None, key: str) -> Job:
     """The job of a command.
@@ -187,6 +189,7 @@ def _new(event: events.Enqueued, recorded: Recorded) -> Job:
         schedule_id=event.schedule_id,
         budget=event.budget,
         retry=event.retry,
+        result_ttl_ms=event.result_ttl_ms,
         group_id=event.group_id,
         after_group=event.after_group,
         concurrency=event.concurrency,

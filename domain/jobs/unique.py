@@ -122,5 +122,6 @@ def _replaced(job: Job, command: Enqueue, due_at: int) -> Decision:
         budget=stored_budget(command.budget),
         retry=stored_retry(command.retry),
         **limits_of(command),
+        result_ttl_ms=command.result_ttl_ms,
     )
     return Decision(events=((job.id, event),), result=EnqueueResult(existing=job.id))

@@ -51,6 +51,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         held=command.hold,
         budget=budget,
         retry=stored_retry(command.retry),
+        result_ttl_ms=command.result_ttl_ms,
         group_id=command.group_id,
         after_group=after_group,
         **limits_of(command),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from domain.jobs.commands import CallBudget, Priority, Tags, TimeoutMs
+from domain.jobs.commands import CallBudget, Priority, ResultTtlMs, Tags, TimeoutMs
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry, RetryPolicy
@@ -35,6 +35,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     retry: RetryPolicy | None = None
     concurrency: Concurrency | None = None
     rate: Rate | None = None
+    result_ttl_ms: ResultTtlMs | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     retry: JobRetry | None = None
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
+    result_ttl_ms: int | None = None
 
 
 class ScheduleSet(Event, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ class Tables:
 
     ended_dependencies = staticmethod(jobs.ended_dependencies)
     ended_jobs = staticmethod(jobs.ended_jobs)
+    expired_results = staticmethod(jobs.expired_results)
     group_states = staticmethod(jobs.group_states)
     matching_jobs = staticmethod(jobs.matching_jobs)
     unique_jobs = staticmethod(jobs.unique_jobs)

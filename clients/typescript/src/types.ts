@@ -103,6 +103,7 @@ export interface ScheduledJob {
   retry?: RetryPolicy | null;
   concurrency?: Concurrency | null;
   rate?: Rate | null;
+  result_ttl_ms?: number | null;
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
@@ -150,6 +151,8 @@ export interface JobsJobFilter {
  *
  * It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
  * completed or ended, or one has failed.
+ *
+ * With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
  */
 export interface JobsEnqueue {
   type: string;
@@ -176,6 +179,7 @@ export interface JobsEnqueue {
   rate?: Rate | null;
   debounce?: Debounce | null;
   throttle?: Throttle | null;
+  result_ttl_ms?: number | null;
 }
 
 /**
@@ -1148,6 +1152,8 @@ export interface JobRow {
   concurrency?: JobConcurrency;
   /** how many attempts with its key may begin in a window; left out where it has none */
   rate?: JobRate;
+  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  result_ttl_ms?: number;
 }
 
 /** A job as a worker gets it, under a lease. */
@@ -1233,6 +1239,8 @@ export interface LeasedJob {
   concurrency?: JobConcurrency;
   /** how many attempts with its key may begin in a window; left out where it has none */
   rate?: JobRate;
+  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  result_ttl_ms?: number;
   /** the token that comes with everything that is said of the attempt */
   lease: string;
   /** when the lease runs out, if no heartbeat comes */
@@ -1410,6 +1418,8 @@ export interface WholeJobRow {
   concurrency?: JobConcurrency;
   /** how many attempts with its key may begin in a window; left out where it has none */
   rate?: JobRate;
+  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  result_ttl_ms?: number;
   /** where the last attempt failed, if its worker told */
   traceback: string | null;
 }
@@ -1484,6 +1494,7 @@ export interface JobTemplate {
   retry?: JobRetry;
   concurrency?: JobConcurrency;
   rate?: JobRate;
+  result_ttl_ms?: number;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -1887,6 +1898,7 @@ export interface JobEnqueuedV1 {
   after_group?: AwaitedGroup;
   concurrency?: JobConcurrency;
   rate?: JobRate;
+  result_ttl_ms?: number;
 }
 
 /** An attempt of a job as the system before this one kept it. */
@@ -2035,6 +2047,7 @@ export interface JobReplacedV1 {
   retry?: JobRetry;
   concurrency?: JobConcurrency;
   rate?: JobRate;
+  result_ttl_ms?: number;
 }
 
 export interface JobReprioritizedV1 {

@@ -44,6 +44,7 @@ MEANINGS: Mapping[str, str] = {
     "budget": "the rate limit that it draws on; it is claimed only while that has calls left",
     "budget.cost": "how many calls an attempt makes at most",
     "retry": "when it is tried again; without it, 5 s · 2ⁿ⁻¹ after the n-th attempt, half of that by chance",
+    "result_ttl_ms": "how long it stays in the tables once it has completed, in milliseconds",
     "base_ms": "the first delay, in milliseconds",
     "factor": "how many times as long each delay is as the one before",
     "cap_ms": "the longest delay, in milliseconds; where it is left out, `base_ms` if that is longer",

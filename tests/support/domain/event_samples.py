@@ -34,6 +34,7 @@ from domain.jobs.events import (
     AttemptFailed,
     AttemptTimedOut,
     Claimed,
+    Completed,
     DependencyMet,
     Enqueued,
     Failed,
@@ -176,6 +177,15 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
                     CountedRate(queue="default", window_ms=1_000),
                 ),
             ),
+        ),
+    ),
+    "a job whose result is kept for a while": (
+        "jobs/job-11",
+        (
+            Enqueued(type="mail", name="A mail", run_at=NOW, result_ttl_ms=HOUR_MS),
+            Replaced(type="mail", name="A mail", run_at=NOW, result_ttl_ms=MINUTE_MS),
+            Claimed(worker="worker-1", attempt=1),
+            Completed(result=msgspec.Raw(b"7")),
         ),
     ),
     "a limit that jobs draw on": (

@@ -138,6 +138,7 @@ class Chance(random.Random):
                         # That would be refused as it is read.
                         limit.pop("identifier", None)
                     here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
+                here |= self._some(result_ttl_ms=self.choice([1_000, HOUR_MS]))
                 delays: list[dict[str, Any]] = [{"base_ms": 2_000, "jitter": 0}, {"delays_ms": [0, 60_000]}]
                 here |= self._some(retry=self.choice(delays) | {"crashes_count": self.may(0.7)})
                 if self.may(0.2):

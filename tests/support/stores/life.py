@@ -306,7 +306,7 @@ class Life:
 
     def _to_resolve(self, indexes: JobIndexes) -> dict[str, bool]:
         known = indexes.dependents
-        return {one: failed for one, failed in known.ended.items() if known.count(one, failed=failed)}
+        return {one: failed for one, failed in known.ended.items() if known.left(one)}
 
     def _order_of(self, due: DueJobs) -> list[list[str]]:
         def read(connection: apsw.Connection) -> list[list[str]]:

@@ -56,7 +56,8 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},'
             '"retry":{"base_ms":1,"factor":3.5,"cap_ms":2,"jitter":0.25,"delays_ms":[3],"crashes_count":true},'
             '"group_id":"g","after_group":{"id":"h","when":"all_ended"},'
-            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5}}',
+            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5},'
+            '"result_ttl_ms":1000}',
             job_events.Enqueued(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a", "b"), unique_key="u",
@@ -67,6 +68,7 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
                 ),
                 group_id="g", after_group=AwaitedGroup(id="h", when="all_ended"),
                 concurrency=JobConcurrency(key="k", limit=3), rate=JobRate(key="k", limit=3, window_ms=5),
+                result_ttl_ms=1_000,
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Enqueued(type="t", name="n", run_at=7)),
@@ -164,13 +166,14 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
             '{"type":"t","name":"n","priority":4,"queue":"q","payload":{"a":1},"tool":"x","endpoint":"e",'
             '"run_at":7,"max_attempts":9,"timeout_ms":1000,"tags":["a"],'
             '"budget":{"platform":"p","resource":"r","identifier":"i","cost":2},"retry":{"factor":3.0},'
-            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5}}',
+            '"concurrency":{"key":"k","limit":3},"rate":{"key":"k","limit":3,"window_ms":5},"result_ttl_ms":1000}',
             job_events.Replaced(
                 type="t", name="n", priority=4, queue="q", payload=raw('{"a":1}'), tool="x", endpoint="e",
                 run_at=7, max_attempts=9, timeout_ms=1000, tags=("a",),
                 budget=JobBudget(platform="p", resource="r", identifier="i", cost=2),
                 retry=JobRetry(factor=3.0),
                 concurrency=JobConcurrency(key="k", limit=3), rate=JobRate(key="k", limit=3, window_ms=5),
+                result_ttl_ms=1_000,
             ),
         ),
         ('{"type":"t","name":"n","run_at":7}', job_events.Replaced(type="t", name="n", run_at=7)),

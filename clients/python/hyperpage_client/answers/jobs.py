@@ -96,6 +96,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     after_group: AwaitedGroup | None = None
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
+    result_ttl_ms: int | None = None
 
 
 class LeasedJob(JobRow, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
     retry: JobRetry | None = None
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
+    result_ttl_ms: int | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):

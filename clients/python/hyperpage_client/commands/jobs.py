@@ -143,6 +143,8 @@ class Enqueue(Command, frozen=True, kw_only=True):
 
     It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
+
+    With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
     """
 
     command_name: ClassVar[str] = "jobs.enqueue"
@@ -173,6 +175,7 @@ class Enqueue(Command, frozen=True, kw_only=True):
     rate: Rate | None = None
     debounce: Debounce | None = None
     throttle: Throttle | None = None
+    result_ttl_ms: Annotated[int, msgspec.Meta(ge=1000, le=31622400000)] | None = None
 
 
 class Claim(Command, frozen=True, kw_only=True):

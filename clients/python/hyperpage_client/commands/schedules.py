@@ -74,6 +74,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     retry: RetryPolicy | None = None
     concurrency: Concurrency | None = None
     rate: Rate | None = None
+    result_ttl_ms: Annotated[int, msgspec.Meta(ge=1000, le=31622400000)] | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):

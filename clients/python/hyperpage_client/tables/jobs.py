@@ -58,6 +58,7 @@ class Jobs(JobsQueries):
         rate: Rate | None = None,
         debounce: Debounce | None = None,
         throttle: Throttle | None = None,
+        result_ttl_ms: int | None = None,
         **about: Unpack[Sent],
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
@@ -75,6 +76,8 @@ class Jobs(JobsQueries):
 
         It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
         completed or ended, or one has failed.
+
+        With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
         """
         command = commands.Enqueue(
             type=type,
@@ -101,6 +104,7 @@ class Jobs(JobsQueries):
             rate=rate,
             debounce=debounce,
             throttle=throttle,
+            result_ttl_ms=result_ttl_ms,
         )
         return await self._send(command, EnqueueResult | None, about)
 

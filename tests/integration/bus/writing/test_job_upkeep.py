@@ -80,6 +80,26 @@ def test_archiving_takes_a_job_and_its_attempts_out_of_the_tables_and_leaves_its
         ]  # fmt: skip
 
 
+def test_a_job_goes_once_its_result_is_to_be_kept_no_longer(tmp_path: Path):
+    clock = Clock()
+    with Store(tmp_path / "hyperpage.db", clock) as store:
+        for name, kept_ms in (("a", 60_000), ("b", 60_000), ("c", 60_001), ("d", 60_000)):
+            store.send("jobs.enqueue", JOB | {"id": name, "result_ttl_ms": kept_ms})
+        for job in store.send("jobs.claim", {"worker": "w", "limit": 4})["result"]["jobs"]:
+            held = {"id": job["id"], "lease": job["lease"]}
+            if job["id"] == "d":
+                store.send("jobs.fail", held | {"error": "x", "retryable": False})
+            else:
+                store.send("jobs.complete", held | {"result": 1})
+        clock.now += 60_000
+
+        wait_for(lambda: [row.type for row in store.rows()].count("job.archived.v1") == 2)
+
+        # One that did not complete has no result, and stays.
+        ids = store.in_writer(lambda connection: list(connection.execute("SELECT id FROM jobs ORDER BY id")))
+        assert ids == [("c",), ("d",)]
+
+
 def test_ten_thousand_jobs_that_wait_for_one_go_on_in_portions(tmp_path: Path):
     with Store(tmp_path / "hyperpage.db") as store:
         store.send("jobs.enqueue", JOB | {"id": "p"})

@@ -20,7 +20,7 @@ def aggregates() -> Iterator[Aggregates]:
 
 
 def found(aggregates: Aggregates) -> Upkeep:
-    return Upkeep(aggregates, lambda *_: (), {}, lambda *_: ())
+    return Upkeep(aggregates, lambda *_: (), lambda *_: (), {}, lambda *_: ())
 
 
 def keys(upkeep: Upkeep) -> list[str]:

@@ -1,0 +1,2 @@
+DROP INDEX idx_jobs_result_times;
+ALTER TABLE jobs DROP COLUMN result_ttl_ms;
