@@ -62,6 +62,8 @@ def test_behind_a_job_that_needs_more_calls_than_there_are_others_of_its_limit_w
 
     assert claimed(due, permits) == []
     assert due.held_until("default", None, NOW) == NOW + 50
+    due.remove("dear")
+    assert claimed(due, permits) == ["cheap"]
 
 
 def test_jobs_of_several_limits_come_in_one_order_with_those_of_none():

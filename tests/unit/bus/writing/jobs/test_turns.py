@@ -90,6 +90,38 @@ def test_a_claim_that_was_taken_back_was_no_turn():
     assert handed_out(due, 3) == ["a1", "b1", "b2"]
 
 
+def of_two_types() -> DueJobs:
+    mail = {"type": "mail"}
+    return filled(waiting("a1", 1, "a"), waiting("a2", 2, "a", **mail), waiting("b1", 3, "b", **mail))
+
+
+def test_what_a_search_found_is_no_turn_for_the_jobs_of_other_types():
+    due = of_two_types()
+    assert due.next("default", None, 2, NOW) == ["a1", "b1"]
+    assert due.next("default", ["mail"], 1, NOW) == ["a2"]
+
+
+def test_a_claim_that_was_taken_back_was_no_turn_for_the_jobs_of_other_types():
+    due = of_two_types()
+    job = due._by_id["a1"]
+    due.handed_out("default", "a", "a1")
+    due.remove("a1")
+    assert due.next("default", ["mail"], 1, NOW) == ["b1"]
+    due.add(job)
+    due.not_handed_out("default", "a", "a1")
+    assert due.next("default", ["mail"], 1, NOW) == ["a2"]
+
+
+def test_a_job_that_comes_to_be_due_brings_its_key_forward():
+    due = filled(
+        waiting("a1", 1, "a"),
+        waiting("a2", 2, "a", priority=4, run_at=NOW + 5),
+        waiting("b1", 3, "b", priority=3),
+    )
+    assert due.next("default", None, 1, NOW) == ["b1"]
+    assert due.next("default", None, 3, NOW + 5) == ["a2", "b1", "a1"]
+
+
 class Permits:
     """Counts how often it is asked; what is shut is."""
 
@@ -103,6 +135,14 @@ class Permits:
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         pass
+
+
+def test_one_that_is_let_on_and_held_up_elsewhere_lets_the_next_one_on():
+    shared, of_a, of_b = Gate("begins", "api", 1, 1_000), Gate("running", "a", 1), Gate("running", "b", 1)
+    due = filled(waiting("a1", 1, "a", of_a, shared), waiting("b1", 2, "b", of_b, shared))
+    assert due.next("default", None, 1, NOW, (), Permits(shared)) == []
+    due.changed(shared.counted)
+    assert due.next("default", None, 1, NOW, (), Permits(of_a)) == ["b1"]
 
 
 def test_what_opens_for_one_of_many_costs_a_look_at_few_of_them():
