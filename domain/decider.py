@@ -91,11 +91,11 @@ class Context(Protocol):
     def group_counts(self, group_id: str) -> Any:
         """How many jobs of a group are unfinished, completed and unsuccessful."""
 
-    def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
-        """At most `limit` of the jobs that wait for a group, the oldest first.
+    def is_awaited(self, group_id: str) -> bool:
+        """Whether any job waits for a group."""
 
-        With counts of the group, those that do not wait any longer when it is like that. Without, all.
-        """
+    def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
+        """At most `limit` of the jobs that do not wait for a group any longer when it is like that."""
 
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
         """At most `limit` jobs that a search means, the oldest first, and how many more there are.

@@ -85,6 +85,9 @@ class TrialContext:
     def group_counts(self, group_id: str) -> Any:
         return None
 
+    def is_awaited(self, group_id: str) -> bool:
+        return False
+
     def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
         return []
 

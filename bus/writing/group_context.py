@@ -204,7 +204,10 @@ class GroupContext:
     def group_counts(self, group_id: str) -> GroupCounts:
         return self._aggregates.jobs.groups.counts(group_id)
 
-    def followers(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[Job]:
+    def is_awaited(self, group_id: str) -> bool:
+        return self._aggregates.jobs.groups.is_awaited(group_id)
+
+    def followers(self, group_id: str, counts: GroupCounts, limit: int) -> list[Job]:
         known = self._aggregates.jobs.groups
         jobs: list[Job] = []
         for job_id in known.first(group_id, counts, limit):

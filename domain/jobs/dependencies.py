@@ -68,7 +68,7 @@ def with_dependents(job: Job, event: Event, context: Context) -> tuple[tuple[str
     failed = not isinstance(event, Completed)
     dependents = tuple(on_dependents(job.id, context, failed=failed))
     followers: Iterable[tuple[str, Event]] = ()
-    if job.group_id is not None and context.followers(job.group_id, None, 1):
+    if job.group_id is not None and context.is_awaited(job.group_id):
         ended = context.group_counts(job.group_id).moved(job.state, "failed" if failed else "completed")
         cancelled = {key for key, one in dependents if isinstance(one, Cancelled)}
         followers = (

@@ -159,7 +159,7 @@ def archive(state: Job | None, command: commands.Archive, context: Context, key:
         raise RuleViolated(
             "awaited", f"other jobs wait for job {key}", hint="retry it, or cancel those that wait for it"
         )
-    if job.group_id is not None and context.followers(job.group_id, None, 1):
+    if job.group_id is not None and context.is_awaited(job.group_id):
         raise RuleViolated(
             "awaited",
             f"other jobs wait for group {job.group_id}, to which job {key} belongs",

@@ -1,7 +1,7 @@
 """Groups that jobs wait for: what each has come to, and which of the jobs that wait need not any longer."""
 
 from collections.abc import Callable, Iterable
-from heapq import nsmallest
+from itertools import chain, islice
 
 from domain.jobs.groups import GroupCounts, kind_of, verdict
 
@@ -9,13 +9,16 @@ from domain.jobs.groups import GroupCounts, kind_of, verdict
 # from them those that are held, about which nothing is decided.
 _Kind = tuple[str, str]
 HELD: _Kind = ("held", "")
+# Of so many groups that nobody waits for, the counts are kept: those that were asked for last.
+MAXIMUM_RECENT = 1_000
 
 
 class AwaitedGroups:
     """Waiting jobs by the group that they wait for, with the counts of these. Owned by the writer's thread.
 
     A group is counted in the tables, by `stored`, when somebody asks what it has come to, and kept up to date
-    from then on as long as a job waits for it: so what the end of a job costs does not grow with its group.
+    from then on as long as a job waits for it, and a while longer: so what the end of a job costs does not
+    grow with its group, nor what one more costs that waits for it.
     `to_look_at` are groups that have changed: not all that follows from that may be decided yet.
     """
 
@@ -23,6 +26,7 @@ class AwaitedGroups:
         self._stored = stored
         self._waiting: dict[str, dict[_Kind, dict[str, int]]] = {}
         self._counts: dict[str, GroupCounts] = {}
+        self._recent: dict[str, None] = {}
         # What the open transaction has changed: the tables do not have it yet.
         self._changes: dict[str, GroupCounts] = {}
         self.to_look_at: dict[str, None] = {}
@@ -41,8 +45,9 @@ class AwaitedGroups:
             kinds.pop(kind, None)
         if not kinds:
             self._waiting.pop(group_id, None)
-            self._counts.pop(group_id, None)
             self.to_look_at.pop(group_id, None)
+            if group_id in self._counts:
+                self._keep_a_while(group_id)
 
     def forget(self, job_id: str, group_id: str) -> None:
         """The job does not wait for the group, nor ever has: a row said so that no event made."""
@@ -76,28 +81,44 @@ class AwaitedGroups:
         known = self._counts.get(group_id)
         if known is None:
             known = self._stored(group_id).plus(self._changes.get(group_id, GroupCounts()))
-            if group_id in self._waiting:
-                self._counts[group_id] = known
+            self._counts[group_id] = known
+        if group_id not in self._waiting:
+            self._keep_a_while(group_id)
         return known
 
-    def first(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[str]:
-        """At most `limit` of the jobs that wait for the group, the oldest first.
+    def first(self, group_id: str, counts: GroupCounts, limit: int) -> list[str]:
+        """At most `limit` of the jobs that do not wait any longer when the group is like that.
 
-        With `counts`, those that do not wait any longer when it is like that.
+        Of those that wait for the same, whoever began to wait first comes first.
         """
-        waiting = self._kinds(group_id, counts)
-        jobs = waiting[0] if len(waiting) == 1 else {key: at for kind in waiting for key, at in kind.items()}
-        return nsmallest(limit, jobs, key=lambda job: jobs[job])
+        return list(islice(chain.from_iterable(self._free(group_id, counts)), limit))
 
     def undecided(self, group_id: str) -> int:
         """How many of the jobs that wait for the group need not any longer."""
         if group_id not in self._waiting:
             return 0
-        return sum(map(len, self._kinds(group_id, self.counts(group_id))))
+        return sum(map(len, self._free(group_id, self.counts(group_id))))
 
-    def _kinds(self, group_id: str, counts: GroupCounts | None) -> list[dict[str, int]]:
+    def sort(self) -> None:
+        """Whoever came first begins to wait first: at a start, the tables give the jobs in any order."""
+        for kinds in self._waiting.values():
+            for kind, jobs in kinds.items():
+                kinds[kind] = dict(sorted(jobs.items(), key=lambda job: job[1]))
+
+    def _free(self, group_id: str, counts: GroupCounts) -> list[dict[str, int]]:
+        """The jobs that do not wait any longer, by kind."""
         return [
             jobs
             for kind, jobs in self._waiting.get(group_id, {}).items()
-            if counts is None or (kind != HELD and verdict(*kind, counts) is not None)
+            if kind != HELD and verdict(*kind, counts) is not None
         ]
+
+    def _keep_a_while(self, group_id: str) -> None:
+        """Counts outlive those who wait: whoever comes next asks again, and jobs of the group may be many."""
+        self._recent.pop(group_id, None)
+        self._recent[group_id] = None
+        if len(self._recent) > MAXIMUM_RECENT:
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            if oldest not in self._waiting:
+                del self._counts[oldest]

@@ -76,6 +76,7 @@ class JobIndexes:
         self.throttles = Throttles(throttled)
         for job in open_jobs:
             self._add(job)
+        self.groups.sort()
         self.dependents.ended.update(ended)
 
     def replace(self, old: Job | None, new: Job | None) -> None:

@@ -253,15 +253,23 @@ class Story:
     def group_counts(self, group_id: str) -> GroupCounts:
         return counts_of(Counter(job.state for job in self._jobs() if job.group_id == group_id))
 
-    def followers(self, group_id: str, counts: GroupCounts | None, limit: int) -> list[Any]:
+    def is_awaited(self, group_id: str) -> bool:
+        return any(job.state in ("blocked", "held") for job in self._followers(group_id))
+
+    def followers(self, group_id: str, counts: GroupCounts, limit: int) -> list[Any]:
         waiting = [
+            job
+            for job in self._followers(group_id)
+            if job.state == "blocked" and verdict(job.after_group.when, job.on_dependency_failure, counts)
+        ]
+        return sorted(waiting, key=lambda job: job.created_position)[:limit]
+
+    def _followers(self, group_id: str) -> list[Any]:
+        return [
             job
             for job in self._jobs()
             if job.after_group is not None and job.after_group.id == group_id and job.waits_for_group
-            if job.state == "blocked" or (counts is None and job.state == "held")
-            if counts is None or verdict(job.after_group.when, job.on_dependency_failure, counts)
         ]
-        return sorted(waiting, key=lambda job: job.created_position)[:limit]
 
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
         found = sorted(filter(search.matches, self._jobs()), key=lambda job: job.created_position)

@@ -298,7 +298,7 @@ class Life:
         def counted(connection: apsw.Connection) -> list[tuple[GroupCounts, GroupCounts]]:
             return [
                 (groups.counts(one), counts_of(dict(Tables().group_states(connection, one))))
-                for one in groups.awaited()
+                for one in list(groups._counts)
             ]
 
         for in_memory, in_table in self.store.in_writer(counted):

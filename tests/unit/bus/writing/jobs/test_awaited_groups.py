@@ -1,8 +1,9 @@
 """Groups that jobs wait for, as memory has them."""
 
 from collections import Counter
+from collections.abc import Iterator
 
-from bus.writing.jobs.awaited_groups import HELD, AwaitedGroups
+from bus.writing.jobs.awaited_groups import HELD, MAXIMUM_RECENT, AwaitedGroups
 from domain.jobs.groups import GroupCounts
 
 ALL = ("all_completed", "cancel")
@@ -68,14 +69,61 @@ def test_a_group_that_is_counted_amid_a_transaction_is_right_after_that_was_take
     assert groups.undecided("g") == 0
 
 
-def test_those_that_wait_come_the_oldest_first_whatever_they_wait_for_and_held_ones_are_left_alone():
+def test_who_began_to_wait_first_comes_first_after_a_start_by_age_and_held_ones_are_left_alone():
     groups = AwaitedGroups(Table().counts)
     groups.member_changed("g", None, "completed")
-    groups.add("third", 3, "g", ("all_ended", "wait"))
-    groups.add("first", 1, "g", ALL)
-    groups.add("second", 2, "g", HELD)
-    groups.add("fourth", 4, "g", ("one_failed", "wait"))
+    for name, position, kind in (
+        ("third", 3, ALL),
+        ("first", 1, ALL),
+        ("second", 2, HELD),
+        ("fourth", 4, ("one_failed", "wait")),
+    ):
+        groups.add(name, position, "g", kind)
 
+    assert groups.first("g", groups.counts("g"), 9) == ["third", "first"]
+    groups.sort()
     assert groups.first("g", groups.counts("g"), 9) == ["first", "third"]
-    assert groups.first("g", None, 3) == ["first", "second", "third"]
+    assert groups.first("g", groups.counts("g"), 1) == ["first"]
     assert groups.undecided("g") == 2
+
+
+def test_a_group_is_counted_once_however_many_wait_for_it_one_after_the_other():
+    table = Table(g=100_000)
+    groups = AwaitedGroups(table.counts)
+    for number in range(100):
+        groups.counts("g")
+        groups.add(f"next{number}", number, "g", ALL)
+        groups.remove(f"next{number}", "g", ALL)
+        groups.member_changed("g", "running", "completed")
+        groups.settle()
+
+    assert groups.counts("g") == GroupCounts(unfinished=99_900, completed=100)
+    assert table.asked == {"g": 1}
+
+
+def test_of_groups_that_nobody_waits_for_those_asked_for_last_are_kept_counted():
+    table = Table()
+    groups = AwaitedGroups(table.counts)
+    groups.add("next", 1, "awaited", ALL)
+    for number in range(MAXIMUM_RECENT):
+        groups.counts(f"g{number}")
+    for name in ("g0", "another", "g1", "g0", "awaited", "awaited"):
+        groups.counts(name)
+
+    assert {name: times for name, times in table.asked.items() if times > 1} == {"g1": 2}
+
+
+def test_no_more_of_those_that_wait_are_looked_at_than_are_asked_for():
+    read: list[str] = []
+
+    class Jobs(dict[str, int]):
+        def __iter__(self) -> Iterator[str]:
+            for job in super().__iter__():
+                read.append(job)
+                yield job
+
+    groups = AwaitedGroups(Table().counts)
+    groups.member_changed("g", None, "completed")
+    groups._waiting["g"] = {ALL: Jobs((f"j{number}", number) for number in range(1_000))}
+
+    assert groups.first("g", groups.counts("g"), 2) == read == ["j0", "j1"]
