@@ -19,11 +19,10 @@ from tests.support.patience import wait_for
 from tests.support.services.command_line import PROGRAM, environment, served_in
 
 GUIDE = guide("jobs.md")
-COMMANDS = [
-    line.removeprefix("$ .venv/bin/hyperpage ")
+COMMANDS, RETRIED, LIMITED, AWAITED = (
+    [line.removeprefix("$ .venv/bin/hyperpage ") for line in block.splitlines()]
     for block in blocks("console", GUIDE)
-    for line in block.splitlines()
-]
+)
 WORKER, CLIENT_WORKER = blocks("python", GUIDE)
 [JAVASCRIPT_WORKER] = blocks("js", GUIDE)
 
@@ -42,10 +41,13 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path) -> None:
-    said = [run(folder, *PROGRAM, *shlex.split(command), "--json") for command in COMMANDS]
+def answers_to(commands: list[str], folder: Path) -> list[Any]:
+    return [json.loads(run(folder, *PROGRAM, *shlex.split(command), "--json")) for command in commands]
 
-    answers = [json.loads(one) for one in said]
+
+def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path) -> None:
+    answers = answers_to(COMMANDS, folder)
+
     assert answers[3]["events"] == ["job.replaced.v1"]
     assert answers[3]["result"] == {"existing": answers[2]["stream"].removeprefix("jobs/")}
     assert [row["id"] for row in answers[6]["items"]] == ["index-1"]
@@ -57,6 +59,14 @@ def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path
     assert done.splitlines() == ["doing Fetch acme/site", "doing Index acme/site", "doing Every night"]
     attempts = json.loads(run(folder, *PROGRAM, "query", "jobs.attempts", '{"id": "fetch-1"}', "--json"))
     assert [one["status"] for one in attempts["items"]] == ["completed"]
+
+    [job], [awaited] = answers_to(RETRIED, folder), answers_to(AWAITED, folder)
+    assert job["events"] == ["job.enqueued.v1"]
+    assert awaited["has_ended"] is True
+    *_, claimed, counted = answers_to(LIMITED, folder)
+    assert [one["id"] for one in claimed["result"]["jobs"]] == ["sync-acme-1"]
+    assert claimed["result"]["waits_for_ends"] is True
+    assert counted["groups"] == [{"value": "pending", "count": 1}, {"value": "running", "count": 1}]
 
 
 @pytest.fixture(params=["the Python client", "JavaScript"])

@@ -37,7 +37,7 @@ FORGED_ROWS = {
     "a job that nobody has sent": "INSERT INTO jobs (id, type, name, priority, status, created_at,"
     " updated_at, persisted_at) VALUES ('forged', 'shell', 'rm', 4, 'pending', 1, 1, 1)",
     "a row that is gone": "DELETE FROM rate_limits",
-    "a queue that stands still": "INSERT INTO queues VALUES ('default', 1, 'forged', 1, 1, 1, 1)",
+    "a queue that stands still": "INSERT INTO queues VALUES ('default', 1, 'forged', 1, 1, 1, 1, NULL, NULL)",
 }
 
 

@@ -198,7 +198,7 @@ def test_a_log_without_room_holds_no_answer_up_and_what_it_lacks_is_told(
                 # What it lacks would be lost.
                 monkeypatch.setattr(cluster, "NEAR_SECONDS", 0.0)
                 monkeypatch.setattr(cluster, "HANDED_OVER_WITHIN_SECONDS", 0.0)
-                await until(lambda: is_refused(first, "b", "the log lacks 4 events"))
+                await until(lambda: is_refused(first, "b", "lacks 4 answered events"))
             await has_all(first)
             await has_followed(second, first)
             await require_equal(first, second)
