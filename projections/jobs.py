@@ -1,6 +1,6 @@
 """The table `jobs`, one row a job."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 from typing import Annotated, Any, Literal
 
 import apsw
@@ -283,32 +283,34 @@ def waiting_for_calls(
 
 
 def ended_jobs(
-    connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
-) -> Iterator[str]:
-    """The ids of at most `limit` jobs that ended in a state at that time or before, the earliest first.
+    connection: apsw.Connection, state: str, ended_until: int, behind: tuple[int, str, int], limit: int
+) -> Iterator[tuple[str, str | None, tuple[int, str, int]]]:
+    """At most `limit` jobs that ended in a state at that time or before, in the order of their index.
 
-    Without those of the groups that are `kept`.
+    Each as its id, its group and its place; those behind a place.
     """
-    # Not `carray`, which takes no empty array.
-    for (job_id,) in connection.execute(
-        "SELECT id FROM jobs WHERE state = ? AND completed_at <= ?"
-        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM json_each(?)))"
-        " ORDER BY completed_at LIMIT ?",
-        (state, ended_until, _array(tuple(kept)), limit),
+    for job_id, group_id, *place in connection.execute(
+        "SELECT id, group_id, completed_at, queue, rowid FROM jobs INDEXED BY idx_jobs_finished"
+        " WHERE state = ? AND completed_at <= ? AND (completed_at, queue, rowid) > (?, ?, ?)"
+        " ORDER BY completed_at, queue, rowid LIMIT ?",
+        (state, ended_until, *behind, limit),
     ):
-        yield job_id
+        yield job_id, group_id, (place[0], place[1], place[2])
 
 
-def expired_results(connection: apsw.Connection, now: int, kept: Iterable[str], limit: int) -> Iterator[str]:
-    """The ids of at most `limit` completed jobs whose results are kept no longer, the longest expired first.
+def expired_results(
+    connection: apsw.Connection, now: int, behind: tuple[int, str, int], limit: int
+) -> Iterator[tuple[str, str | None, tuple[int, str, int]]]:
+    """At most `limit` completed jobs whose results are kept no longer, the longest expired first.
 
-    Without those of the groups that are `kept`.
+    Each as its id, its group and its place; those behind a place.
     """
-    for (job_id,) in connection.execute(
-        "SELECT id FROM jobs WHERE result_ttl_ms IS NOT NULL AND state = 'completed'"
-        " AND completed_at + result_ttl_ms <= ?"
-        " AND (group_id IS NULL OR group_id NOT IN (SELECT value FROM json_each(?)))"
-        " ORDER BY completed_at + result_ttl_ms LIMIT ?",
-        (now, _array(tuple(kept)), limit),
+    expires_at, _, row = behind
+    for job_id, group_id, at, rowid in connection.execute(
+        "SELECT id, group_id, completed_at + result_ttl_ms, rowid FROM jobs"
+        " WHERE result_ttl_ms IS NOT NULL AND state = 'completed'"
+        " AND completed_at + result_ttl_ms <= ? AND (completed_at + result_ttl_ms, rowid) > (?, ?)"
+        " ORDER BY completed_at + result_ttl_ms, rowid LIMIT ?",
+        (now, expires_at, row, limit),
     ):
-        yield job_id
+        yield job_id, group_id, (at, "", rowid)

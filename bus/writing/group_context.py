@@ -30,6 +30,13 @@ READ_TOGETHER = 64
 UNFINISHED = STATES - FINISHED
 
 
+# Where a job that has ended stands among the others of its state: a place of their index.
+Place = tuple[int, str, int]
+FRONT: Place = (0, "", 0)
+# Its id, its group and its place.
+PlacedJob = tuple[str, str | None, Place]
+
+
 class Projections(Protocol):
     """The tables that follow the log, kept current inside the writer's transaction."""
 
@@ -52,20 +59,14 @@ class Projections(Protocol):
         """How many jobs of a group are in each state, as the tables have it."""
 
     def ended_jobs(
-        self, connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
-    ) -> Iterator[str]:
-        """The ids of jobs that ended in a state, the earliest first, as the tables have it.
-
-        Without those of the groups that are `kept`.
-        """
+        self, connection: apsw.Connection, state: str, ended_until: int, behind: Place, limit: int
+    ) -> Iterator[PlacedJob]:
+        """At most `limit` jobs that ended in a state, those behind a place, as the tables have it."""
 
     def expired_results(
-        self, connection: apsw.Connection, now: int, kept: Iterable[str], limit: int
-    ) -> Iterator[str]:
-        """The ids of completed jobs whose result is not to be kept any more, as the tables have it.
-
-        Without those of the groups that are `kept`.
-        """
+        self, connection: apsw.Connection, now: int, behind: Place, limit: int
+    ) -> Iterator[PlacedJob]:
+        """At most `limit` completed jobs whose result is not to be kept any more, those behind a place."""
 
     def throttled_limits(self, connection: apsw.Connection, now: int) -> Iterator[str]:
         """The keys of rate limits whose wait goes on, as the tables have it."""

@@ -5,10 +5,12 @@ stored and undone like all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from bus.writing.aggregates import Aggregates
+from bus.writing.group_context import FRONT, Place, PlacedJob
 from bus.writing.submission import Request, Submission
 from domain.catalogue import VERBS
 from domain.decider import EXPIRE
@@ -19,7 +21,7 @@ MAXIMUM_COMMANDS = 1_000
 # The same for jobs that wait for others, and for what they wait for: a group may have to be counted.
 MAXIMUM_TOLD = 1_000
 MAXIMUM_LOOKED_AT = 100
-# The same for jobs that leave the tables.
+# The same for jobs that may leave the tables.
 MAXIMUM_PRUNED = 500
 
 
@@ -28,9 +30,9 @@ class Upkeep:
 
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
     `began_at` is when the service did: a worker that finished while it was away has some time to say so.
-    `ended_jobs` answers with the jobs that ended in a state until a time, without those of groups that are
-    kept, up to a limit; they are archived once that is longer ago than `prune_after_ms` says. So are those of
-    `expired_results`, which have said themselves how long they stay.
+    `ended_jobs` answers with the jobs that ended in a state until a time, behind a place, up to a limit; they
+    are archived once that is longer ago than `prune_after_ms` says. So are those of `expired_results`, which
+    have said themselves how long they stay.
     `expired_rows` answers with the tables and keys of what has expired by a time, up to a limit of each.
     `has_more` says that there is more to do at once than one group takes. `failures` are why some of it could
     not be found the last time.
@@ -39,8 +41,8 @@ class Upkeep:
     def __init__(
         self,
         aggregates: Aggregates,
-        ended_jobs: Callable[[str, int, Iterable[str], int], Iterable[str]],
-        expired_results: Callable[[int, Iterable[str], int], Iterable[str]],
+        ended_jobs: Callable[[str, int, Place, int], Iterable[PlacedJob]],
+        expired_results: Callable[[int, Place, int], Iterable[PlacedJob]],
         prune_after_ms: Mapping[str, int],
         expired_rows: Callable[[int, int], Iterable[tuple[str, str]]],
     ) -> None:
@@ -49,7 +51,8 @@ class Upkeep:
         self._expired_results = expired_results
         self._prune_after_ms = prune_after_ms
         self._expired_rows = expired_rows
-        self._first_pruned: str | None = None
+        # Where the last look at the jobs that ended in a state came to.
+        self._scanned: dict[str, Place] = {}
         self.orphans: set[str] = set()
         self.began_at = 0
         self.has_more = False
@@ -105,20 +108,34 @@ class Upkeep:
         return [key for key, next_run_at in next_runs.items() if next_run_at <= now][:MAXIMUM_COMMANDS]
 
     def _outdated(self, now: int) -> list[str]:
-        """Jobs that ended so long ago that they leave the tables, as the settings say, or they themselves."""
-        # Jobs that others wait for stay; they must not hide the ones behind them.
-        is_awaited = self._aggregates.jobs.dependents.is_awaited
-        kept = self._aggregates.jobs.groups.awaited()
-        limit = MAXIMUM_PRUNED + len(self._aggregates.jobs.dependents)
-        found = [*self._expired_results(now, kept, limit)]
+        """Jobs that ended so long ago that they leave the tables, as the settings say, or they themselves.
+
+        Not those for which others wait.
+        """
+        limit = MAXIMUM_PRUNED // (1 + len(self._prune_after_ms))
+        found = self._looked_through("result", partial(self._expired_results, now), limit)
         for state, age_ms in self._prune_after_ms.items():
-            found += self._ended_jobs(state, now - age_ms, kept, limit)
+            found += self._looked_through(state, partial(self._ended_jobs, state, now - age_ms), limit)
         # In either way, or in both.
-        outdated = [one for one in dict.fromkeys(found) if not is_awaited(one)][:MAXIMUM_PRUNED]
-        first = outdated[0] if outdated else None
-        self.has_more |= len(outdated) == MAXIMUM_PRUNED and first != self._first_pruned
-        self._first_pruned = first
-        return outdated
+        return list(dict.fromkeys(found))
+
+    def _looked_through(
+        self, name: str, jobs_behind: Callable[[Place, int], Iterable[PlacedJob]], limit: int
+    ) -> list[str]:
+        """Those for which nobody waits of the next jobs, behind those that were looked at the last time."""
+        jobs = self._aggregates.jobs
+        rows = list(jobs_behind(self._scanned.get(name, FRONT), limit))
+        found = [
+            job_id
+            for job_id, group_id, _ in rows
+            if not jobs.dependents.is_awaited(job_id)
+            and (group_id is None or not jobs.groups.is_awaited(group_id))
+        ]
+        # Those that stay must not hide the ones behind them: from the front again after the last one.
+        is_full = len(rows) == limit
+        self._scanned[name] = rows[-1][2] if is_full else FRONT
+        self.has_more |= is_full and bool(found)
+        return found
 
     def _expired(self, now: int) -> Iterator[Submission]:
         """Commands that end what has expired by now, of each table the longest expired first.

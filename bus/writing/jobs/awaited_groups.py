@@ -1,6 +1,6 @@
 """Groups that jobs wait for: what each has come to, and which of the jobs that wait need not any longer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain, islice
 
 from domain.jobs.groups import GroupCounts, kind_of, verdict
@@ -71,10 +71,6 @@ class AwaitedGroups:
     def is_awaited(self, group_id: str) -> bool:
         """Whether any job waits for the group."""
         return group_id in self._waiting
-
-    def awaited(self) -> Iterable[str]:
-        """The groups that jobs wait for."""
-        return self._waiting
 
     def counts(self, group_id: str) -> GroupCounts:
         """What the group has come to, as the open transaction has it."""

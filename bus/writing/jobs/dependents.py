@@ -17,10 +17,6 @@ class Dependents:
         self._impatient: dict[str, dict[str, int]] = {}
         self.ended: dict[str, bool] = {}
 
-    def __len__(self) -> int:
-        """How many jobs others wait for, counted twice where some are patient and some are not."""
-        return len(self._patient) + len(self._impatient)
-
     def add(self, job_id: str, created_position: int, waiting_for: Iterable[str], *, patient: bool) -> None:
         """From now on the job waits for these."""
         waiting = self._patient if patient else self._impatient

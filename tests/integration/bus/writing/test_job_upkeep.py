@@ -1,13 +1,14 @@
 """What the service does with jobs of its own accord, through the real writer."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from bus.writing.group_context import Place
 from ops.store.tables import Tables
 from tests.support.clock import HOUR_MS, NOW, Clock
 from tests.support.patience import wait_for
@@ -231,8 +232,8 @@ def test_rows_that_wait_for_a_group_although_their_jobs_do_not_hide_no_others(tm
 def test_all_else_is_done_although_what_is_to_be_pruned_cannot_be_read(tmp_path: Path):
     class Damaged(Tables):
         def ended_jobs(
-            self, connection: apsw.Connection, state: str, ended_until: int, kept: Iterable[str], limit: int
-        ) -> Iterator[str]:
+            self, connection: apsw.Connection, state: str, ended_until: int, behind: Place, limit: int
+        ) -> Iterator[tuple[str, str | None, Place]]:
             raise apsw.CorruptError
 
     clock, path = Clock(), tmp_path / "hyperpage.db"

@@ -6,8 +6,9 @@ from contextlib import closing
 import pytest
 
 from bus.writing.aggregates import Aggregates
+from bus.writing.group_context import Place
 from bus.writing.submission import Request
-from bus.writing.upkeep import MAXIMUM_LOOKED_AT, Upkeep
+from bus.writing.upkeep import MAXIMUM_LOOKED_AT, MAXIMUM_PRUNED, Upkeep
 from migrations.connection import open_memory
 
 ALL = ("all_completed", "cancel")
@@ -73,3 +74,21 @@ def test_no_more_jobs_than_one_group_takes_are_told_at_once_and_few_are_not_behi
     assert keys(upkeep) == ["many"] * 10
     assert upkeep.has_more
     assert keys(upkeep) == ["one"] + ["many"] * 10
+
+
+def test_a_look_for_jobs_to_prune_is_at_so_many_and_goes_on_behind_those_that_stay(aggregates: Aggregates):
+    rows: list[tuple[str, str | None, Place]] = [
+        (f"j{number}", "awaited" if number < 1_000 else None, (number, "q", number))
+        for number in range(1, 1_100)
+    ]
+    asked: list[int] = []
+
+    def ended_jobs(state: str, until: int, behind: Place, limit: int) -> list[tuple[str, str | None, Place]]:
+        asked.append(limit)
+        return [row for row in rows if row[2] > behind][:limit]
+
+    aggregates.jobs.groups.add("next", 1, "awaited", ALL)
+    upkeep = Upkeep(aggregates, ended_jobs, lambda *_: (), {"completed": 1}, lambda *_: ())
+
+    assert [len(keys(upkeep)) for _ in range(6)] == [0, 0, 0, 1, 99, 0]
+    assert asked == [MAXIMUM_PRUNED // 2] * 6

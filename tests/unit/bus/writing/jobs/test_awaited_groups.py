@@ -46,7 +46,7 @@ def test_nothing_is_counted_nor_kept_of_a_group_that_nobody_waits_for():
     groups.remove("next", "h", ALL)
 
     assert not table.asked
-    assert (groups.is_awaited("h"), list(groups.awaited()), list(groups.to_look_at)) == (False, [], [])
+    assert (groups.is_awaited("h"), groups._counts, groups.to_look_at) == (False, {}, {})
 
 
 def test_what_the_open_transaction_has_changed_is_counted_with_what_is_stored():
