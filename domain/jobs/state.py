@@ -127,13 +127,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
     counted: tuple[CountedRate, ...] = ()
+    result_ttl_ms: int | None = None
 
     @property
     def waits_for_group(self) -> bool:
         """Whether it waits for a group still, when nobody holds it."""
         return self.after_group is not None and self.after_group.met_at is None
 
-    result_ttl_ms: int | None = None
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether it waits for jobs or for a group still, when nobody holds it."""
+        return bool(self.waiting_for) or self.waits_for_group
 
 
 def existing(state: Job | None, key: str) -> Job:
@@ -289,7 +293,7 @@ def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
         case events.Held():
             return {"state": "held"}
         case events.Released():
-            return {"state": _free(bool(job.waiting_for) or job.waits_for_group, job.run_at, at)}
+            return {"state": _free(job.waits_for_others, job.run_at, at)}
         case events.DependencyMet():
             waiting_for = tuple(one for one in job.waiting_for if one != event.dependency)
             is_blocked = bool(waiting_for) or job.waits_for_group
