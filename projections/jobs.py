@@ -307,10 +307,10 @@ def expired_results(
     """
     expires_at, _, row = behind
     for job_id, group_id, at, rowid in connection.execute(
-        "SELECT id, group_id, completed_at + result_ttl_ms, rowid FROM jobs"
+        "SELECT id, group_id, completed_at + result_ttl_ms, rowid FROM jobs INDEXED BY idx_jobs_result_times"
         " WHERE result_ttl_ms IS NOT NULL AND state = 'completed'"
-        " AND completed_at + result_ttl_ms <= ? AND (completed_at + result_ttl_ms, rowid) > (?, ?)"
+        " AND completed_at + result_ttl_ms BETWEEN ? AND ? AND (completed_at + result_ttl_ms, rowid) > (?, ?)"
         " ORDER BY completed_at + result_ttl_ms, rowid LIMIT ?",
-        (now, expires_at, row, limit),
+        (expires_at, now, expires_at, row, limit),
     ):
         yield job_id, group_id, (at, "", rowid)
