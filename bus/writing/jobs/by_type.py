@@ -22,8 +22,9 @@ class Permits(Protocol):
 class _Stop:
     """Lanes that wait at a gate. It is `open` where they may pass, as far as is known.
 
-    Then one of them, `released`, is among those that are looked at; the next one follows when that one has
-    had its turn. So what opens and shuts costs the same however many wait.
+    Then the best of them, `released`, is among those that are looked at; the next one follows when that one
+    has had its turn. So what opens and shuts costs the same however many wait. When it shuts, or another one
+    has come to be the best, the released one stands here again.
     """
 
     __slots__ = ("held", "open", "released", "ticket", "until")
@@ -138,11 +139,7 @@ class JobsOfType:
             self._place(lane)
         else:
             # Whose turn it is at the gate now may be another one.
-            stop = self._stops[gate]
-            self._passing.leave(lane)
-            lane.released_by = stop.released = None
-            stop.held.put(lane)
-            self._release(gate, stop)
+            self._release(gate, self._stops[gate])
         return entry
 
     def put_back(self, lane: Lane, entry: DueEntry) -> None:
@@ -158,9 +155,12 @@ class JobsOfType:
 
     def take_turns_anew(self) -> None:
         """Puts in their places the keys that have an earlier turn than before."""
-        for turns in (self._passing, *(stop.held for stop in self._stops.values())):
-            for key in self._round.changed & turns.keys():
-                turns.place(key)
+        for gate, stop in self._stops.items():
+            for key in self._round.changed & stop.held.keys():
+                stop.held.place(key)
+                self.look_at(gate)
+        for key in self._round.changed & self._passing.keys():
+            self._passing.place(key)
 
     def held_until(self, unforeseen: int) -> int | None:
         """When the first of the lanes that are held up may go on; `None` where nobody can tell.
@@ -209,10 +209,8 @@ class JobsOfType:
             return
         turns = lane.turns
         turns.leave(lane)
-        if (gate := lane.released_by) is not None:
-            stop = self._stops[gate]
-            lane.released_by = stop.released = None
-            self._release(gate, stop)
+        if (gate := self._end_release(lane)) is not None:
+            self._release(gate, self._stops[gate])
         elif turns is not self._passing:
             self._forget(lane.gates)
 
@@ -228,14 +226,12 @@ class JobsOfType:
             else:
                 heapq.heappush(self._until, (until, stop.ticket, gate))
         # Shut before the lane leaves: no other one is released in its place.
-        released_by, lane.released_by = lane.released_by, None
+        released_by = self._end_release(lane)
         self._passing.leave(lane)
         stop.held.put(lane)
-        if released_by is not None:
-            before = self._stops[released_by]
-            before.released = None
-            if before is not stop:
-                self._release(released_by, before)
+        self._recall(stop)
+        if released_by is not None and released_by != gate:
+            self._release(released_by, self._stops[released_by])
 
     def _open(self, gate: Gate) -> None:
         stop = self._stops.get(gate)
@@ -243,19 +239,43 @@ class JobsOfType:
             return
         stop.open, stop.until = True, None
         self._awaited[gate.kind].discard(gate)
-        if stop.released is None:
-            self._release(gate, stop)
+        self._release(gate, stop)
 
     def _release(self, gate: Gate, stop: _Stop) -> None:
-        """Lets the lane whose turn it is be looked at, if the gate is open."""
+        """Lets the lane whose turn it is be looked at, if the gate is open, and no other one."""
+        self._recall(stop)
         while stop.open and (lane := stop.held.best()) is not None:
             stop.held.leave(lane)
             # Its jobs may have left without a word.
             if lane.best() is not None:
                 lane.released_by, stop.released = gate, lane
                 self._passing.put(lane)
+                others = stop.held.keys()
+                if len(others) > (lane.key in others):
+                    self._round.contested.setdefault(lane.key, {})[self, gate] = None
                 return
         self._forget((gate,))
+
+    def _recall(self, stop: _Stop) -> None:
+        """The lane that was released stands at the gate again."""
+        lane = stop.released
+        if lane is not None:
+            self._end_release(lane)
+            self._passing.leave(lane)
+            if lane.best() is not None:
+                stop.held.put(lane)
+
+    def _end_release(self, lane: Lane) -> Gate | None:
+        """The lane is on its way by no gate's word any more; the one that let it go."""
+        gate, lane.released_by = lane.released_by, None
+        if gate is not None:
+            self._stops[gate].released = None
+            contested = self._round.contested.get(lane.key)
+            if contested is not None:
+                contested.pop((self, gate), None)
+                if not contested:
+                    del self._round.contested[lane.key]
+        return gate
 
     def _forget(self, gates: Iterable[Gate]) -> None:
         """Drops those gates at which nobody waits."""

@@ -3,11 +3,19 @@
 import heapq
 from collections.abc import KeysView
 from itertools import count
+from typing import Protocol
 
-from bus.writing.jobs.lane import Lane
+from bus.writing.jobs.lane import Gate, Lane
 
 # A turn that was taken in a search alone: later than all that were taken in truth.
 _IN_SEARCH = 2**62
+
+
+class Gated(Protocol):
+    """Lanes that have to pass gates."""
+
+    def look_at(self, gate: Gate) -> None:
+        """Whose turn it is there may have changed."""
 
 
 class Round:
@@ -19,6 +27,7 @@ class Round:
 
     __slots__ = (
         "_before",
+        "_compared",
         "_last",
         "_last_searched",
         "_left",
@@ -26,6 +35,7 @@ class Round:
         "_turns",
         "_waiting",
         "changed",
+        "contested",
         "overtaken",
     )
 
@@ -43,6 +53,11 @@ class Round:
         self.overtaken: list[tuple[Turns, str | None]] = []
         # Keys that have an earlier turn than before.
         self.changed: set[str | None] = set()
+        # By key, the gates that have let one of its lanes go on while other keys wait there. When the key has
+        # had a turn, it may be that of another one.
+        self.contested: dict[str | None, dict[tuple[Gated, Gate], None]] = {}
+        # The gates where that was so in the search under way.
+        self._compared: dict[tuple[Gated, Gate], None] = {}
 
     def __len__(self) -> int:
         """How many keys are kept."""
@@ -70,6 +85,8 @@ class Round:
         if len(self._turns) > 1:
             self._last += 1
             self._turns[key] = self._last
+            for lanes, gate in self.contested.get(key, ()):
+                lanes.look_at(gate)
 
     def give_back(self, key: str | None, job_id: str) -> None:
         """The job was not handed out, after all."""
@@ -91,6 +108,9 @@ class Round:
         if len(self._turns) > 1:
             self._last_searched += 1
             self._searched[key] = self._last_searched
+            for lanes, gate in self.contested.get(key, ()):
+                lanes.look_at(gate)
+                self._compared[lanes, gate] = None
 
     def is_searched(self, key: str | None) -> bool:
         """Whether the key has had a turn in this search."""
@@ -103,6 +123,9 @@ class Round:
         for turns, key in self.overtaken:
             turns.place(key)
         self.overtaken.clear()
+        for lanes, gate in self._compared:
+            lanes.look_at(gate)
+        self._compared.clear()
 
 
 class Turns:

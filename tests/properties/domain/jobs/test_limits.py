@@ -66,8 +66,11 @@ class Limits(RuleBasedStateMachine):
     )
     def claim(self, limit: int, types: list[str] | None, queue: str, taken_back: bool) -> None:
         before, leases = self.story.changes, dict(self.story.leases)
+        may_run = Story.due_jobs(self.story, queue, types, 1).jobs
         self.story.when("jobs.claim", worker="w", limit=limit, types=types, queue=queue)
         claimed = list(self.story.decision.leases)
+        if claimed:
+            assert self.story.state("jobs", claimed[0]).priority == may_run[0].priority
         for job_id in claimed:
             self._may_have_run(job_id)
         if len(claimed) < limit:

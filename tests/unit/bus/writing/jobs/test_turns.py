@@ -24,11 +24,11 @@ def filled(*jobs: WaitingJob) -> DueJobs:
     return due
 
 
-def handed_out(due: DueJobs, count: int, limit: int = 1) -> list[str]:
+def handed_out(due: DueJobs, count: int, limit: int = 1, permits: "Permits | None" = None) -> list[str]:
     """Claims so often, each in a transaction of its own."""
     ids = []
     for _ in range(count):
-        for job_id in due.next("default", None, limit, NOW):
+        for job_id in due.next("default", None, limit, NOW, (), permits):
             due.handed_out("default", due._by_id[job_id].key, job_id)
             due.remove(job_id)
             ids.append(job_id)
@@ -143,6 +143,42 @@ def test_one_that_is_let_on_and_held_up_elsewhere_lets_the_next_one_on():
     assert due.next("default", None, 1, NOW, (), Permits(shared)) == []
     due.changed(shared.counted)
     assert due.next("default", None, 1, NOW, (), Permits(of_a)) == ["b1"]
+
+
+def test_an_urgent_one_that_came_while_the_gate_was_shut_again_goes_first_when_it_opens():
+    gate = Gate("begins", "api", 1, 1_000)
+    permits = Permits(gate)
+    due = filled(waiting("low", 1, "a", gate, priority=1))
+    assert handed_out(due, 1, permits=permits) == []
+    due.add(waiting("f1", 2))
+    due.add(waiting("f2", 3))
+    due.add(waiting("f3", 4))
+    # It may go on, and others come first; then the gate shuts again.
+    permits.shut.clear()
+    due.changed(gate.counted)
+    assert handed_out(due, 1, permits=permits) == ["f1"]
+    permits.shut.add(gate)
+    due.add(waiting("urgent", 5, "b", gate, priority=4))
+    assert handed_out(due, 1, permits=permits) == ["f2"]
+
+    permits.shut.clear()
+    due.changed(gate.counted)
+    assert handed_out(due, 3, permits=permits) == ["urgent", "f3", "low"]
+
+
+def test_a_key_that_had_its_turn_elsewhere_lets_others_go_first_where_it_waited_with_them():
+    gate = Gate("begins", "api", 1, 1_000)
+    permits = Permits(gate)
+    due = filled(waiting("a", 1, "a", gate), waiting("b", 2, "b", gate))
+    assert handed_out(due, 1, permits=permits) == []
+    for number in (1, 2, 3):
+        due.add(waiting(f"a{number}", 2 + number, "a", run_at=NOW - 1))
+
+    permits.shut.clear()
+    due.changed(gate.counted)
+    # What was but a search is no turn.
+    assert due.next("default", None, 3, NOW, (), permits) == ["a1", "b", "a2"]
+    assert handed_out(due, 5, permits=permits) == ["a1", "b", "a2", "a3", "a"]
 
 
 def test_what_opens_for_one_of_many_costs_a_look_at_few_of_them():
