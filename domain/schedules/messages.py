@@ -15,6 +15,9 @@ from domain.rate_limits.job_calls import JobBudget
 # Shorter than a key, since a job's id is `<schedule>@<time>`, which is a key itself.
 ScheduleKey = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN, max_length=180)]
 OnMissed = Literal["run_once", "skip"]
+IntervalMs = Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)]
+CronExpression = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+TimeZone = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,9 +50,9 @@ class SetSchedule(Command, frozen=True, kw_only=True):
 
     id: ScheduleKey
     job: ScheduledJob
-    every_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] | None = None
-    cron: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
-    time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
+    every_ms: IntervalMs | None = None
+    cron: CronExpression | None = None
+    time_zone: TimeZone = "UTC"
     on_missed: OnMissed = "run_once"
 
 

@@ -166,6 +166,7 @@ DECIDER = Decider(
     table=TABLE,
     state=Schedule,
     evolve=evolve,
+    queries=("preview",),
     events={
         "schedule.set.v1": messages.ScheduleSet,
         "schedule.deleted.v1": messages.Deleted,

@@ -1,7 +1,8 @@
 """Everything that can be sent and asked, as documents for programs and people.
 
 queries           every query; availability has those that depend on the moment
-tool_config_diff  one of them: what differs between two versions
+preview           one of them: the next times of a schedule that is not there yet
+tool_config_diff  another one: what differs between two versions
 schema            JSON Schema of a command, a query or an event, whole in itself
 describable       types as a schema can show them
 components        the schemas of all that is said and answered, under names that stay

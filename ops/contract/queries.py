@@ -22,6 +22,7 @@ from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
 from domain.messages import split_stream, stream_name
 from ops.contract.availability import availability_verbs
+from ops.contract.preview import preview_verb
 from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
 from projections import job_statistics, job_workers
 from projections.installed_tables import without_aggregate
@@ -72,7 +73,7 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
-    verbs += (*_of_jobs(clock), *_of_workers(clock), _of_job_ends(clock))
+    verbs += (*_of_jobs(clock), *_of_workers(clock), _of_job_ends(clock), preview_verb(clock))
     return {verb.name: verb for verb in verbs}
 
 

@@ -969,6 +969,14 @@ export interface JobsAwaitQuery {
   timeout_ms?: number;
 }
 
+/** The next times of a schedule with this interval or cron expression, if it was set now. */
+export interface SchedulesPreviewQuery {
+  every_ms?: number | null;
+  cron?: string | null;
+  time_zone?: string;
+  count?: number;
+}
+
 /** An event, as subscribers get it: a CloudEvent 1.0 in JSON. */
 export interface CloudEvent {
   specversion: "1.0";
@@ -1874,6 +1882,12 @@ export interface AwaitedJob {
   job: WholeJobRow;
 }
 
+/** When a schedule would run. */
+export interface SchedulePreview {
+  /** in milliseconds since the epoch, the first one first */
+  times: number[];
+}
+
 export interface JobEnqueuedV1 {
   type: string;
   name: string;
@@ -2437,6 +2451,7 @@ export interface Queries {
   "jobs.workers": { body: JobsWorkersQuery; answer: Workers };
   "jobs.running": { body: JobsRunningQuery; answer: Page<RunningJob> };
   "jobs.await": { body: JobsAwaitQuery; answer: AwaitedJob };
+  "schedules.preview": { body: SchedulesPreviewQuery; answer: SchedulePreview };
 }
 
 /** Each table's events, and what they say, by their types. */

@@ -45,6 +45,9 @@ _OTHERS = {
         "`items`, the attempt that began first comes first, each with"
         f" {', '.join(f'`{column}`' for column in RUNNING_COLUMNS)}; and `next`, null on the last page"
     ),
+    "schedules.preview": QueryNotes(
+        "`times`, in milliseconds since the epoch; fewer than asked for, where none is left"
+    ),
     "jobs.group": QueryNotes(", ".join(f"`{field}`" for field in GroupProgress.__struct_fields__)),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
     "jobs.browse": QueryNotes(

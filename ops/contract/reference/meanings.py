@@ -113,6 +113,7 @@ MEANINGS: Mapping[str, str] = {
         for moment, text in (("created", "enqueued"), ("run", "due"), ("completed", "ended"))
         for end, side in (("from", "later"), ("until", "earlier"))
     },
+    "schedules.preview.count": "how many times",
     "jobs.await.timeout_ms": "how long to wait for its end, in milliseconds",
     "jobs.stats.window_ms": "how far back attempts are counted, in milliseconds",
     "jobs.stats.until": f"the end of the window, in {_ANY_TIME}; now if it is left out",

@@ -173,6 +173,7 @@ QUERIES: dict[str, Shown] = {
     "jobs.as_of": Shown(ID | AT_FIRST, (SYNC, CANCEL)),
     "jobs.attempts": Shown(ID, DONE),
     "jobs.await": Shown(ID, DONE),
+    "schedules.preview": Shown({"cron": "30 2 * * *", "time_zone": "Europe/Berlin", "count": 2}, ()),
     "jobs.stats": Shown({"queue": "default"}, DONE),
     "jobs.throughput": Shown({"window_ms": 60_000, "parts": 2}, DONE),
     "jobs.workers": Shown({}, DONE),

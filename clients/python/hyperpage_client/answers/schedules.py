@@ -56,3 +56,9 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     version: int
     position: int
+
+
+class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
+    """When a schedule would run."""
+
+    times: tuple[int, ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from hyperpage_client.answers.schedules import ScheduleRow
+from hyperpage_client.answers.schedules import SchedulePreview, ScheduleRow
 from hyperpage_client.answers.shared import Count
 from hyperpage_client.following.change_events import ChangeEvent
 from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
@@ -44,4 +44,21 @@ class SchedulesQueries(Table):
         """One row as it was at a position or a time."""
         return await self._ask(
             "schedules.as_of", given(id=id, position=position, time=time), ScheduleRow, timeout_seconds
+        )
+
+    async def preview(
+        self,
+        *,
+        every_ms: int | None = None,
+        cron: str | None = None,
+        time_zone: str = "UTC",
+        count: int = 5,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> SchedulePreview:
+        """The next times of a schedule with this interval or cron expression, if it was set now."""
+        return await self._ask(
+            "schedules.preview",
+            given(every_ms=every_ms, cron=cron, time_zone=time_zone, count=count),
+            SchedulePreview,
+            timeout_seconds,
         )

@@ -68,6 +68,7 @@ class Schedules(Table):
     count = asked(schedules.Schedules.count)
     history = iterated(schedules.Schedules.history)
     as_of = asked(schedules.Schedules.as_of)
+    preview = asked(schedules.Schedules.preview)
 
 
 class RateLimits(Table):
