@@ -141,7 +141,7 @@ class Writer:
                 ),
             ),
             lambda group_id: counts_of(dict(self._projections.group_states(self._connection, group_id))),
-            counted_begins(self._connection, self._commits.now()),
+            counted_begins(self._connection, self._commits.now(), self._damage),
         )
         self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 

@@ -2,13 +2,14 @@
 
 ALTER TABLE jobs ADD COLUMN retry TEXT;
 
+-- What is no JSON is damaged: the log is looked at for that elsewhere, and the step must not fail over it.
 -- Rows that are there already, as their events say it: a member of a cluster may have followed a newer one. The
 -- log is read once, for the jobs of which it says something. Of an attempt that the last rescue gave back, an
 -- older member's row does not know, nor does it still say that there was a rescue, once the job was retried.
 UPDATE jobs
 SET
   retry = (
-    SELECT data -> 'retry'
+    SELECT iif(json_valid(data), data -> 'retry', NULL)
     FROM events
     WHERE stream = 'jobs/' || jobs.id AND position >= created_position
       AND type IN ('job.enqueued.v1', 'job.replaced.v1')
@@ -16,7 +17,7 @@ SET
     LIMIT 1
   ),
   attempt = CASE (
-    SELECT data ->> 'costs_attempt'
+    SELECT iif(json_valid(data), data ->> 'costs_attempt', NULL)
     FROM events
     WHERE stream = 'jobs/' || jobs.id AND position >= created_position
       AND type IN ('job.claimed.v1', 'job.rescued.v1')
@@ -24,7 +25,7 @@ SET
     LIMIT 1
   )
     WHEN 0 THEN (
-      SELECT data ->> 'attempt'
+      SELECT iif(json_valid(data), data ->> 'attempt', NULL)
       FROM events
       WHERE stream = 'jobs/' || jobs.id AND position >= created_position AND type = 'job.claimed.v1'
       ORDER BY version DESC
@@ -35,6 +36,6 @@ SET
 WHERE id IN (
   SELECT substr(stream, 6)
   FROM events
-  WHERE (type IN ('job.enqueued.v1', 'job.replaced.v1') AND data -> 'retry' IS NOT NULL)
-    OR (type = 'job.rescued.v1' AND data ->> 'costs_attempt' = 0)
+  WHERE (type IN ('job.enqueued.v1', 'job.replaced.v1') AND iif(json_valid(data), data -> 'retry', NULL) IS NOT NULL)
+    OR (type = 'job.rescued.v1' AND iif(json_valid(data), data ->> 'costs_attempt', NULL) = 0)
 );

@@ -8,7 +8,7 @@ ALTER TABLE jobs ADD COLUMN after_group TEXT;
 -- the first event that it did not know, or this step may have been taken back. Who has not been let go waits.
 UPDATE jobs
 SET (group_id, after_group) = (
-  SELECT data ->> 'group_id', data -> 'after_group'
+  SELECT iif(json_valid(data), data ->> 'group_id', NULL), iif(json_valid(data), data -> 'after_group', NULL)
   FROM events
   WHERE stream = 'jobs/' || jobs.id AND position >= created_position AND type = 'job.enqueued.v1'
   ORDER BY version DESC

@@ -6,7 +6,7 @@ ALTER TABLE jobs ADD COLUMN result_ttl_ms INTEGER;
 -- Rows that are there already, as their events say it: a member of a cluster may have followed a newer one.
 UPDATE jobs
 SET result_ttl_ms = (
-  SELECT data ->> 'result_ttl_ms'
+  SELECT iif(json_valid(data), data ->> 'result_ttl_ms', NULL)
   FROM events
   WHERE stream = 'jobs/' || jobs.id AND position >= created_position
     AND type IN ('job.enqueued.v1', 'job.replaced.v1')
@@ -16,7 +16,7 @@ SET result_ttl_ms = (
 WHERE id IN (
   SELECT substr(stream, 6)
   FROM events
-  WHERE type IN ('job.enqueued.v1', 'job.replaced.v1') AND data -> 'result_ttl_ms' IS NOT NULL
+  WHERE type IN ('job.enqueued.v1', 'job.replaced.v1') AND iif(json_valid(data), data -> 'result_ttl_ms', NULL) IS NOT NULL
 );
 
 -- Those that leave the tables by themselves, by when. Empty where nobody asks for it.

@@ -12,6 +12,7 @@ import pytest
 
 from bus.log import answers, chain
 from bus.log.begins import counted_begins
+from bus.log.damage import Damage
 from bus.log.states import read_aggregate, to_recorded
 from bus.writing import aggregates
 from bus.writing.content import Replication
@@ -362,7 +363,7 @@ class Life:
 
 def _as_at_a_start(connection: apsw.Connection) -> dict[str, Any]:
     jobs, ended = list(Tables().open_jobs(connection)), list(Tables().ended_dependencies(connection))
-    return {"open_jobs": jobs, "ended": ended, "began": list(counted_begins(connection, 0))}
+    return {"open_jobs": jobs, "ended": ended, "began": list(counted_begins(connection, 0, Damage()))}
 
 
 def as_numbers(lease: Lease) -> tuple[str, int, int]:
