@@ -141,6 +141,8 @@ export class Worker {
   private isOver = false;
   private ends: ReturnType<Worker["hear"]> = [];
   private waitsForEnds = false;
+  // Since the last claim went out, which may not have seen it.
+  private heardAnEnd = false;
   private wake = () => {};
 
   constructor(
@@ -193,7 +195,10 @@ export class Worker {
       const change = one.slice(one.lastIndexOf(".") + 1);
       const take = (event: HeardEvent) => {
         if (CONCERN_RUNNING.includes(change)) this.lookInto(event.subject);
-        if (this.waitsForEnds && FREE_A_PLACE.includes(change)) this.wake();
+        if (FREE_A_PLACE.includes(change)) {
+          this.heardAnEnd = true;
+          if (this.waitsForEnds) this.wake();
+        }
         if (MAKE_DUE.includes(change) || ["resumed", "limited"].includes(change)) this.dueAt(event);
       };
       return nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? take(message.json()) : this.options.onTrouble(error)) });
@@ -226,8 +231,10 @@ export class Worker {
       const limit = Math.min(concurrency - this.attempts.size, 100);
       const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
       const askedAt = Date.now();
+      this.heardAnEnd = false;
       const { jobs, retry_after_ms, waits_for_ends } = limit > 0 ? await this.claimed(asked) : NOTHING;
       if (limit > 0) this.waitsForEnds = waits_for_ends ?? false;
+      if (this.waitsForEnds && this.heardAnEnd) this.wake();
       if (this.waitsForEnds && this.ends.length === 0) {
         this.ends = this.hear(ENDS.map((change) => `jobs.*.${change}`));
         // One may have ended in the meantime.

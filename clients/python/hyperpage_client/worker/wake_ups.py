@@ -107,6 +107,8 @@ class WakeUps:
         self._hears_ends = False
         # Whether jobs of ours wait for others to end, as the last claim said.
         self._waits_for_ends = False
+        # Whether one has ended since the last claim went out, which may not have seen it.
+        self._heard_an_end = False
 
     async def __aenter__(self) -> Self:
         names = self._names
@@ -137,6 +139,7 @@ class WakeUps:
     def begin(self) -> None:
         """A claim goes out now: what is heard from here on may be more than it finds."""
         now = self._loop.time()
+        self._heard_an_end = False
         del self._times[: bisect.bisect_right(self._times, now)]
         # Spread by chance, so that workers that began together do not ask together for ever.
         self._next_poll = now + self._poll_seconds * random.uniform(0.75, 1.25)
@@ -158,8 +161,9 @@ class WakeUps:
         other jobs.
         """
         self._waits_for_ends = waits_for_ends
-        if found:
+        if found or (waits_for_ends and self._heard_an_end):
             self._add(self._loop.time())
+        if found:
             return
         now = self._loop.time()
         if retry_after_ms is not None:
@@ -217,8 +221,10 @@ class WakeUps:
         change = subject.rpartition(".")[2]
         if change in CONCERN_RUNNING:
             self._concern(split_stream(event.subject)[1])
-        if self._waits_for_ends and change in FREE_A_PLACE:
-            self._add(self._loop.time())
+        if change in FREE_A_PLACE:
+            self._heard_an_end = True
+            if self._waits_for_ends:
+                self._add(self._loop.time())
         if change in MAKE_DUE or change in ("resumed", "limited"):
             self._take(event)
 

@@ -149,6 +149,19 @@ def test_what_is_heard_while_a_claim_is_on_its_way_makes_another_one_due():
     asyncio.run(play())
 
 
+def test_an_end_that_is_heard_before_a_claim_is_known_to_wait_for_one_makes_another_one_due():
+    async def play() -> None:
+        heard = Heard()
+        heard.wake_ups.begin()
+        heard.hear("completed")
+        heard.wake_ups.end(found=False, waits_for_ends=True)
+        await heard.is_due()
+        heard.claim(waits_for_ends=True)
+        assert not heard.wake_ups.is_due
+
+    asyncio.run(play())
+
+
 def test_a_claim_that_found_something_is_followed_by_another_one_at_once():
     async def play() -> None:
         heard = Heard()
