@@ -32,6 +32,9 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "all": STATES,
 }
 
+# What else says when a job runs, and what it is where nothing is said.
+_TIMES: Mapping[str, object] = {"run_at": None, "depends_on": (), "hold": False, "after_group": None}
+
 
 def key_of(command: Enqueue) -> str | None:
     """The unique key of a new job, whatever is asked of others with it.
@@ -42,8 +45,10 @@ def key_of(command: Enqueue) -> str | None:
     asked = [one for one in (command.unique, command.debounce, command.throttle) if one is not None]
     if len(asked) > 1:
         raise Invalid("one of unique, debounce and throttle", hint="leave the others out", path="$")
-    if command.debounce is not None and command.run_at is not None:
-        raise Invalid("a debounce says when the job runs", hint="leave run_at out", path="$.run_at")
+    for field, nothing in _TIMES.items() if command.debounce is not None else ():
+        # The job that is there would keep its own, and what was asked for would be lost without a word.
+        if getattr(command, field) != nothing:
+            raise Invalid("a debounce says when the job runs", hint=f"leave {field} out", path=f"$.{field}")
     return asked[0].key if asked else None
 
 

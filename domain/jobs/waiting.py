@@ -21,15 +21,17 @@ from domain.rate_limits.job_calls import stored_budget
 
 
 def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key: str) -> Decision:
-    if state is not None:
-        raise AlreadyExists(
-            f"there is a job {key} already", hint="choose another id, or leave it out", state=state.state
-        )
+    if state is not None and command.debounce is None:
+        raise _already_there(state)
     _require_object(command.payload)
     budget = stored_budget(command.budget)
     after_group = _after_group(command)
     unique_key = key_of(command)
-    if unique_key is not None and (decision := instead(command, context)) is not None:
+    decision = None if unique_key is None else instead(command, context)
+    # What is debounced may have the same id each time: it is the job that is replaced.
+    if state is not None and (decision is None or decision.events[0][0] != key):
+        raise _already_there(state)
+    if decision is not None:
         return decision
     depends_on = tuple(dict.fromkeys(command.depends_on))
     event = events.Enqueued(
@@ -60,6 +62,11 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
         return Decision(events=((key, event),))
     met = on_beginning_to_wait(key, after_group, command.on_dependency_failure, context)
     return Decision(events=((key, event), *met))
+
+
+def _already_there(job: Job) -> AlreadyExists:
+    hint = "choose another id, or leave it out"
+    return AlreadyExists(f"there is a job {job.id} already", hint=hint, state=job.state)
 
 
 def cancel(state: Job | None, command: commands.Cancel, context: Context, key: str) -> Decision:

@@ -197,6 +197,20 @@ def test_what_is_debounced_runs_once_after_nothing_came_for_a_while_with_what_ca
     assert bytes(told.state("jobs", "a").payload) == b'{"n":2}'
 
 
+def test_what_is_debounced_may_have_the_same_id_until_it_begins():
+    told = IndexedStory()
+    debounce = {"key": "page-7", "wait_ms": SECOND_MS}
+    for number in (1, 2):
+        assert enqueue(told, "page-7", debounce=debounce, payload={"n": number}) == "page-7"
+    assert bytes(told.state("jobs", "page-7").payload) == b'{"n":2}'
+    # It is the job of another key.
+    told.when("jobs.enqueue", id="page-7", type="sync", debounce=debounce | {"key": "page-8"})
+    told.then_refused("already_exists")
+    told.later(SECOND_MS)
+    assert claim(told) == ["page-7"]
+    told.when("jobs.enqueue", id="page-7", type="sync", debounce=debounce).then_refused("already_exists")
+
+
 def test_what_is_debounced_is_not_put_off_for_ever():
     told = IndexedStory()
     debounce = {"key": "page-7", "wait_ms": 5 * SECOND_MS, "max_wait_ms": 8 * SECOND_MS}
@@ -236,6 +250,9 @@ def test_a_throttle_lets_so_many_jobs_through_in_its_window_and_names_the_newest
         {"debounce": {"key": "k", "wait_ms": 1}, "throttle": {"key": "k", "window_ms": 1}},
         {"debounce": {"key": "k", "wait_ms": 1}, "unique": {"key": "k"}},
         {"debounce": {"key": "k", "wait_ms": 1}, "run_at": NOW + 1},
+        {"debounce": {"key": "k", "wait_ms": 1}, "depends_on": ["b"]},
+        {"debounce": {"key": "k", "wait_ms": 1}, "hold": True},
+        {"debounce": {"key": "k", "wait_ms": 1}, "after_group": {"id": "g"}},
     ],
 )
 def test_one_enqueueing_asks_one_thing(body: dict[str, Any]):
