@@ -27,10 +27,16 @@ class PreviewSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     count: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
 
 
+class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A time at which a schedule would run, in milliseconds since the epoch."""
+
+    run_at: int
+
+
 class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
     """When a schedule would run."""
 
-    times: Annotated[tuple[int, ...], about("in milliseconds since the epoch, the first one first")]
+    items: Annotated[tuple[PlannedRun, ...], about("the first one first")]
 
 
 def preview_verb(clock: Callable[[], int]) -> QueryVerb:
@@ -42,7 +48,8 @@ def preview_verb(clock: Callable[[], int]) -> QueryVerb:
         times = Times(every_ms=query.every_ms, cron=query.cron, time_zone=query.time_zone)
         # As if it was resumed now: from the present on.
         following = next_times(times, None, clock(), cron_time, paused=True)
-        return codec.encode(SchedulePreview(times=tuple(islice(following, query.count))))
+        planned = tuple(PlannedRun(run_at=at) for at in islice(following, query.count))
+        return codec.encode(SchedulePreview(items=planned))
 
     answer: Any = preview
     # It looks at nobody's data, and takes a reader's thread since some expressions take long.

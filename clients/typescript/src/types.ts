@@ -1882,10 +1882,15 @@ export interface AwaitedJob {
   job: WholeJobRow;
 }
 
+/** A time at which a schedule would run, in milliseconds since the epoch. */
+export interface PlannedRun {
+  run_at: number;
+}
+
 /** When a schedule would run. */
 export interface SchedulePreview {
-  /** in milliseconds since the epoch, the first one first */
-  times: number[];
+  /** the first one first */
+  items: PlannedRun[];
 }
 
 export interface JobEnqueuedV1 {

@@ -58,7 +58,13 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A time at which a schedule would run, in milliseconds since the epoch."""
+
+    run_at: int
+
+
 class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
     """When a schedule would run."""
 
-    times: tuple[int, ...]
+    items: tuple[PlannedRun, ...]

@@ -16,7 +16,8 @@ NOW = datetime(2027, 3, 27, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 
 def preview(**query: Any) -> list[int]:
     verb = preview_verb(lambda: int(NOW.timestamp() * 1_000))
-    return list(msgspec.json.decode(verb.answer(None, PreviewSchedule(**query)))["times"])
+    answer = msgspec.json.decode(verb.answer(None, PreviewSchedule(**query)))
+    return [one["run_at"] for one in answer["items"]]
 
 
 def test_five_times_are_told_as_the_zone_has_them():
