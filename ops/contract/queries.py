@@ -20,6 +20,7 @@ from domain.catalogue import BY_TABLE
 from domain.decider import Aggregate
 from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
+from domain.jobs import events
 from domain.messages import split_stream, stream_name
 from ops.contract.availability import availability_verbs
 from ops.contract.preview import preview_verb
@@ -45,6 +46,13 @@ from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]
+
+# What ends a job, or has it leave the table.
+_ENDS = frozenset(
+    name
+    for name, event in BY_TABLE[JOBS].events.items()
+    if event in (events.Completed, events.Failed, events.Cancelled, events.TimedOut, events.Archived)
+)
 
 
 def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
@@ -177,6 +185,7 @@ def _of_job_ends(clock: Callable[[], int]) -> QueryVerb:
         limited=limited(JOBS, end, lambda query: query.id),
         awaits=Awaited(
             stream=lambda query: stream_name(JOBS, query.id),
+            events=_ENDS,
             timeout_ms=lambda query: query.timeout_ms,
             is_over=has_ended,
         ),

@@ -336,6 +336,7 @@ class Queries:
                 verb.awaits,
                 query,
                 lambda: self._read_soon(verb, query, principal, time.perf_counter_ns()),
+                principal.name,
             )
             return await (later if self.thread.is_current else self.thread.run(later))
         return await self._read_soon(verb, query, principal, arrived_ns)

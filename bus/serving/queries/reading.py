@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """What a query waits for, and for how long: an answer that `is_over`, which a stream may lead to."""
+    """What a query waits for, and for how long: an answer that `is_over`, as `events` of a stream make it."""
 
     stream: Callable[[Any], str]
+    events: frozenset[str]
     timeout_ms: Callable[[Any], int]
     is_over: Callable[[bytes], bool]
 

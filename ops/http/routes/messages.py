@@ -1,12 +1,16 @@
 """Commands and queries over HTTP: `/api/v1/<table>`. `ops/http/meaning.py` says what a path means."""
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bus.contract.log_places import is_for_leader, least_place
+from bus.serving.queries.reading import Reading
 from domain.errors import Invalid, VersionConflict
 from domain.messages import split_stream
 from hyperpage_client.contract.commands import CommandAnswer
@@ -56,16 +60,19 @@ async def answer_message(request: Request) -> Response:
     else:
         parameters = request.query_params.multi_items()
         body = query_body(queries[meaning.name].shape, meaning.key, parameters, name=meaning.name)
-    if queries[meaning.name].awaits is not None:
-        # It waits without a share in the service; how many may do so is bounded there.
-        request.scope["hyperpage.stay"].leave()
-    reading = await backend.read(
+    read = backend.read(
         meaning.name,
         body,
         bus_principal_of(request),
         least=least_place(request.headers),
         for_leader=is_for_leader(request.headers),
     )
+    if queries[meaning.name].awaits is None:
+        reading = await read
+    else:
+        # It waits without a share in the service; how many may do so is bounded there.
+        request.scope["hyperpage.stay"].leave()
+        reading = await _while_there(request, read)
     if reading.refusal is not None:
         response = problem(reading.refusal)
     elif meaning.verb == "get":
@@ -77,6 +84,29 @@ async def answer_message(request: Request) -> Response:
     if (headers := reading.headers) is not None:
         response.headers.update(headers)
     return response
+
+
+async def _while_there(request: Request, work: Coroutine[Any, Any, Reading]) -> Reading:
+    """The result of `work`, which ends when the client goes away.
+
+    Raises:
+        ClientDisconnect: it has.
+        What `work` raises.
+    """
+    reading, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ClientDisconnect
+        return await reading
+    finally:
+        reading.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _answer_command(request: Request, meaning: RequestMeaning) -> Response:

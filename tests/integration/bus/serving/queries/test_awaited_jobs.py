@@ -61,6 +61,15 @@ def test_when_the_time_is_over_the_job_is_told_as_it_is(talk: HttpTalk):
 
     assert answers == [{"has_ended": False, "job": talk.query("jobs.get", job).said}] * 2
 
+    async def scenario() -> Any:
+        asking = asyncio.create_task(talk.client.query("jobs.await", job | {"timeout_ms": 200}))
+        await waiting(talk.service, 1)
+        await talk.client.command("jobs.hold", job)
+        return (await asking).said
+
+    # Also what has not ended it.
+    assert talk.run(scenario())["job"]["state"] == "held"
+
 
 def test_a_job_that_has_ended_or_is_not_there_is_not_waited_for(talk: HttpTalk):
     job = enqueue(talk, "c")
@@ -75,6 +84,37 @@ def test_more_than_there_is_room_for_do_not_wait(talk: HttpTalk, monkeypatch: py
     monkeypatch.setattr(awaited_changes, "MAXIMUM_WAITING", 0)
 
     assert talk.query("jobs.await", {"id": "a", "timeout_ms": 60_000}).code == "busy"
+
+
+def test_one_user_leaves_room_for_others(talk: HttpTalk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(awaited_changes, "SHARE", 1)
+    monkeypatch.setattr(awaited_changes, "MAXIMUM_WAITING", 4)
+    job = enqueue(talk, "d") | {"timeout_ms": 60_000}
+    waits = talk.service.queries._changes._waiting_for
+
+    async def scenario() -> tuple[str | None, str | None]:
+        mine = [asyncio.create_task(talk.client.query("jobs.await", job)) for _ in range(2)]
+        await waiting(talk.service, 2)
+        refused = (await talk.client.query("jobs.await", job)).code
+        with waits([], "somebody else"):
+            await talk.client.command("jobs.cancel", {"id": "d"})
+            return refused, (await asyncio.gather(*mine))[1].code
+
+    assert talk.run(scenario()) == ("busy", None)
+
+
+def test_a_client_that_goes_away_over_http_waits_no_longer(talk: HttpTalk):
+    enqueue(talk, "e")
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+            asking = asyncio.create_task(http.get("/api/v1/jobs/e/await?timeout_ms=60000"))
+            await waiting(talk.service, 1)
+            asking.cancel()
+            async with asyncio.timeout(10):
+                await waiting(talk.service, 0)
+
+    talk.run(scenario())
 
 
 def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
