@@ -232,13 +232,17 @@ def group_states(connection: apsw.Connection, group_id: str) -> Iterator[tuple[s
 
 
 def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:
-    """The ids of the jobs with a unique key that are in one of these states, the newest first."""
-    for (job_id,) in connection.execute(
-        "SELECT id FROM jobs WHERE unique_key = ? AND created_at >= ?"
-        " AND state IN (SELECT value FROM carray(?)) ORDER BY created_position DESC",
-        (key, created_since, apsw.carray(tuple(states))),
+    """The ids of the jobs with a unique key that are in one of these states, the newest first.
+
+    None that is older is looked at.
+    """
+    for job_id, state, created_at in connection.execute(
+        "SELECT id, state, created_at FROM jobs WHERE unique_key = ? ORDER BY created_position DESC", (key,)
     ):
-        yield job_id
+        if created_at < created_since:
+            return
+        if state in states:
+            yield job_id
 
 
 def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> Iterator[tuple[int, str]]:

@@ -184,12 +184,14 @@ class GroupContext:
         return sorted(by_id.values(), key=lambda job: job.created_position, reverse=True)[:limit]
 
     def _with_key(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Iterator[Job]:
-        """Those of these jobs that are, as the open transaction has it, what is asked for."""
+        """Those of these jobs that are what is asked for, in the open transaction; the newest come first."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
-            if job is None or job.unique_key != key or job.state not in states or not self._is_own(job_id):
+            if job is None or job.unique_key != key:
                 continue
-            if job.created_at >= created_since:
+            if job.created_at < created_since:
+                return
+            if job.state in states and self._is_own(job_id):
                 yield job
 
     def _is_own(self, key: str) -> bool:

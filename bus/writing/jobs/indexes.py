@@ -180,7 +180,7 @@ class JobIndexes:
                     self.running.remove(job.concurrency.key)
                     self.due.changed(("running", job.concurrency.key, 0))
         if job.unique_key is not None and job.state not in FINISHED:
-            self.unique.remove(job.unique_key, job.id)
+            self.unique.remove(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:
             self.dependents.remove(job.id, job.waiting_for, patient=job.on_dependency_failure == "wait")
         if (awaited := awaited_group(job)) is not None:

@@ -4,6 +4,12 @@ Finished ones are found by an index of their table instead: there may be any num
 for ever, while what is unfinished is in memory anyway.
 """
 
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+
+# The position at which a job was made, and its id.
+_Place = tuple[int, str]
+
 
 class UniqueJobs:
     """Job ids by unique key. Owned by the writer's thread.
@@ -12,29 +18,38 @@ class UniqueJobs:
     """
 
     def __init__(self) -> None:
-        self._by_key: dict[str, dict[str, int]] = {}
-        self._left: set[tuple[str, str]] = set()
+        # In the order of their positions: whoever asks wants a few of the newest, of however many.
+        self._by_key: dict[str, list[_Place]] = {}
+        self._left: set[tuple[str, _Place]] = set()
 
     def add(self, key: str, job_id: str, created_position: int) -> None:
         """From now on the job is unfinished."""
-        self._left.discard((key, job_id))
-        self._by_key.setdefault(key, {})[job_id] = created_position
+        place = (created_position, job_id)
+        self._left.discard((key, place))
+        jobs = self._by_key.setdefault(key, [])
+        if not _has(jobs, place):
+            insort(jobs, place)
 
-    def remove(self, key: str, job_id: str) -> None:
+    def remove(self, key: str, job_id: str, created_position: int) -> None:
         """From now on the job is finished, or has never been; nothing happens if it is not known."""
-        if job_id in self._by_key.get(key, {}):
-            self._left.add((key, job_id))
+        place = (created_position, job_id)
+        if _has(self._by_key.get(key, ()), place):
+            self._left.add((key, place))
 
-    def newest_first(self, key: str) -> list[str]:
+    def newest_first(self, key: str) -> Iterator[str]:
         """The jobs with a key, unfinished or finished by the open transaction; some may never have been."""
-        jobs = self._by_key.get(key, {})
-        return sorted(jobs, key=lambda job_id: jobs[job_id], reverse=True)
+        return (job_id for _, job_id in reversed(self._by_key.get(key, ())))
 
     def settle(self) -> None:
         """The open transaction is on disk, or was taken back."""
-        for key, job_id in self._left:
+        for key, place in self._left:
             jobs = self._by_key[key]
-            del jobs[job_id]
+            del jobs[bisect_left(jobs, place)]
             if not jobs:
                 del self._by_key[key]
         self._left.clear()
+
+
+def _has(jobs: Sequence[_Place], place: _Place) -> bool:
+    index = bisect_left(jobs, place)
+    return index < len(jobs) and jobs[index] == place

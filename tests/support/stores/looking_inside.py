@@ -47,7 +47,7 @@ def awaited(groups: AwaitedGroups) -> set[tuple[str, tuple[str, str], str]]:
 
 def unfinished(unique: UniqueJobs) -> dict[str, set[str]]:
     """The jobs of each unique key, after a transaction."""
-    return {key: set(jobs) for key, jobs in unique._by_key.items()}
+    return {key: {job_id for _, job_id in jobs} for key, jobs in unique._by_key.items()}
 
 
 def states(hot: HotStates) -> dict[str, Aggregate]:

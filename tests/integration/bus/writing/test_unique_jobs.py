@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.clock import Clock
 from tests.support.stores.looking_inside import unfinished
 from tests.support.stores.writing import Sent, Store
 
@@ -81,3 +82,16 @@ def test_an_unfinished_job_is_found_after_a_restart(path: Path):
         store.send_together(enqueue("a"))
     with Store(path) as store:
         assert store.send_together(enqueue("b"))[0]["result"] == {"existing": "a"}
+
+
+def test_who_asks_for_the_jobs_of_a_window_looks_at_none_that_are_older(path: Path):
+    clock, throttle = Clock(), {"key": "u", "window_ms": 10, "limit": 3}
+    with Store(path, clock) as store:
+        for job in "abcd":
+            store.send("jobs.enqueue", {"id": job, "type": "t", "throttle": throttle | {"window_ms": 1}})
+            clock.now += 8
+    with Store(path, clock) as store:
+        assert store.send("jobs.enqueue", {"id": "e", "type": "t", "throttle": throttle})["result"] is None
+
+        # The first that is too old is the last one.
+        assert [job for job in "abcd" if store.writer._aggregates.is_hot("jobs", job)] == ["c", "d"]

@@ -143,12 +143,12 @@ def test_a_finished_job_is_known_until_the_transaction_has_settled():
     unique.add("u", "a", 1)
     unique.add("u", "b", 2)
     unique.settle()
-    unique.remove("u", "b")
+    unique.remove("u", "b", 2)
 
-    assert unique.newest_first("u") == ["b", "a"]
+    assert list(unique.newest_first("u")) == ["b", "a"]
     unique.settle()
-    assert unique.newest_first("u") == ["a"]
-    unique.remove("u", "a")
+    assert list(unique.newest_first("u")) == ["a"]
+    unique.remove("u", "a", 1)
     unique.settle()
     assert unfinished(unique) == {}
 
@@ -156,7 +156,7 @@ def test_a_finished_job_is_known_until_the_transaction_has_settled():
 def test_a_job_that_is_gone_may_come_again_with_another_key():
     unique = UniqueJobs()
     unique.add("u", "a", 1)
-    unique.remove("u", "a")
+    unique.remove("u", "a", 1)
     unique.add("v", "a", 2)
     unique.settle()
 
@@ -166,8 +166,8 @@ def test_a_job_that_is_gone_may_come_again_with_another_key():
 def test_what_was_taken_back_is_as_before():
     unique = UniqueJobs()
     unique.add("u", "a", 1)
-    unique.remove("u", "a")
+    unique.remove("u", "a", 1)
     unique.add("u", "a", 1)
     unique.settle()
 
-    assert unique.newest_first("u") == ["a"]
+    assert list(unique.newest_first("u")) == ["a"]
