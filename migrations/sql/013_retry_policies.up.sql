@@ -1,3 +1,4 @@
+-- rows stay
 -- When jobs are tried again, as they have chosen, and rescues that cost no attempt.
 
 ALTER TABLE jobs ADD COLUMN retry TEXT;

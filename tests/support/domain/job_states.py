@@ -196,6 +196,9 @@ def _enqueueings() -> Iterator[tuple[Story, str, dict[str, Any]]]:
     for before, after in ((NOW, LATER), (LATER, NOW)):
         replacing = {"id": "new", "run_at": after, "unique": {"key": "k", "on_conflict": "replace"}}
         yield given(enqueued(run_at=before, unique_key="k")), "enqueue", new | replacing
+        # The same job, once more.
+        put_off = {"debounce": {"key": "k", "wait_ms": 1_000}}
+        yield given(enqueued(run_at=before, unique_key="k")), "enqueue", new | put_off
 
 
 def everything_tried() -> tuple[set[Move], set[TriedVerb]]:
