@@ -11,6 +11,7 @@ from domain.jobs.state import FINISHED, State, status_of
 from domain.messages import Key, Name, about
 from projections import reading
 from projections.jobs import HAS_TAG, HAS_TEXT
+from projections.reading import Condition, all_of
 from projections.table import row_json
 
 # How many rows a page looks at, however few of them the filters let through.
@@ -24,9 +25,6 @@ _BRIEF_ERROR = (
     f" THEN '{TRACEBACK}' || char(10) || '…' || substr(error, -{_END_CHARACTERS})"
     f" ELSE substr(error, 1, {_ERROR_CHARACTERS}) END"
 )
-
-# A condition, and the values that are bound in it.
-_Term = tuple[str, tuple[Any, ...]]
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,45 +113,43 @@ def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
         ("group_id = ?", query.group_id),
         ("state = ?", query.state),
     )
-    meant = _all((sql, (value,)) for sql, value in given if value is not None)
+    filters = all_of(*(([sql], [value]) for sql, value in given if value is not None))
+    meant, values = _sql(filters), filters[1]
     if query.after is not None:
         moment, _, row = query.after.partition("-")
-        where = (*where, (f"({at}, jobs.rowid) < (?, ?)", (int(moment), int(row))))
+        where = all_of(where, ([f"({at}, jobs.rowid) < (?, ?)"], [int(moment), int(row)]))
     newest_first = f"ORDER BY {at} DESC, jobs.rowid DESC LIMIT ?"
-    index, chosen = by_time, _all(where)
+    index = by_time
     if rare is not None:
-        newest = f"SELECT * FROM jobs INDEXED BY {by_time} WHERE {chosen[0]} {newest_first}"
+        newest = f"SELECT * FROM jobs INDEXED BY {by_time} WHERE {_sql(where)} {newest_first}"
         found = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({newest}) AS jobs WHERE {meant[0]} LIMIT ?)",
-            (*chosen[1], query.limit + reading.ROWS_LOOKED_AT, *meant[1], query.limit + 1),
+            f"SELECT count(*) FROM (SELECT 1 FROM ({newest}) AS jobs WHERE {meant} LIMIT ?)",
+            (*where[1], query.limit + reading.ROWS_LOOKED_AT, *values, query.limit + 1),
         ).get
         if found <= query.limit:
-            index, chosen = rare[0], _all((*where, *rare[1]))
+            index, where = rare[0], all_of(where, rare[1])
     return connection.execute(
-        f"SELECT {at}, jobs.rowid, {meant[0]}, {_SHOWN} FROM jobs INDEXED BY {index}"
-        f" WHERE {chosen[0]} {newest_first}",
-        (*meant[1], *chosen[1], MAXIMUM_SCANNED_ROWS + 1),
+        f"SELECT {at}, jobs.rowid, {meant}, {_SHOWN} FROM jobs INDEXED BY {index}"
+        f" WHERE {_sql(where)} {newest_first}",
+        (*values, *where[1], MAXIMUM_SCANNED_ROWS + 1),
     )
 
 
-def _all(terms: Iterable[_Term]) -> _Term:
-    """What holds where each of them does."""
-    terms = tuple(terms)
-    return " AND ".join(sql for sql, _ in terms) or "true", tuple(one for _, bound in terms for one in bound)
+def _sql(condition: Condition) -> str:
+    return " AND ".join(condition[0]) or "true"
 
 
-def _order(state: str | None) -> tuple[str, str, tuple[_Term, ...]]:
+def _order(state: str | None) -> tuple[str, str, Condition]:
     """The order of the jobs: the column of the time, the index that has it, and what its rows must hold."""
     if state in FINISHED:
-        return "completed_at", "idx_jobs_finished", (("state = ? AND completed_at IS NOT NULL", (state,)),)
-    return "created_at", "idx_jobs_created_at", ()
+        return "completed_at", "idx_jobs_finished", (["state = ? AND completed_at IS NOT NULL"], [state])
+    return "created_at", "idx_jobs_created_at", ([], [])
 
 
-def _rare(query: BrowseJobs) -> tuple[str, tuple[_Term, ...]] | None:
+def _rare(query: BrowseJobs) -> tuple[str, Condition] | None:
     """Another index, which finds jobs that are not among the newest, and few enough to be sorted."""
     if query.group_id is not None:
-        return "idx_jobs_group", (("group_id = ?", (query.group_id,)),)
+        return "idx_jobs_group", (["group_id = ?"], [query.group_id])
     if query.state is not None and query.state not in FINISHED:
-        status = status_of(query.state)
-        return "idx_jobs_status", (("status = ? AND state = ?", (status, query.state)),)
+        return "idx_jobs_status", (["status = ? AND state = ?"], [status_of(query.state), query.state])
     return None

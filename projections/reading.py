@@ -49,10 +49,10 @@ def list_rows(
     in_range, filters = _range(table, query), _filters(table, query, keys)
     shown = _not_expired(table, now)
     if filters[0]:
-        page = _keys_of_page(connection, table, in_range, _all(shown, filters), query.limit + 1)
+        page = _keys_of_page(connection, table, in_range, all_of(shown, filters), query.limit + 1)
         where, bindings = [f"{table.primary_key} IN (SELECT value FROM json_each(?))"], [page]
     else:
-        where, bindings = _all(in_range, shown)
+        where, bindings = all_of(in_range, shown)
     columns = ", ".join(table.listed.__struct_fields__)
     statement = f"SELECT {columns} FROM {table.name}{_clause(where)} ORDER BY 1 LIMIT ?"
     rows = connection.execute(statement, (*bindings, query.limit + 1))
@@ -73,7 +73,7 @@ def _keys_of_page(
     next_rows = f"(SELECT * FROM {name}{_clause(in_range[0])} ORDER BY 1 LIMIT {most}) AS {name}"
     sources = (
         (next_rows, filters[0], (*in_range[1], *filters[1])),
-        (name, *_all(in_range, filters)),
+        (name, *all_of(in_range, filters)),
     )
     found: list[Any] = []
     for source, where, bindings in sources:
@@ -110,7 +110,7 @@ def count_rows(
     Where the query says `by` which column, `groups` has how many have each of its values, the most first,
     and `groups_left_out` how many of these are too many.
     """
-    where, bindings = _where(table, query, now, keys)
+    where, bindings = all_of(_not_expired(table, now), _filters(table, query, keys), _range(table, query))
     source = f"{table.name}{_clause(where)}"
     if (by := getattr(query, "by", None)) is None:
         count = connection.execute(f"SELECT count(*) FROM {source}", bindings).get
@@ -128,11 +128,7 @@ def count_rows(
     )
 
 
-def _where(table: Table, query: Any, now: int, keys: tuple[str, ...]) -> Condition:
-    return _all(_not_expired(table, now), _filters(table, query, keys), _range(table, query))
-
-
-def _all(*conditions: Condition) -> Condition:
+def all_of(*conditions: Condition) -> Condition:
     """What holds where each of them does."""
     return [one for where, _ in conditions for one in where], [
         one for _, bound in conditions for one in bound
