@@ -70,6 +70,9 @@ class Context(Protocol):
     def state_at(self, table: str, key: str, version: int) -> Any:
         """The state of any aggregate as its event with that version left it; `None` without one."""
 
+    def note_claim(self, claim: Any) -> None:
+        """A worker asks for jobs: it is there, whatever becomes of the command."""
+
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         """At most `limit` due jobs of a queue that may run now."""
 

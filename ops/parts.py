@@ -24,6 +24,7 @@ from bus.serving.queries.answering import Queries
 from bus.serving.queries.reading import QueryVerb
 from bus.writing.writer import Writer
 from domain.errors import Unavailable
+from domain.jobs.workers import SeenWorker
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from ops.archive.archiver import Archiver
@@ -105,6 +106,10 @@ class Role:
         if (leading := self.leading) is not None:
             return leading.writer.head
         return self._head if (follower := self.follower) is None else follower.head
+
+    def seen_workers(self) -> list[SeenWorker]:
+        """Who has asked for jobs lately: known to who leads."""
+        return [] if (leading := self.leading) is None else leading.writer.seen_workers()
 
     @property
     def current_at(self) -> float | None:

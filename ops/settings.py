@@ -169,6 +169,10 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     relay_lag_degraded_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
     """If an event waits longer to be published, in seconds, it is degraded. Default 5."""
 
+    unhandled_jobs_degraded_minutes: Annotated[float, msgspec.Meta(ge=0)] = 15.0
+    """With due jobs of a type that no worker has asked for in so many minutes, it is degraded. Jobs of paused
+    queues do not count. Default 15; 0: never."""
+
     writer_stalled_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """If the writer is at one group of commands for longer, in seconds, it is unhealthy. Default 10."""
 

@@ -1,14 +1,17 @@
 """Queries about those who work: the workers that are known, and the jobs that they have now.
 
-Nobody signs in as a worker. Known is who has a job, or had an attempt that ended lately.
+Nobody signs in as a worker. Known is who has a job, had an attempt that ended lately, or has asked for jobs
+lately, which is remembered by whoever leads.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import apsw
 import msgspec
 
 from domain.jobs.rows import JobProgress
+from domain.jobs.workers import SeenWorker
 from domain.messages import Name, about
 from projections.reading import page_of
 from projections.table import row_json
@@ -57,6 +60,13 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires_at: Annotated[int | None, about("when the first of its leases ends")]
     attempts: Annotated[dict[str, int], about("those that ended since `since`, by how they ended")]
     last_ended_at: int | None
+    since: Annotated[int | None, about("when it asked for jobs first, since the service has led")]
+    last_claim_at: Annotated[int | None, about("when it asked for jobs last")]
+    host: Annotated[str | None, about("where it runs, as it says")]
+    version: Annotated[str | None, about("that of its program, as it says")]
+    asks_for: Annotated[
+        dict[str, tuple[str, ...] | None], about("types by queue; null where it takes jobs of all types")
+    ]
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +94,14 @@ class RunningJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     after: Annotated[str, msgspec.Meta(pattern=r"^\d{1,15}-\d{1,18}$")] | None = None
 
 
-def workers(connection: apsw.Connection, query: JobWorkers, now: int) -> bytes:
+def workers(
+    connection: apsw.Connection, query: JobWorkers, now: int, seen: Iterable[SeenWorker] = ()
+) -> bytes:
     """`{"since", "until", "workers": {name: {"running", "attempt_started_at", …}}}`, by name.
 
     `attempt_started_at` is of the oldest attempt under way, `lease_expires_at` the first lease to end.
     `attempts` counts those that ended since `since` by how they ended: later than asked for, where there
-    were more than are looked at.
+    were more than are looked at. Who was `seen` is told, too, if that was in the window.
     """
     since = now - query.window_ms
     found: dict[str, dict[str, Any]] = {}
@@ -100,6 +112,9 @@ def workers(connection: apsw.Connection, query: JobWorkers, now: int) -> bytes:
         _of(found, name, query).update(
             zip(("running", "attempt_started_at", "lease_expires_at"), jobs, strict=True)
         )
+    for one in seen:
+        if one.last_claim_at > since:
+            _note(one, _of(found, one.worker, query))
     ended = _ended(connection, since, now)
     if sum(count for _, _, count, _, _ in ended) == MAXIMUM_ATTEMPTS:
         since = min(first for *_, first in ended)
@@ -109,6 +124,15 @@ def workers(connection: apsw.Connection, query: JobWorkers, now: int) -> bytes:
         worker["last_ended_at"] = max(last, worker["last_ended_at"] or last)
     named = dict(sorted(found.items()))
     return msgspec.json.encode({"since": since, "until": now, "workers": named})
+
+
+def busy_workers(connection: apsw.Connection) -> set[tuple[str, str]]:
+    """Workers that have a job, each with the queue of it."""
+    return set(
+        connection.execute(
+            "SELECT DISTINCT worker, queue FROM jobs INDEXED BY idx_jobs_status WHERE status = 'running'"
+        )
+    )
 
 
 def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[str, Any]:
@@ -121,10 +145,27 @@ def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[
         "lease_expires_at": None,
         "attempts": {},
         "last_ended_at": None,
+        "since": None,
+        "last_claim_at": None,
+        "host": None,
+        "version": None,
+        "asks_for": {},
     }
     if len(found) < MAXIMUM_WORKERS and query.worker in (None, name):
         found[name] = worker
     return worker
+
+
+def _note(seen: SeenWorker, worker: dict[str, Any]) -> None:
+    """Adds its claims to what is told of a worker; what was said last is what counts."""
+    since, last, asks_for = worker["since"], worker["last_claim_at"], worker["asks_for"]
+    worker["since"] = seen.since if since is None else min(since, seen.since)
+    if last is None or seen.last_claim_at >= last:
+        worker |= {"last_claim_at": seen.last_claim_at, "host": seen.host, "version": seen.version}
+    before = asks_for.get(seen.queue, ())
+    asks_for[seen.queue] = (
+        None if before is None or seen.types is None else tuple(sorted({*before, *seen.types}))
+    )
 
 
 def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:

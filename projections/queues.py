@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import apsw
 import msgspec
 
 from domain import queues
@@ -53,6 +54,11 @@ def _row(queue: Queue, version: int, position: int) -> Row:
         queue.concurrency,
         None if queue.rate is None else msgspec.json.encode(queue.rate).decode(),
     )
+
+
+def paused_queues(connection: apsw.Connection) -> set[str]:
+    """Those of which no job is handed out."""
+    return {name for (name,) in connection.execute("SELECT name FROM queues WHERE paused")}
 
 
 TABLE = Table(

@@ -67,6 +67,9 @@ class TrialContext:
     def state_at(self, table: str, key: str, version: int) -> Any:
         return None
 
+    def note_claim(self, claim: Any) -> None:
+        return None
+
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         return Due([])
 

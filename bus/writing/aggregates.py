@@ -13,6 +13,7 @@ import msgspec
 from bus.log.states import SHAPES, read_aggregate, read_aggregates
 from bus.writing.hot_states import HotStates
 from bus.writing.jobs.indexes import JobIndexes
+from bus.writing.jobs.seen_workers import SeenWorkers
 from domain import jobs, rate_limits, schedules
 from domain.catalogue import BY_TABLE
 from domain.decider import ABSENT, Aggregate, Lease, Transition
@@ -40,6 +41,7 @@ class Aggregates:
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
         self.jobs = JobIndexes()
+        self.workers = SeenWorkers()
         self.next_runs: dict[str, int] = {}
         self.leases: dict[str, Lease] = {}
 

@@ -15,6 +15,7 @@ from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Aggregate, Due, Lease, Transition
 from domain.jobs import TABLE as JOBS
 from domain.jobs import Job
+from domain.jobs.commands import Claim
 from domain.jobs.groups import GroupCounts
 from domain.jobs.many import Search
 from domain.jobs.state import FINISHED, STATES
@@ -140,6 +141,11 @@ class GroupContext:
             if (one.table, one.key, one.after.version) == (table, key, version):
                 return one.after.state
         return read_aggregate(self._connection, table, key, up_to_version=version).state
+
+    def note_claim(self, claim: Claim) -> None:
+        self._aggregates.workers.note(
+            claim.worker, claim.queue, claim.types, self.now, host=claim.host, version=claim.version
+        )
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         due = self._aggregates.jobs.due

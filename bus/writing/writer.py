@@ -29,7 +29,7 @@ from bus.writing.checkpoints import Checkpoints
 from bus.writing.content import Replication, read_leases
 from bus.writing.group_commits import GroupCommits
 from bus.writing.group_context import Projections
-from bus.writing.jobs.depth import Depth
+from bus.writing.jobs.depth import Depth, TypeInQueue
 from bus.writing.jobs.indexes import JobIndexes
 from bus.writing.loop_thread import LoopThread
 from bus.writing.statistics import Statistics
@@ -39,6 +39,7 @@ from bus.writing.upkeep import Upkeep
 from bus.writing.waiting import BUSY_AFTER_MS, Waiting, shutting_down
 from domain.credentials.scanning import AllowedPaths
 from domain.jobs.groups import counts_of
+from domain.jobs.workers import SeenWorker
 from domain.rate_limits import TABLE as RATE_LIMITS
 
 # How long is read between two groups, while what comes has waited at the broker: more comes then than one
@@ -175,9 +176,16 @@ class Writer:
         """How many states are in memory."""
         return self._aggregates.hot_count
 
-    def depth_by_queue(self, now: int) -> dict[str, Depth]:
-        """How many unfinished jobs each queue has at a moment. Any thread may ask."""
-        return self._aggregates.jobs.depth_by_queue(now)
+    def depths(self, now: int) -> tuple[dict[str, Depth], dict[TypeInQueue, Depth]]:
+        """How many unfinished jobs each queue has at a moment, and how many of each type wait there.
+
+        Any thread may ask.
+        """
+        return self._aggregates.jobs.depths(now)
+
+    def seen_workers(self) -> list[SeenWorker]:
+        """Who has asked for jobs lately. Any thread may ask."""
+        return self._aggregates.workers.all()
 
     @property
     def is_alive(self) -> bool:

@@ -25,6 +25,7 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
     granted: dict[str, Lease | None] = {}
     claimed: list[tuple[str, Event]] = []
     bytes_left = context.answer_bytes_left
+    context.note_claim(command)
     queue = queue_of(command.queue, context)
     due = _due(queue, command, context)
     for job in due.jobs:

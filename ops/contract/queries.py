@@ -1,6 +1,6 @@
 """Every query that the service answers: each table's own, and those that the log answers for all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apsw
@@ -21,6 +21,7 @@ from domain.decider import Aggregate
 from domain.errors import NotFound
 from domain.jobs import TABLE as JOBS
 from domain.jobs import events
+from domain.jobs.workers import SeenWorker
 from domain.messages import split_stream, stream_name
 from ops.contract.availability import availability_verbs
 from ops.contract.preview import preview_verb
@@ -46,6 +47,7 @@ from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]
+SeenWorkers = Callable[[], Iterable[SeenWorker]]
 
 # What ends a job, or has it leave the table.
 _ENDS = frozenset(
@@ -55,8 +57,13 @@ _ENDS = frozenset(
 )
 
 
-def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryVerb]:
-    """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch."""
+def query_verbs(
+    row_json: RowJson, clock: Callable[[], int], seen_workers: SeenWorkers = tuple
+) -> dict[str, QueryVerb]:
+    """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch.
+
+    `seen_workers` answers with those who asked for jobs lately, as far as this is known here.
+    """
     verbs: list[QueryVerb] = []
     for table in TABLES.values():
         verbs += (*_of_rows(table, clock), *_of_streams(table, row_json))
@@ -81,7 +88,7 @@ def query_verbs(row_json: RowJson, clock: Callable[[], int]) -> dict[str, QueryV
         ),
         QueryVerb(name="events.chain", shape=FindChain, gives=EventChain, answer=find_chain),
     )
-    verbs += (*_of_jobs(clock), *_of_workers(clock), _of_job_ends(clock), preview_verb(clock))
+    verbs += (*_of_jobs(clock), *_of_workers(clock, seen_workers), _of_job_ends(clock), preview_verb(clock))
     return {verb.name: verb for verb in verbs}
 
 
@@ -148,9 +155,9 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
     )
 
 
-def _of_workers(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
+def _of_workers(clock: Callable[[], int], seen: SeenWorkers) -> tuple[QueryVerb, ...]:
     def workers(connection: apsw.Connection, query: Any) -> bytes:
-        return job_workers.workers(connection, query, clock())
+        return job_workers.workers(connection, query, clock(), seen())
 
     def running(connection: apsw.Connection, query: Any) -> bytes:
         return job_workers.running(connection, query, MAXIMUM_ANSWER_BYTES - 1024)

@@ -6,6 +6,7 @@
     store_checks  the whole store looked at, now and then and when damage is met
     room          what takes the room, how fast it grows, and when a disk will be full
     work          what there is to do: jobs by queue, what failed in the last hour, what platforms let through
+    handling      types of jobs that are due, and that no worker asks for
     streams       what the broker says of the service's streams
     cause         one reason why a service is degraded or unhealthy, and what it means for what is stored
     causes        what makes a service degraded or unhealthy

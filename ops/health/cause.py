@@ -39,6 +39,7 @@ MEANINGS: Mapping[str, str] = {
     "upkeep_stopped": (
         f"{_ANSWERED}; jobs of workers that are gone wait, and schedules do not run, until it goes on"
     ),
+    "jobs_unhandled": f"{_ALL_STORED}; these jobs wait until a worker asks for them",
     "clock_behind": (
         "the log is whole, and its times never go back; those of new events are later than the clock"
     ),

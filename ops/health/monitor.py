@@ -57,6 +57,7 @@ from ops.health.figures import (
     store_figures,
     writer_figures,
 )
+from ops.health.handling import handling_causes
 from ops.health.machine import Disk, Memory, disks_of, memory
 from ops.health.room import RoomWatch
 from ops.health.store import StoreLook, StoreProbe
@@ -121,6 +122,7 @@ class Monitor:
             writer=lambda: None if (leading := parts.role.leading) is None else leading.writer,
             now_ms=now_ms,
             every_seconds=parts.settings.health_interval_seconds,
+            unhandled_after_ms=round(parts.settings.unhandled_jobs_degraded_minutes * 60_000),
         )
         self.room = RoomWatch(
             parts.settings,
@@ -225,6 +227,7 @@ class Monitor:
         yield from stream_causes(self.streams, names, has_unkept_letters=leading.durable.unkept_letters > 0)
         yield from subject_causes(self.streams, settings)
         yield from audit_of_stream_causes(leading.relay.audit.state, names.events)
+        yield from handling_causes(self.work.state.unhandled, now_ms)
         yield from mirror_causes(leading.mirrors.state)
         if (archive := self.look.archive) is not None:
             yield from archive_causes(archive)

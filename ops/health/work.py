@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import msgspec
 
 from bus.log.damage import Damage
 from bus.measures import Few
-from bus.writing.jobs.depth import STATES, Depth
+from bus.writing.jobs.depth import STATES, Depth, TypeInQueue
 from bus.writing.writer import Writer
+from domain.jobs.workers import SeenWorker
 from migrations.connection import open_reader
+from ops.health.handling import HandlingWatch, UnhandledType
 from ops.health.store import interrupt_after
 from projections.job_statistics import Failed, failed_since
 from projections.rate_limits import CallsLeft, calls_left
@@ -40,13 +42,23 @@ class WorkLook(msgspec.Struct, frozen=True, kw_only=True):
     """The findings of one look.
 
     `queues` has those that had unfinished jobs at any look; `oldest` is the one with the oldest job that is
-    due. `failed` is None where it is not known. `limits` has what is known of platforms and their resources.
+    due. `failed` is None where it is not known. `limits` has what is known of platforms and their resources,
+    and `unhandled` the types that no worker asks for.
     """
 
     queues: Mapping[str, Depth] = {}
     oldest: str | None = None
     failed: Failed | None = None
     limits: Mapping[tuple[str, ...], CallsLeft] = {}
+    unhandled: tuple[UnhandledType, ...] = ()
+
+
+class _Read(msgspec.Struct):
+    """What a look has read of the store so far."""
+
+    unhandled: tuple[UnhandledType, ...]
+    failed: Failed | None = None
+    limits: Sequence[CallsLeft] = ()
 
 
 class WorkWatch:
@@ -63,6 +75,7 @@ class WorkWatch:
         writer: Callable[[], Writer | None],
         now_ms: Callable[[], int],
         every_seconds: float,
+        unhandled_after_ms: int,
     ) -> None:
         self._store = store
         self._damage = damage
@@ -71,6 +84,7 @@ class WorkWatch:
         self._every_seconds = every_seconds
         self._queues = Few(MAXIMUM_QUEUES)
         self._resources = Few(MAXIMUM_RESOURCES)
+        self._handling = HandlingWatch(unhandled_after_ms)
         self._stopping = threading.Event()
         # Why the last look found less than there is, as it was logged; empty where it found all.
         self._amiss = ""
@@ -96,29 +110,33 @@ class WorkWatch:
             self.state = WorkLook()
             return self.state
         now = self._now_ms()
-        depths = writer.depth_by_queue(now)
-        failed, limits = self._read(now)
+        depths, by_type = writer.depths(now)
+        read = self._read(now, by_type, writer.seen_workers())
         self.state = WorkLook(
-            queues=self._few(depths), oldest=_oldest(depths), failed=failed, limits=self._tightest(limits)
+            queues=self._few(depths),
+            oldest=_oldest(depths),
+            failed=read.failed,
+            limits=self._tightest(read.limits),
+            unhandled=read.unhandled,
         )
         return self.state
 
-    def _read(self, now: int) -> tuple[Failed | None, list[CallsLeft]]:
-        failed: Failed | None = None
-        limits: list[CallsLeft] = []
+    def _read(self, now: int, by_type: Mapping[TypeInQueue, Depth], seen: Sequence[SeenWorker]) -> "_Read":
+        found = _Read(unhandled=self.state.unhandled)
         try:
             with closing(open_reader(self._store, cache_kib=256)) as connection:
                 interrupt_after(connection, QUERY_SECONDS, self._stopping)
-                # Known from here on, even if the limits cannot be read.
-                failed = failed_since(connection, now - HOUR_MS)
-                limits = list(calls_left(connection, now))
+                # Each is known from then on, even if the next one cannot be read.
+                found.unhandled = self._handling.look(by_type, seen, connection, now)
+                found.failed = failed_since(connection, now - HOUR_MS)
+                found.limits = list(calls_left(connection, now))
             self._amiss = ""
         except apsw.InterruptError:
             pass
         except (apsw.Error, OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             self._damage.note(error, "a look at what there is to do")
             self._tell(error)
-        return failed, limits
+        return found
 
     def _tell(self, error: Exception) -> None:
         # What stays amiss is met by each look, and logged once.
@@ -148,7 +166,8 @@ class WorkWatch:
 def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
     """The figures of all queues together; the age of the oldest job that is due and not begun in seconds.
 
-    What failed in the last hour is None where that is not known.
+    What failed in the last hour is None where that is not known. `unhandled` has the types that no worker
+    asks for.
     """
     every = Depth()
     for depth in look.queues.values():
@@ -159,6 +178,7 @@ def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
         "oldest_overdue_queue": look.oldest,
         "failed_attempts_in_an_hour": None if look.failed is None else look.failed.attempts,
         "failed_jobs_in_an_hour": None if look.failed is None else look.failed.jobs,
+        "unhandled": look.unhandled,
     }
 
 

@@ -253,8 +253,8 @@ class Service:
 
     async def _take_the_prefix(self, ground: Ground) -> None:
         """Tells the network what will be served here, unless somebody else serves it already."""
-        status = status_verb(lambda *_: encode(self.health.report()))
-        self.query_verbs = query_verbs(ground.tables.row_json, self.now_ms) | {status.name: status}
+        verbs = query_verbs(ground.tables.row_json, self.now_ms, self.role.seen_workers)
+        self.query_verbs = verbs | status_verb(lambda *_: encode(self.health.report()))
         self._query_endpoints = query_endpoints(self.names, self.query_verbs)
         self.discovery = Discovery(
             ground.responder_connection,

@@ -37,9 +37,10 @@ def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str
     }
 
 
-def status_verb(answer: Callable[[Any, Any], bytes]) -> QueryVerb:
-    """The query for how the service is."""
-    return QueryVerb(name="service.status", shape=NoArguments, answer=answer, reads=False)
+def status_verb(answer: Callable[[Any, Any], bytes]) -> dict[str, QueryVerb]:
+    """The query for how the service is, by its name."""
+    verb = QueryVerb(name="service.status", shape=NoArguments, answer=answer, reads=False)
+    return {verb.name: verb}
 
 
 def refill_verb(relay: Relay) -> AdministrationVerb:

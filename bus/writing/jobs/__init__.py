@@ -11,6 +11,7 @@ due         all that wait, in the order in which workers get them
 depth       how many each queue has, and since when the oldest is due
 dependents  those that wait for others
 failures    attempts that failed, as they were counted
+seen_workers  those who have asked for jobs lately
 throttles   platforms that answer nobody at present, which holds up jobs that draw on their limits
 unique      those that no other one may be like
 """

@@ -12,7 +12,7 @@ import msgspec
 from bus.writing.jobs.awaited_groups import HELD, AwaitedGroups
 from bus.writing.jobs.counts import Begins, RunningJobs
 from bus.writing.jobs.dependents import Dependents
-from bus.writing.jobs.depth import Depth, depth_by_queue
+from bus.writing.jobs.depth import Depth, TypeInQueue, depth_by_queue, depth_by_type
 from bus.writing.jobs.due import DueJobs
 from bus.writing.jobs.lane import Gate, WaitingJob
 from bus.writing.jobs.throttles import Throttles
@@ -106,9 +106,13 @@ class JobIndexes:
             for limit in self.due.limits_of(account):
                 self.due.limit_changed(limit)
 
-    def depth_by_queue(self, now: int) -> dict[str, Depth]:
-        """How many unfinished jobs each queue has; any thread may ask, and may see half of a command."""
-        return depth_by_queue(self.due.all(), self._aside.copy().items(), now)
+    def depths(self, now: int) -> tuple[dict[str, Depth], dict[TypeInQueue, Depth]]:
+        """How many unfinished jobs each queue has, and how many of each type wait there.
+
+        Any thread may ask, and may see half of a command.
+        """
+        by_type = depth_by_type(self.due.all(), now)
+        return depth_by_queue(by_type, self._aside.copy().items()), by_type
 
     def settle(self) -> None:
         """The open transaction is on disk, or was taken back."""

@@ -188,6 +188,9 @@ export interface JobsEnqueue {
  * Jobs with a budget or with limits are among them as far as these let them through. Where some have to
  * wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
  * asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+ *
+ * `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
+ * workers sees them.
  */
 export interface JobsClaim {
   worker: string;
@@ -195,6 +198,8 @@ export interface JobsClaim {
   types?: string[] | null;
   limit?: number;
   lease_ms?: number;
+  host?: string | null;
+  version?: string | null;
 }
 
 /** The worker is still there: its lease runs from now again. */
@@ -1846,6 +1851,16 @@ export interface Worker {
   /** those that ended since `since`, by how they ended */
   attempts: Record<string, number>;
   last_ended_at: number | null;
+  /** when it asked for jobs first, since the service has led */
+  since: number | null;
+  /** when it asked for jobs last */
+  last_claim_at: number | null;
+  /** where it runs, as it says */
+  host: string | null;
+  /** that of its program, as it says */
+  version: string | null;
+  /** types by queue; null where it takes jobs of all types */
+  asks_for: Record<string, string[] | null>;
 }
 
 /** Who works. Times are milliseconds since the epoch. */

@@ -56,6 +56,8 @@ export interface WorkerOptions {
   graceMs?: number;
   /** What the rows of its jobs call it. */
   name?: string;
+  /** That of its program, for whoever looks at the workers. */
+  version?: string;
   /** Told what keeps it from work: a claim without an answer, a lease that was lost, a report that nobody took. */
   onTrouble?: (error: unknown) => void;
 }
@@ -134,7 +136,7 @@ interface EventData {
 
 /** Works off the jobs of a queue whose types it has handlers for. */
 export class Worker {
-  private readonly options: Required<WorkerOptions>;
+  private readonly options: Required<Omit<WorkerOptions, "version">> & Pick<WorkerOptions, "version">;
   private readonly attempts = new Map<string, Attempt>();
   private readonly timers = new Set<NodeJS.Timeout>();
   private stopping = false;
@@ -224,12 +226,13 @@ export class Worker {
   }
 
   private async work(): Promise<void> {
-    const { name: worker, queue, leaseMs: lease_ms, concurrency, pollMs } = this.options;
+    const { name: worker, queue, leaseMs: lease_ms, concurrency, pollMs, version } = this.options;
+    const about = { host: hostname().slice(0, 200), ...(version === undefined ? {} : { version }) };
     while (!this.stopping) {
       // Already while the claim is on its way.
       const heard = new Promise<void>((resolve) => (this.wake = resolve));
       const limit = Math.min(concurrency - this.attempts.size, 100);
-      const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit };
+      const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit, ...about };
       const askedAt = Date.now();
       this.heardAnEnd = false;
       const { jobs, retry_after_ms, waits_for_ends } = limit > 0 ? await this.claimed(asked) : NOTHING;

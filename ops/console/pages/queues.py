@@ -1,15 +1,18 @@
-"""Queues, pausing and resuming them: `queues.html`, `queue.html`."""
+"""Queues, pausing, resuming and limiting them: `queues.html`, `queue.html`."""
 
 from collections import Counter
 from typing import Any
 
 from starlette.responses import Response
 
+from domain.errors import Invalid
 from domain.jobs.state import IDLE
+from domain.limiting import MAXIMUM_CONCURRENCY, MAXIMUM_RATE, MAXIMUM_RATE_WINDOW_MS
 from ops.console.pages.jobs import STATES
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
-from ops.console.visit import Visit
+from ops.console.visit import Visit, whole_number
+from ops.http.forms import Form
 from projections.job_statistics import MAXIMUM_QUEUES, of_no_jobs, outcomes
 
 PAGE_ROWS = 100
@@ -22,6 +25,7 @@ CHART_SECONDS = 60.0
 DONE = {
     "pause": ("jobs.pause_queue", "is paused: none of its jobs is handed out"),
     "resume": ("jobs.resume_queue", "hands out its jobs again"),
+    "limit": ("jobs.limit_queue", "has these limits from now on"),
 }
 
 
@@ -58,6 +62,9 @@ async def show_queue(visit: Visit) -> Response:
         "queues/queue.html",
         queue=queue | {"by": next((one.actor for one in events if one.change == "paused"), None)},
         limits={name: (row or {}).get(name) for name in ("concurrency", "rate")},
+        maximum_concurrency=MAXIMUM_CONCURRENCY,
+        maximum_rate=MAXIMUM_RATE,
+        maximum_window_ms=MAXIMUM_RATE_WINDOW_MS,
         states=STATES,
         chart=await _chart(visit, name),
         events=events,
@@ -66,13 +73,36 @@ async def show_queue(visit: Visit) -> Response:
 
 
 async def change_queue(visit: Visit) -> Response:
-    """Pauses a queue, or resumes it."""
+    """Pauses a queue, resumes it, or sets its limits."""
     name = visit.request.path_params["key"]
-    command, said = DONE[visit.form.verb(DONE, "a queue is paused or resumed")]
-    reason = visit.form.given("reason") if command == "jobs.pause_queue" else {}
-    await visit.command(command, {"queue": name, **reason})
+    verb = visit.form.verb(DONE, "a queue is paused, resumed or limited")
+    command, said = DONE[verb]
+    more: dict[str, Any] = visit.form.given("reason") if verb == "pause" else {}
+    if verb == "limit":
+        more = _limits(visit.form)
+    await visit.command(command, {"queue": name, **more})
     visit.tell(f"The queue {name} {said}")
     return visit.go(visit.here)
+
+
+def _limits(form: Form) -> dict[str, Any]:
+    """The limits of a form; of an empty field, there is none."""
+    given = {
+        name: whole_number(text, f"{problem} is a number", path=name)
+        for name, problem in (
+            ("concurrency", "how many jobs run at once"),
+            ("rate", "how many attempts begin"),
+            ("window_ms", "the window"),
+        )
+        if (text := form.text(name))
+    }
+    if ("rate" in given) != ("window_ms" in given):
+        missing = "rate" if "window_ms" in given else "window_ms"
+        raise Invalid("a rate is so many attempts within a window: it needs both", path=missing)
+    limits: dict[str, Any] = {"concurrency": given.get("concurrency")}
+    if "rate" in given:
+        limits["rate"] = {"limit": given["rate"], "window_ms": given["window_ms"]}
+    return limits
 
 
 async def _paused(visit: Visit) -> dict[str, Any]:

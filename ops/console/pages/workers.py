@@ -4,13 +4,14 @@ from starlette.responses import Response
 
 from ops.console.routing import page
 from ops.console.visit import Visit
+from ops.http.routing import backend_of
 from projections.job_statistics import outcomes
 
 PAGE_ROWS = 100
 
 
 async def show_workers(visit: Visit) -> Response:
-    """The workers with their attempts of the last hour, and the jobs that all of them, or one, have now."""
+    """The workers, who has no work for want of one, and the jobs that all of them, or one, have now."""
     chosen, after = visit.parameter("worker"), visit.parameter("after")
     answer = await visit.shared_query("jobs.workers", worker=chosen)
     running = await visit.query("jobs.running", worker=chosen, after=after, limit=PAGE_ROWS)
@@ -24,6 +25,7 @@ async def show_workers(visit: Visit) -> Response:
         since=answer["since"],
         until=answer["until"],
         chosen=chosen,
+        unhandled=() if chosen else backend_of(visit.request).now.health.work.state.unhandled,
         jobs=running["items"],
         next=running["next"],
         is_first=after is None,

@@ -76,6 +76,8 @@ MEANINGS: Mapping[str, str] = {
     "jobs.count.by": _BY,
     "types": "only jobs of these types",
     "jobs.claim.limit": "how many jobs at most",
+    "jobs.claim.host": "where the worker runs, for whoever looks at the workers",
+    "jobs.claim.version": "that of its program, for whoever looks at the workers",
     "lease_ms": "how long the lease lasts without a heartbeat, in milliseconds",
     "jobs.heartbeat.lease_ms": "how long it lasts from now on, in milliseconds; without it, as before",
     "lease": "the token that came with the claim",

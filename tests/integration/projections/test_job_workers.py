@@ -42,7 +42,12 @@ def worked(unattended: Store) -> Store:
 
 def test_workers_have_jobs_and_attempts_of_their_own_also_of_a_job_that_another_took_over(worked: Store):
     now = worked.clock.now
-    assert said(worked, "jobs.workers") == {
+    answer = said(worked, "jobs.workers")
+    for one in answer["workers"].values():
+        assert one.pop("asks_for") == {"default": None}
+        assert one.pop("since") <= one.pop("last_claim_at") <= now
+        assert {one.pop("host"), one.pop("version")} == {None}
+    assert answer == {
         "since": now - 60 * MINUTE_MS,
         "until": now,
         "workers": {
@@ -78,6 +83,31 @@ def test_what_ended_before_the_window_is_not_counted(worked: Store):
         "b": {"completed": 1},
         "c": {"completed": 1},
     }
+
+
+def test_who_asks_in_vain_is_known_with_what_it_says_of_itself_until_the_window_is_over(worked: Store):
+    idle = {"worker": "idle", "queue": "mails", "types": ["mail", "fax"], "host": "m1", "version": "1.2"}
+    first = worked.clock.now
+    worked.send("jobs.claim", idle)
+    worked.clock.now += MINUTE_MS
+    worked.send("jobs.claim", idle | {"types": ["letter"], "version": "1.3"})
+    worked.send("jobs.claim", idle | {"queue": "all", "types": None})
+
+    assert said(worked, "jobs.workers", worker="idle")["workers"]["idle"] == {
+        "running": 0,
+        "attempt_started_at": None,
+        "lease_expires_at": None,
+        "attempts": {},
+        "last_ended_at": None,
+        "since": first,
+        "last_claim_at": worked.clock.now,
+        "host": "m1",
+        "version": "1.2",
+        "asks_for": {"mails": ["fax", "letter", "mail"], "all": None},
+    }
+
+    worked.clock.now += MINUTE_MS
+    assert said(worked, "jobs.workers", worker="idle", window_ms=MINUTE_MS)["workers"] == {}
 
 
 def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monkeypatch: pytest.MonkeyPatch):

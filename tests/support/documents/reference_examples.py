@@ -271,7 +271,7 @@ def answer(store: Store, name: str, body: dict[str, Any]) -> bytes:
 
 
 def ask(store: Store, name: str, body: dict[str, Any]) -> bytes:
-    verb: QueryVerb = query_verbs(Tables().row_json, store.clock)[name]
+    verb: QueryVerb = query_verbs(Tables().row_json, store.clock, store.writer.seen_workers)[name]
     reader = open_reader(store.path)
     try:
         return verb.answer(reader, codec.decode(verb.shape, msgspec.json.encode(body)))

@@ -176,6 +176,9 @@ class Story:
         states = self.states.get((table, key), [])
         return states[version - 1] if 1 <= version <= len(states) else None
 
+    def note_claim(self, claim: Any) -> None:
+        """Nobody asks who works."""
+
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         wanted = None if types is None else set(types)
         due = [

@@ -276,7 +276,7 @@ class Life:
         assert len(kept.jobs.due) == len(fresh.due)
         assert self._order_of(kept.jobs.due) == self._order_of(fresh.due)
         for now in (self.clock.now, self.clock.now + HOUR_MS):
-            assert kept.jobs.depth_by_queue(now) == fresh.depth_by_queue(now)
+            assert kept.jobs.depths(now) == fresh.depths(now)
         next_runs = self.store.in_writer(lambda connection: dict(Tables().next_runs(connection)))
         assert kept.next_runs == next_runs
         assert kept.jobs.deadlines == fresh.deadlines

@@ -259,6 +259,11 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires_at: int | None = None
     attempts: dict[str, int]
     last_ended_at: int | None = None
+    since: int | None = None
+    last_claim_at: int | None = None
+    host: str | None = None
+    version: str | None = None
+    asks_for: dict[str, tuple[str, ...] | None]
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):

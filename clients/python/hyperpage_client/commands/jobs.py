@@ -184,6 +184,9 @@ class Claim(Command, frozen=True, kw_only=True):
     Jobs with a budget or with limits are among them as far as these let them through. Where some have to
     wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
     asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+
+    `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
+    workers sees them.
     """
 
     command_name: ClassVar[str] = "jobs.claim"
@@ -193,6 +196,8 @@ class Claim(Command, frozen=True, kw_only=True):
     types: Annotated[Sequence[Name], msgspec.Meta(min_length=1, max_length=100)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     lease_ms: Annotated[int, msgspec.Meta(ge=1000, le=3600000)] = 30000
+    host: Name | None = None
+    version: Name | None = None
 
 
 class Heartbeat(Command, frozen=True, kw_only=True):

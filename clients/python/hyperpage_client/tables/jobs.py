@@ -116,6 +116,8 @@ class Jobs(JobsQueries):
         types: Sequence[str] | None = None,
         limit: int = 1,
         lease_ms: int = 30000,
+        host: str | None = None,
+        version: str | None = None,
         **about: Unpack[Sent],
     ) -> Answer[ClaimResult]:
         """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
@@ -123,8 +125,19 @@ class Jobs(JobsQueries):
         Jobs with a budget or with limits are among them as far as these let them through. Where some have to
         wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
         asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+
+        `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
+        workers sees them.
         """
-        command = commands.Claim(worker=worker, queue=queue, types=types, limit=limit, lease_ms=lease_ms)
+        command = commands.Claim(
+            worker=worker,
+            queue=queue,
+            types=types,
+            limit=limit,
+            lease_ms=lease_ms,
+            host=host,
+            version=version,
+        )
         return await self._send(command, ClaimResult, about)
 
     async def heartbeat(

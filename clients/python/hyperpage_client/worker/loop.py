@@ -40,6 +40,7 @@ class Worker:
     service waits for a sign of life, given three times as often, before another worker gets the job.
     `poll_seconds` is how often it asks for jobs that nothing was heard of. `grace_seconds` is how long `stop`
     lets handlers go on. `name` is the worker in the rows of its jobs: the host and the process, by default.
+    `version` is that of your program, for whoever looks at the workers.
 
     Raises:
         ValueError: one of them is out of bounds.
@@ -56,6 +57,7 @@ class Worker:
         poll_seconds: float = 5.0,
         grace_seconds: float = 10.0,
         name: str | None = None,
+        version: str | None = None,
     ) -> None:
         if not 1 <= concurrency <= MAXIMUM_CONCURRENCY:
             raise ValueError(f"a worker has 1 to {MAXIMUM_CONCURRENCY} jobs at a time, not {concurrency}")
@@ -68,6 +70,8 @@ class Worker:
             "queue": queue,
             "types": list(handlers),
             "lease_ms": lease_ms,
+            "host": socket.gethostname()[:200],
+            "version": version,
         }
         # The service would refuse the same; this refuses it now.
         self._claim = msgspec.convert(said, Claim)

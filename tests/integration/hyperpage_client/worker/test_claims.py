@@ -1,6 +1,7 @@
 """When a worker of the Python client claims, and how much."""
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -160,6 +161,22 @@ def test_a_job_that_is_soon_due_is_not_crowded_out_by_many_that_are_not(tmp_path
             await completed(client, 1)
 
     asyncio.run(play())
+
+
+def test_a_worker_is_seen_before_it_has_a_job_with_its_host_and_version(tmp_path: Path):
+    async def play() -> Any:
+        handlers = {"sync": does_nothing, "index": does_nothing}
+        async with at_work(tmp_path, handlers, name="w", version="1.2.3") as (client, _):
+
+            async def workers() -> Any:
+                return (await client.query("jobs.workers", {}))["workers"]
+
+            await until(workers)
+            return (await workers())["w"]
+
+    seen = asyncio.run(play())
+    assert (seen["running"], seen["version"], seen["host"]) == (0, "1.2.3", socket.gethostname())
+    assert seen["asks_for"] == {"default": ["index", "sync"]}
 
 
 def test_many_events_that_concern_others_make_few_claims(tmp_path: Path):

@@ -118,7 +118,26 @@ def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why
     page = operator.page(MAIL)
     assert {"Pause…", "Pause"} <= set(buttons(page))
     assert "resumed" in page
-    assert "paused or resumed" in operator.does(MAIL, verb="delete")
+    assert "paused, resumed or limited" in operator.does(MAIL, verb="delete")
+
+
+def test_a_queue_is_limited_and_the_form_has_the_limits_that_there_are(
+    talk: HttpTalk, operator: Visitor
+) -> None:
+    told = operator.does(MAIL, verb="limit", concurrency="3", rate="600", window_ms="60000")
+    assert told == "The queue mail/out has these limits from now on"
+    row = talk.query("queues.get", {"name": "mail/out"}).said
+    assert (row["concurrency"], row["rate"]) == (3, {"limit": 600, "window_ms": 60_000})
+    page = operator.page(MAIL)
+    assert all(f'value="{value}"' in page for value in (3, 600, 60_000))
+
+    assert "needs both" in operator.does(MAIL, verb="limit", rate="600")
+    assert "is a number" in operator.does(MAIL, verb="limit", concurrency="few")
+    assert talk.query("queues.get", {"name": "mail/out"}).said["concurrency"] == 3
+
+    # What is empty is not limited any more.
+    operator.does(MAIL, verb="limit", concurrency="", rate="", window_ms="")
+    assert not {"concurrency", "rate"} & talk.query("queues.get", {"name": "mail/out"}).said.keys()
 
 
 def test_paused_queues_that_do_not_fit_into_one_answer_are_there(

@@ -35,6 +35,7 @@ def somebody(shared: HttpTalk) -> Visitor:
         ),
         ("jobs/one", {"verb": "cancel", "reason": WRONG}, REASON),
         ("queues/mail", {"verb": "pause", "reason": WRONG}, REASON),
+        ("queues/mail", {"verb": "limit", "concurrency": "few"}, 'value="few"'),
         ("tool_configs/github", {"verb": "disable", "version": "1", "reason": WRONG}, REASON),
         ("rate_limits/github", {"verb": "throttle", "minutes": "7", "reason": WRONG}, REASON),
         ("rate_limits/github", {"verb": "throttle", "minutes": "soon"}, 'value="soon"'),

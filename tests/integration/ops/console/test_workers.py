@@ -1,5 +1,7 @@
 """The page of workers: who has which job, since when and until when."""
 
+import re
+
 import pytest
 
 from ops.console import visit
@@ -49,3 +51,27 @@ def test_the_page_says_who_has_what_since_when_and_what_they_did(
     assert "Job c" in one
     assert "Job b" not in one
     assert "This worker has no job" in reader.page(f"{WORKERS}?worker=nobody")
+
+
+def test_who_asks_in_vain_is_there_with_what_it_asks_for_and_so_are_jobs_that_nobody_asks_for(
+    talk: HttpTalk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "SHARED_SECONDS", 0)
+    reader = Visitor(talk, "read")
+    claim = {"worker": "w", "types": list("abcdefg"), "host": "m-1", "version": HOSTILE}
+    assert talk.command("jobs.claim", claim).code is None
+    talk.command("jobs.enqueue", {"type": "lonely", "name": "A job", "queue": "mail/out"})
+    looks = talk.service.health.work
+    looks.look()
+    assert "nobody asks for" not in reader.page(WORKERS)
+    clock.now += 20 * MINUTE_MS
+    looks.look()
+
+    page = reader.page(WORKERS)
+    said = " ".join(re.sub(r"<[^>]+>", "", page).split())
+    assert "&lt;script&gt;alert(1)" in said
+    assert "7 * 7 }} on m-1" in said
+    assert "a, b, c, d, e and 2 more of default" in said
+    assert "Jobs that nobody asks for" in page
+    assert "queue=mail%2Fout&amp;type=lonely" in page
+    assert "20 min" in said

@@ -103,6 +103,7 @@ def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path, pace: P
         "memory_degraded_percent": 0.001,
         "wal_degraded_mib": 0,
         "query_latency_degraded_ms": 1e-6,
+        "unhandled_jobs_degraded_minutes": 0.001,
     }
     with Watched(tmp_path, **pace, **limits) as service:
         # A WAL of more than a mebibyte.
@@ -111,6 +112,8 @@ def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path, pace: P
         assert "are free on the disk of" in service.sees("disk_low", level="degraded")
         assert "% of what there is" in service.sees("memory_high", level="degraded")
         assert "the WAL has" in service.sees("wal_large", level="degraded")
+        service.command("jobs.enqueue", {"type": "lonely", "name": "Nobody's"})
+        assert "1 due job of type 'lonely' in" in service.sees("jobs_unhandled", level="degraded")
         assert "reading one row takes" in service.sees("queries_slow", level="degraded")
         assert service.get("/readyz").json() == {"status": "degraded"}
     with Watched(tmp_path, **pace, disk_free_unhealthy_mib=2**40) as service:

@@ -36,6 +36,7 @@ def watch_of(store: Store, path: Path | None = None, damage: Damage | None = Non
         writer=lambda: store.writer,
         now_ms=store.clock,
         every_seconds=0,
+        unhandled_after_ms=0,
     )
 
 
@@ -78,6 +79,7 @@ def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behin
         "oldest_overdue_queue": "mails",
         "failed_attempts_in_an_hour": 1,
         "failed_jobs_in_an_hour": 1,
+        "unhandled": (),
     }
     # What failed more than an hour ago has no part in it.
     store.clock.now += HOUR_MS
@@ -135,7 +137,9 @@ def test_of_very_many_resources_some_are_told_and_of_the_rest_the_tightest(
 
 
 def test_who_does_not_lead_has_nothing_to_do(store: Store):
-    watch = WorkWatch(store.path, Damage(), writer=lambda: None, now_ms=store.clock, every_seconds=0)
+    watch = WorkWatch(
+        store.path, Damage(), writer=lambda: None, now_ms=store.clock, every_seconds=0, unhandled_after_ms=0
+    )
     assert watch.look() == WorkLook()
 
 
@@ -168,7 +172,9 @@ def test_a_look_that_breaks_off_is_told_and_the_next_one_is_as_ever(
             raise RuntimeError("dictionary changed size during iteration")
         return store.writer
 
-    watch = WorkWatch(store.path, Damage(), writer=writer, now_ms=store.clock, every_seconds=0)
+    watch = WorkWatch(
+        store.path, Damage(), writer=writer, now_ms=store.clock, every_seconds=0, unhandled_after_ms=0
+    )
 
     async def look_on() -> None:
         looking = asyncio.create_task(watch.run())

@@ -10,7 +10,7 @@ import pytest
 from bus.log.damage import Damage
 from bus.replication.following import FollowerState
 from ops.archive.archiver import ArchiveState
-from ops.health import causes, cluster, machine, stream_causes
+from ops.health import causes, cluster, handling, machine, stream_causes
 from ops.health.cause import MEANINGS
 from ops.health.causes import archive_causes, store_causes
 from ops.health.cluster import following_causes
@@ -23,7 +23,7 @@ from tests.support.repository import ROOT
 GUIDE = guide("operating.md")
 
 
-SOURCES = [inspect.getsource(one) for one in (causes, cluster, stream_causes)]
+SOURCES = [inspect.getsource(one) for one in (causes, cluster, handling, stream_causes)]
 # Each with its level.
 THERE_ARE = {found for one in SOURCES for found in re.findall(r'Cause\(\s*"(\w+)",\s*"(\w+)"', one)}
 

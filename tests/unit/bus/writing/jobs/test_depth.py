@@ -14,8 +14,8 @@ def job(job_id: str, state: str, queue: str = "default", run_at: int = NOW) -> O
 def test_a_job_that_is_due_in_2100_is_scheduled_and_does_not_wait():
     indexes = JobIndexes([job("a", "scheduled", run_at=YEAR_2100), job("b", "retrying", run_at=NOW + 1)])
 
-    assert indexes.depth_by_queue(NOW) == {"default": Depth(scheduled=2)}
-    assert indexes.depth_by_queue(YEAR_2100) == {"default": Depth(due=2, oldest_due_at=NOW + 1)}
+    assert indexes.depths(NOW)[0] == {"default": Depth(scheduled=2)}
+    assert indexes.depths(YEAR_2100)[0] == {"default": Depth(due=2, oldest_due_at=NOW + 1)}
 
 
 def test_jobs_are_counted_by_queue_and_by_what_keeps_them():
@@ -31,7 +31,7 @@ def test_jobs_are_counted_by_queue_and_by_what_keeps_them():
         ]
     )
 
-    depths = indexes.depth_by_queue(NOW)
+    depths = indexes.depths(NOW)[0]
 
     assert depths == {
         "default": Depth(due=3, oldest_due_at=300),
@@ -44,4 +44,4 @@ def test_jobs_are_counted_by_queue_and_by_what_keeps_them():
 def test_of_more_jobs_than_are_looked_at_at_once_none_is_left_out():
     indexes = JobIndexes(job(str(number), "pending", run_at=NOW - number) for number in range(2_500))
 
-    assert indexes.depth_by_queue(NOW) == {"default": Depth(due=2_500, oldest_due_at=NOW - 2_499)}
+    assert indexes.depths(NOW)[0] == {"default": Depth(due=2_500, oldest_due_at=NOW - 2_499)}

@@ -1,0 +1,57 @@
+"""Who asks for jobs, and for which: the workers that have claimed lately, in memory."""
+
+from collections.abc import Iterable
+
+from domain.jobs.workers import SeenWorker
+
+# How many names of types they have together: a hundred for each that takes so many, and one for all others.
+MAXIMUM_NAMES = 50_000
+# A worker with all its hands full asks for nothing, for as long as its jobs take.
+FORGOTTEN_AFTER_MS = 3_600_000
+
+
+class SeenWorkers:
+    """The workers that claimed in the last hour, the latest ones where they are too many.
+
+    Nothing of it is kept: after a start or a change of the leader, it begins anew. Owned by the writer's
+    thread.
+    """
+
+    def __init__(self) -> None:
+        # In the order of their last claims.
+        self._seen: dict[tuple[str, str, tuple[str, ...] | None], SeenWorker] = {}
+        self._names = 0
+
+    def note(
+        self,
+        worker: str,
+        queue: str,
+        types: Iterable[str] | None,
+        now: int,
+        *,
+        host: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        """A worker claims now, whether it gets a job or not."""
+        place = (worker, queue, None if types is None else tuple(types))
+        seen = self._seen.pop(place, None)
+        if seen is None:
+            seen = SeenWorker(worker=worker, queue=queue, types=place[2], since=now, last_claim_at=now)
+            self._names += _names(seen)
+        seen.last_claim_at = max(now, seen.last_claim_at)
+        seen.host, seen.version = host, version
+        self._seen[place] = seen
+        while True:
+            place, first = next(iter(self._seen.items()))
+            if self._names <= MAXIMUM_NAMES and first.last_claim_at >= now - FORGOTTEN_AFTER_MS:
+                return
+            del self._seen[place]
+            self._names -= _names(first)
+
+    def all(self) -> list[SeenWorker]:
+        """All of them. Any thread may ask: the interpreter copies them in one go."""
+        return list(self._seen.values())
+
+
+def _names(seen: SeenWorker) -> int:
+    return 1 if seen.types is None else len(seen.types)

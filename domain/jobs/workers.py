@@ -1,0 +1,18 @@
+"""Those who ask for jobs, as far as somebody remembers it: no fact of the log."""
+
+import msgspec
+
+
+class SeenWorker(msgspec.Struct, kw_only=True, gc=False):
+    """Claims of one worker for the same types of a queue; `types` is `None` where it takes all.
+
+    Times are milliseconds since the epoch: of the first of these claims, and of the last.
+    """
+
+    worker: str
+    queue: str
+    types: tuple[str, ...] | None
+    since: int
+    last_claim_at: int
+    host: str | None = None
+    version: str | None = None
