@@ -15,6 +15,7 @@ from bus.publishing.stream_state import OtherHistoryError
 from ops.backup.create import create_backup
 from ops.service.composition import Service
 from ops.settings import Settings
+from tests.support.clock import HOUR_MS
 from tests.support.clusters.members import members
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
@@ -30,13 +31,27 @@ def test_one_of_several_leads_and_when_it_ends_another_one_goes_on_with_all_that
             for number in range(4):
                 await several.set_value(f"k.{number}", number, f"c-{number}")
             answer = await several.set_value("k", 1, "c-4")
+            # Of three jobs, one may run at once, and two may begin in an hour.
+            key = {"key": "acme", "limit": 1}
+            limits = {"concurrency": key, "rate": {"key": "acme", "limit": 2, "window_ms": HOUR_MS}}
+            for number in range(3):
+                job = {"id": f"j{number}", "type": "t", "name": "A job", **limits}
+                await several.command("jobs.enqueue", job, f"e-{number}")
+            claim = {"worker": "w", "limit": 3}
+            [held] = (await several.command("jobs.claim", claim, "claim-1"))["result"]["jobs"]
             await several.until_equal()
             assert several.leaders == [first]
-            assert [one.role.head.position for one in several.services.values()] == [5, 5, 5]
+            assert [one.role.head.position for one in several.services.values()] == [9, 9, 9]
 
             await several.stop(first)
             second = await several.led_by()
             assert second != first
+            # The limits count what the one before has handed out.
+            waits = (await several.command("jobs.claim", claim, "claim-2"))["result"]
+            assert (waits["jobs"], waits["waits_for_ends"]) == ([], True)
+            await several.command("jobs.complete", {"id": "j0", "lease": held["lease"]}, "done")
+            claimed = [(await several.command("jobs.claim", claim, f"claim-{n}"))["result"] for n in (3, 4)]
+            assert [len(one["jobs"]) for one in claimed] == [1, 0]
             assert await several.set_value("k", 1, "c-4") == answer
             assert (await several.set_value("k", 2, "c-5"))["version"] == 2
             await several.start(first)
