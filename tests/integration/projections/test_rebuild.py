@@ -1,6 +1,9 @@
 """Rows are put right from what a verification made, or from events that came behind it."""
 
+from functools import partial
 from pathlib import Path
+
+import apsw
 
 from migrations.connection import open_reader
 from projections import rebuild
@@ -35,16 +38,19 @@ def test_streams_that_go_on_after_the_verification_are_put_right_as_they_are_by_
     with Store(tmp_path / "hyperpage.db") as store:
         work(store)
         for table in ("job_history", "jobs", "app_state"):
-            store.connection.execute(f"DELETE FROM {table}")
+            store.in_writer(partial(apsw.Connection.execute, statements=f"DELETE FROM {table}"))
         report = verify(store, scratch)
         assert {"jobs/job-0", "jobs/job-1", "app_state/k0"} <= set(report.streams)
         store.send("jobs.cancel", {"id": "job-3"})
         store.send("app_state.delete", {"key": "k0"})
         store.send("app_state.set", {"key": "k1", "value": "new"})
 
-        assert rebuild.repair(store.connection, report.streams, scratch) == len(report.streams)
+        def repair(connection: apsw.Connection, scratch: Path | None = None) -> int:
+            return rebuild.repair(connection, report.streams, scratch)
+
+        assert store.in_writer(partial(repair, scratch=scratch)) == len(report.streams)
 
         assert verify(store, tmp_path / "another").equal
         right = tables_of(store.path)
-        rebuild.repair(store.connection, report.streams)
+        store.in_writer(repair)
         assert tables_of(store.path) == right

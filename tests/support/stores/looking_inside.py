@@ -6,6 +6,7 @@ from pathlib import Path
 import apsw
 
 from bus.log import chain
+from bus.log.answers import read_answers
 from bus.log.chain import Row
 from bus.writing.hot_states import HotStates
 from bus.writing.jobs.awaited_groups import AwaitedGroups
@@ -59,3 +60,9 @@ def log_of(path: Path, up_to: int = 10**9) -> list[chain.Row]:
     """The events of a file, all or up to a position."""
     with closing(open_reader(path)) as connection:
         return [row for row in read_after(connection, 0, limit=10**9) if row.position <= up_to]
+
+
+def answers_of(path: Path) -> dict[str, str]:
+    """The remembered answers of a file, by command id."""
+    with closing(open_reader(path)) as connection:
+        return {one.command_id: one.answer for one in read_answers(connection, 0)}

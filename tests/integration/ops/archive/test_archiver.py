@@ -12,7 +12,6 @@ import pytest
 import zstandard
 
 from bus.log import chain
-from bus.log.answers import read_answers
 from bus.log.reader_pool import ReaderPool
 from hyperpage_client.waiting import is_set_within
 from ops.archive import merge as merging
@@ -32,7 +31,7 @@ from tests.support.patience import until
 from tests.support.services.talking import Talk
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, archived_rows, tables_of
-from tests.support.stores.looking_inside import log_of
+from tests.support.stores.looking_inside import answers_of, log_of
 
 
 def rows_of(segments: list[Segment]) -> list[chain.Row]:
@@ -52,9 +51,7 @@ def test_what_was_committed_is_archived_with_its_answers(archived: Archived):
         for one in archived.segments
         for command_id, _, _, answer in read_segment(one).answers
     }
-    connection = archived.store.connection
-    expected = {one.command_id: one.answer for one in read_answers(connection, 0)}
-    assert remembered == expected
+    assert remembered == answers_of(archived.path)
     assert all(answered[command_id].decode() == answer for command_id, answer in remembered.items())
     state = archived.archiver.state
     assert (state.position, state.lag_events, state.problem) == (
@@ -74,9 +71,8 @@ def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
     archived.archive()
 
     assert rows_of(archived.segments) == log_of(archived.path)
-    connection = archived.store.connection
     answers = {answer[0] for one in archived.segments for answer in read_segment(one).answers}
-    assert answers == {one.command_id for one in read_answers(connection, 0)}
+    assert answers == answers_of(archived.path).keys()
 
 
 def test_an_answer_that_made_no_event_is_archived_too(archived: Archived):
@@ -333,8 +329,8 @@ def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tm
     # But for the leases, which are nobody's now.
     assert {name: tables_of(archived.path)[name] for name in tables} == tables
     assert verify(archived.path)["equal"]
-    store = archived.reopen()
-    remembered = {one.command_id: one.answer for one in read_answers(store.connection, 0)}
+    archived.reopen()
+    remembered = answers_of(archived.path)
     for command_id, answer in answered:
         if command_id in remembered:
             assert remembered[command_id].encode() == answer

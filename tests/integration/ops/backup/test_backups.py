@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from bus.log import chain
-from bus.log.answers import read_answers
 from migrations.connection import open_reader, open_writer
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
@@ -36,7 +35,7 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from tests.support.stores.backing_up import VERSION, Stored, tables_of
-from tests.support.stores.looking_inside import log_of
+from tests.support.stores.looking_inside import answers_of, log_of
 
 
 def refusal(path: Path, **options: object) -> str:
@@ -262,10 +261,9 @@ def test_any_position_and_time_can_be_restored(stored: Stored, tmp_path: Path):
     # Answers from before the moment are given again, byte for byte.
     restore(stored.places, Moment(position=head), version=VERSION)
     stored.reopen()
-    connection = stored.store.connection
-    remembered = {one.command_id: one.answer.encode() for one in read_answers(connection, 0)}
+    remembered = answers_of(stored.path)
     for command_id, answer in answered:
-        assert remembered.get(command_id, answer) == answer
+        assert remembered.get(command_id, answer.decode()).encode() == answer
 
 
 def test_a_restore_begins_a_timeline_and_keeps_a_safety_backup(stored: Stored):
