@@ -1,11 +1,14 @@
 """Who asks for jobs, and for which: the workers that have claimed lately, in memory."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from domain.jobs.workers import SeenWorker
 
-# How many names of types they have together: a hundred for each that takes so many, and one for all others.
+# How many names they have together, of themselves and of types. A name has 800 bytes at most: 40 MB.
 MAXIMUM_NAMES = 50_000
+# Of the worker, its queue, its host and its version.
+_OWN_NAMES = 4
 # A worker with all its hands full asks for nothing, for as long as its jobs take.
 FORGOTTEN_AFTER_MS = 3_600_000
 
@@ -18,8 +21,9 @@ class SeenWorkers:
     """
 
     def __init__(self) -> None:
-        # In the order of their last claims.
-        self._seen: dict[tuple[str, str, tuple[str, ...] | None], SeenWorker] = {}
+        # In the order of their last claims. A plain dictionary would look for its first one among all that
+        # have moved away from there, at each claim.
+        self._seen: OrderedDict[tuple[str, str, tuple[str, ...] | None], SeenWorker] = OrderedDict()
         self._names = 0
 
     def note(
@@ -33,14 +37,17 @@ class SeenWorkers:
         version: str | None = None,
     ) -> None:
         """A worker claims now, whether it gets a job or not."""
-        place = (worker, queue, None if types is None else tuple(types))
-        seen = self._seen.pop(place, None)
+        # The same types are the same claim, in whatever order they come.
+        place = (worker, queue, None if types is None else tuple(sorted(set(types))))
+        # What is known keeps its names: those of a further claim are others in memory.
+        seen = self._seen.get(place)
         if seen is None:
             seen = SeenWorker(worker=worker, queue=queue, types=place[2], since=now, last_claim_at=now)
+            self._seen[place] = seen
             self._names += _names(seen)
+        self._seen.move_to_end(place)
         seen.last_claim_at = max(now, seen.last_claim_at)
         seen.host, seen.version = host, version
-        self._seen[place] = seen
         while True:
             place, first = next(iter(self._seen.items()))
             if self._names <= MAXIMUM_NAMES and first.last_claim_at >= now - FORGOTTEN_AFTER_MS:
@@ -54,4 +61,4 @@ class SeenWorkers:
 
 
 def _names(seen: SeenWorker) -> int:
-    return 1 if seen.types is None else len(seen.types)
+    return _OWN_NAMES + len(seen.types or ())

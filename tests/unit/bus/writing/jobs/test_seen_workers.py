@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from bus.writing.jobs import seen_workers
@@ -30,8 +32,38 @@ def test_claims_for_other_types_are_kept_apart():
     assert [one.types for one in workers.all()] == [("a",), ("b",)]
 
 
+def test_the_same_types_in_another_order_or_twice_are_the_same_claim():
+    workers = SeenWorkers()
+    workers.note("w", "default", ["a", "b"], NOW)
+    workers.note("w", "default", ["b", "a", "b"], NOW + 1)
+    [seen] = workers.all()
+    assert (seen.types, seen.since, seen.last_claim_at) == (("a", "b"), NOW, NOW + 1)
+
+
+def test_a_claim_that_comes_again_keeps_no_further_names():
+    workers = SeenWorkers()
+    tracemalloc.start()
+    try:
+        taken = []
+        for number in range(2):
+            workers.note("w", "default", [f"{kind:0200}" for kind in range(100)], NOW + number)
+            taken.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert taken[1] - taken[0] < taken[0] / 4
+
+
+def test_names_of_hosts_and_versions_count_with_those_of_types(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(seen_workers, "MAXIMUM_NAMES", 400)
+    workers = SeenWorkers()
+    for number in range(200):
+        workers.note(f"w{number}", "default", None, NOW, host=f"h{number}", version=f"v{number}")
+    assert len(known(workers)) == 100
+
+
 def test_of_too_many_those_stay_that_claimed_last(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(seen_workers, "MAXIMUM_NAMES", 4)
+    # Four of its own has each.
+    monkeypatch.setattr(seen_workers, "MAXIMUM_NAMES", 10)
     workers = SeenWorkers()
     workers.note("one", "default", None, NOW)
     workers.note("two", "default", ["a", "b"], NOW)
