@@ -1,6 +1,6 @@
 """Types of jobs that are due, and that no worker asks for: `HandlingWatch`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import apsw
@@ -36,7 +36,7 @@ class HandlingWatch:
     may take whatever is in its queue.
     """
 
-    def __init__(self, after_ms: int) -> None:
+    def __init__(self, after_ms: float) -> None:
         self._after_ms = after_ms
         # Since when looks in a row have found due jobs of a type, or the last claim of such.
         self._waiting_since: dict[TypeInQueue, int] = {}
@@ -107,15 +107,13 @@ def _last_claims(seen: Iterable[SeenWorker]) -> dict[tuple[str, str | None], int
 
 
 def _taken_by(
-    busy: Iterable[tuple[str, str]], seen: Iterable[SeenWorker]
+    busy: Collection[tuple[str, str]], seen: Collection[SeenWorker]
 ) -> Iterator[tuple[str, str | None]]:
-    """What those ask for who have jobs."""
-    known: dict[tuple[str, str], list[SeenWorker]] = {}
+    """What those ask for who have jobs, also of other queues than that of their job."""
+    known = {(one.worker, one.queue) for one in seen}
+    workers = {worker for worker, _ in busy}
+    yield from ((queue, None) for worker, queue in busy if (worker, queue) not in known)
     for one in seen:
-        known.setdefault((one.worker, one.queue), []).append(one)
-    for worker, queue in busy:
-        if (worker, queue) not in known:
-            yield queue, None
-        for one in known.get((worker, queue), ()):
+        if one.worker in workers:
             for kind in one.types or _ANY:
-                yield queue, kind
+                yield one.queue, kind

@@ -122,7 +122,7 @@ class Monitor:
             writer=lambda: None if (leading := parts.role.leading) is None else leading.writer,
             now_ms=now_ms,
             every_seconds=parts.settings.health_interval_seconds,
-            unhandled_after_ms=round(parts.settings.unhandled_jobs_degraded_minutes * 60_000),
+            unhandled_after_ms=parts.settings.unhandled_jobs_degraded_minutes * 60_000,
         )
         self.room = RoomWatch(
             parts.settings,

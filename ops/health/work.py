@@ -75,7 +75,7 @@ class WorkWatch:
         writer: Callable[[], Writer | None],
         now_ms: Callable[[], int],
         every_seconds: float,
-        unhandled_after_ms: int,
+        unhandled_after_ms: float,
     ) -> None:
         self._store = store
         self._damage = damage
@@ -84,7 +84,10 @@ class WorkWatch:
         self._every_seconds = every_seconds
         self._queues = Few(MAXIMUM_QUEUES)
         self._resources = Few(MAXIMUM_RESOURCES)
+        self._unhandled_after_ms = unhandled_after_ms
         self._handling = HandlingWatch(unhandled_after_ms)
+        # Whose claims the watch has heard of. Whoever led in between may have answered others.
+        self._watched: Writer | None = None
         self._stopping = threading.Event()
         # Why the last look found less than there is, as it was logged; empty where it found all.
         self._amiss = ""
@@ -106,8 +109,10 @@ class WorkWatch:
 
     def look(self) -> WorkLook:
         """Looks once. Who does not lead has nothing to do."""
-        if (writer := self._writer()) is None:
+        if (writer := self._writer()) is not self._watched:
+            self._watched, self._handling = writer, HandlingWatch(self._unhandled_after_ms)
             self.state = WorkLook()
+        if writer is None:
             return self.state
         now = self._now_ms()
         depths, by_type = writer.depths(now)

@@ -116,7 +116,8 @@ def test_low_limits_degrade_and_a_full_disk_is_unhealthy(tmp_path: Path, pace: P
         assert "1 due job of type 'lonely' in" in service.sees("jobs_unhandled", level="degraded")
         assert "reading one row takes" in service.sees("queries_slow", level="degraded")
         assert service.get("/readyz").json() == {"status": "degraded"}
-    with Watched(tmp_path, **pace, disk_free_unhealthy_mib=2**40) as service:
+    limits = {"disk_free_unhealthy_mib": 2**40, "unhandled_jobs_degraded_minutes": float("inf")}
+    with Watched(tmp_path, **pace, **limits) as service:
         assert "are free on the disk of" in service.sees("disk_full", level="unhealthy")
 
 

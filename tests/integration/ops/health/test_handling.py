@@ -96,6 +96,16 @@ def test_a_worker_that_has_its_hands_full_asks_later(looked: Looked):
     assert looked.types() == ["fax", "mail", "other"]
 
 
+def test_a_worker_with_a_job_of_one_queue_asks_later_for_those_of_its_other_queue_too(looked: Looked):
+    looked.enqueue("mail")
+    looked.claim("w", queue="others", types=["fax"])
+    looked.claim("w", lease_ms=HOUR_MS)
+    looked.enqueue("fax", "other", queue="others")
+    looked.look()
+    looked.wait()
+    assert looked.types() == ["other"]
+
+
 def test_of_a_worker_that_has_a_job_since_before_the_start_nobody_knows_what_it_asks_for(tmp_path: Path):
     path, clock = tmp_path / "hyperpage.db", Clock()
     with Store(path, clock) as store:

@@ -198,3 +198,27 @@ def test_a_store_that_cannot_be_read_is_told_and_its_jobs_are_known_all_the_same
 
     assert (look.queues["mails"].due, look.failed) == (1, None)
     assert damage.problem is not None
+
+
+def test_who_leads_again_begins_anew_with_types_that_nobody_asks_for(store: Store):
+    writers = [store.writer, None, store.writer]
+    watch = WorkWatch(
+        store.path,
+        Damage(),
+        writer=lambda: writers[0],
+        now_ms=store.clock,
+        every_seconds=0,
+        unhandled_after_ms=HOUR_MS,
+    )
+    store.send("jobs.enqueue", {"type": "mail", "name": "A job"})
+    watch.look()
+    store.clock.now += HOUR_MS
+    assert [one.type for one in watch.look().unhandled] == ["mail"]
+
+    # Another one leads for a while, and answers who asks.
+    del writers[0]
+    watch.look()
+    del writers[0]
+    assert watch.look().unhandled == ()
+    store.clock.now += HOUR_MS
+    assert [one.type for one in watch.look().unhandled] == ["mail"]
