@@ -4,7 +4,7 @@ Nobody signs in as a worker. Known is who has a job, had an attempt that ended l
 lately, which is remembered by whoever leads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import apsw
@@ -19,6 +19,9 @@ from projections.table import row_json
 # How many attempts of a window are looked at, the latest, and how many workers an answer has.
 MAXIMUM_ATTEMPTS = 10_000
 MAXIMUM_WORKERS = 500
+# How many queues and types are told of what a worker asks for, those of its latest claims: as many as one
+# claim may have.
+MAXIMUM_ASKED = 100
 # A deadline is set as the attempt begins, and nothing moves it.
 _BEGAN_AT = "(jobs.deadline_at - jobs.timeout_ms)"
 _RUNNING = (
@@ -95,13 +98,19 @@ class RunningJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def workers(
-    connection: apsw.Connection, query: JobWorkers, now: int, seen: Iterable[SeenWorker] = ()
+    connection: apsw.Connection,
+    query: JobWorkers,
+    now: int,
+    maximum_bytes: int,
+    seen: Sequence[SeenWorker] = (),
 ) -> bytes:
     """`{"since", "until", "workers": {name: {"running", "attempt_started_at", …}}}`, by name.
 
     `attempt_started_at` is of the oldest attempt under way, `lease_expires_at` the first lease to end.
     `attempts` counts those that ended since `since` by how they ended: later than asked for, where there
-    were more than are looked at. Who was `seen` is told, too, if that was in the window.
+    were more than are looked at. Who was `seen` is told, too, if that was in the window; `seen` is in the
+    order of the last claims. Of those that are too many, or do not fit, who has a job is told rather, and
+    then who has asked last.
     """
     since = now - query.window_ms
     found: dict[str, dict[str, Any]] = {}
@@ -112,7 +121,7 @@ def workers(
         _of(found, name, query).update(
             zip(("running", "attempt_started_at", "lease_expires_at"), jobs, strict=True)
         )
-    for one in seen:
+    for one in reversed(seen):
         if one.last_claim_at > since:
             _note(one, _of(found, one.worker, query))
     ended = _ended(connection, since, now)
@@ -122,8 +131,23 @@ def workers(
         worker = _of(found, name, query)
         worker["attempts"][status] = count
         worker["last_ended_at"] = max(last, worker["last_ended_at"] or last)
-    named = dict(sorted(found.items()))
-    return msgspec.json.encode({"since": since, "until": now, "workers": named})
+    told = {"since": since, "until": now, "workers": dict(sorted(_fitting(found, maximum_bytes)))}
+    return msgspec.json.encode(told)
+
+
+def _fitting(found: Mapping[str, dict[str, Any]], maximum_bytes: int) -> Iterator[tuple[str, msgspec.Raw]]:
+    """The first of them, as far as an answer has room."""
+    size_bytes = 0
+    for name, worker in found.items():
+        asks_for = {
+            queue: None if types is None else sorted(types) for queue, types in worker["asks_for"].items()
+        }
+        encoded = msgspec.json.encode(worker | {"asks_for": asks_for})
+        # With a colon and a comma.
+        size_bytes += len(msgspec.json.encode(name)) + len(encoded) + 2
+        if size_bytes > maximum_bytes:
+            return
+        yield name, msgspec.Raw(encoded)
 
 
 def busy_workers(connection: apsw.Connection) -> set[tuple[str, str]]:
@@ -157,15 +181,19 @@ def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[
 
 
 def _note(seen: SeenWorker, worker: dict[str, Any]) -> None:
-    """Adds its claims to what is told of a worker; what was said last is what counts."""
-    since, last, asks_for = worker["since"], worker["last_claim_at"], worker["asks_for"]
+    """Adds a claim to what is told of a worker, behind its later ones: what was said last is what counts."""
+    since, asks_for = worker["since"], worker["asks_for"]
     worker["since"] = seen.since if since is None else min(since, seen.since)
-    if last is None or seen.last_claim_at >= last:
+    if since is None:
         worker |= {"last_claim_at": seen.last_claim_at, "host": seen.host, "version": seen.version}
-    before = asks_for.get(seen.queue, ())
-    asks_for[seen.queue] = (
-        None if before is None or seen.types is None else tuple(sorted({*before, *seen.types}))
-    )
+    room = MAXIMUM_ASKED - sum(max(1, len(types or ())) for types in asks_for.values())
+    before = asks_for.setdefault(seen.queue, set()) if room > 0 else None
+    if before is None:
+        return
+    if seen.types is None:
+        asks_for[seen.queue] = None
+    else:
+        before.update(sorted(set(seen.types) - before)[:room])
 
 
 def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:

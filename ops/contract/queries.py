@@ -1,6 +1,6 @@
 """Every query that the service answers: each table's own, and those that the log answers for all of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -47,7 +47,7 @@ from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES
 
 RowJson = Callable[[str, Aggregate], bytes | None]
-SeenWorkers = Callable[[], Iterable[SeenWorker]]
+SeenWorkers = Callable[[], Sequence[SeenWorker]]
 
 # What ends a job, or has it leave the table.
 _ENDS = frozenset(
@@ -157,7 +157,7 @@ def _of_jobs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
 
 def _of_workers(clock: Callable[[], int], seen: SeenWorkers) -> tuple[QueryVerb, ...]:
     def workers(connection: apsw.Connection, query: Any) -> bytes:
-        return job_workers.workers(connection, query, clock(), seen())
+        return job_workers.workers(connection, query, clock(), MAXIMUM_ANSWER_BYTES - 1024, seen())
 
     def running(connection: apsw.Connection, query: Any) -> bytes:
         return job_workers.running(connection, query, MAXIMUM_ANSWER_BYTES - 1024)

@@ -110,6 +110,31 @@ def test_who_asks_in_vain_is_known_with_what_it_says_of_itself_until_the_window_
     assert said(worked, "jobs.workers", worker="idle", window_ms=MINUTE_MS)["workers"] == {}
 
 
+def test_of_what_a_worker_asks_for_in_many_claims_the_latest_is_told(
+    worked: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(job_workers, "MAXIMUM_ASKED", 3)
+    for types in (["a"], ["b", "c"], ["c", "d"]):
+        worked.send("jobs.claim", {"worker": "w9", "queue": "mails", "types": types})
+    worked.send("jobs.claim", {"worker": "w9", "queue": "none"})
+
+    [told] = said(worked, "jobs.workers", worker="w9")["workers"].values()
+
+    assert told["asks_for"] == {"none": None, "mails": ["c", "d"]}
+
+
+def test_an_answer_fits_into_a_message_whatever_workers_ask_for(worked: Store):
+    for number in range(40):
+        types = [f"{number}-{kind:03}".ljust(200, "\n") for kind in range(100)]
+        worked.send("jobs.claim", {"worker": f"x{number:02}", "queue": "mails", "types": types})
+
+    told = said(worked, "jobs.workers")["workers"]
+
+    # Who has jobs is told, and who asked last.
+    assert {"a", "b", "x39"} <= told.keys()
+    assert "x00" not in told
+
+
 def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(job_workers, "MAXIMUM_ATTEMPTS", 2)
     monkeypatch.setattr(job_workers, "MAXIMUM_WORKERS", 2)
