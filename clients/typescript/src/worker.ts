@@ -227,7 +227,7 @@ export class Worker {
 
   private async work(): Promise<void> {
     const { name: worker, queue, leaseMs: lease_ms, concurrency, pollMs, version } = this.options;
-    const about = { host: hostname().slice(0, 200), ...(version === undefined ? {} : { version }) };
+    const about = { host: hostname().slice(0, 200) || null, ...(version === undefined ? {} : { version }) };
     while (!this.stopping) {
       // Already while the claim is on its way.
       const heard = new Promise<void>((resolve) => (this.wake = resolve));

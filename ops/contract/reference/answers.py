@@ -7,7 +7,7 @@ from domain.rate_limits.forecast import Forecast
 from projections.job_board import COLUMNS as BOARD_COLUMNS
 from projections.job_history import HISTORY_COLUMNS
 from projections.job_statistics import MAXIMUM_QUEUES, GroupProgress
-from projections.job_workers import MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
+from projections.job_workers import MAXIMUM_ASKED, MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
 from projections.tables import TABLES
 
 
@@ -38,7 +38,9 @@ _OTHERS = {
     "jobs.workers": QueryNotes(
         "`since` and `until`, and `workers` by name, each with how many jobs it has, when the oldest of their"
         " attempts began and the first of their leases ends, and its attempts that ended since `since` by how"
-        f" they ended. At most {MAXIMUM_WORKERS} workers, those that have jobs first, and the latest"
+        f" they ended; and what it asks for, as the service that leads remembers it for an hour, with at most"
+        f" {MAXIMUM_ASKED} queues and types. At most {MAXIMUM_WORKERS} workers, as many as fit into an"
+        " answer: those that have jobs first, then those that asked last; and the latest"
         f" {MAXIMUM_ATTEMPTS:,} attempts"
     ),
     "jobs.running": QueryNotes(

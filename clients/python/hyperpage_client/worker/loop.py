@@ -70,7 +70,7 @@ class Worker:
             "queue": queue,
             "types": list(handlers),
             "lease_ms": lease_ms,
-            "host": socket.gethostname()[:200],
+            "host": socket.gethostname()[:200] or None,
             "version": version,
         }
         # The service would refuse the same; this refuses it now.

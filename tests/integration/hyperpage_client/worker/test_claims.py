@@ -5,11 +5,11 @@ import socket
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from bus.client import BatchCommand
+from bus.client import BatchCommand, Client
 from bus.worker import JobContext, JobFailed, Worker
 from tests.support.patience import until
 from tests.support.services.at_work import (
@@ -207,6 +207,13 @@ def test_jobs_that_nothing_was_heard_of_are_found_by_polling(tmp_path: Path, mon
                 await in_state(client, f"job-{number}", "completed")
 
     asyncio.run(play())
+
+
+def test_a_worker_on_a_machine_without_a_name_says_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "")
+    # It is not asked for anything before the worker runs.
+    worker = Worker(cast(Client, None), {"sync": does_nothing})
+    assert worker._claim.host is None
 
 
 @pytest.mark.parametrize(

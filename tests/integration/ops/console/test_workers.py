@@ -60,6 +60,8 @@ def test_who_asks_in_vain_is_there_with_what_it_asks_for_and_so_are_jobs_that_no
     reader = Visitor(talk, "read")
     claim = {"worker": "w", "types": list("abcdefg"), "host": "m-1", "version": HOSTILE}
     assert talk.command("jobs.claim", claim).code is None
+    for number in range(7):
+        assert talk.command("jobs.claim", {"worker": "many", "queue": f"q{number}"}).code is None
     talk.command("jobs.enqueue", {"type": "lonely", "name": "A job", "queue": "mail/out"})
     looks = talk.service.health.work
     looks.look()
@@ -72,6 +74,8 @@ def test_who_asks_in_vain_is_there_with_what_it_asks_for_and_so_are_jobs_that_no
     assert "&lt;script&gt;alert(1)" in said
     assert "7 * 7 }} on m-1" in said
     assert "a, b, c, d, e and 2 more of default" in said
+    assert said.count("all of q") == 5
+    assert "and of 2 more" in said
     assert "Jobs that nobody asks for" in page
     assert "queue=mail%2Fout&amp;type=lonely" in page
     assert "20 min" in said
