@@ -63,7 +63,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires_at: Annotated[int | None, about("when the first of its leases ends")]
     attempts: Annotated[dict[str, int], about("those that ended since `since`, by how they ended")]
     last_ended_at: int | None
-    since: Annotated[int | None, about("when it asked for jobs first, since the service has led")]
+    first_claim_at: Annotated[int | None, about("when it asked for jobs first, since the service has led")]
     last_claim_at: Annotated[int | None, about("when it asked for jobs last")]
     host: Annotated[str | None, about("where it runs, as it says")]
     version: Annotated[str | None, about("that of its program, as it says")]
@@ -169,7 +169,7 @@ def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[
         "lease_expires_at": None,
         "attempts": {},
         "last_ended_at": None,
-        "since": None,
+        "first_claim_at": None,
         "last_claim_at": None,
         "host": None,
         "version": None,
@@ -182,9 +182,9 @@ def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[
 
 def _note(seen: SeenWorker, worker: dict[str, Any]) -> None:
     """Adds a claim to what is told of a worker, behind its later ones: what was said last is what counts."""
-    since, asks_for = worker["since"], worker["asks_for"]
-    worker["since"] = seen.since if since is None else min(since, seen.since)
-    if since is None:
+    first, asks_for = worker["first_claim_at"], worker["asks_for"]
+    worker["first_claim_at"] = seen.first_claim_at if first is None else min(first, seen.first_claim_at)
+    if first is None:
         worker |= {"last_claim_at": seen.last_claim_at, "host": seen.host, "version": seen.version}
     room = MAXIMUM_ASKED - sum(max(1, len(types or ())) for types in asks_for.values())
     before = asks_for.setdefault(seen.queue, set()) if room > 0 else None

@@ -12,7 +12,7 @@ class SeenWorker(msgspec.Struct, kw_only=True, gc=False):
     worker: str
     queue: str
     types: tuple[str, ...] | None
-    since: int
+    first_claim_at: int
     last_claim_at: int
     host: str | None = None
     version: str | None = None

@@ -51,7 +51,9 @@ class HandlingWatch:
         """Those that there are now: the ones that have waited longest, `MAXIMUM_TYPES` at most."""
         if not self._after_ms:
             return ()
-        due = {place: depth.due for place, depth in depths.items() if depth.due}
+        # Who pauses a queue knows that its jobs wait, and they do so anew once it is resumed.
+        paused = paused_queues(connection)
+        due = {place: depth.due for place, depth in depths.items() if depth.due and place[0] not in paused}
         asked = _last_claims(seen)
         self._waiting_since = {
             place: max(self._waiting_since.get(place, now), *(asked.get(one, 0) for one in _askers(place)))
@@ -62,12 +64,11 @@ class HandlingWatch:
         }
         if not unasked:
             return ()
-        paused = paused_queues(connection)
         taken = set(_taken_by(busy_workers(connection), seen))
         found = [
             UnhandledType(queue=place[0], type=place[1], due=due[place], since=since)
             for place, since in unasked.items()
-            if place[0] not in paused and taken.isdisjoint(_askers(place))
+            if taken.isdisjoint(_askers(place))
         ]
         return tuple(sorted(found, key=lambda one: (one.since, one.queue, one.type))[:MAXIMUM_TYPES])
 

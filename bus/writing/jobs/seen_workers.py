@@ -42,7 +42,9 @@ class SeenWorkers:
         # What is known keeps its names: those of a further claim are others in memory.
         seen = self._seen.get(place)
         if seen is None:
-            seen = SeenWorker(worker=worker, queue=queue, types=place[2], since=now, last_claim_at=now)
+            seen = SeenWorker(
+                worker=worker, queue=queue, types=place[2], first_claim_at=now, last_claim_at=now
+            )
             self._seen[place] = seen
             self._names += _names(seen)
         self._seen.move_to_end(place)

@@ -1852,7 +1852,7 @@ export interface Worker {
   attempts: Record<string, number>;
   last_ended_at: number | null;
   /** when it asked for jobs first, since the service has led */
-  since: number | null;
+  first_claim_at: number | null;
   /** when it asked for jobs last */
   last_claim_at: number | null;
   /** where it runs, as it says */

@@ -45,7 +45,7 @@ def test_workers_have_jobs_and_attempts_of_their_own_also_of_a_job_that_another_
     answer = said(worked, "jobs.workers")
     for one in answer["workers"].values():
         assert one.pop("asks_for") == {"default": None}
-        assert one.pop("since") <= one.pop("last_claim_at") <= now
+        assert one.pop("first_claim_at") <= one.pop("last_claim_at") <= now
         assert {one.pop("host"), one.pop("version")} == {None}
     assert answer == {
         "since": now - 60 * MINUTE_MS,
@@ -99,7 +99,7 @@ def test_who_asks_in_vain_is_known_with_what_it_says_of_itself_until_the_window_
         "lease_expires_at": None,
         "attempts": {},
         "last_ended_at": None,
-        "since": first,
+        "first_claim_at": first,
         "last_claim_at": worked.clock.now,
         "host": "m1",
         "version": "1.2",

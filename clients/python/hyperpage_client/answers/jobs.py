@@ -259,7 +259,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires_at: int | None = None
     attempts: dict[str, int]
     last_ended_at: int | None = None
-    since: int | None = None
+    first_claim_at: int | None = None
     last_claim_at: int | None = None
     host: str | None = None
     version: str | None = None

@@ -127,6 +127,8 @@ def test_what_waits_in_a_paused_queue_is_left_to_who_paused_it(looked: Looked):
     looked.store.send("jobs.pause_queue", {"queue": "default"})
     assert looked.types() == []
     looked.store.send("jobs.resume_queue", {"queue": "default"})
+    assert looked.types() == []
+    looked.wait()
     assert looked.types() == ["mail"]
 
 

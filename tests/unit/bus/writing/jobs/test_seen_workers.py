@@ -22,7 +22,11 @@ def test_who_claims_again_is_known_since_its_first_claim_and_whoever_stops_is_fo
     workers.note("stays", "default", None, NOW + FORGOTTEN_AFTER_MS + 1)
 
     [left] = workers.all()
-    assert (left.worker, left.since, left.last_claim_at) == ("stays", NOW, NOW + FORGOTTEN_AFTER_MS + 1)
+    assert (left.worker, left.first_claim_at, left.last_claim_at) == (
+        "stays",
+        NOW,
+        NOW + FORGOTTEN_AFTER_MS + 1,
+    )
 
 
 def test_claims_for_other_types_are_kept_apart():
@@ -37,7 +41,7 @@ def test_the_same_types_in_another_order_or_twice_are_the_same_claim():
     workers.note("w", "default", ["a", "b"], NOW)
     workers.note("w", "default", ["b", "a", "b"], NOW + 1)
     [seen] = workers.all()
-    assert (seen.types, seen.since, seen.last_claim_at) == (("a", "b"), NOW, NOW + 1)
+    assert (seen.types, seen.first_claim_at, seen.last_claim_at) == (("a", "b"), NOW, NOW + 1)
 
 
 def test_a_claim_that_comes_again_keeps_no_further_names():
