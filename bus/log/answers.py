@@ -186,8 +186,15 @@ def read_answers(
     Raises:
         LostAnswerError: the log lacks the events of one.
     """
+    return list(each_answer(connection, first, last, number))
+
+
+def each_answer(
+    connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
+) -> Iterator[Answer]:
+    """The same, one by one: those of a long part take much memory together."""
     where = "number >= ? AND position >= ? AND position <= ?"
-    return list(_read(connection, where, number, first, chain.or_last(last)))
+    return _read(connection, where, number, first, chain.or_last(last))
 
 
 def first_number(connection: apsw.Connection, position: int, known: int = 0) -> int:

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from bus.log import chain
-from bus.log.answers import Answer, first_number, read_answers
+from bus.log.answers import Answer, each_answer, first_number, read_answers
 from bus.log.cloud_events import Origin
 from bus.writing.submission import Commit
 from hyperpage_client.tasks import cancel
@@ -29,7 +29,7 @@ from ops.archive.segment import (
     runs,
     segment_path,
 )
-from ops.archive.writing import event_lines, write_segment
+from ops.archive.writing import answer_lines, event_lines, write_segment
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing
@@ -77,7 +77,7 @@ class _Next(NamedTuple):
     """The segment to write next."""
 
     header: Header
-    lines: bytes
+    lines: list[bytes]
     answers: list[Answer]
     last_hash: str
     is_more: bool
@@ -316,10 +316,9 @@ class Archiver:
                 connection, first - 1, most=last - first + 1, most_bytes=MAXIMUM_SEGMENT_BYTES // 2
             )
             end = first - 1 if fitting is None else self._end_of_timeline(first - 1, min(fitting, last))
-            answers = read_answers(connection, first - 1, end)
             lines = event_lines(connection, first - 1, end)
-            header = self._header(connection, first, end)
-            return Logged(header, _hash_at(connection, end).hex(), lines, answers)
+            lines.extend(answer_lines(each_answer(connection, first - 1, end)))
+            return Logged(self._header(connection, first, end), _hash_at(connection, end).hex(), lines)
 
     def _end_of_timeline(self, after: int, last: int) -> int:
         """The last position up to `last` of the timeline of what follows `after`: each segment is of one."""

@@ -22,7 +22,7 @@ from ops.archive.segment import (
     runs,
     segment_path,
 )
-from ops.archive.writing import row_lines, write_segment
+from ops.archive.writing import answer_lines, row_lines, write_segment
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing, SigningKey
@@ -38,12 +38,11 @@ LEVEL = 9
 
 
 class Logged(NamedTuple):
-    """Events as lines, and remembered answers; header and last hash are those of a segment of them."""
+    """Lines of events, then of answers, in pieces; header and last hash are those of a segment of them."""
 
     header: Header
     last_hash: str
-    lines: bytes
-    answers: list[Answer]
+    lines: list[bytes]
 
 
 # Reads the log from one position to another, or to an earlier one where a segment takes no more.
@@ -124,15 +123,16 @@ def _merge(into: _Into, row: list[Segment]) -> int:
         # Judged again as it is read: the file may be another one by now.
         content = read_segment(one, (), msgspec.structs.replace(into.signing, is_required=is_trusted))
         more = row_lines(content.rows)
-        if merged and (size + len(more) > MAXIMUM_SEGMENT_BYTES // 2 or events > MERGED_EVENTS):
+        more_bytes = sum(map(len, more))
+        if merged and (size + more_bytes > MAXIMUM_SEGMENT_BYTES // 2 or events > MERGED_EVENTS):
             break
         merged.append(one)
         header = content.header
         previous_hash = previous_hash or header.previous_hash
         last_hash = content.rows[-1].hash.hex() if content.rows else last_hash or header.previous_hash
-        lines.append(more)
+        lines.extend(more)
         answers.extend(content.answers)
-        size += len(more)
+        size += more_bytes
         events += len(content.rows)
     assert header is not None, "a row has segments"
     if len(merged) < 2:
@@ -143,7 +143,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
         last=max(one.last for one in merged),
         previous_hash=previous_hash,
     )
-    logged = Logged(header, last_hash, b"".join(lines), answers)
+    logged = Logged(header, last_hash, [*lines, *answer_lines(answers)])
     return _replace(into, merged, logged, into.signing.own_key if is_trusted else None)
 
 
@@ -192,7 +192,6 @@ def _replace(into: _Into, merged: list[Segment], logged: Logged, signer: Signing
         path,
         header,
         logged.lines,
-        logged.answers,
         level=LEVEL,
         last_hash=logged.last_hash,
         recipients=into.recipients,

@@ -73,7 +73,6 @@ def _sign(
         path,
         header,
         logged.lines,
-        logged.answers,
         last_hash=logged.last_hash,
         recipients=recipients,
         signer=signing.signer(),

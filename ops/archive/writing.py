@@ -1,14 +1,16 @@
 """Writes segments: `write_segment`, of lines that SQLite makes or that are made of rows."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
 
 import apsw
 import msgspec
 import zstandard
 
-from bus.log import chain
 from bus.log.answers import Answer
+from bus.log.chain import Row
 from ops.archive.segment import (
     END_FRAME,
     METADATA_SUFFIX,
@@ -27,8 +29,18 @@ from ops.targets.vouching import add_signature, encode_vouched
 LEVEL = 3
 
 
-def event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
-    """The lines of the events behind `after` up to `last`. SQLite makes them, without Python's lock."""
+# How many lines are made at once: those of a whole segment together would be in memory several times.
+_LINES_AT_ONCE = 1_000
+
+
+def event_lines(connection: apsw.Connection, after: int, last: int) -> list[bytes]:
+    """The lines of the events behind `after` up to `last`, in pieces."""
+    ends = range(after + _LINES_AT_ONCE, last + _LINES_AT_ONCE, _LINES_AT_ONCE)
+    return [_event_lines(connection, end - _LINES_AT_ONCE, min(end, last)) for end in ends]
+
+
+def _event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
+    """SQLite makes them, without Python's lock."""
     lines: bytes | None = connection.execute(
         "SELECT CAST(group_concat(line || char(10), '') AS BLOB) FROM ("
         " SELECT json_array(position, stream, version, type, recorded_at, command_id,"
@@ -40,28 +52,37 @@ def event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
     return lines or b""
 
 
-def row_lines(rows: Sequence[chain.Row]) -> bytes:
+def row_lines(rows: Iterable[Row]) -> list[bytes]:
     """The same lines, of rows that are in memory."""
-    encode = msgspec.json.Encoder().encode
-    return b"".join(
-        encode(
+    return list(
+        _lines(
             (
                 *(row.position, row.stream, row.version, row.type, row.recorded_at, row.command_id),
                 row.data if isinstance(row.data, str) else None,
                 *(row.metadata, row.hash.hex()),
                 row.data.hex() if isinstance(row.data, bytes) else None,
             )
+            for row in rows
         )
-        + b"\n"
-        for row in rows
     )
+
+
+def answer_lines(answers: Iterable[Answer]) -> Iterator[bytes]:
+    """The lines of remembered answers, which stand behind those of the events, in pieces."""
+    return _lines((one.command_id, one.request_hash.hex(), one.position, one.answer) for one in answers)
+
+
+def _lines(values: Iterable[Any]) -> Iterator[bytes]:
+    encode, waiting = msgspec.json.Encoder().encode, iter(values)
+    while piece := b"".join(encode(one) + b"\n" for one in islice(waiting, _LINES_AT_ONCE)):
+        yield piece
 
 
 def write_segment(
     path: Place,
     header: Header,
-    events: bytes,
-    answers: Sequence[Answer],
+    lines: Iterable[bytes],
+    answers: Iterable[Answer] = (),
     *,
     level: int = LEVEL,
     last_hash: str | None = None,
@@ -70,25 +91,20 @@ def write_segment(
 ) -> None:
     """Puts a segment in its place, whole and on disk, signed by `signer`.
 
+    `lines` are those of its events, or of its events and its answers; `answers` stand behind them.
     `last_hash` is that of its last event, if it has any.
 
     Raises:
         OSError: the disk is full, the bucket is away.
     """
-    encode = msgspec.json.Encoder().encode
-    content = b"".join(
-        (
-            encode(header),
-            b"\n",
-            events,
-            *(
-                encode((command_id, request_hash.hex(), position, answer)) + b"\n"
-                for command_id, request_hash, position, answer in answers
-            ),
-        )
-    )
-    content += encode(Trailer(sha256=hashlib.sha256(content).hexdigest())) + b"\n"
-    compressed = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(content)
+    encode, checksum = msgspec.json.Encoder().encode, hashlib.sha256()
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    pieces = []
+    for piece in chain((encode(header) + b"\n",), lines, answer_lines(answers)):
+        checksum.update(piece)
+        pieces.append(compressor.compress(piece))
+    pieces.append(compressor.compress(encode(Trailer(sha256=checksum.hexdigest())) + b"\n"))
+    compressed = b"".join((*pieces, compressor.flush()))
     if signer is not None and not recipients:
         signature = signer.sign("segment", signed_name(path), hashlib.sha256(compressed).digest())
         compressed += SIGNATURE_FRAME + signer.public_bytes + signature

@@ -18,6 +18,7 @@ _KINDS = {
 }
 
 
+_PIECE_BYTES = 1024 * 1024
 # The numbers of the errors by which these functions refuse what they found.
 REFUSED = (errno.EINVAL, errno.EISDIR, errno.EFBIG)
 
@@ -50,7 +51,8 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
     """
     with open_regular(path, follow=follow) as file:
         content = bytearray()
-        while chunk := file.read(most_bytes + 1 - len(content)):
+        # A piece at a time: room for all that it may have is made before anything is read.
+        while chunk := file.read(min(_PIECE_BYTES, most_bytes + 1 - len(content))):
             content += chunk
             if len(content) > most_bytes:
                 raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(path))

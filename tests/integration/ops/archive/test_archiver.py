@@ -559,7 +559,7 @@ def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archi
     header = read_segment(third).header
     forged = msgspec.structs.replace(header, previous_hash=read_segment(first).header.previous_hash)
     monkey = local(third.place).read_bytes()
-    write_segment(third.place, forged, b"", [])
+    write_segment(third.place, forged, [])
     assert third.name in verify_archive(archived.places.archive).damage
     local(third.place).write_bytes(monkey)
 
