@@ -41,7 +41,7 @@ Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 
 Many = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 OnDependencyFailure = Literal["cancel", "wait", "run"]
-UniqueScope = Literal["incomplete", "successful", "all"]
+UniqueScope = Literal["incomplete", "successful", "all", "waiting"]
 OnConflict = Literal["return_existing", "reject", "replace", "preserve_run_at"]
 
 

@@ -4,6 +4,7 @@ A key counts in the whole store, whatever the types and queues. It is looked at 
 never again: a job that is retried later may meet a newer one with its key. The scope and the window are those
 that the new job asks for:
 
+    waiting      jobs that no worker has: while one runs, one more may wait, and sees what came meanwhile
     incomplete   jobs that are not finished
     successful   those, and the completed ones: one that failed, was cancelled or timed out may be done again
     all          every job that has not been archived
@@ -27,6 +28,7 @@ from domain.limiting import limits_of
 from domain.rate_limits.job_calls import stored_budget
 
 SCOPES: Mapping[str, frozenset[str]] = {
+    "waiting": IDLE,
     "incomplete": STATES - FINISHED,
     "successful": STATES - FINISHED | {"completed"},
     "all": STATES,
@@ -54,7 +56,9 @@ def key_of(command: Enqueue) -> str | None:
 
 def run_at(command: Enqueue, now: int) -> int:
     """When a new job is due."""
-    return max(command.run_at or 0, now) if command.debounce is None else _put_off(command.debounce, now, now)
+    if command.debounce is None:
+        return max(command.run_at or 0, now)
+    return _put_off(command.debounce, now, now)
 
 
 def instead(command: Enqueue, context: Context) -> Decision | None:
@@ -74,8 +78,9 @@ def instead(command: Enqueue, context: Context) -> Decision | None:
         found = _newest(command.debounce.key, "incomplete", None, 1, context)
         # What a worker has seen goes on, and the new one comes after it.
         if found and _has_not_begun(found[0]):
-            at = _put_off(command.debounce, found[0].created_at, context.now)
-            return _replaced(found[0], command, at)
+            until = _put_off(command.debounce, found[0].created_at, context.now)
+            # One that is due and may be put off no longer keeps its place before those that came after it.
+            return _replaced(found[0], command, max(until, min(context.now, found[0].run_at)))
     return None
 
 
@@ -85,10 +90,9 @@ def _newest(key: str, scope: str, window_ms: int | None, limit: int, context: Co
 
 
 def _put_off(debounce: Debounce, created_at: int, now: int) -> int:
+    """Until when a job is put off that was enqueued first at `created_at`; perhaps until before now."""
     until = now + debounce.wait_ms
-    if debounce.max_wait_ms is not None:
-        until = min(until, created_at + debounce.max_wait_ms)
-    return max(now, until)
+    return until if debounce.max_wait_ms is None else min(until, created_at + debounce.max_wait_ms)
 
 
 def _has_not_begun(job: Job) -> bool:

@@ -91,7 +91,8 @@ def retry(state: Job | None, command: commands.Retry, context: Context, key: str
         raise RuleViolated(
             "not_retryable",
             f"job {key} is {job.state}; only a finished, unsuccessful one is retried",
-            hint="wait until it has ended; one that is completed is enqueued once more, as another job",
+            hint="one that waits is rescheduled, if it is to run now; one that runs has to end first;"
+            " one that is completed is enqueued once more, as another job",
             state=job.state,
         )
     waiting_for: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 /** No second job with this key, as far as the scope goes and, if there is a window, as it is long. */
 export interface Unique {
   key: string;
-  scope?: "incomplete" | "successful" | "all";
+  scope?: "incomplete" | "successful" | "all" | "waiting";
   window_ms?: number | null;
   on_conflict?: "return_existing" | "reject" | "replace" | "preserve_run_at";
 }

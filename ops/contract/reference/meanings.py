@@ -35,7 +35,7 @@ MEANINGS: Mapping[str, str] = {
     "tags": "words to find it by; each counts once",
     "unique": "no second job with this key",
     "unique.key": "the key, one for the whole store",
-    "unique.scope": "which jobs stand in the way: unfinished ones, those and completed ones, or all",
+    "unique.scope": "which jobs stand in the way: unfinished ones, also completed ones, all, or those that wait",
     "unique.window_ms": "only jobs that were enqueued less than so many milliseconds ago",
     "unique.on_conflict": "what happens instead: nothing, a refusal, or the other job is replaced",
     "depends_on": "the jobs that have to complete first",

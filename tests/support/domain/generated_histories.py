@@ -214,7 +214,7 @@ class Chance(random.Random):
     def _unique(self) -> dict[str, Any]:
         choices = ["return_existing", "reject", "replace", "preserve_run_at"]
         return {"key": self.choice("kl")} | self._some(
-            scope=self.choice(["incomplete", "successful", "all"]),
+            scope=self.choice(["incomplete", "successful", "all", "waiting"]),
             window_ms=self.choice([1, 1_000, 60_000]),
             on_conflict=self.choice(choices),
         )

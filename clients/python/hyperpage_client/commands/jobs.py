@@ -13,7 +13,7 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
 
     key: Name
-    scope: Literal["incomplete", "successful", "all"] = "incomplete"
+    scope: Literal["incomplete", "successful", "all", "waiting"] = "incomplete"
     window_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)] | None = None
     on_conflict: Literal["return_existing", "reject", "replace", "preserve_run_at"] = "return_existing"
 

@@ -54,7 +54,7 @@ def test_all_that_is_wrong_is_told_at_once_with_what_is_allowed():
         {
             "path": "$.unique.scope",
             "message": "Invalid enum value 'incomplet'",
-            "allowed": ["incomplete", "successful", "all"],
+            "allowed": ["incomplete", "successful", "all", "waiting"],
             "did_you_mean": "incomplete",
         },
         {

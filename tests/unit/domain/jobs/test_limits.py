@@ -220,6 +220,27 @@ def test_what_is_debounced_is_not_put_off_for_ever():
     assert claim(told) == ["j0"]
 
 
+def test_what_is_debounced_and_may_be_put_off_no_longer_keeps_its_place_in_the_order():
+    told = IndexedStory()
+    debounce = {"key": "page-7", "wait_ms": 5 * SECOND_MS, "max_wait_ms": 8 * SECOND_MS}
+    enqueue(told, "a", debounce=debounce)
+    told.later(9 * SECOND_MS)
+    enqueue(told, "behind")
+    for number in range(3):
+        told.later(SECOND_MS)
+        assert enqueue(told, f"again-{number}", debounce=debounce) == "a"
+    assert claim(told, 1) == ["a"]
+
+
+def test_a_job_of_another_kind_that_is_debounced_is_due_at_once_where_it_has_waited_for_long():
+    told = IndexedStory()
+    enqueue(told, "a", unique={"key": "page-7"}, run_at=NOW + 60 * SECOND_MS)
+    told.later(9 * SECOND_MS)
+    enqueue(told, "b", debounce={"key": "page-7", "wait_ms": SECOND_MS, "max_wait_ms": 8 * SECOND_MS})
+    assert claim(told) == ["a"]
+    assert told.state("jobs", "a").run_at == NOW + 9 * SECOND_MS
+
+
 def test_what_comes_while_a_debounced_job_runs_is_another_job():
     told = IndexedStory()
     debounce = {"key": "page-7", "wait_ms": SECOND_MS}

@@ -45,6 +45,7 @@ STATES: dict[str, Callable[[], Story]] = {
 }
 UNFINISHED = {"scheduled", "pending", "held", "blocked", "running", "retrying"}
 IN_THE_WAY = {
+    "waiting": UNFINISHED - {"running"},
     "incomplete": UNFINISHED,
     "successful": UNFINISHED | {"completed"},
     "all": UNFINISHED | {"completed", "failed", "timeout", "cancelled"},

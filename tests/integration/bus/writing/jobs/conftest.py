@@ -1,0 +1,26 @@
+"""What the scenarios of other job systems share: a store for all of a file, and a queue for each."""
+
+import math
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.support.jobs.one_queue import OneQueue
+from tests.support.stores.writing import Store
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def store_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store whose clock only goes forward, and whose writer does nothing of its own accord."""
+    path = tmp_path_factory.mktemp("peers") / "hyperpage.db"
+    with Store(path, next_upkeep=math.inf, synced=False) as store:
+        yield store
+
+
+@pytest.fixture
+def queue(store_of_all: Store) -> OneQueue:
+    """A queue in which nobody else has jobs."""
+    return OneQueue(store_of_all, f"q{next(_numbers)}")
