@@ -42,15 +42,17 @@ Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MAXIMUM_TAGS)]
 Many = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 OnDependencyFailure = Literal["cancel", "wait", "run"]
 UniqueScope = Literal["incomplete", "successful", "all", "waiting"]
+UniqueKey = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+WindowMs = Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)]
 OnConflict = Literal["return_existing", "reject", "replace", "preserve_run_at"]
 
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    key: UniqueKey
     scope: UniqueScope = "incomplete"
-    window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
+    window_ms: WindowMs | None = None
     on_conflict: OnConflict = "return_existing"
 
 
@@ -60,16 +62,16 @@ class Debounce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     It is not put off for longer than `max_wait_ms` after it was enqueued first.
     """
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    wait_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)]
-    max_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)] | None = None
+    key: UniqueKey
+    wait_ms: WindowMs
+    max_wait_ms: WindowMs | None = None
 
 
 class Throttle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """No more than `limit` jobs are enqueued with this key within any `window_ms` milliseconds."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    window_ms: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_WINDOW_MS)]
+    key: UniqueKey
+    window_ms: WindowMs
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_THROTTLED)] = 1
 
 

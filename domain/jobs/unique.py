@@ -68,8 +68,8 @@ def instead(command: Enqueue, context: Context) -> Decision | None:
         RuleViolated: `on_conflict` says so.
     """
     if command.unique is not None:
-        found = _newest(command.unique.key, command.unique.scope, command.unique.window_ms, 1, context)
-        return _of_unique(found[0], command.unique, command, context) if found else None
+        there = in_the_way(command.unique.key, command.unique.scope, command.unique.window_ms, context)
+        return None if there is None else _of_unique(there, command.unique, command, context)
     if command.throttle is not None:
         asked = command.throttle
         found = _newest(asked.key, "all", asked.window_ms, asked.limit, context)
@@ -82,6 +82,18 @@ def instead(command: Enqueue, context: Context) -> Decision | None:
             # One that is due and may be put off no longer keeps its place before those that came after it.
             return _replaced(found[0], command, max(until, min(context.now, found[0].run_at)))
     return None
+
+
+def in_the_way(key: str, scope: str, window_ms: int | None, context: Context) -> Job | None:
+    """The newest job that stands in the way of another one with the key, if any does."""
+    found = _newest(key, scope, window_ms, 1, context)
+    return found[0] if found else None
+
+
+def not_unique(job: Job, key: str, hint: str) -> RuleViolated:
+    """Why there is no second job with the key."""
+    reason = f"job {job.id} has the unique key {key}"
+    return RuleViolated("not_unique", reason, hint=hint, existing=job.id, state=job.state)
 
 
 def _newest(key: str, scope: str, window_ms: int | None, limit: int, context: Context) -> list[Job]:
@@ -101,13 +113,7 @@ def _has_not_begun(job: Job) -> bool:
 
 def _of_unique(job: Job, unique: Unique, command: Enqueue, context: Context) -> Decision:
     if unique.on_conflict == "reject":
-        raise RuleViolated(
-            "not_unique",
-            f"job {job.id} has the unique key {unique.key}",
-            hint="wait for it, or choose another scope, window or on_conflict",
-            existing=job.id,
-            state=job.state,
-        )
+        raise not_unique(job, unique.key, "wait for it, or choose another scope, window or on_conflict")
     # A job that a worker has seen is not changed behind its back.
     if unique.on_conflict == "return_existing" or not _has_not_begun(job):
         return Decision(result=EnqueueResult(existing=job.id))

@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from domain.jobs.commands import CallBudget, Priority, ResultTtlMs, Tags, TimeoutMs
+from domain.jobs.commands import (
+    CallBudget,
+    Priority,
+    ResultTtlMs,
+    Tags,
+    TimeoutMs,
+    UniqueKey,
+    UniqueScope,
+    WindowMs,
+)
 from domain.jobs.events import EMPTY_OBJECT
 from domain.jobs.limits import DEFAULT_MAXIMUM_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, DEFAULT_TIMEOUT_MS
 from domain.jobs.retries import JobRetry, RetryPolicy
@@ -18,6 +27,19 @@ OnMissed = Literal["run_once", "skip"]
 IntervalMs = Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)]
 CronExpression = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 TimeZone = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class ScheduledUnique(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """No job is made while another one has the key, as far as the scope and the window go.
+
+    Without a key, that is the schedule's id.
+    """
+
+    key: UniqueKey | None = None
+    scope: UniqueScope = "incomplete"
+    window_ms: WindowMs | None = None
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,6 +61,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     concurrency: Concurrency | None = None
     rate: Rate | None = None
     result_ttl_ms: ResultTtlMs | None = None
+    unique: ScheduledUnique | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):
@@ -92,6 +115,14 @@ class RunSchedule(Command, frozen=True, kw_only=True):
     id: ScheduleKey
 
 
+class JobUnique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Which job of a key stands in the way of another one, as it was accepted once."""
+
+    key: Annotated[str, about("the key, one for the whole store")]
+    scope: Annotated[UniqueScope, about("which jobs stand in the way")] = "incomplete"
+    window_ms: Annotated[int | None, about("only those that were enqueued less than so long ago")] = None
+
+
 class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is enqueued each time, as it was accepted once: it is read whatever is allowed today."""
 
@@ -110,6 +141,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
     result_ttl_ms: int | None = None
+    unique: JobUnique | None = None
 
 
 class ScheduleSet(Event, frozen=True, kw_only=True):
@@ -148,7 +180,8 @@ class Ran(Event, frozen=True, kw_only=True):
 
 
 class Skipped(Event, frozen=True, kw_only=True):
-    """The time `due_at` was missed, and no job was made for it."""
+    """No job was made for the time `due_at`: it was missed, or the `existing` job stood in the way."""
 
     due_at: int
     next_run_at: int | None = None
+    existing: str | None = None

@@ -5,7 +5,8 @@
 A time at which a job is due makes one job at most, ever: the job's id is made of the schedule's and that
 time, and the next time is always later than the last one and than the present. When times were missed, since
 the service was away, `on_missed` says what becomes of them: `run_once` makes one job for all of them, `skip`
-none if the last of them is more than ten seconds old.
+none if the last of them is more than ten seconds old. Where its jobs are `unique`, none is made while another
+one stands in the way, so that they do not pile up when nobody does them.
 """
 
 from operator import attrgetter
@@ -18,6 +19,8 @@ from domain.errors import Invalid, NotFound
 from domain.jobs.events import Enqueued
 from domain.jobs.retries import stored_retry
 from domain.jobs.state import TABLE as JOBS
+from domain.jobs.state import Job
+from domain.jobs.unique import in_the_way, not_unique
 from domain.limiting import limits_of
 from domain.messages import Event, Recorded
 from domain.rate_limits.job_calls import stored_budget
@@ -51,7 +54,7 @@ def _set(state: Schedule | None, command: messages.SetSchedule, context: Context
     if bytes(command.job.payload).lstrip()[:1] != b"{":
         raise Invalid("payload must be an object", path="$.job.payload")
     kept = {"budget": stored_budget(command.job.budget), "retry": stored_retry(command.job.retry)}
-    kept |= limits_of(command.job)
+    kept |= limits_of(command.job) | {"unique": _stored_unique(command)}
     event = messages.ScheduleSet(
         job=messages.JobTemplate(**msgspec.structs.asdict(command.job) | kept),
         every_ms=command.every_ms,
@@ -87,6 +90,9 @@ def _trigger(
     state: Schedule | None, command: messages.TriggerSchedule, context: Context, key: str
 ) -> Decision:
     schedule = _existing(state, key)
+    there = _in_the_way(schedule, context)
+    if there is not None and schedule.job.unique is not None:
+        raise not_unique(there, schedule.job.unique.key, "wait for it, or enqueue another one yourself")
     job_id = context.new_key()
     events = ((job_id, _job(schedule, context.now)), (key, messages.Triggered(job_id=job_id)))
     return Decision(events=events, result=messages.TriggerResult(id=job_id))
@@ -99,6 +105,10 @@ def _run(state: Schedule | None, command: messages.RunSchedule, context: Context
     next_run_at = _next(state, context)
     if state.on_missed == "skip" and context.now - due_at > MISSED_AFTER_MS:
         return Decision(events=((key, messages.Skipped(due_at=due_at, next_run_at=next_run_at)),))
+    there = _in_the_way(state, context)
+    if there is not None:
+        skipped = messages.Skipped(due_at=due_at, next_run_at=next_run_at, existing=there.id)
+        return Decision(events=((key, skipped),))
     job_id = f"{key}@{due_at}"
     ran = messages.Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
     # Somebody may have enqueued a job with this very id.
@@ -117,7 +127,22 @@ def _times(schedule: Schedule | messages.ScheduleSet) -> Times:
 
 
 def _job(schedule: Schedule, due_at: int) -> Enqueued:
-    return Enqueued(**msgspec.structs.asdict(schedule.job), run_at=due_at, schedule_id=schedule.id)
+    said = msgspec.structs.asdict(schedule.job)
+    unique: messages.JobUnique | None = said.pop("unique")
+    key = None if unique is None else unique.key
+    return Enqueued(**said, run_at=due_at, schedule_id=schedule.id, unique_key=key)
+
+
+def _stored_unique(command: messages.SetSchedule) -> messages.JobUnique | None:
+    asked = command.job.unique
+    if asked is None:
+        return None
+    return messages.JobUnique(key=asked.key or command.id, scope=asked.scope, window_ms=asked.window_ms)
+
+
+def _in_the_way(schedule: Schedule, context: Context) -> Job | None:
+    unique = schedule.job.unique
+    return None if unique is None else in_the_way(unique.key, unique.scope, unique.window_ms, context)
 
 
 def _existing(state: Schedule | None, key: str) -> Schedule:
@@ -217,6 +242,7 @@ DECIDER = Decider(
             decide=_trigger,
             events=(Enqueued, messages.Triggered),
             refusals=(NotFound,),
+            rules=("not_unique",),
             result=messages.TriggerResult,
         ),
         Verb(

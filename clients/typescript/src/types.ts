@@ -87,6 +87,17 @@ export interface AttemptRate {
   window_ms: number;
 }
 
+/**
+ * No job is made while another one has the key, as far as the scope and the window go.
+ *
+ * Without a key, that is the schedule's id.
+ */
+export interface ScheduledUnique {
+  key?: string | null;
+  scope?: "incomplete" | "successful" | "all" | "waiting";
+  window_ms?: number | null;
+}
+
 /** What is enqueued each time; the fields are those of `jobs.enqueue`. */
 export interface ScheduledJob {
   type: string;
@@ -104,6 +115,7 @@ export interface ScheduledJob {
   concurrency?: Concurrency | null;
   rate?: Rate | null;
   result_ttl_ms?: number | null;
+  unique?: ScheduledUnique | null;
 }
 
 /** One key with its value, which it holds for `ttl_ms` milliseconds, if given. */
@@ -1491,6 +1503,16 @@ export interface QueueRow {
   rate?: QueueRate;
 }
 
+/** Which job of a key stands in the way of another one, as it was accepted once. */
+export interface JobUnique {
+  /** the key, one for the whole store */
+  key: string;
+  /** which jobs stand in the way */
+  scope?: "incomplete" | "successful" | "all" | "waiting";
+  /** only those that were enqueued less than so long ago */
+  window_ms?: number;
+}
+
 /** What is enqueued each time, as it was accepted once: it is read whatever is allowed today. */
 export interface JobTemplate {
   type: string;
@@ -1508,6 +1530,7 @@ export interface JobTemplate {
   concurrency?: JobConcurrency;
   rate?: JobRate;
   result_ttl_ms?: number;
+  unique?: JobUnique;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -2139,10 +2162,11 @@ export interface ScheduleRanV1 {
   next_run_at?: number;
 }
 
-/** The time `due_at` was missed, and no job was made for it. */
+/** No job was made for the time `due_at`: it was missed, or the `existing` job stood in the way. */
 export interface ScheduleSkippedV1 {
   due_at: number;
   next_run_at?: number;
+  existing?: string;
 }
 
 /**

@@ -198,6 +198,9 @@ def rare_stories() -> Iterator[Story]:
         .when("schedules.set", id="s", every_ms=1_000, job={"type": "t", "name": "n"})
         .when("schedules.trigger", id="s")
     )
+    only_one = {"type": "t", "name": "n", "unique": {}}
+    story = given().when("schedules.set", id="s", every_ms=1_000, job=only_one)
+    yield story.when("schedules.trigger", id="s").when("schedules.trigger", id="s")
     yield given().when("schedules.trigger", id="s")
     for verb in ("set", "validate"):
         yield given().when(f"tool_configs.{verb}", **TOOL, config=HUGE)

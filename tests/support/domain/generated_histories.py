@@ -193,7 +193,8 @@ class Chance(random.Random):
                 {"cron": "99 * * * *"},
                 {},
             ]
-            here |= {"job": {"type": "mail", "name": "n"}} | self.choice(times)
+            job = {"type": "mail", "name": "n"} | self._some(unique={"key": self.choice("kl")})
+            here |= {"job": job} | self.choice(times)
             here |= self._some(on_missed="skip", time_zone=self.choice(["Europe/Berlin", "nowhere"]))
         return here
 

@@ -217,7 +217,10 @@ GOLDEN: dict[str, list[tuple[str, Event]]] = {
         ('{"job_id":"j","due_at":7}', schedule_messages.Ran(job_id="j", due_at=7)),
     ],
     "schedule.skipped.v1": [
-        ('{"due_at":7,"next_run_at":8}', schedule_messages.Skipped(due_at=7, next_run_at=8)),
+        (
+            '{"due_at":7,"next_run_at":8,"existing":"j"}',
+            schedule_messages.Skipped(due_at=7, next_run_at=8, existing="j"),
+        ),
         ('{"due_at":7}', schedule_messages.Skipped(due_at=7)),
     ],
     "rate_limit.imported.v1": [

@@ -11,7 +11,7 @@ import pytest
 
 from bus.writing.cron import cron_time
 from domain.errors import Invalid
-from domain.jobs.events import Enqueued
+from domain.jobs.events import Completed, Enqueued
 from domain.schedules import DECIDER
 from domain.schedules.messages import (
     Deleted,
@@ -26,14 +26,15 @@ from domain.schedules.messages import (
 from domain.schedules.times import Times, next_times
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import KEY, Story
+from tests.support.domain.job_states import claimed
 
 JOB = {"type": "sync", "name": "Sync"}
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
-def every(milliseconds: int = HOUR, **changes: Any) -> Story:
-    return Story().when("schedules.set", id=KEY, job=JOB, every_ms=milliseconds, **changes)
+def every(milliseconds: int = HOUR, job: dict[str, Any] = JOB, **changes: Any) -> Story:
+    return Story().when("schedules.set", id=KEY, job=job, every_ms=milliseconds, **changes)
 
 
 def enqueued(at: int) -> Enqueued:
@@ -117,6 +118,35 @@ def test_times_that_were_missed_are_skipped_where_that_is_wanted():
     assert story.state("schedules").last_job_id is None
 
     every(on_missed="skip").later(5 * HOUR + 10_000).when("schedules.run", id=KEY)
+
+
+def test_no_job_is_made_while_another_one_of_its_key_stands_in_the_way():
+    story = every(job=JOB | {"unique": {}}).later(HOUR).when("schedules.run", id=KEY)
+    first = f"{KEY}@{NOW + HOUR}"
+    assert story.state("jobs", first).unique_key == KEY
+
+    story.later(HOUR).when("schedules.run", id=KEY)
+    story.then(Skipped(due_at=NOW + 2 * HOUR, next_run_at=NOW + 3 * HOUR, existing=first))
+    story.when("schedules.trigger", id=KEY).then_refused(
+        "refused", rule="not_unique", existing=first, state="pending"
+    )
+    story.when("jobs.cancel", id=first)
+    story.later(HOUR).when("schedules.run", id=KEY)
+    assert story.state("schedules").last_job_id == f"{KEY}@{NOW + 3 * HOUR}"
+
+
+def test_the_jobs_of_a_schedule_are_unique_as_far_as_it_says():
+    unique = {"key": "k", "scope": "successful", "window_ms": 3 * HOUR}
+    story = every(job=JOB | {"unique": unique})
+    story.when("jobs.enqueue", id="other", type="t", unique={"key": "k"}).when("jobs.cancel", id="other")
+    story.later(HOUR).when("schedules.run", id=KEY)
+    first = f"{KEY}@{NOW + HOUR}"
+    story.given(claimed(), Completed(), key=first)
+
+    story.later(HOUR).when("schedules.run", id=KEY)
+    story.then(Skipped(due_at=NOW + 2 * HOUR, next_run_at=NOW + 3 * HOUR, existing=first))
+    story.later(2 * HOUR).when("schedules.run", id=KEY)
+    assert story.state("schedules").last_job_id == f"{KEY}@{NOW + 4 * HOUR}"
 
 
 def test_a_cron_schedule_makes_up_for_the_last_time_that_was_missed():

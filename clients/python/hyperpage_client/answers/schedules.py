@@ -7,16 +7,25 @@ import msgspec
 from hyperpage_client.answers.shared import JobBudget, JobConcurrency, JobRate, JobRetry
 
 if TYPE_CHECKING:
+    JobUniqueScope = Literal["incomplete", "successful", "all", "waiting"]
     ScheduleOnMissed = Literal["run_once", "skip"]
 else:
     # A newer service may have more.
-    ScheduleOnMissed = str
+    JobUniqueScope = ScheduleOnMissed = str
 
 
 class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
     """The job that was made at once."""
 
     id: str
+
+
+class JobUnique(msgspec.Struct, frozen=True, kw_only=True):
+    """Which job of a key stands in the way of another one, as it was accepted once."""
+
+    key: str
+    scope: JobUniqueScope = "incomplete"
+    window_ms: int | None = None
 
 
 class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +46,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: JobConcurrency | None = None
     rate: JobRate | None = None
     result_ttl_ms: int | None = None
+    unique: JobUnique | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):

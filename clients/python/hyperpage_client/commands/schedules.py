@@ -55,6 +55,17 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window_ms: Annotated[int, msgspec.Meta(ge=1, le=86400000)]
 
 
+class ScheduledUnique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """No job is made while another one has the key, as far as the scope and the window go.
+
+    Without a key, that is the schedule's id.
+    """
+
+    key: Name | None = None
+    scope: Literal["incomplete", "successful", "all", "waiting"] = "incomplete"
+    window_ms: Annotated[int, msgspec.Meta(ge=1, le=31622400000)] | None = None
+
+
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is enqueued each time; the fields are those of `jobs.enqueue`."""
 
@@ -75,6 +86,7 @@ class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     concurrency: Concurrency | None = None
     rate: Rate | None = None
     result_ttl_ms: Annotated[int, msgspec.Meta(ge=1000, le=31622400000)] | None = None
+    unique: ScheduledUnique | None = None
 
 
 class SetSchedule(Command, frozen=True, kw_only=True):

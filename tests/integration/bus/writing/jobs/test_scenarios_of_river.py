@@ -209,3 +209,24 @@ def test_a_job_that_waits_is_there_at_once_if_somebody_wants_it(queue: OneQueue)
         assert "reschedule" in refused["error"]["hint"]
         assert queue.send("reschedule", job, run_at=0).code is None
     assert queue.claim() == ["scheduled", "retrying"]
+
+
+def test_the_jobs_of_a_schedule_are_one_while_it_is_unfinished(queue: OneQueue):
+    """RespectsJobUniqueness; Procrastinate's test_defer_jobs_queueing_lock with the scope `waiting`."""
+    job = {"type": queue.name, "name": "n", "queue": queue.name}
+    schedules = {"incomplete": f"{queue.name}-i", "waiting": f"{queue.name}-w"}
+    for scope, schedule in schedules.items():
+        said = {"id": schedule, "every_ms": SECOND_MS, "job": job | {"unique": {"scope": scope}}}
+        assert queue.store.send("schedules.set", said).code is None
+
+    def tick() -> list[Any]:
+        """What comes of the next time of both."""
+        queue.later(SECOND_MS)
+        return [queue.store.send("schedules.run", {"id": one})["events"][-1] for one in schedules.values()]
+
+    ran, skipped = "schedule.ran.v1", "schedule.skipped.v1"
+    assert tick() == [ran, ran]
+    assert tick() == [skipped, skipped]
+    assert len(queue.claim()) == 2
+    assert tick() == [skipped, ran]
+    assert tick() == [skipped, skipped]
