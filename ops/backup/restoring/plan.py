@@ -83,6 +83,8 @@ def plan_restore(
 def lost_end(places: Places) -> str | None:
     """What is missing where a store's log ends: all that a damaged WAL had is gone without a word."""
     present = read_present(places.store)
+    if present is None and (copy := kept_of(places)) is not None:
+        return f"{places.store.name} has nothing, but there is {copy}"
     if present is None or present.head is None:
         return None
     ends = known_end(places, present)
@@ -97,6 +99,19 @@ def lost_end(places: Places) -> str | None:
     if present is None or present.head is None or ends <= present.head.position:
         return None
     return f"the log of {places.store.name} ends at {present.head.position}, and had gone on to {ends}"
+
+
+def kept_of(places: Places) -> str | None:
+    """The backup or archive that a store can be brought back from, in words; `None` if there is none.
+
+    Raises:
+        OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.
+    """
+    if list_backups(places.backups):
+        return f"a backup of one in {places.backups}"
+    if list_segments(places.archive):
+        return f"an archive of one in {places.archive}"
+    return None
 
 
 def known_end(places: Places, present: Present | None) -> int:

@@ -3,6 +3,7 @@
 from contextlib import closing, suppress
 from pathlib import Path
 
+import apsw
 import msgspec
 
 from bus.log import chain
@@ -29,11 +30,19 @@ class Present(msgspec.Struct, frozen=True):
         return None if self.head is None else max(0, self.head.position - position)
 
 
+def is_nobodys(connection: apsw.Connection) -> bool:
+    """Whether a store's file says nothing of whose it is, as one whose beginning was cut off in its WAL."""
+    has_table = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'store'").get
+    return not has_table or connection.execute("SELECT store_id FROM store").get is None
+
+
 def read_present(store: Path) -> Present | None:
     """The present store; `None` where there is none, or none that says whose it is."""
     if not store.exists():
         return None
     with suppress(*UNREADABLE), closing(open_reader(store)) as connection:
+        if is_nobodys(connection):
+            return None
         origin = read_origin(connection)
         head: chain.Head | None = None
         with suppress(*UNREADABLE):

@@ -9,9 +9,8 @@ from bus.log import chain
 from bus.log.answers import LostAnswerError
 from migrations.connection import open_reader
 from migrations.sqlite_words import words_of
-from ops.archive.segment import list_segments
-from ops.backup.metadata import list_backups
-from ops.backup.restoring.plan import lost_end
+from ops.backup.restoring.plan import kept_of, lost_end
+from ops.backup.restoring.present import is_nobodys
 from ops.backup.restoring.repair import repair_without_loss
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
@@ -86,7 +85,7 @@ def _hint(settings: Settings) -> str:
             " its name: the next start makes it of backups, archive and the log of the others"
         )
     try:
-        if _kept(settings) is None:
+        if kept_of(settings.places) is None:
             return (
                 "nothing was changed; there is no backup and no archive of it in the places that are set:"
                 " name those that there are (HYPERPAGE_BACKUPS, HYPERPAGE_ARCHIVE), or keep a copy of the"
@@ -112,12 +111,11 @@ def _has_store(settings: Settings) -> bool:
 def _damage_of(settings: Settings, *, whole: bool) -> str | None:
     store = settings.store_path
     if not _has_store(settings):
-        kept = _kept(settings)
+        kept = kept_of(settings.places)
         return None if kept is None else f"there is no store in {settings.data}, but {kept}"
     try:
         with closing(open_reader(store)) as connection:
-            tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
-            if tables == 0 and (kept := _kept(settings)) is not None:
+            if is_nobodys(connection) and (kept := kept_of(settings.places)) is not None:
                 # All that it had was in a WAL that is damaged.
                 return f"{store.name} has nothing, but there is {kept}"
             if whole:
@@ -130,17 +128,4 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
     except (apsw.NotADBError, apsw.CorruptError) as error:
         # Other errors keep it from being read, missing rights say: they are no damage.
         return f"{store.name} is damaged: {words_of(error)}"
-    return None
-
-
-def _kept(settings: Settings) -> str | None:
-    """The backup or archive that a store can be brought back from, in words; `None` if there is none.
-
-    Raises:
-        OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.
-    """
-    if list_backups(settings.backup_folder):
-        return f"a backup of one in {settings.backup_folder}"
-    if list_segments(settings.archive_folder):
-        return f"an archive of one in {settings.archive_folder}"
     return None

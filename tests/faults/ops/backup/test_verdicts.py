@@ -16,7 +16,7 @@ from domain.counting import counted
 from ops.archive.segment import list_segments
 from ops.backup.metadata import list_backups, write_metadata
 from ops.backup.restoring.plan import lost_end
-from ops.backup.restoring.recovery import require_sound_store
+from ops.backup.restoring.recovery import DamagedStoreError, require_sound_store
 from ops.backup.verdict import STORE, judge
 from ops.settings import Settings
 from ops.store.projections_check import verify
@@ -25,7 +25,7 @@ from ops.targets.target import local
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, Stored, answers_of
 from tests.support.stores.looking_inside import log_of
-from tests.support.stores.pages import overwrite, pages_of
+from tests.support.stores.pages import PAGE_BYTES, overwrite, pages_of
 
 PLACES = [
     ("sqlite_schema", "any"),
@@ -184,6 +184,31 @@ def test_what_a_crash_left_is_damaged_and_the_archive_has_the_rest(
         made = require_sound_store(settings, after_a_crash=True, version=VERSION)
     assert (made is not None) == (what == "-wal")
     require_all(settings, whole)
+
+
+def test_a_young_store_whose_wal_is_damaged_anywhere_never_begins_anew_beside_its_archive(tmp_path: Path):
+    with Archived(tmp_path / "whole", 5) as stored:
+        stored.work(10)
+        stored.archive()
+        # All that it has is in its WAL, its tables and whose it is as well.
+        crashed = tmp_path / "crashed"
+        shutil.copytree(tmp_path / "whole", crashed)
+        log = log_of(stored.path)
+    wal = (crashed / "hyperpage.db-wal").read_bytes()
+    frames = range(32, len(wal), 24 + PAGE_BYTES)
+    # What is behind a transaction is not read.
+    cuts = [32, *(at + 24 + PAGE_BYTES for at in frames if any(wal[at + 4 : at + 8]))]
+    assert len(cuts) > 5
+    for cut in cuts:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        settings = settings_of(crashed, tmp_path / "data")
+        (settings.data / "hyperpage.db-wal").write_bytes(wal[:cut])
+        try:
+            require_sound_store(settings, after_a_crash=True, version=VERSION)
+        except DamagedStoreError as error:
+            assert "backup restore --latest" in error.hint
+            continue
+        assert log_of(settings.store_path)[: len(log)] == log
 
 
 def test_where_something_would_be_lost_nothing_is_done(whole: Whole, tmp_path: Path):
