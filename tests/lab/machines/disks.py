@@ -6,6 +6,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from tests.lab.experiment import Experiment, Trial
 from tests.lab.machines.applications import Applications
@@ -52,7 +53,9 @@ class _Scene:
         room = self._chance.choice([0, self._chance.randrange(2_000_000)])
         with filler.open("wb") as file:
             size = max(PAGE_BYTES, shutil.disk_usage(self._disk.folder).free - room)
-            os.posix_fallocate(file.fileno(), 0, size - size % PAGE_BYTES)
+            # The service takes room meanwhile: then there is none left.
+            with suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, size - size % PAGE_BYTES)
         await self._for_a_while()
         filler.unlink()
 

@@ -28,7 +28,7 @@ ACTS = {
     "rebuild": ("projections", "rebuild"),
     "restore": ("backup", "restore", "--latest", "--yes"),
     "make a token": ("token", "create", "somebody"),
-    "make a user": ("user", "create", "somebody"),
+    "make a user": ("user", "create", "somebody", "--out", "{folder}/somebody.nk"),
 }
 
 
@@ -41,7 +41,7 @@ async def _strike(service: ServiceProcess, applications: Applications, chance: r
         service.kill()
         service.launch()
     elif ACTS[act]:
-        command = service.command(*ACTS[act])
+        command = service.command(*(word.format(folder=service.data.parent) for word in ACTS[act]))
     await asyncio.sleep(chance.random() * STRUCK_WITHIN_SECONDS)
     print(f"{act}: {how} {what}", flush=True)
     if how == "kill":
