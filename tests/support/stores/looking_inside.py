@@ -62,7 +62,7 @@ def log_of(path: Path, up_to: int = 10**9) -> list[chain.Row]:
         return [row for row in read_after(connection, 0, limit=10**9) if row.position <= up_to]
 
 
-def answers_of(path: Path) -> dict[str, str]:
+def answers_by_id(path: Path) -> dict[str, str]:
     """The remembered answers of a file, by command id."""
     with closing(open_reader(path)) as connection:
         return {one.command_id: one.answer for one in read_answers(connection, 0)}

@@ -31,7 +31,7 @@ from tests.support.patience import until
 from tests.support.services.talking import Talk
 from tests.support.stores.archived import Archived
 from tests.support.stores.backing_up import VERSION, archived_rows, tables_of
-from tests.support.stores.looking_inside import answers_of, log_of
+from tests.support.stores.looking_inside import answers_by_id, log_of
 
 
 def rows_of(segments: list[Segment]) -> list[chain.Row]:
@@ -51,7 +51,7 @@ def test_what_was_committed_is_archived_with_its_answers(archived: Archived):
         for one in archived.segments
         for command_id, _, _, answer in read_segment(one).answers
     }
-    assert remembered == answers_of(archived.path)
+    assert remembered == answers_by_id(archived.path)
     assert all(answered[command_id].decode() == answer for command_id, answer in remembered.items())
     state = archived.archiver.state
     assert (state.position, state.lag_events, state.problem) == (
@@ -72,7 +72,7 @@ def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
 
     assert rows_of(archived.segments) == log_of(archived.path)
     answers = {answer[0] for one in archived.segments for answer in read_segment(one).answers}
-    assert answers == answers_of(archived.path).keys()
+    assert answers == answers_by_id(archived.path).keys()
 
 
 def test_an_answer_that_made_no_event_is_archived_too(archived: Archived):
@@ -330,7 +330,7 @@ def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tm
     assert {name: tables_of(archived.path)[name] for name in tables} == tables
     assert verify(archived.path)["equal"]
     archived.reopen()
-    remembered = answers_of(archived.path)
+    remembered = answers_by_id(archived.path)
     for command_id, answer in answered:
         if command_id in remembered:
             assert remembered[command_id].encode() == answer

@@ -35,7 +35,7 @@ from ops.backup.verify import verify_backup
 from ops.store.projections_check import verify
 from ops.targets.errors import BackupError
 from tests.support.stores.backing_up import VERSION, Stored, tables_of
-from tests.support.stores.looking_inside import answers_of, log_of
+from tests.support.stores.looking_inside import answers_by_id, log_of
 
 
 def refusal(path: Path, **options: object) -> str:
@@ -261,7 +261,7 @@ def test_any_position_and_time_can_be_restored(stored: Stored, tmp_path: Path):
     # Answers from before the moment are given again, byte for byte.
     restore(stored.places, Moment(position=head), version=VERSION)
     stored.reopen()
-    remembered = answers_of(stored.path)
+    remembered = answers_by_id(stored.path)
     for command_id, answer in answered:
         assert remembered.get(command_id, answer.decode()).encode() == answer
 
