@@ -1,13 +1,21 @@
-"""A service at a steady load for a while: its memory, descriptors and WAL grow to a size, and no more."""
+"""A service at a steady load for a while: its memory, descriptors and WAL grow to a size, and no more.
+
+Its caches are small, so that they are full soon, and a worker does what is enqueued, since jobs that wait are in
+memory.
+"""
 
 import asyncio
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bus.client import connect
+from bus.worker import JobContext, Worker
 from tests.lab.experiment import Broken, Experiment, Trial
 from tests.lab.machines.applications import Applications
 from tests.lab.machines.judging import require_all
@@ -18,7 +26,8 @@ MINUTES = float(os.environ.get("LAB_SOAK_MINUTES") or 4)
 LOOK_SECONDS = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
-# So much more in the last quarter than in the second one is growth: in some minutes, caches still fill.
+CACHES = {"HYPERPAGE_HOT_AGGREGATES_KIB": "2048", "HYPERPAGE_WRITER_CACHE_KIB": "4096"}
+# So much more in the last quarter than in the second one is growth.
 GROWTH_MIB, GROWTH_DESCRIPTORS, GROWTH_THREADS = 24, 10, 4
 # Twice what a WAL checkpoint begins at, and a transaction.
 WAL_MIB = 256
@@ -58,15 +67,33 @@ def _require_flat(looks: list[_Figures]) -> None:
         raise Broken(f"the WAL grew to {largest:.0f} MiB")
 
 
+async def _done(_: JobContext) -> None:
+    """Nothing is to be done."""
+
+
+@asynccontextmanager
+async def _working(worker: Worker) -> AsyncIterator[None]:
+    running = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await running
+
+
 async def _play(trial: Trial) -> dict[str, int]:
     chance = random.Random(trial.seed)
-    service = ServiceProcess(trial.folder / "data")
+    service = ServiceProcess(trial.folder / "data", variables=CACHES)
     applications = Applications(lambda: service.runtime.nats_url, chance)
     looks = []
     try:
         await service.start()
         until = time.monotonic() + MINUTES * 60
-        async with applications.at_work():
+        async with (
+            applications.at_work(),
+            connect(service.runtime.nats_url) as client,
+            _working(Worker(client, {"sync": _done}, concurrency=50)),
+        ):
             while time.monotonic() < until:
                 await applications.are_answered(1)
                 looks.append(_look(service))
