@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 
 import apsw
@@ -56,6 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     executed_at: int | None
 
 
+@cache
 def known_migrations() -> tuple[Migration, ...]:
     """The migrations that this program ships, in order."""
     folder = files("migrations") / "sql"

@@ -1,11 +1,13 @@
 """The version of this program: `service_version`."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 
 DISTRIBUTION = "hyperpage-persistence"
 
 
+@cache
 def service_version() -> str:
     """The version that is installed; `0.0.0` for a checkout that is not."""
     try:
