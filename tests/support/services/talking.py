@@ -15,6 +15,7 @@ from ops.store.data_directory import read_admin, read_runtime
 from tests.support.clock import Clock
 from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.looking_inside import log_of
+from tests.support.stores.migrated import lay_out
 
 
 class Talk:
@@ -24,6 +25,9 @@ class Talk:
         self.data = data
         self.settings = Settings(data=data, nats_port=0, **{"no_http": True, **settings})
         self.clock = clock
+        if not self.settings.is_replicated:
+            # A member's store comes of the log of its cluster.
+            lay_out(self.settings.store_path)
         self._runner = asyncio.Runner()
         self.run(self._start())
 

@@ -23,6 +23,7 @@ from ops.store.opening import open_store
 from ops.store.tables import Tables
 from tests.support.clock import Clock
 from tests.support.stores.looking_inside import read_after
+from tests.support.stores.migrated import lay_out
 
 ANSWER_WITHIN_SECONDS = 30
 TABLES = ("jobs", "job_history", "queues", "schedules", "rate_limits", "tool_configs", "app_state")
@@ -79,6 +80,7 @@ class Store:
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
+        lay_out(path)
         self.connection, self.origin = open_store(path, cache_kib=1024)
         if not synced:
             # A store that is only to be there may be lost with the machine.
