@@ -61,9 +61,10 @@ test: $(VENV)/.development
 	$(BIN)/pytest $(ON_ALL_CORES) $(ARGS)
 
 # An hour for one test instead of two minutes: these are meant to take long. And what is promised within a time
-# has that time, and not several times as long (tests/support/patience.py).
+# has that time, and not several times as long (tests/support/patience.py); laws are tried with all of their examples
+# (tests/support/examples.py).
 prove: $(VENV)/.development
-	PATIENCE=1 $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
+	PATIENCE=1 EXAMPLES=all $(BIN)/pytest -m prove --timeout=3600 $(ARGS)
 
 lab: $(VENV)/.development
 	$(BIN)/python -m tests.lab $(ARGS)

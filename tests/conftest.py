@@ -6,6 +6,7 @@ import os
 # imported, since the catalogue is made then.
 os.environ["HYPERPAGE_AGGREGATES"] = "none"
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ import pytest
 from hypothesis import settings
 
 from tests.support.clock import Clock
+from tests.support.examples import IN_FULL, examples
 from tests.support.figures import figures_in
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.services.asking import HttpTalk
 
 # No deadline for one example: on a busy machine it would fail tests that are right. A failure prints how
 # to run the very same example again.
-settings.register_profile("hyperpage", deadline=None, print_blob=True)
+settings.register_profile("hyperpage", deadline=None, print_blob=True, max_examples=examples(100))
 settings.load_profile("hyperpage")
 
 # More need more memory than a usual machine has to spare.
@@ -33,6 +35,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_xdist_auto_num_workers() -> int:
     """Two workers for each core, since tests wait for disks and servers. Each takes up to 0.8 GB."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay until the end: the collector need not look at them again and again."""
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where laws are tried with all of their examples, they are part of what is proven."""
+    for item in items:
+        if IN_FULL and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("prove")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,6 +20,7 @@ from tests.lab.registers import (
     outcome,
     step,
 )
+from tests.support.examples import examples
 
 VERSIONS = some.none() | some.integers(0, 4)
 
@@ -70,14 +71,14 @@ def slowly(history: list[Operation]) -> bool:
     return may_go_on(history, NOTHING)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(executions, some.randoms())
 def test_an_execution_is_accepted_however_it_is_shuffled(history: list[Operation], chance: Any):
     chance.shuffle(history)
     assert check(history, NOTHING, step).holds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(executions)
 def test_an_answer_that_nothing_can_have_led_to_is_refused(history: list[Operation]):
     beyond = len(history) + 1
@@ -92,7 +93,7 @@ def test_an_answer_that_nothing_can_have_led_to_is_refused(history: list[Operati
             assert not check([*history[:number], lie, *history[number + 1 :]], NOTHING, step).holds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(executions, some.data())
 def test_with_any_two_answers_exchanged_it_says_what_trying_every_order_says(
     history: list[Operation], data: Any
@@ -108,7 +109,7 @@ def test_with_any_two_answers_exchanged_it_says_what_trying_every_order_says(
     assert check(history, NOTHING, step).holds == slowly(history)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(executions)
 def test_the_order_that_it_finds_is_one(history: list[Operation]):
     order = check(history, NOTHING, step).order

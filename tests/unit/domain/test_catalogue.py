@@ -36,6 +36,7 @@ from domain.schedules import messages as schedule_messages
 from domain.tool_configs import messages
 from domain.upcasters import upcast
 from tests.support.domain.given_when_then import raw
+from tests.support.examples import examples
 
 CONTENT = '{"enabled":false,"config":{"a":[1,null]},"refresh_interval":5,"notifications":false,"reason":"why"'
 SAME: dict[str, Any] = {
@@ -396,7 +397,7 @@ def test_the_examples_cover_every_field_of_an_event(name: str):
 
 
 @pytest.mark.parametrize("name", EVENTS)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_every_event_reads_as_it_was_written(name: str, data):
     event = data.draw(instances_of(EVENTS[name]))

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from bus.contract.codec import decode_command, request_hash
 from domain.catalogue import VERBS
 from domain.messages import KEY_PATTERN
+from tests.support.examples import examples
 
 _TEXTS = ["a", "b1", "default", "x" * 30]
 
 
 @pytest.mark.parametrize("name", VERBS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_a_default_that_is_said_makes_no_other_request(name: str, data):
     body = data.draw(bodies_of(VERBS[name][1].command))
@@ -27,7 +28,7 @@ def test_a_default_that_is_said_makes_no_other_request(name: str, data):
 
 
 @pytest.mark.parametrize("name", VERBS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_two_bodies_are_one_request_only_if_they_say_the_same(name: str, data):
     shape = VERBS[name][1].command

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bus.log.cloud_events import Origin
 from bus.publishing.stream_state import PublishedEvent, StreamStanding, locate
 from hyperpage_client.contract.stream_metadata import Segment
+from tests.support.examples import examples
 
 Event = tuple[int, int]
 
@@ -126,4 +127,4 @@ class Relaying(RuleBasedStateMachine):
 
 
 TestRelaying = Relaying.TestCase
-TestRelaying.settings = settings(max_examples=200, stateful_step_count=30)
+TestRelaying.settings = settings(max_examples=examples(200), stateful_step_count=30)

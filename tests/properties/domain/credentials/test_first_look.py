@@ -16,6 +16,7 @@ from domain.credentials.shapes import SHAPES
 from tests.support.domain.credential_corpus import Pieces
 from tests.support.domain.issued_credentials import SHAPED, UNSHAPED, honest
 from tests.support.domain.spelled_out import spelled_out
+from tests.support.examples import examples
 
 WORDS = (
     *(
@@ -115,7 +116,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(document=documents)
 @example(document={"note": "login me -u bot:hunter2"})
 @example(document=["api\nkey = aB3dE5gH7jK9mN1pQ", {"name": "github/token", "value": "aB3dE5gH7jK9mN1pQ"}])
@@ -126,14 +127,14 @@ def test_what_the_first_look_passes_over_holds_no_credential(document: Any):
         assert list(credentials_in(msgspec.json.decode(body))) == [], body
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(text=texts)
 def test_so_it_does_where_a_body_is_no_json(text: str):
     if not may_hold_credential(text.encode()):
         assert list(credentials_in(text)) == []
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(documents=st.lists(documents, min_size=1, max_size=4))
 def test_what_is_not_in_the_whole_is_in_none_of_its_parts(documents: list[Any]):
     if not may_hold_credential(msgspec.json.encode({"commands": [{"body": one} for one in documents]})):

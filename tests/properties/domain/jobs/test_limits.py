@@ -15,6 +15,7 @@ from domain.jobs.state import FINISHED
 from domain.limiting import CountedRate
 from tests.support.domain.given_when_then import Story
 from tests.support.domain.indexed_story import IndexedStory
+from tests.support.examples import examples
 
 TYPES, QUEUES = ("sync", "mail"), ("default", "other")
 WINDOWS = (1_000, 60_000)
@@ -183,4 +184,4 @@ class Limits(RuleBasedStateMachine):
 
 
 TestLimits = Limits.TestCase
-TestLimits.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLimits.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

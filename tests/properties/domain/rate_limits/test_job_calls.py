@@ -15,6 +15,7 @@ from domain.rate_limits.ledger import LATEST_MS
 from tests.support.clock import HOUR_MS
 from tests.support.domain.indexed_story import IndexedStory
 from tests.support.domain.platform import Answered, Platform, Window, of_the_ietf
+from tests.support.examples import examples
 
 CORE = {"platform": "github", "resource": "core"}
 LEASE_MS = 30_000
@@ -173,4 +174,4 @@ class Workers(RuleBasedStateMachine):
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestWorkers.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)

@@ -14,6 +14,7 @@ from domain.rate_limits.availability import availability, reservations_at
 from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
 from tests.support.domain.given_when_then import Story
+from tests.support.examples import examples
 
 PLATFORM = {"platform": "example"}
 FAR = NOW + 86_400_000
@@ -184,6 +185,6 @@ class ThePlatform(RuleBasedStateMachine):
 
 
 TestWhatIsKnown = WhatIsKnown.TestCase
-TestWhatIsKnown.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWhatIsKnown.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 TestThePlatform = ThePlatform.TestCase
-TestThePlatform.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestThePlatform.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)

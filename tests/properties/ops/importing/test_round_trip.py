@@ -16,6 +16,7 @@ from ops.importing.importer import ImportReport, import_all
 from ops.importing.source import Source
 from projections import rebuild
 from tests.support.clock import NOW
+from tests.support.examples import examples
 from tests.support.stores.migrated import migrated_memory
 from tests.support.stores.old_databases import old_database
 
@@ -156,7 +157,7 @@ def ordered(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return sorted(map(unified, rows), key=lambda row: (row[key], json.dumps(row, sort_keys=True)))
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+@settings(max_examples=examples(60), deadline=None, phases=[Phase.generate])
 @given(
     jobs=by_key(jobs, "id"),
     attempts=st.lists(attempts, max_size=3),

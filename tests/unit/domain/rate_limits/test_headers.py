@@ -10,6 +10,7 @@ from domain.rate_limits.header_values import MAXIMUM_WAIT_MS, count_in, reset_in
 from domain.rate_limits.headers import named_resource, read_response
 from domain.rate_limits.reading import Reading
 from tests.support.domain.rate_limit_responses import AT, RESPONSES, Response
+from tests.support.examples import examples
 
 
 def readings(**headers: str) -> tuple[Reading, ...]:
@@ -219,7 +220,7 @@ values = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     status=st.integers(100, 599),
     headers=st.dictionaries(names, values | st.lists(values, max_size=3), max_size=8),
