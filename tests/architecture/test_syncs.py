@@ -13,7 +13,11 @@ ROOMS = ("bus", "clients", "domain", "migrations", "ops", "projections")
 def syncing_functions() -> Iterator[str]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
-            for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = path.read_text(encoding="utf-8")
+            # To parse every module takes two seconds.
+            if "fsync" not in text and "fdatasync" not in text:
+                continue
+            for function in ast.walk(ast.parse(text)):
                 if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and any(
                     isinstance(call, ast.Attribute) and call.attr in ("fsync", "fdatasync")
                     for call in ast.walk(function)
