@@ -118,7 +118,7 @@ PLAYED = (
     ),
 )
 # How much of them `make test` does.
-SMALL_SHARE = 0.2
+SMALL_SHARE = 0.1
 
 
 def recorded(scenario: Scenario, folder: Path) -> list[Change]:
@@ -176,7 +176,7 @@ def _of_sqlite(trial: Trial) -> Mapping[str, int]:
     chance = random.Random(trial.seed)
     scenario = scenarios.Serving(chance)
     changes = recorded_of_sqlite(scenario, trial.folder / "recorded")
-    return tried(scenario, changes, chance, 60 if trial.seed == 1 else 300, trial.folder / "cut")
+    return tried(scenario, changes, chance, 30 if trial.seed == 1 else 300, trial.folder / "cut")
 
 
 def _without_a_sync(trial: Trial) -> Mapping[str, int]:

@@ -237,7 +237,7 @@ def live_through(first: list[dict[str, Any]], steps: list[tuple[Any, ...]]) -> N
             world.store.close()
 
 
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(st.lists(MORE, min_size=2, max_size=2), st.lists(STEPS, min_size=6, max_size=10))
 def test_who_waits_for_a_group_begins_when_the_rule_says_and_once(
     first: list[dict[str, Any]], steps: list[tuple[Any, ...]]

@@ -18,6 +18,7 @@ from domain.json_schema import Budget, acceptance, require_schema, violations
 from domain.tool_configs.decider import MAXIMUM_CONFIG_BYTES
 from tests.support.domain.honest_schemas import HONEST
 from tests.support.domain.hostile_schemas import FORMATS, NUMBERS, PATTERNS, Hostility
+from tests.support.examples import examples
 
 LONGEST_MS = 100
 # What a test may find on a machine that others use, too.
@@ -84,12 +85,12 @@ class Counts:
 
 def test_hostile_schemas_take_no_longer_than_others():
     counts = Counts()
-    for seed in range(120):
+    for seed in range(40):
         counts.try_seed(seed)
 
     assert counts.slowest_ms < PATIENT_MS, counts.slowest
     # Neither are all refused, nor none.
-    assert min(counts.taken, counts.refused, counts.too_large) > 10
+    assert min(counts.taken, counts.refused, counts.too_large) > 3
 
 
 @pytest.mark.prove
@@ -151,7 +152,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(schema=_SCHEMAS, value=_VALUES, times=st.sampled_from((1, 100, 1_000)))
 def test_whatever_is_a_schema_takes_no_long_time(schema: dict[str, Any], value: Any, times: int):
     document = {"a": [value] * times, "b": value}

@@ -91,7 +91,7 @@ class Kept:
 
 
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize(("commands", "count"), [(150, 8), pytest.param(1_500, 100, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(("commands", "count"), [(150, 4), pytest.param(1_500, 100, marks=pytest.mark.prove)])
 def test_the_tables_of_any_restored_moment_are_a_fold_of_the_log_up_to_it(
     tmp_path: Path, commands: int, count: int
 ):

@@ -23,7 +23,7 @@ from ops.backup.restoring.restore_path import Moment
 from tests.support.stores.archived import Archived
 from tests.support.stores.lakes import exported, restored, rows_at, worked
 
-FEW = 4
+FEW = 3
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def assert_each_once(lake: Path, end: int) -> None:
 
 def test_what_many_exports_have_written_are_few_files_with_the_same_in_them(archived: Archived, lake: Path):
     moments = []
-    for _ in range(3 * FEW):
+    for _ in range(2 * FEW + 1):
         moments.append(worked(archived, 10))
         assert exported(archived, lake).refused == []
 
@@ -60,7 +60,7 @@ def test_what_many_exports_have_written_are_few_files_with_the_same_in_them(arch
     assert manifest_of(lake).replaced == ()
     assert_each_once(lake, moments[-1][0])
     with closing(connect(lake)) as connection:
-        for position, tables in moments:
+        for position, tables in moments[::FEW]:
             assert rows_at(connection, str(position)) == tables
 
 
@@ -116,7 +116,14 @@ def one_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(("damage", "stretch"), [(cut_short, 1), (one_bit, 0), (one_bit, 1)])
+@pytest.mark.parametrize(
+    ("damage", "stretch"),
+    [
+        pytest.param(cut_short, 1, marks=pytest.mark.prove),
+        pytest.param(one_bit, 0, marks=pytest.mark.prove),
+        (one_bit, 1),
+    ],
+)
 def test_a_damaged_file_keeps_its_neighbours_from_becoming_one_and_no_export_from_what_is_new(
     archived: Archived, lake: Path, damage: Callable[[Path], None], stretch: int
 ):
@@ -282,11 +289,13 @@ def test_an_export_that_is_cut_off_leaves_every_event_once(
         with pytest.raises(CutOff):
             exported(archived, lake)
 
-    for view in ("events", "history_events"):
-        with closing(connect(lake)) as connection:
+    with closing(connect(lake)) as connection:
+        assert rows_at(connection, str(end)) == tables
+        for view in ("events", "history_events"):
             query = f"SELECT count(*), count(DISTINCT position) FROM {view}"
             assert connection.execute(query).fetchone() == (end, end)
-            assert rows_at(connection, str(end)) == tables
+    for view in ("events", "history_events"):
+        query = f"SELECT count(*), count(DISTINCT position) FROM {view}"
         with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as connection:
             [(events, positions)] = connection.execute(query).fetchall()
         # As far as it was before, at least.

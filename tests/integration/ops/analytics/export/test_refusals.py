@@ -24,9 +24,13 @@ from tests.support.stores.lakes import exported
 
 
 def three(stored: Stored) -> list[Backup]:
-    """Backups of three moments, the oldest first."""
+    return of_moments(stored, 3)
+
+
+def of_moments(stored: Stored, count: int) -> list[Backup]:
+    """Backups of so many moments, the oldest first."""
     found = []
-    for _ in range(3):
+    for _ in range(count):
         stored.work(30)
         stored.clock.now += 1_000
         found.append(stored.backup())
@@ -73,37 +77,35 @@ def be_no_database(backup: Backup) -> None:
     backup.path.write_bytes(b"x" * backup.metadata.size)
 
 
-@pytest.mark.parametrize(
-    ("harm", "reason"),
-    [
-        (flip_a_byte, {"checksum_differs", "damaged"}),
-        (cut_off, {"size_differs"}),
-        (not_finish, {"no_metadata"}),
-        (damage_its_metadata, {"metadata_damaged"}),
-        (forge_an_event, {"damaged"}),
-        (say_other_rows, {"content_differs"}),
-        (belong_to_another_store, {"foreign"}),
-        (be_no_database, {"damaged", "checksum_differs"}),
-    ],
-)
-def test_a_backup_that_is_not_sound_is_refused_and_the_others_go_on(
-    stored: Stored, lake: Path, harm: Callable[[Backup], None], reason: set[str]
-):
-    first, second, third = three(stored)
-    harm(second)
+HARMS: list[tuple[Callable[[Backup], None], set[str]]] = [
+    (flip_a_byte, {"checksum_differs", "damaged"}),
+    (cut_off, {"size_differs"}),
+    (not_finish, {"no_metadata"}),
+    (damage_its_metadata, {"metadata_damaged"}),
+    (forge_an_event, {"damaged"}),
+    (say_other_rows, {"content_differs"}),
+    (belong_to_another_store, {"foreign"}),
+    (be_no_database, {"damaged", "checksum_differs"}),
+]
+
+
+def test_a_backup_that_is_not_sound_is_refused_and_the_others_go_on(stored: Stored, lake: Path):
+    first, *harmed, last = of_moments(stored, 2 + len(HARMS))
+    for (harm, _), backup in zip(HARMS, harmed, strict=True):
+        harm(backup)
 
     report = exported(stored, lake)
 
-    assert [one.name for one in report.refused] == [second.name]
-    assert report.refused[0].reason in reason
-    assert report.refused[0].message
-    assert report.exported == [first.name, third.name]
-    assert report.events == third.metadata.position
+    refused = {one.name: one for one in report.refused}
+    assert refused.keys() == {one.name for one in harmed}
+    for (harm, reasons), backup in zip(HARMS, harmed, strict=True):
+        assert refused[backup.name].reason in reasons, harm
+        assert refused[backup.name].message
+    assert report.exported == [first.name, last.name]
+    end = last.metadata.position
+    assert report.events == end
     with closing(connect(lake)) as connection:
-        assert connection.execute("SELECT count(*), max(position) FROM events").fetchone() == (
-            third.metadata.position,
-            third.metadata.position,
-        )
+        assert connection.execute("SELECT count(*), max(position) FROM events").fetchone() == (end, end)
         assert connection.execute("SELECT count(*) FROM snapshots").fetchone() == (2,)
     assert not [path for path in lake.rglob("*") if path.name.endswith(".tmp")]
 

@@ -152,7 +152,7 @@ def test_after_a_restore_each_snapshot_shows_the_history_that_it_has(archived: A
         assert rows_shown(connection) == rows_at(connection, str(given_up_at)) == given_up_tables
 
 
-@pytest.mark.parametrize("is_archived", [False, True])
+@pytest.mark.parametrize("is_archived", [pytest.param(False, marks=pytest.mark.prove), True])
 def test_a_history_may_fork_anywhere(archived: Archived, lake: Path, is_archived: bool):
     worked(archived)
     archived.backup()

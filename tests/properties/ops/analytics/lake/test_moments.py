@@ -19,9 +19,8 @@ from tests.support.stores.looking_inside import read_after
 from tests.support.stores.migrated import migrated_memory
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_tables_at_random_positions_are_what_the_log_folds_to(tmp_path: Path, seed: int):
-    compare(tmp_path, seed, steps=150, positions=4)
+def test_the_tables_at_random_positions_are_what_the_log_folds_to(tmp_path: Path):
+    compare(tmp_path, 0, steps=150, positions=4)
 
 
 @pytest.mark.prove
