@@ -1,6 +1,6 @@
 """A service at a steady load for a while: its memory, descriptors and WAL grow to a size, and no more.
 
-Its caches are small, so that they are full soon, and a worker does what is enqueued, since jobs that wait are in
+Its caches are small, so that they are full soon, and a worker does what is enqueued: jobs that wait are in
 memory.
 """
 
