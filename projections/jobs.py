@@ -85,7 +85,8 @@ class AwaitedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _row(job: Job, version: int, position: int) -> Row:
-    return (
+    # Two tuples: of more than 30 values, Python makes a list first.
+    first = (
         job.id,
         job.type,
         job.name,
@@ -110,6 +111,8 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.worker,
         job.error,
         int(job.cancel_requested),
+    )
+    rest = (
         None if job.progress is None else msgspec.json.encode(job.progress).decode(),
         job.created_position,
         job.timeout_ms,
@@ -132,6 +135,7 @@ def _row(job: Job, version: int, position: int) -> Row:
         job.result_ttl_ms,
         job.traceback,
     )
+    return first + rest
 
 
 def _json(value: Json) -> str | None:

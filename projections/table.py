@@ -185,12 +185,16 @@ def upsert_rows(
     connection: apsw.Connection, name: str, columns: tuple[str, ...], rows: Iterable[Row]
 ) -> None:
     """Inserts rows, or replaces those with the same primary key (the first column) in place."""
+    insert, conflict = _upsert(name, columns)
+    insert_rows(connection, insert, rows, conflict)
+
+
+@cache
+def _upsert(name: str, columns: tuple[str, ...]) -> tuple[str, str]:
     # Not INSERT OR REPLACE, which deletes the row, and with it the rows that refer to it by a foreign key.
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
-    insert_rows(
-        connection,
+    return (
         f"INSERT INTO {name} ({', '.join(columns)})",
-        rows,
         f"ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}",
     )
 

@@ -290,27 +290,33 @@ def _with_own_defaults(value: Any) -> Any:
     if not isinstance(value, msgspec.Struct):
         return value
     mistakable, nesting = _fields_to_look_at(type(value))
-    changes: dict[str, Any] = {}
-    for name, default in mistakable:
-        held = getattr(value, name)
-        if held is not default and held == default:
-            changes[name] = default
-    for name in nesting:
-        if (held := getattr(value, name)) and (own := _with_own_defaults(held)) is not held:
+    held = msgspec.structs.astuple(value)
+    changes: dict[str, Any] = {
+        name: default
+        for place, name, default in mistakable
+        if held[place] is not default and held[place] == default
+    }
+    for place, name in nesting:
+        if held[place] and (own := _with_own_defaults(held[place])) is not held[place]:
             changes[name] = own
     return msgspec.structs.replace(value, **changes) if changes else value
 
 
 @cache
-def _fields_to_look_at(shape: type[msgspec.Struct]) -> tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]:
-    """The fields whose value may equal the default without being the same object, and those with structs."""
-    fields = msgspec.structs.fields(shape)
+def _fields_to_look_at(
+    shape: type[msgspec.Struct],
+) -> tuple[tuple[tuple[int, str, Any], ...], tuple[tuple[int, str], ...]]:
+    """The fields whose value may equal the default without being the same object, and those with structs.
+
+    Each with its place among all.
+    """
+    fields = list(enumerate(msgspec.structs.fields(shape)))
     mistakable = tuple(
-        (field.name, field.default)
-        for field in fields
+        (place, field.name, field.default)
+        for place, field in fields
         if field.default is not msgspec.NODEFAULT and not _is_single(field.default)
     )
-    return mistakable, tuple(field.name for field in fields if _holds_structs(field.type))
+    return mistakable, tuple((place, field.name) for place, field in fields if _holds_structs(field.type))
 
 
 def _is_single(default: Any) -> bool:

@@ -44,14 +44,17 @@ def key_of(command: Enqueue) -> str | None:
     Raises:
         Invalid: two things are asked, or when to run is said twice.
     """
-    asked = [one for one in (command.unique, command.debounce, command.throttle) if one is not None]
+    kinds = (command.unique, command.debounce, command.throttle)
+    if not any(kinds):
+        return None
+    asked = [one for one in kinds if one is not None]
     if len(asked) > 1:
         raise Invalid("one of unique, debounce and throttle", hint="leave the others out", path="$")
     for field, nothing in _TIMES.items() if command.debounce is not None else ():
         # The job that is there would keep its own, and what was asked for would be lost without a word.
         if getattr(command, field) != nothing:
             raise Invalid("a debounce says when the job runs", hint=f"leave {field} out", path=f"$.{field}")
-    return asked[0].key if asked else None
+    return asked[0].key
 
 
 def run_at(command: Enqueue, now: int) -> int:

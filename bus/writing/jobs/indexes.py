@@ -146,12 +146,7 @@ class JobIndexes:
 
     def _add(self, job: Job | OpenJob) -> None:
         if job.state in WAITING:
-            place = (job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
-            if job.budget is None and job.concurrency is None and job.rate is None:
-                self.due.add(WaitingJob(*place))
-            else:
-                cost = 1 if job.budget is None else job.budget.cost
-                self.due.add(WaitingJob(*place, _turn_of(job), _gates_of(job), cost))
+            self.due.add(_waiting(job))
         elif job.state not in FINISHED:
             aside = (job.queue, job.state)
             self._aside[aside] = self._aside.get(aside, 0) + 1
@@ -165,7 +160,7 @@ class JobIndexes:
             self.dependents.add(
                 job.id, job.created_position, job.waiting_for, patient=job.on_dependency_failure == "wait"
             )
-        if (awaited := awaited_group(job)) is not None:
+        if job.after_group is not None and (awaited := awaited_group(job)) is not None:
             self.groups.add(job.id, job.created_position, *awaited)
 
     def _remove(self, job: Job) -> None:
@@ -187,8 +182,16 @@ class JobIndexes:
             self.unique.remove(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:
             self.dependents.remove(job.id, job.waiting_for, patient=job.on_dependency_failure == "wait")
-        if (awaited := awaited_group(job)) is not None:
+        if job.after_group is not None and (awaited := awaited_group(job)) is not None:
             self.groups.remove(job.id, *awaited)
+
+
+def _waiting(job: Job | OpenJob) -> WaitingJob:
+    if job.budget is None and job.concurrency is None and job.rate is None:
+        return WaitingJob(job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+    place = (job.id, job.queue, job.type, job.priority, job.run_at, job.created_position)
+    cost = 1 if job.budget is None else job.budget.cost
+    return WaitingJob(*place, _turn_of(job), _gates_of(job), cost)
 
 
 def awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:

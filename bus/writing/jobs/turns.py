@@ -69,9 +69,11 @@ class Round:
 
     def add(self, key: str | None) -> None:
         """A job with the key waits."""
-        self._waiting[key] = self._waiting.get(key, 0) + 1
-        self._turns.setdefault(key, self._last)
-        self._left.discard(key)
+        waiting = self._waiting.get(key, 0)
+        self._waiting[key] = waiting + 1
+        if not waiting:
+            self._turns.setdefault(key, self._last)
+            self._left.discard(key)
 
     def remove(self, key: str | None) -> None:
         """A job with the key has left."""
