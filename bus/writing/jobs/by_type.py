@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Protocol
 
-from bus.writing.jobs.lane import DueEntry, Gate, Lane, ToCome, WaitingJob
+from bus.writing.jobs.lane import Counted, DueEntry, Gate, Lane, ToCome, WaitingJob
 from bus.writing.jobs.turns import Round, Turns
 
 
@@ -17,6 +17,12 @@ class Permits(Protocol):
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         """The job is handed out with the next ones, unless it is not the asker's own."""
+
+    def counted(self, counted: Counted) -> int:
+        """How many there are without those of this claim: gates with no higher limit stay shut.
+
+        0 where some of them may not.
+        """
 
 
 class _Stop:

@@ -1,6 +1,8 @@
 """Which job is next: the waiting jobs of every queue, in memory, in the order of handing out."""
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
@@ -13,6 +15,16 @@ from domain.rate_limits.job_calls import Account, accounts_over
 MAXIMUM_PASSED_OVER = 10_000
 # When to ask again where jobs wait for what nobody can foresee: for calls that somebody may not make, say.
 ASK_AGAIN_MS = 1_000
+
+
+_limit = attrgetter("limit")
+
+
+class _Gates(msgspec.Struct, gc=False):
+    """The gates that count the same, in the order of their limits; with the types that have to pass each."""
+
+    by_limit: list[Gate]
+    types: dict[Gate, dict[JobsOfType, None]]
 
 
 class _Queue(msgspec.Struct, gc=False):
@@ -28,7 +40,7 @@ class DueJobs:
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
         # Where there are jobs that have to pass a gate, by what it counts.
-        self._by_counted: dict[Counted, dict[Gate, dict[JobsOfType, None]]] = {}
+        self._by_counted: dict[Counted, _Gates] = {}
         # The rate limits that jobs draw on, by the accounts whose waits hold them up.
         self._by_account: dict[Account, dict[str, None]] = {}
         self._by_id: dict[str, WaitingJob] = {}
@@ -59,10 +71,13 @@ class DueJobs:
         for gate in job.gates:
             gates = self._by_counted.get(gate.counted)
             if gates is None:
-                gates = self._by_counted[gate.counted] = {}
+                gates = self._by_counted[gate.counted] = _Gates([], {})
                 for account in _accounts(gate):
                     self._by_account.setdefault(account, {})[gate.key] = None
-            gates.setdefault(gate, {})[of_type] = None
+            if gate not in gates.types:
+                insort(gates.by_limit, gate, key=_limit)
+                gates.types[gate] = {}
+            gates.types[gate][of_type] = None
 
     def remove(self, job_id: str) -> None:
         """From now on the job does not wait; nothing happens if it did not."""
@@ -83,11 +98,14 @@ class DueJobs:
 
     def _forget(self, gate: Gate, of_type: JobsOfType) -> None:
         gates = self._by_counted[gate.counted]
-        del gates[gate][of_type]
-        if gates[gate]:
+        types = gates.types[gate]
+        del types[of_type]
+        if types:
             return
-        del gates[gate]
-        if gates:
+        del gates.types[gate]
+        # Of those that count the same, each has another limit.
+        del gates.by_limit[bisect_left(gates.by_limit, gate.limit, key=_limit)]
+        if gates.types:
             return
         del self._by_counted[gate.counted]
         for account in _accounts(gate):
@@ -154,17 +172,19 @@ class DueJobs:
                 ids.append(job.id)
             if permits is not None:
                 permits.took(job, is_own=is_own)
-        self._put_back(taken, turns)
+        self._put_back(taken, turns, permits)
         return ids
 
-    def _put_back(self, taken: list[tuple[JobsOfType, Lane, DueEntry]], turns: Round) -> None:
+    def _put_back(
+        self, taken: list[tuple[JobsOfType, Lane, DueEntry]], turns: Round, permits: Permits | None
+    ) -> None:
         """The caller takes them out with `remove`, and perhaps not all of them: they were only looked at."""
         turns.end_search()
         for of_type, lane, entry in taken:
             of_type.put_back(lane, entry)
         for counted in {one: None for _, _, entry in taken for one in entry[-1].counts_for()}:
             # Jobs of other lanes may be held up on account of these alone.
-            self.changed(counted)
+            self.changed(counted, 0 if permits is None else permits.counted(counted))
 
     def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
         """When to ask again where due jobs are held up; `None` where none is, or nobody can tell.
@@ -196,10 +216,18 @@ class DueJobs:
         """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""
         self.changed(Gate("calls", limit).counted)
 
-    def changed(self, counted: Counted) -> None:
-        """More may be let through than before: those that are held up are looked at again."""
-        for gate, kinds in self._by_counted.get(counted, {}).items():
-            for one in kinds:
+    def changed(self, counted: Counted, count: int = 0) -> None:
+        """More may be let through than before: those that are held up are looked at again.
+
+        Not where `count`, which is how many there are, is as much as the limit: so many stay shut, however
+        many different limits a key has.
+        """
+        gates = self._by_counted.get(counted)
+        if gates is None:
+            return
+        first = bisect_right(gates.by_limit, count, key=_limit) if count else 0
+        for gate in gates.by_limit[first:]:
+            for one in gates.types[gate]:
                 one.look_at(gate)
 
     def _of_types(self, queue: str, types: Iterable[str] | None) -> list[JobsOfType]:

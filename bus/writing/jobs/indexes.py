@@ -177,7 +177,8 @@ class JobIndexes:
                 self.deadlines.pop(job.id, None)
                 if job.concurrency is not None:
                     self.running.remove(job.concurrency.key)
-                    self.due.changed(("running", job.concurrency.key, 0))
+                    key = job.concurrency.key
+                    self.due.changed(("running", key, 0), self.running.of(key))
         if job.unique_key is not None and job.state not in FINISHED:
             self.unique.remove(job.unique_key, job.id, job.created_position)
         if job.waiting_for and job.state not in FINISHED:

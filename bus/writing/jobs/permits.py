@@ -52,6 +52,14 @@ class ClaimPermits:
             else:
                 self._taken[kind, key, window_ms] += 1
 
+    def counted(self, counted: Counted) -> int:
+        """How many there are without those of this claim: gates with no higher limit stay shut.
+
+        0 where some of them may not: when a window has room is told by a time, which others have put off.
+        """
+        kind, key, _ = counted
+        return self._running.of(key) if kind == "running" else 0
+
     def _allowed_from(self, gate: Gate, job: WaitingJob) -> int | None:
         if gate.kind == "running":
             running = self._running.of(gate.key) + self._taken[gate.counted]

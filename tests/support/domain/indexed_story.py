@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bus.writing.jobs.indexes import JobIndexes, OpenJob
-from bus.writing.jobs.lane import WaitingJob
+from bus.writing.jobs.lane import Counted, WaitingJob
 from bus.writing.jobs.permits import ClaimPermits
 from domain.decider import Due
 from domain.jobs.state import FINISHED
@@ -95,3 +95,6 @@ class Unlimited:
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         pass
+
+    def counted(self, counted: Counted) -> int:
+        return 0

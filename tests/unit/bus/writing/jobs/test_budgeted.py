@@ -3,7 +3,7 @@
 from typing import Any
 
 from bus.writing.jobs.due import ASK_AGAIN_MS, DueJobs
-from bus.writing.jobs.lane import Gate, WaitingJob
+from bus.writing.jobs.lane import Counted, Gate, WaitingJob
 from bus.writing.jobs.throttles import Throttles
 from domain.rate_limits.state import RateLimit
 from tests.support.clock import NOW
@@ -27,6 +27,9 @@ class Permits:
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         # One job of a limit at a time.
         self.held |= {gate.key: None for gate in job.gates}
+
+    def counted(self, counted: Counted) -> int:
+        return 0
 
 
 def waiting(job_id: str, limit: str | None, position: int, **changes) -> WaitingJob:

@@ -5,9 +5,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.writing.jobs.counts import Begins
+from bus.writing.jobs.counts import Begins, RunningJobs
 from bus.writing.jobs.due import DueJobs
-from bus.writing.jobs.lane import Gate, WaitingJob
+from bus.writing.jobs.lane import Counted, Gate, WaitingJob
+from bus.writing.jobs.permits import ClaimPermits
 from domain.limiting import CountedRate
 from tests.support.clock import NOW
 
@@ -136,6 +137,9 @@ class Permits:
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         pass
 
+    def counted(self, counted: Counted) -> int:
+        return 0
+
 
 def test_one_that_is_let_on_and_held_up_elsewhere_lets_the_next_one_on():
     shared, of_a, of_b = Gate("begins", "api", 1, 1_000), Gate("running", "a", 1), Gate("running", "b", 1)
@@ -179,6 +183,34 @@ def test_a_key_that_had_its_turn_elsewhere_lets_others_go_first_where_it_waited_
     # What was but a search is no turn.
     assert due.next("default", None, 3, NOW, (), permits) == ["a1", "b", "a2"]
     assert handed_out(due, 5, permits=permits) == ["a1", "b", "a2", "a3", "a"]
+
+
+class CountingPermits(ClaimPermits):
+    """Those of one key, of which so many jobs run; counts how often it is asked."""
+
+    def __init__(self, running: RunningJobs) -> None:
+        super().__init__(lambda _: None, lambda _: 0, running, Begins(), NOW)
+        self.asked = 0
+
+    def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
+        self.asked += 1
+        return super().refusal(job)
+
+
+def test_an_end_costs_a_look_at_few_however_many_different_limits_a_key_has():
+    due, running = DueJobs(), RunningJobs()
+    for limit in range(1, 1_001):
+        due.add(waiting(f"j{limit}", limit, "api", Gate("running", "api", limit)))
+        running.add("api")
+    assert due.next("default", None, 1, NOW, (), CountingPermits(running)) == []
+
+    running.remove("api")
+    due.changed(("running", "api", 0), running.of("api"))
+    for _ in range(2):
+        # What is taken in a search shuts no others, and has none looked at.
+        permits = CountingPermits(running)
+        assert due.next("default", None, 1, NOW, (), permits) == ["j1000"]
+        assert permits.asked < 5
 
 
 def test_what_opens_for_one_of_many_costs_a_look_at_few_of_them():
