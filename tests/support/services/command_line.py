@@ -6,22 +6,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 from unittest.mock import patch
 
 import httpx
 import msgspec
 
-from ops.cli.main import run
+from ops.cli.main import application, run
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
+from tests.support.services.prepared import Prepared, can_be_prepared
 
 PROGRAM = [sys.executable, "-m", "ops.cli"]
 # Many times what the slowest needs, so that only a hang meets it.
 SECONDS = 30
+_together = cache(application)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -47,23 +51,47 @@ def environment(**variables: str) -> dict[str, str]:
 
 def separately(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
     """Runs one command to its end, in a process of its own, as a shell does."""
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        process = started([*map(str, arguments)], variables, stdin=given, stdout=out, stderr=err)
+        try:
+            code = process.wait(SECONDS)
+        finally:
+            process.kill()
+        return Result(code, *(_content(stream) for stream in (out, err)))
+
+
+def started(
+    arguments: list[str],
+    variables: Mapping[str, str],
+    *,
+    stdin: IO[Any] | None = None,
+    stdout: IO[Any] | None = None,
+    stderr: IO[Any],
+) -> "Prepared | subprocess.Popen[str]":
+    """A command that runs; whoever starts it ends it.
+
+    It is prepared where it can be. One of `running` never is: those are read from their very begin.
+    """
+    said = environment(**variables)
+    if can_be_prepared(arguments, variables):
+        return Prepared(arguments, said, stdin=stdin, stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [*PROGRAM, *arguments],
+        env=said,
+        stdin=stdin or subprocess.DEVNULL,
+        stdout=stdout or subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        timeout=SECONDS,
-        env=environment(**variables),
-        check=False,
     )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
     """Runs one command to its end inside this process.
 
-    Only a Python's start is left out, which takes longer than most commands. Not for `serve`, which owns the
-    signals and the logging of its process.
+    Only a Python's start is left out, which takes longer than most commands, and that its commands are put
+    together each time. Not for `serve`, which owns the signals and the logging of its process.
     """
     streams = [io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin.encode(), b"", b"")]
     changed = {"sys.stdin": streams[0], "sys.stdout": streams[1], "sys.stderr": streams[2]}
@@ -71,6 +99,7 @@ def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Resu
         stack.enter_context(patch.dict(os.environ, environment(**variables), clear=True))
         for name, stream in changed.items():
             stack.enter_context(patch(name, stream))
+        stack.enter_context(patch("ops.cli.main.application", _together))
         try:
             code = run([str(argument) for argument in arguments])
         except SystemExit as end:
@@ -78,6 +107,11 @@ def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Resu
             code = int(end.code or 0)
     out, err = (_written(stream) for stream in streams[1:])
     return Result(int(code), out, err)
+
+
+def _content(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode()
 
 
 def _written(stream: io.TextIOWrapper) -> str:
@@ -107,13 +141,8 @@ class Served:
         # A file, not a pipe: nobody reads it while the service runs, and a full pipe would block it.
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*PROGRAM, *self.command, "--data", str(data), "--json", *options],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment(**variables),
-            )
+            command = [*self.command, "--data", str(data), "--json", *options]
+            self.process = started(command, variables, stderr=log)
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
         assert self.ready_line, f"it did not start: {self.log.read_text()}"

@@ -45,6 +45,8 @@ def test_a_decider_is_sound_python(baskets: Path) -> None:
     look_at(baskets, "baskets")
 
 
+# What the guide has one type in first is the same: tests/e2e/docs/test_your_own_aggregates.py.
+@pytest.mark.prove
 def test_a_decider_passes_its_own_tests(baskets: Path) -> None:
     assert "6 passed" in run(baskets, "pytest", "-q", "-p", "no:cacheprovider")
 

@@ -65,8 +65,8 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
 
         async def begin() -> Looked:
             started = await stack.enter_async_context(browser())
-            here = await stack.enter_async_context(tab(started, talk.url))
-            coarse = await stack.enter_async_context(tab(started, talk.url, scale=0.25))
+            here = await stack.enter_async_context(tab(started, talk.url, is_judged=False))
+            coarse = await stack.enter_async_context(tab(started, talk.url, scale=0.25, is_judged=False))
             return Looked(talk, here, coarse, started.version.partition(".")[0], backup)
 
         try:
