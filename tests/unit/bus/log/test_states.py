@@ -9,7 +9,7 @@ def test_states_that_earlier_versions_kept_are_still_used():
     assert SHAPES == {
         "jobs": "43e769941055f94b",
         "queues": "3ea7f524f1d1e2cd",
-        "schedules": "d0eb7148046f3ba0",
+        "schedules": "a00773dda261966a",
         "rate_limits": "d34c5e61f079ffc2",
         "tool_configs": "1a5e10ed260e32e3",
         "app_state": "e2203390e5ecdae4",
