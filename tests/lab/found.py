@@ -339,6 +339,13 @@ FOUND = (
         "tests/faults/bus/publishing/test_relay.py::"
         "test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew",
     ),
+    Found(
+        "the WAL of a young store is damaged where it says whose it is",
+        "the store began anew, without a word, beside an archive that had all of it",
+        "2026-11-30",
+        "tests/faults/ops/backup/test_verdicts.py::"
+        "test_a_young_store_whose_wal_is_damaged_anywhere_never_begins_anew_beside_its_archive",
+    ),
 )
 
 # What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a
@@ -357,6 +364,27 @@ JUDGED: Mapping[tuple[str, int], str] = {
     "and taken for aged out",
     ("stories-of-replication", 3235276391): "a mistake of the experiment's: it looked for what is to be done "
     "while the connection was lost, which is told first",
+    ("cuts-of-a-migration", 672839372): "a mistake of the experiment's: it asked again before it looked, and "
+    "what was lost and carried out once more got the same answer, byte for byte",
+    (
+        "cuts-without-a-sync",
+        672839369,
+    ): "a mistake of the experiment's: in that recording, the next start mends "
+    "what the sync's absence does; four are made now",
+    (
+        "disks-in-trouble",
+        672839370,
+    ): "a mistake of the experiment's: the service had taken the room that was to be taken from it",
+    (
+        "soak",
+        672839369,
+    ): "mended on 2026-11-30: what threads had taken for a moment, for segments and backups, "
+    "stayed with the process; and the experiment's load was not steady, of which jobs were left over",
+    (
+        "damage",
+        672839376,
+    ): "mended on 2026-11-30: a store of which all but its tables was lost with a WAL began "
+    "anew beside its archive",
 }
 
 # Sentences: what a reader may not conclude from the page.

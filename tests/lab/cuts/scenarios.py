@@ -78,8 +78,7 @@ class Migration(Serving):
             for _ in range(self._steps):
                 runner.down(connection)
         notes.settled()
-        # Of a few commands, all may be refused, and nothing would be missing without syncs.
-        self.serve(data, notes, 8)
+        self.serve(data, notes, 3)
 
 
 class Rebuild(Serving):
