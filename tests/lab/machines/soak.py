@@ -1,7 +1,7 @@
 """A service at a steady load for a while: its memory, descriptors and WAL grow to a size, and no more.
 
-Its caches are small, so that they are full soon, and a worker does what is enqueued: jobs that wait are in
-memory.
+Its caches are small, so that they are full soon. Jobs that are claimed are lost three times, and set aside
+then: after two minutes, as many go as come.
 """
 
 import asyncio
@@ -9,13 +9,9 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.client import connect
-from bus.worker import JobContext, Worker
 from tests.lab.experiment import Broken, Experiment, Trial
 from tests.lab.machines.applications import Applications
 from tests.lab.machines.judging import require_all
@@ -27,7 +23,7 @@ LOOK_SECONDS = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 CACHES = {"HYPERPAGE_HOT_AGGREGATES_KIB": "2048", "HYPERPAGE_WRITER_CACHE_KIB": "4096"}
-# So much more in the last quarter than in the second one is growth.
+# So much more in the last quarter than in the second one is growth; until then, jobs become more.
 GROWTH_MIB, GROWTH_DESCRIPTORS, GROWTH_THREADS = 24, 10, 4
 # Twice what a WAL checkpoint begins at, and a transaction.
 WAL_MIB = 256
@@ -67,20 +63,6 @@ def _require_flat(looks: list[_Figures]) -> None:
         raise Broken(f"the WAL grew to {largest:.0f} MiB")
 
 
-async def _done(_: JobContext) -> None:
-    """Nothing is to be done."""
-
-
-@asynccontextmanager
-async def _working(worker: Worker) -> AsyncIterator[None]:
-    running = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        worker.stop()
-        await running
-
-
 async def _play(trial: Trial) -> dict[str, int]:
     chance = random.Random(trial.seed)
     service = ServiceProcess(trial.folder / "data", variables=CACHES)
@@ -89,11 +71,7 @@ async def _play(trial: Trial) -> dict[str, int]:
     try:
         await service.start()
         until = time.monotonic() + MINUTES * 60
-        async with (
-            applications.at_work(),
-            connect(service.runtime.nats_url) as client,
-            _working(Worker(client, {"sync": _done}, concurrency=50)),
-        ):
+        async with applications.at_work():
             while time.monotonic() < until:
                 await applications.are_answered(1)
                 looks.append(_look(service))
