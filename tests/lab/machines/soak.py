@@ -23,7 +23,7 @@ LOOK_SECONDS = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 CACHES = {"HYPERPAGE_HOT_AGGREGATES_KIB": "2048", "HYPERPAGE_WRITER_CACHE_KIB": "4096"}
-# So much more in the last quarter than in the second one is growth; until then, jobs become more.
+# So much more in the last quarter than in the third one is growth; until then, jobs become more.
 GROWTH_MIB, GROWTH_DESCRIPTORS, GROWTH_THREADS = 24, 10, 4
 # Twice what a WAL checkpoint begins at, and a transaction.
 WAL_MIB = 256
@@ -50,7 +50,7 @@ def _look(service: ServiceProcess) -> _Figures:
 
 def _require_flat(looks: list[_Figures]) -> None:
     quarter = max(1, len(looks) // 4)
-    before, after = looks[quarter : 2 * quarter], looks[-quarter:]
+    before, after = looks[2 * quarter : 3 * quarter], looks[-quarter:]
     for name, growth in (
         ("memory_mib", GROWTH_MIB),
         ("descriptors", GROWTH_DESCRIPTORS),
