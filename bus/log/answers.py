@@ -12,7 +12,6 @@ ends are found by the numbers of their answers.
 import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import apsw
@@ -28,10 +27,6 @@ from migrations.rows import insert_rows
 WAITING_IDS = 65_536
 STRIDE = 1_024
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-# No row is smaller: the hash of its request alone has 32.
-_LEAST_ROW_BYTES = 40
-# A page has no more rows, so that with one damaged page no more of them are wrong in a row.
-_ROWS_OF_A_PAGE = 128
 # What JSON writes as it is. Keys and the names of event types have nothing else.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
@@ -190,11 +185,11 @@ def read_answers(
 
 
 def each_answer(
-    connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
+    db: apsw.Connection, first: int, last: int | None = None, number: int = 0
 ) -> Iterator[Answer]:
     """The same, one by one: those of a long part take much memory together."""
     where = "number >= ? AND position >= ? AND position <= ?"
-    return _read(connection, where, number, first, chain.or_last(last))
+    return _read(db, where, number, first, chain.or_last(last))
 
 
 def first_number(connection: apsw.Connection, position: int, known: int = 0) -> int:
@@ -241,7 +236,7 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
     insert_rows(
         connection,
         "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
-        [(*one, 0, id_hash(_plain(one.command_id))) for one in by_id.values()],
+        [(*one, 0, id_hash(without_owner(one.command_id))) for one in by_id.values()],
     )
     connection.execute(
         "UPDATE command_answers SET events = coalesce(json_array_length(answer, '$.events'), 0)"
@@ -267,7 +262,7 @@ def verify_answers(connection: apsw.Connection) -> None:
         LostAnswerError: one cannot, or does not. UnicodeDecodeError: a text was damaged.
     """
     for answer in _read(connection, "true"):
-        if not _is_json(answer.answer):
+        if not is_json(answer.answer):
             raise LostAnswerError(f"what was answered at position {answer.position} is not whole")
     strange = connection.execute(
         "SELECT command_ids.number FROM command_ids LEFT JOIN command_answers USING (number)"
@@ -275,78 +270,6 @@ def verify_answers(connection: apsw.Connection) -> None:
     ).get
     if strange is not None:
         raise LostAnswerError(f"the index of command ids has answer {strange} under another id")
-
-
-def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
-    """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
-
-    What cannot be read is passed over, so the file may be damaged: any value of a row may be any.
-    """
-    number, highest, before = -1, 0, 0
-    with suppress(*UNREADABLE):
-        number = last_number(connection)
-        # Numbers have no gaps: those above are damaged ones.
-        highest = connection.pragma("page_count") * connection.pragma("page_size") // _LEAST_ROW_BYTES
-    while number > 0 and before <= _ROWS_OF_A_PAGE:
-        try:
-            row = connection.execute(
-                "SELECT command_id, request_hash, position, answer, events, id_hash, number"
-                " FROM command_answers WHERE number <= ? ORDER BY number DESC LIMIT 1",
-                (number,),
-            ).fetchone()
-        except UNREADABLE:
-            number = min(number - 1, highest)
-            continue
-        if row is None:
-            return
-        *kept, found = row
-        # Where the order is damaged, it leads down all the same.
-        number = min(number, found) - 1
-        if not isinstance(kept[2], int):
-            continue
-        # One position may be wrong; that of all the rows of a page, and one more, is where it ends.
-        before = before + 1 if kept[2] < first else 0
-        if before == 0:
-            yield tuple(kept)
-
-
-def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Keeps answers of another file with the same events, to ids that have none yet. The ids are indexed.
-
-    What is not whole, or answers at a position that there is not, is passed over.
-    """
-    for row in rows:
-        known = connection.execute(
-            "SELECT 1 FROM command_ids JOIN command_answers USING (number)"
-            " WHERE command_ids.id_hash = ? AND position = ?",
-            (row[5], row[2]),
-        ).get
-        if known is None:
-            _take_over(connection, row)
-
-
-def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
-    """Keeps a row, if it is whole."""
-    try:
-        insert_rows(
-            connection,
-            "INSERT INTO command_answers (command_id, request_hash, position, answer, events, id_hash)",
-            [row],
-        )
-    except apsw.ConstraintError:
-        # A value is none of its column's type.
-        return
-    number = last_number(connection)
-    try:
-        (answer,) = _read(connection, "number = ?", number)
-        is_whole = row[2] <= chain.read_head(connection).position and _is_json(answer.answer)
-        is_whole = is_whole and id_hash(_plain(answer.command_id)) == row[5]
-    except (*UNREADABLE, ValueError):
-        is_whole = False
-    if is_whole:
-        connection.execute("INSERT INTO command_ids VALUES (?, ?)", (row[5], number))
-    else:
-        connection.execute("DELETE FROM command_answers WHERE number = ?", (number,))
 
 
 def index_ids(connection: apsw.Connection) -> None:
@@ -375,7 +298,8 @@ def answer_of(row: Sequence[Any]) -> Answer:
     return Answer(*row[:4])
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is JSON."""
     try:
         decoded(msgspec.json.decode, text)
     except msgspec.DecodeError:
@@ -385,7 +309,7 @@ def _is_json(text: str) -> bool:
 
 def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str = "") -> list[int]:
     """The numbers of the answers that ids may mean, and those of others with the same hash."""
-    hashes = [id_hash(_plain(one)) for one in command_ids]
+    hashes = [id_hash(without_owner(one)) for one in command_ids]
     if not hashes:
         return []
     return [
@@ -397,7 +321,7 @@ def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str 
     ]
 
 
-def _plain(command_id: str) -> str:
+def without_owner(command_id: str) -> str:
     """An id without its owner."""
     return command_id.partition(OWNED_BY)[0]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import apsw
 
 from bus.log import chain
-from bus.log.answers import UNREADABLE, read_last_rows, take_over_rows
+from bus.log.answers import UNREADABLE
+from bus.log.rows_of_answers import read_last_rows, take_over_rows
 from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM
 from migrations.connection import open_reader, write_transaction
 from migrations.rows import insert_rows

@@ -83,10 +83,10 @@ def plan_restore(
 def lost_end(places: Places) -> str | None:
     """What is missing where a store's log ends: all that a damaged WAL had is gone without a word."""
     present = read_present(places.store)
-    if present is None and (copy := kept_of(places)) is not None:
-        return f"{places.store.name} has nothing, but there is {copy}"
     if present is None or present.head is None:
         return None
+    if present.is_empty:
+        return emptied(places)
     ends = known_end(places, present)
     backups = list_backups(places.backups, present.store_id, places.signing)
     kept = [one.metadata for one in backups if one.is_usable]
@@ -101,13 +101,19 @@ def lost_end(places: Places) -> str | None:
     return f"the log of {places.store.name} ends at {present.head.position}, and had gone on to {ends}"
 
 
-def kept_of(places: Places) -> str | None:
+def emptied(places: Places) -> str | None:
+    """What there is of a store that has nothing: all that it had was in a WAL that is damaged."""
+    kept = kept_of(places, with_events=True)
+    return None if kept is None else f"{places.store.name} has nothing, but there is {kept}"
+
+
+def kept_of(places: Places, *, with_events: bool = False) -> str | None:
     """The backup or archive that a store can be brought back from, in words; `None` if there is none.
 
     Raises:
         OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.
     """
-    if list_backups(places.backups):
+    if any(one.metadata.position or not with_events for one in list_backups(places.backups)):
         return f"a backup of one in {places.backups}"
     if list_segments(places.archive):
         return f"an archive of one in {places.archive}"

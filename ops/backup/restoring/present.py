@@ -19,6 +19,8 @@ class Present(msgspec.Struct, frozen=True):
     store_id: str
     timelines: Timelines
     head: chain.Head | None
+    is_empty: bool = False
+    """Whether it has neither a log nor an identity."""
 
     @property
     def timeline(self) -> int:
@@ -30,22 +32,23 @@ class Present(msgspec.Struct, frozen=True):
         return None if self.head is None else max(0, self.head.position - position)
 
 
-def is_nobodys(connection: apsw.Connection) -> bool:
-    """Whether a store's file says nothing of whose it is, as one whose beginning was cut off in its WAL."""
-    has_table = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'store'").get
-    return not has_table or connection.execute("SELECT store_id FROM store").get is None
+def has_nothing(connection: apsw.Connection) -> bool:
+    """Whether a store's file has no log and says nothing of whose it is, as after a loss of all its WAL."""
+    has_tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'store'").get
+    return (
+        not has_tables
+        or not connection.execute("SELECT EXISTS (SELECT 1 FROM store) OR EXISTS (SELECT 1 FROM events)").get
+    )
 
 
 def read_present(store: Path) -> Present | None:
-    """The present store; `None` where there is none, or none that says whose it is."""
+    """The present store; `None` where there is none that can be read."""
     if not store.exists():
         return None
     with suppress(*UNREADABLE), closing(open_reader(store)) as connection:
-        if is_nobodys(connection):
-            return None
         origin = read_origin(connection)
         head: chain.Head | None = None
         with suppress(*UNREADABLE):
             head = chain.read_head(connection)
-        return Present(origin.store_id, origin.timelines, head)
+        return Present(origin.store_id, origin.timelines, head, has_nothing(connection))
     return None

@@ -9,8 +9,8 @@ from bus.log import chain
 from bus.log.answers import LostAnswerError
 from migrations.connection import open_reader
 from migrations.sqlite_words import words_of
-from ops.backup.restoring.plan import kept_of, lost_end
-from ops.backup.restoring.present import is_nobodys
+from ops.backup.restoring.plan import emptied, kept_of, lost_end
+from ops.backup.restoring.present import has_nothing
 from ops.backup.restoring.repair import repair_without_loss
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
@@ -115,9 +115,8 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
         return None if kept is None else f"there is no store in {settings.data}, but {kept}"
     try:
         with closing(open_reader(store)) as connection:
-            if is_nobodys(connection) and (kept := kept_of(settings.places)) is not None:
-                # All that it had was in a WAL that is damaged.
-                return f"{store.name} has nothing, but there is {kept}"
+            if has_nothing(connection) and (lost := emptied(settings.places)) is not None:
+                return lost
             if whole:
                 require_sound(connection, store.name, thorough=True)
                 verify_log(connection)

@@ -31,7 +31,7 @@ def started(data: Path) -> Iterator[Store]:
             take_from_others(data, (settings.backup_folder, settings.archive_folder))
             settle(settings.store_path)
             require_sound_store(settings, after_a_crash=True, version=VERSION)
-            store = Store(settings.store_path)
+            store = Store(settings.store_path, laid_out=False)
         except (apsw.Error, DamagedStoreError, MigrationError, OSError) as error:
             raise Broken(f"it does not start: {type(error).__name__}: {error}") from error
         with store:

@@ -19,13 +19,23 @@ from tests.support.stores.migrated import lay_out
 
 
 class Talk:
-    """A service on a folder, and an application that is connected to it. `with` ends both."""
+    """A service on a folder, and an application that is connected to it. `with` ends both.
 
-    def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
+    Its store is `laid_out` before, unless a test is about files that SQLite itself makes.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        clock: Callable[[], int] | None = None,
+        laid_out: bool = True,
+        **settings: Any,
+    ) -> None:
         self.data = data
         self.settings = Settings(data=data, nats_port=0, **{"no_http": True, **settings})
         self.clock = clock
-        if not self.settings.is_replicated:
+        if laid_out and not self.settings.is_replicated:
             # A member's store comes of the log of its cluster.
             lay_out(self.settings.store_path)
         self._runner = asyncio.Runner()

@@ -77,10 +77,12 @@ class Store:
         prune_after_ms: dict[str, int] | None = None,
         synced: bool = True,
         replication: Replication | None = None,
+        laid_out: bool = True,
     ) -> None:
         self.path = path
         self.clock = clock or Clock()
-        lay_out(path)
+        if laid_out:
+            lay_out(path)
         self.connection, self.origin = open_store(path, cache_kib=1024)
         if not synced:
             # A store that is only to be there may be lost with the machine.

@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bus.log.answers import Answer, read_last_rows, verify_answers
+from bus.log.answers import Answer, verify_answers
+from bus.log.rows_of_answers import read_last_rows
 from migrations.connection import open_reader
 from ops.backup.restoring.restore import restore
 from ops.backup.restoring.restore_path import Moment

@@ -359,7 +359,7 @@ def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path, pace: Pace)
 
 
 def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, pace: Pace):
-    with failing_disk() as disk, Watched(tmp_path, **pace) as service:
+    with failing_disk() as disk, Watched(tmp_path, laid_out=False, **pace) as service:
         service.command("app_state.set", {"key": "k", "value": 1})
         disk.fail("read", times=10**9)
         # A change by who can read, after which what was read before no longer counts.
