@@ -185,11 +185,11 @@ def read_answers(
 
 
 def each_answer(
-    db: apsw.Connection, first: int, last: int | None = None, number: int = 0
+    connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
 ) -> Iterator[Answer]:
     """The same, one by one: those of a long part take much memory together."""
     where = "number >= ? AND position >= ? AND position <= ?"
-    return _read(db, where, number, first, chain.or_last(last))
+    return _read(connection, where, number, first, chain.or_last(last))
 
 
 def first_number(connection: apsw.Connection, position: int, known: int = 0) -> int:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.log.answers import Answer
 from ops.archive.reading import read_envelope, read_segment, read_signature
 from ops.archive.segment import (
     MAXIMUM_SEGMENT_BYTES,
@@ -117,7 +116,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
     header: Header | None = None
     previous_hash = last_hash = ""
     lines: list[bytes] = []
-    answers: list[Answer] = []
+    answers: list[bytes] = []
     size = events = 0
     for one in alike:
         # Judged again as it is read: the file may be another one by now.
@@ -131,7 +130,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
         previous_hash = previous_hash or header.previous_hash
         last_hash = content.rows[-1].hash.hex() if content.rows else last_hash or header.previous_hash
         lines.extend(more)
-        answers.extend(content.answers)
+        answers.extend(answer_lines(content.answers))
         size += more_bytes
         events += len(content.rows)
     assert header is not None, "a row has segments"
@@ -143,7 +142,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
         last=max(one.last for one in merged),
         previous_hash=previous_hash,
     )
-    logged = Logged(header, last_hash, [*lines, *answer_lines(answers)])
+    logged = Logged(header, last_hash, [*lines, *answers])
     return _replace(into, merged, logged, into.signing.own_key if is_trusted else None)
 
 

@@ -18,7 +18,8 @@ _KINDS = {
 }
 
 
-_PIECE_BYTES = 1024 * 1024
+# How much of a file is read at once.
+CHUNK_BYTES = 1024 * 1024
 # The numbers of the errors by which these functions refuse what they found.
 REFUSED = (errno.EINVAL, errno.EISDIR, errno.EFBIG)
 
@@ -51,8 +52,8 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
     """
     with open_regular(path, follow=follow) as file:
         content = bytearray()
-        # A piece at a time: room for all that it may have is made before anything is read.
-        while chunk := file.read(min(_PIECE_BYTES, most_bytes + 1 - len(content))):
+        # A read makes room for all that it asks for, and most files have much less than they may have.
+        while chunk := file.read(min(CHUNK_BYTES, most_bytes + 1 - len(content))):
             content += chunk
             if len(content) > most_bytes:
                 raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(path))

@@ -16,8 +16,7 @@ import msgspec
 import zstandard
 
 from bus.kept_files import write_new_private
-from ops.targets.regular_files import read_regular
-from ops.targets.target import CHUNK_BYTES
+from ops.targets.regular_files import CHUNK_BYTES, read_regular
 
 if TYPE_CHECKING:
     from pyrage import x25519

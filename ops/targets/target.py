@@ -12,12 +12,11 @@ import msgspec
 
 from bus.kept_files import make_folder, sync_folder
 from ops.targets.bucket import BucketPath, read_all
-from ops.targets.regular_files import open_regular, open_to_write, read_regular
+from ops.targets.regular_files import CHUNK_BYTES, open_regular, open_to_write, read_regular
 
 # Where a file or a folder is.
 Place = Path | BucketPath
 
-CHUNK_BYTES = 1024 * 1024
 # Limit of the metadata of a backup, or of a segment: they have some kilobytes.
 MAXIMUM_METADATA_BYTES = 1024 * 1024
 
