@@ -1,6 +1,10 @@
 """Checks of a file that nobody changes: that it is a sound store, and the expected one."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,16 +33,15 @@ def check_copy(copy: Path, expected: StoreContent, progress: Progress) -> tuple[
     Raises:
         BackupError: it is damaged, or has not what was expected.
     """
-    connection = open_sealed(copy)
-    try:
-        require_sound(connection, copy.name, thorough=True)
+    with (
+        sound_beside(partial(open_sealed, copy), copy.name, thorough=True),
+        closing(open_sealed(copy)) as connection,
+    ):
         content = read_content(connection)
         if content != expected:
             raise BackupError("content_differs", f"the copy {copy.name} has not what the store had")
         progress("hash chain", 0, content.head.position)
         require_chain(connection, copy.name, content.head, chain.Head())
-    finally:
-        connection.close()
     return file_checksum(copy, progress), content
 
 
@@ -86,6 +89,24 @@ def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = Fa
         raise BackupError("damaged", f"{name} is no sound SQLite file: {words_of(error)}") from error
     if found != ["ok"]:
         raise BackupError("damaged", f"{name} is damaged: {'; '.join(map(str, found))}")
+
+
+@contextmanager
+def sound_beside(opened: Callable[[], apsw.Connection], name: str, *, thorough: bool) -> Iterator[None]:
+    """Has SQLite look through a file that nobody changes, on another core, while the block reads it as well.
+
+    It has a connection of its own. What it finds is raised, whatever the block has raised: of a damaged file,
+    the rest says little.
+
+    Raises:
+        BackupError: SQLite finds something wrong.
+    """
+    with closing(opened()) as connection, ThreadPoolExecutor(1) as thread:
+        found = thread.submit(require_sound, connection, name, thorough=thorough)
+        try:
+            yield
+        finally:
+            found.result()
 
 
 def require_chain(connection: apsw.Connection, name: str, head: chain.Head, start: chain.Head) -> None:

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -23,7 +24,7 @@ from ops.backup.metadata import (
     update_metadata,
 )
 from ops.backup.opening import opened, require_checksum, require_key, require_size
-from ops.backup.sound import head_at, open_sealed, require_chain, require_sound
+from ops.backup.sound import head_at, open_sealed, require_chain, sound_beside
 from ops.progress import Progress, ignore_progress
 from ops.store.troubles import require_damage
 from ops.targets.errors import TABLES_DIFFER, UNUSABLE, BackupError
@@ -199,22 +200,20 @@ def require_content(
         BackupError: it has not, or cannot be read.
     """
     name, metadata = plain.name, plain.metadata
-    connection = open_sealed(plain.path if copy is None else copy)
+    sealed = partial(open_sealed, plain.path if copy is None else copy)
     try:
-        require_sound(connection, name, thorough=whole)
-        content = read_content(connection)
-        _require_same(name, metadata, content)
-        _require_forks(connection, name, content)
-        start = chain.Head() if whole else head_at(connection, metadata.chain_verified_from)
-        progress("hash chain", start.position, content.head.position)
-        require_chain(connection, name, content.head, start)
+        with sound_beside(sealed, name, thorough=whole), closing(sealed()) as connection:
+            content = read_content(connection)
+            _require_same(name, metadata, content)
+            _require_forks(connection, name, content)
+            start = chain.Head() if whole else head_at(connection, metadata.chain_verified_from)
+            progress("hash chain", start.position, content.head.position)
+            require_chain(connection, name, content.head, start)
     except (apsw.Error, UnicodeDecodeError) as error:
         require_damage(error, name)
         raise BackupError("damaged", f"{name} cannot be read: {words_of(error)}") from error
     except MigrationError as error:
         raise BackupError("unknown_format", f"{name}: {error.message}", error.hint) from error
-    finally:
-        connection.close()
 
 
 def _require_forks(connection: apsw.Connection, name: str, content: StoreContent) -> None:

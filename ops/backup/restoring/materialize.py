@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from ops.backup.metadata import Backup
 from ops.backup.opening import checksum_differs, require_room
 from ops.backup.restoring.going_on import GoingOn, keep_timelines
 from ops.backup.restoring.restore_path import RestorePath
-from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, require_sound
+from ops.backup.sound import file_checksum, head_at, open_sealed, require_chain, sound_beside
 from ops.backup.verify import require_content
 from ops.progress import Progress
 from ops.store.projections_check import rebuild_file
@@ -210,8 +211,8 @@ def _require_made(work: Path, position: int, *, is_checked: bool, ends: int) -> 
         else:
             # What the disk has is what counts.
             forget(work)
-            require_sound(connection, work.name, thorough=True)
-            require_chain(connection, work.name, head, chain.Head())
+            with sound_beside(partial(open_sealed, work), work.name, thorough=True):
+                require_chain(connection, work.name, head, chain.Head())
     if head.position != ends:
         raise BackupError("content_differs", f"{work.name} ends at {head.position}, not at {ends}")
 

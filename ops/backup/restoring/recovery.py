@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import closing
+from functools import partial
 
 import apsw
 
@@ -15,7 +16,7 @@ from ops.backup.restoring.repair import repair_without_loss
 from ops.backup.restoring.restore import Restored, restore
 from ops.backup.restoring.restore_path import Moment
 from ops.backup.restoring.stopped_stream import highest_timeline_in_stream
-from ops.backup.sound import require_sound, verify_log
+from ops.backup.sound import sound_beside, verify_log
 from ops.settings import Settings
 from ops.store.troubles import hint_of, message_of
 from ops.targets.errors import BackupError
@@ -118,8 +119,8 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
             if has_nothing(connection) and (lost := emptied(settings.places)) is not None:
                 return lost
             if whole:
-                require_sound(connection, store.name, thorough=True)
-                verify_log(connection)
+                with sound_beside(partial(open_reader, store), store.name, thorough=True):
+                    verify_log(connection)
     except BackupError as error:
         return error.message
     except (UnicodeDecodeError, LostAnswerError, chain.BrokenChainError) as error:
