@@ -113,13 +113,17 @@ def rows_of(folder: Path) -> list[chain.Row]:
 
 
 async def connect(served: Killable) -> RawNats:
-    """A connection to a service that answers, which it must soon after the restart."""
+    """A connection to a service that answers, which it must soon after the restart.
+
+    Queries and commands come to it on connections of their own, either of which may be back first.
+    """
     deadline = time.monotonic() + CAUGHT_UP_SECONDS
     while True:
         client = None
         try:
             client = await RawNats.connect(served.url)
-            if (await client.query("jobs.count")).status is None:
+            answered = (await client.query("jobs.count")).status is None
+            if answered and (await client.command("jobs.enqueue")).code == "invalid":
                 return client
         except (OSError, TimeoutError, ValueError, AssertionError):
             # Not yet: there is no nats-server, or nobody behind it.
