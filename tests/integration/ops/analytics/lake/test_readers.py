@@ -112,9 +112,10 @@ def expected(lake: Path) -> list[list[list[str]]]:
 def environment_with(folder: Path, *packages: str) -> Path:
     """The Python of an environment that has these packages alone."""
     python = folder / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
     made = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *packages],
+        [uv, "pip", "install", "--quiet", "--python", python, "--only-binary", ":all:", *packages],
         capture_output=True,
         text=True,
         check=False,
@@ -181,4 +182,4 @@ def test_data_frames_read_it(rich_lake: Path, tmp_path: Path, packages: list[str
             [[plain(one) for one in row] for row in connection.execute(query).fetchall()]
             for query in (by_type, by_status)
         ]
-    assert run(python, program, rich_lake=str(rich_lake)) == right
+    assert run(python, program, lake=str(rich_lake)) == right
