@@ -1,4 +1,4 @@
-"""What SQLite says of an error, or words for it where that says nothing: `words_of`."""
+"""What SQLite says of an error, or words for it where that says nothing: `words_of`; `is_for_room`."""
 
 import apsw
 
@@ -21,8 +21,18 @@ _SAYS_NOTHING = ("", "not an error", "unknown error")
 def words_of(error: BaseException) -> str:
     """What is wrong; never empty."""
     said = str(error)
+    if is_for_room(error) and not isinstance(error, apsw.FullError):
+        return _WORDS[0][1]
     if said.rpartition(": ")[2] not in _SAYS_NOTHING:
         return said
     return next(
         (words for kind, words in _WORDS if isinstance(error, kind)), f"SQLite: {type(error).__name__}"
+    )
+
+
+def is_for_room(error: BaseException) -> bool:
+    """Whether a disk is full; SQLite calls it an I/O error where the WAL's index has no room."""
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError)
+        and getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE
     )

@@ -15,6 +15,7 @@ import msgspec
 
 from bus.kept_files import make_folder
 from bus.log import chain
+from migrations.sqlite_words import is_for_room
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
 from ops.backup.opening import plain_metadata
@@ -166,10 +167,10 @@ class _SafetyBackup(msgspec.Struct):
                 plain_copy=self.plain_copy,
                 progress=self.progress,
             )
-        except apsw.FullError:
+        except (BackupError, apsw.Error) as error:
             # A full disk is no damage of the store.
-            raise
-        except (BackupError, apsw.Error):
+            if is_for_room(error):
+                raise
             # The store is too damaged, and will be set aside.
             self.is_possible = False
         else:

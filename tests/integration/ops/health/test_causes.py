@@ -192,9 +192,10 @@ def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_pa
             service.run(responder.publish(f"hyperpage.res.v1.{number}", filler.encode()))
         assert "before their time" in service.sees("results_stream_full", level="degraded")
 
-        consumer = {"stream_name": EVENTS, "config": {"name": "c", "inactive_threshold": 10**9}}
+        consumer = {"stream_name": EVENTS, "config": {"name": "c", "inactive_threshold": 600 * 10**9}}
         service.run(service.client.request(f"$JS.API.CONSUMER.CREATE.{EVENTS}.c", consumer))
         assert "takes no more" in service.sees("consumers_full", level="degraded")
+        service.run(service.client.request(f"$JS.API.CONSUMER.DELETE.{EVENTS}.c"))
         service.sees_none("consumers_full")
 
 
