@@ -25,8 +25,15 @@ def program(monkeypatch: pytest.MonkeyPatch) -> None:
 OURS: dict[str, dict[str, list[Any]]] = {
     "app_state": {},
     "tool_configs": {},
-    # It is by one of the two alone, and no schema says so.
-    "schedules": {"cron": ["0 3 * * *", "*/5 * * * *"], "every_ms": [None], "time_zone": ["UTC"]},
+    # Of some fields, one goes without another or not at all, and no schema says so.
+    "schedules": {
+        "cron": ["0 3 * * *", "*/5 * * * *"],
+        "every_ms": [None],
+        "time_zone": ["UTC"],
+        "payload": [None, {"page": 1}],
+        "identifier": [None],
+        "retry": [None, {"delays_ms": [0, 60_000]}, {"base_ms": 100, "factor": 2, "cap_ms": 1_000}],
+    },
 }
 
 
