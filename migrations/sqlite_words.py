@@ -1,4 +1,4 @@
-"""What SQLite says of an error, or words for it where that says nothing: `words_of`; `is_for_room`."""
+"""What SQLite says of an error, or words for it where that says nothing: `words_of`; `kind_of`."""
 
 import apsw
 
@@ -21,18 +21,15 @@ _SAYS_NOTHING = ("", "not an error", "unknown error")
 def words_of(error: BaseException) -> str:
     """What is wrong; never empty."""
     said = str(error)
-    if is_for_room(error) and not isinstance(error, apsw.FullError):
-        return _WORDS[0][1]
-    if said.rpartition(": ")[2] not in _SAYS_NOTHING:
+    kind = kind_of(error)
+    if kind is type(error) and said.rpartition(": ")[2] not in _SAYS_NOTHING:
         return said
     return next(
-        (words for kind, words in _WORDS if isinstance(error, kind)), f"SQLite: {type(error).__name__}"
+        (words for known, words in _WORDS if issubclass(kind, known)), f"SQLite: {type(error).__name__}"
     )
 
 
-def is_for_room(error: BaseException) -> bool:
-    """Whether a disk is full; SQLite calls it an I/O error where the WAL's index has no room."""
-    return isinstance(error, apsw.FullError) or (
-        isinstance(error, apsw.IOError)
-        and getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE
-    )
+def kind_of(error: BaseException) -> type[BaseException]:
+    """Its class; that of a full disk, which SQLite calls an I/O error where the WAL's index has no room."""
+    code = getattr(error, "extendedresult", None)
+    return apsw.FullError if code == apsw.SQLITE_IOERR_SHMSIZE else type(error)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import apsw
 
-from migrations.sqlite_words import is_for_room, words_of
+from migrations.sqlite_words import kind_of, words_of
 
 _NO_ROOM = "make room on that disk, and try again: what was answered is stored, and stays"
 _NO_RIGHT = "run it as the user of the service, or give that user the right (`ls -l` shows whose it is)"
@@ -54,6 +54,7 @@ _BY_NUMBER: Mapping[int, str] = {
     errno.ENOMEM: "give it more memory, or end something else; nothing was changed",
 }
 _BY_KIND: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, _NO_ROOM),
     (apsw.ReadOnlyError, _READ_ONLY),
     (apsw.PermissionsError, _NO_RIGHT),
     (apsw.CantOpenError, _NO_RIGHT),
@@ -79,14 +80,13 @@ def hint_of(error: BaseException) -> str:
     for own in (getattr(error, "hint", None), getattr(error, "repair", None)):
         if isinstance(own, str) and own:
             return own
-    if is_for_room(error):
-        return _NO_ROOM
     if isinstance(error, apsw.Error):
-        return next((hint for kind, hint in _BY_KIND if isinstance(error, kind)), _ANYTHING)
+        return next((hint for kind, hint in _BY_KIND if issubclass(kind_of(error), kind)), _ANYTHING)
     return _BY_NUMBER.get(getattr(error, "errno", None) or 0, _ANYTHING)
 
 
 _OF_THE_MACHINE: tuple[tuple[type[apsw.Error], int], ...] = (
+    (apsw.FullError, errno.ENOSPC),
     (apsw.NoMemError, errno.ENOMEM),
     (apsw.BusyError, errno.EBUSY),
     (apsw.LockedError, errno.EBUSY),
@@ -105,8 +105,6 @@ def require_damage(error: BaseException, name: str) -> None:
     Raises:
         OSError: it is the machine's: no room, no memory, a lock. The file may be whole.
     """
-    if is_for_room(error):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name) from error
     for kind, number in _OF_THE_MACHINE:
-        if isinstance(error, kind):
+        if issubclass(kind_of(error), kind):
             raise OSError(number, os.strerror(number), name) from error

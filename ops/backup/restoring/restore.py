@@ -15,7 +15,7 @@ import msgspec
 
 from bus.kept_files import make_folder
 from bus.log import chain
-from migrations.sqlite_words import is_for_room
+from migrations.sqlite_words import kind_of
 from ops.backup.create import create_backup
 from ops.backup.metadata import Backup
 from ops.backup.opening import plain_metadata
@@ -169,7 +169,7 @@ class _SafetyBackup(msgspec.Struct):
             )
         except (BackupError, apsw.Error) as error:
             # A full disk is no damage of the store.
-            if is_for_room(error):
+            if issubclass(kind_of(error), apsw.FullError):
                 raise
             # The store is too damaged, and will be set aside.
             self.is_possible = False
