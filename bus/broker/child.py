@@ -107,8 +107,8 @@ class NatsChild:
                 begin = self._looked_at_bytes if self._looked_at_bytes <= end else 0
                 log.seek(max(begin, end - NEWS_BYTES))
                 news = log.read(NEWS_BYTES)
-        except FileNotFoundError:
-            # Somebody has wiped the folder.
+        except OSError:
+            # Somebody has wiped the folder, or this process has too many files open: the next look tells.
             return False
         self._looked_at_bytes = end
         return _WRITE_FAILURE.search(news) is not None

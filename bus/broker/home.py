@@ -36,6 +36,8 @@ LOOPBACK = "127.0.0.1"
 ANY_PORT = -1
 # The largest message, as the contract says; nats-py raises before it sends a larger one.
 MAXIMUM_PAYLOAD_BYTES = 1024 * 1024
+# A nats-server that could not write is started again once there is more than this.
+ROOM_BYTES = 16 * 1024 * 1024
 # How often a lock is tried: nothing tells when another process releases it.
 LOCK_POLL_INTERVAL_MS = 50
 
@@ -205,9 +207,12 @@ class NatsHome:
             },
         }
 
-    def free_bytes(self) -> int:
-        """The room on the disk of the streams."""
-        return shutil.disk_usage(self.path).free
+    def has_room(self) -> bool:
+        """Whether a nats-server that could not write may find room on the disk of the streams now."""
+        try:
+            return shutil.disk_usage(self.path).free > ROOM_BYTES
+        except OSError:
+            return False
 
     def _streams_limit_bytes(self) -> int:
         """The bytes that the streams have, and three quarters of those that are free; the rest is for SQLite.
@@ -216,10 +221,10 @@ class NatsHome:
         more messages after a restart. It also sets aside the most that each stream may have, and where that
         is more than this, it takes no change of any stream. So on a disk with less room, it is that.
         """
-        streams = self.path / "jetstream"
+        streams, free = self.path / "jetstream", shutil.disk_usage(self.path).free
         held = sum(file.stat().st_size for file in streams.rglob("*") if file.is_file())
         set_aside = sum(map(_reserved_bytes, streams.glob("*/streams/*/meta.inf")))
-        return max(held + self.free_bytes() * 3 // 4, self._set_aside_bytes, set_aside + 1024 * 1024)
+        return max(held + free * 3 // 4, self._set_aside_bytes, set_aside + 1024 * 1024)
 
 
 def _reserved_bytes(stream: Path) -> int:

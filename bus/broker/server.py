@@ -56,7 +56,6 @@ START_AGAIN_TIMEOUT_MS = 10_000
 LOOK_INTERVAL_MS = 1_000
 # A child that can't write is ended, but not earlier than this after its start, nor while the disk is full.
 SHORTEST_LIFE_MS = 5_000
-ROOM_BYTES = 16 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -228,7 +227,7 @@ class NatsServer:
             is_stuck = child.has_failed_to_write() or is_stuck
             if not is_stuck or time.monotonic() < may_be_ended_from or self._stopping.is_set():
                 continue
-            if self.home.free_bytes() > ROOM_BYTES:
+            if self.home.has_room():
                 logger.warning("nats-server could not write (see %s), and is started again", self.home.log)
                 await child.end()
 

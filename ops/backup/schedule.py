@@ -188,17 +188,18 @@ class BackupSchedule:
         folder = local(self._settings.backup_folder)
         # The health check asks this every other second, so hundreds of files are read only when one is new or
         # gone: the folder's time tells that.
-        changed_at = folder.stat().st_mtime_ns if folder.is_dir() else None
-        if changed_at is not None and changed_at == self._changed_at:
-            return self._seen
-        # Two changes within one tick of the system's clock look like one.
-        is_settled = changed_at is not None and time.time_ns() - changed_at > SETTLED_NS
-        self._changed_at = changed_at if is_settled else None
         try:
+            changed_at = folder.stat().st_mtime_ns if folder.is_dir() else None
+            if changed_at is not None and changed_at == self._changed_at:
+                return self._seen
+            # Two changes within one tick of the system's clock look like one.
+            is_settled = changed_at is not None and time.time_ns() - changed_at > SETTLED_NS
             self._seen = list_backups(folder, self._store_id, self._settings.signing)
         except OSError as error:
+            self._changed_at = None
             self._failures["list", ""] = f"the backups cannot be listed: {error}"
         else:
+            self._changed_at = changed_at if is_settled else None
             self._failures.pop(("list", ""), None)
         return self._seen
 

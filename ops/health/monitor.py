@@ -74,6 +74,7 @@ from ops.health.streams import StreamFigures, stream_figures
 from ops.health.work import WorkWatch, job_figures
 from ops.parts import Parts
 from ops.store.lost_events import lost_events
+from ops.store.troubles import message_of
 
 # How late a look may be: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
@@ -338,14 +339,14 @@ class Monitor:
     def _look_around(self) -> Look:
         """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
         parts = self._parts
-        is_exhausted = parts.readers.in_use >= parts.readers.maximum
-        self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
-        store = self._probe.look()
+        is_free = parts.readers.in_use < parts.readers.maximum
+        self._exhausted_looks = 0 if is_free else self._exhausted_looks + 1
+        store, found, lost = self._probe.look(), [], () if self._look is None else self._look.lost
         try:
-            found = disks_of(self._settings)
+            found, lost = disks_of(self._settings), lost_events(self._settings.data)
         except OSError as error:
-            found = []
-            store = msgspec.structs.replace(store, problem=store.problem or str(error))
+            # Lost events that are known stay told.
+            store = msgspec.structs.replace(store, problem=store.problem or message_of(error))
         return Look(
             at=time.monotonic(),
             store=store,
@@ -354,7 +355,7 @@ class Monitor:
             backups=parts.backups.state,
             archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
-            lost=lost_events(self._settings.data),
+            lost=lost,
             fork=None if parts.cluster is None else self._last_fork(),
         )
 

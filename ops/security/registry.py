@@ -125,7 +125,7 @@ class Registry:
                     # Keys run out also while the file cannot be read.
                     await self._take_effect(nats_server, on_change)
                 failure = ""
-            except (UserError, NatsServerError, ApiRefusal) as error:
+            except (UserError, NatsServerError, ApiRefusal, OSError) as error:
                 if failure != str(error):
                     failure = str(error)
                     logger.warning("users whose rights have ended may still be let in: %s", error)

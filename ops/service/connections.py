@@ -1,6 +1,7 @@
 """How a service is reached: `open_broker` for NATS, `http_server` for HTTP."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -31,7 +32,30 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 _SEE_IT = "see that it runs and can be reached; a nats-server of its own is had by leaving out its address"
 
+# A connection that is lost is tried ten times a second: what it meets again is said as often as this, and
+# not more than so many different things.
+SAY_AGAIN_SECONDS = 60.0
+MAXIMUM_SAID = 10
+
 logger = logging.getLogger(__name__)
+
+
+class ErrorsOf:
+    """Logs the errors of one connection to NATS."""
+
+    def __init__(self, user: str) -> None:
+        self._user = user
+        self._said: set[str] = set()
+        self._since = time.monotonic()
+
+    def __call__(self, said: str) -> None:
+        """Logs an error, unless it was logged a moment ago."""
+        if (now := time.monotonic()) - self._since >= SAY_AGAIN_SECONDS:
+            self._said.clear()
+            self._since = now
+        if said not in self._said and len(self._said) < MAXIMUM_SAID:
+            self._said.add(said)
+            logger.warning("nats, as %s: %s", self._user, said)
 
 
 async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
@@ -50,7 +74,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             # For ever: the broker may be away for long, and the store is read meanwhile.
             again_after_seconds=0.1,
             ping_interval=at.ping_seconds or DEFAULT_PING_INTERVAL,
-            on_error=lambda said: logger.warning("nats: %s", said),
+            on_error=ErrorsOf(user),
             # Subjects are made by `hyperpage_client.contract.subjects`, or were checked by the broker.
             skip_subject_validation=True,
         )

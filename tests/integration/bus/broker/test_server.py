@@ -301,14 +301,14 @@ def test_one_that_cannot_write_is_started_again_once_there_is_room(
     monkeypatch.setattr(bus.broker.server, "SHORTEST_LIFE_MS", 20)
     looks = 0
 
-    def room(home: NatsHome) -> int:
+    def has_room(home: NatsHome) -> bool:
         nonlocal looks
         looks += 1
-        return 0 if looks <= 3 else 10**9
+        return looks > 3
 
     async def scenario() -> int:
         async with NatsServer(data=tmp_path, port=0) as server:
-            monkeypatch.setattr(NatsHome, "free_bytes", room)
+            monkeypatch.setattr(NatsHome, "has_room", has_room)
             supervision = asyncio.create_task(server.supervise())
             port = server.port
             with server.home.log.open("a") as log:

@@ -1,0 +1,62 @@
+"""A service that can open no file at all, for a while: what is open goes on, and all else comes back."""
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.patience import wait_for
+from tests.support.services.command_line import Served
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="needs Linux, to take files from a process"
+)
+
+
+@contextmanager
+def no_more_files(process_id: int) -> Iterator[None]:
+    """A process can open nothing for the length of the block, and keeps what it has open."""
+    soft, hard = resource.prlimit(process_id, resource.RLIMIT_NOFILE)
+    resource.prlimit(process_id, resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(process_id, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def stored(http: httpx.Client, number: int) -> int:
+    """The position of a command's event."""
+    answer = http.post("/api/v1/app_state/set", json={"key": "alive", "value": number}).raise_for_status()
+    return int(answer.json()["position"])
+
+
+def test_commands_are_stored_meanwhile_and_all_is_well_afterwards(tmp_path: Path) -> None:
+    often = {"HYPERPAGE_HEALTH_INTERVAL_SECONDS": "0.1"}
+    with (
+        Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open", **often) as served,
+        served.http() as http,
+    ):
+        wait_for(lambda: "archiving to" in served.log.read_text())
+        assert stored(http, 1) == 1
+        process_id = served.runtime["pid"]
+        [nats_server] = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+        with no_more_files(process_id):
+            # Who has a connection keeps it, and what is written goes to files that are open.
+            assert stored(http, 2) == 2
+            for said in ("the store cannot be read", "backups cannot be listed", "archive is not kept"):
+                wait_for(lambda said=said: said in served.log.read_text())  # type: ignore[misc]
+            os.kill(int(nats_server), signal.SIGKILL)
+            wait_for(lambda: "the embedded nats-server is down" in served.log.read_text())
+            assert stored(http, 3) == 3
+            assert http.get("/readyz").json() == {"status": "unhealthy"}
+
+        wait_for(lambda: http.get("/readyz").json() == {"status": "healthy"})
+        # Over NATS, too.
+        assert served.ask("query", "app_state.get", '{"key":"alive"}')["value"] == 3
+        log = served.log.read_text()
+        assert log.count("nats, as relay: [Errno 24] Too many open files") == 1
