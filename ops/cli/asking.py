@@ -120,7 +120,8 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
 async def _let_in(address: Address) -> "LeanClient":
     """A connection; one that is refused is tried again for a while.
 
-    While nats-server reads its configuration again, for a user who came or went, it knows nobody.
+    While nats-server reads its configuration again, for a user who came or went, it knows nobody; of what it
+    says then, its end may be all that arrives.
     """
     from hyperpage_client.transport.connecting import NotConnectedError, connect
 
@@ -137,7 +138,7 @@ async def _let_in(address: Address) -> "LeanClient":
                 reconnect_time_wait=0,
             )
         except NotConnectedError as error:
-            if left == 1 or "authorization" not in error.said.lower():
+            if left == 1 or not (error.is_cut_off or "authorization" in error.said.lower()):
                 raise
         await asyncio.sleep(REFUSED_PAUSE_SECONDS)
     raise AssertionError("unreachable")

@@ -19,7 +19,7 @@ from tests.support.patience import patiently
 
 PHONE, TABLET, DESK = WIDTHS = (390, 768, 1280)
 HEIGHT = 860
-# Where pictures of all pages are left for whoever wants to see them; nowhere, unless CI or somebody says so.
+# Where pictures of all pages are left for whoever wants to see them; nowhere, unless somebody says so.
 PICTURES = os.environ.get("CONSOLE_PICTURES", "")
 _FAULTS, _STILL, _DIFFERENCE = (
     Path(__file__).parents[1].joinpath("console", f"{name}.js").read_text()

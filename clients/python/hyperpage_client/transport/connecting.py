@@ -20,20 +20,25 @@ from hyperpage_client.transport.explained import explained, is_final
 
 # Who said nothing but to be let in, and trusts whom the system trusts.
 NOTHING_MORE = Access()
+_CUT_OFF = (ConnectionResetError, BrokenPipeError)
 
 
 class NotConnectedError(RuntimeError):
     """No nats-server let us in; the message says why, as far as anybody said it, and `hint` what to do.
 
-    `said` is what it said; of several, what each one said, behind its address.
+    `said` is what it said; of several, what each one said, behind its address. `is_cut_off` is whether one
+    ended a connection that was being made, and did not say why.
     """
 
-    def __init__(self, servers: list[str], within_seconds: float, said: str, hint: str) -> None:
+    def __init__(
+        self, servers: list[str], within_seconds: float, said: str, hint: str, *, is_cut_off: bool = False
+    ) -> None:
         why = said or f"no answer within {within_seconds:g} s"
         at = f" at {without_credentials(servers[0]).rpartition('://')[2]}" if len(servers) == 1 else ""
         super().__init__(f"no nats-server lets us in{at}: {why}")
         self.said = said
         self.hint = hint
+        self.is_cut_off = is_cut_off
 
 
 async def connect(
@@ -91,7 +96,10 @@ async def connect(
         await client.close()
         if not isinstance(error, NatsError | OSError | TimeoutError):
             raise
-        raise NotConnectedError(servers, within_seconds, *refusals.explained(error)) from error
+        said, hint = refusals.explained(error)
+        raise NotConnectedError(
+            servers, within_seconds, said, hint, is_cut_off=refusals.is_cut_off
+        ) from error
     client.options["allow_reconnect"] = again_after_seconds is not None
     is_connected = True
     return client
@@ -110,11 +118,15 @@ class _Refusals:
         if place not in self._last:
             # Named by another one.
             return
-        if self._last.get(place) is None or not isinstance(error, ConnectionResetError | BrokenPipeError):
+        if self._last.get(place) is None or not isinstance(error, _CUT_OFF):
             # A server that refuses says why, and ends; which of it arrives, is chance.
             self._last[place] = error
         if all(last is not None and is_final(last) for last in self._last.values()):
             raise error
+
+    @property
+    def is_cut_off(self) -> bool:
+        return any(isinstance(last, _CUT_OFF) for last in self._last.values())
 
     def explained(self, error: BaseException) -> tuple[str, str]:
         """What is said of all that, and a hint."""

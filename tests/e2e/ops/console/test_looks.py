@@ -1,8 +1,7 @@
 """Every page of the console at three widths, over a store of values as long and as odd as they may be.
 
 Its geometry is looked at in every run, in whatever browser is there: what sticks out, is covered or is broken
-inside a word is the same in all of them. `CONSOLE_PICTURES=FOLDER` leaves pictures of all pages there, as
-`.ci/run` has it.
+inside a word is the same in all of them. `CONSOLE_PICTURES=FOLDER` leaves pictures of all pages there.
 
 Pixels are compared by `make prove`, with pictures that are kept here and that somebody looked at. Browsers
 draw text differently from one major version to the next, and other fonts have other widths, so they are

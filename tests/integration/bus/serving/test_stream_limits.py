@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apsw
@@ -359,7 +360,7 @@ def test_a_disk_that_got_full_does_not_keep_streams_from_being_changed(
 ):
     with serving(tmp_path, results_stream_mib=2048):
         pass
-    monkeypatch.setattr(NatsHome, "free_bytes", lambda self: 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
     with serving(tmp_path, commands_stream_mib=100, mirror_stream_mib=1, results_stream_mib=1) as durable:
         assert durable.run(config_of(durable, COMMANDS))["max_bytes"] == 100 * MIB
         assert durable.run(config_of(durable, RESULTS))["max_bytes"] == MIB
