@@ -96,10 +96,7 @@ async def connect(
         await client.close()
         if not isinstance(error, NatsError | OSError | TimeoutError):
             raise
-        said, hint = refusals.explained(error)
-        raise NotConnectedError(
-            servers, within_seconds, said, hint, is_cut_off=refusals.is_cut_off
-        ) from error
+        raise refusals.told(servers, within_seconds, error) from error
     client.options["allow_reconnect"] = again_after_seconds is not None
     is_connected = True
     return client
@@ -124,16 +121,13 @@ class _Refusals:
         if all(last is not None and is_final(last) for last in self._last.values()):
             raise error
 
-    @property
-    def is_cut_off(self) -> bool:
-        return any(isinstance(last, _CUT_OFF) for last in self._last.values())
-
-    def explained(self, error: BaseException) -> tuple[str, str]:
-        """What is said of all that, and a hint."""
+    def told(self, servers: list[str], within_seconds: float, error: BaseException) -> NotConnectedError:
+        """All that, as the error that it is told as."""
         said, hint = self._said(error)
         if self._is_nameless and "Authorization Violation" in said:
-            return said, "no user stands in the address, and no credentials are given"
-        return said, hint
+            hint = "no user stands in the address, and no credentials are given"
+        is_cut_off = any(isinstance(last, _CUT_OFF) for last in self._last.values())
+        return NotConnectedError(servers, within_seconds, said, hint, is_cut_off=is_cut_off)
 
     def _said(self, error: BaseException) -> tuple[str, str]:
         if len(self._last) == 1:
