@@ -14,6 +14,7 @@ import pytest
 
 from ops.settings import Settings
 from tests.support.documents.guides import blocks, guide
+from tests.support.http_clients import client
 from tests.support.machines.bucket_server import CREDENTIALS, BucketServer
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
@@ -245,7 +246,7 @@ CREATE = "hyperpage token create afar --role admin"
 
 
 def test_from_afar(typed: Typed):
-    with typed.serving() as service, httpx.Client(trust_env=False, timeout=60) as http:
+    with typed.serving() as service, client() as http:
         set_value(service, 1)
         set_value(service, 2)
         service_url = service.runtime["http_url"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.http_clients import asynchronous_client
 from tests.support.services.talking import Talk
 
 
@@ -38,7 +39,7 @@ class HttpTalk(Talk):
         """The response to one request; `json`, `content`, `headers` and `params` as httpx has them."""
 
         async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+            async with asynchronous_client(self.url) as client:
                 return await client.request(method, path, **request)
 
         response: httpx.Response = self.run(ask())

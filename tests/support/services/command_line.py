@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from ops.cli.main import application, run
+from tests.support.http_clients import client
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 from tests.support.services.prepared import Prepared, can_be_prepared
@@ -168,7 +169,7 @@ class Served:
 
     def http(self) -> httpx.Client:
         """A client of its HTTP API, to be closed: with `with`, say."""
-        return httpx.Client(base_url=self.runtime["http_url"], trust_env=False, timeout=60)
+        return client(self.runtime["http_url"])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code after a signal."""

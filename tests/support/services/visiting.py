@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from ops.http.access.tokens import TokenFile
+from tests.support.http_clients import asynchronous_client
 from tests.support.services.asking import HttpTalk
 from tests.support.services.watching import eventually
 
@@ -43,7 +44,7 @@ class Visitor:
         async def is_said() -> bool:
             if text in self._told:
                 return True
-            async with httpx.AsyncClient(base_url=self._talk.url, trust_env=False, timeout=20) as client:
+            async with asynchronous_client(self._talk.url) as client:
                 return text in (await client.get(path, headers=headers)).text
 
         eventually(self._talk, is_said)

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from ops.store.data_directory import read_admin
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import hyperpage
@@ -89,7 +88,7 @@ class Watched(HttpTalk):
         admin = read_admin(self.data)
         assert admin is not None
         bearer = {"Authorization": f"Bearer {admin.http_secret}"}
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+        async with asynchronous_client(self.url) as client:
             response = await client.get("/readyz?verbose", headers=bearer)
         report = response.json()
         assert response.status_code == (503 if report["status"] == "unhealthy" else 200)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -15,6 +14,7 @@ from ops.archive.reading import read_segment
 from ops.archive.segment import Segment, list_segments
 from ops.archive.writing import row_lines, write_segment
 from ops.backup.metadata import Backup, metadata_path, read_metadata
+from tests.support.http_clients import client
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Result, Served, hyperpage
 from tests.support.stores.signed import change_metadata, forge_segment, key_in, strip_backup
@@ -162,7 +162,7 @@ def test_a_running_service_refuses_and_goes_on(data: Path):
         refused = service("backup", "restore", backup.name, "--yes")
         assert (refused.code, "unsigned" in refused.err) == (6, True)
         url = service.runtime["http_url"]
-        with httpx.Client(trust_env=False, timeout=60) as http:
+        with client() as http:
             (listed,) = http.get(f"{url}/api/v1/backups").json()["items"]
             assert (listed["signature"], listed["status"]) == ("unsigned", "damaged")
             asked = http.post(f"{url}/api/v1/admin/backup/restore", json={"backup": backup.name})

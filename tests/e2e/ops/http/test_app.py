@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.http_clients import client
 from tests.support.patience import wait_for
 from tests.support.services.asking import problem
 from tests.support.services.command_line import Served, separately
@@ -139,7 +140,7 @@ def test_a_restore_is_answered_when_the_store_is_served_again(http: httpx.Client
     http.put("/api/v1/app_state/lost", json={"value": 1})
     url, process = served.runtime["http_url"], served.process.pid
 
-    with ThreadPoolExecutor() as pool, httpx.Client(base_url=url, trust_env=False, timeout=60) as watcher:
+    with ThreadPoolExecutor() as pool, client(url) as watcher:
         restoring = pool.submit(http.put, BACKUP, json={"backupPath": made})
         # Meanwhile, whoever asks is told to try again, and nothing else.
         seen = set()

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import httpx
-
+from tests.support.http_clients import client
 from tests.support.machines.nginx import nginx_before
 from tests.support.services.command_line import Served
 
@@ -14,7 +13,7 @@ def test_through_a_bare_proxy_nobody_comes_in_without_a_token(tmp_path: Path) ->
     with (
         Served(tmp_path / "data", "--http", "127.0.0.1:0") as served,
         nginx_before(served.runtime["http_url"], tmp_path / "nginx") as address,
-        httpx.Client(base_url=address, trust_env=False, timeout=20) as http,
+        client(address, timeout=20) as http,
     ):
         assert http.get("/livez").status_code == 200
         assert http.get("/readyz").status_code == 200

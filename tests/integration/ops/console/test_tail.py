@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
 from ops.http.access.tokens import TokenFile
 from ops.http.following import tails
 from ops.http.following.tails import MAXIMUM_SHOWN, PERIOD_SECONDS
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor
@@ -26,7 +26,7 @@ BEGIN = {"seen": 0, "lines": [], "missed": 0}
 async def watching(talk: HttpTalk, path: str = STREAM, **headers: str) -> AsyncIterator[AsyncIterator[Any]]:
     """The pieces that come, and before them where they begin."""
     async with (
-        httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=patiently(10)) as client,
+        asynchronous_client(talk.url, timeout=patiently(10)) as client,
         client.stream("GET", path, headers=headers) as response,
     ):
         assert response.status_code == 200

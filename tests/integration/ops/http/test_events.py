@@ -15,6 +15,7 @@ from ops.http.access.tokens import TokenFile
 from ops.http.following.event_feed import PACE_SECONDS, Piece
 from ops.http.layers import sending
 from ops.http.routes import streaming
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import HttpTalk, problem
 from tests.support.services.serving import copy_of, restore_by_hand
@@ -47,7 +48,7 @@ class Reader:
 @asynccontextmanager
 async def reading(talk: HttpTalk, path: str = EVENTS, **headers: str) -> AsyncIterator[Reader]:
     async with (
-        httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=20) as client,
+        asynchronous_client(talk.url) as client,
         client.stream("GET", path, headers=headers) as response,
     ):
         yield Reader(response)
@@ -218,7 +219,7 @@ def test_more_readers_than_are_allowed_are_refused_and_commands_go_on(tmp_path: 
     with HttpTalk(tmp_path, http_event_streams=3) as talk:
 
         async def flood() -> list[int]:
-            async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=20) as client:
+            async with asynchronous_client(talk.url) as client:
                 streams = [
                     await client.send(client.build_request("GET", EVENTS), stream=True) for _ in range(20)
                 ]

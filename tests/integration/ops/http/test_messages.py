@@ -13,6 +13,7 @@ from hyperpage_client.identifiers import new_id
 from ops.http.backend import Backend
 from ops.http.meaning import meaning_of
 from ops.store.data_directory import read_runtime
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk, problem
 
@@ -321,7 +322,7 @@ def test_a_read_waits_for_what_it_asks_for(shared: HttpTalk, monkeypatch: pytest
     set_it = shared.url + "/api/v1/app_state/set"
 
     async def scenario() -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with asynchronous_client() as client:
             stored = await client.post(set_it, json={"key": "awaited", "value": new_id()})
             least = {"Hyperpage-Min-Position": f"1-{stored.json()['position'] + 1}"}
             reading = client.get(f"{shared.url}/api/v1/app_state/awaited", headers=least)

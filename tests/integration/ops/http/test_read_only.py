@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.http.access.tokens import TokenFile
 from tests.support.clusters.one_server import has_followed, member_on
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import COMES_WITHIN_SECONDS
 from tests.support.services.asking import HttpTalk
 from tests.support.services.outside_nats import stock_nats_server
@@ -108,7 +108,7 @@ def test_events_come_live_as_they_are_applied(follower: Follower):
         service = member_on(follower.data.with_name("a"), follower.broker)
         async with (
             service as leader,
-            httpx.AsyncClient(base_url=follower.url, trust_env=False, timeout=20) as client,
+            asynchronous_client(follower.url) as client,
             client.stream("GET", "/api/v1/events?after=2", headers=follower.headers) as response,
         ):
             lines = response.aiter_lines()

@@ -17,6 +17,7 @@ from bus.serving.leader_door import LeaderDoor
 from hyperpage_client.transport.connection import LeanClient
 from ops.service.composition import Service
 from tests.support.clusters.one_server import has_followed, member_on
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import problem
 from tests.support.services.serving import client_of
@@ -59,7 +60,7 @@ def url_of(service: Service) -> str:
 
 
 async def read_over_http(service: Service) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=url_of(service), trust_env=False, timeout=20) as client:
+    async with asynchronous_client(url_of(service)) as client:
         return await client.get("/api/v1/app_state/k", headers=FOR_LEADER)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bus.serving.queries import awaited_changes
 from ops.service.composition import Service
+from tests.support.http_clients import asynchronous_client
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk, problem
 
@@ -36,7 +37,7 @@ def test_those_who_wait_are_answered_when_the_job_ends_and_by_no_other_change(ta
 
     async def scenario() -> tuple[Any, Any]:
         client, patient = talk.client, {"timeout_ms": 60_000}
-        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+        async with asynchronous_client(talk.url, timeout=90) as http:
             said = asyncio.create_task(client.query("jobs.await", job | patient))
             shown = asyncio.create_task(http.get("/api/v1/jobs/a/await", params=patient))
             await waiting(talk.service, 2)
@@ -107,7 +108,7 @@ def test_a_client_that_goes_away_over_http_waits_no_longer(talk: HttpTalk):
     enqueue(talk, "e")
 
     async def scenario() -> None:
-        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+        async with asynchronous_client(talk.url, timeout=90) as http:
             asking = asyncio.create_task(http.get("/api/v1/jobs/e/await?timeout_ms=60000"))
             await waiting(talk.service, 1)
             asking.cancel()
@@ -122,7 +123,7 @@ def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
         job = enqueue(talk, "a") | {"timeout_ms": 60_000}
 
         async def scenario() -> tuple[str | None, httpx.Response]:
-            async with httpx.AsyncClient(base_url=talk.url, trust_env=False, timeout=90) as http:
+            async with asynchronous_client(talk.url, timeout=90) as http:
                 said = asyncio.create_task(talk.client.query("jobs.await", job))
                 shown = asyncio.create_task(http.get("/api/v1/jobs/a/await?timeout_ms=60000"))
                 await waiting(talk.service, 2)
