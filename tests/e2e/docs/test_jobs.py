@@ -16,7 +16,7 @@ from domain.jobs.state import STATES
 from tests.support.documents.guides import blocks, guide
 from tests.support.machines.node import CLIENT, COMPILER, INSTALLED, TYPES, in_javascript, node_with
 from tests.support.patience import wait_for
-from tests.support.services.command_line import PROGRAM, environment, served_in
+from tests.support.services.command_line import environment, separately_in, served_in
 
 GUIDE = guide("jobs.md")
 COMMANDS, RETRIED, LIMITED, AWAITED = (
@@ -42,7 +42,14 @@ def run(folder: Path, *command: str) -> str:
 
 
 def answers_to(commands: list[str], folder: Path) -> list[Any]:
-    return [json.loads(run(folder, *PROGRAM, *shlex.split(command), "--json")) for command in commands]
+    return [told(folder, *shlex.split(command)) for command in commands]
+
+
+def told(folder: Path, *command: str) -> Any:
+    """What a command of ours answers."""
+    done = separately_in(folder, *command, "--json")
+    assert done.code == 0, done
+    return done.json
 
 
 def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path) -> None:
@@ -57,7 +64,7 @@ def test_the_example_does_what_it_says_and_the_worker_does_the_jobs(folder: Path
     done = run(folder, sys.executable, "-c", WORKER)
 
     assert done.splitlines() == ["doing Fetch acme/site", "doing Index acme/site", "doing Every night"]
-    attempts = json.loads(run(folder, *PROGRAM, "query", "jobs.attempts", '{"id": "fetch-1"}', "--json"))
+    attempts = told(folder, "query", "jobs.attempts", '{"id": "fetch-1"}')
     assert [one["status"] for one in attempts["items"]] == ["completed"]
 
     [job], [awaited] = answers_to(RETRIED, folder), answers_to(AWAITED, folder)
@@ -114,20 +121,19 @@ def test_the_worker_in_javascript_obeys_cancel_requests_and_gives_back_what_it_h
     )
 
     def row(name: str) -> dict[str, Any]:
-        said = run(folder, *PROGRAM, "query", "jobs.get", json.dumps({"id": name}), "--json")
-        found: dict[str, Any] = json.loads(said)
+        found: dict[str, Any] = told(folder, "query", "jobs.get", json.dumps({"id": name}))
         return found
 
     command = in_javascript(folder, program)
     for name in ("unwanted", "unfinished"):
         body = {"id": name, "type": "fetch", "name": name}
-        run(folder, *PROGRAM, "send", "jobs.enqueue", json.dumps(body))
+        told(folder, "send", "jobs.enqueue", json.dumps(body))
     with subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
     ) as worker:
         try:
             wait_for(lambda: row("unfinished")["state"] == "running")
-            run(folder, *PROGRAM, "send", "jobs.cancel", '{"id": "unwanted"}')
+            told(folder, "send", "jobs.cancel", '{"id": "unwanted"}')
             wait_for(lambda: row("unwanted")["state"] == "cancelled")
             worker.send_signal(signal.SIGTERM)
             said, _ = worker.communicate(timeout=30)
@@ -145,10 +151,10 @@ def test_workers_of_the_guide_do_jobs_as_they_come_until_sigterm(
 ) -> None:
     def enqueue(job_type: str, name: str) -> None:
         body = json.dumps({"id": name, "type": job_type, "name": name})
-        run(folder, *PROGRAM, "send", "jobs.enqueue", body)
+        told(folder, "send", "jobs.enqueue", body)
 
     def is_completed(name: str) -> bool:
-        row = json.loads(run(folder, *PROGRAM, "query", "jobs.get", json.dumps({"id": name}), "--json"))
+        row = told(folder, "query", "jobs.get", json.dumps({"id": name}))
         return bool(row["result"] == {"done": row["type"]} and row["state"] == "completed")
 
     enqueue("fetch", "before")

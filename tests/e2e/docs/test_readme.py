@@ -15,7 +15,7 @@ import pytest
 from tests.support.documents.guides import blocks
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
-from tests.support.services.command_line import PROGRAM, Served, environment, served_in
+from tests.support.services.command_line import PROGRAM, Served, environment, separately_in, served_in
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [
@@ -36,12 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _run(command: str, folder: Path) -> str:
-    arguments = [*PROGRAM, *shlex.split(command.removeprefix(COMMAND))]
-    done = subprocess.run(
-        arguments, cwd=folder, env=environment(), capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    done = separately_in(folder, *shlex.split(command.removeprefix(COMMAND)))
+    assert done.code == 0, done.err
+    return done.out
 
 
 def test_the_two_commands_are_the_makefiles_own() -> None:

@@ -52,10 +52,17 @@ def environment(**variables: str) -> dict[str, str]:
 
 def separately(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
     """Runs one command to its end, in a process of its own, as a shell does."""
+    return separately_in(Path.cwd(), *arguments, stdin=stdin, **variables)
+
+
+def separately_in(folder: Path, *arguments: str | Path, stdin: str = "", **variables: str) -> Result:
+    """The same, as a shell does in that folder."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin.encode())
         given.seek(0)
-        process = started([*map(str, arguments)], variables, stdin=given, stdout=out, stderr=err)
+        process = started(
+            [*map(str, arguments)], variables, stdin=given, stdout=out, stderr=err, folder=folder
+        )
         try:
             code = process.wait(SECONDS)
         finally:
@@ -70,6 +77,7 @@ def started(
     stdin: IO[Any] | None = None,
     stdout: IO[Any] | None = None,
     stderr: IO[Any],
+    folder: Path | None = None,
 ) -> "Prepared | subprocess.Popen[str]":
     """A command that runs; whoever starts it ends it.
 
@@ -77,9 +85,10 @@ def started(
     """
     said = environment(**variables)
     if can_be_prepared(arguments, variables):
-        return Prepared(arguments, said, stdin=stdin, stdout=stdout, stderr=stderr)
+        return Prepared(arguments, said, stdin=stdin, stdout=stdout, stderr=stderr, folder=folder)
     return subprocess.Popen(
         [*PROGRAM, *arguments],
+        cwd=folder,
         env=said,
         stdin=stdin or subprocess.DEVNULL,
         stdout=stdout or subprocess.PIPE,
@@ -195,8 +204,11 @@ class Followed(Served):
 @contextmanager
 def served_in(folder: Path) -> Iterator[Path]:
     """A folder in which the service runs on `./data`, as `make run` has it."""
-    serve = [*PROGRAM, "serve", "--data", "./data", "--nats-port", "0"]
-    with subprocess.Popen(serve, cwd=folder, env=environment(), stdout=subprocess.PIPE) as service:
+    serve = ["serve", "--data", "./data", "--nats-port", "0"]
+    with (
+        (folder / "serve.log").open("w") as log,
+        started(serve, {}, stdout=log, stderr=log, folder=folder) as service,
+    ):
 
         def is_ready() -> bool:
             assert service.poll() is None, "the service has ended"

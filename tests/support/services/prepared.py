@@ -34,8 +34,12 @@ class Prepared:
         stdin: IO[Any] | None,
         stdout: IO[Any] | None,
         stderr: IO[Any],
+        folder: Path | None = None,
     ) -> None:
-        """`stdout` is piped to whoever starts it, unless that says otherwise, and `stdin` is empty."""
+        """`stdout` is piped to whoever starts it, unless that says otherwise, and `stdin` is empty.
+
+        It begins in `folder`, or where we are.
+        """
         self.args = arguments
         self.returncode: int | None = None
         self.stdout: IO[str] | None = None
@@ -49,7 +53,11 @@ class Prepared:
                 self.stdout = os.fdopen(read_from, encoding="utf-8")
                 stdout = stack.enter_context(os.fdopen(written_to, "wb"))
             streams = [one.fileno() for one in (stdin, stdout, stderr, theirs)]
-            asked = {"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())}
+            asked = {
+                "arguments": arguments,
+                "environment": dict(environment),
+                "folder": str(folder or Path.cwd()),
+            }
             told = _preparing(environment["PYTHONPATH"], environment["HYPERPAGE_AGGREGATES"])
             socket.send_fds(told, [json.dumps(asked).encode()], streams)
         self.pid = self._answer()
