@@ -6,12 +6,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from ops.store.data_directory import read_runtime
 from tests.support.patience import until
 from tests.support.repository import ROOT
+from tests.support.services.command_line import started
+from tests.support.services.prepared import Prepared
 
 READY_SECONDS = 30.0
+OURS = ("ops.cli",)
+Process: TypeAlias = "Prepared | subprocess.Popen[str]"
 
 
 class Killable:
@@ -20,19 +25,21 @@ class Killable:
     `program` is the module that is run, with what it takes before the arguments of `hyperpage`.
     """
 
-    def __init__(self, folder: Path, program: Sequence[str] = ("ops.cli",)) -> None:
+    def __init__(self, folder: Path, program: Sequence[str] = OURS) -> None:
         self.folder = folder
         self.program = program
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
-    def launch(self) -> "subprocess.Popen[bytes]":
+    def launch(self) -> Process:
         """Starts the process, and waits for nothing."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *self.program, "serve", "--data", str(self.folder), "--nats-port", "0"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            # Inherited: pytest shows it beside a failure.
-        )
+        arguments = ["serve", "--data", str(self.folder), "--nats-port", "0"]
+        # Errors go where ours go: pytest shows them beside a failure.
+        with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(2), "wb") as errors:
+            if self.program == OURS:
+                self._process = started(arguments, {}, stdout=nowhere, stderr=errors, folder=ROOT)
+            else:
+                program = [sys.executable, "-m", *self.program, *arguments]
+                self._process = subprocess.Popen(program, cwd=ROOT, stdout=nowhere, stderr=errors, text=True)
         return self._process
 
     async def start(self) -> None:
