@@ -110,7 +110,7 @@ def open_reader(path: Path, *, cache_kib: int = 8 * 1024, has_views: bool = Fals
         apsw.CantOpenError: there is no file.
     """
     require_safe_sqlite()
-    if Path(f"{path}-journal").exists():
+    if _has_journal(path):
         _roll_back(path)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=100)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
@@ -136,6 +136,14 @@ def open_checkpointer(path: str, vfs: str) -> apsw.Connection:
     # It knows of the WAL only once it has read something.
     connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     return connection
+
+
+def _has_journal(path: Path) -> bool:
+    try:
+        return Path(f"{path}-journal").exists()
+    except OSError:
+        # SQLite says what is wrong with the folder, in an error of its own.
+        return False
 
 
 def _roll_back(path: Path) -> None:

@@ -42,12 +42,14 @@ class NatsChild:
 
         Of this process it inherits the descriptor `keep_open`, and of its variables those of `ENVIRONMENT`.
         """
-        read_end, write_end = os.pipe() if NEEDS_PIPE else (NO_PIPE, NO_PIPE)
-        inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        # Before it runs: one that ends at once may have written by the time that its start returns.
-        logged_before_bytes = os.fstat(output).st_size
+        read_end = write_end = output = NO_PIPE
         try:
+            if NEEDS_PIPE:
+                read_end, write_end = os.pipe()
+            inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            # Before it runs: one that ends at once may have written by the time that its start returns.
+            logged_before_bytes = os.fstat(output).st_size
             child = cls(
                 await asyncio.create_subprocess_exec(
                     *tethered(command, pipe=read_end),
@@ -66,7 +68,7 @@ class NatsChild:
             _close(write_end)
             raise
         finally:
-            os.close(output)
+            _close(output)
             _close(read_end)
         child.exited.add_done_callback(lambda _: _close(write_end))
         return child
@@ -108,7 +110,7 @@ class NatsChild:
                 log.seek(max(begin, end - NEWS_BYTES))
                 news = log.read(NEWS_BYTES)
         except OSError:
-            # Somebody has wiped the folder, or this process has too many files open: the next look tells.
+            # Somebody has wiped the folder, or it cannot be read now: what it says is seen by a later look.
             return False
         self._looked_at_bytes = end
         return _WRITE_FAILURE.search(news) is not None

@@ -318,9 +318,10 @@ class NatsServer:
         return f"{self.home.log} says more; the store is as it was"
 
     def _write_configuration(self) -> Path:
-        self._configured = self._own_users()
-        users = [*self._configured, *self._users]
-        return self.home.write_configuration(self.names, self._logins, users, self._settings)
+        own = self._own_users()
+        path = self.home.write_configuration(self.names, self._logins, [*own, *self._users], self._settings)
+        self._configured = own
+        return path
 
     def _own_users(self) -> list[BrokerUser]:
         return [

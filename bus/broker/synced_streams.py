@@ -20,6 +20,8 @@ from bus.kept_files import sync_folder
 
 # nats-server tells of a change just before it writes the file, and several often come together.
 PAUSE_SECONDS = 0.2
+# How long after one that failed the next sync is tried.
+AGAIN_SECONDS = 10.0
 # What is older was written by the system, which waits for half a minute.
 LATELY_SECONDS = 3_600
 _TOLD_OF = ("$JS.EVENT.ADVISORY.STREAM.CREATED.>", "$JS.EVENT.ADVISORY.STREAM.UPDATED.>")
@@ -40,16 +42,17 @@ class SyncedStreams:
             await connection.subscribe(subject, cb=self._note)
 
     async def run(self) -> None:
-        """Syncs after each change, for ever."""
+        """Syncs after each change, until that succeeds, for ever."""
         while True:
             await self._changed.wait()
             await asyncio.sleep(PAUSE_SECONDS)
             self._changed.clear()
-            await self.sync()
+            if not await self.sync():
+                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
 
-    async def sync(self) -> None:
-        """Returns when all that is described there is on disk, or cannot be."""
-        await self._synced("what describes the streams", self._described)
+    async def sync(self) -> bool:
+        """Whether all that is described there is on disk when this returns."""
+        return await self._synced("what describes the streams", self._described)
 
     async def sync_messages(self) -> None:
         """Returns when what a nats-server that has ended left of messages is on disk, or cannot be."""
@@ -58,11 +61,13 @@ class SyncedStreams:
     async def _note(self, _: Msg) -> None:
         self._changed.set()
 
-    async def _synced(self, what: str, paths: Callable[[], Iterable[Path]]) -> None:
+    async def _synced(self, what: str, paths: Callable[[], Iterable[Path]]) -> bool:
         try:
             await asyncio.to_thread(self._sync, paths)
         except OSError as error:
             logger.warning("%s may not be on disk yet: %s", what, error)
+            return False
+        return True
 
     def _sync(self, paths: Callable[[], Iterable[Path]]) -> None:
         folders = {self._folder}

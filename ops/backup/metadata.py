@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, overload
 
 import msgspec
 
+from ops.store.troubles import TOO_MANY_FILES
 from ops.targets.bucket import BucketPath
 from ops.targets.documents import Hash, Moment, Whole, decode_document
 from ops.targets.errors import UNUSABLE, BackupError
@@ -204,8 +205,12 @@ def look_for_backups(
     backups: list[Backup] = []
     others: list[tuple[Place, BackupError]] = []
     for one in found:
+        content = by_name.get(one.name, FileNotFoundError())
+        if isinstance(content, OSError) and content.errno in TOO_MANY_FILES:
+            # That says nothing of the backup.
+            raise content
         try:
-            backup = backup_of(one.path, by_name.get(one.name, FileNotFoundError()), signing)
+            backup = backup_of(one.path, content, signing)
         except BackupError as error:
             others.append((one.path, error))
         else:

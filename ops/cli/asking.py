@@ -1,6 +1,7 @@
 """How the command line finds and asks the running service."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,6 +126,7 @@ async def _let_in(address: Address) -> "LeanClient":
     """
     from hyperpage_client.transport.connecting import NotConnectedError, connect
 
+    deadline = time.monotonic() + CONNECT_SECONDS
     for left in range(REFUSED_TRIES, 0, -1):
         try:
             return await connect(
@@ -138,7 +140,8 @@ async def _let_in(address: Address) -> "LeanClient":
                 reconnect_time_wait=0,
             )
         except NotConnectedError as error:
-            if left == 1 or not (error.is_cut_off or "authorization" in error.said.lower()):
+            is_passing = error.is_cut_off or "authorization" in error.said.lower()
+            if left == 1 or not is_passing or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(REFUSED_PAUSE_SECONDS)
     raise AssertionError("unreachable")

@@ -1,12 +1,14 @@
 """The cluster that a service is a member of: its figures in the report, and the causes that lie in it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 
+from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from bus.replication.following import FollowerState
 from bus.replication.leader_watch import USUAL_LIFE
 from bus.replication.standing import ClusterState, LogStanding
@@ -90,6 +92,13 @@ def last_fork(connection: apsw.Connection) -> Fork | None:
         leader=event.leader,
         missing_events=event.missing_events,
     )
+
+
+def fork_told_by(readers: ReaderPool) -> Fork | None:
+    """The same of a store that is read by those; None where it cannot be, of which others tell."""
+    with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), readers.connection() as connection:
+        return last_fork(connection)
+    return None
 
 
 def cluster_figures(

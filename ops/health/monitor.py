@@ -9,14 +9,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import apsw
 import msgspec
 
-from bus.log.reader_pool import PoolClosedError, PoolExhaustedError
 from bus.publishing.relay import RelayState
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from hyperpage_client.tasks import cancel
@@ -43,7 +40,7 @@ from ops.health.cluster import (
     cluster_causes,
     cluster_figures,
     following_causes,
-    last_fork,
+    fork_told_by,
     lost_notes,
     trailing_causes,
     version_notes,
@@ -341,30 +338,25 @@ class Monitor:
         parts = self._parts
         is_free = parts.readers.in_use < parts.readers.maximum
         self._exhausted_looks = 0 if is_free else self._exhausted_looks + 1
-        store, found, lost = self._probe.look(), [], () if self._look is None else self._look.lost
+        store, before = self._probe.look(), self._look
+        disks, lost = ([], ()) if before is None else (before.disks, before.lost)
         try:
-            found, lost = disks_of(self._settings), lost_events(self._settings.data)
+            disks = disks_of(self._settings)
+            lost = lost_events(self._settings.data)
         except OSError as error:
-            # Lost events that are known stay told.
+            # What is known stays told.
             store = msgspec.structs.replace(store, problem=store.problem or message_of(error))
         return Look(
             at=time.monotonic(),
             store=store,
-            disks=found,
+            disks=disks,
             memory=memory(),
             backups=parts.backups.state,
             archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
             lost=lost,
-            fork=None if parts.cluster is None else self._last_fork(),
+            fork=None if parts.cluster is None else fork_told_by(parts.readers),
         )
-
-    def _last_fork(self) -> Fork | None:
-        lent = self._parts.readers.connection()
-        # The probe tells of a store that cannot be read.
-        with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), lent as connection:
-            return last_fork(connection)
-        return None
 
     async def _ask_the_broker(self) -> None:
         try:

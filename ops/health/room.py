@@ -22,6 +22,8 @@ from ops.targets.target import Place
 
 KEPT_FILE = "room.json"
 EVERY_MS = 3_600_000
+# How long after one that failed the next measurement is tried.
+AGAIN_SECONDS = 60.0
 # How long one table may take, all of whose pages are looked at. On a disk that gives 100 MB/s, that is a
 # gigabyte.
 TABLE_SECONDS = 10.0
@@ -106,7 +108,7 @@ class RoomWatch:
                     await self.measure()
                 except (apsw.Error, OSError, UnicodeDecodeError) as error:
                     logger.info("what takes the room was not measured: %s", error)
-                    await asyncio.sleep(EVERY_MS / 1_000)
+                    await asyncio.sleep(AGAIN_SECONDS)
         finally:
             # No thread is waited for.
             self._stopping.set()

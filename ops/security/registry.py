@@ -16,6 +16,7 @@ from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.serving.stream_requests import ApiRefusal
 from domain.errors import NotFound, Unavailable
 from ops.security.users import User, UserError, UserFile
+from ops.store.troubles import hint_of, message_of
 
 # How often it is looked whether a replaced key has run out.
 LOOK_SECONDS = 1.0
@@ -82,8 +83,8 @@ class Registry:
                 raise NotFound("the nats-server is yours: change the passwords there, and in the settings")
             try:
                 await nats_server.rotate(request.user, old_ms=request.old_ms)
-            except NatsServerError as error:
-                raise Unavailable(str(error), hint=error.hint) from error
+            except (NatsServerError, OSError) as error:
+                raise Unavailable(message_of(error), hint=hint_of(error)) from error
             announce()
             return {"user": request.user}
 
@@ -95,8 +96,8 @@ class Registry:
                 raise Unavailable(
                     str(error), hint="users are as they were: put `users.json` right, and try again"
                 ) from error
-            except NatsServerError as error:
-                raise Unavailable(str(error), hint=error.hint) from error
+            except (NatsServerError, OSError) as error:
+                raise Unavailable(message_of(error), hint=hint_of(error)) from error
             except ApiRefusal as refusal:
                 raise Unavailable(
                     f"the users are taken in, but what they followed may go on: {refusal}", hint="try again"
@@ -126,9 +127,9 @@ class Registry:
                     await self._take_effect(nats_server, on_change)
                 failure = ""
             except (UserError, NatsServerError, ApiRefusal, OSError) as error:
-                if failure != str(error):
-                    failure = str(error)
-                    logger.warning("users whose rights have ended may still be let in: %s", error)
+                if failure != message_of(error):
+                    failure = message_of(error)
+                    logger.warning("users whose rights have ended may still be let in: %s", failure)
 
     async def _take_effect(
         self, nats_server: NatsServer | None, on_change: Callable[[], Awaitable[None]]

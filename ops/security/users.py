@@ -293,6 +293,7 @@ class KnownUsers:
         self._file = UserFile(data)
         self._seen: tuple[int, ...] | None = None
         self._users: list[User] = []
+        self._problem = ""
 
     def with_token(self, token_hash: str) -> User | None:
         """The user with a token of this hash, if it is still let in."""
@@ -306,12 +307,18 @@ class KnownUsers:
     def _good(self) -> Iterator[User]:
         stamp = self._file.stamp()
         if stamp != self._seen:
-            self._seen = stamp
             try:
-                self._users = self._file.read()
+                self._users, self._problem = self._file.read(), ""
             except UserError as error:
-                logger.warning("no user is known: %s", error)
+                if self._problem != str(error):
+                    self._problem = str(error)
+                    logger.warning("no user is known: %s", error)
                 self._users = []
+                if isinstance(error.__cause__, OSError):
+                    # It may be as it should be: the next request reads it again.
+                    self._seen = None
+                    return iter(())
+            self._seen = stamp
         return (one for one in self._users if one.revoked_at is None)
 
 

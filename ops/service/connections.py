@@ -32,30 +32,33 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 _SEE_IT = "see that it runs and can be reached; a nats-server of its own is had by leaving out its address"
 
-# A connection that is lost is tried ten times a second: what it meets again is said as often as this, and
-# not more than so many different things.
-SAY_AGAIN_SECONDS = 60.0
-MAXIMUM_SAID = 10
+# A connection that is lost is tried ten times a second: what it meets again and again is logged once in this
+# time, and not more than so many different errors.
+LOG_AGAIN_SECONDS = 60.0
+MAXIMUM_LOGGED = 10
 
 logger = logging.getLogger(__name__)
 
 
-class ErrorsOf:
-    """Logs the errors of one connection to NATS."""
+class ErrorLog:
+    """Logs the errors of one connection to NATS, each once a minute."""
 
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._user = user
-        self._said: set[str] = set()
-        self._since = time.monotonic()
+        self._clock = clock
+        # By what was said.
+        self._logged_at: dict[str, float] = {}
 
-    def __call__(self, said: str) -> None:
-        """Logs an error, unless it was logged a moment ago."""
-        if (now := time.monotonic()) - self._since >= SAY_AGAIN_SECONDS:
-            self._said.clear()
-            self._since = now
-        if said not in self._said and len(self._said) < MAXIMUM_SAID:
-            self._said.add(said)
+    def note(self, said: str) -> None:
+        """Logs an error, unless it was logged lately."""
+        now = self._clock()
+        lately = {one: at for one, at in self._logged_at.items() if now - at < LOG_AGAIN_SECONDS}
+        if said not in lately and len(lately) <= MAXIMUM_LOGGED:
+            if len(lately) == MAXIMUM_LOGGED:
+                said = "other errors, which are left out for a minute"
+            lately[said] = now
             logger.warning("nats, as %s: %s", self._user, said)
+        self._logged_at = lately
 
 
 async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
@@ -74,7 +77,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             # For ever: the broker may be away for long, and the store is read meanwhile.
             again_after_seconds=0.1,
             ping_interval=at.ping_seconds or DEFAULT_PING_INTERVAL,
-            on_error=ErrorsOf(user),
+            on_error=ErrorLog(user).note,
             # Subjects are made by `hyperpage_client.contract.subjects`, or were checked by the broker.
             skip_subject_validation=True,
         )

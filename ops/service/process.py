@@ -66,6 +66,7 @@ async def serve(order: Order) -> None:
     stop = _stop_on_signals()
     restores = Restores(order.settings)
     async with AsyncExitStack() as stack:
+        stack.callback(supervisor.close)
         stack.push_async_callback(cancel, telling)
         # For all services of this process. The first starts it, once it has the lock of the directory.
         if (http := http_server(order.settings)) is not None:

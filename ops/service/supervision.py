@@ -25,7 +25,11 @@ class Supervisor:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
-        self._address = environment.get("NOTIFY_SOCKET", "")
+        address = environment.get("NOTIFY_SOCKET", "")
+        # The leading @ stands for the byte with which the names of abstract sockets begin.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        # Open from the start: where this process may open nothing more, it is alive all the same.
+        self._sender = _sender() if address else None
         self._interval_seconds = INTERVAL_SECONDS
         watched = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         if watched and (watchdog_us := environment.get("WATCHDOG_USEC", "")).isdigit():
@@ -53,14 +57,20 @@ class Supervisor:
         self._change = {"serving": "READY=1", "stopping": "STOPPING=1"}.get(phase, "")
         self._tell()
 
+    def close(self) -> None:
+        """Tells nobody anything more."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
     async def run(self) -> None:
         """Tells again and again that it is alive, for as long as it is. Ends at once where nobody listens."""
-        while self._address:
+        while self._sender is not None:
             self._tell()
             await asyncio.sleep(self._interval_seconds)
 
     def _tell(self) -> None:
-        if not self._address:
+        if self._sender is None:
             return
         takes_its_time = self._phase in ("starting", "stopping")
         lines = (
@@ -69,12 +79,14 @@ class Supervisor:
             "WATCHDOG=1" if self._is_alive() else "",
             f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}" if takes_its_time else "",
         )
-        # The leading @ stands for the byte with which the names of abstract sockets begin.
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         # Where its queue is full, or it is not there, the next interval tries again.
         with suppress(OSError):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                # A supervisor that does not read must not hold the service up.
-                sender.setblocking(False)
-                sender.sendto("\n".join(filter(None, lines)).encode(), address)
+            self._sender.sendto("\n".join(filter(None, lines)).encode(), self._address)
             self._change = ""
+
+
+def _sender() -> socket.socket:
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    # A supervisor that does not read must not hold the service up.
+    sender.setblocking(False)
+    return sender

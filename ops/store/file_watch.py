@@ -12,6 +12,7 @@ LOOK_SECONDS = 2.0
 _SUFFIXES = ("", "-wal", "-shm")
 
 _Identity = tuple[int, int]
+_GONE: _Identity = (0, 0)
 
 
 class MovedError(RuntimeError):
@@ -35,18 +36,23 @@ async def watch(store: Path) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         found = await asyncio.to_thread(_identities, files)
         for path, before in opened.items():
-            if found.get(path) != before:
-                what = "moved or deleted" if path not in found else "replaced"
+            now = found.get(path, _GONE)
+            if now != before and now is not None and before is not None:
+                what = "moved or deleted" if now == _GONE else "replaced"
                 raise MovedError(f"{path} was {what} while the service used it")
 
 
-def _identities(files: list[Path]) -> dict[Path, _Identity]:
-    """The device and inode of each file that is there."""
-    found = {}
+def _identities(files: list[Path]) -> dict[Path, _Identity | None]:
+    """The device and inode of each file that is there; None where that is not known."""
+    found: dict[Path, _Identity | None] = {}
     for path in files:
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            # The disk does not say. Looks at the store tell of it.
+            found[path] = None
             continue
         found[path] = (status.st_dev, status.st_ino)
     return found

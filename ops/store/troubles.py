@@ -27,6 +27,8 @@ _DAMAGED = (
 _READ_ONLY = "mount it for writing, or name another place; nothing was changed"
 _ANYTHING = "nothing more is known here: the log of the system (`dmesg`, `journalctl`) may say why"
 _TOO_MANY_FILES = "too many files are open: raise the limit (`ulimit -n`; in a unit, `LimitNOFILE`)"
+# What says nothing of the file that was to be opened.
+TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _SOMETHING_ELSE = "something else is at this path: name another one, or move that away"
 _NOTHING_THERE = "look at how the path is written; nothing was changed"
 

@@ -191,8 +191,10 @@ class Tokens:
         self._on_change = on_change
         self._clock = clock
         self._latest = 0
-        self._seen: tuple[object, ...] = ()
+        self._seen: tuple[object, ...] | None = ()
         self._by_hash: dict[str, Token] = {}
+        # The same of the last time that the file could be read.
+        self._known: dict[str, Token] = {}
         self.were_made = False
         """Whether there ever was a token here, as far as this process and the files can tell."""
         self.problem: str | None = None
@@ -223,7 +225,7 @@ class Tokens:
         """Reads the file again if it was changed."""
         stamp = self._stamp()
         if stamp != self._seen:
-            before = self._by_hash
+            before = self._known
             self._read(stamp)
             for token_hash, token in self._by_hash.items():
                 if token_hash not in before:
@@ -232,12 +234,15 @@ class Tokens:
                     self._on_change("revoke", token)
 
     def _read(self, stamp: tuple[object, ...]) -> None:
+        before, problem = self._known, None
         self._seen = stamp
-        before, problem = self._by_hash, None
         try:
-            self._by_hash = {one.hash: one for one in self._file.read()}
+            self._by_hash = self._known = {one.hash: one for one in self._file.read()}
         except TokenError as error:
             self._by_hash, problem = {}, str(error)
+            if isinstance(error.__cause__, OSError):
+                # It may be as it should be: the next request reads it again.
+                self._seen = None
         self.were_made = self.were_made or bool(self._by_hash or problem or self._was_locked())
         if problem is None and self.were_made and not self._by_hash:
             problem = f"{self._file.path} has no tokens any more"

@@ -28,6 +28,8 @@ RECEIVE_BYTES = 64 * 1024
 SEND_BYTES = 64 * 1024
 # Files that are kept for the store, its readers, the broker and backups.
 FILES_FOR_OTHERS = 256
+# In the place of a descriptor.
+NO_FILE = -1
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ class Acceptor:
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
-            os.close(self._spare)
+            self._give_up_spare()
         for task in self._opening:
             task.cancel()
 
@@ -137,10 +139,17 @@ class Acceptor:
         # Its file is free in the next turn of the event loop, in which we are called again.
         if self._crowd.make_room():
             return
-        os.close(self._spare)
+        self._give_up_spare()
         with suppress(OSError):
             self._listener.accept()[0].close()
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Another thread may have been quicker. Then there is none until the next visitor is turned away.
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _give_up_spare(self) -> None:
+        if self._spare != NO_FILE:
+            os.close(self._spare)
+            self._spare = NO_FILE
 
 
 def connections_possible(wanted: int) -> int:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ops.store.troubles import TOO_MANY_FILES
+
 READ_BYTES = 32 * 1024
 
 logger = logging.getLogger(__name__)
@@ -58,13 +60,16 @@ class Certificates:
         stamps = self._stamps()
         if stamps == self._seen:
             return
-        self._seen = stamps
         try:
             self.context = self._made()
         except TlsError as error:
             logger.warning("HTTPS goes on with the certificate that it had: %s", error)
+            if getattr(error.__cause__, "errno", None) in TOO_MANY_FILES:
+                # They may be as they should be: the next connection reads them again.
+                return
         else:
             logger.info("HTTPS has a new certificate, key or authority of clients")
+        self._seen = stamps
 
     def name_of(self, transport: BaseTransport) -> Callable[[], str | None]:
         """What tells the name in the client's certificate; `None` without one, or if it does not count."""

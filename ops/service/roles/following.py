@@ -4,6 +4,7 @@ start  frames come out of the log ─▶ rows into the file ─▶ who waits for
 stop   what is being applied is in the file ─▶ the connection that writes is free for others
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,8 @@ from bus.replication.applying import Applier
 from bus.replication.following import Follower
 from ops.service.roles.ground import Ground
 from ops.store.led_terms import forget_led
+
+logger = logging.getLogger(__name__)
 
 
 def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
@@ -61,6 +64,10 @@ class Following:
     def _applied(self, rows: Sequence[chain.Row]) -> None:
         if not self._has_others:
             # Not before what it lacked is in the file: until then, the file has less than the log.
-            forget_led(self._ground.settings.data)
-            self._has_others = True
+            try:
+                forget_led(self._ground.settings.data)
+            except OSError as error:
+                logger.warning("that this file is no leader's any more is not on disk yet: %s", error)
+            else:
+                self._has_others = True
         self._ground.tell(rows)

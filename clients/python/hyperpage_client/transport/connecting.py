@@ -20,6 +20,7 @@ from hyperpage_client.transport.explained import explained, is_final
 
 # Who said nothing but to be let in, and trusts whom the system trusts.
 NOTHING_MORE = Access()
+# The end of a connection before anything was said.
 _CUT_OFF = (ConnectionResetError, BrokenPipeError)
 
 
@@ -96,7 +97,7 @@ async def connect(
         await client.close()
         if not isinstance(error, NatsError | OSError | TimeoutError):
             raise
-        raise refusals.told(servers, within_seconds, error) from error
+        raise refusals.as_error(servers, within_seconds, error) from error
     client.options["allow_reconnect"] = again_after_seconds is not None
     is_connected = True
     return client
@@ -121,8 +122,8 @@ class _Refusals:
         if all(last is not None and is_final(last) for last in self._last.values()):
             raise error
 
-    def told(self, servers: list[str], within_seconds: float, error: BaseException) -> NotConnectedError:
-        """All that, as the error that it is told as."""
+    def as_error(self, servers: list[str], within_seconds: float, error: BaseException) -> NotConnectedError:
+        """The error that says what each one said."""
         said, hint = self._said(error)
         if self._is_nameless and "Authorization Violation" in said:
             hint = "no user stands in the address, and no credentials are given"

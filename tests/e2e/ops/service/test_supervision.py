@@ -15,6 +15,7 @@ import pytest
 
 from ops import deploy
 from ops.service.supervision import Supervisor
+from tests.support.machines.no_more_files import needs_prlimit, no_more_files
 from tests.support.patience import patiently
 from tests.support.services.command_line import Served
 from tests.support.services.watching import Watched
@@ -40,10 +41,7 @@ class Listener:
 
     def hears_nothing_of(self, line: str, seconds: float) -> bool:
         """Whether a line, once what was said before is taken away, does not come within so many seconds."""
-        self._socket.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                self._socket.recv(4096)
+        self.forgets()
         deadline = time.monotonic() + seconds
         with suppress(TimeoutError):
             while (left := deadline - time.monotonic()) > 0:
@@ -51,6 +49,13 @@ class Listener:
                 if line in self._socket.recv(4096).decode().splitlines():
                     return False
         return True
+
+    def forgets(self) -> None:
+        """What was said so far is heard by nobody."""
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
 
     def close(self) -> None:
         self._socket.close()
@@ -91,11 +96,23 @@ def test_it_says_that_it_starts_serves_is_alive_restores_and_stops(tmp_path: Pat
         ]
 
 
+@needs_prlimit
+def test_who_can_open_nothing_more_is_alive_all_the_same(tmp_path: Path):
+    address = str(tmp_path / "notify")
+    with (
+        listening(address) as systemd,
+        Served(tmp_path / "data", NOTIFY_SOCKET=address, WATCHDOG_USEC="400000") as service,
+    ):
+        systemd.hears("READY=1")
+        with no_more_files(service.runtime["pid"]):
+            systemd.forgets()
+            systemd.hears("WATCHDOG=1")
+
+
 def test_an_abstract_socket_will_do_and_a_watchdog_of_another_process_is_not_ours(tmp_path: Path):
     address = f"@hyperpage-{tmp_path.name}"
 
     async def told() -> None:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"})
         telling = asyncio.create_task(supervisor.run())
         assert "WATCHDOG=1" in await asyncio.to_thread(systemd.hears, "STATUS=starting")
         supervisor.enter("serving", says=lambda: "degraded: disk_low")
@@ -106,7 +123,8 @@ def test_an_abstract_socket_will_do_and_a_watchdog_of_another_process_is_not_our
         assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.2)
         telling.cancel()
 
-    with listening(address) as systemd:
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}
+    with listening(address) as systemd, closing(Supervisor(environment)) as supervisor:
         asyncio.run(told())
 
 
@@ -114,7 +132,6 @@ def test_a_supervisor_that_did_not_listen_for_a_while_is_told_what_it_missed(tmp
     address = str(tmp_path / "notify")
 
     async def told() -> None:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"})
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other, suppress(BlockingIOError):
             other.setblocking(False)
             while True:
@@ -126,7 +143,8 @@ def test_a_supervisor_that_did_not_listen_for_a_while_is_told_what_it_missed(tmp
         assert await asyncio.to_thread(systemd.hears_nothing_of, "READY=1", 0.3)
         telling.cancel()
 
-    with listening(address) as systemd:
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
+    with listening(address) as systemd, closing(Supervisor(environment)) as supervisor:
         asyncio.run(told())
 
 
@@ -137,9 +155,12 @@ def test_without_a_supervisor_nobody_is_told_anything():
 
 def test_a_service_that_cannot_write_any_more_falls_silent_so_that_it_is_started_again(tmp_path: Path):
     address = str(tmp_path / "notify")
-    with listening(address) as systemd, Watched(tmp_path / "data") as service:
-        supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "100000"})
-
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "100000"}
+    with (
+        listening(address) as systemd,
+        closing(Supervisor(environment)) as supervisor,
+        Watched(tmp_path / "data") as service,
+    ):
         writer = service.service.leading.writer
 
         async def scenario() -> None:
