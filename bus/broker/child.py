@@ -42,34 +42,32 @@ class NatsChild:
 
         Of this process it inherits the descriptor `keep_open`, and of its variables those of `ENVIRONMENT`.
         """
-        read_end = write_end = output = NO_PIPE
-        try:
-            if NEEDS_PIPE:
-                read_end, write_end = os.pipe()
-            inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
-            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             # Before it runs: one that ends at once may have written by the time that its start returns.
-            logged_before_bytes = os.fstat(output).st_size
-            child = cls(
-                await asyncio.create_subprocess_exec(
-                    *tethered(command, pipe=read_end),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=inherited,
-                    env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-                    # Ctrl-C goes to a terminal's whole group; the service drains first, then ends the child.
-                    start_new_session=True,
-                ),
-                log,
-                logged_before_bytes,
-            )
-        except BaseException:
-            _close(write_end)
-            raise
-        finally:
-            _close(output)
-            _close(read_end)
+            logged_before_bytes = os.fstat(output.fileno()).st_size
+            read_end, write_end = os.pipe() if NEEDS_PIPE else (NO_PIPE, NO_PIPE)
+            inherited = [keep_open, read_end] if NEEDS_PIPE else [keep_open]
+            try:
+                child = cls(
+                    await asyncio.create_subprocess_exec(
+                        *tethered(command, pipe=read_end),
+                        stdin=asyncio.subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        pass_fds=inherited,
+                        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                        # Ctrl-C goes to a terminal's whole group; the service drains first, and then ends
+                        # the child.
+                        start_new_session=True,
+                    ),
+                    log,
+                    logged_before_bytes,
+                )
+            except BaseException:
+                _close(write_end)
+                raise
+            finally:
+                _close(read_end)
         child.exited.add_done_callback(lambda _: _close(write_end))
         return child
 

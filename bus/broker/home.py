@@ -221,7 +221,8 @@ class NatsHome:
         more messages after a restart. It also sets aside the most that each stream may have, and where that
         is more than this, it takes no change of any stream. So on a disk with less room, it is that.
         """
-        streams, free = self.path / "jetstream", shutil.disk_usage(self.path).free
+        streams = self.path / "jetstream"
+        free = shutil.disk_usage(self.path).free
         held = sum(file.stat().st_size for file in streams.rglob("*") if file.is_file())
         set_aside = sum(map(_reserved_bytes, streams.glob("*/streams/*/meta.inf")))
         return max(held + free * 3 // 4, self._set_aside_bytes, set_aside + 1024 * 1024)

@@ -78,8 +78,15 @@ def member_figures(state: ClusterState) -> list[MemberFigures]:
     ]
 
 
-def last_fork(connection: apsw.Connection) -> Fork | None:
-    """The last fork of a store's log, if a leader began it."""
+def last_fork(readers: ReaderPool) -> Fork | None:
+    """The last fork of a store's log, if a leader began it; None also where it cannot be read."""
+    # Looks at the store tell of that.
+    with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), readers.connection() as connection:
+        return _last_fork(connection)
+    return None
+
+
+def _last_fork(connection: apsw.Connection) -> Fork | None:
     found = connection.execute(
         "SELECT position, data FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1", (TIMELINE_STREAM,)
     ).fetchone()
@@ -92,13 +99,6 @@ def last_fork(connection: apsw.Connection) -> Fork | None:
         leader=event.leader,
         missing_events=event.missing_events,
     )
-
-
-def fork_told_by(readers: ReaderPool) -> Fork | None:
-    """The same of a store that is read by those; None where it cannot be, of which others tell."""
-    with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), readers.connection() as connection:
-        return last_fork(connection)
-    return None
 
 
 def cluster_figures(

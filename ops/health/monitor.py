@@ -40,7 +40,7 @@ from ops.health.cluster import (
     cluster_causes,
     cluster_figures,
     following_causes,
-    fork_told_by,
+    last_fork,
     lost_notes,
     trailing_causes,
     version_notes,
@@ -336,8 +336,8 @@ class Monitor:
     def _look_around(self) -> Look:
         """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
         parts = self._parts
-        is_free = parts.readers.in_use < parts.readers.maximum
-        self._exhausted_looks = 0 if is_free else self._exhausted_looks + 1
+        is_exhausted = parts.readers.in_use >= parts.readers.maximum
+        self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
         store, before = self._probe.look(), self._look
         disks, lost = ([], ()) if before is None else (before.disks, before.lost)
         try:
@@ -355,7 +355,7 @@ class Monitor:
             archive=None if (leading := parts.role.leading) is None else leading.archiver.state,
             repairs=repairs_of_a_day(self._settings.data, parts.now_ms()),
             lost=lost,
-            fork=None if parts.cluster is None else fork_told_by(parts.readers),
+            fork=None if parts.cluster is None else last_fork(parts.readers),
         )
 
     async def _ask_the_broker(self) -> None:

@@ -307,6 +307,7 @@ class KnownUsers:
     def _good(self) -> Iterator[User]:
         stamp = self._file.stamp()
         if stamp != self._seen:
+            self._seen = stamp
             try:
                 self._users, self._problem = self._file.read(), ""
             except UserError as error:
@@ -317,8 +318,6 @@ class KnownUsers:
                 if isinstance(error.__cause__, OSError):
                     # It may be as it should be: the next request reads it again.
                     self._seen = None
-                    return iter(())
-            self._seen = stamp
         return (one for one in self._users if one.revoked_at is None)
 
 

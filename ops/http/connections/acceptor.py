@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ops.http.connections.crowd import Crowd, Seat
+from ops.store.troubles import TOO_MANY_FILES
 
 # How many connections may wait to be accepted; the kernel may allow fewer (net.core.somaxconn).
 BACKLOG = 1_024
@@ -30,7 +31,7 @@ SEND_BYTES = 64 * 1024
 FILES_FOR_OTHERS = 256
 # In the place of a descriptor.
 NO_FILE = -1
-_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OUT_OF_FILES = TOO_MANY_FILES | {errno.ENOBUFS, errno.ENOMEM}
 
 logger = logging.getLogger(__name__)
 

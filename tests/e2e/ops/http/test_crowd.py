@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.machines.no_more_files import needs_prlimit
 from tests.support.patience import patiently, wait_for
 from tests.support.services.command_line import Served
 
@@ -94,7 +95,7 @@ def test_beside_500_slow_and_500_idle_connections_all_others_are_answered(
     assert grown < 200
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux, to take files from a process")
+@needs_prlimit
 def test_a_service_without_files_for_connections_goes_on_accepting(tmp_path: Path) -> None:
     with Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open") as served:
         port, process_id = port_of(served), served.runtime["pid"]
