@@ -33,6 +33,12 @@ class FailingService:
         FailingService.stopped += 1
 
 
+@pytest.fixture(autouse=True)
+def not_collected(monkeypatch):
+    """What all tests have left would be looked through each time that one serves."""
+    monkeypatch.setattr("ops.service.process.leave_alone_what_is_there", lambda: None)
+
+
 @pytest.fixture
 def failing(monkeypatch):
     runtime = Runtime(pid=1, nats_url="nats://a:b@x:4222", store_id="s", timeline=1, position=0, version="0")
