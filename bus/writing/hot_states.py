@@ -9,8 +9,10 @@ import msgspec
 from domain.decider import Aggregate
 from domain.jobs import Job
 
-# The rough size of a state, with its place here and its parts of common size.
+# The rough size of a state, with its `_Place` and those of its parts that are never large.
 _STATE_BYTES = 1_024
+# The rough size of a string in a tuple, without its characters; or of a number.
+_ITEM_BYTES = 57
 # Decoded JSON weighs several times its text.
 _DECODED = 4
 
@@ -85,10 +87,19 @@ class HotStates:
 
 
 def _weight(state: Any) -> int:
-    # Jobs change thousands of times a second, and only these parts of them can be large.
+    # Jobs change thousands of times a second, so only the parts that may be large are measured.
     if isinstance(state, Job):
-        texts = len(state.error or "") + len(state.traceback or "")
-        return _STATE_BYTES + len(state.payload) + len(state.result) + texts
+        weight = _STATE_BYTES + len(state.payload) + len(state.result)
+        if state.error is not None:
+            weight += len(state.error) + len(state.traceback or "")
+        if state.progress is not None:
+            weight += len(state.progress.note or "")
+        if state.retry is not None:
+            weight += _ITEM_BYTES * len(state.retry.delays_ms or ())
+        if state.depends_on or state.tags:
+            names = state.depends_on + state.waiting_for + state.tags
+            weight += _ITEM_BYTES * len(names) + sum(map(len, names))
+        return weight
     if state is None:
         return _STATE_BYTES
     return _STATE_BYTES + _DECODED * len(msgspec.json.encode(state))

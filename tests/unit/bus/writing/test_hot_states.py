@@ -1,8 +1,15 @@
+import sys
+from typing import Any
+
 import msgspec
+import pytest
 
 from bus.writing.hot_states import HotStates
 from domain.app_state import Entry
 from domain.decider import ABSENT, Aggregate
+from domain.jobs.events import Progressed
+from domain.jobs.limits import MAXIMUM_DEPENDENCIES, MAXIMUM_RETRY_DELAYS, MAXIMUM_TAGS
+from domain.jobs.retries import JobRetry
 from tests.support.domain.given_when_then import given
 from tests.support.domain.job_states import enqueued
 
@@ -53,3 +60,43 @@ def test_a_state_that_changes_is_weighed_anew():
     assert hot.size_bytes < 10_000
     hot.shrink()
     assert len(hot) == 2
+
+
+def size_of(value: Any) -> int:
+    """The bytes of memory that a value and its parts take."""
+    if isinstance(value, msgspec.Raw):
+        return len(bytes(value))
+    parts: tuple[Any, ...] = value if isinstance(value, tuple) else ()
+    if isinstance(value, msgspec.Struct):
+        parts = msgspec.structs.astuple(value)
+    return sys.getsizeof(value) + sum(map(size_of, parts))
+
+
+def keys(count: int, length: int) -> tuple[str, ...]:
+    return tuple(f"{number:0{length}}" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {
+            "depends_on": keys(MAXIMUM_DEPENDENCIES, 200),
+            "waiting_for": keys(MAXIMUM_DEPENDENCIES, 199),
+        },
+        {"tags": keys(MAXIMUM_TAGS, 100)},
+        {"tags": keys(MAXIMUM_TAGS, 2)},
+        {"retry": JobRetry(delays_ms=tuple(range(1_000, 1_000 + MAXIMUM_RETRY_DELAYS)))},
+        {"progress": Progressed(note="n" * 1_000)},
+        {"error": "e" * 10_000, "traceback": "t" * 10_000},
+        {"result": msgspec.Raw(b"r" * 10_000)},
+    ],
+    ids="-".join,
+)
+def test_a_job_weighs_about_what_it_takes_in_memory_whatever_is_large_in_it(parts: dict[str, Any]):
+    state = msgspec.structs.replace(job().state, **parts)
+    hot = HotStates(1, MEGABYTE)
+    hot.put("a", Aggregate(1, 1, state))
+    hot.shrink()
+
+    assert size_of(state) / 2 < hot.size_bytes < size_of(state) * 2
