@@ -1,4 +1,4 @@
-"""Requests of the operator: few, rare, and answered one by one."""
+"""Requests of operators: few and rare, each answered by a task of its own."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -29,12 +29,11 @@ logger = logging.getLogger(__name__)
 
 
 class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing an operator can ask for. `carry_out` answers with what is encoded as JSON.
+    """One thing an operator can ask for. The answer of `carry_out` is encoded as JSON.
 
-    One that `changes_nothing` and only tells what there is is no act for the record. Of one that
-    `ends_later`, what is answered is that it begins. What `makes_room` is done also where the disk is so full
-    that it cannot be recorded. A request whose field `dry_run` is set is recorded as such,
-    unless it is a mere `look`.
+    A verb that `changes_nothing` only reads, and is not recorded. A verb that `ends_later` answers as soon as
+    it has begun. A verb that `makes_room` is carried out even if the disk is too full to record it. A request
+    whose field `dry_run` is set is recorded as a dry run, unless it comes by `Administration.look`.
     """
 
     name: str
@@ -46,7 +45,7 @@ class AdministrationVerb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def administration_at(instance: str, verb: str) -> str:
-    """The name under which one service is asked for a verb, whoever else serves its prefix."""
+    """The name of a verb at one service, by its id `instance`; other services may serve the same prefix."""
     return f"{_AT}{instance}.{verb}"
 
 
@@ -60,10 +59,10 @@ class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Administration:
-    """The administrative subjects of a service. `record` hears of each act: who, what, what became of it.
+    """The administrative subjects of a service. `record` gets each act: its author, the request, the outcome.
 
-    `verbs` are what can be asked for now. Of several services that serve one prefix, each is asked by its id,
-    `instance`; what is asked of none in particular, one of them answers.
+    `verbs` returns the verbs that can be asked for now. Several services may serve one prefix: a request that
+    names an `instance` is answered by that service, and any other request by one of them.
     """
 
     def __init__(
@@ -92,12 +91,12 @@ class Administration:
         return self._verbs().keys()
 
     async def start(self) -> None:
-        """Answers from now on what this one is asked by its id."""
+        """Answers from now on the requests that name this service's id."""
         for subject in self._subjects.arrivals(self._subjects.names.administration(f"{self._own}>")):
             await self._connection.subscribe(subject, cb=self._receive)
 
     async def answer_for_all(self) -> None:
-        """Answers from now on what is asked of none in particular, too."""
+        """Answers from now on the requests that name no service, too."""
         for subject in self._subjects.arrivals(self._subjects.names.administration(">")):
             self._shared.append(
                 await self._connection.subscribe(subject, queue=QUEUE_GROUP, cb=self._receive_shared)
@@ -110,14 +109,14 @@ class Administration:
             await stop_receiving(subscription)
 
     async def stop(self) -> None:
-        """Gives up what is under way."""
+        """Cancels the requests that are under way."""
         await self._under_way.cancel()
 
     async def carry_out(self, name: str, body: bytes, actor: Actor) -> Any:
         """Carries out a request of an operator; the answer is to be encoded as JSON.
 
         Raises:
-            Refusal: it was not carried out, because of what looks like a credential in it, say.
+            Refusal: the request was not carried out. A text in it looks like a credential, for instance.
         """
         verb = self._verb(name)
         if verb.changes_nothing:
@@ -140,10 +139,11 @@ class Administration:
         return answer
 
     async def look(self, name: str, body: bytes) -> Any:
-        """The answer to a request that does nothing, a dry run, say; none of it goes on the record.
+        """The answer to a request that changes nothing, such as a dry run. It is not recorded.
 
         Raises:
-            Refusal: there is none.
+            Refusal: there is no answer.
+            ValueError: the request changes something.
         """
         verb = self._verb(name)
         request = codec.decode(verb.shape, body)
@@ -172,7 +172,8 @@ class Administration:
 
     async def _receive(self, message: Msg) -> None:
         sender = self._subjects.sender(message.subject, message.reply, is_operators=True)
-        # The broker lets nobody else send here; where all share an account, it has to see to that.
+        # Only the administrator may send here. The broker's permissions have to ensure that where all users
+        # share an account, because the sender is unknown then.
         if sender is None or sender.user not in (None, ADMIN):
             self.dropped += 1
             self._admission.dropped(message.subject, "unknown_inbox" if sender is None else "forbidden")
@@ -193,13 +194,13 @@ class Administration:
 
 
 def _refuse_credentials(findings: tuple[Finding, ...]) -> None:
-    # Acts are told to all who follow them, and some of their texts are kept, as a backup's description is.
+    # Acts are published to their followers, and some of their texts are kept, such as a backup's description.
     if findings:
         raise rejected(findings[0])
 
 
 def _actor(message: Msg, user: str | None) -> Actor:
-    # Anybody with the administrator's credentials tells who they are; nothing can check it.
+    # Everyone with the administrator's credentials gives a name of their own choice; it cannot be checked.
     said = (message.headers or {}).get(ACTOR, "")
     _refuse_credentials(findings_in_headers({ACTOR: said}))
     name = codec.one_line(said)[:100] or "administrator"

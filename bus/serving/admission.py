@@ -1,6 +1,6 @@
-"""Who comes in with a request: `Admission`. It tells the audit log what somebody was not let do.
+"""`Admission`: finds the sender of a request and its rights, and tells the audit log what was refused.
 
-What is told is the name of what was asked for, and who asked, as the broker or a token says it; never a body.
+The audit log gets the name of the request, and the user as the broker or a token names it; never a body.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ Way = Literal["nats", "http"]
 
 
 class Admission:
-    """Asked by the event loop's thread and by the writer's; so are `principal_of` and `note`.
+    """Used by the event loop's thread and by the writer's; so are `principal_of` and `note`.
 
-    `principal_of` says who a user is, `None` if there is none of that name. `note` hears of what was refused;
-    `now_ms` is the service's clock. `away` are the tables of which nothing is answered, since the packages
-    that bring them are not there.
+    `principal_of` returns a user with its rights, `None` if there is no user of that name. `note` gets each
+    refused act; `now_ms` is the service's clock. `away` are the tables whose packages are not installed: no
+    query of them is answered.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Admission:
         self.away = away
 
     def find(self, subject: str, reply: str) -> tuple[Sender, Principal] | None:
-        """The sender of a request, and who that is; `None`: it is to be dropped, which is told."""
+        """The sender of a request, with its rights; `None` for a request to drop, which is noted."""
         sender = self._subjects.sender(subject, reply)
         principal = None if sender is None else self.principal_of(sender.user)
         if sender is None or principal is None:
@@ -47,23 +47,23 @@ class Admission:
         return sender, principal
 
     def known(self, user: str | None) -> Principal:
-        """Who a user is; one that is gone, while what it sent was kept, may do nothing."""
+        """The rights of a user. A user that was deleted while its commands waited has none."""
         return self.principal_of(user) or Principal(name=user, rights=Rights())
 
     def dropped(self, subject: str, code: str) -> None:
-        """Tells of a request that is not even answered; `code` says why."""
+        """Notes a request that is dropped without an answer; `code` says why."""
         said = {"subject": self._subjects.as_known(subject)}
         self._tell(self._subjects.user_of(subject), "request.send", said, "nats", code)
 
     def refused(self, principal: Principal, name: str, submission: Submission, way: Way = "nats") -> None:
-        """Tells of the commands in a submission that are not the principal's to send."""
+        """Notes the commands in a submission that the principal may not send."""
         forbidden = sum(isinstance(one, Forbidden) for one in submission.requests)
         if forbidden:
             said = {"name": name, **({"commands": forbidden} if submission.batch else {})}
             self._tell(principal.name, "command.send", said, way)
 
     def may_not(self, principal: Principal, action: str, name: str, way: Way = "nats") -> None:
-        """Tells of a request that is not the principal's to send."""
+        """Notes a request that the principal may not send."""
         self._tell(principal.name, action, {"name": name}, way)
 
     def _tell(

@@ -12,7 +12,7 @@ from domain.errors import Refusal
 
 # `begun` is followed by another act with the outcome, under the same action.
 AuditOutcome = Literal["done", "begun", "refused", "failed"]
-# A request is repeated up to this length; nothing of an act is longer.
+# A request is recorded up to this length; no other part of an act is longer.
 MAXIMUM_REQUEST_CHARACTERS = 500
 
 logger = logging.getLogger("hyperpage.audit")
@@ -51,13 +51,13 @@ acting: ContextVar[Actor] = ContextVar("acting")
 
 
 class ActRecorder(Protocol):
-    """Where acts are recorded."""
+    """Records acts."""
 
     async def begin(self, actor: Actor, action: str, body: Any, *, anyway: bool) -> None:
-        """Returns when it is recorded that an act begins.
+        """Returns when the beginning of an act is recorded.
 
         Raises:
-            Refusal: it cannot be, and the act is not one that is done `anyway`.
+            Refusal: it cannot be recorded, and the act is not one that is done `anyway`.
         """
 
     async def end(
@@ -70,20 +70,20 @@ class ActRecorder(Protocol):
         *,
         dry_run: bool = False,
     ) -> None:
-        """Returns when it is recorded how an act, or the trial of one, ended."""
+        """Returns when the outcome of an act, or of its dry run, is recorded."""
 
 
 def write_to_log(act: Act, audit_head: str = "") -> None:
-    """The line of an act, which has all of it under the key `act`.
+    """Writes the line of an act to the service's log, with the whole act under the key `act`.
 
-    `audit_head` is the head of the audit log: kept elsewhere with the line, it vouches for that.
+    `audit_head` is the head of the audit log. Where the line is kept elsewhere, it vouches for that log.
     """
     with_head = {"audit_head": audit_head} if audit_head else {}
     logger.info("%s: %s", act.action, act.outcome, extra={"act": msgspec.to_builtins(act), **with_head})
 
 
 def summary(body: Any) -> str:
-    """A request as it stands in the record."""
+    """A request as it is recorded."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else _as_json(body)
     if codec.findings_in(text.encode()):
         return "withheld: it looks as if it holds a credential"
@@ -94,5 +94,5 @@ def _as_json(body: Any) -> str:
     try:
         return codec.encode(body).decode()
     except UnicodeEncodeError:
-        # A name or a path from the command line may be no Unicode.
+        # A name or a path from the command line may not be valid Unicode.
         return json.dumps(msgspec.to_builtins(body))

@@ -1,4 +1,4 @@
-"""Requests to make a consumer, as far as a user may have one: `consumer_of`."""
+"""`consumer_of`: a user's request to make a consumer, checked and limited to what the user may read."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from bus.serving.stream_requests import BAD_REQUEST, NOT_ALLOWED, ApiRefusal, bo
 from bus.serving.stream_scope import Scope
 from hyperpage_client.identifiers import new_id
 
-# A consumer that nobody has used for so long goes; nanoseconds.
+# JetStream deletes a consumer that was not used for this long; nanoseconds.
 IDLE_NS = 30 * 24 * 3600 * 10**9
-# What else a user can say of a consumer.
+# The settings of a consumer that a user may choose, beside its name, its filters and where it delivers.
 _SETTINGS = frozenset(
     {
         *("description", "deliver_policy", "opt_start_seq", "opt_start_time", "ack_policy", "ack_wait"),
@@ -43,7 +43,7 @@ class ConsumerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filter_token(self) -> str:
-        """The end of the subject on which it is asked for."""
+        """The end of the subject of the request to JetStream: the one filter, if there is just one."""
         single = self.config.get("filter_subject")
         return f".{single}" if single else ""
 
@@ -60,7 +60,7 @@ def consumer_of(
     """The consumer that is asked for; `name` is that in the subject of the request.
 
     Raises:
-        ApiRefusal: it would see, or be delivered to, what is not the user's.
+        ApiRefusal: the request is malformed, or asks for subjects or an inbox that are not the user's.
     """
     request: _Body = body_of(_Body, body)
     asked = {key: value for key, value in request.config.items() if value not in (None, "", [])}
@@ -68,7 +68,7 @@ def consumer_of(
     is_durable = asked.pop("durable_name", None) is not None
     if request.stream_name != stream or any(not isinstance(one, str) or one != said[0] for one in said):
         raise ApiRefusal(400, BAD_REQUEST, "stream and consumer are named differently in subject and body")
-    # Both of them are refused below.
+    # If both are given, `filter_subject` stays in `asked`, and is refused below.
     filters = (
         asked.pop("filter_subjects") if "filter_subjects" in asked else [asked.pop("filter_subject", "")]
     )
@@ -110,7 +110,7 @@ def _filters(filters: Any, scope: Scope, user: str, subjects: UserSubjects) -> d
 
 
 def _inside(known: str, scope: Scope, user: str, subjects: UserSubjects) -> str:
-    """The subject in the stream: a user's results lie there as its own."""
+    """The subject in the stream. A user's results lie there below a prefix of that user."""
     if scope.admits(known):
         return known
     own = subjects.sent(user, known)
@@ -118,17 +118,17 @@ def _inside(known: str, scope: Scope, user: str, subjects: UserSubjects) -> str:
 
 
 def is_within(info: dict[str, Any], scope: Scope) -> bool:
-    """Whether a consumer brings nothing but what its user may see, by what JetStream says of it."""
+    """Whether a consumer, as JetStream describes it, delivers only what its user may see."""
     config = info["config"]
     filters = config.get("filter_subjects") or [*filter(None, [config.get("filter_subject")])]
     return scope.is_whole or (bool(filters) and all(map(scope.admits, filters)))
 
 
 def require_within(answer: bytes, scope: Scope) -> None:
-    """Returns if a consumer is within its user's part of a stream, or is not there.
+    """Returns if a consumer is within its user's part of a stream, or does not exist.
 
     Raises:
-        ApiRefusal: it is not.
+        ApiRefusal: the consumer delivers more than that.
     """
     said = _decode(answer)
     if "error" not in said and not is_within(said, scope):

@@ -1,4 +1,4 @@
-"""Dead letters: durable commands that cannot be processed, kept with the reason until somebody looks."""
+"""Dead letters: durable commands that cannot be processed, kept with the reason until an operator looks."""
 
 import re
 from collections.abc import Mapping
@@ -23,28 +23,29 @@ from hyperpage_client.transport.connection import LeanClient
 
 REASON_CODE = "Hyperpage-Reason-Code"
 REASON = "Hyperpage-Reason"
-# The name of the command, if that cannot be the end of a subject.
+# The name of the command, if it cannot be the end of a subject.
 NAME = "Hyperpage-Name"
-# The user that sent it, where the broker told.
+# The user that sent the command, where the broker tells it.
 USER = "Hyperpage-User"
 # The size of a body that does not fit into a message beside the reason.
 WHOLE_SIZE = "Hyperpage-Whole-Size"
-# Left out when a message is sent again, as the broker's own headers are, which are about the old message.
+# These headers are left out when a message is sent again. So are the broker's own, which are about the old
+# message.
 _OURS = (REASON_CODE, REASON, NAME, USER, WHOLE_SIZE)
-# Of the place in a body that a reason is about: a key may be as long as the body.
+# The path in the body that a reason is about is cut to this length: a key may be as long as the body.
 MAXIMUM_PLACE_CHARACTERS = 200
-# Stand in place of a body.
+# These texts replace a body.
 WITHHELD = b"withheld: it looks as if it holds a credential"
 UNSEEN = b"withheld: looking through it for credentials took the service down"
 MAXIMUM_LISTED = 1_000
-# The share of the stream that messages may take which are no command at all.
+# The share of the stream that messages may take that are not commands at all.
 UNREADABLE_SHARE = 0.5
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){0,3}")
-# The names that can be sent (RFC 9110, 5.6.2); the broker lets others in.
+# The names of headers that can be sent (RFC 9110, 5.6.2); the broker accepts others, too.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SENT_HEADERS = re.compile(r"Hyperpage-[A-Za-z-]+|traceparent")
-# The bytes of a header beside its name and value, and those of all headers together.
+# The bytes that a header takes beside its name and value, and those that the whole block of headers adds.
 _HEADER_BYTES, _HEADERS_BYTES = 4, 12
 
 
@@ -72,7 +73,7 @@ class ChooseDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """The message that is kept."""
+    """The message that is stored in the stream of dead letters."""
 
     subject: str
     body: bytes
@@ -80,14 +81,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        """The bytes that it counts for: the stream has a limit of messages, too, however small they are."""
+        """The bytes that the letter counts for; small ones count more, as the stream limits messages, too."""
         return max(len(self.body) + _size(self.headers), BYTES_A_MESSAGE)
 
 
 class DeadLetters:
     """The stream of dead letters, through the connection that may write it.
 
-    `unkept` counts the messages that were answered, and not kept here, since there was no room for them.
+    `unkept` counts the messages that were answered but not kept here, because there was no room for them.
     """
 
     def __init__(
@@ -101,10 +102,10 @@ class DeadLetters:
         self._allowed_secrets = allowed_secrets
         self._limits = limits
         self._is_prepared = False
-        # As the stream was when it was looked at last, with what was put there since.
+        # The size of the stream when it was looked at last, plus the letters that were stored since.
         self._stored_bytes = 0
         self._limit_bytes = 0
-        # Of letters that are not stored yet.
+        # The size of the letters that are not stored yet.
         self._under_way_bytes = 0
         self.unkept = 0
 
@@ -118,7 +119,7 @@ class DeadLetters:
                 "storage": "file",
                 "allow_direct": True,
             },
-            # What is there stays until somebody has looked.
+            # A letter stays until an operator has looked; a full stream refuses new ones.
             {**self._limits.config, "discard": "new"},
             is_adjusted=not self._is_prepared,
         )
@@ -127,10 +128,10 @@ class DeadLetters:
         self._limit_bytes = max(0, report.config.get("max_bytes", 0))
 
     def has_room_for_unreadable(self, size_bytes: int) -> bool:
-        """Whether a message that is no command is kept; where not, it is counted as `unkept`.
+        """Whether a message that is not a command is kept; if not, it is counted as `unkept`.
 
-        Anybody can send any number of these, and each is answered. So they get the half of the stream: the
-        other one is for commands that the service owes something, since it failed.
+        Every user can send any number of such messages, and each is answered. So they get only half of the
+        stream. The other half is for commands that the service itself failed to process.
         """
         taken_bytes = self._stored_bytes + self._under_way_bytes
         if self._limit_bytes and taken_bytes + size_bytes > self._limit_bytes * UNREADABLE_SHARE:
@@ -151,12 +152,12 @@ class DeadLetters:
     ) -> DeadLetter:
         """A command with the reason why it cannot be processed, kept once for each `message_id`.
 
-        Nothing that looks like a credential is kept. A header with one is left out. In place of a body with
-        one, or of one that is not to be looked through, stands a line that says so, and that is no command if
-        it is sent again.
+        Nothing that looks like a credential is kept. A header with one is left out. A body with one, or a
+        body that is not `is_looked_through`, is replaced by a line that says so. That line is not a valid
+        command if it is sent again.
 
-        If a message is so large that the reason has no room beside it, it loses its own headers, and then the
-        end of its body: a message of that size would be refused anyway when it is sent again.
+        If a message is so large that the reason does not fit beside it, it loses its own headers, and then
+        the end of its body: a message of that size would be refused anyway when it is sent again.
         """
         reasons = {
             "Nats-Msg-Id": message_id,
@@ -192,7 +193,7 @@ class DeadLetters:
         return letter
 
     async def put(self, letter: DeadLetter) -> None:
-        """Returns when the letter is stored; for each letter once, whatever becomes of it."""
+        """Returns when the letter is stored. To be called exactly once for each letter."""
         try:
             await self._jetstream.publish(letter.subject, letter.body, headers=letter.headers)
             self._stored_bytes += letter.size_bytes
@@ -205,7 +206,7 @@ class DeadLetters:
             AdministrationVerb(
                 name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
             ),
-            # A page that is loaded again is no act: what was read is on no record, here as elsewhere.
+            # Reading is not an act, here as elsewhere: a page that is loaded again would be recorded again.
             AdministrationVerb(
                 name="dlq.show", shape=ShowDeadLetter, carry_out=self._show, changes_nothing=True
             ),
@@ -240,7 +241,8 @@ class DeadLetters:
             name = self._names.name_in(message.subject or "")
             subject = self._names.durable_command(name)
             user = (message.headers or {}).get(USER) or self._subjects.user_of(subject)
-            # Stored anew before the old one is deleted: at worst it is there twice, under one command id.
+            # The message is stored again before the letter is deleted: at worst both exist, with one command
+            # id.
             try:
                 await self._jetstream.publish(
                     subject if user is None else self._subjects.sent(user, subject),
@@ -280,7 +282,8 @@ class DeadLetters:
 
     async def _next(self, sequence: int) -> RawStreamMsg | None:
         try:
-            # Asked for directly: otherwise nats-py reads the headers as a mail's, and loses all but ASCII.
+            # `direct`, because otherwise nats-py parses the headers as those of a mail, and loses all but
+            # ASCII.
             return await self._jetstream.get_msg(
                 self._names.dead_letters,
                 seq=sequence,
@@ -312,7 +315,7 @@ class DeadLetters:
 
 
 def _with_place(refusal: Refusal) -> str:
-    """What is wrong, and where."""
+    """The message of a refusal, with the path in the body that it is about."""
     place = str(refusal.details.get("path", "$"))[:MAXIMUM_PLACE_CHARACTERS]
     return refusal.message if place == "$" else f"{refusal.message} (at {place})"
 
@@ -332,17 +335,17 @@ def _may_be_kept(name: str, value: str) -> bool:
 
 
 def _is_brokers(name: str) -> bool:
-    # Readers of the message would take a status for the broker's, too.
+    # `Status` and `Description` count, too: readers of the message would take them for the broker's.
     return name.lower().startswith("nats-") or name in ("Status", "Description")
 
 
 def _size(headers: Mapping[str, str]) -> int:
-    """The bytes of headers in a message, at most."""
+    """The bytes that headers take in a message, at most."""
     texts = (f"{name}{value}".encode() for name, value in headers.items())
     return _HEADERS_BYTES + sum(len(text) + _HEADER_BYTES for text in texts)
 
 
 def _cut(text: str, size_bytes: int) -> str:
-    """The beginning of a text, which has at most that size in JSON."""
-    # A character takes up to six bytes there.
+    """The beginning of a text, cut so that it takes at most `size_bytes` in JSON."""
+    # A character takes up to six bytes in JSON.
     return text if len(codec.encode(text)) <= size_bytes else text[: max(0, size_bytes) // 6]

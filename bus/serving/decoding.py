@@ -1,4 +1,4 @@
-"""Messages as submissions to the writer: decoded, looked through for credentials, or refused."""
+"""Messages as submissions to the writer: decoded and looked through for credentials, or refused."""
 
 import logging
 import re
@@ -28,22 +28,22 @@ from hyperpage_client.contract.subjects import BATCH
 from hyperpage_client.transport.connection import UNREADABLE
 
 MAXIMUM_HEADER_CHARACTERS = 512
-# So many refusals of a batch say all that is wrong: it takes room in the answer, and time.
+# The number of refusals of a batch that are explained in full. More take time, and room in the answer.
 MOST_EXPLAINED = 5
-# UUIDs, traces and ULIDs, as most of these headers have: no credential is spelled like that.
+# UUIDs, traces and ULIDs, as most of these headers hold. No credential is spelled like that.
 _MACHINE_ID = re.compile(r"[0-9a-f-]+|[0-9A-HJKMNP-TV-Z]{26}")
-# What follows a word in an id, as in `rotate-token:<uuid>`, is not what the word says.
+# A UUID behind a word in an id, as in `rotate-token:<uuid>`, is not the token that the word speaks of.
 _UUID_IN_ID = re.compile(r"(?<![^:/.])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![^:/.])")
-# Texts that are stored with a command, or told with its events.
+# Headers whose texts are stored with a command, or published with its events.
 LOOKED_AT = (COMMAND_ID, ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
-# Why a command was sent; the fields of `Metadata` but for its last.
+# The headers that say why a command was sent: the fields of `Metadata` except its last.
 _CAUSES = dict.fromkeys((ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)).keys()
 
 logger = logging.getLogger(__name__)
 
 
 def count_turned_away(tally: Tally, submissions: list[Submission]) -> None:
-    """Counts what the writer had no room for, or was not there to take."""
+    """Counts the submissions that the writer refused to take, since it was full or did not run."""
     for one in submissions:
         if one.outcome is not None and one.outcome.refusal is not None:
             count_refused(tally, [one], one.outcome.refusal.code)
@@ -59,10 +59,10 @@ def submission_of(
     fallback_id: str | None = None,
     away: Collection[str] = (),
 ) -> Submission:
-    """A message as a submission; a malformed one has its outcome already.
+    """A message as a submission. The submission of a malformed message has its outcome already.
 
-    `principal` is who sent it. `away` are tables whose aggregates are not installed any more. `fallback_id`
-    is the command id of a single command whose sender gave none.
+    `principal` is the sender. `away` are tables whose aggregates are no longer installed. `fallback_id` is
+    the command id of a single command whose sender gave none.
     """
     try:
         if name == BATCH:
@@ -76,7 +76,7 @@ def submission_of(
 
 
 def refused_submission(refusal: Refusal, context: Any) -> Submission:
-    """A submission that ends before it begins."""
+    """A submission that is refused before the writer sees it."""
     return Submission(requests=[refusal], size_bytes=0, context=context, outcome=refused(refusal))
 
 
@@ -128,7 +128,7 @@ def _batch(
         raise Invalid("a batch has no one version to expect; its commands may", path=EXPECTED_VERSION)
     metadata = _metadata(headers, principal)
     of_all = findings_in_headers(headers) if headers else ()
-    # What is not in the whole is in none of its parts.
+    # Where the whole body holds no credential, no command in it does.
     is_looked_through = not may_hold_credential(body)
     requests: list[Request | Refusal] = []
     refused_so_far = 0
@@ -174,7 +174,7 @@ def _batch(
 
 
 def findings_in_headers(headers: Mapping[str, str]) -> tuple[Finding, ...]:
-    """What looks like a credential in the headers of a command; the path of each is the header's name."""
+    """The texts in a command's headers that look like credentials; the path of each is the header's name."""
     findings: tuple[Finding, ...] = ()
     for name in LOOKED_AT:
         if (value := headers.get(name)) is not None:
@@ -190,12 +190,12 @@ def _findings_in_id(value: str | None, path: str) -> tuple[Finding, ...]:
 
 
 def require_readable(headers: Mapping[str, str]) -> None:
-    """Returns if the headers of a message were read.
+    """Returns if the headers of a message could be read.
 
     Raises:
-        Invalid: they were not.
+        Invalid: they could not.
     """
-    # A command without its expected version, say, would be a different one.
+    # Without its headers it would be another command: its expected version would be missing, for instance.
     if headers == UNREADABLE:
         raise Invalid("the headers of the message cannot be read", path="$")
 
@@ -207,8 +207,8 @@ def _command_id(value: str | None) -> str | None:
         raise Invalid(
             f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
         )
-    # SQLite looks texts up to their first NUL. And two ids that are not UTF-8 would both be read as these
-    # replacements, and be taken for the same.
+    # SQLite compares texts up to their first NUL. And bytes that are not UTF-8 are read as U+FFFD, so that
+    # two different ids would become the same.
     if "\0" in value or "\ufffd" in value:
         raise Invalid("a command id is UTF-8, without NUL and U+FFFD", path=COMMAND_ID)
     return value
@@ -217,7 +217,7 @@ def _command_id(value: str | None) -> str | None:
 def _version(value: str | None) -> int | None:
     if value is None:
         return None
-    # Not `int()`: that takes underscores, signs, spaces and the digits of every script.
+    # `int()` alone would accept underscores, signs, spaces and the digits of every script.
     if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise Invalid("an expected version is a whole number, 0 or more", path=EXPECTED_VERSION)
     return int(value)
@@ -243,7 +243,7 @@ def _metadata(headers: Mapping[str, str] | None, principal: Principal) -> str | 
     return codec.encode(said).decode()
 
 
-# Most commands say nothing more, and there are few principals.
+# Most commands have no other metadata, and there are few principals.
 @lru_cache(maxsize=1024)
 def _of_principal_alone(name: str | None) -> str | None:
     return None if name is None else codec.encode(Metadata(principal=name)).decode()

@@ -1,11 +1,10 @@
 """The Services API (NATS ADR-32): `nats micro ls`, `info` and `stats` show what the service offers.
 
-Answered here and not by the helper of nats-py: that runs one handler at a time for each endpoint, each on a
-subscription of its own (so a client's commands could overtake each other), and sends the text of exceptions
-to callers.
+nats-py's helper is not used: it runs one handler at a time for each endpoint, each on a subscription of its
+own (so a client's commands could overtake each other), and sends the text of exceptions to callers.
 
-`$SRV.STATUS`, which that API has not, is answered with how the service is: of several that serve one prefix,
-a query is answered by any, and this by the one that is named, or by all.
+`$SRV.STATUS` is an addition to that API: its answer is the status of the service. Where several services
+serve one prefix, any of them answers a query, but this is answered by the one that is named, or by all.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,12 +27,12 @@ QUEUE_GROUP = "hyperpage"
 
 
 def status_subject(instance: str) -> str:
-    """Where one instance is asked how it is."""
+    """The subject on which one instance is asked for its status."""
     return f"$SRV.STATUS.{SERVICE_NAME}.{instance}"
 
 
 class Endpoint(msgspec.Struct, eq=False):
-    """One subject that is served, and what came of its requests. Times in nanoseconds."""
+    """One subject that is served, with counts and times of its requests. Fields `_ns` are in nanoseconds."""
 
     name: str
     subject: str
@@ -56,14 +55,14 @@ class Endpoint(msgspec.Struct, eq=False):
         if refusal is not None:
             self.errors += 1
             self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
-            # The code alone: a message may name things that are nobody else's business.
+            # The code alone: any user can read this, and a message may name what only its sender may know.
             self.last_error = f"{refusal.number}:{refusal.code}"
 
 
 class Discovery:
     """Answers on `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS` and `$SRV.STATUS` for one instance of the service.
 
-    `status` answers how it is, once it serves.
+    `status` returns the answer to `$SRV.STATUS`; it is replaced once the service serves.
     """
 
     def __init__(

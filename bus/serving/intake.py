@@ -4,8 +4,8 @@
     message ─▶ decode ─┼─▶ writer: a group ─┼─▶ answer
     message ─▶ decode ─┘                    └─▶ answer
 
-All of this happens in the writer's thread, on a connection that lives in its loop: nothing is handed from
-thread to thread on the way of a command that came over NATS.
+All of this happens in the writer's thread, on a connection in that thread's loop. So a command that comes
+over NATS is never handed from one thread to another.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ from hyperpage_client.transport.sending import RawMessage
 
 # How long the broker has to take the last answers.
 FLUSH_SECONDS = 2
-# How many commands are kept at most for whoever takes them next.
+# The most commands that are kept for the service that leads next.
 MAXIMUM_HELD = 20_000
-# What has waited for longer at the broker has met a reading that does not keep up.
+# A command that waited at the broker for longer than this shows that reading does not keep up.
 READ_LATE_NS = 100_000_000
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 class Caller(msgspec.Struct, frozen=True, gc=False):
     """The receiver of a submission's outcome: a reply subject, or a future in this process.
 
-    What waited at the broker has arrived when that began, as far as it is known.
+    `arrived_ns` is when the command began to wait at the broker, as far as that is known.
     """
 
     reply: str
@@ -57,11 +57,11 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
 
 class Intake:
-    """The command subjects of a service. Its loop is the one that it was made in; commands have the writer's.
+    """The command subjects of a service. Made in the service's loop; commands come in the writer's loop.
 
     `connect` makes the connection on which commands come in. `admission` is asked in the writer's thread.
     With `has_others`, another service may lead next, or have led before. `dropped` counts requests that were
-    not carried out, since their reply subject is nobody's inbox.
+    not carried out, because their user is unknown or their reply subject is not one of its inboxes.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Intake:
         self._unknown = Endpoint(name="unknown", subject="")
         self._subscriptions: list[Subscription] = []
         self._refused: list[Submission] = []
-        # What came since `hold`, as it came.
+        # The messages that came since `hold`, not decoded.
         self._held: list[RawMessage] | None = None
         self._sending = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
-        # Commands that never came to the writer, which counts the others.
+        # Commands that were refused before they reached the writer, which counts the others.
         self.refused = Tally()
 
     @property
@@ -99,7 +99,7 @@ class Intake:
         return self._connection is not None and self._connection.is_connected
 
     async def start(self) -> None:
-        """Serves from now on, until the writer ends; that writes already.
+        """Serves from now on, until the writer ends. The writer has to run already.
 
         Raises:
             Whatever `connect` raises.
@@ -107,16 +107,16 @@ class Intake:
         await self._writer.thread.run(self._start())
 
     async def stop(self) -> None:
-        """Takes nothing more; what was taken is still answered."""
+        """Takes no more commands; those that were taken are still answered."""
         if self._writer.is_alive:
             await self._writer.thread.run(self._stop())
 
     async def hold(self) -> None:
-        """Keeps what comes from now on, undecided, until `pass_on`; called once, before `stop`."""
+        """Keeps commands that come from now on, undecided, until `pass_on`; called once, before `stop`."""
         await self._writer.thread.run(self._hold())
 
     async def pass_on(self) -> None:
-        """Takes nothing more, and sends on what was kept: another service takes commands by now."""
+        """Takes no more commands, and passes the kept ones on: another service takes commands by now."""
         await self._writer.thread.run(self._pass_on())
 
     async def _hold(self) -> None:
@@ -135,7 +135,8 @@ class Intake:
             else:
                 passed_on.append(self._door.passed_on(subject, found[0], headers, body))
         await self._connection.publish_many(passed_on)
-        # Behind this, it is known for which of them there is nobody: those are answered, too.
+        # By the end of the flush, the broker has said for which of them there is no leader, and those are
+        # answered as well.
         await self._connection.flush(timeout=FLUSH_SECONDS)
 
     async def _start(self) -> None:
@@ -163,7 +164,7 @@ class Intake:
             )
 
     async def _stop(self) -> None:
-        # There are none if the service could not start, or has passed on what came.
+        # Empty if the service could not start, or has passed its commands on.
         subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             await stop_receiving(subscription)
@@ -180,7 +181,7 @@ class Intake:
             return
         found = self._admission.find(subject, reply)
         if found is None:
-            # Answering would publish, with our rights, where the sender may not have any.
+            # No answer: it would be published with the service's rights, where the sender may have none.
             self.dropped += 1
             return
         sender, principal = found
@@ -202,7 +203,7 @@ class Intake:
         caller: Caller,
         principal: Principal,
     ) -> Submission:
-        """A message as a submission; one that would wait too long has its outcome, and is not decoded."""
+        """A message as a submission. A command that would wait too long is refused without being decoded."""
         outcome = self._writer.queue.too_late(principal.name, caller.arrived_ns)
         if outcome is not None and outcome.refusal is not None:
             return Submission(requests=[outcome.refusal], size_bytes=0, context=caller, outcome=outcome)
@@ -212,16 +213,16 @@ class Intake:
     async def carry_out(
         self, name: str, body: bytes, headers: Mapping[str, str], principal: Principal = UNKNOWN_PRINCIPAL
     ) -> Outcome:
-        """The outcome of a command that came another way than over the broker; the same limits hold.
+        """The outcome of a command that did not come over the broker. The same limits hold.
 
-        `principal` is who really asks for it.
+        `principal` is the user that the command comes from.
         """
         endpoint = self._endpoints.get(name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         caller = Caller("", endpoint, time.perf_counter_ns(), waiting)
         submission = self._read(name, body, headers, caller, principal)
         if not self._is_taken(name, submission, principal, "http"):
-            # Counts are the writer's thread's, which may have ended.
+            # Counts belong to the writer's thread, which may have ended.
             self._writer.thread.call_soon(self._turn_away, name, submission)
             assert submission.outcome is not None
             return submission.outcome
@@ -233,7 +234,7 @@ class Intake:
         return submission.outcome is None and not self._writer.submit([submission])
 
     def _turn_away(self, name: str, submission: Submission) -> None:
-        """Answers a command that the writer does not have; with all others of this turn of the loop."""
+        """Answers a command that the writer did not take, together with others of this turn of the loop."""
         refusal = submission.requests[0]
         if isinstance(refusal, Refusal) and submission.size_bytes == 0:
             is_known = submission.context.endpoint is not self._unknown
@@ -249,7 +250,10 @@ class Intake:
         self.answer(refused)
 
     def answer(self, submissions: Iterable[Submission]) -> list[Submission]:
-        """Sends their outcomes to the callers, and answers with those of others; in the writer's thread."""
+        """Sends outcomes to their callers; the submissions that are not of `Caller`s are returned.
+
+        Called in the writer's thread.
+        """
         now = time.perf_counter_ns()
         answers: list[RawMessage] = []
         in_process: list[tuple[asyncio.Future[Outcome], Outcome]] = []
@@ -269,7 +273,7 @@ class Intake:
         if answers and self._connection is not None:
             self._send(self._connection, answers)
         if in_process:
-            # A closed loop has nobody left who waits.
+            # If the loop is closed, no caller waits any more.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_tell, in_process)
         return others
@@ -280,10 +284,10 @@ class Intake:
                 self._sending.start(_send_slowly(connection, answers))
         except NatsError as error:
             if len(answers) == 1:
-                # It is stored. A sender that gave a command id asks again, and gets this very answer.
+                # The answer is stored: a sender that gave a command id asks again, and gets the same one.
                 logger.warning("an answer could not be sent: %s", error)
                 return
-            # None was sent, perhaps because of a single one.
+            # None was sent, perhaps because of only one of them.
             for answer in answers:
                 self._send(connection, [answer])
 
@@ -304,7 +308,7 @@ def _tell(outcomes: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
 
 
 async def _send_slowly(connection: LeanClient, answers: list[RawMessage]) -> None:
-    """Sends each as the socket takes it: together, they are more than the connection's buffer holds."""
+    """Sends answers one by one as the socket takes them: together, they exceed the connection's buffer."""
     for answer in answers:
         try:
             await connection.publish_many((answer,))

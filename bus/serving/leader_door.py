@@ -1,13 +1,13 @@
-"""The door of whoever leads: there goes what came to a member that does not, and is for the leader alone.
+"""The leader's door: subjects by which members pass requests on that only the leader may answer.
 
-    sender ──▶ a member ──▶ <prefix>.led.v1.<where it arrived> ──▶ who leads ──▶ the sender's inbox
+    sender ──▶ a member ──▶ <prefix>.led.v1.<where it arrived> ──▶ the leader ──▶ the sender's inbox
                     ▲                      │
                     └──── nobody there ◀───┘
 
-The reply subject of what is passed on is the member's own inbox, followed by the subject on which the answer
-reaches its sender. So the broker's word that nobody leads comes to the member, which answers the sender, and
-need not remember what it has passed on. Only services of the prefix may publish to the door: the subject
-behind it says who sent a request.
+The reply subject of a request that is passed on is the member's own inbox, followed by the subject on which
+the answer reaches the sender. If there is no leader, the broker's message about that comes to the member,
+which answers the sender, and need not remember the requests it has passed on. Only services of the prefix may
+publish to the door, since the rest of its subject says who sent the request.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,27 +33,27 @@ class LeaderDoor:
         self._subjects = subjects
         self._send = send
         self._door = subjects.names.led("")
-        # Everybody's has as many tokens.
+        # The inboxes of all members have the same number of tokens.
         self._inbox = f"{connection.new_inbox()}."
         self._tokens = self._inbox.count(".")
 
     async def start(self) -> None:
-        """Answers those whose requests nobody had, from now on."""
+        """Answers requests from now on that were passed on and found no leader."""
         await self._connection.subscribe_direct(f"{self._inbox}>", handler=self._hear)
 
     def arrivals(self, subject: str) -> tuple[str, ...]:
-        """Where what is sent on `subject` comes through the door; for who leads."""
+        """The subjects on which the leader gets requests to `subject` that were passed on."""
         return tuple(map(self._subjects.names.led, self._subjects.arrivals(subject)))
 
     def came_to(self, subject: str, reply: str) -> tuple[str, str]:
-        """The subject and the inbox with which a request came to who has passed it on."""
+        """The subject and the inbox that a request had when it came to the member that passed it on."""
         subject = subject.removeprefix(self._door)
         return subject, self._subjects.inbox_behind(subject, reply.split(".", self._tokens)[-1])
 
     def passed_on(
         self, subject: str, sender: Sender, headers: Mapping[str, str] | None, body: bytes
     ) -> RawMessage:
-        """What takes a request to who leads; or its sender's answer, where it cannot go there."""
+        """The message that takes a request to the leader; if it cannot go there, a refusal to the sender."""
         to, reply = self._subjects.names.led(subject), self._inbox + sender.reply
         try:
             if headers:
@@ -66,7 +66,7 @@ class LeaderDoor:
         return to, reply, body, headers
 
     def _require_room(self, size_bytes: int, limit_bytes: int) -> None:
-        # The broker would end the connection of whoever publishes more.
+        # The broker closes a connection that publishes more.
         if size_bytes > limit_bytes:
             raise TooLarge(
                 "the request does not fit into a message to the leader",
@@ -76,13 +76,13 @@ class LeaderDoor:
 
     def _hear(self, subject: str, _: str, headers: Mapping[str, str] | None, __: bytes) -> None:
         to = subject.removeprefix(self._inbox)
-        # Without accounts, anybody may have said it, and named what nobody may publish to.
+        # Without accounts, any client may have sent this, and named a subject that must not be published to.
         if headers and headers.get("Status") == "503" and self._subjects.is_answered_on(to):
             self._send(_refused(to, nobody_leads()))
 
 
 def nobody_leads() -> Unavailable:
-    """None of the members leads, or is known to."""
+    """The refusal when no member leads, or none is known to lead."""
     return Unavailable("nobody leads at the moment", hint="ask again", retry_after_ms=RETRY_AFTER_MS)
 
 

@@ -1,8 +1,8 @@
-"""What a user of limited rights may send and ask. The broker says who it is, its rights what it may.
+"""The commands and queries that a user of limited rights may send. The broker tells the user.
 
-Keys are looked at here, since they are in the body: every key that a command names, of whatever aggregate,
-has to be the user's. The name of a queue is none of these, unless the command is about the queue itself:
-queues are shared, and whoever claims from one gets only jobs of its own keys (`bus.writing.group_context`).
+Keys are checked here, since they are in the body: every key that a command names, of any aggregate, has to be
+the user's. The name of a queue does not count, unless the command is about the queue itself: queues are
+shared, and a worker that claims from one gets only jobs of its own keys (`bus.writing.group_context`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ from domain.limiting import limit_keys
 from domain.messages import KEY_PATTERN
 from domain.rate_limits.messages import key_of as limit_key
 
-# Fields of our own commands that have the form of a key, and name nothing that is somebody's.
+# Fields of our own commands that have the form of a key, but name nothing that belongs to a user.
 _NOT_OWNED = frozenset({"queue", "reservation"})
 _OURS = "domain."
 _GRANTED = "an operator grants it: `hyperpage user create` says how"
@@ -31,17 +31,17 @@ _Parts = Callable[[Any], Iterable[Any]]
 
 
 def require_may_send(principal: Principal, name: str, verb: Verb, command: Any) -> None:
-    """Returns if a command is the principal's to send.
+    """Returns if the principal may send a command.
 
     Raises:
-        Forbidden: the verb is not, or a key.
+        Forbidden: the verb or a key is not the principal's.
     """
     rights = principal.rights
     if rights.is_everything:
         return
     if not rights.may_send(name):
         raise Forbidden(f"{principal.name} may not send {name}", hint=_GRANTED)
-    # What a verb finds by the user's keys, the writer leaves to others where it is theirs.
+    # A verb that finds what it is about looks among the user's keys alone: the writer passes over all others.
     if not rights.keys or verb.finds:
         return
     key = None if verb.key is None else verb.key(command)
@@ -66,9 +66,9 @@ def require_may_read(rights: Rights, table: str) -> None:
 def limited(
     table: str, answer: Callable[[Any, Any], bytes], key_of: Callable[[Any], str] | None = None
 ) -> Callable[[Any, Any, Rights], bytes]:
-    """A query's answer for those whose rights are not all: of a table of theirs, about a key of theirs.
+    """A query's answer for users of limited rights: only of a table, and about a key, that they may read.
 
-    Without `key_of`, it is about many keys, and only for those who may read all of the table.
+    Without `key_of`, the query is about many keys, and needs the right to read the whole table.
     """
 
     def answer_within(connection: Any, query: Any, rights: Rights) -> bytes:
@@ -90,7 +90,7 @@ def _named_keys(command: Any) -> Iterator[str]:
 
 @cache
 def _finders(shape: Any) -> tuple[_Finder, ...]:
-    """A finder for each place of a struct where keys are, known by the form that a key has."""
+    """A finder for each field of a struct that holds keys, recognised by the pattern of keys."""
     described = inspect.type_info(shape)
     assert isinstance(described, inspect.StructType)
     is_ours = shape.__module__.startswith(_OURS)
@@ -101,7 +101,8 @@ def _finders(shape: Any) -> tuple[_Finder, ...]:
         if field.name not in left_out and (find := _finder(field.type)) is not None
     )
     if is_ours and {"type", "concurrency", "rate"}.issubset(shape.__struct_fields__):
-        # Whoever counts for a key, be it a type's, takes its places from others.
+        # A job that counts for a key takes one of the key's places, so other users' jobs wait for it. The key
+        # may be the one of its type.
         return (*found, lambda value: iter(limit_keys(value)))
     return found
 
@@ -116,17 +117,17 @@ def _in_field(name: str, find: _Finder) -> _Finder:
 
 
 def _finder(kind: inspect.Type) -> _Finder | None:
-    """What finds the keys in a value of a kind, and nothing in a value of another one."""
+    """A finder of the keys in a value of a type; it finds nothing in values of other types."""
     match kind:
         case inspect.Metadata(type=described):
             return _finder(described)
         case inspect.StrType(pattern=pattern) if pattern == KEY_PATTERN:
             return lambda value: iter((value,) if isinstance(value, str) else ())
         case inspect.StructType(cls=cls) if cls is CallBudget:
-            # Whoever draws on a limit takes its calls from others.
+            # A job that draws on a limit takes calls from the other users of that limit.
             return lambda value: iter((limit_key(value),))
         case inspect.StructType(cls=cls):
-            # Looked up when there is one: it may hold structs of its own kind.
+            # Its finders are looked up when there is a value: a struct may hold structs of its own type.
             return lambda value: _in_struct(value, cls)
         case inspect.UnionType(types=types):
             return _found_in(*((one, lambda value: (value,)) for one in types))
@@ -147,12 +148,12 @@ def _in_struct(value: Any, cls: Any) -> Iterator[str]:
 
 
 def _only(kind: Any, parts: _Parts) -> _Parts:
-    """The parts of a value of that kind; another one of the same union has none."""
+    """`parts`, for values of that type alone: a value of another type of the same union has none."""
     return lambda value: parts(value) if isinstance(value, kind) else ()
 
 
 def _found_in(*places: tuple[inspect.Type, _Parts]) -> _Finder | None:
-    """What finds the keys in parts of a value, each of its kind."""
+    """A finder of the keys in parts of a value, each with the type of the part."""
     known = [(find, parts) for kind, parts in places if (find := _finder(kind)) is not None]
     if not known:
         return None

@@ -1,11 +1,11 @@
-"""A prefix is served by one service: each asks before it serves, and those that have it or want it answer.
+"""The claim of a service to its prefix. Each service asks before it serves, and the others answer.
 
     one that starts   ── services.starting ──▶   all
                       ◀── services.present ────  the others
 
-These are notices, over the relay's connection: the user that answers clients, with no more rights than it
-needs, could neither ask nor hear an answer. A stream of another store is refused besides
-(`bus.publishing.relay`), but a copy of a store is not another one.
+The messages are notices on the relay's connection: the broker user that answers clients has no rights to ask
+or to receive these answers. The relay also refuses a stream of another store (`bus.publishing.relay`), but
+that does not help against a copy of the same store.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from nats.aio.msg import Msg
 from bus.contract import codec
 from hyperpage_client.contract.subjects import BusNames
 
-# How long the others have to answer that they are there.
+# How long the other services have to answer.
 ANSWERS_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 class _Service(msgspec.Struct, frozen=True, kw_only=True):
-    """The notice by which a service tells of itself."""
+    """The notice that a service sends about itself."""
 
     instance: str
     store_id: str
@@ -37,9 +37,9 @@ _decode_service = msgspec.json.Decoder(_Service).decode
 
 
 class PrefixClaim:
-    """One service's claim to the prefix of `names`. `instance` is its id, which a later one's exceeds.
+    """One service's claim to the prefix of `names`. `instance` is its id; later services have greater ids.
 
-    Members of one store that follow the same log share it.
+    Members of one store that follow the same log share the prefix.
     """
 
     def __init__(
@@ -56,10 +56,11 @@ class PrefixClaim:
         self._rival: _Service | None = None
 
     async def rival(self) -> str | None:
-        """The service that has the prefix already; where there is none, it is ours, and others are told so.
+        """The service that has the prefix already; `None` if the prefix is this service's from now on.
 
-        Of two that start in the same moment, each hears of the other, and the one with the later id gives
-        way. Where the broker lets the relay's user hear no notices, nothing is known, and that is logged.
+        If two services start at the same moment, each hears of the other, and the one with the greater id
+        gives way. If the broker does not let the relay's user receive notices, no service is found, and that
+        is logged.
         """
         subscription = await self._relay.subscribe(f"{self._subject}.*", cb=self._hear)
         await self._say("starting")

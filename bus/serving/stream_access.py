@@ -1,11 +1,11 @@
-"""JetStream's API as users have it: the relay looks at each request, and hands on what its sender may ask.
+"""JetStream's API for users: the relay checks each request, and passes on what its sender may ask.
 
     user ── $JS.API.… ──▶ StreamAccess ── $JS.API.… ──▶ JetStream
      ▲                          │ answers                   │ messages
      └──────────────────────────┴───────────────────────────┘  into the inboxes of that user alone
 
 A user may read its part of each stream (`bus.serving.stream_scope`), and has consumers of its own there
-(`bus.serving.consumer_names`). Only requests come by here: messages go from JetStream to the user.
+(`bus.serving.consumer_names`). Requests come through here; most messages go from JetStream to the user.
 """
 
 import asyncio
@@ -48,18 +48,18 @@ from hyperpage_client.tasks import Tasks
 from hyperpage_client.transport.connection import LeanClient, stop_receiving
 from hyperpage_client.transport.protocol import status_message
 
-# Of one user: nobody's requests are refused for those of another.
+# The limit for one user, so that the requests of one user never cause those of another to be refused.
 MAXIMUM_UNDER_WAY = 500
 MAXIMUM_BODY_BYTES = 64 * 1024
-# nats-server takes control lines of 4 KiB: what is asked for, with the inbox of the answer.
+# nats-server accepts control lines of 4 KiB, which hold the subject and the inbox of the answer.
 MAXIMUM_SUBJECT_BYTES = 1_900
 MAXIMUM_CONSUMERS = 1_000
-# Once so many of those are taken that a stream has for all users, none gets more than a small part of them.
+# Once all users together have taken this share of a stream's consumers, each gets only this part of them.
 SCARCE_FROM, SMALL_PART = 3 / 4, 1 / 20
 ANSWER_SECONDS = 2.0
 PAUSE_SECONDS = 0.02
-# How long a consumer that was there is taken to be there still. JetStream would tell nobody that there is
-# none, so a pull is not handed on unseen.
+# How long a consumer that was found is assumed to exist. JetStream would not tell the user if it did not, so
+# a pull is passed on only for a consumer that was found.
 CONFIRMED_SECONDS = 2.0
 MAXIMUM_CONFIRMED = 10_000
 
@@ -76,7 +76,7 @@ class _Page(msgspec.Struct, frozen=True):
 class StreamAccess:
     """Serves users' requests about streams. `relay` is the connection that may ask JetStream anything.
 
-    `key` makes consumers' names. `consumers` is how many a stream may have; 0: no limit.
+    `key` is the secret behind consumers' names. `consumers` is how many a stream may have; 0: no limit.
     """
 
     def __init__(
@@ -97,35 +97,35 @@ class StreamAccess:
         self._subscription: Subscription | None = None
         self._under_way = Tasks()
         self._asked_by: Counter[str | None] = Counter()
-        # So that the consumers of one user are counted and made one after the other.
+        # A lock for each user, so that its consumers are counted and made one after the other.
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # Until when, and for which rights.
+        # Consumers that were found, by stream and real name: until when that counts, and for which rights.
         self._confirmed: dict[tuple[str, str], tuple[float, Rights]] = {}
         self.dropped = 0
 
     @property
     def under_way(self) -> int:
-        """How many requests are being answered."""
+        """The number of requests that are being answered."""
         return len(self._under_way)
 
     def use_key(self, key: bytes) -> None:
-        """Has consumers' names made from another key."""
+        """Makes consumers' names from another key from now on."""
         self._consumers = ConsumerNames(key)
 
     async def start(self) -> None:
-        """Serves from now on, again where it was stopped."""
+        """Serves from now on; also after `stop`."""
         sent = self._subjects.sent("*", "$JS.API.>")
         self._subscription = await self._relay.subscribe(sent, cb=self._receive)
 
     async def stop(self) -> None:
-        """Serves no more, and gives up what is under way."""
+        """Serves no more, and cancels the requests that are under way."""
         if self._subscription is not None:
             await stop_receiving(self._subscription)
             self._subscription = None
         await self._under_way.cancel()
 
     async def drop_consumers(self) -> None:
-        """Deletes the consumers that bring more than their users may see by now; for when users have changed.
+        """Deletes consumers that deliver more than their users may see now; called when users have changed.
 
         Raises:
             ApiRefusal: JetStream does not answer.
@@ -156,7 +156,7 @@ class StreamAccess:
             if isinstance(answer, ApiRefusal) and answer.code == 403:
                 self._admission.may_not(principal, "stream.ask", sender.name)
             if isinstance(answer, ApiRefusal) and sender.name.startswith(_ANSWERED_WITH_MESSAGES):
-                # Otherwise it would be taken for a message of the stream.
+                # A status: the client would take an error in the body for a message of the stream.
                 await self._tell(sender, answer.code, str(answer))
             elif answer is not None:
                 await self._relay.publish(
@@ -189,7 +189,7 @@ class StreamAccess:
             return ApiRefusal(500, UNAVAILABLE, "internal error")
 
     async def _answer(self, sender: Sender, rights: Rights, body: bytes) -> bytes | None:
-        """The answer; `None` if JetStream gives it."""
+        """The answer to a request; `None` if JetStream, or a message already sent, answers it."""
         user, tokens = sender.user or "", sender.name.split(".")
         match tokens:
             case ["INFO"]:
@@ -198,7 +198,7 @@ class StreamAccess:
                 return self._visible_streams(await self._ask("STREAM.NAMES", body), user, rights)
             case ["STREAM", "INFO", stream]:
                 self._scope(stream, user, rights)
-                # Which subjects there are in a stream is more than its scope.
+                # Asked without the user's body, which could ask for all subjects of the stream.
                 return await self._ask(f"STREAM.INFO.{stream}", b"")
             case ["STREAM", "MSG", "GET", stream]:
                 scope = self._scope(stream, user, rights)
@@ -230,7 +230,7 @@ class StreamAccess:
             await self._relay.publish(asked, msgspec.json.encode(request), reply=sender.reply)
 
     async def _pass_on(self, sender: Sender, asked: str, body: bytes, scope: Scope) -> None:
-        """Asks for one message, and hands it over. JetStream tells only who asks that there is no stream."""
+        """Gets one message and sends it on: only the connection that asks is told that there is no stream."""
         try:
             found = await self._relay.request(asked, body, timeout=ANSWER_SECONDS)
         except (NatsError, TimeoutError):
@@ -290,7 +290,7 @@ class StreamAccess:
             raise ApiRefusal(400, 10_026, f"maximum consumers limit reached: {most} of a user")
 
     async def _consumers_of(self, stream: str) -> dict[str, Any]:
-        """What JetStream says of each consumer of a stream, by its real name."""
+        """JetStream's description of each consumer of a stream, by its real name."""
         found: dict[str, Any] = {}
         offset = total = 0
         while offset <= total:
@@ -301,7 +301,7 @@ class StreamAccess:
         return found
 
     async def _names_of(self, user: str, stream: str) -> tuple[list[str], int]:
-        """JetStream's names of all consumers of a user, and how many the stream has."""
+        """JetStream's names of all consumers of a user, and the number of all consumers of the stream."""
         found: list[str] = []
         offset = total = 0
         while offset <= total:
@@ -340,7 +340,7 @@ class StreamAccess:
         until, confirmed_rights = self._confirmed.get((stream, real), (0.0, rights))
         if time.monotonic() > until or confirmed_rights != rights:
             answer = await self._ask(f"CONSUMER.INFO.{stream}.{real}", b"")
-            # It may have been made when its user might see more.
+            # The consumer may have been made when its user had more rights.
             require_within(answer, scope)
             self._confirm(stream, real, answer, rights)
         if (stream, real) not in self._confirmed:
@@ -379,7 +379,7 @@ class StreamAccess:
         return real
 
     def _inside(self, user: str, known: str) -> str:
-        """The subject in a stream that a user knows as `known`: results lie there as its own."""
+        """The subject in a stream that a user knows as `known`. Results lie there below the user's prefix."""
         is_result = known.startswith(self._names.result_filter.removesuffix(">"))
         return self._subjects.sent(user, known) if is_result else known
 
@@ -389,7 +389,7 @@ class StreamAccess:
             try:
                 return (await self._relay.request(f"$JS.API.{verb}", body, timeout=ANSWER_SECONDS)).data
             except NoRespondersError as error:
-                # For a moment, nobody is there while nats-server reads its configuration again.
+                # While nats-server reloads its configuration, JetStream does not respond for a moment.
                 if time.monotonic() > until:
                     raise ApiRefusal(503, UNAVAILABLE, "JetStream is not there") from error
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""Requests for messages of a stream, as far as a user may ask them."""
+"""Users' requests for messages of a stream, and the checks that they ask only for what the user may read."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from bus.serving.stream_scope import Scope
 from hyperpage_client.contract.subjects import is_pattern
 from hyperpage_client.transport.jetstream_answers import NO_MESSAGE
 
-# Numbers of JetStream's own for what is not done.
+# Error codes of JetStream.
 NOT_ALLOWED = 10_137
 UNAVAILABLE = 10_008
 BAD_REQUEST = 10_025
@@ -18,7 +18,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class ApiRefusal(Exception):
-    """What is not done for a user, as JetStream would say it."""
+    """The refusal of a user's request, in the form of JetStream's errors."""
 
     def __init__(self, code: int, err_code: int, description: str) -> None:
         super().__init__(description)
@@ -29,7 +29,7 @@ class ApiRefusal(Exception):
 
 
 class MessageRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What can be asked of a stream's messages; of `DIRECT.GET` alone the fields from `batch` on."""
+    """A request for messages of a stream. The fields from `batch` on are for `DIRECT.GET` alone."""
 
     seq: int = 0
     last_by_subj: str = ""
@@ -48,11 +48,11 @@ class MessageRequest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
 
     @property
     def is_single(self) -> bool:
-        """Whether one message answers it."""
+        """Whether the answer is a single message."""
         return not (self.batch or self.multi_last)
 
     def mapped(self, inside: Callable[[str], str]) -> "MessageRequest":
-        """The same, with the subjects as they are in the stream."""
+        """The same request, with the subjects as they are in the stream."""
         return msgspec.structs.replace(
             self,
             last_by_subj=inside(self.last_by_subj),
@@ -65,7 +65,7 @@ def body_of(shape: type[Any], body: bytes) -> Any:
     """The decoded body of a request.
 
     Raises:
-        ApiRefusal: it is none.
+        ApiRefusal: the body is not valid JSON of that shape.
     """
     try:
         return msgspec.json.decode(body or b"{}", type=shape)
@@ -74,16 +74,16 @@ def body_of(shape: type[Any], body: bytes) -> Any:
 
 
 def message_asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> bytes:
-    """The body to ask JetStream for one message; its answer is still to be looked at (`shown_message`).
+    """The body of a request to JetStream for one message. The answer has to go through `shown_message`.
 
     Raises:
-        ApiRefusal: it asks for what is not the user's.
+        ApiRefusal: the user asks for subjects that it may not read.
     """
     return msgspec.json.encode(_asked(body, scope, inside))
 
 
 def shown_message(answer: bytes, scope: Scope, as_known: Callable[[str], str]) -> bytes:
-    """JetStream's answer with one message, as far as the user may see it."""
+    """JetStream's answer with one message; an error in its place if the user may not see the message."""
     said = _decode(answer)
     message = said.get("message")
     if message is None:
@@ -95,13 +95,13 @@ def shown_message(answer: bytes, scope: Scope, as_known: Callable[[str], str]) -
 
 
 def directly_asked(body: bytes, scope: Scope, inside: Callable[[str], str]) -> MessageRequest:
-    """The request to make of JetStream; the answer is still to be looked at where it is a single message.
+    """The request to send to JetStream. If it asks for a single message, the answer has to be checked, too.
 
     Raises:
-        ApiRefusal: it asks for what is not the user's.
+        ApiRefusal: the user asks for subjects that it may not read.
     """
     request = _asked(body, scope, inside)
-    # Several come to the user as they are. Without a subject, they would be whatever is at a sequence.
+    # Several messages go to the user unchecked. Without a subject, they would be all that follow a sequence.
     if not request.is_single and not scope.is_whole and not request.subjects:
         raise ApiRefusal(403, NOT_ALLOWED, "messages of this stream are asked for by their subjects")
     return request
@@ -117,7 +117,7 @@ def require_admitted(subjects: Sequence[str], scope: Scope) -> None:
     """Returns if a user may read these subjects of a stream.
 
     Raises:
-        ApiRefusal: one is none, or not the user's.
+        ApiRefusal: one is not a valid subject, or not the user's.
     """
     if not all(map(is_pattern, subjects)):
         raise ApiRefusal(

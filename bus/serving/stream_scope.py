@@ -1,4 +1,4 @@
-"""What a user may see of a stream: `scope_of`."""
+"""`scope_of`: the part of a stream that a user may read."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,8 @@ from hyperpage_client.contract.subjects import BusNames, unescape
 class Scope(msgspec.Struct, frozen=True):
     """The part of a stream that a user may read.
 
-    `subjects` are those of all that it may; `None`: everything in it, or what `admits` says one by one.
+    `subjects` are the subjects that it may read. If they are `None`, it may read everything (`is_whole`), or
+    the subjects that `admits` accepts one by one.
     """
 
     subjects: tuple[str, ...] | None
@@ -21,9 +22,9 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def scope_of(stream: str, user: str, rights: Rights, names: BusNames) -> Scope | None:
-    """A user's part of a stream; `None` if there is none, or no such stream.
+    """A user's part of a stream; `None` if the user has none, or there is no such stream.
 
-    Subjects are those of the stream itself; results of users lie in it under `UserSubjects.sent`.
+    Subjects are those of the stream itself; users' results have the subjects that `UserSubjects.sent` makes.
     """
     if stream == names.results:
         return _of(UserSubjects(names).sent(user, names.result_filter))
@@ -71,5 +72,5 @@ def _of_bucket(bucket: str, rights: Rights, names: BusNames) -> Scope:
         key = unescape(token) if subject.startswith(prefix) else None
         return key is not None and rights.has_key(key)
 
-    # No filter of the broker's means keys that begin alike: each has to be named.
+    # The broker cannot filter by the beginning of a key, so each key has to be named.
     return Scope(None, admits)

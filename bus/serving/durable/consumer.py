@@ -4,7 +4,8 @@
      ▲           │ the stream or the consumer is gone, the broker was away, or `begin_anew`
      └───────────┴─ a new consumer: all that is not acknowledged, from the first on
 
-Messages come again by a new consumer, never by a negative acknowledgement: that would let later ones pass by.
+Messages are delivered again through a new consumer, so that they stay in order. A negative acknowledgement
+would let later messages overtake them.
 """
 
 import asyncio
@@ -35,12 +36,12 @@ PULLS = 2
 PULL_MESSAGES = 500
 PULL_BYTES = 8 * 1024 * 1024
 PULL_EXPIRES_SECONDS = 2.0
-# A pull that the broker forgot (it was restarted, say) is noticed this much later.
+# A pull that the broker forgot (by a restart, for instance) counts as lost this long after it has expired.
 PULL_GRACE_SECONDS = 1.0
 ACK_WAIT_SECONDS = 30.0
-# The largest message on the bus, as the contract says; an outside broker may take larger ones.
+# The largest message on the bus, as the contract says; an outside broker may accept larger ones.
 MAXIMUM_MESSAGE_BYTES = 1024 * 1024
-# The pause before all comes again, as while the store cannot be written.
+# The pause before everything is delivered again, for instance while the store cannot be written.
 PAUSE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ logger = logging.getLogger(__name__)
 class DurableConsumer:
     """Asks for durable commands and hands each delivery to `take`. Used from the event loop's thread only.
 
-    It asks while there `has_room`; when there is again, `ask` tells it so. It asks for nothing while it does
-    not hold that `is_ours`: another service has a consumer then, in the place of this one's.
+    It asks while `has_room` is true; `ask` is to be called when there is room again. It asks for nothing
+    while `is_ours` is false: another service has replaced this one's consumer by its own then.
 
     `relay` is the connection that may consume the commands.
     """
@@ -85,19 +86,20 @@ class DurableConsumer:
             maximum_bytes=PULL_BYTES,
         )
         self._asking = Tasks()
-        # When all is to come again, by the monotonic clock; deliveries before that are passed over.
+        # When everything is to be delivered again, by the monotonic clock; deliveries before that are
+        # ignored.
         self._anew_at: float | None = None
         self._stopping = False
-        # When the stream was made, in milliseconds since the epoch. A new one counts from 1 again, and this
-        # tells its commands from the old one's.
+        # When the stream was made, in milliseconds since the epoch. A new stream counts from 1 again, and
+        # this time tells its commands from those of the old stream.
         self.created_ms = 0
-        # The first one that the stream had when it was looked at last.
+        # The first sequence that the stream had when it was looked at last.
         self.first_sequence = 0
 
     async def prepare(self, *, afresh: bool = True) -> None:
-        """Stream and consumer are there when this returns.
+        """Returns when stream and consumer exist.
 
-        `afresh`, the consumer is a new one, and all that is not acknowledged comes again.
+        With `afresh`, the consumer is a new one, and all that is not acknowledged is delivered again.
         """
         report = await ensure_stream(
             self._api,
@@ -107,7 +109,7 @@ class DurableConsumer:
                 "storage": "file",
                 "retention": "workqueue",
             },
-            # Nothing that was taken in makes room for what comes: the sender is told that there is none.
+            # A full stream refuses new commands, and their senders are told. It never drops stored ones.
             {
                 **self._limits.config,
                 "discard": "new",
@@ -142,7 +144,7 @@ class DurableConsumer:
         await self._asking.finish()
 
     def ask(self) -> None:
-        """Asks for more, if there is room and too little was asked for."""
+        """Asks for more commands, if there is room and fewer than `PULLS` pulls are outstanding."""
         if len(self._pulls) < PULLS and not self._stopping and self._anew_at is None:
             self._asking.start(self._ask())
 
@@ -152,7 +154,7 @@ class DurableConsumer:
             self._anew_at = time.monotonic() + after_seconds
 
     def acknowledge(self, subject: str, how: bytes = b"+ACK") -> None:
-        """Tells the broker what became of a delivery, as far as it can be told now."""
+        """Sends the acknowledgement `how` of a delivery to the broker; a failure is only logged."""
         told = (subject, "", how, None)
         try:
             if not self._relay.publish_soon(told):
@@ -169,14 +171,14 @@ class DurableConsumer:
     async def _choose_consumer(self, *, afresh: bool) -> None:
         consumers = await self._jetstream.consumers_info(self._names.commands)
         if afresh:
-            # Commands that were on their way when the service or the broker was killed would come again only
-            # after ACK_WAIT_SECONDS, behind later ones. A new consumer gets them at once, and in order.
+            # Commands that were being delivered when the service or the broker was killed would come again
+            # only after ACK_WAIT_SECONDS, behind later ones. A new consumer gets them at once, and in order.
             while consumers:
                 await self._jetstream.delete_consumer(self._names.commands, consumers.pop().name)
         if consumers:
             self._consumer = consumers[0].name
             return
-        # Must not be guessed: anybody who knows the name could have commands delivered to nobody.
+        # The name must not be guessable: a client that knows it could pull commands away from the service.
         self._consumer = f"service-{new_id()}"
         await self._jetstream.add_consumer(
             self._names.commands,
@@ -230,7 +232,8 @@ class DurableConsumer:
 
     async def _pull_ended(self, status: str) -> None:
         if not self._is_ours():
-            # It may be gone because another one's is there. If that is not so, it is seen when it is ours.
+            # Another service's consumer may have replaced this one. `begin_anew` takes effect once the
+            # commands are this service's again.
             self.begin_anew()
         elif status in ("404", "503"):
             # The stream or the consumer is gone.
@@ -247,11 +250,12 @@ def _log_untold(error: Exception) -> None:
 
 
 def _without_message_ids(names: BusNames) -> dict[str, Any]:
-    """What has nats-server 2.14 take a message whatever its `Nats-Msg-Id`; 2.12 looks at it still.
+    """Stream settings by which nats-server 2.14 ignores `Nats-Msg-Id`; 2.12 still looks at it.
 
-    An id is one for all who send: a command whose id somebody else had sent just before would be lost, and
-    its sender told that it is stored. A command's own id does what message ids are for, for ever. They count
-    nowhere in a stream that takes in another; of this one, no subject is asked for that a result can have.
+    All senders share one space of message ids: a command whose id another user had just sent would be lost,
+    and its sender told that it is stored. A command's own id prevents duplicates instead, without a time
+    limit. nats-server ignores message ids in a stream that has a source. So this one has a source: the stream
+    of results, filtered by a subject that no result can have.
     """
     nothing = names.result_filter.replace(">", "nothing.at.all")
     return {"duplicate_window": 0, "sources": [{"name": names.results, "filter_subject": nothing}]}

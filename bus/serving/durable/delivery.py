@@ -1,4 +1,4 @@
-"""A durable command on its way: as it has `Arrived`, and as a `Delivery` that is to be answered."""
+"""A durable command: as a message that has `Arrived`, and as a `Delivery` that is to be answered."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,10 @@ from bus.serving.durable.suspects import Place
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """A message of the stream, delivered for the how manieth time.
+    """A delivered message of the stream. `times` counts its deliveries, this one included.
 
-    `stream` is when the stream was made, `stored_ns` when the message came into it.
+    `stream` is when the stream was made (milliseconds since the epoch), `stored_ns` when the message was
+    stored in it.
     """
 
     stream: int
@@ -24,20 +25,20 @@ class Arrived(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> Place:
-        """Which one of its stream it is."""
+        """The place of the message in its stream, unique even if the stream gives a sequence twice."""
         return self.sequence, self.stored_ns
 
     @property
     def id(self) -> str:
-        """The id of a command to which its sender gave none."""
-        # A broker that lost its tail in a power cut gives the same sequences again, to other commands.
+        """The command id for a command whose sender gave none."""
+        # A broker that lost the end of a stream in a power cut gives the same sequences to other commands.
         return f"durable-{self.stream}-{self.sequence}-{self.stored_ns}"
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """One delivered command.
 
-    `reply` is as its sender knows it; `user` is the sender, where the broker tells.
+    `reply` is the reply subject as the sender knows it; `user` is the sender, where the broker tells it.
     """
 
     name: str

@@ -1,22 +1,23 @@
-"""Durable commands: stored by a stream before anybody looks at them, answered by a message that is kept.
+"""Durable commands: stored by a stream before the service reads them, answered by a message that is kept.
 
     stream COMMANDS ─ consumer ─▶ writer ─ commit ─▶ stream RESULTS ─ stored ─▶ acknowledge the command
 
-A command is acknowledged only after its answer is stored, so it is delivered again whatever breaks in
-between, and its command id makes the second time harmless. What cannot be processed at all goes to the dead
-letters, and its sender gets the reason as a result, too.
+A command is acknowledged only after its answer is stored. So it is delivered again if anything breaks in
+between, and its command id makes the second delivery harmless. A command that cannot be processed at all
+becomes a dead letter, and its sender gets the reason as a result, too.
 
-Commands are decided in the order in which the stream has them, also when the store cannot be written for a
-while, or service and broker are killed: one portion at a time is with the writer, which gives up the rest of
-a portion with its first part; then all that is not acknowledged is asked for again, from the first one on.
-The next portion is read meanwhile, and given up with it. While requests come, portions are small, with pauses
-between them (`bus.serving.durable.pace`).
+Commands are decided in the order of the stream, even if the store cannot be written for a while, or service
+and broker are killed. The writer has one portion at a time. If it cannot store a part of the portion, it
+gives up the rest of it, too. Then everything that is not acknowledged is asked for again, from the first
+command on. The next portion is read meanwhile, and is given up with it. While requests come in, portions are
+small, with pauses between them (`bus.serving.durable.pace`).
 
-Two kinds are decided again behind later ones: a command that a defect of the service kept from being decided,
-and a refused one whose answer could not be stored. (An accepted one is only answered again.)
+Two kinds of commands are decided again behind later ones: a command that could not be decided because of a
+defect of the service, and a refused command whose answer could not be stored. (An accepted command is only
+answered again.)
 
-One that was being decided when the service went down is decided alone then. If the service goes down with it
-once more, the command is put aside (`bus.serving.durable.suspects`, `.poison`).
+A command that was being decided when the service went down is decided alone after the next start. If the
+service goes down with it once more, the command is put aside (`bus.serving.durable.suspects`, `.poison`).
 """
 
 import asyncio
@@ -54,7 +55,7 @@ from hyperpage_client.waiting import is_set_within
 
 # How often the streams are checked; nothing tells us when one is deleted.
 LOOK_SECONDS = 1.0
-# A command that fails here this often, for a reason that is not its own, is put aside.
+# A command that was delivered this often, and still fails by a defect of the service, becomes a dead letter.
 MAXIMUM_FAILURES = 5
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class DurableIntake:
     """Takes durable commands from their stream. Used from the event loop's thread only.
 
     `relay` is the connection that may consume the commands, `responder` the one that may store results.
-    While it does not hold that `is_ours`, another service may take the commands, and this one leaves them.
+    While `is_ours` is false, another service may take the commands, and this one takes none.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class DurableIntake:
         self._writer = writer
         self._names = subjects.names
         self._subjects = subjects
-        # Most commands come on few subjects.
+        # Cached, since most commands come on few subjects.
         self._sent_as = lru_cache(maxsize=1_024)(self._name_and_user)
         self._admission = admission
         self._dead_letters = dead_letters
@@ -107,20 +108,20 @@ class DurableIntake:
             on_stored=self._consumer.acknowledge,
             on_lost=self._try_again,
         )
-        # What was read, and waits until the writer has nothing of ours.
+        # The portion that was read, and waits until the writer has decided the one before it.
         self._read: list[Submission] = []
-        # How many commands the writer has, or are being put aside.
+        # The number of commands that the writer has, or that are being put aside.
         self._undecided = 0
         self._pace = Pace(lambda: writer.queue.requests)
         self._is_pausing = False
         self._under_way = Tasks()
         self._stopping = asyncio.Event()
         self.dropped = 0
-        # Commands that never came to the writer, which counts the others.
+        # Commands that were refused before they reached the writer, which counts the others.
         self.refused = Tally()
 
     async def prepare(self) -> None:
-        """Streams and consumer are there when this returns."""
+        """Returns when the streams and the consumer exist."""
         await self._results.prepare()
         await self._consumer.prepare()
         self._suspects.forget_before(self._consumer.created_ms, self._consumer.first_sequence)
@@ -136,14 +137,14 @@ class DurableIntake:
         await asyncio.gather(self._consumer.run(), self._look_after_streams())
 
     async def stop(self) -> None:
-        """Asks for no more; what was taken and is not answered in time is delivered again later."""
+        """Asks for no more commands. Commands that are not answered in time are delivered again later."""
         self._stopping.set()
         self._go_on()
         await self._consumer.stop()
         await self._under_way.finish()
 
     async def _look_after_streams(self) -> None:
-        """Makes deleted streams anew, and has commands answered again whose answers were not stored."""
+        """Makes deleted streams again, and has commands delivered again whose answers were not stored."""
         while not await is_set_within(self._stopping, LOOK_SECONDS * 1000):
             if not self._relay.is_connected:
                 continue
@@ -161,13 +162,13 @@ class DurableIntake:
         self._portions.add(message)
 
     def _go_on(self) -> None:
-        """Hands over what was read, if the writer has nothing of ours, and reads the next portion."""
+        """Hands over the portion that was read, if the writer has none, and reads the next one."""
         if self._stopping.is_set():
             if not self._undecided:
-                # What was read, and not handed over, comes again, and is no suspect.
+                # Commands that were read but not handed over are delivered again, and are not suspects.
                 self._suspects.clear()
             return
-        # One portion at a time: if one fails, none must go through behind it.
+        # One portion at a time: if a command cannot be decided, no later one may be decided before it.
         if self._read and not self._undecided and not self._is_pausing:
             self._hand_over()
         if not self._read and self._portions.may_read(is_busy=self._undecided > 0):
@@ -213,7 +214,7 @@ class DurableIntake:
         return self._names.name_in(self._subjects.as_known(subject)), self._subjects.user_of(subject)
 
     def _submission(self, message: Arrived) -> Submission | None:
-        """A message as a submission, if there is anything to decide about it; otherwise it is settled."""
+        """A message as a submission; `None` if there is nothing to decide, and it is dropped or answered."""
         delivery = self._delivery(message)
         if self._is_dropped(delivery):
             self._admission.dropped(message.subject, "unknown_inbox")
@@ -230,7 +231,7 @@ class DurableIntake:
                 message.headers,
                 delivery,
                 principal=principal,
-                # Where a header has an id that is not usable, the command is refused.
+                # Used where there is no header: a command whose header has an unusable id is refused.
                 fallback_id=delivery.command_id,
                 away=self._admission.away,
             )
@@ -252,11 +253,11 @@ class DurableIntake:
 
     @property
     def unkept_letters(self) -> int:
-        """How many messages were answered that are no command, and not kept, since there was no room."""
+        """The number of answered messages that were not commands, and not kept, since there was no room."""
         return self._dead_letters.unkept
 
     def answered(self, submissions: Sequence[Submission]) -> None:
-        """Takes up the outcomes of durable commands."""
+        """Takes the outcomes of durable commands from the writer."""
         self._undecided -= len(submissions)
         self._settle(submissions)
         if not self._undecided and (pause_seconds := self._pace.end()):
@@ -277,7 +278,7 @@ class DurableIntake:
             if isinstance(refusal, Busy | Unavailable):
                 self._wait_for_room()
                 continue
-            # While it is marked, since a letter is looked through.
+            # Made while the command is still marked as a suspect: looking through a letter may fail, too.
             letter = None if refusal is None else self._letter_of(submission, refusal)
             if letter is None and refusal is not None and refusal is submission.requests[0]:
                 refusal.details["kept"] = False
@@ -294,7 +295,7 @@ class DurableIntake:
 
     def _letter_of(self, submission: Submission, refusal: Refusal) -> DeadLetter | None:
         delivery = submission.context
-        # Where the domain had no say, the message itself cannot be processed, now or later.
+        # A message that was refused before the domain decided it can never be processed.
         if isinstance(refusal, Internal):
             is_kept = delivery.message.times >= MAXIMUM_FAILURES
         else:
@@ -304,7 +305,7 @@ class DurableIntake:
         return self._letter(delivery, refusal) if is_kept else None
 
     def _wait_for_room(self) -> None:
-        """Gives up what has arrived: all commands behind one that cannot be decided now wait for it."""
+        """Gives up what has arrived: a command that cannot be decided now holds up all commands behind it."""
         self._portions.clear()
         self._read = []
         self._consumer.begin_anew()
@@ -324,7 +325,7 @@ class DurableIntake:
             if len(results) == 1:
                 self._not_stored(results[0][0], error)
                 return
-            # None was sent, perhaps because of a single one.
+            # None was sent, perhaps because of only one of them.
             for one in results:
                 await self._store([one])
 
@@ -348,7 +349,7 @@ class DurableIntake:
             self._go_on()
 
     async def _put_aside(self, delivery: Delivery, downs: int) -> None:
-        """Keeps a command among the dead letters with which the service went down again and again."""
+        """Keeps a command with which the service went down repeatedly as a dead letter."""
         if self._is_dropped(delivery):
             return
         name = delivery.name if delivery.name in VERBS else UNKNOWN
@@ -359,7 +360,7 @@ class DurableIntake:
         )
         refusal = took_it_down(downs)
         letter = self._letter(delivery, refusal, is_looked_through=downs in FIRST_PUT_ASIDE)
-        # From here on, it does nothing to us.
+        # From here on, the command cannot take the service down.
         self._suspects.clear()
         await self._keep(letter, delivery, refused(refusal))
 
@@ -375,13 +376,16 @@ class DurableIntake:
         )
 
     def _try_again(self, acknowledgement: str) -> None:
-        """Has one command delivered again in a second, and others meanwhile."""
+        """Has one command delivered again in a second; others are delivered meanwhile."""
         self._consumer.acknowledge(acknowledgement, b'-NAK {"delay": 1000000000}')
 
 
 def _usable(command_id: str | None) -> str | None:
-    """An id that a result can be addressed to; any other is refused, which is told under another one."""
+    """The command id, if a result can be addressed to it.
+
+    `None` if not: the command is refused then, and the refusal is stored under an id that is made for it.
+    """
     if command_id is None or len(command_id) > codec.MAXIMUM_COMMAND_ID_CHARACTERS:
         return None
-    # A subject is told to everybody who follows the results.
+    # The id becomes part of a subject, which everyone who follows the results can read.
     return None if findings_in_headers({COMMAND_ID: command_id}) else command_id

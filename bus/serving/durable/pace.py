@@ -1,4 +1,4 @@
-"""`Pace`: how durable commands, which can wait, give way to requests, for whose answers somebody waits.
+"""`Pace`: makes durable commands, which can wait, give way to requests, whose senders wait for an answer.
 
 portion ── pause ── portion ── pause ── …       while requests come
 portion portion portion portion portion …       while none do
@@ -9,16 +9,17 @@ from collections.abc import Callable
 
 from bus.serving.durable.portions import PORTION
 
-# How many are decided together while requests come: half of a group.
+# The number of commands that are decided together while requests come: half of a group.
 SMALL_PORTION = 64
-# How many times as long as a portion took the pause behind it lasts where as many requests come or more, so
-# that durable commands have a quarter of the time, whatever comes. Where fewer do, it is as much shorter.
+# The pause behind a portion is this many times as long as the portion took, if at least as many requests came
+# meanwhile as it had commands. So durable commands always have a quarter of the time. With fewer requests,
+# the pause is shorter in proportion.
 PAUSE = 3.0
 LONGEST_PAUSE_SECONDS = 0.25
 
 
 class Pace:
-    """Told of each portion that begins and ends. `requests` counts those that the writer has taken so far."""
+    """Measures portions, and says how long to pause. `requests` counts what the writer has taken so far."""
 
     def __init__(self, requests: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = requests
@@ -26,16 +27,16 @@ class Pace:
         self._requests_before = requests()
         self._began = 0.0
         self._commands = 0
-        # How many the next portion may have.
+        # The most commands that the next portion may have.
         self.portion = PORTION
 
     def begin(self, commands: int) -> None:
-        """A portion of so many goes to the writer."""
+        """Notes that a portion of so many commands goes to the writer."""
         self._began = self._clock()
         self._commands = commands
 
     def end(self) -> float:
-        """For how many seconds the next one is to wait, now that this one is decided."""
+        """Notes that the portion is decided; the answer is the pause before the next one, in seconds."""
         took = self._clock() - self._began
         requests = self._requests()
         came, self._requests_before = requests - self._requests_before, requests

@@ -1,7 +1,7 @@
-"""Which durable commands take the service down, as far as how often it went down with them tells.
+"""Poison: durable commands that take the service down, judged by how often it went down with them.
 
-One that has an answer was carried out before an end that came from elsewhere, and is only answered again. As
-its id may have been used for another command, that has a limit, too.
+A command whose id has an answer was probably carried out before the service went down for another reason, and
+is only answered again. Its id may also have been used for another command, so there is a limit for it, too.
 """
 
 import asyncio
@@ -13,17 +13,19 @@ from bus.log.reader_pool import PoolClosedError, PoolExhaustedError, ReaderPool
 from domain.counting import counted
 from domain.errors import Internal
 
-# A command with which the service went down this often is put aside, or, where its id has an answer, later.
+# A command with which the service went down this often is put aside. The second limit is for a command whose
+# id has an answer.
 MAXIMUM_DOWNS = 2
 MAXIMUM_DOWNS_ONCE_ANSWERED = 4
-# By then, nobody has looked through it for credentials yet, which may be what takes the service down.
+# A command that is put aside at one of these counts is looked through for credentials then. Above them, that
+# may be what took the service down, and it is not repeated.
 FIRST_PUT_ASIDE = (MAXIMUM_DOWNS, MAXIMUM_DOWNS_ONCE_ANSWERED)
 
 CANNOT_TELL = (apsw.Error, PoolExhaustedError, PoolClosedError)
 
 
 async def is_poison(readers: ReaderPool, command_id: str, downs: int) -> bool:
-    """Whether a command is to be put aside with which the service went down `MAXIMUM_DOWNS` times, or more.
+    """Whether to put a command aside with which the service went down `MAXIMUM_DOWNS` times or more.
 
     Raises:
         One of `CANNOT_TELL`: the store cannot be read now.
@@ -34,7 +36,7 @@ async def is_poison(readers: ReaderPool, command_id: str, downs: int) -> bool:
 
 
 def took_it_down(downs: int) -> Internal:
-    """What the sender of a command is told that was put aside."""
+    """The refusal that answers a command that was put aside."""
     return Internal(
         f"the service went down {counted(downs, 'time')} while it decided this command",
         hint="it is kept among the dead letters, from where it can be sent again once the cause is known",

@@ -1,13 +1,13 @@
-"""What has arrived, in portions: those that are read and decided together, and are suspects together."""
+"""`Portions`: groups of arrived commands that are read, decided and marked as suspects together."""
 
 from collections import deque
 
 from bus.serving.durable.delivery import Arrived
 from bus.serving.durable.suspects import Place, Suspects
 
-# How many are read, one after the other, before the event loop has its turn.
+# The most commands that are read, one after the other, before the event loop has its turn.
 PORTION = 512
-# With so much that has arrived, no more is asked for.
+# When this much has arrived, no more is asked for.
 MAXIMUM_ARRIVED = 1_000
 MAXIMUM_ARRIVED_BYTES = 16 * 1024 * 1024
 
@@ -15,15 +15,15 @@ MAXIMUM_ARRIVED_BYTES = 16 * 1024 * 1024
 class Portions:
     """The messages that wait to be read, in the order in which they came. Used by one thread.
 
-    One portion is with the writer at most, and the one behind it is read meanwhile. A suspect is a portion,
-    and with it there is no other one.
+    The writer has one portion at most, and the next one is read meanwhile. A suspect is a portion of its own,
+    and no other portion is read while it is decided.
     """
 
     def __init__(self, suspects: Suspects) -> None:
         self._suspects = suspects
         self._arrived: deque[Arrived] = deque()
         self._arrived_bytes = 0
-        # What is marked: those of one stream.
+        # The places that are marked on disk, all of one stream.
         self._marked: list[Place] = []
         self._marked_stream = 0
         self._is_alone = False
@@ -36,7 +36,7 @@ class Portions:
         return len(self._arrived) < MAXIMUM_ARRIVED and self._arrived_bytes < MAXIMUM_ARRIVED_BYTES
 
     def add(self, message: Arrived) -> None:
-        """Takes in the next one."""
+        """Takes in the next message."""
         self._arrived.append(message)
         self._arrived_bytes += len(message.body)
 
@@ -46,7 +46,7 @@ class Portions:
         self._arrived_bytes = 0
 
     def may_read(self, *, is_busy: bool) -> bool:
-        """Whether there is a portion that may be read now; `is_busy`: while the writer has one."""
+        """Whether there is a portion that may be read now. `is_busy`: the writer has one."""
         if not (self._arrived and is_busy):
             return bool(self._arrived)
         following = self._arrived[0]
@@ -54,12 +54,12 @@ class Portions:
         return not is_suspect and following.stream == self._marked_stream and len(self._marked) <= PORTION
 
     def next(self, *, is_busy: bool, at_most: int = PORTION) -> tuple[list[Arrived], int]:
-        """The next portion, and how often the service went down with it, if it is a suspect.
+        """The next portion, and how often the service went down with it: more than 0 for a suspect.
 
-        Their places stand on disk when this returns, beside those that the writer has.
+        Its places are marked on disk when this returns, beside those that the writer has.
 
         Raises:
-            OSError: the disk refuses.
+            OSError: the mark cannot be written.
         """
         first = self._arrived.popleft()
         portion, downs = [first], self._downs(first)
@@ -79,7 +79,7 @@ class Portions:
         return portion, downs
 
     def handed_over(self, places: list[Place]) -> None:
-        """Notes which ones the writer has now; all that it had before is decided."""
+        """Notes the places that the writer has now; everything that it had before is decided."""
         self._marked = places
 
     def _downs(self, message: Arrived) -> int:

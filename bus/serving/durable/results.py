@@ -1,4 +1,4 @@
-"""The answers to durable commands: each kept under its command's id for some hours, if there is room."""
+"""The answers to durable commands: each is kept under its command's id for some hours, if there is room."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.transport.jetstream_answers import stored
 from hyperpage_client.transport.sending import RawMessage
 
-# An answer that is not known to be stored after this time is taken for lost.
+# An answer counts as lost if the broker has not confirmed after this time that it is stored.
 STORED_WITHIN_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Results:
     """The stream of results. Used from the event loop's thread only.
 
     `relay` is the connection that may make the stream, `responder` the one that may store results.
-    `on_stored` and `on_lost` hear of each answer how its command is to be acknowledged.
+    `on_stored` or `on_lost` is called for each answer, with the subject that acknowledges its command.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Results:
         self._on_lost = on_lost
         self._inbox = f"{private_inbox(RESPONDER)}.{new_id()}"
         self._created = ""
-        # Answers that were sent to be stored: how the command is acknowledged, when (by the monotonic clock).
+        # Answers that were sent and are not confirmed yet, by a token: the subject that acknowledges the
+        # command, and when the answer was sent (by the monotonic clock).
         self._unstored: dict[str, tuple[str, float]] = {}
         self._preparing = asyncio.Lock()
 
     async def prepare(self) -> bool:
-        """The stream is there when this returns; whether it is another one than it was."""
+        """Returns when the stream exists: whether it is another one than before."""
         async with self._preparing:
             report = await ensure_stream(
                 self._api,
@@ -66,7 +67,8 @@ class Results:
                     "max_msgs_per_subject": 1,
                     "allow_direct": True,
                 },
-                # The oldest ones go first. Whoever misses one asks again with the command's id.
+                # A full stream drops its oldest answers. A sender that misses one asks again by its command
+                # id.
                 {**self._limits.config, "discard": "old"},
                 is_adjusted=not self._created,
             )
@@ -75,11 +77,11 @@ class Results:
             return is_another
 
     async def listen(self) -> None:
-        """Hears from now on of what is stored."""
+        """Receives the broker's confirmations from now on."""
         await self._responder.subscribe_direct(f"{self._inbox}.*", handler=self._stored)
 
     async def store(self, results: Sequence[tuple[Delivery, Outcome]]) -> None:
-        """Sends all of these answers to be stored, and to those who asked for them beside that, or none.
+        """Sends these answers to the stream, and to the reply subjects of their commands; all or none.
 
         Raises:
             nats.errors.Error: they cannot be sent now, or one of them never can.
@@ -101,7 +103,7 @@ class Results:
         await self._responder.publish_many(messages)
 
     def give_up(self, *, all_of_them: bool) -> None:
-        """Tells of the answers that were not stored in time, or are not stored by now, that they are lost."""
+        """Reports answers as lost that were not confirmed in time; `all_of_them`: that are not confirmed."""
         before = time.monotonic() - (0 if all_of_them else STORED_WITHIN_SECONDS)
         for token in [token for token, (_, sent_at) in self._unstored.items() if sent_at < before]:
             self._on_lost(self._unstored.pop(token)[0])

@@ -5,8 +5,8 @@
                        ├─ asks for more than there is ─▶ waits ─▶ the same ──────┤
                        └─ what it asks for is still to come ─▶ waits, without a thread
 
-They come in, and are answered, in a thread of their own: a disk that stops has nothing else stand still.
-Each answer says how new it is.
+Queries are received and answered in a thread of their own, so a disk that hangs stops nothing else. Each
+answer says how new it is.
 """
 
 import asyncio
@@ -50,14 +50,14 @@ logger = logging.getLogger(__name__)
 
 
 class Queries:
-    """The query subjects of a service. Its loop is the one that it was made in; requests have another one.
+    """The query subjects of a service. Made in the service's loop; requests come in a loop of their own.
 
-    `connect` makes the connection on which they come in. `admission` is asked in any thread, and so is
-    `place`: where the log is, and what the readers see at least. `is_ours` says whether the store is this
-    service's: while it is not, what came over NATS is not answered from it. Those that would wait for longer
-    than `busy_after_ms` are refused. `leads` says whether nobody else can have had more of the log until now,
-    and `current_at` when a service that follows was known to have all of it; both are asked in any thread.
-    With `has_others`, another service may lead: what is the leader's alone to answer is passed on to it.
+    `connect` makes the connection on which queries come in. `admission` is asked in any thread, and so are
+    `place`, `leads` and `current_at`. `place` is the place of the log that readers see at least. `leads` says
+    whether no other service can have had more of the log until now. `current_at` is when a follower was last
+    known to have all of the log. `is_ours` says whether the store is this service's: while it is not, queries
+    over NATS are not answered from it. Queries that would wait for longer than `busy_after_ms` are refused.
+    With `has_others`, another service may lead: queries that only the leader may answer are passed on to it.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Queries:
         self._has_others = has_others
         self._door: LeaderDoor | None = None
         self._leaders: list[Subscription] = []
-        # Whose turn it is may change while the service ends.
+        # Held while the service begins or ceases to answer for the leader, or stops.
         self._turn = asyncio.Lock()
         self._is_stopped = False
         self._subjects = subjects
@@ -101,7 +101,7 @@ class Queries:
         self._awaited = AwaitedPlaces(place, leads)
         self._changes = changes or AwaitedChanges()
         self._ended = asyncio.Event()
-        # Of the thread alone.
+        # Used in `thread` alone.
         self._under_way = Tasks()
         self.turns = Turns(busy_after_ms)
         self.dropped = 0
@@ -120,26 +120,26 @@ class Queries:
             raise
 
     async def stop(self) -> None:
-        """Takes nothing more, and answers what was taken."""
+        """Takes no more queries, and answers those that were taken."""
         async with self._turn:
             self._is_stopped = True
             await self.thread.run(self._stop())
             await self._end()
 
     async def answer_for_all(self) -> None:
-        """Answers from now on what is the leader's alone to answer, too."""
+        """Answers from now on the queries, too, that only the leader may answer."""
         async with self._turn:
             if not self._is_stopped:
                 await self.thread.run(self._take_the_door())
 
     async def leave_to_others(self) -> None:
-        """Passes that on from now on."""
+        """Passes queries on from now on that only the leader may answer."""
         async with self._turn:
             if not self._is_stopped:
                 await self.thread.run(self._leave_the_door())
 
     def end_waits(self) -> None:
-        """Refuses those that wait for something to come about, and further ones: the service ends."""
+        """Refuses queries that wait for an event, and new ones of this kind: the service ends."""
         self.thread.call_soon(self._changes.close)
 
     @property
@@ -149,7 +149,7 @@ class Queries:
 
     @property
     def away(self) -> frozenset[str]:
-        """The tables of which nothing is answered, since the packages that bring them are not there."""
+        """The tables whose packages are not installed: no query of them is answered."""
         return self._admission.away
 
     async def _end(self) -> None:
@@ -192,7 +192,7 @@ class Queries:
                     subject, queue=QUEUE_GROUP, handler=self._receive_passed_on
                 )
             )
-        # Whoever is told who leads finds the door open.
+        # The door is open before other services are told who leads.
         await self._connection.flush()
 
     async def _leave_the_door(self) -> None:
@@ -204,7 +204,7 @@ class Queries:
         self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes
     ) -> None:
         assert self._door is not None
-        # It goes no further.
+        # It is not passed on a second time.
         self._receive(*self._door.came_to(subject, reply), headers, body, may_pass_on=False)
 
     def _receive(
@@ -255,13 +255,14 @@ class Queries:
     def _answer(self, request: "_Request", reading: Reading) -> None:
         sender = request.sender
         verb = self._verbs.get(sender.name)
-        # Behind the reading: if it was this service's by then, nobody else had answered a command before. Who
-        # asks over NATS cannot tell who answers; over HTTP, it is this service's store that is asked for.
+        # Checked after the reading: if the store is still this service's, no other service had answered a
+        # command that the reading lacks. Over NATS the caller cannot tell which service answers; over HTTP it
+        # asks for the store of this service.
         if verb is not None and verb.reads and not self._is_ours():
             reading = Reading.refused(
                 Unavailable("another service may have taken over the store", hint="try again")
             )
-        # Until then, nobody else had answered a command that is not in it.
+        # Checked after the reading, too: while this service leads, no other has answered a command.
         if request.is_for_leader and not self._leads():
             reading = Reading.refused(nobody_leads())
         body, _, refusal, _ = reading
@@ -291,12 +292,12 @@ class Queries:
         least: LogPlace | None = None,
         for_leader: bool = False,
     ) -> Reading:
-        """What a query of a principal leads to, read where the log is at a place, or behind it.
+        """The result of a principal's query, read when the log has reached the place `least`.
 
-        With `for_leader`, only if this service still led when it was read.
+        With `for_leader`, the query is refused unless this service still leads after the reading.
 
         Raises:
-            Refusal: nothing was read.
+            Refusal: nothing was read, or this service does not lead.
         """
         arrived_ns = time.perf_counter_ns()
         verb = self._verbs.get(name)
@@ -315,7 +316,7 @@ class Queries:
         verb = self._verbs.get(name)
         if verb is None:
             raise no_such_query(name, self._admission.away)
-        # Those that wait for something take nobody's place.
+        # Queries that wait for a position or an event do not count.
         waiting = self._awaited.waiting + self._changes.waiting
         if verb.reads and len(self._under_way) > MAXIMUM_UNDER_WAY + waiting:
             raise Busy("too many queries are under way", hint="try again", retry_after_ms=100)
@@ -329,7 +330,7 @@ class Queries:
         if least is not None and not self._is_at(least):
             reach = self._awaited.reach(least)
             await (reach if self.thread.is_current else self.thread.run(reach))
-            # It is no overload if the log is behind.
+            # The wait for the log does not count as overload.
             arrived_ns = time.perf_counter_ns()
         if verb.awaits is not None:
             later = self._changes.read_later(
@@ -377,7 +378,7 @@ def _may_fail_to_send() -> Iterator[None]:
 
 
 async def _send_slowly(connection: LeanClient, answer: RawMessage) -> None:
-    """Waits for the socket, which has not taken what was sent before."""
+    """Sends an answer as soon as the socket has taken what was sent before."""
     with _may_fail_to_send():
         await connection.publish_many((answer,))
 

@@ -1,4 +1,4 @@
-"""`AwaitedChanges`: queries that are to be answered once something has come about."""
+"""`AwaitedChanges`: queries that wait for an event, such as the end of a job."""
 
 import asyncio
 from collections import Counter
@@ -11,14 +11,15 @@ from bus.writing.waiting import shutting_down
 from domain.errors import Busy
 from hyperpage_client.waiting import is_set_within
 
-# They hold no thread, only what was asked.
+# The most queries that wait. A waiting query holds no thread, only its request.
 MAXIMUM_WAITING = 1_000
-# So many of one user may always wait, as long as there is room at all; more only while half of it is free.
+# One user may have this many queries waiting as long as there is any room; more only while half of it is
+# free.
 SHARE = 100
 
 
 class Changed(Protocol):
-    """A row of the log: something has happened to a stream."""
+    """A row of the log: an event of a stream."""
 
     @property
     def stream(self) -> str: ...
@@ -28,15 +29,15 @@ class Changed(Protocol):
 
 
 class AwaitedChanges:
-    """Those who wait for events of a stream; in one event loop, and told of changes in any thread.
+    """Queries that wait for events of a stream. They wait in one event loop; `tell` is called in any thread.
 
-    Whoever begins to wait before it reads misses nothing: changes are told behind their commit, to all that
-    wait by then.
+    A query begins to wait before it reads, so it misses no event: `tell` is called after the commit, and
+    wakes all queries that wait by then.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        # By the stream and the type of each event that they wait for.
+        # What wakes each waiting query, by the stream and the type of the events that it waits for.
         self._waiting: dict[tuple[str, str], dict[asyncio.Event, None]] = {}
         self._by_user: Counter[str | None] = Counter()
         self._is_closed = False
@@ -46,10 +47,10 @@ class AwaitedChanges:
     async def read_later(
         self, awaited: Awaited, query: Any, read: Callable[[], Awaitable[Reading]], user: str | None = None
     ) -> Reading:
-        """What is read once that has come about, or when its time is over.
+        """The reading that shows what is awaited, or the last one when the time is over.
 
         Raises:
-            Busy: too many wait, or too many of this user.
+            Busy: too many queries wait, or too many of this user.
             Unavailable: the service ends.
             What `read` raises.
         """
@@ -60,7 +61,7 @@ class AwaitedChanges:
             while True:
                 changed.clear()
                 self._require_open()
-                # Other events may have changed what is told when the time is over, so it is read again then.
+                # Other events may have changed the answer meanwhile, so it is read once more at the end.
                 is_late = clock() >= until
                 reading = await read()
                 if is_late or reading.refusal is not None or awaited.is_over(reading.body):
@@ -69,7 +70,7 @@ class AwaitedChanges:
 
     @contextmanager
     def _waiting_for(self, wanted: list[tuple[str, str]], user: str | None) -> Iterator[asyncio.Event]:
-        """What is set with each of these events, for the length of the block, and when nobody may wait."""
+        """An `asyncio.Event` that each of the wanted events sets, and `close` too, while the block runs."""
         is_full = self.waiting >= MAXIMUM_WAITING
         if is_full or (self._by_user[user] >= SHARE and self.waiting >= MAXIMUM_WAITING // 2):
             raise Busy("too many queries wait for something", hint="try again", retry_after_ms=1_000)
@@ -96,12 +97,12 @@ class AwaitedChanges:
         if not self._waiting or self._loop is None:
             return
         if awaited := {here for row in rows if (here := (row.stream, row.type)) in self._waiting}:
-            # A closed loop has nobody left who waits.
+            # If the loop is closed, no query waits any more.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake, awaited)
 
     def close(self) -> None:
-        """Lets nobody wait any more."""
+        """Ends all waits with a refusal, and refuses new ones."""
         self._is_closed = True
         self._wake(tuple(self._waiting))
 

@@ -1,4 +1,4 @@
-"""`AwaitedPlaces`: queries that are to be answered by a store that has come to a place in the log."""
+"""`AwaitedPlaces`: queries that wait until the store has reached a place in the log."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from bus.writing.waiting import shutting_down
 from domain.errors import Behind, Busy
 from hyperpage_client.contract.log_place import LogPlace
 
-# How long a query waits for its place. Who serves what another wrote is behind by milliseconds; one that is
-# behind by more says so while the caller still has time to ask another.
+# How long a query waits for its place. A follower is normally behind by milliseconds. If it is further
+# behind, it says so while the caller still has time to ask another service.
 LONGEST_WAIT_SECONDS = 2.0
-# How often is looked, while somebody waits. Who writes the log, or follows it, is not held up by telling.
+# How often the log's place is looked at while a query waits. The writer, or the follower's thread, need not
+# tell of each change, which would hold it up.
 LOOK_SECONDS = 0.002
-# They hold no thread, only what was asked.
+# The most queries that wait. A waiting query holds no thread, only its request.
 MAXIMUM_WAITING = 1_000
 
 
 class AwaitedPlaces:
     """Queries that wait; used in one event loop.
 
-    `place` is where the log is. `leads` says whether nobody else can have more of it.
+    `place` is where the log is. `leads` says whether no other service can have more of the log.
     """
 
     def __init__(self, place: Callable[[], LogPlace], leads: Callable[[], bool] = lambda: True) -> None:
@@ -38,11 +39,11 @@ class AwaitedPlaces:
         return len(self._waiting)
 
     async def reach(self, least: LogPlace) -> None:
-        """Returns when the log is at a place, or behind it.
+        """Returns when the log has reached a place, or is past it.
 
         Raises:
-            Behind: it did not come there in time.
-            Busy: too many wait.
+            Behind: the log did not reach it in time.
+            Busy: too many queries wait.
             Unavailable: the service ends.
         """
         self._require_room()
@@ -62,7 +63,7 @@ class AwaitedPlaces:
             del self._waiting[number]
 
     def close(self) -> None:
-        """Lets nobody wait any more."""
+        """Ends all waits with a refusal, and refuses new ones."""
         self._is_closed = True
         for _, reached in self._waiting.values():
             if not reached.done():

@@ -1,4 +1,4 @@
-"""`Lookups`: rows looked up by their keys, at once, for as long as that is quick."""
+"""`Lookups`: looks rows up by their keys in the calling thread, as long as that is quick."""
 
 import asyncio
 import time
@@ -10,22 +10,24 @@ from bus.log.damage import Damage
 from bus.log.snapshot import begin_snapshot, end_snapshot
 from hyperpage_client.contract.log_place import LogPlace
 
-# Above this, on the average, twenty threads read more in a second than one does. A row whose pages are in
-# memory takes 20 µs; beside busy threads, the wait for Python's lock may add some milliseconds.
+# If look-ups take longer than this on average, twenty threads read more in a second than one does. A row
+# whose pages are in memory takes 20 µs; beside busy threads, the wait for Python's lock may add some
+# milliseconds.
 SLOW_SECONDS = 0.02
-# The weight of one in the average: a single one that takes a fifth of a second is enough.
+# The weight of one look-up in the average: a single one that takes a fifth of a second brings it to the
+# limit.
 WEIGHT = 0.1
-# How long others look rows up then, before this tries again.
+# How long the reading threads look rows up then, before `Lookups` is used again.
 PAUSE_SECONDS = 1.0
 
 
 class Lookups:
-    """A connection of its own, opened when it is needed; used in one thread. `clock` counts seconds.
+    """Look-ups on a connection of their own, opened when it is needed; used in one thread.
 
-    `with lookups as (connection, place)` is one look-up, and where the log is in what it sees. Those of one
-    turn of the thread's loop see the same: all of them had arrived when the first one began. `known` answers
-    where the log is at least, and `next_turn` has something called in the loop's next turn. What damage is
-    met is told to `damage`.
+    `with lookups as (connection, place)` is one look-up; `place` is where the log is in what it sees. All
+    look-ups of one turn of the thread's loop see the same snapshot: their queries had all arrived when the
+    first one began. `known` returns where the log is at least. `next_turn` schedules a call in the loop's
+    next turn. `clock` counts seconds. Damage that is met is noted in `damage`.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Lookups:
         self._clock = clock
         self._next_turn = next_turn
         self._connection: apsw.Connection | None = None
-        # Where the log is in what this turn sees.
+        # The log's place in the snapshot of this turn.
         self._place: LogPlace | None = None
         self._began = 0.0
         self._average_seconds = 0.0
@@ -53,7 +55,7 @@ class Lookups:
 
     @property
     def are_quick(self) -> bool:
-        """Whether something may be looked up here, as far as the last ones tell."""
+        """Whether rows may be looked up here: the last look-ups were quick, or a pause since then is over."""
         return self._clock() >= self._paused_until
 
     def __enter__(self) -> tuple[apsw.Connection, LogPlace]:
@@ -69,7 +71,7 @@ class Lookups:
         self._note(self._clock())
 
     def see(self, least: LogPlace) -> None:
-        """Has the next look-up see a place that the log has come to by now; this turn may see older ones."""
+        """Makes the next look-up see `least`, which the log has reached; the turn's snapshot may be older."""
         if self._place is not None and not self._place.has(least):
             self._end_turn()
 
@@ -77,12 +79,12 @@ class Lookups:
         """Closes the connection; the next look-up opens another one."""
         self._place = None
         if self._connection is not None:
-            # Forced: a cursor that was not read to its end would keep it open.
+            # Forced, because a cursor that was not read to its end would keep the connection open.
             self._connection.close(True)
             self._connection = None
 
     def _begin_turn(self) -> tuple[apsw.Connection, LogPlace]:
-        # Before there is a connection: what it sees is newer.
+        # Asked before the snapshot begins, so that the snapshot is at least as new.
         known = self._known()
         if self._connection is None:
             self._connection = self._open_reader()
@@ -103,7 +105,7 @@ class Lookups:
             self._damage.note(error, "a look-up")
             is_still_reading = True
         if is_still_reading:
-            # It would keep the WAL from ever being reset.
+            # An open read transaction would keep the WAL from being reset.
             self.close()
 
     def _note(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""One query, read from the store in one snapshot: `Reads`."""
+"""`Reads`: reads one query from the store, in one snapshot."""
 
 import logging
 import time
@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """What a query waits for, and for how long: an answer that `is_over`, as `events` of a stream make it."""
+    """What a query waits for: an answer that `is_over`. It is read again after `events` of a `stream`.
+
+    `timeout_ms` is how long it waits at most.
+    """
 
     stream: Callable[[Any], str]
     events: frozenset[str]
@@ -37,11 +40,11 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query. `answer` gets a connection that cannot write, and the decoded query.
 
-    It raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the connection,
-    and is called at once in the service's loop, however many others wait. `limited` answers those whose
-    rights are not all: they may ask nothing else that `reads`. One that reads a few rows by their keys
-    `is_lookup`. `gives` is the type of the answer, for the documents of the contract. One that `awaits` is
-    answered later.
+    `answer` raises a `Refusal` if there is no answer. Without `reads`, it gets `None` in place of the
+    connection, and is called at once in the service's loop, however many other queries wait. `limited`
+    answers users of limited rights; without it, they may not ask a query that `reads`. A query `is_lookup` if
+    it reads a few rows by their keys. `gives` is the type of the answer, for the documents of the contract.
+    A query that `awaits` something is answered when that has happened.
     """
 
     name: str
@@ -55,11 +58,12 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(NamedTuple):
-    """What a query led to: its answer, or else a refusal and its body.
+    """The result of a query: its answer, or a refusal with its body.
 
-    `place` is where the log was in what was read: all up to there is in it, and nothing else; `None` where
-    nothing of the store was read. `current_at` is when one that follows was known to have all of the log, on
-    the monotonic clock, at the latest before it was read; `None` of one that leads, or where it is not known.
+    `place` is where the log was in the snapshot that was read: it holds everything up to there, and nothing
+    behind it. It is `None` if nothing of the store was read. `current_at` is the last time before the reading
+    at which a follower was known to have all of the log, on the monotonic clock. It is `None` for a leader,
+    and where it is not known.
     """
 
     body: bytes
@@ -69,7 +73,7 @@ class Reading(NamedTuple):
 
     @property
     def headers(self) -> Mapping[str, str] | None:
-        """How new it is, as headers of an answer that is sent now."""
+        """Headers that say how new the answer is, if it is sent now; `None` if nothing was read."""
         if self.place is None or self.current_at is None:
             return None if self.place is None else _headers(self.place)
         age_ms = int((time.monotonic() - self.current_at) * 1_000)
@@ -77,15 +81,15 @@ class Reading(NamedTuple):
 
     @classmethod
     def refused(cls, refusal: Refusal, place: LogPlace | None = None) -> Self:
-        """There is no answer."""
+        """The result of a query that is refused."""
         return cls(codec.error_body(refusal), place, refusal)
 
 
 class Reads:
-    """The ways to read a store, for each of which there is an answer, or a refusal that has one's place.
+    """The ways to read a store. Each returns a `Reading`: an answer or a refusal, with the log's place.
 
-    `place` is where the log is, and what the readers see at least; `current_at` as in `Reading`. Both are
-    asked in any thread, before anything is read: what comes later may not be in it.
+    `place` is where the log is that readers see at least; `current_at` is as in `Reading`. Both are asked in
+    any thread, before anything is read: later commits may be missing from the snapshot.
     """
 
     def __init__(
@@ -95,11 +99,11 @@ class Reads:
         self._readers = readers
         self._place = place
         self._current_at = current_at
-        # Of what the look-ups of this turn see.
+        # `current_at` for the snapshot of this turn's look-ups.
         self._turn_current_at: float | None = None
 
     def look_up(self, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
-        """What is found at once, in the one thread that looks up.
+        """The reading of a look-up, at once, in the one thread that looks rows up.
 
         Raises:
             Refusal: nothing was read.
@@ -108,7 +112,7 @@ class Reads:
         return _known_current(reading, self._turn_current_at)
 
     def read(self, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
-        """What is found, for which the calling thread waits.
+        """The reading of a query, on a connection of the pool. The calling thread waits for it.
 
         Raises:
             Refusal: nothing was read.
@@ -117,7 +121,7 @@ class Reads:
         return _known_current(self._read(verb, query, principal, self._snapshot()), current_at)
 
     async def say(self, verb: QueryVerb, query: Any, principal: Principal) -> Reading:
-        """What needs no reading.
+        """The result of a query that does not read the store.
 
         Raises:
             Refusal: there is no answer.
@@ -130,7 +134,7 @@ class Reads:
 
     @contextmanager
     def _snapshot(self) -> Iterator[tuple[apsw.Connection, LogPlace]]:
-        # Before there is a connection: what it sees is newer.
+        # Asked before the snapshot begins, so that the snapshot is at least as new.
         known = self._place()
         with self._readers.connection() as connection:
             place = begin_snapshot(connection, known, self._readers.damage)
@@ -174,7 +178,7 @@ class Reads:
         return Reading(answer, place)
 
 
-# Those that are asked at about the same time are answered at few places.
+# Queries that are asked at about the same time are read at few places of the log.
 @lru_cache(maxsize=8)
 def _headers(place: LogPlace) -> Mapping[str, str]:
     return RepeatedHeaders(place.headers)

@@ -1,4 +1,4 @@
-"""`Turns`: which queries have their turn soon enough, and whose are refused where not all have."""
+"""`Turns`: refuses queries that would wait too long, and those of the busiest senders first."""
 
 import threading
 import time
@@ -8,15 +8,15 @@ from itertools import count
 from bus.writing.waiting import BURST_COMMANDS, BUSY_AFTER_MS, CALM_SECONDS
 from domain.errors import Busy
 
-# The time over which is counted who asks how much.
+# The period over which the queries of each sender are counted.
 SHARES_NS = 250_000_000
 
 
 class Turns:
-    """Queries that wait: at the broker until they are read, then for a thread that reads the store.
+    """Queries that wait: at the broker until they are received, then for a thread that reads the store.
 
-    None should wait for longer than `busy_after_ms`; 0: for ever. `clock` counts nanoseconds. Any thread may
-    use it.
+    No query should wait for longer than `busy_after_ms`; 0: no limit. `clock` counts nanoseconds. Any thread
+    may use it.
     """
 
     def __init__(
@@ -25,22 +25,22 @@ class Turns:
         self._clock = clock
         self._longest_ns = busy_after_ms * 1_000_000
         self._lock = threading.Lock()
-        # When those arrived that wait for a thread, in the order in which they get one.
+        # When the queries arrived that wait for a thread, in the order in which they get one.
         self._waiting: dict[int, int] = {}
         self._numbers = count()
-        # How many have come since they had their turn at once: a burst is no overload.
+        # The number of queries since the last one that hardly waited: a short burst is no overload.
         self._burst = 0
         self._turned_away_at: int | None = None
-        # How many queries each sender sent lately, and before that.
+        # The number of queries of each sender in the current period, and in the one before it.
         self._sent: dict[str | None, int] = {}
         self._sent_before: dict[str | None, int] = {}
         self._counted_since = 0
 
     def require(self, sender: str | None, arrived_ns: int, *, needs_thread: bool = False) -> None:
-        """Returns if a query that arrived then has its turn soon; asked once for each that is read.
+        """Returns if a query that arrived at `arrived_ns` has its turn soon. Called once for each query.
 
         Raises:
-            Busy: it would wait too long, and its sender sends as much as the others do, or more.
+            Busy: it would wait too long, and its sender sends as much as the average sender, or more.
         """
         now = self._clock()
         self._count(sender, now)
@@ -57,19 +57,19 @@ class Turns:
             )
 
     def wait(self, arrived_ns: int) -> int:
-        """Notes that a query waits for a thread, and answers with a number for it."""
+        """Notes that a query waits for a thread, and returns a number for it."""
         with self._lock:
             number = next(self._numbers)
             self._waiting[number] = arrived_ns
             return number
 
     def end_wait(self, number: int) -> None:
-        """Notes that it has one, or that nobody waits for it any more."""
+        """Notes that the query has a thread, or is no longer wanted."""
         with self._lock:
             self._waiting.pop(number, None)
 
     def has_turned_away_within(self, seconds: float) -> bool:
-        """Whether a query was refused as busy, so short a time ago."""
+        """Whether a query was refused as busy within the last `seconds`."""
         at = self._turned_away_at
         return at is not None and self._clock() - at < seconds * 1e9
 
@@ -89,7 +89,7 @@ class Turns:
         self._sent[sender] = self._sent.get(sender, 0) + 1
 
     def _has_its_share(self, sender: str | None) -> bool:
-        """Whether a sender sends as much as the average one, or more."""
+        """Whether a sender sends as much as the average sender, or more."""
         counts = (self._sent_before, self._sent)
         senders = self._sent_before.keys() | self._sent.keys()
         own = sum(one.get(sender, 0) for one in counts)
