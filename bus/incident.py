@@ -1,4 +1,4 @@
-"""A defect here, as its victim hears of it."""
+"""`internal`: the refusal that a caller gets when a defect of the service makes its request fail."""
 
 import logging
 
@@ -7,6 +7,6 @@ from hyperpage_client.incident import log_incident
 
 
 def internal(logger: logging.Logger, what: str, error: BaseException, **keys: str | None) -> Internal:
-    """The refusal for a defect, which says no more than the id under which `error` is logged, with `keys`."""
+    """The refusal for a defect: it holds only the id under which `error` is logged, together with `keys`."""
     incident = log_incident(logger, what, error, **keys)
     return Internal(f"internal error; incident {incident}", incident=incident)

@@ -1,16 +1,16 @@
-"""Files and folders that are there after a power cut as they were before it, for their owner alone."""
+"""Files and folders that survive a power cut, and that their owner alone can read."""
 
 import os
 from pathlib import Path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Puts a file in its place that its owner alone can read; it is on disk when this returns.
+    """Writes or replaces a file that its owner alone can read; it is on disk when this returns.
 
     Raises:
-        OSError: it cannot be written; what was there before is there.
+        OSError: it cannot be written; the file that was there before is unchanged.
     """
-    # Written beside it and renamed: whole or not at all, and never readable by others, not even for a moment.
+    # Written under another name and renamed: so it is whole or unchanged, and other users can never read it.
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -18,10 +18,10 @@ def write_private(path: Path, content: bytes) -> None:
         give_to_owner(path.parent, descriptor)
         file.write(content)
         file.flush()
-        # Else a power cut may leave an empty file under the name.
+        # Otherwise a power cut may leave an empty file under the name.
         os.fsync(descriptor)
     temporary.replace(path)
-    # Else it may bring back the file from before: a token that was revoked, say.
+    # Otherwise a power cut may bring back the old file: a token that was revoked, for instance.
     sync_folder(path.parent)
 
 
@@ -29,7 +29,7 @@ def write_new_private(path: Path, content: bytes) -> None:
     """Makes a file that its owner alone can read; it is on disk when this returns.
 
     Raises:
-        FileExistsError: there is one; it may be the only copy of something else.
+        FileExistsError: the file exists; it may be the only copy of something else.
         OSError: it cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -41,7 +41,7 @@ def write_new_private(path: Path, content: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for its owner alone, and those on the way to it, where there are none; on disk then."""
+    """Makes a folder for its owner alone, and its missing parents; they are on disk when this returns."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -60,8 +60,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def give_to_owner(folder: Path, made: int | Path) -> None:
-    """Has what root just made in a folder belong to the folder's owner: the service runs as that one."""
+    """Gives a file that root just made in a folder to the folder's owner, as whom the service runs."""
     if os.geteuid() == 0:
         owner = folder.stat()
-        # Never what somebody put in the place of a path meanwhile.
+        # Does not follow a link that another user may have put in the place of a path meanwhile.
         os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(made, int))

@@ -1,24 +1,24 @@
 """Counts that are kept while commands run, at little cost; they may be read at any time.
 
-One thread writes each of these, so there is no lock; any thread may read, and at worst sees a sum that is one
-observation ahead of its counts.
+Each object is written by one thread, so there is no lock. Any thread may read it, and at worst sees a sum and
+counts that differ by the latest observations.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-# Seconds: a lone command takes about one millisecond, one behind a full queue some seconds.
+# In seconds. A single command takes about one millisecond, one behind a full queue some seconds.
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# Commands in one group; 1,024 is the most that it takes.
+# The number of commands in one group; a group takes 1,024 at most.
 GROUP_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0)
-# The name under which a command is counted that does not exist, or that is a malformed part of a batch.
+# The name under which commands are counted that do not exist, or are a malformed part of a batch.
 UNKNOWN = "unknown"
-# The name of all those together that have none of their own; no key has parentheses.
+# The common name of everything beyond the limit of `Few`; no key has parentheses.
 OTHERS = "(other)"
 
 
 class Histogram:
-    """How often a value fell between two bounds. A value counts for the first bound that is not below it."""
+    """How often values fell between two bounds. A value counts for the first bound that is not below it."""
 
     __slots__ = ("_counts", "bounds", "sum")
 
@@ -48,7 +48,7 @@ class Histogram:
 class Tally:
     """How many commands of a name had an outcome: `accepted`, `repeated`, or the code of a refusal.
 
-    The names are those of verbs that exist, so there are only so many.
+    The names are those of existing verbs or `UNKNOWN`, so their number is limited.
     """
 
     __slots__ = ("_counts",)
@@ -57,31 +57,31 @@ class Tally:
         self._counts: dict[tuple[str, str], int] = {}
 
     def add(self, name: str, outcome: str, count: int = 1) -> None:
-        """Counts some more."""
+        """Counts commands of one name and outcome."""
         key = (name, outcome)
         self._counts[key] = self._counts.get(key, 0) + count
 
     def add_all(self, other: "Tally") -> None:
-        """Counts what another one has counted, too."""
+        """Adds the counts of another tally."""
         for (name, outcome), count in other:
             self.add(name, outcome, count)
 
     def replace(self, outcome: str) -> "Tally":
-        """As many commands, which had this outcome instead."""
+        """A tally of the same commands, all with this outcome."""
         replaced = Tally()
         for (name, _), count in self:
             replaced.add(name, outcome, count)
         return replaced
 
     def __iter__(self) -> Iterator[tuple[tuple[str, str], int]]:
-        # A copy: another thread may count meanwhile.
+        # A copy, because another thread may count meanwhile.
         return iter(tuple(self._counts.items()))
 
 
 class Few:
-    """The first so many names that came, of those that clients choose; all others are one, `OTHERS`.
+    """The first `limit` names that came, of those that clients choose; all others become `OTHERS`.
 
-    Whoever counts by such names has a bound for what it counts, and each name stays what it was.
+    So counts by such names stay limited in number, and each name keeps its meaning.
     """
 
     __slots__ = ("_limit", "_names")
@@ -91,7 +91,7 @@ class Few:
         self._names: set[tuple[str, ...]] = set()
 
     def named(self, *names: str) -> tuple[str, ...]:
-        """These names together, or `OTHERS` in the place of each."""
+        """These names, or `OTHERS` in place of each if the limit is reached."""
         if names in self._names:
             return names
         if len(self._names) >= self._limit:

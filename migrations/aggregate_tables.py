@@ -1,7 +1,7 @@
 """Tables of aggregates that other distributions bring: made from the columns of their rows, and recorded.
 
-The record has the columns, not SQL: whatever stands in a file, nothing but such a table and its indexes comes
-of it. It stays when the aggregate is not installed any more, and so does the table.
+The record has the columns, not SQL: even a forged record in a file leads to nothing but such a table and its
+indexes. Record and table stay when the aggregate is no longer installed.
 """
 
 import math
@@ -14,30 +14,31 @@ import apsw
 import msgspec
 
 COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# Without two underscores in a row, which stand between table and column in the name of an index.
+# Without two underscores in a row, which separate table and column in the name of an index.
 _TABLE_NAME = re.compile(r"[a-z](?:_?[a-z0-9]){0,47}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 MAXIMUM_COLUMNS = 100
 MAXIMUM_INDEXES = 10
-# Of one file. What is recorded is made in memory, to be compared: more would take long.
+# The most tables of one file. Recorded tables are also made in memory, to be compared, and more would take
+# long.
 MAXIMUM_TABLES = 200
 MAXIMUM_DEFINITION_CHARACTERS = 64 * 1024
 RECORDS = "aggregate_tables"
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """A column, by what SQLite holds in it."""
+    """A column with the type that SQLite stores in it."""
 
     name: Annotated[str, msgspec.Meta(pattern=f"^{COLUMN_NAME.pattern}$(?!\\n)")]
     kind: Literal["TEXT", "INTEGER", "REAL"]
     may_be_null: bool = False
 
     def takes(self, value: object) -> bool:
-        """Whether a strict table takes such a value here."""
+        """Whether a strict table accepts the value in this column."""
         if value is None:
             return self.may_be_null
         if self.kind == "TEXT":
-            # A lone surrogate has no bytes.
+            # A lone surrogate cannot be encoded as UTF-8.
             return isinstance(value, str) and not _SURROGATE.search(value)
         if isinstance(value, int):
             return -(2**63) <= value < 2**63
@@ -45,7 +46,10 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of an aggregate. `shape` is a hash of all that its rows follow from, as its program had it."""
+    """A table of an aggregate. `shape` is a hash of the structs from which its program made the rows.
+
+    `shape` is empty if the table is no longer kept up to date, as its aggregate is not installed.
+    """
 
     name: Annotated[str, msgspec.Meta(pattern=f"^{_TABLE_NAME.pattern}$(?!\\n)")]
     columns: Annotated[tuple[Column, ...], msgspec.Meta(min_length=3, max_length=MAXIMUM_COLUMNS)]
@@ -53,7 +57,7 @@ class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
     shape: str = ""
 
     def statements(self) -> Iterator[str]:
-        """The SQL that makes it."""
+        """The SQL statements that make the table and its indexes."""
         key, *others = self.columns
         lines = [f"{key.name} TEXT PRIMARY KEY NOT NULL"]
         lines += [f"{one.name} {one.kind}{'' if one.may_be_null else ' NOT NULL'}" for one in others]
@@ -67,10 +71,10 @@ class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recorded_tables(connection: apsw.Connection) -> dict[str, AggregateTable]:
-    """The tables of aggregates that a file has, by name; none where it is of an earlier version.
+    """The tables of aggregates that a file records, by name; none if the file is of an earlier version.
 
     Raises:
-        msgspec.ValidationError: this program did not write the record of one.
+        msgspec.ValidationError: a record was not written by this program.
     """
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (RECORDS,)).get:
         return {}
@@ -92,13 +96,13 @@ def recorded_tables(connection: apsw.Connection) -> dict[str, AggregateTable]:
 
 
 def drop_tables(connection: apsw.Connection) -> None:
-    """Takes every recorded table out of the file, as part of the caller's transaction; events stay."""
+    """Drops every recorded table, as part of the caller's transaction; events stay."""
     for name in recorded_tables(connection):
         connection.execute(f"DROP TABLE {name}")
 
 
 def make_table(connection: apsw.Connection, table: AggregateTable, now: int) -> None:
-    """Makes a table, empty, in place of the one that was there, as part of the caller's transaction."""
+    """Makes an empty table in place of an older one, as part of the caller's transaction."""
     connection.execute(f"DROP TABLE IF EXISTS {table.name}")
     for statement in table.statements():
         connection.execute(statement)
@@ -106,7 +110,7 @@ def make_table(connection: apsw.Connection, table: AggregateTable, now: int) -> 
 
 
 def record(connection: apsw.Connection, table: AggregateTable, now: int) -> None:
-    """Notes what a table's rows follow from at `now`, in milliseconds; part of the caller's transaction."""
+    """Records a table's definition at `now`, in milliseconds, as part of the caller's transaction."""
     connection.execute(
         f"INSERT OR REPLACE INTO {RECORDS} (name, definition, checksum, made_at) VALUES (?, ?, ?, ?)",
         (table.name, msgspec.json.encode(table).decode(), table.checksum, now),

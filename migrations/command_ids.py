@@ -1,4 +1,4 @@
-"""How command ids are looked up: by eight bytes of a hash, which take a fifth of the room that ids take."""
+"""The look-up of command ids: by eight bytes of a hash, which take a fifth of the room that ids take."""
 
 from functools import lru_cache
 from hashlib import sha256
@@ -7,15 +7,15 @@ from typing import Any
 import apsw
 
 
-# An id that is looked up is remembered next, in the same group of commands, which has a thousand at most.
+# Cached, as an id that is looked up is stored next, in the same group of commands. A group has 1,024 at most.
 @lru_cache(maxsize=2_048)
 def id_hash(command_id: str) -> int:
-    """The number under which an id stands in `command_ids`: the first eight bytes of its SHA-256, signed.
+    """The number of an id in the table `command_ids`: the first eight bytes of its SHA-256, signed.
 
-    Two ids may have the same one: whoever looks one up compares the id itself, too.
+    Two ids may have the same number, so a look-up has to compare the id itself, too.
 
     Raises:
-        ValueError: no text of SQLite's can hold the id.
+        ValueError: SQLite cannot store the id as a text.
     """
     encoded = command_id.encode()
     if 0 in encoded:
@@ -24,7 +24,7 @@ def id_hash(command_id: str) -> int:
 
 
 def provide_id_hash(connection: apsw.Connection) -> None:
-    """Makes `id_hash` a function of SQL on a connection."""
+    """Makes `id_hash` an SQL function of a connection."""
 
     def of(*arguments: Any) -> int:
         return id_hash(arguments[0])

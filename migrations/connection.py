@@ -1,4 +1,4 @@
-"""How a connection to the store's file is opened, with every PRAGMA and its reason."""
+"""Opens connections to the store's file, with the reason for every PRAGMA."""
 
 import time
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ def require_safe_sqlite(version: str | None = None) -> None:
 
 
 def distrust(connection: apsw.Connection, *, has_views: bool = False) -> None:
-    """Lets nothing of what a file brings along in its schema run on a connection: it may be from elsewhere.
+    """Keeps a connection from running code in the file's schema, as the file may be from elsewhere.
 
-    Triggers and views, of which the service has none, do nothing, unless it `has_views`, as applications with
-    tables of their own may; functions with an effect are out of their reach in any case. Ordinary SQL can't
-    corrupt the file. See https://www.sqlite.org/security.html
+    Triggers and views, of which the service has none, are disabled, unless the file `has_views`, as that of
+    an application with tables of its own may. They can never call functions with side effects. Ordinary SQL
+    can't corrupt the file. See https://www.sqlite.org/security.html
     """
     connection.pragma("trusted_schema", False)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
@@ -47,10 +47,10 @@ def distrust(connection: apsw.Connection, *, has_views: bool = False) -> None:
 
 
 def without_memory_statistics() -> None:
-    """Stops SQLite's count of memory: its threads take turns for it at each allocation.
+    """Turns SQLite's memory statistics off: they take a lock of all threads at each allocation.
 
-    The count was a twentieth of what the service computes. This holds for the whole process. Where one has a
-    connection already, it stays as it is, which costs time alone.
+    They were a twentieth of the service's CPU time. This applies to the whole process. If the process has a
+    connection already, the statistics stay on, which only costs time.
     """
     try:
         apsw.shutdown()
@@ -63,7 +63,7 @@ def without_memory_statistics() -> None:
 def open_writer(
     path: Path, *, cache_kib: int = 64 * 1024, checkpoint_pages: int = 4_000, has_views: bool = False
 ) -> apsw.Connection:
-    """The one connection that writes. The file is created where there is none, and put into WAL mode.
+    """The one connection that writes. The file is created if it is missing, and put into WAL mode.
 
     `cache_kib` is the size of the page cache. A WAL checkpoint follows a commit once the WAL has
     `checkpoint_pages` pages of 4 KiB. `has_views`: see `distrust`.
@@ -73,17 +73,17 @@ def open_writer(
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     # With a WAL, readers never wait for the writer, nor the writer for them.
     _switch_to_wal(connection)
-    # A commit is on disk when it returns, so an answered command survives a power cut. With NORMAL it would
+    # A commit is on disk when it returns, so an answered command survives a power cut; with NORMAL it would
     # not.
     connection.pragma("synchronous", "full")
-    # The writer's transaction holds events and rows together; job_history hangs on jobs.
+    # Rows of `job_history` refer to rows of `jobs`.
     connection.pragma("foreign_keys", True)
     # A negative number is KiB; a positive one would be pages.
     connection.pragma("cache_size", -cache_kib)
     # Sorting for an index or a comparison stays in memory; nothing is written outside the directory.
     connection.pragma("temp_store", "memory")
     connection.wal_autocheckpoint(checkpoint_pages)
-    # A WAL that grew while somebody read for long is cut back once it is reset.
+    # A WAL that grew during a long read is cut back once it is reset.
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     distrust(connection, has_views=has_views)
     return connection
@@ -96,8 +96,8 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
             connection.pragma("journal_mode", "wal")
             return
         except apsw.BusyError:
-            # Where several connections open a new file at once, one switches it, which takes a few
-            # milliseconds. SQLite refuses the others at once, without regard to the busy timeout.
+            # If several connections open a new file at the same time, one switches it, which takes a few
+            # milliseconds. SQLite refuses the others immediately, without regard to the busy timeout.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -117,8 +117,8 @@ def open_reader(path: Path, *, cache_kib: int = 8 * 1024, has_views: bool = Fals
     connection.pragma("query_only", True)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("temp_store", "memory")
-    # No memory map: a sector that cannot be read would be a signal, which ends the process without a word,
-    # and no error. Reading costs a twentieth more without.
+    # No memory map: with one, a sector that cannot be read leads to a signal that kills the process without a
+    # message, and not to an error. Without one, reading costs a twentieth more.
     connection.pragma("mmap_size", 0)
     distrust(connection, has_views=has_views)
     return connection
@@ -131,9 +131,9 @@ def open_checkpointer(path: str, vfs: str) -> apsw.Connection:
         apsw.Error: the file cannot be opened, or read.
     """
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
-    # Nothing leaves the WAL for a file that might lose it.
+    # Pages that leave the WAL are on disk in the file before.
     connection.pragma("synchronous", "full")
-    # It knows of the WAL only once it has read something.
+    # SQLite opens the WAL of a connection only with the first read.
     connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     return connection
 
@@ -142,14 +142,14 @@ def _has_journal(path: Path) -> bool:
     try:
         return Path(f"{path}-journal").exists()
     except OSError:
-        # SQLite says what is wrong with the folder, in an error of its own.
+        # SQLite reports the problem of the folder in an error of its own.
         return False
 
 
 def _roll_back(path: Path) -> None:
-    """Takes back a transaction that was cut off before the file had a WAL, which only a writer may do.
+    """Rolls back a transaction that was cut off before the file had a WAL, which only a writer may do.
 
-    As long as another connection is in that transaction, it is not cut off, and nothing is done.
+    If another connection is still in that transaction, nothing is done.
     """
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
         distrust(connection)
@@ -160,11 +160,11 @@ def _roll_back(path: Path) -> None:
 def open_memory(name: str | None = None) -> apsw.Connection:
     """A connection to a database in memory, empty at first and gone with the last connection to it.
 
-    With a `name`, every connection of this process that gives the same one opens the same database; without,
-    it is this connection's own. SQLite allows it 1 GiB.
+    With a `name`, every connection of this process with the same name opens the same database; without one,
+    the database is this connection's own. SQLite limits it to 1 GiB.
     """
     require_safe_sqlite()
-    # The VFS `memdb`, not a shared cache: locks of the latter fail at once instead of waiting for their turn.
+    # The VFS `memdb` and not a shared cache, whose locks fail at once instead of waiting for their turn.
     # https://www.sqlite.org/src/file/src/memdb.c: a name is shared if it begins with a slash.
     where = ":memory:" if name is None else f"file:/{quote(name, safe='')}?vfs=memdb"
     writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
@@ -178,20 +178,21 @@ def open_memory(name: str | None = None) -> apsw.Connection:
 
 @contextmanager
 def write_transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Commits what the block did when it ends; undoes all of it if it raises. Not to be nested.
+    """A write transaction: committed at the end of the block, rolled back if it raises. Not to be nested.
 
     Raises:
         apsw.BusyError: another connection kept its write transaction for longer than the busy timeout.
     """
     # Not `with connection`: APSW keeps the GIL through its BEGIN and COMMIT. Every thread would stand still
     # while this one waits for the disk, and for ever if the thread that holds the lock needs the GIL.
-    # IMMEDIATE: a transaction that reads first and writes later gets SQLITE_BUSY whatever the timeout.
+    # IMMEDIATE, because a transaction that reads first and writes later may get SQLITE_BUSY at once, despite
+    # the timeout.
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # On a full disk, for one, SQLite has already rolled back on its own.
+        # SQLite may have rolled back already, on a full disk for instance.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

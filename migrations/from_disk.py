@@ -1,4 +1,4 @@
-"""Has a file that SQLite has open read from its disk again: `forget`."""
+"""`forget`: makes the next read of a file that SQLite has open come from the disk."""
 
 import os
 from contextlib import suppress
@@ -8,16 +8,16 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def forget(path: Path, offset: int = 0, size_bytes: int = 0) -> None:
-    """Has the system forget what it keeps in memory of a file, or of a part of it: reading it asks the disk.
+    """Drops a file, or a part of it, from the system's page cache, so that it is read from the disk again.
 
-    What is not on disk yet stays. Where the system has no such thing, or nobody in this process has the file
+    Pages that are not on disk yet stay. If the system cannot do this, or this process does not have the file
     open, nothing is done.
     """
     with suppress(OSError, AttributeError):
         about = path.stat()
         for entry in _DESCRIPTORS.iterdir():
             descriptor = int(entry.name)
-            # SQLite's own: to open the file and close it again would end all locks of this process on it.
+            # Uses SQLite's own descriptor: opening and closing the file would drop all locks of this process.
             # https://www.sqlite.org/howtocorrupt.html, section 2.2
             with suppress(OSError):
                 found = os.fstat(descriptor)

@@ -1,6 +1,6 @@
 """Writes many rows with few statements.
 
-Each step of a statement gives up Python's global lock and has to wait for it again, up to a whole switch
+Each step of a statement releases Python's global lock and has to wait for it again, up to a whole switch
 interval (5 ms) if another thread computes. `executemany` takes a step for each row: a thousand rows that take
 2 ms alone took 400 ms beside a busy event loop.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-# The most rows of a statement: enough to share the waiting, few enough for quick statements that are kept.
+# The most rows of a statement: enough to wait seldom, few enough for small statements that are cached.
 _LARGEST_CHUNK = 128
 
 
@@ -21,15 +21,15 @@ def insert_rows(
 ) -> None:
     """Inserts rows of equal length: `insert` is the statement up to its VALUES, `conflict` what follows them.
 
-    It is part of the caller's transaction.
+    This is part of the caller's transaction.
 
     Raises:
-        apsw.ConstraintError: a row must not be there; the statements before it stay done.
+        apsw.ConstraintError: a row violates a constraint; earlier statements are not undone.
     """
     remaining = list(rows)
     start = 0
     while start < len(remaining):
-        # Powers of two make few different statements, whatever the number of rows.
+        # Powers of two need only a few different statements for any number of rows.
         size = min(_LARGEST_CHUNK, 1 << (len(remaining) - start).bit_length() - 1)
         chunk = remaining[start : start + size]
         statement = _statement(insert, len(chunk[0]), size, conflict)

@@ -15,16 +15,16 @@ from migrations.connection import write_transaction
 from migrations.sqlite_words import words_of
 
 _NAME = re.compile(r"^(\d{3}_[a-z0-9_]+)\.up\.sql$")
-# How a migration says that the tables are as they should be after it: nothing is made anew from the log.
+# The line of a migration that leaves the tables as they should be, so that no rebuild from the log is needed.
 _ROWS_STAY = "-- rows stay"
-# How a down migration says that the tables of aggregates go with their records; the log can make them again.
+# The line of a down migration that drops the recorded tables of aggregates; the log can make them again.
 _DROPS_RECORDED = "-- drops recorded tables"
-# How a down migration names a table that cannot be derived again: `-- keeps: events`.
+# The line of a down migration that names a table that cannot be derived again: `-- keeps: events`.
 _KEEPS = re.compile(r"^-- keeps: (\w+)$", re.MULTILINE)
 
 
 class MigrationError(RuntimeError):
-    """This program cannot go on from the migrations of the file; `hint` says what to do."""
+    """This program cannot work with the migrations that the file records; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes_rows(self) -> bool:
-        """Whether the tables have to be made anew from the log after it."""
+        """Whether the tables have to be rebuilt from the log after it."""
         return _ROWS_STAY not in self.up.splitlines()
 
     @property
@@ -76,8 +76,8 @@ def status(connection: apsw.Connection, known: tuple[Migration, ...] | None = No
     """Every known migration in order, and whether it is applied.
 
     Raises:
-        MigrationError: one that was applied was edited since, or is unknown here; or the file is another
-            program's.
+        MigrationError: an applied migration was edited since, or is unknown to this program; or the file
+            belongs to another program.
     """
     known = known_migrations() if known is None else known
     applied = _applied(connection, known)
@@ -87,21 +87,21 @@ def status(connection: apsw.Connection, known: tuple[Migration, ...] | None = No
 
 
 def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[str]:
-    """Applies what is pending, in order, and answers with the names. All of it is on disk, or none.
+    """Applies the pending migrations, in order: their names. All of them are on disk, or none.
 
     Raises:
-        MigrationError: as `status`; or a migration's SQL failed.
+        MigrationError: as in `status`; or a migration's SQL failed.
     """
-    # Read inside the transaction: of two programs that start together, one applies each migration.
+    # The record is read inside the transaction, so that only one of two programs applies a migration.
     with write_transaction(connection):
         return [one.name for one in apply(connection, known)]
 
 
 def apply(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> Iterator[Migration]:
-    """Applies what is pending, in order, as part of the caller's transaction: each, once it is applied.
+    """Applies the pending migrations, in order, in the caller's transaction; yields each when it is applied.
 
     Raises:
-        MigrationError: as `up`.
+        MigrationError: as in `up`.
     """
     known = known_migrations() if known is None else known
     applied = _applied(connection, known)
@@ -123,10 +123,11 @@ def down(
     drop_events: bool = False,
     known: tuple[Migration, ...] | None = None,
 ) -> list[str]:
-    """Reverts migrations, the newest first, until `to` is the last one applied; by default only the newest.
+    """Reverts migrations, newest first, until `to` is the last one applied; by default only the newest.
 
     Raises:
-        MigrationError: as `status`; `to` is not applied; or events would be lost and `drop_events` is false.
+        MigrationError: as in `status`; `to` is not applied; or events would be lost and `drop_events` is
+            false.
     """
     known = known_migrations() if known is None else known
     with write_transaction(connection):
@@ -140,7 +141,7 @@ def down(
             _refuse_to_lose(connection, one, drop_events)
             if _DROPS_RECORDED in one.down.splitlines():
                 drop_tables(connection)
-            # The table that holds the records may go with it.
+            # Deleted first, since the migration may drop the table of these records.
             connection.execute("DELETE FROM schema_migrations WHERE migration_name = ?", (one.name,))
             _execute(connection, one.name, one.down)
     return [one.name for one in reverted]
@@ -150,9 +151,9 @@ def require_checksums(connection: apsw.Connection) -> None:
     """Returns if a file records the checksums of its migrations, or no migrations at all.
 
     Raises:
-        MigrationError: it was made by the system before this one, or by another program.
+        MigrationError: the file was made by the system before this one, or by another program.
     """
-    # Such a file is not adopted: its rows follow from no events, so the first rebuild would remove them.
+    # Such a file is not accepted: its rows follow from no events, so the first rebuild would remove them.
     columns = connection.execute("SELECT name FROM pragma_table_info('schema_migrations')").fetchall()
     if columns and ("checksum",) not in columns:
         raise MigrationError(
@@ -164,8 +165,8 @@ def require_checksums(connection: apsw.Connection) -> None:
 
 
 def _applied(connection: apsw.Connection, known: tuple[Migration, ...]) -> dict[str, int]:
-    # Not `table_exists`, which answers from this connection's memory of the schema. Another connection may
-    # have applied migrations in the meantime.
+    # Not `table_exists`, which uses the schema that this connection has cached. Another connection may have
+    # applied migrations meanwhile.
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").get:
         return {}
     require_checksums(connection)

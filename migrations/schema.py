@@ -1,8 +1,8 @@
-"""Whether a file has the schema that its migrations make, and nothing beside it: `require_own_schema`.
+"""`require_own_schema`: checks that a file has the schema that its migrations make, and nothing else.
 
-A file that came from elsewhere may bring triggers, views, constraints, generated columns or indexes, which
-SQLite would carry out with every command from then on. So all of `sqlite_schema` is compared, as text, with
-that of a new file which the same migrations were applied to, up to the last one that the file records.
+A file from elsewhere may bring triggers, views, constraints, generated columns or indexes, which SQLite would
+apply with every command from then on. So all of `sqlite_schema` is compared, as text, with that of a new file
+to which the same migrations were applied, up to the last one that the file records.
 """
 
 from collections import Counter
@@ -18,16 +18,17 @@ from migrations.aggregate_tables import AggregateTable
 from migrations.connection import open_memory
 from migrations.runner import Migration, MigrationError
 
-# How many differences are named, and how many characters of a name or a definition.
+# The most differences that are named, and the most characters of a name or a definition.
 MAXIMUM_NAMED = 5
 MAXIMUM_CHARACTERS = 80
-# The header's count of repairs, and the last number of a migration, are small; one near the largest integer
-# would make a later write fail.
+# The limit for the header's count of repairs, and for the last number of a migration. Both are small; one
+# near the largest integer would make a later write fail.
 MAXIMUM_COUNT = 2**30
 
 _RECORDS = "schema_migrations"
 _SEQUENCE = "sqlite_sequence"
-# As bytes: a forged text need not be UTF-8. Its kinds count, since SQLite takes a blob for a text here.
+# As bytes, since a forged text need not be UTF-8. The types are read, too, since SQLite accepts a BLOB in
+# place of a text here.
 _OBJECTS = (
     "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(tbl_name AS BLOB), CAST(sql AS BLOB),"
     " typeof(type) || ' ' || typeof(name) || ' ' || typeof(tbl_name) || ' ' || typeof(sql) || ' ' ||"
@@ -65,7 +66,7 @@ class _Object(msgspec.Struct, frozen=True):
 
     @property
     def rank(self) -> tuple[int, str]:
-        """What does something by itself comes first, and indexes last."""
+        """The sort key of the object: triggers and views, which act by themselves, first; indexes last."""
         kinds = (b"trigger", b"view", b"table")
         return kinds.index(self.type) if self.type in kinds else len(kinds), str(self)
 
@@ -77,28 +78,28 @@ class _Object(msgspec.Struct, frozen=True):
 def require_own_schema(
     connection: apsw.Connection, name: str, known: tuple[Migration, ...] | None = None
 ) -> None:
-    """Returns if a file has exactly the schema that its migrations make; an empty one has.
+    """Returns if a file has exactly the schema that its migrations make. An empty file is right.
 
-    Nothing in the file but its schema is read before that is found to be right. `name` is the file's.
+    Nothing but the schema is read before it is found to be right. `name` is the file's.
 
     Raises:
-        SchemaDiffersError: it has not.
-        MigrationError: its migrations are another program's, or were edited.
-        apsw.Error: it is no sound SQLite file.
+        SchemaDiffersError: the schema differs.
+        MigrationError: the file's migrations are another program's, or were edited.
+        apsw.Error: the file is not a sound SQLite file.
     """
     if found := schema_differences(connection, known):
         raise SchemaDiffersError(name, found)
 
 
 def schema_differences(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[str]:
-    """Each object that differs, is missing or is there beside those that the migrations make, in words.
+    """The differences to the schema that the migrations make, in words: changed, missing and extra objects.
 
     Raises:
         MigrationError: the migrations are another program's, or were edited.
-        apsw.Error: it is no sound SQLite file.
+        apsw.Error: the file is not a sound SQLite file.
     """
     known = runner.known_migrations() if known is None else known
-    # Set once, when the file was made. Another encoding makes other bytes of the same texts.
+    # The encoding is set once, when a file is made. In another encoding, the same texts have other bytes.
     if (encoding := connection.pragma("encoding")) != "UTF-8":
         return [f"its texts are in {encoding}, not in UTF-8"]
     found = Counter(_Object(*row) for row in connection.execute(_OBJECTS))
@@ -131,7 +132,7 @@ def _made_by(
 def _aggregate_tables(
     connection: apsw.Connection, found: Counter[_Object], applied: tuple[Migration, ...]
 ) -> tuple[AggregateTable, ...]:
-    """The tables of aggregates that a file records; none where it has no such records as ours."""
+    """The tables of aggregates that a file records; none if its table of records is not as we make it."""
     records = {one for one in _made_by(applied) if one.name == aggregate_tables.RECORDS.encode()}
     if not records or not records <= found.keys():
         return ()
@@ -141,10 +142,13 @@ def _aggregate_tables(
 def _applied(
     connection: apsw.Connection, found: Counter[_Object], known: tuple[Migration, ...]
 ) -> tuple[str, ...]:
-    """The names of the migrations that a file records; none where it has no such records as ours."""
+    """The names of the migrations that a file records; none if it has no table of these records.
+
+    If the table has another definition than ours, all known names, so that the comparison shows it.
+    """
     records = next((one for one in _made_by(known) if one.name == _RECORDS.encode()), None)
     if records not in found:
-        # What pretends to be the records may be anything, an endless view say: it is not read.
+        # An object with that name may be anything, such as an endless view, so it is not read.
         runner.require_checksums(connection)
         pretends = any((one.name or b"").lower() == _RECORDS.encode() for one in found)
         return tuple(one.name for one in known) if pretends else ()
@@ -154,7 +158,7 @@ def _applied(
 def _differing(found: Counter[_Object], expected: frozenset[_Object]) -> list[str]:
     right = {one.key: one for one in expected}
     differing = []
-    # Where nothing is applied any more, SQLite's own table of numbers stays behind.
+    # If all migrations were reverted, SQLite's own table of numbers stays behind.
     left_behind = _made_sequence() if not expected else None
     for one in sorted(found, key=lambda one: one.rank):
         if one in expected or one == left_behind:
@@ -179,17 +183,17 @@ def _made_sequence() -> _Object:
 
 
 def _where(found: bytes | None, expected: bytes | None) -> str:
-    """The place from which on two definitions differ."""
+    """The texts of two definitions from the first difference on."""
     if found is None or expected is None or found == expected:
         return "its row of sqlite_schema"
     same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(found, expected, strict=False))])
-    # From the beginning of the word.
+    # Goes back to the beginning of the word.
     start = max(found.rfind(b" ", 0, same), found.rfind(b"\n", 0, same)) + 1
     return f"{_shown(found[start:]) or 'it ends'} in place of {_shown(expected[start:]) or 'its end'}"
 
 
 def _wrong_counts(connection: apsw.Connection, applied: int) -> list[str]:
-    """What is wrong with the numbers that SQLite keeps for a program."""
+    """The faults of the numbers in the file: `application_id`, `user_version`, and the last migration's."""
     wrong = []
     if connection.pragma("application_id") != 0:
         wrong.append(f"its application_id is {connection.pragma('application_id')}, not 0")
@@ -207,7 +211,7 @@ def _wrong_counts(connection: apsw.Connection, applied: int) -> list[str]:
 
 
 def _shown(text: bytes | None) -> str:
-    """A part of a forged text, fit for one line of a terminal."""
+    """The beginning of a text, made safe for one line of a terminal, as it may be forged."""
     if text is None:
         return "NULL"
     start = text[: 4 * MAXIMUM_CHARACTERS].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What SQLite says of an error, or words for it where that says nothing: `words_of`; `kind_of`."""
+"""`words_of`: SQLite's message of an error, or ours if that says nothing. `kind_of`: an error's class."""
 
 import apsw
 
@@ -14,12 +14,12 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.IOError, "its disk does not read or write"),
     (apsw.NoMemError, "there is not enough memory"),
 )
-# The text is that of the connection, which may be another than the one that failed.
+# Messages that say nothing: SQLite takes the text from a connection, which may not be the one that failed.
 _SAYS_NOTHING = ("", "not an error", "unknown error")
 
 
 def words_of(error: BaseException) -> str:
-    """What is wrong; never empty."""
+    """A text that says what is wrong; never empty."""
     said = str(error)
     kind = kind_of(error)
     if kind is type(error) and said.rpartition(": ")[2] not in _SAYS_NOTHING:
@@ -30,6 +30,6 @@ def words_of(error: BaseException) -> str:
 
 
 def kind_of(error: BaseException) -> type[BaseException]:
-    """Its class; that of a full disk, which SQLite calls an I/O error where the WAL's index has no room."""
+    """The class of an error; `FullError` for SQLite's I/O error of a WAL index that has no room."""
     code = getattr(error, "extendedresult", None)
     return apsw.FullError if code == apsw.SQLITE_IOERR_SHMSIZE else type(error)

@@ -1,1 +1,1 @@
-"""The read path: one module a table, with what keeps it current and its queries side by side."""
+"""The read path: one module for each table, with the function that makes its rows, and its queries."""

@@ -1,4 +1,4 @@
-"""The table `app_state`, one row a key."""
+"""The table `app_state`, with one row for each key."""
 
 from typing import Annotated, Any
 

@@ -1,7 +1,7 @@
-"""How a table differs from what it should be, row by row, whatever stands in it.
+"""Compares a table with what it should be, row by row.
 
-After damage of the disk, or by somebody's hand, a row may hold what this program would never write: texts
-that are not UTF-8, keys that no aggregate can have. Such a row is found all the same, and can be removed.
+If the disk is damaged, or the file was edited, a row may hold values that this program never writes: texts
+that are not UTF-8, keys that no aggregate can have. Such a row is found, too, and can be removed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ MAXIMUM_EXAMPLES = 10
 
 
 class TableReport(msgspec.Struct, kw_only=True):
-    """How one table compares: `rows` as the log has them, and how many are missing, unexpected, different."""
+    """The comparison of one table: the number of rows by the log, and of missing, unexpected, different."""
 
     rows: int = 0
     missing: int = 0
@@ -41,21 +41,21 @@ def compare(
     columns: tuple[str, ...],
     wrong: dict[str, None],
 ) -> tuple[TableReport, list[Stray]]:
-    """How a live table differs from the right one; `wrong` gets the streams of the rows that differ.
+    """The comparison of a live table with the right one; `wrong` gets the streams of the rows that differ.
 
-    Rows that no repair of a stream would reach come back as strays.
+    Rows that no repair of a stream would reach are returned as strays.
     """
     try:
         return _compare_rows(_rows(live, name, columns), _rows(shadow, name, columns), name, wrong)
     except UnicodeDecodeError:
-        # A text is damaged. Texts are read as bytes, which takes longer.
+        # A text is not UTF-8. Reading texts as bytes works, too, but takes longer.
         return _compare_rows(
             _rows_as_bytes(live, name, columns), _rows_as_bytes(shadow, name, columns), name, wrong
         )
 
 
 def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
-    """Removes rows that are no stream's, as part of the caller's transaction."""
+    """Removes rows that belong to no stream, as part of the caller's transaction."""
     strays = list(strays)
     if strays:
         count_repair(connection)
@@ -64,7 +64,7 @@ def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
         row = connection.execute(
             f"SELECT typeof({key}), CAST({key} AS BLOB) FROM {stray.table} WHERE rowid = ?", (stray.rowid,)
         ).fetchone()
-        # Another row may have come in its place since it was seen.
+        # Checked again, as another row may have the same rowid by now.
         if row is not None and _is_stray(stray.table, _text_or_bytes(*row)):
             connection.execute(f"DELETE FROM {stray.table} WHERE rowid = ?", (stray.rowid,))
 
@@ -72,7 +72,8 @@ def remove(connection: apsw.Connection, strays: Iterable[Stray]) -> None:
 def count_repair(connection: apsw.Connection) -> None:
     """Notes in the file's header that rows change without an event, as part of the caller's transaction.
 
-    It tells those who keep rows of an earlier copy of the file that rows may have changed: no position does.
+    A reader that keeps rows of an earlier copy of the file sees by this count that rows may have changed; no
+    position shows it.
     """
     connection.pragma("user_version", connection.pragma("user_version") + 1)
 
@@ -80,7 +81,7 @@ def count_repair(connection: apsw.Connection) -> None:
 def _compare_rows(
     live: Iterator[tuple[Any, ...]], shadow: Iterator[tuple[Any, ...]], name: str, wrong: dict[str, None]
 ) -> tuple[TableReport, list[Stray]]:
-    """Rows come in the order of their keys, and end with their rowid."""
+    """Compares rows, which come in the order of their keys and end with their rowid."""
     report = TableReport()
     strays = []
     key = OWNERS[name][1].owner_place if name in OWNERS else 0
@@ -96,7 +97,7 @@ def _compare_rows(
             wrong[_stream_of(name, expected[key])] = None
         else:
             report.unexpected += 1
-        # A row of a second table may have changed its owner: both are put right.
+        # A row of a second table may have another owner than it should: both streams are repaired.
         if found is not None and not _is_stray(name, found[key]):
             wrong[_stream_of(name, found[key])] = None
         elif found is not None and expected is None:
@@ -116,7 +117,7 @@ def _rows(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> I
 def _rows_as_bytes(
     connection: apsw.Connection, name: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[Any, ...]]:
-    """The same as `_rows`, with escapes (PEP 383) for what is not UTF-8 in a text."""
+    """The same as `_rows`, with escapes (PEP 383) for bytes of a text that are not UTF-8."""
     values = ", ".join(
         f"typeof({one}), iif(typeof({one}) = 'text', CAST({one} AS BLOB), {one})" for one in columns
     )
@@ -136,7 +137,7 @@ def _is_stray(name: str, key: Any) -> bool:
 
 
 def _shown(row: Row) -> Row:
-    """A row fit for JSON."""
+    """A row whose texts can be encoded as JSON."""
     return tuple(
         value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value for value in row
     )
@@ -145,7 +146,7 @@ def _shown(row: Row) -> Row:
 def _merged(
     expected: Iterator[tuple[Any, ...]], found: Iterator[tuple[Any, ...]]
 ) -> Iterator[tuple[Row | None, Row | None]]:
-    """Both sides in the order of their first column, rows with the same one together."""
+    """The rows of both sides in the order of their first column, in pairs where it is the same."""
     left, right = next(expected, None), next(found, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left[0] < right[0]):
@@ -160,7 +161,7 @@ def _merged(
 
 
 def _identical(expected: Row, found: Row) -> bool:
-    # Compared byte for byte: Python holds 1 and 1.0 for equal, the file does not.
+    # The types are compared, too: 1 and 1.0 are equal for Python, but not in the file.
     return expected == found and list(map(type, expected)) == list(map(type, found))
 
 

@@ -1,6 +1,6 @@
-"""A table that follows from a decider and a struct of its rows: `table_of`.
+"""`table_of`: the table of an aggregate from another package, made of its decider and a struct of its rows.
 
-What an aggregate of somebody else needs beside its decider: the columns, the queries and the filters.
+It makes the columns, the queries and the filters.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from domain.messages import Key, about
 from migrations.aggregate_tables import COLUMN_NAME, MAXIMUM_COLUMNS, MAXIMUM_INDEXES, Column
 from projections.table import Prefix, Row, Table, as_text, page_query, places_of, single
 
-# Every row says where it stands.
+# The columns that every row has: the version in its stream, and the position in the log.
 VERSION, POSITION = "version", "position"
 _PLACES = {
     VERSION: Annotated[int, about("the version of its stream")],
@@ -27,9 +27,9 @@ _KINDS: dict[Any, Literal["INTEGER", "REAL", "TEXT"]] = {
     float: "REAL",
     str: "TEXT",
 }
-# What lists, histories and moments are asked with, beside the key and the filters.
+# The parameters of lists, histories and moments, beside the key and the filters.
 _ASKED = frozenset({"after", "by", "limit", "position", "prefix", "time"})
-# What SQLite holds as an integer.
+# The integers that SQLite can store.
 _STORED = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -42,17 +42,17 @@ def table_of(
     expiry: str | None = None,
     mirrored: bool = False,
 ) -> Table:
-    """The table of a decider, with a row for each aggregate that there is.
+    """The table of a decider, with a row for each existing aggregate.
 
-    A row is shown as the struct `shape`, whose first field is the key, and two of whose others are `version`
-    and `position`: by default, the fields of the decider's state, and these two. Numbers, texts and booleans
-    are columns of their kind, what JSON has as one text (a `Decimal`, a `date`) is a text, all else is JSON.
-    The columns are the state's attributes of the same names, or
-    what `row` makes from (state, version, position), in their order. Rows are listed and counted by each of
-    the `filters`, which are columns that get an index. From the time on, in milliseconds, that stands in the
-    column `expiry`, a row is not shown any more; the service then sends the decider's internal verb `expire`,
-    whose event ends it. Its `exists` says the same of a state. With `mirrored`, the rows are in a
-    KV bucket, too, for whoever watches them: `hyperpage_<table>`.
+    A row is shown as the struct `shape`. Its first field is the key, and two others are `version` and
+    `position`. By default, it has the fields of the decider's state, and these two. Numbers, texts and
+    booleans are columns of their type; values that JSON has as one text (a `Decimal`, a `date`) are texts;
+    all others are JSON. The columns are the state's attributes of the same names, or what `row` makes from
+    (state, version, position), in their order. Rows can be listed and counted by each of the `filters`:
+    columns that get an index. The column `expiry` holds a time in milliseconds from which on a row is not
+    shown; the service then sends the decider's internal verb `expire`, whose event ends the aggregate, and
+    the decider's `exists` has to agree. With `mirrored`, the rows are also in the KV bucket
+    `hyperpage_<table>`, for clients that watch them.
 
     Raises:
         AggregateError: the struct does not make a table.
@@ -87,7 +87,7 @@ def table_of(
 
 
 def columns_of(shape: type[msgspec.Struct]) -> tuple[Column, ...]:
-    """The columns that hold what a struct has, the key first; what may be left out is null where it is."""
+    """The columns for the fields of a struct, the key first. A field that is left out is null."""
     return tuple(
         Column(
             name=field.name,
@@ -171,7 +171,7 @@ def _filter_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str
 
 
 def _grouping(query: type[Any], filters: Sequence[str]) -> type[Any]:
-    """The same query, by which rows are also counted by the values of a column."""
+    """The same query with a field `by`, which counts rows by the values of a column."""
     return msgspec.defstruct(
         query.__name__,
         [("by", Literal[tuple(filters)] | None, None)],
@@ -184,7 +184,7 @@ def _grouping(query: type[Any], filters: Sequence[str]) -> type[Any]:
 
 
 def _as_stored(row: Callable[[Any, int, int], Row | None]) -> Callable[[Any, int, int], Row | None]:
-    """The same with booleans as the numbers that a table holds, and what is a text in JSON as that text."""
+    """The same function, with booleans as numbers, and values that JSON has as a text as that text."""
 
     def stored(state: Any, version: int, position: int) -> Row | None:
         made = row(state, version, position)

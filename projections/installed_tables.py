@@ -1,8 +1,9 @@
-"""The tables of aggregates that other distributions bring, in a file: made, filled and made anew.
+"""The tables of aggregates that other distributions bring: made, filled and made again in a file.
 
-Which there are follows from what is installed, and not from numbered migrations. So each is recorded in the
-file with its columns and with a hash of all that its rows follow from. Where that is another one now, the
-table's streams are folded anew: rows are what today's program makes of the log, or nothing is changed.
+These tables follow from the installed packages, and not from numbered migrations. So each is recorded in the
+file with its columns, and with a hash of the structs that its rows follow from. If the hash is another one
+now, the table's streams are folded again. Rows are always those that today's program makes of the log; if
+that fails, nothing is changed.
 """
 
 import shutil
@@ -33,18 +34,18 @@ from projections.rebuild import FoldError, streams_of
 from projections.table import Table
 from projections.tables import INSTALLED_TABLES, TABLES
 
-# Beyond that, nobody wants to know how many there are as much as to have an answer.
+# Rows and events are counted up to this number, so that the answer comes quickly.
 MAXIMUM_COUNTED = 100_000
-# With so much room, nobody counts.
+# With this much free room, the room that rows need is not computed.
 _MOST_NEEDED_BYTES = 64 * 1024**3
-# Of how rows are stored by this program: with another one, all are made anew.
+# The number of the form in which this program stores rows: with a new one, all tables are made again.
 _FORM = 2
 _BROUGHT = {one.decider.table: one for one in INSTALLED}
 _SOURCES = {one.decider.table: one.source for one in INSTALLED}
 
 
 class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a table whose aggregate is not installed; of each, `MAXIMUM_COUNTED` and 1 at most."""
+    """A kept table whose aggregate is not installed. `rows` and `events` count to `MAXIMUM_COUNTED` + 1."""
 
     table: str
     rows: int
@@ -52,26 +53,26 @@ class KeptTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def free_beside(path: str) -> int:
-    """How many bytes there is room for beside a file."""
+    """The free bytes of the disk that a file is on."""
     return shutil.disk_usage(Path(path).parent).free
 
 
 def bring_up_to_date(
     connection: apsw.Connection, *, fills: bool = True, free_bytes: Callable[[str], int] = free_beside
 ) -> list[str]:
-    """Makes the tables of installed aggregates what they should be: the names of those that were not.
+    """Brings the tables of installed aggregates up to date: the names of those that were not.
 
-    It is part of the caller's transaction. Where it `fills` none, they are left empty, for a rebuild.
-    `free_bytes` says how much room there is beside a file.
+    This is part of the caller's transaction. Without `fills`, the tables are left empty, for a rebuild.
+    `free_bytes` returns the free bytes of the disk that a file is on.
 
     Raises:
-        AggregateError: an event that is in the log is none of its type any more, or cannot be folded; or
-            there is no room for the rows.
+        AggregateError: an event of the log no longer fits its type, or cannot be folded; or there is no room
+            for the rows.
     """
     recorded = recorded_tables(connection)
     for name, found in recorded.items():
         if name not in TABLES:
-            # Nobody keeps it up to date any more: it is filled anew, should its aggregate come back.
+            # The table is no longer kept up to date. It is filled again if its aggregate is installed again.
             record(connection, msgspec.structs.replace(found, shape=""), _now_ms())
     wrong = [(table, wanted) for table, wanted in _wanted() if recorded.get(table.name) != wanted]
     if len(recorded.keys() | {table.name for table, _ in wrong}) > MAXIMUM_TABLES:
@@ -87,9 +88,9 @@ def bring_up_to_date(
         else:
             connection.execute(f"DELETE FROM {table.name}")
             record(connection, wanted, _now_ms())
-        # Kept states may be of other events, or of other steps to them.
+        # Snapshots may be of older structs of events or states.
         connection.execute("DELETE FROM snapshots WHERE stream >= ? AND stream < ?", streams_of(table.name))
-        # Who keeps rows of an earlier copy of the file has to read them anew.
+        # Tells readers that keep rows of an earlier copy of the file to read them again.
         count_repair(connection)
         if not fills:
             continue
@@ -107,30 +108,30 @@ def bring_up_to_date(
 
 
 def outdated(connection: apsw.Connection) -> list[str]:
-    """The tables that `bring_up_to_date` would make, make anew, or note as nobody's."""
+    """The tables that `bring_up_to_date` would make, make again, or record as no longer kept up to date."""
     recorded = recorded_tables(connection)
     wrong = [table.name for table, wanted in _wanted() if recorded.get(table.name) != wanted]
     return wrong + [name for name, one in recorded.items() if name not in TABLES and one.shape]
 
 
 def require_pure() -> None:
-    """Returns if every installed aggregate decides, evolves and makes rows by what it is told alone.
+    """Returns if the functions of every installed aggregate depend on their arguments alone.
 
     Raises:
-        AggregateError: one does not.
+        AggregateError: those of an aggregate do not.
     """
     for name, source in _SOURCES.items():
-        # The clock of milliseconds has gone on then.
+        # The pause lets a clock of milliseconds advance between the two runs.
         trial.require_pure(BY_TABLE[name], TABLES[name], source, lambda: time.sleep(0.002))
 
 
 def without_aggregate(connection: apsw.Connection) -> list[str]:
-    """The tables whose aggregates are not installed (any more): kept as they are, and not served."""
+    """The tables whose aggregates are not installed: they are kept as they are, and not served."""
     return [name for name in recorded_tables(connection) if name not in TABLES]
 
 
 def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
-    """How much is kept of the tables whose aggregates are not installed, where there is anything."""
+    """The tables whose aggregates are not installed and that have events, with what is kept of each."""
     for name in without_aggregate(connection):
         rows = connection.execute(
             f"SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT ?)", (MAXIMUM_COUNTED + 1,)
@@ -146,12 +147,13 @@ def kept_without_aggregate(connection: apsw.Connection) -> Iterator[KeptTable]:
 def require_room(
     connection: apsw.Connection, table: str, source: str, free_bytes: Callable[[str], int]
 ) -> None:
-    """Returns if the rows of a table fit onto the disk, as far as one can know before they are made.
+    """Returns if the rows of a table fit onto the disk, by an estimate before they are made.
 
-    What they hold came by their events. It is written twice, into the WAL and from there into the file.
+    Rows hold what their events have brought, so the size of the events is taken, twice: rows are written to
+    the WAL, and from there to the file.
 
     Raises:
-        AggregateError: of the aggregate that came from `source`: they do not.
+        AggregateError: they do not fit; it names `source`, from which the aggregate came.
     """
     path = connection.filename
     if not path or (free := free_bytes(path)) >= _MOST_NEEDED_BYTES:
@@ -169,7 +171,7 @@ def require_room(
 
 
 def what_to_do(decider: Decider, error: FoldError, *, is_class: bool) -> str:
-    """What an author does about an event that does not fold, in the words of the style of the aggregate."""
+    """Advice for the author of an aggregate about an event that does not fold; `is_class`: it is a class."""
     events = decider.events
     name, _, version = error.type.rpartition(".v")
     newest = max((int(one.rpartition(".v")[2]) for one in events if one.startswith(f"{name}.v")), default=0)
@@ -210,7 +212,7 @@ def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
 
 
 def _shape(decider: Decider, table: Table) -> str:
-    """A hash of what rows follow from: the structs of events, state and rows, as far as they can be seen."""
+    """A hash of the structs that rows follow from: those of events, state and rows, as msgspec sees them."""
     structs = {"state": decider.state, "row": table.shape, **decider.events}
     described = {name: _described(msgspec.inspect.type_info(one), set()) for name, one in structs.items()}
     all_of_it = [_FORM, described, decider.state.__doc__, sorted(decider.upcasters)]
@@ -229,10 +231,10 @@ def _described(kind: Any, seen: set[Any]) -> Any:
         held = {name: getattr(kind, name) for name in kind.__struct_fields__}
         return [type(kind).__name__, {name: _described(one, seen) for name, one in held.items()}]
     if isinstance(kind, type) or callable(kind):
-        # Without the module: where a struct stands says nothing of what it holds.
+        # Without the module, which may change without changing what the struct holds.
         return getattr(kind, "__qualname__", type(kind).__name__)
     try:
-        # A set in one order.
+        # Sorted, so that a set is always the same.
         return msgspec.json.encode(kind, order="sorted").decode()
     except TypeError:
         return type(kind).__name__

@@ -1,4 +1,4 @@
-"""Jobs as people look for them: the newest first, without what they carry."""
+"""Jobs as people look for them: the newest first, without payload and result."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
@@ -14,10 +14,10 @@ from projections.jobs import HAS_TAG, HAS_TEXT
 from projections.reading import Condition, all_of
 from projections.table import row_json
 
-# How many rows a page looks at, however few of them the filters let through.
+# The most rows that a page looks at, even if few of them match the filters.
 MAXIMUM_SCANNED_ROWS = 10_000
 _ERROR_CHARACTERS = 300
-# How a traceback of Python begins; what happened stands at its end.
+# The beginning of a traceback of Python; the error itself is at its end.
 TRACEBACK = "Traceback (most recent call last):"
 _END_CHARACTERS = _ERROR_CHARACTERS - len(TRACEBACK) - len("\n…")
 _BRIEF_ERROR = (
@@ -76,7 +76,7 @@ class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
     """`{"items": […], "next": cursor or null}`, the newest first.
 
-    A page may hold few jobs, or none, and still have a next one: it looks at a bounded number of rows.
+    A page looks at a limited number of rows. So it may hold few jobs or none, and still have a next page.
     """
     items: list[bytes] = []
     last = query.after
@@ -92,7 +92,7 @@ def browse_jobs(connection: apsw.Connection, query: BrowseJobs) -> bytes:
 
 
 def summaries(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, Any]:
-    """Jobs by their ids, each as `browse_jobs` has it; those that are not there any more are left out."""
+    """Jobs by their ids, each in the form of `browse_jobs`; jobs that no longer exist are left out."""
     rows = connection.execute(
         f"SELECT {_SHOWN} FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
         (msgspec.json.encode(tuple(ids)).decode(),),
@@ -101,7 +101,7 @@ def summaries(connection: apsw.Connection, ids: Iterable[str]) -> dict[str, Any]
 
 
 def _rows(connection: apsw.Connection, query: BrowseJobs) -> Iterator[Any]:
-    """The newest rows, one more than a page may look at, each with whether the filters let it through."""
+    """The newest rows, one more than a page may look at, each with whether it matches the filters."""
     at, by_time, where = _order(query.state)
     rare = _rare(query)
     given = (
@@ -140,14 +140,14 @@ def _sql(condition: Condition) -> str:
 
 
 def _order(state: str | None) -> tuple[str, str, Condition]:
-    """The order of the jobs: the column of the time, the index that has it, and what its rows must hold."""
+    """The order of the jobs: the column of the time, the index on it, and the condition of the index."""
     if state in FINISHED:
         return "completed_at", "idx_jobs_finished", (["state = ? AND completed_at IS NOT NULL"], [state])
     return "created_at", "idx_jobs_created_at", ([], [])
 
 
 def _rare(query: BrowseJobs) -> tuple[str, Condition] | None:
-    """Another index, which finds jobs that are not among the newest, and few enough to be sorted."""
+    """Another index, which finds jobs that are not among the newest, if it has few enough to be sorted."""
     if query.group_id is not None:
         return "idx_jobs_group", (["group_id = ?"], [query.group_id])
     if query.state is not None and query.state not in FINISHED:

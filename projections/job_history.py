@@ -1,4 +1,4 @@
-"""The table `job_history`, one row an attempt, which follows from the events of jobs."""
+"""The table `job_history`, with one row for each attempt; it follows from the events of jobs."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[int, about("the position at which it began; negative where it came with an import")]
     job_id: str
     attempt: Annotated[int, about("1, 2, …")]
-    # A text, since attempts that were imported may have ended in any way.
+    # A text and not a fixed set, since imported attempts may have ended in other ways.
     status: Annotated[
         str,
         about(
@@ -38,10 +38,10 @@ HISTORY_COLUMNS = JobAttemptRow.__struct_fields__
 
 
 def history_rows(before: Job | None, after: Job | None, event: Any, at: int) -> list[Row]:
-    """The rows of the attempts that an event begins, ends or brings along.
+    """The rows of the attempts that an event begins, ends or imports.
 
-    The id is the position at which the attempt began. Attempts that came with an imported job have negative
-    ids, in their order: no position is negative.
+    The id is the position at which the attempt began. Attempts of an imported job have negative ids, in their
+    order, as no position is negative.
     """
     if before is None:
         if not isinstance(event, events.Imported) or after is None:
@@ -76,13 +76,13 @@ def _history_row(before: Job, after: Job | None, event: Any, at: int) -> Row | N
         None if started_at is None else at - started_at,
         getattr(event, "error", None),
         before.queue,
-        # A running job keeps the time that it was due at.
+        # A running job keeps the time at which it was due.
         before.run_at,
         getattr(event, "traceback", None),
     )
 
 
-# How an attempt ended, where the next state of its job does not say so.
+# The status of an attempt after an event, where the next state of its job does not show it.
 _ENDS: dict[type[Any], str] = {
     events.AttemptFailed: "failed",
     events.AttemptTimedOut: "timeout",

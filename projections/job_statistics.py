@@ -1,4 +1,4 @@
-"""Queries about jobs together: their attempts, how the queues are doing, and how far a group is."""
+"""Queries about many jobs: their attempts, statistics of the queues, and the progress of a group."""
 
 from typing import Annotated, Any
 
@@ -10,11 +10,12 @@ from domain.messages import Key, Time, about
 from projections.job_history import HISTORY_COLUMNS, JobAttemptRow
 from projections.reading import page_of
 
-# How many attempts of a window are looked at, the latest: a sample for percentiles, a bound for the query.
+# The most attempts of a window, the latest, from which percentiles are computed: a sample that limits the
+# query.
 MAXIMUM_SAMPLED_ATTEMPTS = 100_000
 MAXIMUM_QUEUES = 1_000
 _BEFORE_ALL = -(2**62)
-# Attempts that ended so did not do what they were to do. Others were given back, or cancelled.
+# The statuses of failed attempts. Others but `completed` were given back, or cancelled.
 _FAILED = ("failed", "timeout", "rescued")
 
 
@@ -142,9 +143,9 @@ def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: in
 def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> bytes:
     """`{"since", "until", "total", "queues": {name: {"states", "oldest_due_at", "overdue", …}}, …}`.
 
-    `oldest_due_id` is the job that is overdue for longest. `attempts` counts those that ended in the window
-    by how they ended; `wait_ms` and `run_ms` have their 50th, 95th and 99th percentiles and maximum: from
-    being due to being claimed, and from there to the end.
+    `oldest_due_id` is the job that is overdue for longest. `attempts` counts the attempts that ended in the
+    window, by their statuses. `wait_ms` (from being due to being claimed) and `run_ms` (from being claimed to
+    the end) have the 50th, 95th and 99th percentiles and the maximum.
     """
     until = now if query.until is None else query.until
     since = until - query.window_ms
@@ -162,7 +163,7 @@ def statistics(connection: apsw.Connection, query: JobStatistics, now: int) -> b
 
 
 def group_progress(connection: apsw.Connection, query: JobGroup) -> bytes:
-    """The answer, of an index alone: 0.1 ms for each 1,000 jobs."""
+    """The progress of a group, as JSON; read from an index alone, in 0.1 ms for each 1,000 jobs."""
     rows: list[Any] = connection.execute(
         "SELECT state, count(*), min(started_at), max(completed_at) FROM jobs INDEXED BY idx_jobs_group"
         " WHERE group_id = ? GROUP BY state ORDER BY state",
@@ -174,7 +175,7 @@ def group_progress(connection: apsw.Connection, query: JobGroup) -> bytes:
         "group_id": query.group_id,
         "total": total,
         "done": done,
-        # Rounded down: a hundred is all of them.
+        # Rounded down, so that 100 means all of them.
         "percent": (1_000 * done // total) / 10 if total else None,
         "states": {state: count for state, count, _, _ in rows},
         "began_at": min((row[2] for row in rows if row[2] is not None), default=None),
@@ -184,7 +185,7 @@ def group_progress(connection: apsw.Connection, query: JobGroup) -> bytes:
 
 
 class _Found:
-    """What is found of each queue, up to a number of them, and of all together."""
+    """The statistics of each queue, up to `MAXIMUM_QUEUES`, and of all queues together."""
 
     def __init__(self) -> None:
         self._queues: dict[str, dict[str, Any]] = {}
@@ -192,7 +193,7 @@ class _Found:
         self._total = of_no_jobs()
 
     def of(self, name: str) -> dict[str, Any]:
-        """What is told of a queue; of one too many, nobody is told it."""
+        """The statistics of a queue, to be filled in; those of one queue too many are thrown away."""
         if name not in self._queues and len(self._queues) >= MAXIMUM_QUEUES:
             self._left_out.add(name)
             return of_no_jobs()
@@ -215,7 +216,7 @@ class _Found:
 
 
 def failed_since(connection: apsw.Connection, since: int) -> Failed:
-    """What failed after a moment; in indexes alone, as long as nobody asks for more than an hour or so."""
+    """The failed attempts and jobs since a moment; quick for about an hour, as it reads only indexes."""
     attempts_failed = connection.execute(
         "SELECT count(*) FROM job_history INDEXED BY idx_job_history_completed"
         f" WHERE completed_at > ? AND status IN {_FAILED}",
@@ -230,7 +231,7 @@ def failed_since(connection: apsw.Connection, since: int) -> Failed:
 
 
 def outcomes(attempts: dict[str, int]) -> dict[str, int]:
-    """How many of the attempts, which come by how they ended, did what they were to do and did not."""
+    """The numbers of completed, failed and other attempts, from the numbers by status."""
     completed = attempts.get("completed", 0)
     failed = sum(attempts.get(how, 0) for how in _FAILED)
     return {"completed": completed, "failed": failed, "others": sum(attempts.values()) - completed - failed}
@@ -251,7 +252,7 @@ def throughput(connection: apsw.Connection, query: JobThroughput, now: int) -> b
 
 
 def of_no_jobs() -> dict[str, Any]:
-    """What is said of a queue that has no jobs."""
+    """The statistics of a queue without jobs."""
     return {
         "states": {},
         "overdue": 0,
@@ -264,7 +265,7 @@ def of_no_jobs() -> dict[str, Any]:
 
 
 def _states(connection: apsw.Connection, queue: str | None) -> Any:
-    # Finished jobs are counted in an index that has nothing else; the others are few.
+    # Finished jobs are counted in an index that has only these; unfinished jobs are few.
     return connection.execute(
         "SELECT queue, state, sum(count) FROM ("
         " SELECT queue, state, count(*) AS count FROM jobs"
@@ -278,7 +279,7 @@ def _states(connection: apsw.Connection, queue: str | None) -> Any:
 
 
 def _overdue(connection: apsw.Connection, queue: str | None, until: int) -> Any:
-    # The id is that of the row with the minimum: SQLite's rule for columns beside a `min` or `max`.
+    # The id is that of the row with the minimum, by SQLite's rule for columns beside a `min` or `max`.
     return connection.execute(
         "SELECT queue, min(run_at), id, count(*) FROM jobs"
         " WHERE status IN ('pending', 'retrying') AND state <> 'blocked' AND run_at <= ?2"

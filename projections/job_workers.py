@@ -1,7 +1,7 @@
-"""Queries about those who work: the workers that are known, and the jobs that they have now.
+"""Queries about workers: the known workers, and the jobs that they have now.
 
-Nobody signs in as a worker. Known is who has a job, had an attempt that ended lately, or has asked for jobs
-lately, which is remembered by whoever leads.
+Workers do not register. A worker is known if it has a job, had an attempt that ended lately, or asked for
+jobs lately; the leader remembers the last.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ from domain.messages import Name, about
 from projections.reading import page_of
 from projections.table import row_json
 
-# How many attempts of a window are looked at, the latest, and how many workers an answer has.
+# The most attempts of a window that are read, the latest, and the most workers of an answer.
 MAXIMUM_ATTEMPTS = 10_000
 MAXIMUM_WORKERS = 500
-# How many queues and types are told of what a worker asks for, those of its latest claims: as many as one
-# claim may have.
+# The most queues and types that are listed for a worker, from its latest claims: as many as one claim may
+# have.
 MAXIMUM_ASKED = 100
-# A deadline is set as the attempt begins, and nothing moves it.
+# A deadline is set when the attempt begins, and does not change.
 _BEGAN_AT = "(jobs.deadline_at - jobs.timeout_ms)"
 _RUNNING = (
     "jobs INDEXED BY idx_jobs_status LEFT JOIN job_leases ON job_leases.job_id = jobs.id"
@@ -106,11 +106,11 @@ def workers(
 ) -> bytes:
     """`{"since", "until", "workers": {name: {"running", "attempt_started_at", …}}}`, by name.
 
-    `attempt_started_at` is of the oldest attempt under way, `lease_expires_at` the first lease to end.
-    `attempts` counts those that ended since `since` by how they ended: later than asked for, where there
-    were more than are looked at. Who was `seen` is told, too, if that was in the window; `seen` is in the
-    order of the last claims. Of those that are too many, or do not fit, who has a job is told rather, and
-    then who has asked last.
+    `attempt_started_at` is that of the oldest attempt under way, `lease_expires_at` that of the first lease
+    to end. `attempts` counts the attempts that ended since `since`, by their statuses. `since` is later than
+    asked for if there were more attempts than are read. Workers in `seen`, which is in the order of their
+    last claims, are included if that claim was in the window. If there are too many workers, or they do not
+    fit, those with jobs come first, and then those that asked last.
     """
     since = now - query.window_ms
     found: dict[str, dict[str, Any]] = {}
@@ -136,14 +136,14 @@ def workers(
 
 
 def _fitting(found: Mapping[str, dict[str, Any]], maximum_bytes: int) -> Iterator[tuple[str, msgspec.Raw]]:
-    """The first of them, as far as an answer has room."""
+    """The first workers that fit into an answer."""
     size_bytes = 0
     for name, worker in found.items():
         asks_for = {
             queue: None if types is None else sorted(types) for queue, types in worker["asks_for"].items()
         }
         encoded = msgspec.json.encode(worker | {"asks_for": asks_for})
-        # With a colon and a comma.
+        # 2 bytes for a colon and a comma.
         size_bytes += len(msgspec.json.encode(name)) + len(encoded) + 2
         if size_bytes > maximum_bytes:
             return
@@ -151,7 +151,7 @@ def _fitting(found: Mapping[str, dict[str, Any]], maximum_bytes: int) -> Iterato
 
 
 def busy_workers(connection: apsw.Connection) -> set[tuple[str, str]]:
-    """Workers that have a job, each with the queue of it."""
+    """The workers that have a job, each with the queue of the job."""
     return set(
         connection.execute(
             "SELECT DISTINCT worker, queue FROM jobs INDEXED BY idx_jobs_status WHERE status = 'running'"
@@ -160,7 +160,7 @@ def busy_workers(connection: apsw.Connection) -> set[tuple[str, str]]:
 
 
 def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[str, Any]:
-    """What is told of a worker; of one too many, or one that is not asked for, nobody is told it."""
+    """The entry of a worker, to be filled in; that of one too many, or not asked for, is thrown away."""
     if name in found:
         return found[name]
     worker: dict[str, Any] = {
@@ -181,7 +181,7 @@ def _of(found: dict[str, dict[str, Any]], name: str, query: JobWorkers) -> dict[
 
 
 def _note(seen: SeenWorker, worker: dict[str, Any]) -> None:
-    """Adds a claim to what is told of a worker, behind its later ones: what was said last is what counts."""
+    """Adds a claim to the entry of a worker. Later claims were added before, and take precedence."""
     first, asks_for = worker["first_claim_at"], worker["asks_for"]
     worker["first_claim_at"] = seen.first_claim_at if first is None else min(first, seen.first_claim_at)
     if first is None:
@@ -197,7 +197,7 @@ def _note(seen: SeenWorker, worker: dict[str, Any]) -> None:
 
 
 def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:
-    # An attempt has the position of its claim, which says whose it was, whatever became of the job.
+    # The id of an attempt is the position of its claim event, which names the worker even if the job is gone.
     return connection.execute(
         "SELECT events.data ->> '$.worker', ended.status, count(*), max(ended.completed_at),"
         " min(ended.completed_at) FROM ("
@@ -209,7 +209,7 @@ def _ended(connection: apsw.Connection, since: int, until: int) -> list[Any]:
 
 
 def running(connection: apsw.Connection, query: RunningJobs, maximum_bytes: int) -> bytes:
-    """`{"items": […], "next": cursor or null}`; a lease that is not there yet is null."""
+    """`{"items": […], "next": cursor or null}`; a lease that does not exist yet is null."""
     where = ""
     bindings: list[Any] = []
     if query.worker is not None:

@@ -1,4 +1,4 @@
-"""The table `jobs`, one row a job."""
+"""The table `jobs`, with one row for each job."""
 
 from collections.abc import Iterator, Set
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from domain.messages import Json, Key, Name, Time, about
 from projections.job_history import BESIDE_JOBS
 from projections.table import Row, Table, page_query
 
-# Letters from A to Z are the same in either case.
+# Only the letters from A to Z are compared without regard to case.
 HAS_TEXT = "instr(lower(jobs.id || char(10) || jobs.name), lower(?)) > 0"
 HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 
@@ -23,9 +23,9 @@ HAS_TAG = "EXISTS (SELECT 1 FROM json_each(jobs.tags) WHERE value = ?)"
 CountBy = Literal["status", "state", "type", "queue", "tool", "worker", "group_id"]
 
 
-# The longest that one question waits: whoever wants to wait for longer asks again.
+# The longest that one query waits; a client that wants to wait longer asks again.
 LONGEST_AWAIT_MS = 60_000
-# Less than what clients wait for an answer, unless they are told otherwise.
+# Less than the default time that clients wait for an answer.
 DEFAULT_AWAIT_MS = 3_000
 
 _HAS_ENDED = b'{"has_ended":true,"job":'
@@ -85,7 +85,7 @@ class AwaitedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _row(job: Job, version: int, position: int) -> Row:
-    # Two tuples: of more than 30 values, Python makes a list first.
+    # Two tuples, because Python makes a list first for more than 30 values.
     first = (
         job.id,
         job.type,
@@ -175,13 +175,13 @@ class _Said(msgspec.Struct):
 
 
 def awaited_job(row: bytes) -> bytes:
-    """The answer that a job's row makes."""
+    """The answer to `AwaitJob` with a job's row."""
     state = msgspec.json.decode(row, type=_Said).state
     return (_HAS_ENDED if state in FINISHED else _GOES_ON) + row + b"}"
 
 
 def has_ended(answer: bytes) -> bool:
-    """Whether an answer is about a job that has ended."""
+    """Whether an answer to `AwaitJob` has a job that has ended."""
     return answer.startswith(_HAS_ENDED)
 
 
@@ -205,7 +205,7 @@ _OPEN_COLUMNS = (
 
 
 def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
-    """Every unfinished job: the columns that the order of jobs depends on."""
+    """Every unfinished job, with the columns that the order of jobs depends on."""
     for row in connection.execute(
         f"SELECT {', '.join(_OPEN_COLUMNS)} FROM jobs"
         " WHERE status IN ('pending', 'held', 'retrying', 'running')"
@@ -219,7 +219,7 @@ def open_jobs(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
 
 
 def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]]:
-    """The finished jobs that others wait for, and whether they failed."""
+    """The finished jobs that other jobs wait for, and whether each did not complete."""
     for job_id, state in connection.execute(
         "SELECT id, state FROM jobs WHERE completed_at IS NOT NULL AND id IN"
         " (SELECT value FROM jobs, json_each(waiting_for)"
@@ -229,7 +229,7 @@ def ended_dependencies(connection: apsw.Connection) -> Iterator[tuple[str, bool]
 
 
 def group_states(connection: apsw.Connection, group_id: str) -> Iterator[tuple[str, int]]:
-    """How many jobs of a group are in each state: an index has that."""
+    """The number of jobs of a group in each state, read from an index."""
     yield from connection.execute(
         "SELECT state, count(*) FROM jobs WHERE group_id = ? GROUP BY state", (group_id,)
     )
@@ -238,7 +238,7 @@ def group_states(connection: apsw.Connection, group_id: str) -> Iterator[tuple[s
 def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created_since: int) -> Iterator[str]:
     """The ids of the jobs with a unique key that are in one of these states, the newest first.
 
-    None that is older is looked at.
+    Jobs that were created before `created_since` are left out.
     """
     for job_id, state, created_at in connection.execute(
         "SELECT id, state, created_at FROM jobs WHERE unique_key = ? ORDER BY created_position DESC", (key,)
@@ -250,12 +250,12 @@ def unique_jobs(connection: apsw.Connection, key: str, states: Set[str], created
 
 
 def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> Iterator[tuple[int, str]]:
-    """At most `limit` jobs that a search means, the oldest first: `created_position` and id."""
+    """At most `limit` jobs that match a search, the oldest first: `created_position` and id."""
     if not search.states:
         return
     where = ["state IN (SELECT value FROM carray(?))", "status IN (SELECT value FROM carray(?))"]
     states = tuple(search.states)
-    # The status has an index: it finds a job without a look at those that have finished long ago.
+    # The status is given, too, since its index finds jobs without reading those that finished long ago.
     bindings: list[Any] = [apsw.carray(states), apsw.carray(tuple(map(status_of, states)))]
     for condition, value in (
         ("type = ?", search.type),
@@ -278,7 +278,7 @@ def matching_jobs(connection: apsw.Connection, search: Search, limit: int) -> It
 def waiting_for_calls(
     connection: apsw.Connection, platform: str, resource: str | None, identifier: str | None, now: int
 ) -> tuple[int, int]:
-    """How many jobs that draw on a rate limit are due and have no worker, and what the cheapest costs."""
+    """The number of due jobs without a worker that draw on a rate limit, and the cost of the cheapest."""
     found: tuple[int, int] | None = connection.execute(
         "SELECT count(*), coalesce(min(coalesce(budget ->> 'cost', 1)), 0) FROM jobs"
         " WHERE budget IS NOT NULL AND completed_at IS NULL"
@@ -293,9 +293,9 @@ def waiting_for_calls(
 def ended_jobs(
     connection: apsw.Connection, state: str, ended_until: int, behind: tuple[int, str, int], limit: int
 ) -> Iterator[tuple[str, str | None, tuple[int, str, int]]]:
-    """At most `limit` jobs that ended in a state at that time or before, in the order of their index.
+    """At most `limit` jobs that ended in a state, at `ended_until` or before, in the order of their index.
 
-    Each as its id, its group and its place; those behind a place.
+    Each comes as its id, its group and its place in that order; only jobs with places after `behind`.
     """
     for job_id, group_id, *place in connection.execute(
         "SELECT id, group_id, completed_at, queue, rowid FROM jobs INDEXED BY idx_jobs_finished"
@@ -309,9 +309,9 @@ def ended_jobs(
 def expired_results(
     connection: apsw.Connection, now: int, behind: tuple[int, str, int], limit: int
 ) -> Iterator[tuple[str, str | None, tuple[int, str, int]]]:
-    """At most `limit` completed jobs whose results are kept no longer, the longest expired first.
+    """At most `limit` completed jobs whose results have expired by `now`, the longest expired first.
 
-    Each as its id, its group and its place; those behind a place.
+    Each comes as its id, its group and its place in that order; only jobs with places after `behind`.
     """
     expires_at, _, row = behind
     for job_id, group_id, at, rowid in connection.execute(

@@ -1,4 +1,4 @@
-"""The table `queues`, one row a queue that was paused or limited at least once."""
+"""The table `queues`, with one row for each queue that was paused or limited at least once."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ def _row(queue: Queue, version: int, position: int) -> Row:
 
 
 def paused_queues(connection: apsw.Connection) -> set[str]:
-    """Those of which no job is handed out."""
+    """The names of the queues whose jobs are not handed out."""
     return {name for (name,) in connection.execute("SELECT name FROM queues WHERE paused")}
 
 

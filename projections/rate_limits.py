@@ -1,4 +1,4 @@
-"""The table `rate_limits`, one row a limit; its id is `ratelimit:<key>`."""
+"""The table `rate_limits`, with one row for each limit; the id of a row is `ratelimit:<key>`."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -117,7 +117,7 @@ def _row(known: RateLimit, version: int, position: int) -> Row:
 
 
 def _policies(known: RateLimit) -> str | None:
-    """Every policy as it was observed; `None` where the other columns say all of it."""
+    """Every policy as it was observed; `None` if the other columns hold all of it."""
     if all(budget.policy == "" for budget in known.budgets):
         return None
     policies = msgspec.convert(known.budgets, tuple[ObservedPolicy, ...], from_attributes=True)
@@ -125,13 +125,13 @@ def _policies(known: RateLimit) -> str | None:
 
 
 def throttled_limits(connection: apsw.Connection, now: int) -> Iterator[str]:
-    """The keys of the limits whose wait goes on."""
+    """The keys of the limits that are throttled at `now`."""
     for (row_id,) in connection.execute("SELECT id FROM rate_limits WHERE throttled_until > ?", (now,)):
         yield TABLE.aggregate_key(row_id)
 
 
 def longest_waits(connection: apsw.Connection, key: str, now: int) -> Iterator[tuple[str, int]]:
-    """The limits that may hold up the one with this key, and until when, the longest wait first."""
+    """The throttled limits that may hold up the one with this key, and until when, the longest wait first."""
     platform, _, identifier = parts_of(key)
     for row_id, until in connection.execute(_LONGEST_WAITS, (platform, now, identifier)):
         yield TABLE.aggregate_key(row_id), until
@@ -158,21 +158,21 @@ class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def calls_left(connection: apsw.Connection, now: int) -> Iterator[CallsLeft]:
-    """What each platform's resources let through at a moment, as far as that is known.
+    """The calls that are left for each resource of each platform at a moment, as far as that is known.
 
-    After its reset, a limit is full again; while calls are refused on its account, none is let through; what
-    was observed long ago, of a window whose end nobody told, says nothing. Calls that are reserved are in it.
+    After its reset, a limit is full again. While a limit is throttled, it has no calls left. An old
+    observation of a window with an unknown end does not count. Reserved calls are not subtracted.
 
     Raises:
-        msgspec.ValidationError: a row holds what no event leads to.
+        msgspec.ValidationError: a row holds values that no event leads to.
     """
     for row in connection.execute(_CALLS_LEFT, {"now": now}):
         if row[2] is not None:
-            # A row that was changed by hand may hold anything.
+            # A row that was changed by hand may hold any value.
             yield msgspec.convert(dict(zip(CallsLeft.__struct_fields__, row, strict=True)), CallsLeft)
 
 
-# The other columns are those of the row that has the least: https://sqlite.org/lang_select.html#bareagg
+# The other columns are those of the row with the minimum: https://sqlite.org/lang_select.html#bareagg
 _CALLS_LEFT = f"""
 WITH budgets(platform, resource, throttled_until, remaining, total, reset_time, observed_at) AS (
  SELECT platform, resource, throttled_until, limit_remaining, limit_total, reset_time, observed_at

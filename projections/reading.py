@@ -1,4 +1,4 @@
-"""Rows read from a table: one by its key, a page of those that filters leave, and how many these are."""
+"""Reads rows of a table: one by its key, a page of those that match filters, and the number of these."""
 
 import glob
 from collections.abc import Iterable, Iterator
@@ -9,15 +9,15 @@ import msgspec
 
 from projections.table import MAXIMUM_GROUPS, Table, as_json, row_json
 
-# How many rows more than a page has are looked at one by one for it, before an index is asked.
+# The rows that are looked at one by one for a page, beside its limit, before an index is used.
 ROWS_LOOKED_AT = 1_000
 
-# Terms of a WHERE that all hold, and the values bound in them.
+# The terms of a WHERE clause, joined by AND, and the values bound in them.
 Condition = tuple[list[str], list[Any]]
 
 
 def get_row(connection: apsw.Connection, table: Table, key: str, *, now: int | None = None) -> bytes | None:
-    """The row of an aggregate, as JSON; with `now`, in milliseconds, unless it has expired by then."""
+    """The row of an aggregate, as JSON; `None` without one, or if it expired by `now`, in milliseconds."""
     where, bindings = _not_expired(table, now)
     row = connection.execute(
         f"SELECT {', '.join(table.columns)} FROM {table.name}{_clause([f'{table.primary_key} = ?', *where])}",
@@ -43,8 +43,9 @@ def list_rows(
 ) -> bytes:
     """A page of rows in the order of the primary key: `{"items": […], "next": cursor or null}`.
 
-    `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`. What
-    has expired by `now`, in milliseconds, is left out, and with `keys` what does not begin with one of them.
+    `query.after` is the `next` of the page before. A page ends early before it weighs `maximum_bytes`. Rows
+    that have expired by `now`, in milliseconds, are left out. With `keys`, so are rows whose keys do not
+    begin with one of them.
     """
     in_range, filters = _range(table, query), _filters(table, query, keys)
     shown = _not_expired(table, now)
@@ -62,11 +63,11 @@ def list_rows(
 def _keys_of_page(
     connection: apsw.Connection, table: Table, in_range: Condition, filters: Condition, limit: int
 ) -> str:
-    """The first `limit` primary keys in a range that filters leave, as a list in JSON.
+    """The first `limit` primary keys in a range that match the filters, as a JSON list.
 
-    A column's index has its rows in no order of the primary key: SQLite would sort all of a status, be it a
-    million, for each page. So the next rows in order are looked at first, which mostly have a page of what is
-    frequent; what is rare is found by its index.
+    The index of a column is not in the order of the primary key: SQLite would sort all rows of a status, even
+    a million, for each page. So the next rows in order are looked at first. If many rows match, these mostly
+    have a page of them; if few do, the index finds them.
     """
     key, name = table.primary_key, table.name
     most = limit + ROWS_LOOKED_AT
@@ -87,7 +88,8 @@ def _keys_of_page(
 def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes: int) -> bytes:
     """A page of items, each with its cursor: `{"items": […], "next": the last one, or null at the end}`.
 
-    It ends after `limit` of them, or early, before it weighs `maximum_bytes`; it has one at least.
+    It ends after `limit` items, or earlier, before it weighs `maximum_bytes`. It has one item at least, if
+    there is any.
     """
     items: list[bytes] = []
     size = 0
@@ -105,10 +107,10 @@ def page_of(found: Iterable[tuple[str | int, bytes]], limit: int, maximum_bytes:
 def count_rows(
     connection: apsw.Connection, table: Table, query: Any, *, now: int, keys: tuple[str, ...] = ()
 ) -> bytes:
-    """How many rows the filters leave of those that have not expired by `now`: `{"count": n}`.
+    """The number of rows that match the filters and have not expired by `now`: `{"count": n}`.
 
-    Where the query says `by` which column, `groups` has how many have each of its values, the most first,
-    and `groups_left_out` how many of these are too many.
+    If the query names a column in `by`, `groups` has the number of rows for each of its values, the largest
+    first, and `groups_left_out` the number of values beyond the limit.
     """
     where, bindings = all_of(_not_expired(table, now), _filters(table, query, keys), _range(table, query))
     source = f"{table.name}{_clause(where)}"
@@ -129,14 +131,14 @@ def count_rows(
 
 
 def all_of(*conditions: Condition) -> Condition:
-    """What holds where each of them does."""
+    """The conjunction of conditions."""
     return [one for where, _ in conditions for one in where], [
         one for _, bound in conditions for one in bound
     ]
 
 
 def _filters(table: Table, query: Any, keys: tuple[str, ...]) -> Condition:
-    """What the rows are chosen by, apart from where they are in the order of the primary key."""
+    """The condition for the filters of a query, except its range of primary keys."""
     where, bindings = [], []
     if keys:
         where.append("(" + " OR ".join(f"{table.primary_key} GLOB ?" for _ in keys) + ")")
@@ -150,7 +152,7 @@ def _filters(table: Table, query: Any, keys: tuple[str, ...]) -> Condition:
 
 
 def _range(table: Table, query: Any) -> Condition:
-    """Where the rows are in the order of the primary key: with the prefix, and behind the page before."""
+    """The condition for the range of primary keys: with the query's prefix, and behind the page before."""
     where: list[str] = []
     bindings: list[Any] = []
     after = getattr(query, "after", None)
@@ -158,9 +160,9 @@ def _range(table: Table, query: Any) -> Condition:
         where.append(f"{table.primary_key} > ?")
         bindings.append(after)
     if prefix := getattr(query, "prefix", None):
-        # A range, not LIKE: the index of the primary key finds it.
+        # A range and not LIKE, so that SQLite uses the index of the primary key.
         where += [f"{table.primary_key} >= ?", f"{table.primary_key} < ?"]
-        # A later page begins where the one before ended, whichever of the bounds SQLite searches by.
+        # Both lower bounds are at the end of the page before, so it does not matter which one SQLite uses.
         bindings += [max(prefix, after or ""), prefix[:-1] + chr(ord(prefix[-1]) + 1)]
     return where, bindings
 

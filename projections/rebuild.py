@@ -1,9 +1,9 @@
-"""Proves the tables against the log, and brings back what is wrong.
+"""Proves the tables against the log, and repairs rows that are wrong.
 
 `verify` folds every stream into shadow tables in a scratch file and compares each row. It does so inside one
-read transaction, so the service may go on meanwhile. `repair` puts the rows of some streams right, in the
+read transaction, so the service may go on meanwhile. `repair` corrects the rows of some streams, in the
 writer's transaction: readers see the old row or the right one, and commands wait for one small portion at a
-time. It takes the rows that `verify` made, and makes those anew of which the log has news by then.
+time. It takes the rows that `verify` made, and makes those again whose streams have new events by then.
 """
 
 import math
@@ -45,7 +45,7 @@ class RebuildReport(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a verification is: events folded, and events in all. Written by one thread, read by any.
+    """The progress of a verification: events folded, and all events. Written by one thread, read by any.
 
     After `until` (of `time.monotonic`), folding is given up.
     """
@@ -56,7 +56,7 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of one type that this program cannot read or fold, in the same way: how many, and the first."""
+    """Events of one type that cannot be read or folded for the same reason: their number, and the first."""
 
     type: str
     problem: str
@@ -65,7 +65,7 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoldError(RuntimeError):
-    """An event that this program cannot read or fold: its `position` and `type`."""
+    """An event cannot be read or folded by this program; `position` and `type` are the event's."""
 
     def __init__(self, error: Exception, position: int, type_name: str) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -74,7 +74,7 @@ class FoldError(RuntimeError):
 
 
 class _Folded(msgspec.Struct, frozen=True):
-    """A stream's rows as its events make them."""
+    """A stream's rows, made from its events."""
 
     table: Table
     key: str
@@ -85,7 +85,7 @@ class _Folded(msgspec.Struct, frozen=True):
 def verify(connection: apsw.Connection, scratch: Path, progress: Progress | None = None) -> RebuildReport:
     """Compares every row of the tables with the log, as of the moment of the call.
 
-    `connection` only reads; `scratch` is a file that is made and left to the caller to remove. `progress` is
+    `connection` only reads; `scratch` is a file that is made here, and that the caller removes. `progress` is
     kept up to date meanwhile.
     """
     try:
@@ -105,12 +105,12 @@ def fold(connection: apsw.Connection, scratch: Path, progress: Progress | None =
     """
     progress = progress or Progress()
     with closing(apsw.Connection(str(scratch))) as shadow:
-        # The scratch file is thrown away, so nothing of it needs to reach the disk.
+        # The scratch file is deleted afterwards, so nothing of it needs to reach the disk.
         shadow.pragma("journal_mode", "off")
         shadow.pragma("synchronous", "off")
         # Positions have no gaps, so the last one is the number of events.
         progress.all_events = _last_position(connection)
-        # Made by the definitions of the live tables, so that affinities and defaults are the same.
+        # Made from the definitions of the live tables, so that affinities and defaults are the same.
         for name in columns_in(connection):
             shadow.execute(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).get)
         _fill(connection, shadow, progress)
@@ -119,9 +119,9 @@ def fold(connection: apsw.Connection, scratch: Path, progress: Progress | None =
 def compared(
     connection: apsw.Connection, scratch: Path, columns: Mapping[str, tuple[str, ...]] | None = None
 ) -> RebuildReport:
-    """How the tables differ from what `fold` has put into `scratch`, within the same transaction.
+    """The differences between the tables and those that `fold` made in `scratch`, in the same transaction.
 
-    Of each table, `columns` are compared, the first of which is its key: by default, all of them.
+    `columns` are the columns to compare of each table, its key first; by default, all columns of all tables.
     """
     there = columns_in(connection)
     columns = there if columns is None else columns
@@ -138,7 +138,7 @@ def compared(
             report.tables[name], strays = compare(connection, shadow, name, some, wrong)
             report.strays += strays
         if wrong:
-            # `repair` looks for the rows of each owner.
+            # For `repair`, which looks the rows of each owner up.
             for name, (_, beside) in OWNERS.items():
                 shadow.execute(f"CREATE INDEX IF NOT EXISTS of_{name} ON {name} ({beside.owner})")
     report.streams = list(wrong)
@@ -148,8 +148,8 @@ def compared(
 def columns_in(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
     """The columns of every table that the file has.
 
-    One of an aggregate that is installed may be missing, or be that of an earlier version of it, until a
-    service has opened the file.
+    The table of an installed aggregate may be missing, or be of an earlier version, until a service has
+    opened the file. Such a table is left out.
     """
     return {
         name: columns
@@ -164,16 +164,16 @@ def _has(connection: apsw.Connection, name: str, columns: tuple[str, ...]) -> bo
 
 
 def streams_of(table: str) -> tuple[str, str]:
-    """The names of a table's streams: from the first one on, up to before the second one."""
-    # All begin with the table's name and a slash, behind which comes the 0.
+    """The range of the names of a table's streams: the first is included, the second is not."""
+    # All begin with the table's name and a slash; in ASCII, 0 follows the slash.
     return f"{table}/", f"{table}0"
 
 
 def refill(connection: apsw.Connection, table: Table) -> None:
-    """Puts the rows of all streams of an empty table into it, as part of the caller's transaction.
+    """Fills an empty table with the rows of all its streams, as part of the caller's transaction.
 
     Raises:
-        FoldError: one of its events cannot be read or folded.
+        FoldError: an event cannot be read or folded.
     """
     rows = connection.execute(
         f"{_EVENTS} WHERE stream >= ? AND stream < ? ORDER BY stream, version", streams_of(table.name)
@@ -187,9 +187,12 @@ def refill(connection: apsw.Connection, table: Table) -> None:
 
 
 def _last_row(table: Table, key: str, events: Iterable[tuple[Any, ...]]) -> Row | None:
-    """The row that the events of a stream lead to; of one that leads to none, the place is told.
+    """The row that the events of a stream lead to; `None` if they lead to none.
 
-    The rows on the way are made, too: whoever asks for a moment of the past is answered with them.
+    The row after each event is made and checked, too, since queries of past moments are answered with them.
+
+    Raises:
+        FoldError: an event cannot be read or folded.
     """
     evolve = BY_TABLE[table.name].evolve
     state: Any = None
@@ -217,9 +220,9 @@ def _last_position(connection: apsw.Connection) -> int:
 
 
 def unreadable(connection: apsw.Connection) -> list[Unreadable]:
-    """What of the log this program cannot read or fold; of each stream, nothing behind the first such event.
+    """The events of the log that this program cannot read or fold; only the first one of each stream.
 
-    It takes as long as `fold`, which raises what it meets first.
+    This takes as long as `fold`, which raises the first error that it meets.
     """
     found: dict[tuple[str, str], list[int]] = {}
     rows = connection.execute(f"{_EVENTS} ORDER BY stream, version")
@@ -241,10 +244,10 @@ def unreadable(connection: apsw.Connection) -> list[Unreadable]:
 
 
 def repair(connection: apsw.Connection, streams: Iterable[str], scratch: Path | None = None) -> int:
-    """Puts the rows of these streams right, and answers with how many streams there were.
+    """Corrects the rows of these streams: the number of streams.
 
-    It is part of the caller's transaction; nothing is committed here. `scratch` is the file that `verify` has
-    filled; without it, every row is made anew.
+    This is part of the caller's transaction; nothing is committed here. `scratch` is the file that `verify`
+    filled; without it, every row is made from its events.
     """
     wrong: dict[str, list[str]] = {}
     for stream in streams:
@@ -274,7 +277,7 @@ def _opened(scratch: Path | None) -> Iterator[apsw.Connection | None]:
 def _taken_over(
     connection: apsw.Connection, shadow: apsw.Connection, table: Table, keys: list[str]
 ) -> dict[str, _Folded]:
-    """The rows of those streams that have had no event since `verify`."""
+    """The rows that `verify` made, of those streams that have had no event since."""
     streams = {stream_name(table.name, key): key for key in keys}
     versions = {
         streams[stream]: version
@@ -307,7 +310,7 @@ def _rows_of(
 
 
 def _places(values: Sized) -> str:
-    # Not `carray`, which takes no text with a NUL; a damaged key may have one.
+    # Not `carray`, which accepts no text with a NUL; a damaged key may have one.
     return ",".join("?" * len(values))
 
 

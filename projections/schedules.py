@@ -1,4 +1,4 @@
-"""The table `schedules`, one row a schedule."""
+"""The table `schedules`, with one row for each schedule."""
 
 from collections.abc import Iterator
 from typing import Annotated

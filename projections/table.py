@@ -1,7 +1,7 @@
-"""The common part of all tables: rows that are a pure function of an aggregate, written once a transaction.
+"""The common part of all tables: rows are a pure function of an aggregate, and written once a transaction.
 
-A row follows from the state of its aggregate and from the version and position of its last event, so that a
-row can be made for any moment, and a rebuild can be compared byte for byte.
+A row follows from the state of its aggregate and from the version and position of its last event. So a row
+can be made for any moment, and a rebuild can be compared byte for byte.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,20 +21,21 @@ from migrations.rows import delete_rows, insert_rows
 
 Row = tuple[Any, ...]
 Item = TypeVar("Item")
-# Types of which JSON has each value as one text: a table keeps that text, too, and so does a lake.
+# Types whose values are texts in JSON: a table stores that text, too, and so does a lake.
 TEXTS: tuple[type, ...] = (Decimal, UUID, datetime, date, time, timedelta, bytes)
-# Of how many values of a column, those with the most rows, an answer has the counts.
+# The most values of a column that are counted in an answer: those with the most rows.
 MAXIMUM_GROUPS = 1_000
-# The beginning of a key. It is ASCII alone, so there is a text right behind all keys that begin with it.
+# The beginning of a key. It is ASCII alone, so that an upper bound for all keys that begin with it can be
+# made.
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:@/+=-]*$(?!\n)", max_length=200)]
 
 
 class BesideTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A second table of an aggregate, with any number of rows for each: they follow from its events.
+    """A second table of an aggregate, with any number of rows for each, which follow from its events.
 
-    `rows` answers with those that an event makes or changes, from the states before and after it, the event
-    and its time. The first of the `columns` is the primary key, and `owner` the one that holds the primary
-    key of the aggregate's row. They go when the aggregate does.
+    `rows` returns the rows that an event makes or changes, from the states before and after it, the event and
+    its time. The first of the `columns` is the primary key; `owner` is the column that holds the primary key
+    of the aggregate's row. The rows are deleted when the aggregate ends.
     """
 
     name: str
@@ -51,19 +52,20 @@ class BesideTable(msgspec.Struct, frozen=True, kw_only=True):
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table whose rows are aggregates.
 
-    A row is shown as the struct `shape`, whose fields are the columns: what JSON has as one text (a date) is
-    that text, other values that are no single ones are JSON text, and booleans 0 or 1. `row` makes the
-    columns from (state, version, position), in their order, or answers `None` where a state is none to show.
-    The first column is the primary key, which `row_key` makes from an aggregate's key, and `aggregate_key`
-    turns back into it. One of many is shown `shorter`, without the last columns, where those can be long.
-    From the time on that stands in its `expiry_column`, a row is not shown any more. Each field of
-    `count_query` and `list_query`, but for `by`, `limit` and `after`, is a filter on the column of the same
-    name, or one of `conditions`: SQL with one parameter; a `prefix` is one on the primary key.
+    A row is shown as the struct `shape`, whose fields are the columns: values that are one text in JSON (such
+    as a date) are stored as that text, compound values as JSON, and booleans as 0 or 1. `row` makes the
+    columns from (state, version, position), in their order, or returns `None` for a state that has no row.
+    The first column is the primary key: `row_key` makes it from an aggregate's key, and `aggregate_key` is
+    the reverse. In lists, a row is shown as `shorter`, without the last columns, if these can be long. From
+    the time in its `expiry_column` on, a row is not shown. Each field of `count_query` and `list_query`,
+    except `by`, `limit` and `after`, is a filter on the column of the same name, or one of `conditions`: SQL
+    with one parameter. `prefix` is a filter on the primary key.
 
-    Where a key has several fields, `key_parts` parts it; `key_rule` is its pattern, and the same in words.
+    If a key has several fields, `key_parts` splits it. `key_rule` is the pattern of keys, and its
+    description.
 
-    The table of an aggregate that is installed is made of `columns_made`, of which those `indexed` have an
-    index; ours are made by migrations. Of one that is `mirrored`, a KV bucket has the rows, too.
+    The table of an installed aggregate is made of `columns_made`, and those in `indexed` get an index; our
+    own tables are made by migrations. The rows of a `mirrored` table are in a KV bucket, too.
     """
 
     name: str
@@ -86,17 +88,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     mirrored: bool = False
 
     def key_fields(self, key: str) -> dict[str, str]:
-        """An aggregate's key, as the fields that queries and commands name it by.
+        """The parts of an aggregate's key, by the fields that queries and commands have for them.
 
         Raises:
-            ValueError: no key is like this.
+            ValueError: it is not a key.
         """
         if self.key_parts is not None:
             return self.key_parts(key)
         return {self.get_query.__struct_fields__[0]: key}
 
     def misfit(self, row: Row, key: str, version: int, position: int) -> str | None:
-        """What is wrong with the row of an aggregate at its place, of a table made of `columns_made`."""
+        """The fault of an aggregate's row, for a table made of `columns_made`; `None` if it has none."""
         if len(row) != len(self.columns_made):
             return f"it has {len(row)} values for {len(self.columns_made)} columns"
         for column, value in zip(self.columns_made, row, strict=True):
@@ -110,7 +112,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def listed(self) -> type[msgspec.Struct]:
-        """What one of many rows is shown as."""
+        """The struct that a row is shown as in lists."""
         return self.shorter or self.shape
 
     @property
@@ -155,9 +157,9 @@ class GroupedCount(Count, frozen=True, kw_only=True):
 
 
 def page_query(filters: type[Any], summary: str, name: str | None = None) -> type[Any]:
-    """A query for a page of the rows that filters leave; `after` is the `next` of the page before.
+    """A query for a page of the rows that match filters; `after` is the `next` of the page before.
 
-    Without a `name`, it has that of the query that counts by the same filters.
+    Without a `name`, it is named after `filters`, with `List` in place of `Count`.
     """
     return msgspec.defstruct(
         name or filters.__name__.replace("Count", "List"),
@@ -171,7 +173,7 @@ def page_query(filters: type[Any], summary: str, name: str | None = None) -> typ
 
 
 def write_rows(connection: apsw.Connection, table: Table, rows: Mapping[str, Row | None]) -> None:
-    """Puts the rows of a transaction into their table; `None` removes the row with that aggregate key."""
+    """Writes the rows of a transaction to their table; `None` removes the row with that aggregate key."""
     delete_rows(
         connection,
         table.name,
@@ -191,7 +193,7 @@ def upsert_rows(
 
 @cache
 def _upsert(name: str, columns: tuple[str, ...]) -> tuple[str, str]:
-    # Not INSERT OR REPLACE, which deletes the row, and with it the rows that refer to it by a foreign key.
+    # Not INSERT OR REPLACE, which deletes the row, and with it all rows that refer to it by a foreign key.
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     return (
         f"INSERT INTO {name} ({', '.join(columns)})",
@@ -200,17 +202,17 @@ def _upsert(name: str, columns: tuple[str, ...]) -> tuple[str, str]:
 
 
 def as_json(table: Table, row: Row) -> bytes:
-    """A row as JSON, in the order of the columns; JSON columns as values, booleans as booleans."""
+    """A whole row as JSON, in the order of the columns, with JSON columns as values and booleans as such."""
     return row_json(table.shape, row)
 
 
 def listed_json(table: Table, row: Row) -> bytes:
-    """A row as JSON, as it is shown among others."""
+    """A row as JSON, in the form that it has in lists."""
     return row_json(table.listed, row[: len(table.listed.__struct_fields__)])
 
 
 def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
-    """A row that is shown as a struct, as JSON."""
+    """The JSON of a row that is shown as the struct `shape`."""
     values = list(row)
     of_json, booleans = places_of(shape)
     for place in of_json:
@@ -228,7 +230,7 @@ def row_json(shape: type[msgspec.Struct], row: Iterable[Any]) -> bytes:
 
 @cache
 def _left_out(shape: type[msgspec.Struct]) -> tuple[str, ...]:
-    """The fields that are left out where they hold nothing."""
+    """The fields that are left out of the JSON if their columns are null."""
     return tuple(field.name for field in msgspec.structs.fields(shape) if field.default is msgspec.UNSET)
 
 
@@ -241,16 +243,16 @@ def places_of(shape: type[msgspec.Struct]) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def as_text(value: object) -> object:
-    """A value of one of the `TEXTS` as its text, as msgspec writes it; any other as it is."""
+    """The text of a value of one of the `TEXTS`, as msgspec writes it; any other value unchanged."""
     return msgspec.to_builtins(value) if isinstance(value, TEXTS) else value
 
 
 def single(kind: Any) -> Any:
-    """The type of a value that may be null or left out, and have a description."""
+    """The type without `None`, `UNSET` and `Annotated`; for a `Literal`, the type of its values."""
     if get_origin(kind) is Annotated:
         return single(get_args(kind)[0])
     if get_origin(kind) is Literal:
-        # Texts and numbers together are no single kind of value.
+        # A `Literal` of texts and numbers has no single type.
         types = {type(value) for value in get_args(kind) if value is not None}
         return types.pop() if len(types) == 1 else kind
     kinds = [one for one in get_args(kind) if one not in (NoneType, msgspec.UnsetType)]

@@ -1,4 +1,4 @@
-"""All the tables together, brought up to date by the events of one transaction."""
+"""All tables together, which are brought up to date by the events of one transaction."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from projections.table import BesideTable, Row, Table, upsert_rows, write_rows
 
 
 def _table_of(one: Installed) -> Table:
-    """The table that an installed aggregate brings, or else the one that follows from its decider."""
+    """The table that an installed aggregate brings, or the one that follows from its decider."""
     if one.table is None:
         return table_of(one.decider)
     if isinstance(one.table, Adapted):
@@ -51,24 +51,24 @@ TABLES: dict[str, Table] = {
         *map(_table_of, INSTALLED),
     )
 }
-# Those of aggregates that other distributions bring.
+# The tables of aggregates that other distributions bring.
 INSTALLED_TABLES: tuple[Table, ...] = tuple(table for table in TABLES.values() if table.columns_made)
-# Those whose rows are in KV buckets, too, for whoever watches rather than asks.
+# The tables whose rows are in KV buckets, too, for clients that watch them.
 MIRRORED_TABLES: tuple[str, ...] = tuple(name for name, table in TABLES.items() if table.mirrored)
 # Second tables, each with the table whose aggregates its rows belong to.
 OWNERS: dict[str, tuple[Table, BesideTable]] = {
     table.beside.name: (table, table.beside) for table in TABLES.values() if table.beside is not None
 }
-# The columns of every table, those of second ones too.
+# The columns of every table, including second ones.
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: table.columns for name, table in TABLES.items()} | {
     name: beside.columns for name, (_, beside) in OWNERS.items()
 }
 
 
 def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
-    """The aggregates whose time is over by `now`, in milliseconds, by table and key.
+    """The aggregates that have expired by `now`, in milliseconds, as table and key.
 
-    They are those of tables with an expiry: at most `limit` of each, the longest expired first.
+    At most `limit` of each table with an expiry, the longest expired first.
     """
     found: list[tuple[str, str]] = []
     for table in TABLES.values():
@@ -83,12 +83,12 @@ def expired(connection: apsw.Connection, now: int, limit: int) -> list[tuple[str
 
 
 def aggregates_of(table: str) -> Table:
-    """The table whose aggregates the rows of a table, first or second, belong to."""
+    """The table whose aggregates own the rows of a table: the table itself, or the one it is second to."""
     return OWNERS[table][0] if table in OWNERS else TABLES[table]
 
 
 def stream_column(table: str) -> str:
-    """The column that says which stream a row of a table belongs to."""
+    """The column from which the stream of a row follows."""
     return OWNERS[table][1].owner if table in OWNERS else TABLES[table].primary_key
 
 
@@ -103,20 +103,20 @@ def write(connection: apsw.Connection, changes: Iterable[Transition]) -> None:
     for name, aggregates in latest.items():
         table = TABLES[name]
         write_rows(connection, table, {key: row_of(table, one) for key, one in aggregates.items()})
-    # Behind the first ones, which their rows refer to.
+    # After the first tables, because their rows refer to these.
     for name, rows in second.items():
         rows.write(connection, OWNERS[name][1])
 
 
 class BesideRows:
-    """What some events make of the rows of a second table."""
+    """The changes that some events make to the rows of a second table."""
 
     def __init__(self) -> None:
         self._rows: dict[Any, Row] = {}
         self._gone: list[str] = []
 
     def take(self, beside: BesideTable, change: Transition) -> None:
-        """Takes one more event in."""
+        """Adds the changes of one event."""
         recorded = change.recorded
         for row in beside.rows(change.before.state, change.after.state, recorded.event, recorded.recorded_at):
             self._rows[row[0]] = row
@@ -127,13 +127,13 @@ class BesideRows:
             self._rows = {key: row for key, row in self._rows.items() if row[place] != owner}
 
     def write(self, connection: apsw.Connection, beside: BesideTable) -> None:
-        """Puts them into their table. Whoever is gone loses them, also where another came in its place."""
+        """Writes the changes. An aggregate that ended loses its old rows, even if it was made again since."""
         delete_rows(connection, beside.name, beside.owner, self._gone)
         upsert_rows(connection, beside.name, beside.columns, self._rows.values())
 
 
 def row_of(table: Table, aggregate: Aggregate) -> Row | None:
-    """The row of an aggregate; `None` where there is none, or none any more."""
+    """The row of an aggregate; `None` if it does not exist, or has no row."""
     if aggregate.state is None:
         return None
     return table.row(aggregate.state, aggregate.version, aggregate.position)

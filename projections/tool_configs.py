@@ -1,4 +1,4 @@
-"""The table `tool_configs`, one row a tool."""
+"""The table `tool_configs`, with one row for each tool."""
 
 from typing import Annotated, Any
 

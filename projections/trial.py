@@ -1,8 +1,8 @@
-"""A trial of an aggregate of somebody else, before it is served: is it as pure as it has to be?
+"""`require_pure`: tries if an installed aggregate's functions are pure, before the aggregate is served.
 
-Commands that its structs allow are decided, evolved and made rows of, twice, from the same state, time and
-chance. Whatever differs would make another log of the same commands, or other rows of the same log. That
-says nothing of commands that are not tried: an author's own tests try many more.
+Commands that its structs allow are decided, evolved and made into rows, twice, from the same state, time and
+random numbers. If anything differs, the same commands could lead to another log, or the same log to other
+rows. The trial shows nothing about commands that are not tried: an author's own tests try many more.
 """
 
 import re
@@ -20,14 +20,14 @@ from domain.messages import KEY_PATTERN, Recorded
 from projections.table import Table
 from projections.trial_values import NoValueError, command_of
 
-# How often each verb is tried, in turns, on what the ones before it made.
+# How often each verb is tried, in turns, on the states that the tries before have made.
 ROUNDS = 3
 _KEY = re.compile(KEY_PATTERN)
 _NOW = 1_750_000_000_000
 
 
 class TrialError(Exception):
-    """A trial that says by itself that an aggregate cannot be served."""
+    """A first trial shows already that the aggregate cannot be served."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class TrialError(Exception):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing that a trial led to: `what` it is of which verb, how it is written; what ails a row."""
+    """One result of a trial: its verb, `what` it is, its JSON, and the fault of a row that does not fit."""
 
     verb: str
     what: str
@@ -44,7 +44,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class TrialContext:
-    """What a decision may look at, the same each time: nothing beside the aggregate that is tried."""
+    """The context of decisions, the same in each trial, without other aggregates than the one tried."""
 
     def __init__(self) -> None:
         self.now = _NOW
@@ -105,7 +105,7 @@ class TrialContext:
 
 
 def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[], None]) -> None:
-    """Returns if two trials had the same outcome; `pause` lets the clock go on between them.
+    """Returns if two trials had the same results; `pause` lets the clock advance between them.
 
     Raises:
         AggregateError: they had not; or a row does not fit its table, or a state cannot be kept.
@@ -148,7 +148,7 @@ def _trial(decider: Decider, table: Table) -> Iterator[Step]:
             except (CannotKeepError, TrialError):
                 raise
             except (Exception, SystemExit) as error:
-                # It costs that command, whenever it is sent, and nothing else.
+                # An error in a decision makes only that command fail, whenever it is sent.
                 yield Step(verb.name, "the failure", type(error).__name__.encode())
 
 
@@ -169,13 +169,13 @@ def _tried(
     types = {event: name for name, event in decider.events.items()}
     for event_key, event in decision.events:
         if (name := types.get(type(event))) is None:
-            # Another aggregate's, which is not tried here.
+            # The event of another aggregate, which is not tried here.
             continue
         _require_key(verb, event_key)
         written = msgspec.json.encode(event)
         yield Step(verb.name, f"the event {name}", written)
         state, version = states.get(event_key, (None, 0))
-        # As it will be read from the log.
+        # Decoded, as it will be read from the log.
         stored = msgspec.json.decode(written, type=type(event))
         recorded = Recorded(version + 1, event_key, version + 1, context.now, stored)
         yield from _folded(decider, table, verb, state, recorded, states)
@@ -188,7 +188,7 @@ def _result(verb: Verb, result: Any) -> Iterator[Step]:
     if verb.result is None:
         raise TrialError(f"{verb.name} answers with a result, and does not declare one", hint)
     if callable(result):
-        # It is made of rows, of which there are none here.
+        # The result is made from rows later, and the trial has no rows.
         return
     try:
         written = msgspec.json.encode(result)

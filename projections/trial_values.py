@@ -1,4 +1,4 @@
-"""A value of any type that msgspec knows, as JSON has it: what a trial of an aggregate sends."""
+"""Values, as in JSON, of any type that msgspec knows: `command_of` makes the commands of a trial."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from msgspec import inspect
 from domain.messages import KEY_PART_PATTERN, KEY_PATTERN
 
 KEY = "trial"
-# Structs in structs, at most: one that holds itself has no end.
+# The deepest nesting of structs, since a struct may hold its own type.
 MAXIMUM_DEPTH = 8
 _PATTERNS = {KEY_PATTERN: KEY, KEY_PART_PATTERN: KEY}
 _TEXTS: dict[Any, str] = {
@@ -25,14 +25,14 @@ _TEXTS: dict[Any, str] = {
 
 
 class NoValueError(ValueError):
-    """No value of such a type is known here: a text of a pattern of its own, say."""
+    """No value of a type is known, for instance of a text with its own pattern."""
 
 
 def command_of(kind: type[msgspec.Struct], number: int) -> Any:
-    """One command that a struct allows; others for other numbers.
+    """A command that a struct allows; other numbers give other commands.
 
     Raises:
-        NoValueError: a field has to be there, and no value of its type is known.
+        NoValueError: a field is required, and no value of its type is known.
     """
     try:
         return msgspec.convert(_value(inspect.type_info(kind), number, 0), kind, strict=False)
@@ -76,7 +76,7 @@ def _value(kind: Any, number: int, depth: int) -> Any:
 def _fields(kind: inspect.StructType, number: int, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in kind.fields:
-        # What may be left out is, each second time; a key never is, so that all is about one aggregate.
+        # Optional fields are left out every second time; never a key, so that all is about one aggregate.
         if not (field.required or number % 2 or _is_key(field.type)):
             continue
         try:

@@ -1,6 +1,6 @@
-"""What is run by the build and is no part of the program.
+"""Programs that the build runs, and that are not part of the service.
 
 materials          the bill of materials of an environment, and the licences in it
-python_client      puts what the catalogue says into the Python client
-typescript_client  and into that of TypeScript
+python_client      makes modules of the Python client from the catalogue
+typescript_client  makes types of the TypeScript client from the catalogue
 """

@@ -26,7 +26,7 @@ from typing import Any
 
 Component = dict[str, Any]
 
-# Where a package's metadata say no SPDX expression: what its own text of the licence is, read by us.
+# The licences of packages whose metadata have no SPDX expression, by our own reading of their texts.
 READ = {
     "apsw": "any-OSI",
     "cronsim": "BSD-3-Clause",
@@ -38,14 +38,14 @@ READ = {
     "protobuf": "BSD-3-Clause",
     "pyrage": "MIT",
 }
-# The licences that may come with the program. Whoever adds one has read it.
+# The licences that may come with the program. Read a licence before you add it.
 ALLOWED = frozenset(
     {
         "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0",
         "Python-2.0.1", "any-OSI", "blessing",
     }
 )  # fmt: skip
-# What lock files call a package that only some machines need.
+# The property by which uv marks a package that only some machines need.
 MARKER = "uv:package:marker"
 EXPLANATION = """# What others have written of it
 
@@ -61,7 +61,7 @@ package stands under its name, but for a few libraries whose version counts.
 
 
 class MaterialsError(Exception):
-    """The environment is not what the lock says, or the terms of something in it are not known."""
+    """The environment is not what the lock says, or the licence of a component is not known."""
 
 
 def main() -> None:
@@ -78,10 +78,10 @@ def main() -> None:
 
 
 def bill_of_materials(locked: dict[str, Any]) -> dict[str, Any]:
-    """The document, of what uv has exported from the lock and of what is installed.
+    """The bill of materials, made of uv's export of the lock and of the installed packages.
 
     Raises:
-        MaterialsError: another version is installed, or none, or its licence is not known.
+        MaterialsError: another version of a package is installed, or none, or its licence is not known.
     """
     packages = [one for one in locked["components"] if _is_installed(one)]
     bundled = {one["bom-ref"]: (one, holder) for one, holder in _bundled() if _is_there(holder, packages)}
@@ -115,7 +115,7 @@ def bill_of_materials(locked: dict[str, Any]) -> dict[str, Any]:
 
 
 def licences(bill: dict[str, Any]) -> str:
-    """Name, version and licence of each component, by name."""
+    """A Markdown table with the name, version and licence of each component, sorted by name."""
     named = {one["bom-ref"]: one["name"] for one in [*bill["components"], bill["metadata"]["component"]]}
     bundles = {one["bom-ref"] for one in bill["components"] if not one["purl"].startswith("pkg:pypi/")}
     holders = {
@@ -125,7 +125,7 @@ def licences(bill: dict[str, Any]) -> str:
         f"| {one['name']} | {one['version']} | {one['licenses'][0]['expression']}"
         f" | {holders.get(one['bom-ref'], '')} |"
         for one in bill["components"]
-        # The interpreter is whoever's that runs the program.
+        # The interpreter does not come with the program.
         if one["name"] != "cpython"
     )
     return EXPLANATION + "\n".join(lines) + "\n"
@@ -150,7 +150,7 @@ def _is_there(holder: str, packages: list[Component]) -> bool:
 
 def _licence_of(name: str) -> str:
     metadata = importlib.metadata.metadata(name)
-    # Before there were expressions, anything could stand in the second.
+    # The older field `license` may hold any text.
     said, older = (str(metadata.json.get(one, "")) for one in ("license_expression", "license"))
     licence = said or (older if older in ALLOWED else "") or READ.get(name, "")
     if not licence:
@@ -162,7 +162,7 @@ def _licence_of(name: str) -> str:
 
 
 def _bundled() -> Iterator[tuple[Component, str]]:
-    """What is inside of packages, with the package's name."""
+    """The components inside of packages, each with the package's name."""
     yield _interpreter(), "hyperpage-persistence"
     server = Path(sysconfig.get_path("scripts")) / "nats-server"
     said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
@@ -206,7 +206,7 @@ def _bundled() -> Iterator[tuple[Component, str]]:
 
 
 def _scripts() -> Iterator[Component]:
-    """The JavaScript that pages bring along."""
+    """The JavaScript libraries that come with the pages."""
     package = find_spec("ops")
     assert package is not None
     assert package.submodule_search_locations is not None

@@ -1,4 +1,4 @@
-"""Puts the modules into the Python client that the catalogue says: `make client`."""
+"""Makes the modules of the Python client that follow from the catalogue: `make client`."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ RUFF = Path(sys.executable).with_name("ruff")
 
 
 def modules() -> dict[Path, str]:
-    """Every module that is made, by its path in the package, with its source."""
+    """The source of every module that is made, by its path in the package."""
     return {Path(path): _tidy(path, lines) for path, lines in made.modules().items()}
 
 
 def _tidy(path: str, lines: Iterable[str]) -> str:
-    """As the linter wants it."""
+    """The source, without unused imports and formatted as the linter requires."""
     source = "\n".join(lines)
     for how in (("check", "--fix-only", "--select", "F401,I"), ("format",)):
         source = subprocess.run(

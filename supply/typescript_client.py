@@ -1,4 +1,4 @@
-"""Puts the types into the TypeScript client that the catalogue says: `make client`."""
+"""Makes the types of the TypeScript client that follow from the catalogue: `make client`."""
 
 from pathlib import Path
 

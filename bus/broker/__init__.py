@@ -1,10 +1,10 @@
 """The nats-server that a service runs for itself.
 
-server    started, watched, ended
-child     its process; tether takes it down with ours, however that ends
-home      its folder: configuration, credentials, lock
-accounts  who may publish and read what
-logins    the passwords of those that it makes itself
-users     who they are
-synced_streams  what it does not sync of the streams is on disk
+server          starts, watches and ends it
+child           its process; tether kills it when the service's process ends in any way
+home            its folder: configuration, credentials, lock
+accounts        its configuration: what each user may publish and read
+logins          the passwords of the users that the service makes itself
+users           its users
+synced_streams  syncs the files of streams that it does not sync itself
 """

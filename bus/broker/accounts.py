@@ -1,32 +1,33 @@
-"""The configuration of nats-server: which accounts there are, what goes between them, and who may do what.
+"""The configuration of nats-server: its accounts, the subjects that go between them, and users' permissions.
 
     account of each user          account SERVICE              account STREAMS, with JetStream
 
     commands, queries,  ────────▶ responder                    relay ── events, mirrors, notices ──▶ streams
     discovery                                                  relay ◀── durable commands ────────── streams
     durable commands    ──────────────────────────────────────────────────────────────────────────▶ streams
-    JetStream's API     ─────────────────────────────────────▶ relay, which looks at each request
+    JetStream's API     ─────────────────────────────────────▶ relay, which checks each request
     inboxes, results    ◀──────── responder ── results ──────────────────────────────────────────▶ streams
     inboxes             ◀──────────────────────────────────────────── what streams deliver, answers of the API
     live events, notices ◀─────────────────────────────────── relay, streams
 
-An account of its own for each user, because a permission says where a user may publish, and nothing about
-where the server publishes on that user's behalf. Within one account, a user got messages stored as events,
-and put answers of its own before others: by asking JetStream for something with their subject as the reply
-subject, by a push consumer whose deliver subject it was, by a request with somebody else's inbox. Here,
-whatever a user has JetStream do stays in the user's account:
+Each user has an account of its own, because a permission only says where a user may publish, and nothing
+about where the server publishes on that user's behalf. Within one shared account, a user could have messages
+stored as events, and send its own answers to other users: by a request to JetStream with such a subject as
+the reply subject, by a push consumer that delivers there, or by a request with another user's inbox. With an
+account for each user, everything that JetStream does for a user stays in that user's account:
 
-- Requests arrive in the service's accounts under `<prefix>.usr.<user>.…`, which says who sent them, and are
+- Requests arrive in the service's accounts under `<prefix>.usr.<user>.…`, which names the sender, and are
   answered on `<prefix>_to.<user>.<inbox>`, which that user's account alone imports (`bus.contract.senders`).
-- JetStream's API is not imported. The relay has each request (`bus.serving.stream_access`), looks at it, and
-  has JetStream deliver into that user's inboxes only. What is asked goes as a *stream* of messages and not as
-  a service, so that the relay sees the inbox that is to be answered.
-- An account that imports nothing of JetStream's API is told by nats-server that it has no JetStream. So each
-  imports the whole API from VOID, where nobody answers.
-- Acknowledgements and flow control go straight to JetStream: they carry the name of a consumer, which nobody
-  else can guess (`bus.serving.consumer_names`).
+- JetStream's API is not imported. The relay gets each request (`bus.serving.stream_access`), checks it, and
+  has JetStream deliver into that user's inboxes only. Requests go as a *stream* of messages and not as a
+  service, so that the relay sees the inbox that is to be answered.
+- nats-server tells an account that imports nothing of JetStream's API that it has no JetStream. So each
+  account imports the whole API from VOID, where nothing answers.
+- Acknowledgements and flow control go straight to JetStream: their subjects hold the name of a consumer,
+  which no other user can guess (`bus.serving.consumer_names`).
 
-The system account has one user, who hears who connects as the application, and may do nothing else there.
+The system account has one user. It is told of connections as the application's user and of refused logins,
+and may do nothing else there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +43,7 @@ STREAMS_ACCOUNT = "STREAMS"
 SERVICE_ACCOUNT = "SERVICE"
 VOID_ACCOUNT = "VOID"
 SYSTEM_ACCOUNT = "SYSTEM"
-# Where JetStream's API goes from an account without JetStream; nobody listens there.
+# The prefix to which an account without JetStream maps JetStream's API; nothing listens there.
 _VOID = "void"
 _API = "$JS.API.>"
 _DISCOVERY = "$SRV.>"
@@ -59,10 +60,10 @@ def server_configuration(
     users: Sequence[BrokerUser],
     settings: Mapping[str, Any],
 ) -> bytes:
-    """The configuration file of nats-server: `settings` (port, limits, paths), then who may do what.
+    """The configuration file of nats-server: `settings` (port, limits, paths), then the accounts.
 
-    `passwords` are those of the service's own users. JSON, which its configuration format includes: a
-    quote or a `$` in a path or password needs no thought.
+    `passwords` are those of the service's own users. The file is JSON, which nats-server reads as well as its
+    own format: a quote or a `$` in a path or password needs no care there.
     """
     watcher = {"user": WATCHER, "password": passwords[WATCHER]}
     hears = [f"{private_inbox(WATCHER)}.>", application_connects(), REFUSED_LOGINS]
@@ -78,12 +79,12 @@ def server_configuration(
     return msgspec.json.format(msgspec.json.encode(configuration), indent=1)
 
 
-# The subject on which the system account hears of whoever is not let in.
+# The subject on which the system account is told of refused logins.
 REFUSED_LOGINS = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
 
 
 def application_connects() -> str:
-    """The subject on which the system account hears that somebody connects as the application's user."""
+    """The subject on which the system account is told of connections as the application's user."""
     return f"$SYS.ACCOUNT.{account_of(APP)}.CONNECT"
 
 
@@ -92,9 +93,9 @@ def accounts_configuration(
     own: Mapping[str, Sequence[Mapping[str, str]]],
     users: Sequence[BrokerUser],
 ) -> dict[str, Any]:
-    """The accounts by their names: the part that an operator includes in their own nats-server's, too.
+    """The accounts by their names. An operator includes this part in the configuration of an outside server.
 
-    `own` is by what relay and responder are known, as `{"nkey": …}`; there may be several for each.
+    `own` are the credentials of relay and responder, such as `{"nkey": …}`; each may have several.
     """
     return {
         VOID_ACCOUNT: {"exports": [{"service": f"{_VOID}.*.>"}]},
@@ -172,7 +173,7 @@ def _user_account(names: BusNames, user: BrokerUser) -> dict[str, Any]:
     straight = [subject for stream in readable for subject in _straight(stream)]
     followed = _followed(names, user)
     publish = [*_served(names, user), names.durable_command(">"), _API, *straight]
-    # What does not come into the account cannot be heard there.
+    # Wide subjects are safe here: only what is imported comes into the account.
     subscribe = [*inboxes, names.result_filter, names.events_of(), _notices(names)]
     return {
         "users": _with_rights(user.credentials, publish, subscribe),
@@ -200,13 +201,13 @@ def _user_account(names: BusNames, user: BrokerUser) -> dict[str, Any]:
 
 
 def _served(names: BusNames, user: BrokerUser) -> list[str]:
-    """What a user sends that the responder answers; which verbs it may is the service's to say."""
+    """The subjects of a user that the responder answers. The service checks which verbs the user may send."""
     own = [names.administration(">")] if user.name == ADMIN else []
     return [names.command(">"), names.query(">"), _DISCOVERY, *own]
 
 
 def _followed(names: BusNames, user: BrokerUser) -> dict[str, str]:
-    """The live events and notices that a user hears, with the subjects under which it does."""
+    """The subjects of the live events and notices that a user gets, each with the user's name for it."""
     if user.rights.may_follow("*"):
         return {names.live_events: names.events_of(), _notices(names): _notices(names)}
     heard: dict[str, str] = {}
@@ -223,7 +224,7 @@ def _notices(names: BusNames) -> str:
 
 
 def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
-    """The subjects that it may publish to, and subscribe to."""
+    """The subjects that the relay may publish to, and those that it may subscribe to."""
     subjects, prefix = UserSubjects(names), names.prefix
     mirrors = [f"$KV.{bucket}.>" for bucket in names.buckets]
     own = [f"{prefix}.{kind}.v1.>" for kind in ("evt", "dlq", "dcmd", "sys")]
@@ -232,7 +233,7 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
     cluster = [f"$KV.{names.cluster}.>", f"$O.{names.backups}.>"]
     return (
         [*own, durable, *mirrors, *cluster, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", subjects.to("*", ">")],
-        # Advisories tell of messages that were delivered too often.
+        # Advisories tell of streams that were made or changed, and of messages delivered too often.
         [
             f"{private_inbox(RELAY)}.>",
             *own,
@@ -247,8 +248,8 @@ def _rights_of_relay(names: BusNames) -> tuple[list[str], list[str]]:
 def _rights_of_responder(names: BusNames) -> tuple[list[str], list[str]]:
     subjects = UserSubjects(names)
     served = [names.command(">"), names.query(">"), names.administration(">"), _DISCOVERY]
-    # Of several services, those that do not lead pass on what is for the leader. Nobody else may publish
-    # there: what comes says of itself who sent it.
+    # Services that do not lead pass requests on to the leader here. No other user may publish there, because
+    # the subject names the sender of the request.
     led = names.led(">")
     return (
         [subjects.to("*", ">"), *names.result_filters, led],
@@ -262,15 +263,15 @@ def _rights_of_responder(names: BusNames) -> tuple[list[str], list[str]]:
 
 
 def _straight(stream: str) -> dict[str, dict[str, str]]:
-    """Subjects on which users of a stream's consumers speak to JetStream, with how each answers.
+    """The subjects on which clients of a stream's consumers speak to JetStream, with the kind of the answers.
 
-    nats-server forgets who waits for more answers when none came for `threshold`, and keeps 0.8 KB for each
-    until then: `+NXT` acknowledges and pulls at once, and a pull waits for messages. 5 minutes are ten times
+    nats-server keeps 0.8 KB for each request that waits for more answers, and forgets it when none came for
+    `threshold`. `+NXT` acknowledges and pulls at once, and a pull waits for messages. 5 minutes are ten times
     what clients wait by default.
     """
     return {
         f"$JS.ACK.{stream}.>": {"response_type": "stream", "threshold": "5m"},
-        # Flow control of push consumers, ordered ones above all.
+        # Flow control of push consumers, mostly of ordered ones.
         f"$JS.FC.{stream}.>": {},
     }
 

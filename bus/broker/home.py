@@ -1,14 +1,14 @@
 """The folder of the embedded nats-server, `<data>/nats`: its lock, and the files in it.
 
-    lock                  held by the service and by its child: as long as one of them lives, others stay out
-    credentials.json      the users' logins, made once, so that a URL handed out stays good
+    lock                  held by the service and by its child: while one of them lives, no other starts
+    credentials.json      the users' logins, kept, so that a URL handed out stays valid
     port                  the last port
     nats-server.conf      written anew for each start
-    nats-server.log       and the older one beside it
+    nats-server.log       with the older one beside it
     *.ports               written by nats-server when it listens
     jetstream/            the streams
 
-The folder is 0700 and what is secret in it 0600.
+The folder has the mode 0700, and secret files in it have 0600.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ from hyperpage_client.documents import decoded
 
 _decode_logins = msgspec.json.Decoder(dict[str, tuple[Login, ...] | str]).decode
 LOOPBACK = "127.0.0.1"
-# nats-server's own word for "any that is free".
+# nats-server's own value for "any free port".
 ANY_PORT = -1
 # The largest message, as the contract says; nats-py raises before it sends a larger one.
 MAXIMUM_PAYLOAD_BYTES = 1024 * 1024
-# A nats-server that could not write is started again once there is more than this.
+# A nats-server that could not write is started again once the disk has more free bytes than this.
 ROOM_BYTES = 16 * 1024 * 1024
-# How often a lock is tried: nothing tells when another process releases it.
+# How often the lock is tried: nothing tells when another process releases it.
 LOCK_POLL_INTERVAL_MS = 50
 
 
 class NatsServerError(RuntimeError):
-    """The embedded nats-server is not there; the message says why, `hint` what to do.
+    """The embedded nats-server does not run; the message says why, `hint` what to do.
 
     NatsServerError
-    ├── PortTakenError      somebody else listens on the port that was asked for
+    ├── PortTakenError      another program listens on the port that was asked for
     └── StoreInUseError     another nats-server uses the same files
     """
 
@@ -56,38 +56,38 @@ class NatsServerError(RuntimeError):
 
 
 class PortTakenError(NatsServerError):
-    """Somebody else listens on the port that was asked for."""
+    """Another program listens on the port that was asked for."""
 
 
 class StoreInUseError(NatsServerError):
-    """A nats-server of another service, or one left over by a killed service, uses the same files."""
+    """A nats-server of another service, or one left behind by a killed service, uses the same files."""
 
 
 class NatsHome:
-    """The folder, made where there is none."""
+    """The folder; it is made if it is missing."""
 
     def __init__(self, data: Path, *, set_aside_bytes: int = 0) -> None:
-        """`set_aside_bytes` is the most that streams may have together which have a limit."""
+        """`set_aside_bytes` is the sum of the limits of all streams that have one."""
         self._set_aside_bytes = set_aside_bytes
-        # Absolute: the child gets paths, and the service may change its working directory.
+        # Absolute, because the child gets paths, and the service may change its working directory.
         self.path = data.resolve() / "nats"
         self.log = self.path / "nats-server.log"
         self._credentials = self.path / "credentials.json"
         self._make_folder()
 
     async def lock(self, timeout_ms: int) -> int:
-        """A descriptor that holds the folder until it, and each copy a child inherited, is closed.
+        """A descriptor that locks the folder until it, and each copy that a child inherited, is closed.
 
-        Two nats-servers would start happily on one folder and destroy each other's streams.
+        Without the lock, two nats-servers would start on one folder and destroy each other's streams.
 
         Raises:
-            StoreInUseError: somebody else still held it after `timeout_ms`.
+            StoreInUseError: another process still held the lock after `timeout_ms`.
         """
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + timeout_ms / 1000
         try:
             while True:
-                # flock, not POSIX locks: it belongs to the open file, so a child inherits it.
+                # `flock` and not a POSIX lock: it belongs to the open file, so a child inherits it.
                 with suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return descriptor
@@ -98,10 +98,10 @@ class NatsHome:
             raise
 
     def logins(self, *, renews_own: bool) -> Logins:
-        """Each user's login; made at the first call, and for a user who is new.
+        """The logins of all users. A user that has none yet gets one, which is kept.
 
         Raises:
-            NatsServerError: the file is not what was written there.
+            NatsServerError: the file is damaged.
         """
         path = self._credentials
         try:
@@ -118,13 +118,13 @@ class NatsHome:
         return logins
 
     def keep(self, logins: Logins) -> None:
-        """The logins are on disk when this returns."""
+        """Returns when the logins are on disk."""
         content = msgspec.json.encode(logins.as_kept())
         if not self._credentials.exists() or self._credentials.read_bytes() != content:
             write_private(self._credentials, content)
 
     def last_port(self) -> int | None:
-        """The port that was listened on the last time, if that is known."""
+        """The port of the last run, if it is known."""
         try:
             return int((self.path / "port").read_bytes())
         except (FileNotFoundError, ValueError):
@@ -140,9 +140,9 @@ class NatsHome:
         users: Sequence[BrokerUser],
         settings: Mapping[str, Any],
     ) -> Path:
-        """The configuration file, for a start or to be read again.
+        """The path of the configuration file, which is written for a start, or to be read again.
 
-        A folder that was wiped under a running service is there again, with the credentials in use.
+        If the folder was deleted under a running service, it is made again, with the credentials in use.
         """
         self._make_folder()
         self.keep(logins)
@@ -152,12 +152,12 @@ class NatsHome:
         return path
 
     def forget_port(self) -> None:
-        """What earlier children reported is gone when this returns."""
+        """Deletes the ports that earlier children reported."""
         for report in self.path.glob("*.ports"):
             report.unlink()
 
     def reported_port(self) -> int | None:
-        """The port that the child started last listens on; None while it does not."""
+        """The port on which the child listens that was started last; `None` while it does not listen."""
         for report in self.path.glob("*.ports"):
             content = report.read_bytes()
             # The file exists before its content is complete.
@@ -168,7 +168,7 @@ class NatsHome:
 
     def _make_folder(self) -> None:
         make_folder(self.path)
-        # A folder that was there, perhaps a copy, may be open to others.
+        # A folder that existed before, perhaps a copy, may be readable by other users of the machine.
         self.path.chmod(0o700)
 
     def _require_time_before(self, deadline: float) -> None:
@@ -180,8 +180,8 @@ class NatsHome:
             )
 
     def settings(self, port: int) -> dict[str, Any]:
-        """All but the users of the configuration, for one start: its limits follow the room that there is."""
-        # It may have been wiped.
+        """The configuration without its users, for one start: limits depend on the disk's free space."""
+        # The folder may have been deleted.
         self._make_folder()
         return {
             "host": LOOPBACK,
@@ -189,8 +189,8 @@ class NatsHome:
             "server_name": "hyperpage",
             "max_payload": MAXIMUM_PAYLOAD_BYTES,
             "ports_file_dir": str(self.path),
-            # Each inbox and event has a subject of its own, which is looked up once: a cache of the last
-            # thousand costs more than it saves.
+            # Each inbox and each event has a subject of its own, which is looked up once: the cache of the
+            # last thousand subjects costs more than it saves.
             "no_sublist_cache": True,
             # Every refused message is a line in the log, and a misbehaving client must not fill the disk.
             "log_file": str(self.log),
@@ -200,26 +200,27 @@ class NatsHome:
                 "store_dir": str(self.path),
                 "max_memory_store": 256 * 1024 * 1024,
                 "max_file_store": self._streams_limit_bytes(),
-                # The longest time from an acknowledgement to its fsync, in the background. It costs nothing
-                # that could be measured. `always` slows events from 40,000 a second to 2,600, and SQLite has
-                # them anyway; with the default, 2 minutes, a power cut would lose more durable commands.
+                # The longest time from an acknowledgement to its fsync, which runs in the background. It has
+                # no measurable cost. `always` slows events from 40,000 a second to 2,600, and SQLite has them
+                # anyway; with the default, 2 minutes, a power cut would lose more durable commands.
                 "sync_interval": "1s",
             },
         }
 
     def has_room(self) -> bool:
-        """Whether a nats-server that could not write may find room on the disk of the streams now."""
+        """Whether the disk of the streams has room again for a nats-server that could not write."""
         try:
             return shutil.disk_usage(self.path).free > ROOM_BYTES
         except OSError:
             return False
 
     def _streams_limit_bytes(self) -> int:
-        """The bytes that the streams have, and three quarters of those that are free; the rest is for SQLite.
+        """The limit of all streams together: what they have, and three quarters of the free bytes.
 
-        nats-server's own default leaves out what the streams have already, so that a full stream is refused
-        more messages after a restart. It also sets aside the most that each stream may have, and where that
-        is more than this, it takes no change of any stream. So on a disk with less room, it is that.
+        The rest is for SQLite. nats-server's own default leaves out what the streams have already, so that
+        streams that have much would be refused more messages after a restart. nats-server also reserves the
+        limit of each stream, and if their sum is over this limit, it refuses every change of a stream. So
+        the limit is at least that sum, even if the disk has less room.
         """
         streams = self.path / "jetstream"
         free = shutil.disk_usage(self.path).free
@@ -229,9 +230,9 @@ class NatsHome:
 
 
 def _reserved_bytes(stream: Path) -> int:
-    """The most that a stream may have, by the file in which nats-server keeps its configuration."""
+    """The limit of a stream in bytes, from the file in which nats-server keeps its configuration."""
     try:
         return max(0, int(msgspec.json.decode(stream.read_bytes())["max_bytes"]))
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
-        # nats-server leaves out a stream whose file it cannot read.
+        # nats-server ignores a stream whose file it cannot read.
         return 0

@@ -1,4 +1,4 @@
-"""The passwords by which the users of the embedded nats-server come in, as they are kept: `Logins`."""
+"""`Logins`: the passwords of the embedded nats-server's users, as they are kept."""
 
 import secrets
 import time
@@ -8,9 +8,9 @@ import msgspec
 
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER, USERS, WATCHER
 
-# Whose passwords nobody outside of the service has.
+# The service's own users, whose passwords are never given out.
 OWN = (RELAY, RESPONDER, WATCHER)
-# How many old ones may still be good.
+# The most old logins of a user that may still be valid.
 MAXIMUM_OLD = 3
 
 
@@ -26,9 +26,9 @@ class Logins:
     """The logins of all users, the newest of each last."""
 
     def __init__(self, kept: Mapping[str, tuple[Login, ...] | str], *, renews_own: bool = False) -> None:
-        """`kept` is what `as_kept` once answered, or a password for each user.
+        """`kept` is an earlier result of `as_kept`, or a password for each user.
 
-        With `renews_own`, those of the service itself are others than they were.
+        With `renews_own`, the service's own users get new passwords.
         """
         self._of: dict[str, tuple[Login, ...]] = {}
         for user in USERS:
@@ -38,19 +38,19 @@ class Logins:
             self._of[user] = found or (Login(user, _new_password()),)
 
     def current(self, user: str) -> Login:
-        """The one that is handed out."""
+        """The login that is given out."""
         return self._of[user][-1]
 
     def good(self, user: str) -> tuple[Login, ...]:
-        """All that let the user in now."""
+        """All logins that are valid now."""
         now = _now()
         return tuple(one for one in self._of[user] if one.expires_at is None or now < one.expires_at)
 
     def rotate(self, user: str, *, old_ms: int) -> None:
-        """Makes a new login; the others are good for `old_ms` still.
+        """Makes a new login; the user's other logins stay valid for `old_ms`.
 
         Raises:
-            ValueError: the user is none that others come in as.
+            ValueError: the user is one of the service's own.
         """
         if user not in (APP, ADMIN):
             raise ValueError(f"{user} is not {APP} or {ADMIN}")
@@ -60,12 +60,12 @@ class Logins:
             for one in self.good(user)
             if old_ms
         ][-MAXIMUM_OLD:]
-        # nats-server knows each login by its name.
+        # Numbered, since nats-server needs a different name for each login.
         number = 1 + max(int(one.name.partition(".")[2] or 1) for one in self._of[user])
         self._of[user] = (*kept, Login(f"{user}.{number}", _new_password()))
 
     def as_kept(self) -> dict[str, tuple[Login, ...]]:
-        """All that are good, for `__init__`."""
+        """All valid logins, in the form that `__init__` takes."""
         return {user: self.good(user) for user in USERS}
 
 

@@ -1,11 +1,12 @@
 """The embedded nats-server: a real one, as a child on the loopback, with JetStream in the data directory.
 
-SQLite holds the truth, so JetStream may acknowledge before it fsyncs. A power cut can cost the last second of
+SQLite holds the truth, so JetStream may acknowledge before it fsyncs. A power cut can lose the last second of
 what JetStream alone holds: durable commands that are stored and not yet answered (a client that waits for an
 answer sends the command again, under the same id), and consumers' places, so that some messages come twice.
 Events and mirrors are filled up again from SQLite. Nothing that was answered is lost.
 
-A child that is killed costs none of that: by then the operating system has all that JetStream acknowledged.
+If only the child is killed, nothing is lost: by then the operating system has all that JetStream
+acknowledged.
 """
 
 import asyncio
@@ -35,20 +36,20 @@ __all__ = ["NatsServer", "NatsServerError", "PortTakenError", "StoreInUseError",
 
 USUAL_PORT = 4222
 
-# The child of a killed service is killed with it, and gone within this time.
+# The child of a killed service is killed with it, and is gone within this time.
 LOCK_TIMEOUT_MS = 5_000
-# Long, since it reads its streams before it listens, and all of each if its index was lost.
+# Long, since the child reads its streams before it listens, and reads them whole if their index was lost.
 START_TIMEOUT_MS = 120_000
-# How often the file is looked for in which the child names its port; nothing tells when it appears.
+# How often the file is looked for in which the child reports its port; nothing tells when it appears.
 POLL_INTERVAL_MS = 20
 
-# Quick enough that clients notice little, without a busy loop if each start fails.
+# Short enough that clients notice little, without a busy loop if each start fails.
 FIRST_RESTART_DELAY_MS = 100
 LONGEST_RESTART_DELAY_MS = 5_000
-# A child that lived this long did not die of its start: the delay begins anew.
+# A child that lived this long had started well: the delay begins again with the first one.
 STABLE_AFTER_MS = 30_000
 
-# It takes some milliseconds.
+# A reload normally takes some milliseconds.
 RELOAD_TIMEOUT_MS = 5_000
 START_AGAIN_TIMEOUT_MS = 10_000
 
@@ -63,10 +64,10 @@ logger = logging.getLogger(__name__)
 class NatsServer:
     """One embedded nats-server, from `start` to `stop`; used once, in one event loop.
 
-    The child ends with this process, however that ends; on Linux also with the thread that started it.
+    The child ends with this process, in any case; on Linux also with the thread that started it.
 
-    `alive` says whether it serves; where it does not, `failure` says why. `restarts` counts those that
-    `supervise` made. `synced_streams` keeps on disk what it does not sync of its streams.
+    `alive` says whether it serves; if not, `failure` says why. `restarts` counts the restarts by `supervise`.
+    `synced_streams` syncs the files of its streams that nats-server does not sync.
     """
 
     def __init__(
@@ -83,12 +84,12 @@ class NatsServer:
     ) -> None:
         """Nothing starts yet, but the folder `<data>/nats` is made.
 
-        `port` is that port or an error. None is the usual one, 4222, if that is free, 0 any that is free;
-        both prefer the last one, so that clients find it again. `program` is the nats-server to run, by
-        default the wheel's. `on_change` hears False when the child has died, True when it serves again.
-        `set_aside_bytes` is the most that streams may have together which have a limit.
-        `users` are those beside its own.
-        With `renews_own_logins`, the service's own users have other passwords after each start.
+        `port` is the only port to try. With `None`, it is the usual one, 4222, if that is free; with 0, any
+        free port. Both prefer the port of the last run, so that clients find it again, and take any free port
+        at last. `program` is the nats-server to run, by default the wheel's. `on_change` gets False when the
+        child has died, True when it serves again. `set_aside_bytes` is the sum of the limits of all streams
+        that have one. `users` are the users beside the service's own.
+        With `renews_own_logins`, the service's own users get new passwords at each start.
         """
         self.home = NatsHome(data, set_aside_bytes=set_aside_bytes)
         self.synced_streams = SyncedStreams(self.home.path)
@@ -119,7 +120,7 @@ class NatsServer:
         return self._child.process.pid if self._child and not self._child.exited.done() else None
 
     def url_for(self, user: str) -> str:
-        """The address with a user's login. That of the application or the operator is good until rotated."""
+        """The address with a user's login. The application's and the operator's are valid until `rotate`."""
         login = self._logins.current(user)
         return f"nats://{login.name}:{login.password}@{LOOPBACK}:{self.port}"
 
@@ -127,9 +128,9 @@ class NatsServer:
         """Returns when clients can connect and JetStream answers.
 
         Raises:
-            PortTakenError: the port that was asked for is.
+            PortTakenError: the port that was asked for is in use.
             StoreInUseError: another nats-server used the same files for 5 s.
-            NatsServerError: no program, or it failed (with the end of its log).
+            NatsServerError: there is no program, or it failed (with the end of its log).
         """
         self._lock = await self.home.lock(LOCK_TIMEOUT_MS)
         try:
@@ -140,13 +141,13 @@ class NatsServer:
             raise
 
     async def set_users(self, users: Sequence[BrokerUser]) -> None:
-        """Has other users when this returns; connections of those that stay go on.
+        """Replaces the users. The connections of users that stay are kept.
 
-        A nats-server that reads its configuration again may crash over a client that subscribes in that very
-        moment (2.15 does, once in some hundred times). `supervise` starts the next one, with these users.
+        A nats-server that reads its configuration again may crash if a client subscribes at that moment (2.15
+        does, once in some hundred times). `supervise` then starts the next one, with these users.
 
         Raises:
-            NatsServerError: nats-server does not take them.
+            NatsServerError: nats-server does not accept the configuration.
         """
         self._users = users
         async with self._changing:
@@ -154,11 +155,11 @@ class NatsServer:
             if child is None or child.exited.done():
                 # The next start reads them.
                 return
-            # A port that was found stays.
+            # A port that was found is kept.
             self._settings["port"] = self.port
             self._write_configuration()
-            # Twice: an account that is new in one reading has imports that lead nowhere until the next one,
-            # those of acknowledgements for one.
+            # Read twice: some imports of an account that is new, such as those of acknowledgements, lead
+            # nowhere until the second reading.
             said = await child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
             said = said or await child.read_configuration_again(within_ms=RELOAD_TIMEOUT_MS)
         if said is None or (child.process.returncode is not None and await self._is_started_again(child)):
@@ -170,15 +171,15 @@ class NatsServer:
 
     @property
     def has_expired_logins(self) -> bool:
-        """Whether nats-server lets in who should not come in any more; `set_users` tells it."""
+        """Whether nats-server still accepts logins that have expired; `set_users` removes them."""
         return self._configured != self._own_users()
 
     async def rotate(self, user: str, *, old_ms: int) -> None:
-        """Gives the application's or the operator's user another login; old ones are good for `old_ms` still.
+        """Gives the application's or the operator's user a new login; old ones stay valid for `old_ms`.
 
         Raises:
-            NatsServerError: nats-server does not take it.
-            ValueError: there is no such user.
+            NatsServerError: nats-server does not accept the configuration.
+            ValueError: it is another user.
         """
         self._logins.rotate(user, old_ms=old_ms)
         self.home.keep(self._logins)
@@ -195,8 +196,8 @@ class NatsServer:
     async def supervise(self) -> None:
         """Starts the child again whenever it dies, on the same port and files; returns after `stop`.
 
-        One that cannot write any more is ended for that. A start that fails is tried again for ever, ever
-        more slowly; `failure` says why.
+        A child that can no longer write is ended, too. A start that fails is tried again for ever, with
+        growing delays; `failure` says why.
         """
         delay_ms = FIRST_RESTART_DELAY_MS
         while self._child is not None:
@@ -215,10 +216,10 @@ class NatsServer:
                 await self._start_again()
 
     async def _watch(self, child: NatsChild) -> None:
-        """Returns when the child has ended, for whatever reason.
+        """Returns when the child has ended, for any reason; ends it if it could not write a stream.
 
-        A stream of which a write failed, on a full disk say, takes nothing more until nats-server is started
-        again, however much room there is by then.
+        If a write of a stream fails, on a full disk for instance, the stream takes no more messages until
+        nats-server is started again, even if there is room again.
         """
         may_be_ended_from = time.monotonic() + SHORTEST_LIFE_MS / 1000
         is_stuck = False
@@ -232,7 +233,7 @@ class NatsServer:
                 await child.end()
 
     async def stop(self) -> None:
-        """Returns when the child is gone and its files are free; also where it never started, or twice."""
+        """Returns when the child is gone and its files are free. Works twice, too, and without a start."""
         self._stopping.set()
         async with self._changing:
             if self._child is not None:
@@ -269,7 +270,7 @@ class NatsServer:
             self._on_change(True)
 
     async def _launch(self, port: int) -> None:
-        """One attempt on one port; leaves no child behind unless it serves."""
+        """Starts the child on one port. A child that does not serve is ended."""
         program = self._program or find_nats_server()
         async with self._changing:
             if self._stopping.is_set() or self._lock is None:
@@ -297,7 +298,7 @@ class NatsServer:
             # Waits for the child, too, so that its end is noticed at once.
             await asyncio.wait({child.exited}, timeout=POLL_INTERVAL_MS / 1000)
             if child.exited.done():
-                # Somebody may have taken the port since it was looked at.
+                # Another program may have taken the port since it was checked.
                 _require_free(port)
                 raise NatsServerError(
                     f"nats-server did not start: {child.last_words()}", hint=self._see_its_log
@@ -367,7 +368,7 @@ def _require_free(port: int) -> None:
     if port == ANY_PORT:
         return
     with socket.socket() as probe:
-        # As nats-server does it: a connection of an earlier server in TIME_WAIT is no obstacle.
+        # nats-server sets it, too: a connection of an earlier server in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -1,8 +1,9 @@
-"""What the embedded nats-server leaves to the system to write is on disk soon after it is written.
+"""`SyncedStreams`: syncs files of the embedded nats-server that it does not sync itself.
 
-It syncs messages, but not `meta.inf` and `meta.sum`: after a power cut, on XFS above all, a stream that was
-made within some fifteen seconds may not be known any more. And nobody syncs what it wrote in the second
-before its end: the next one syncs how far the streams are, and a power cut may take the messages alone.
+nats-server syncs messages, but not `meta.inf` and `meta.sum`: after a power cut, above all on XFS, a stream
+that was made in the last fifteen seconds may be unknown. Nor are the messages synced that it wrote in the
+second before its end. The next nats-server syncs how far the streams are, and a power cut may then lose the
+messages alone.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from nats.aio.msg import Msg
 
 from bus.kept_files import sync_folder
 
-# nats-server tells of a change just before it writes the file, and several often come together.
+# The pause before a sync. nats-server announces a change just before it writes the file, and several changes
+# often come together.
 PAUSE_SECONDS = 0.2
-# How long after one that failed the next sync is tried.
+# The pause before the next try after a sync that failed.
 AGAIN_SECONDS = 10.0
-# What is older was written by the system, which waits for half a minute.
+# Files that were not changed for longer are on disk: the system writes them within half a minute.
 LATELY_SECONDS = 3_600
 _TOLD_OF = ("$JS.EVENT.ADVISORY.STREAM.CREATED.>", "$JS.EVENT.ADVISORY.STREAM.UPDATED.>")
 
@@ -30,19 +32,19 @@ logger = logging.getLogger(__name__)
 
 
 class SyncedStreams:
-    """Syncs what describes the streams in the folder of a nats-server."""
+    """Syncs the descriptions of the streams in the folder of a nats-server, and its last messages."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._changed = asyncio.Event()
 
     async def watch(self, connection: Client) -> None:
-        """Hears of streams that are made and changed from now on, over a connection of their account."""
+        """Notes streams that are made or changed from now on, over a connection of their account."""
         for subject in _TOLD_OF:
             await connection.subscribe(subject, cb=self._note)
 
     async def run(self) -> None:
-        """Syncs after each change, until that succeeds, for ever."""
+        """Syncs after each change, again and again until it succeeds; runs for ever."""
         while True:
             await self._changed.wait()
             await asyncio.sleep(PAUSE_SECONDS)
@@ -51,11 +53,11 @@ class SyncedStreams:
                 asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
 
     async def sync(self) -> bool:
-        """Whether all that is described there is on disk when this returns."""
+        """Syncs the descriptions of all streams: whether they are on disk."""
         return await self._synced("what describes the streams", self._described)
 
     async def sync_messages(self) -> None:
-        """Returns when what a nats-server that has ended left of messages is on disk, or cannot be."""
+        """Syncs the last messages of a nats-server that has ended; a failure is only logged."""
         await self._synced("the newest messages of streams", self._written_lately)
 
     async def _note(self, _: Msg) -> None:

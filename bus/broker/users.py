@@ -1,4 +1,4 @@
-"""The users that a nats-server knows: two of the service's own, and those who use it."""
+"""The users of a nats-server: three of the service's own, and those of its clients."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from bus.contract.senders import ADMIN, APP, private_inbox
 
 __all__ = ["ADMIN", "APP", "RELAY", "RESPONDER", "USERS", "WATCHER", "BrokerUser", "private_inbox"]
 
-# Manages the streams, publishes events, mirrors, notices and dead letters, consumes durable commands, and has
-# JetStream do what users ask of it.
+# Makes the streams, publishes events, mirrors, notices and dead letters, consumes durable commands, and
+# passes users' requests on to JetStream.
 RELAY = "relay"
-# Serves commands, queries and administration; may publish to inboxes and results only.
+# Serves commands, queries and administration; may publish to inboxes, to results and to the leader only.
 RESPONDER = "responder"
-# Hears who connects, and may do nothing else.
+# Is told of connections and refused logins, and may do nothing else.
 WATCHER = "watcher"
-# Those whose passwords are made by themselves.
+# The users whose passwords the service makes itself.
 USERS = (RELAY, RESPONDER, WATCHER, APP, ADMIN)
 
 

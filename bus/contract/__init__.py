@@ -1,13 +1,13 @@
-"""The forms of what is said on the bus, as a service has them.
+"""The forms of messages on the bus, as the service needs them.
 
-`hyperpage_client.contract` has those that clients know, too.
+`hyperpage_client.contract` has those that clients need, too.
 
-senders       who sent a message, and where its answer goes
+senders       the sender of a message, and where its answer goes
 rights        what a user may do
-log_places    how new what is read has to be
-names         the names of commands and queries, and what may have been meant by others
+log_places    the place in the log that a query is to be read at, at least
+names         the names of commands and queries, and suggestions for wrong ones
 codec         bodies of commands and answers, read and written
-violations    all that is wrong with a body that was refused
+violations    everything that is wrong with a body that was refused
 log_requests  requests to the log
-log_answers   what they are answered with
+log_answers   the answers to them
 """

@@ -1,4 +1,4 @@
-"""Bytes to commands, outcomes to bytes."""
+"""Decodes the bodies of commands and queries, and encodes answers and refusals."""
 
 import json
 import re
@@ -28,36 +28,39 @@ from hyperpage_client.contract.commands import MAXIMUM_BATCH_BYTES, MAXIMUM_BATC
 from hyperpage_client.contract.headers import ERROR, ERROR_CODE
 from hyperpage_client.contract.subjects import BATCH
 
-# SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No honest body comes near this.
+# SQLite's JSON functions stop at 1,000 levels, and an envelope adds some. No sensible body comes near this.
 MAXIMUM_DEPTH = 64
 # An answer stays under the broker's 1 MiB, with room for its headers.
 MAXIMUM_ANSWER_BYTES = 900 * 1024
 MAXIMUM_COMMAND_ID_CHARACTERS = 128
-# Between a command id and whose it is, where an answer is remembered; no id has it, and no name.
+# Separates a command id from its owner where an answer is remembered; neither an id nor a name holds it.
 OWNED_BY = "\ufffd"
 
 _BACKSLASH = ord("\\")
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="sorted")
 _ANY = msgspec.json.Decoder()
-# Each with whether a number may come of a text, which need not be one: `"NaN"` is a Decimal.
+# The decoder of each struct, and whether the struct may have a number made of a text. That need not be
+# finite: `"NaN"` is a Decimal.
 _DECODERS: dict[type[Any], tuple[msgspec.json.Decoder[Any], bool]] = {}
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
-# A whole string of JSON. It is sought only in what msgspec has decoded: a string without an end takes long.
+# A whole string of JSON. It is applied only to a body that msgspec has decoded: an unterminated string takes
+# long.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-# Numbers near the ends of what a double holds take 8 µs to read, a hundred times as long as others, and so do
-# those of hundreds of digits. They are sought between the marks around a number, so that digests are none.
+# Numbers near the limits of a double take 8 µs to read, a hundred times as long as others, and so do numbers
+# of hundreds of digits. The expressions include the marks around a number, so that they do not match digests.
 _FAR_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]++(?:\.[0-9]++)?[eE][-+]?0*+[1-9][0-9]{2}(?=[\],}\s])")
 _LONG_NUMBER = re.compile(rb"[\[,:\s]-?[0-9]{300}")
 MAXIMUM_FAR_NUMBERS = 1_000
 MAXIMUM_LONG_NUMBERS = 10
-# All digits alike, and both spellings of an exponent: what has a slow number has one of these then.
+# Makes all digits 0, and both spellings of an exponent the same. A body with a slow number then contains one
+# of the two texts below.
 _NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
 _FAR = b"0e000"
 _LONG = b"0" * 300
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-# msgspec appends where the fault lies: "Expected `int`, got `str` - at `$.limit`".
+# msgspec appends the path of the fault: "Expected `int`, got `str` - at `$.limit`".
 _QUOTED = re.compile(r"[`'](?P<text>.+)[`']", re.DOTALL)
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -70,13 +73,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def find_verb(name: str, away: Collection[str] = (), *, explains: bool = True) -> tuple[Decider, Verb]:
-    """The aggregate and the verb of `jobs.enqueue`.
+    """The aggregate and the verb of a command's name, such as `jobs.enqueue`.
 
-    `away` are tables whose aggregates are not installed any more. `explains` says whether a refusal takes
-    the time to find out what was meant.
+    `away` are tables whose aggregates are no longer installed. `explains` says whether a refusal may take the
+    time to look for the name that was meant.
 
     Raises:
-        NotFound: there is no such command; its hint says what may have been meant.
+        NotFound: there is no such command; the hint suggests the name that may have been meant.
         SecretRejected: there is none, and its name looks like a credential, which is not repeated.
     """
     found = VERBS.get(name)
@@ -88,14 +91,14 @@ def find_verb(name: str, away: Collection[str] = (), *, explains: bool = True) -
 def decode_command(
     verb: Verb, body: bytes, *, name: str = "", is_unambiguous: bool = False, explains: bool = True
 ) -> Any:
-    """The command struct of a request's body; an empty body is an empty object.
+    """The command struct of a request's body; an empty body counts as an empty object.
 
-    The rest is as in `decode`.
+    The other parameters are those of `decode`.
 
     Raises:
         TooLarge: the body is over the verb's limit.
-        Invalid: it is not JSON of the verb's schema; `details.path` says where, and `details.violations` what
-            else is wrong with it.
+        Invalid: it is not JSON of the verb's schema; `details.path` says where, and `details.violations` all
+            that is wrong with it.
     """
     if len(body) > verb.maximum_bytes:
         raise TooLarge(
@@ -107,7 +110,7 @@ def decode_command(
 
 
 def findings_in(content: bytes) -> tuple[Finding, ...]:
-    """All that looks like a credential in a body, whether it is JSON or not."""
+    """The parts of a body that look like credentials, whether the body is JSON or not."""
     if not may_hold_credential(content):
         return ()
     try:
@@ -147,13 +150,13 @@ def decode_batch(body: bytes) -> Batch:
 def decode(
     shape: type[Any], body: bytes, *, name: str = "", is_unambiguous: bool = False, explains: bool = True
 ) -> Any:
-    """JSON of the given struct. Duplicate names, lone surrogates, NaN and deep nesting are refused as well.
+    """The struct of a JSON body. Duplicate names, lone surrogates, NaN and deep nesting are refused as well.
 
-    `name` is what a command or query is called, for the hint. `is_unambiguous` says that the body was looked
-    at for that already, as a part of another. `explains` says whether a refusal has all that is wrong.
+    `name` is the name of the command or query, for the hint. `is_unambiguous` says that the body was checked
+    for that already, as a part of another. `explains` says whether a refusal lists everything that is wrong.
 
     Raises:
-        Invalid: with the path where it can be told.
+        Invalid: the body is not such a struct; with the path, where it is known.
     """
     body = body or b"{}"
     if not is_unambiguous and _is_slow(body):
@@ -189,9 +192,9 @@ def decode(
 def refusal_of(
     error: msgspec.ValidationError, shape: Any, body: bytes, *, name: str = "", strict: bool = True
 ) -> Refusal:
-    """The refusal of a body that is not of its struct's types. It says what is wrong, and where.
+    """The refusal of a body that does not have its struct's types. It says what is wrong, and where.
 
-    `details.violations` has all of it, the first that was found included; not without a body.
+    `details.violations` lists everything, the first fault included; it is left out if `body` is empty.
     """
     match = _PATH.match(str(error))
     assert match is not None
@@ -205,10 +208,10 @@ def refusal_of(
 
 
 def _is_slow(body: bytes) -> bool:
-    """Whether reading the numbers of a body takes longer than reading anything else could."""
+    """Whether the numbers of a body take longer to read than any other body of its size."""
     if len(body) <= MAXIMUM_FAR_NUMBERS:
         return False
-    # Expressions take ten times as long, and most bodies do not need them.
+    # Regular expressions take ten times as long as this, and most bodies do not need them.
     numbers = body.translate(_NUMBERS, b"+-")
     if numbers.count(_FAR) > MAXIMUM_FAR_NUMBERS and len(_FAR_NUMBER.findall(body)) > MAXIMUM_FAR_NUMBERS:
         return True
@@ -216,17 +219,17 @@ def _is_slow(body: bytes) -> bool:
 
 
 def _refuse_ambiguity(body: bytes) -> None:
-    """Refuses a body that another parser may read differently: it would be stored, and passed on to all."""
+    """Refuses a body that another parser may read differently; it would be stored and sent to subscribers."""
     if (
         len(body) > 2 * MAXIMUM_DEPTH
         and body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH
         and _is_too_deep(body)
     ):
         raise _too_deep()
-    # Decoding a struct leaves its raw parts unread; this reads them too.
+    # Decoding a struct leaves its raw parts unread; this reads them, too.
     plain = _ANY.decode(body)
-    # If a name came twice, its first value is gone, and a colon with it. Only an escaped colon could make up
-    # for that. So each object is looked at if there are escapes, or if the count differs.
+    # If an object has a name twice, its first value is lost, and a colon with it. Only an escaped colon could
+    # make the counts equal again. So each object is checked if there are escapes, or if the counts differ.
     if (_BACKSLASH in body and b"\\u" in body) or body.count(b":") != _ENCODER.encode(plain).count(b":"):
         json.loads(body, object_pairs_hook=_unique_names)
 
@@ -241,8 +244,8 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _invalid(message: str, path: str) -> Refusal:
-    """The refusal of a body, whose reason may repeat a name or a word from it: not if it is a credential."""
-    # A credential may be one only by how its text begins.
+    """The refusal of a body. The reason may repeat a part of it, unless that looks like a credential."""
+    # The quoted text is checked alone, too: some credentials are recognised only at the beginning of a text.
     quoted = _QUOTED.search(message)
     kind = kind_of_text(message) or kind_of_text(path) or (quoted and kind_of_text(quoted["text"]))
     if kind is not None:
@@ -264,7 +267,7 @@ def _is_too_deep(body: bytes) -> bool:
     for _ in range(MAXIMUM_DEPTH):
         if not brackets:
             return False
-        # The innermost level.
+        # Removes the innermost level.
         brackets = brackets.replace(b"()", b"")
     return bool(brackets)
 
@@ -274,17 +277,20 @@ def _too_deep() -> Invalid:
 
 
 def request_hash(name: str, expected_version: int | None, command: Any) -> bytes:
-    """A hash of verb, expected version and body. It tells requests under the same command id apart.
+    """A hash of verb, expected version and body. It tells requests with the same command id apart.
 
-    A field that holds its default counts as left out, whether it was sent or not: a retry may spell it the
-    other way, and a field that a later version adds does not change what an older command was.
+    A field that holds its default counts as left out, whether it was sent or not: a retry may differ in that,
+    and a field that a later version adds does not change the hash of an older command.
     """
     canonical = _SORTED_ENCODER.encode(_with_own_defaults(command))
     return sha256(f"{name}\n{expected_version}\n".encode() + canonical).digest()
 
 
 def _with_own_defaults(value: Any) -> Any:
-    """The same struct, in which values that equal a default are that very object, as the encoder needs it."""
+    """The same struct, with each value that equals a default replaced by the default object itself.
+
+    The encoder leaves a field out only if it holds that very object.
+    """
     if isinstance(value, tuple):
         return tuple(map(_with_own_defaults, value))
     if not isinstance(value, msgspec.Struct):
@@ -308,7 +314,7 @@ def _fields_to_look_at(
 ) -> tuple[tuple[tuple[int, str, Any], ...], tuple[tuple[int, str], ...]]:
     """The fields whose value may equal the default without being the same object, and those with structs.
 
-    Each with its place among all.
+    Each field comes with its place among all fields.
     """
     fields = list(enumerate(msgspec.structs.fields(shape)))
     mistakable = tuple(
@@ -320,7 +326,7 @@ def _fields_to_look_at(
 
 
 def _is_single(default: Any) -> bool:
-    """Whether whatever equals a default is the same object; CPython has one of each small number."""
+    """Whether every value that equals a default is the same object, as CPython has it for small numbers."""
     if isinstance(default, int):
         return -5 <= default <= 256
     return default is None or default is msgspec.UNSET or default == ()
@@ -333,7 +339,7 @@ def _holds_structs(kind: Any) -> bool:
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON."""
+    """The compact JSON of a value."""
     return _ENCODER.encode(value)
 
 
@@ -349,7 +355,7 @@ def error_body(refusal: Refusal) -> bytes:
 
 
 def error_headers(refusal: Refusal) -> dict[str, str]:
-    """The headers by which clients of the Services API know an error."""
+    """The headers by which clients of the Services API recognise an error."""
     return {
         ERROR: f"{refusal.code}: {one_line(refusal.message)}",
         ERROR_CODE: str(refusal.number),
@@ -357,5 +363,5 @@ def error_headers(refusal: Refusal) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """A text as the value of a header: one line, and ASCII, which every client reads."""
+    """A text as the value of a header: one line of ASCII, which every client reads."""
     return _NOT_PRINTABLE.sub("?", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What requests to the log are answered with."""
+"""The answers to requests to the log."""
 
 from typing import Annotated, Any, Literal
 

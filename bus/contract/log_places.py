@@ -1,4 +1,4 @@
-"""Places in the log that queries ask for, as headers have them."""
+"""Headers of queries that say which place in the log they need, and whether the leader has to answer."""
 
 import re
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ _WRITTEN = re.compile(PLACE_PATTERN.strip("^$"))
 
 
 def least_place(headers: Mapping[str, str] | None) -> LogPlace | None:
-    """The place that a query is to be answered at or behind, if it says one; perhaps in any timeline.
+    """The place in the log that a query's answer has to include, perhaps of any timeline; `None` without one.
 
     Raises:
-        Invalid: it is none.
+        Invalid: the header is not a place.
     """
     written = None if headers is None else headers.get(MINIMUM_POSITION)
     return None if written is None else _read(written)
@@ -30,7 +30,7 @@ def is_for_leader(headers: Mapping[str, str]) -> bool:
     """Whether a query is to be answered by the leader alone.
 
     Raises:
-        Invalid: it is for somebody else.
+        Invalid: the header has another value.
     """
     who = headers.get(READ)
     if who is not None and who != LEADER:
@@ -38,7 +38,7 @@ def is_for_leader(headers: Mapping[str, str]) -> bool:
     return who is not None
 
 
-# Who reads much asks for the same place again and again.
+# Cached, since a client that reads much asks for the same place again and again.
 @lru_cache(maxsize=256)
 def _read(written: str) -> LogPlace:
     match = _WRITTEN.fullmatch(written)

@@ -1,4 +1,4 @@
-"""Requests to the log: for parts of it, for one stream, for a moment, for events that hang together."""
+"""Requests to the log: for parts of it, for one stream, for a moment, for events that led to each other."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The names of commands and queries, and what is said of one that there is not: what may have been meant."""
+"""The names of commands and queries, and the refusals of unknown names, which suggest a known one."""
 
 from collections.abc import Collection, Iterator
 
@@ -9,23 +9,23 @@ from domain.errors import Invalid, NotFound, Refusal
 
 _QUERIES_OF_EACH_TABLE = ("get", "list", "count", "history", "as_of")
 _QUERIES_OF_THE_LOG = ("events.read", "events.find", "events.chain")
-# The table of the streams that tell of the store itself, which has no rows.
+# The table of the streams about the store itself; it has no rows.
 SYSTEM = "system"
 _LONGEST_NAME = 100
 
 
 def query_names() -> Iterator[str]:
-    """All queries."""
+    """The names of all queries."""
     for table, decider in BY_TABLE.items():
         yield from (f"{table}.{verb}" for verb in (*_QUERIES_OF_EACH_TABLE, *decider.queries))
     yield from _QUERIES_OF_THE_LOG
 
 
 def no_such_command(name: str, away: Collection[str] = (), *, explains: bool = True) -> Refusal:
-    """The refusal of a command that there is not, or, if its name looks like a credential, of that.
+    """The refusal of an unknown command. A name that looks like a credential is refused as one.
 
-    Of a table that is `away`, it says so. It takes time to find out what was meant, unless it `explains`
-    nothing.
+    If its table is `away`, the refusal says so. With `explains`, it takes the time to look for the name that
+    was meant.
     """
     if (table := name.partition(".")[0]) in away:
         return is_away(table)
@@ -35,14 +35,14 @@ def no_such_command(name: str, away: Collection[str] = (), *, explains: bool = T
 
 
 def no_such_query(name: str, away: Collection[str] = ()) -> Refusal:
-    """The same of a query."""
+    """The refusal of an unknown query, as in `no_such_command`."""
     if (table := name.partition(".")[0]) in away:
         return is_away(table)
     return _refusal("query", name, tuple(query_names()), ("command", tuple(COMMANDS)))
 
 
 def is_away(table: str) -> Refusal:
-    """The refusal of all that a table was asked for while the package that brings it was there."""
+    """The refusal of commands and queries of a table whose package is no longer installed."""
     return NotFound(
         f"{table}.* belongs to a package that is not installed here: its table is kept, and nobody answers",
         hint="nothing is lost: whoever runs the service installs that package, and starts it again;"
@@ -52,9 +52,9 @@ def is_away(table: str) -> Refusal:
 
 
 def no_such_table(table: str, away: Collection[str] = (), *, path: str) -> Refusal:
-    """The refusal of a table that has no events, and which ones have; `path` is the field that names it.
+    """The refusal of an unknown table, which lists the known ones; `path` is the field that names it.
 
-    Of a table that is `away`, it says so.
+    If the table is `away`, the refusal says so.
     """
     if table in away:
         return is_away(table)
@@ -72,18 +72,18 @@ def no_such_table(table: str, away: Collection[str] = (), *, path: str) -> Refus
 
 
 def schema_hint(name: str) -> str:
-    """Where it is written what a command or query takes."""
+    """A hint that names the schema of a command or query."""
     return f"`hyperpage schema {name}` says what it takes"
 
 
 def tell_schema(refusal: Refusal, name: str) -> None:
-    """Has the hint of what was invalid for that command or query name it, where the hint is the usual one."""
+    """Adds the schema of a command or query to the hint of an `Invalid`, if it has the usual hint."""
     if isinstance(refusal, Invalid) and refusal.hint == refusal.usual_hint:
         refusal.hint = f"nothing was changed: correct it and send it again; {schema_hint(name)}"
 
 
 def meant(name: str, names: Collection[str]) -> str | None:
-    """The one of some names of the form `table.verb` that may have been meant by another one."""
+    """The one of `names` that `name` may have meant, if there is one; all have the form `table.verb`."""
     table, dot, verb = name.partition(".")
     if not dot:
         table, verb = "", name
@@ -96,7 +96,7 @@ def meant(name: str, names: Collection[str]) -> str | None:
 
 
 def verbs_of(table: str, names: Collection[str]) -> Iterator[str]:
-    """The verbs of a table, as some names of the form `table.verb` have them."""
+    """The verbs of a table among names of the form `table.verb`."""
     return (verb for one, _, verb in (name.partition(".") for name in names) if one == table)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 ALL = "*"
-# Before the name of a token that owns command ids; no user's name has a blank.
+# The prefix of the name of a token that owns command ids; no user's name has a space.
 TOKENS = "token "
 
 
@@ -23,7 +23,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
 
     def may_send(self, command: str) -> bool:
-        """Whether it may send a command, whatever key it is about."""
+        """Whether the user may send a command; the command's key is checked by `has_key`."""
         return _covers(self.commands, command)
 
     def may_read(self, table: str) -> bool:
@@ -33,7 +33,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         return ALL in self.follows or table in self.follows
 
     def has_key(self, key: str) -> bool:
-        """Whether a key is one of its own."""
+        """Whether a key is one of the user's."""
         return not self.keys or key.startswith(self.keys)
 
     @property
@@ -45,10 +45,10 @@ EVERYTHING = Rights(commands=(ALL,), reads=(ALL,), follows=(ALL,))
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
-    """Who really asks for something: the name of a token or of a user; `None` where nobody can tell.
+    """The authenticated sender of a request: the name of a token or of a user; `None` where it is unknown.
 
-    `is_user` says that it is a user of its own, `is_token` that it is a token, and not one whose name others
-    may share.
+    `is_user` says that it is a user of its own, `is_token` that it is a token. Any other name may be shared
+    by several senders.
     """
 
     name: str | None = None
@@ -58,7 +58,7 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def owner(self) -> str | None:
-        """Whose its command ids are: nobody asks for what another was answered, or takes its ids away."""
+        """The owner of its command ids, so that others can neither get its answers nor use its ids up."""
         if self.is_token:
             return f"{TOKENS}{self.name}"
         return self.name if self.is_user else None

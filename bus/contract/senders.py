@@ -1,4 +1,4 @@
-"""Who sent a request. Where each user has an account of its own at the broker, the subject says it.
+"""The sender of a request, as its subject tells it if each user has an account of its own at the broker.
 
     account of billing                          accounts of the service
     hyperpage.cmd.v1.jobs.enqueue        ──▶    hyperpage.usr.billing.cmd.v1.jobs.enqueue
@@ -8,9 +8,9 @@
     _INBOX.….1                           ◀──    hyperpage_to.billing._INBOX.….1
     hyperpage.res.v1.<command id>        ◀──    hyperpage.usr.billing.res.v1.<command id>
 
-The broker maps them (`bus.broker.accounts`), so nobody says it of themselves: a user reaches only the left
-side, and the service is alone on the right one. In an account that all share, nothing is mapped, and nobody
-knows who sent what.
+The broker maps the subjects (`bus.broker.accounts`), so a user cannot pretend to be another: it reaches only
+the left side, and only the service is on the right one. In an account that all users share, nothing is
+mapped, and the sender of a message is unknown.
 """
 
 import re
@@ -20,12 +20,12 @@ import msgspec
 
 from hyperpage_client.contract.subjects import BusNames, is_literal
 
-# Every service, until its operator makes it a user of its own; the user in runtime.json.
+# The user of every client, until an operator makes it a user of its own; the user in runtime.json.
 APP = "app"
 # The operator; the user in admin.json.
 ADMIN = "admin"
 
-# nats-server takes control lines of 4 KiB, and ends the connection of whoever publishes with a longer one.
+# nats-server accepts control lines of 4 KiB, and closes a connection that publishes with a longer one.
 MAXIMUM_INBOX_BYTES = 4_096 - len("HPUB  1234567 1234567\r\n")
 
 USER_PATTERN = r"[a-z0-9_-]{1,64}"
@@ -45,20 +45,20 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_user_name(name: str) -> bool:
-    """Whether a user can have that name: one token of a subject, in lower case."""
+    """Whether `name` may be the name of a user: one token of a subject, in lower case."""
     return _USER.fullmatch(name) is not None
 
 
 def private_inbox(user: str) -> str:
-    """The inbox prefix by which a user keeps its answers from others in its account (no dot at the end)."""
+    """The prefix of inboxes that only this user may read, if others share its account (no dot at the end)."""
     return f"_INBOX_{user}"
 
 
 class UserSubjects:
-    """The subjects on the service's side, for the names that users know.
+    """Translates between the subjects that users know and those on the service's side.
 
-    `are_told` says that the broker has an account for each user. Where it has not, what arrives on these
-    subjects is anybody's, and nobody listens there.
+    `are_told` says that the broker has an account for each user. If it has not, any user can publish on the
+    subjects of the service's side, so the service does not subscribe to them.
     """
 
     def __init__(self, names: BusNames, *, are_told: bool = True) -> None:
@@ -67,11 +67,11 @@ class UserSubjects:
         self._own = f"{names.prefix}."
         self._of_users = f"{names.prefix}.usr."
         self._to_users = f"{names.prefix}_to."
-        # Most requests come on few subjects.
+        # Cached, since most requests come on few subjects.
         self._way = lru_cache(maxsize=1_024)(self._way_of)
 
     def sent(self, user: str, subject: str) -> str:
-        """Where a message arrives that a user sends on `subject`; `*` stands for any user."""
+        """The subject on which a user's message to `subject` arrives; `*` stands for any user."""
         if subject.startswith("$SRV."):
             rest = f"srv.{subject.removeprefix('$SRV.')}"
         elif subject.startswith("$JS.API."):
@@ -81,37 +81,37 @@ class UserSubjects:
         return f"{self._of_users}{user}.{rest}"
 
     def both(self, subject: str) -> tuple[str, str]:
-        """`subject`, and what arrives of those that users send there."""
+        """`subject`, and the subject on which users' messages to it arrive."""
         return subject, self.sent("*", subject)
 
     def arrivals(self, subject: str) -> tuple[str, ...]:
-        """The subjects on which messages arrive that are sent on `subject`."""
+        """The subjects on which messages to `subject` arrive."""
         return self.both(subject) if self._are_told else (subject,)
 
     def as_known(self, subject: str) -> str:
-        """The subject under which a user knows one of its own: what `sent` has made of it."""
+        """The subject as the user knows it: the reverse of `sent`; any other subject stays as it is."""
         if not subject.startswith(self._of_users):
             return subject
         return self._own + subject[len(self._of_users) :].partition(".")[2]
 
     def to(self, user: str, inbox: str) -> str:
-        """The subject by which a message gets into a user's inbox."""
+        """The subject by which the service reaches a user's inbox."""
         return f"{self._to_users}{user}.{inbox}"
 
     def inbox_behind(self, subject: str, answered_on: str) -> str:
-        """The inbox that the sender of what arrived on `subject` named; `answered_on` is where that is."""
+        """The inbox as its user knows it: the reverse of `to`. `subject` is where the request arrived."""
         if not subject.startswith(self._of_users):
             return answered_on
         return answered_on.removeprefix(self._way(subject)[3])
 
     def is_answered_on(self, subject: str) -> bool:
-        """Whether senders are answered on such subjects."""
+        """Whether an answer to a request may be published on a subject."""
         return subject.startswith(self._to_users if self._are_told else self.names.inbox_prefix)
 
     def user_of(self, subject: str) -> str | None:
-        """The user that sent what arrived on `subject`; `None` where the broker does not tell.
+        """The user that sent a message on `subject`; `None` where the broker does not tell it.
 
-        What was stored there before users had accounts was the application's.
+        A message that was stored before users had accounts counts as the application's.
         """
         if not subject.startswith(self._of_users):
             return APP if self._are_told else None
@@ -122,15 +122,15 @@ class UserSubjects:
         return self.names.inbox_prefix, f"{private_inbox(user)}."
 
     def is_named_inbox(self, user: str | None, reply: str) -> bool:
-        """Whether an answer to a user may go to a subject that a header names; see `BusNames`."""
+        """Whether an answer to a user may go to the subject that a header names; see `BusNames`."""
         if user is None:
             return self.names.is_named_inbox(reply)
         return reply.startswith(self.inboxes(user)) and is_literal(reply)
 
     def sender(self, subject: str, reply: str, *, is_operators: bool = False) -> Sender | None:
-        """The sender of a request; `None` where its answer would go where the sender may not publish.
+        """The sender of a request; `None` if its reply subject is not an inbox of the sender.
 
-        `is_operators` says that it is one that only an operator may send.
+        `is_operators` says that only an operator may send such a request.
         """
         if not subject.startswith(self._of_users):
             names = self.names
@@ -144,7 +144,7 @@ class UserSubjects:
         return Sender(user, name, inbox)
 
     def _way_of(self, subject: str) -> tuple[str, str, tuple[str, str], str]:
-        """The user that sent on a subject, what it asks for, its inboxes, and what comes before them."""
+        """The user that sends on a subject, the name of the request, the user's inboxes, and their prefix."""
         user, _, rest = subject[len(self._of_users) :].partition(".")
         kind, _, name = rest.partition(".")
         # `js.STREAM.NAMES`, and `cmd.v1.jobs.enqueue`.

@@ -1,6 +1,6 @@
-"""All that is wrong with a body, where the decoder stops at the first: `violations_of`.
+"""`violations_of`: everything that is wrong with a body, where the decoder stops at the first fault.
 
-Only what was refused is looked at. The decoder itself is asked about each part of it, so both always agree.
+It looks only at bodies that were refused. It asks the decoder itself about each part, so both always agree.
 """
 
 import types
@@ -17,21 +17,21 @@ import msgspec
 from domain.credentials.scanning import kind_of_text
 from domain.messages import KEY_RULES
 
-# Together they fit into an answer, and are found in about the time that it takes to carry out a command.
+# So the violations fit into an answer, and are found in about the time that a command takes.
 MAXIMUM_VIOLATIONS = 20
 MAXIMUM_CHARACTERS = 2_000
 MAXIMUM_EXPLAINED_BYTES = 64 * 1024
 # A character takes up to six bytes in JSON, and a thousand such messages fit into the answer to a batch.
 MAXIMUM_MESSAGE_CHARACTERS = 150
 _MOST_LOOKS = 500
-# Nothing of ours has a longer name, and comparing takes longer the longer they are.
+# No name of ours is longer, and long names take longer to compare.
 _LONGEST_NAME = 64
 _LIKENESS = 0.6
 _SECRET_FIELD = "Object contains an unknown field, whose name looks like a credential"
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is wrong: where, what, and what might be there instead, where that can be listed."""
+    """One fault: where it is, what is wrong, and what is allowed instead, if that can be listed."""
 
     path: str
     message: str
@@ -40,14 +40,14 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def violations_of(shape: Any, body: bytes, *, strict: bool = True) -> tuple[Violation, ...]:
-    """What is wrong with a body of JSON that is not of a shape; up to 20, none of a body over 64 KiB.
+    """The faults of a JSON body that does not have the given shape: up to 20; none if it is over 64 KiB.
 
-    What looks like a credential is not repeated.
+    Texts that look like credentials are not repeated.
     """
     found: list[Violation] = []
     if len(body) > MAXIMUM_EXPLAINED_BYTES:
         return ()
-    # Behind the first fault, it may not even be JSON.
+    # The decoder stopped at the first fault; the rest of the body may not even be JSON.
     with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
         for one in islice(
             _Look(strict=strict).into(shape, msgspec.json.decode(body), "$"), MAXIMUM_VIOLATIONS
@@ -60,14 +60,14 @@ def violations_of(shape: Any, body: bytes, *, strict: bool = True) -> tuple[Viol
 
 @lru_cache(maxsize=256)
 def nearest(name: str, names: tuple[str, ...]) -> str | None:
-    """The one of some names that somebody who wrote another one may have meant."""
+    """The one of `names` that is most like `name`; `None` if none is like it."""
     if len(name) > _LONGEST_NAME:
         return None
     return next(iter(get_close_matches(name, names, 1, _LIKENESS)), None)
 
 
 def readable(message: str) -> str:
-    """A message of the decoder's in words: patterns of keys say little to people."""
+    """A message of the decoder, with the pattern of a key replaced by a rule in words."""
     for pattern, rule in KEY_RULES.items():
         if message.endswith(repr(pattern)):
             return f"this is not a key: {rule}"
@@ -75,7 +75,7 @@ def readable(message: str) -> str:
 
 
 class _Look:
-    """One look at a body, which ends after some hundred parts of it."""
+    """One look through a body, which stops after some hundred parts."""
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict
@@ -101,7 +101,7 @@ class _Look:
             if bare is int and isinstance(value, str):
                 close = _in_milliseconds(value)
             if allowed and (close is None or kind_of_text(value) is not None):
-                # A text that resembles none may be anything.
+                # The message would repeat the text, which may be a credential if it is like no allowed value.
                 message = message.partition(" '")[0]
             yield Violation(path=path, message=message, allowed=allowed, did_you_mean=close or "")
 
@@ -127,7 +127,7 @@ class _Look:
                 yield Violation(path=path, message=f"Object missing required field `{name}`")
 
     def _fault(self, kind: Any, value: Any) -> tuple[str, bool] | None:
-        """What the decoder says of a value, and whether it means something within."""
+        """The decoder's message about a value, and whether the fault lies inside of it; `None`: no fault."""
         try:
             msgspec.json.decode(msgspec.json.encode(value), type=kind, strict=self._strict)
         except msgspec.ValidationError as error:
@@ -137,9 +137,9 @@ class _Look:
 
 
 def _in_milliseconds(text: str) -> str | None:
-    """A time as it is sent, where the text is one, of which UTC is taken where it names no zone."""
+    """A time in milliseconds since the epoch, if the text is a time; UTC if it names no time zone."""
     if "-" not in text:
-        # The least that is written by people, and not by chance.
+        # Without a dash, a text may be a time by chance.
         return None
     try:
         time = datetime.fromisoformat(text)
@@ -149,7 +149,7 @@ def _in_milliseconds(text: str) -> str | None:
 
 
 def _bare(kind: Any) -> Any:
-    """A type without its limits, and without `None` where that and one other are allowed."""
+    """A type without its limits, and without `None` if that is the only alternative to one other type."""
     while True:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]

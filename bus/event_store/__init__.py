@@ -17,8 +17,8 @@ file of a running service, whose writer relies on being the only one.
 
 The library's `SINGLE_ROW_TRACKING` has no effect: one row for each upstream application is always enough.
 
-factory       what the library makes its recorders with
-database      the file, and who has a connection to it
+factory       makes the recorders for the library
+database      the file, and the connections to it
 recorders     the library's recorders, on the log
 subscription  events as they are committed
 mapper        events as msgspec structs

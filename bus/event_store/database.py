@@ -25,7 +25,7 @@ from migrations import runner
 from migrations.connection import open_memory, open_writer, write_transaction
 from migrations.sqlite_words import words_of
 
-# The first that fits counts. All others are the operation's fault: busy, full, read-only, no such table.
+# The first that fits counts. Any other error is an `OperationalError`: busy, full, read-only, no such table.
 _ERRORS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], type[DatabaseError]], ...] = (
     (apsw.ConstraintError, IntegrityError),
     ((apsw.MismatchError, apsw.TooBigError, apsw.RangeError), DataError),
@@ -36,17 +36,17 @@ _ERRORS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], type[Datab
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a database is: at `path`; or in memory, under `memory_name` if connections are to share it."""
+    """The place of a database: a `path`; or in memory, with a `memory_name` if connections share it."""
 
     path: Path | None = None
     memory_name: str | None = None
 
     @classmethod
     def parse(cls, name: str) -> "Location":
-        """The location that a path, `:memory:`, or a `file:` URI of SQLite's stands for.
+        """The location that a path, `:memory:`, or a `file:` URI of SQLite stands for.
 
-        `file:NAME?mode=memory&cache=shared` is a database in memory, shared by everybody in this process who
-        gives the same name. Any other parameter is refused: it would change how a file is opened.
+        `file:NAME?mode=memory&cache=shared` is a database in memory, which all connections of this process
+        with the same name share. Any other parameter is refused: it would change how a file is opened.
 
         Raises:
             OSError: a URI with such a parameter, or with a host.
@@ -74,14 +74,14 @@ class Database:
     def __init__(self, location: Location, *, lock_timeout_seconds: float) -> None:
         self._location = location
         self._lock_timeout_seconds = lock_timeout_seconds
-        # Held by the user of the writing connection. In memory there is no other, so readers queue as well.
-        # Reentrant, so that a writer may read.
+        # Held by the thread that uses the writing connection. A database in memory has no other connection,
+        # so readers wait for it as well. Reentrant, so that a writer may read.
         self._turn = RLock()
         self._writer: apsw.Connection | None = None
         self._readers = (
             None
             if location.path is None
-            # The file is the application's own, with whatever its views make in it.
+            # The file is the application's own, and its views may make tables of their own in it.
             else ReaderPool(location.path, wait_seconds=lock_timeout_seconds, has_views=True)
         )
         self._is_closed = False
@@ -89,12 +89,12 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """A connection in a write transaction: on disk when the block has ended, undone if it raises.
+        """A connection in a write transaction, which is on disk after the block, or undone if it raises.
 
         Raises:
             IntegrityError: a constraint does not hold.
             ConnectionUnavailableError: another thread wrote for too long.
-            OperationalError: another process did; the disk is full; there is no such table; and so on.
+            OperationalError: another process wrote for too long; the disk is full; a table is missing; etc.
         """
         with _library_errors(), self._exclusively() as connection:
             if connection.in_transaction:
@@ -109,7 +109,7 @@ class Database:
 
         Raises:
             ConnectionUnavailableError: none became free in time.
-            OperationalError: there is no such table; and so on.
+            OperationalError: a table is missing; and so on.
         """
         with _library_errors():
             if self._readers is not None and self._writer is None:
@@ -123,7 +123,7 @@ class Database:
         """Brings the log's tables, and all others of the service, up to date.
 
         Raises:
-            MigrationError: the file is not one that this program can go on from.
+            MigrationError: this program cannot migrate the file.
         """
         with _library_errors(), self._exclusively() as connection:
             runner.up(connection)
@@ -163,7 +163,7 @@ class Database:
 
 @contextmanager
 def _library_errors() -> Iterator[None]:
-    """Raises what the eventsourcing library's callers know how to catch."""
+    """Translates errors into those that callers of the eventsourcing library can catch."""
     try:
         yield
     except PoolExhaustedError as error:

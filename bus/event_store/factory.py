@@ -1,4 +1,4 @@
-"""`Factory`, with which the library makes its recorders."""
+"""`Factory`: makes the recorders for the library."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -67,7 +67,7 @@ class Factory(InfrastructureFactory[TableTrackingRecorder]):
         return self._with_tables(recorder_class(self.database, read_id=self._read_id))
 
     def close(self) -> None:
-        """Closes the database. The recorders that were made can not be used any more."""
+        """Closes the database. Its recorders cannot be used any more."""
         self.database.close()
 
     def _with_tables(self, recorder: _Recorder) -> _Recorder:

@@ -16,7 +16,7 @@ from eventsourcing.persistence import (
 
 
 class StreamEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its place, named as the library asks for it."""
+    """An event with its stream and version, which are also properties under the library's names."""
 
     stream: str
     version: int
@@ -34,8 +34,9 @@ class StreamEvent(msgspec.Struct, frozen=True, kw_only=True):
 class StructMapper(Mapper[str]):
     """Maps a `StreamEvent` to a stored event and back.
 
-    `encode` gives an event's type name, which stays whatever becomes of its class, and its JSON; `decode`
-    makes an event of both. The JSON is compressed, then encrypted, where there is a compressor or a cipher.
+    `encode` returns the name of an event's type, which stays even if its class is renamed, and its JSON;
+    `decode` makes an event of both. The JSON is compressed, then encrypted, if there is a compressor or a
+    cipher.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class StructMapper(Mapper[str]):
         compressor: Compressor | None = None,
         cipher: Cipher | None = None,
     ) -> None:
-        # The library's own transcoder is asked for by its constructor alone.
+        # The library's constructor requires a transcoder; it is not used.
         super().__init__(JSONTranscoder(), compressor, cipher)
         self._encode = encode
         self._decode = decode
@@ -56,7 +57,7 @@ class StructMapper(Mapper[str]):
         Raises:
             TypeError: it is something else.
         """
-        # The parent's would take the event apart with `vars`, which a struct does not have.
+        # The parent's method would use `vars`, which a struct does not support.
         if not isinstance(domain_event, StreamEvent):
             raise TypeError(f"{type(domain_event).__name__} is not a StreamEvent")
         topic, state = self._encode(domain_event.event)

@@ -2,7 +2,7 @@
 
     DatabaseRecorder
     ├── StreamRecorder                reads the events of one stream
-    │   ├── TableAggregateRecorder    stored_<purpose>: snapshots, say
+    │   ├── TableAggregateRecorder    stored_<purpose>: snapshots, for example
     │   └── LogApplicationRecorder    events: the log
     ├── TableTrackingRecorder         tracking: how far other applications were followed
     └── LogProcessRecorder            both of the last two, in one transaction
@@ -41,24 +41,24 @@ _PURPOSE = re.compile(r"[A-Za-z0-9_]+")
 
 
 def uuid_or_text(stream: str) -> UUID | str:
-    """The id that was stored as `stream`: a UUID where that is how one is written, else the text itself."""
+    """The id that was stored as `stream`: a UUID if the text is one in canonical form, else the text."""
     return UUID(stream) if _CANONICAL_UUID.fullmatch(stream) else stream
 
 
 class DatabaseRecorder(Recorder):
-    """Records in a `Database`, which it shares with others."""
+    """A recorder in a `Database`, which other recorders may share."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def create_tables(self) -> None:
-        """Creates what is missing of the tables that this recorder writes to, on disk when it returns."""
+        """Creates the missing ones of this recorder's tables; they are on disk when this returns."""
 
 
 class StreamRecorder(DatabaseRecorder, AggregateRecorder):
-    """Reads the events of a stream from `table`, whose columns are named as the log's are.
+    """Reads the events of a stream from `table`, whose columns have the names of the log's.
 
-    `read_id` turns the text of a stream into the id that applications know it by.
+    `read_id` turns the text of a stream into the id that applications use.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class StreamRecorder(DatabaseRecorder, AggregateRecorder):
 
 
 class TableAggregateRecorder(StreamRecorder):
-    """Events, or snapshots, of aggregates in a table of their own, `stored_<purpose>`, outside the log."""
+    """Events, or snapshots, of aggregates in their own table `stored_<purpose>`, outside the log."""
 
     def __init__(
         self, database: Database, purpose: str, *, read_id: Callable[[str], UUID | str] = uuid_or_text
@@ -124,9 +124,9 @@ class TableAggregateRecorder(StreamRecorder):
 
 
 class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
-    """Events of an application in the log: one sequence without gaps, each vouched for by a hash.
+    """Events of an application in the log: one sequence without gaps, each with a hash.
 
-    A notification's id is the event's position. `clock` gives the time that is recorded with it, in
+    A notification's id is the event's position. `clock` returns the time that is recorded with an event, in
     milliseconds since the Unix epoch.
     """
 
@@ -145,7 +145,7 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         self.database.migrate()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
-        """Appends the events and answers with their positions; all of them are on disk, or none.
+        """Appends events: their positions. All of them are on disk when this returns, or none.
 
         Raises:
             IntegrityError: a stream has an event of that version already.
@@ -187,7 +187,7 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
-        """Every event behind the position `gt`, then each new one, whichever process commits it."""
+        """Every event behind the position `gt`, then each new one, even of another process."""
         return LogSubscription(self, self.database.commits, gt, topics)
 
     def _append(self, connection: apsw.Connection, stored_events: Sequence[StoredEvent]) -> Sequence[int]:
@@ -208,9 +208,9 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
 
 
 class TableTrackingRecorder(DatabaseRecorder, TrackingRecorder):
-    """How far each upstream application was followed, one row for each.
+    """How far each upstream application was followed, with one row for each.
 
-    A view derives from it: it creates its tables in `create_tables`, and writes to them and calls
+    A view is a subclass: it creates its tables in `create_tables`, and writes to them and calls
     `record_tracking` inside one `database.writing()`.
     """
 
@@ -224,16 +224,16 @@ class TableTrackingRecorder(DatabaseRecorder, TrackingRecorder):
             )
 
     def insert_tracking(self, tracking: Tracking) -> None:
-        """Records it on disk.
+        """Records on disk how far an application was followed.
 
         Raises:
-            IntegrityError: the application was followed to that notification, or further, already.
+            IntegrityError: it was already followed to that notification, or further.
         """
         with self.database.writing() as connection:
             self.record_tracking(connection, tracking)
 
     def record_tracking(self, connection: apsw.Connection, tracking: Tracking) -> None:
-        """As `insert_tracking`, inside the caller's write transaction."""
+        """The same as `insert_tracking`, inside the caller's write transaction."""
         recorded = connection.execute(
             "INSERT INTO tracking VALUES (?, ?) ON CONFLICT (application_name)"
             " DO UPDATE SET notification_id = excluded.notification_id"
@@ -254,10 +254,10 @@ class TableTrackingRecorder(DatabaseRecorder, TrackingRecorder):
 
 
 class LogProcessRecorder(TableTrackingRecorder, LogApplicationRecorder, ProcessRecorder):
-    """Events of an application that follows others, recorded together with how far it has come."""
+    """Events of an application that follows others, recorded together with its tracking."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
-        """As an application's, and the keyword `tracking` with it; also alone, where it led to no event."""
+        """Appends events, and records the keyword argument `tracking` with them, even if there are none."""
         tracking: Tracking | None = kwargs.get("tracking")
         if tracking is None:
             return super().insert_events(stored_events, **kwargs)
@@ -267,8 +267,8 @@ class LogProcessRecorder(TableTrackingRecorder, LogApplicationRecorder, ProcessR
 
 
 def _as_text(state: bytes) -> str | bytes:
-    # JSON is kept as text, which SQL's JSON functions read: they would take a BLOB for JSONB. Compressed or
-    # encrypted state is no text.
+    # JSON is stored as text, because SQLite's JSON functions would take a BLOB for JSONB. Compressed or
+    # encrypted state is not text.
     try:
         return state.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Following the log: every event from a position on, and then each as it is committed."""
+"""`LogSubscription`: every event from a position on, and then each new one as it is committed."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from threading import Condition
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
 
-# How often the log is looked at for commits of other processes, or of other factories in this one, which
-# nothing tells of. A look costs one lookup at the end of a B-tree.
+# How often the log is checked for commits of other processes, or of other factories in this process; nothing
+# tells us of them. A check costs one lookup at the end of a B-tree.
 POLL_SECONDS = 0.05
 # A compromise between memory and round trips: 500 events of 1 KiB are half a megabyte.
 PAGE_EVENTS = 500
 
 
 class CommitSignal:
-    """Tells waiting threads of each commit that is made through the same `Database`.
+    """Wakes waiting threads after each commit that is made through the same `Database`.
 
-    `count` is how often. Read it before you look at the log, then wait for it to change.
+    `count` is the number of announcements. Read it before you look at the log, then wait for it to change.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class CommitSignal:
         self.count = 0
 
     def announce(self) -> None:
-        """Wakes everybody who waits."""
+        """Wakes all waiting threads."""
         with self._announced:
             self.count += 1
             self._announced.notify_all()
@@ -38,8 +38,8 @@ class CommitSignal:
 class LogSubscription(Subscription[ApplicationRecorder]):
     """An endless iterator over the log's notifications behind a position, for one thread.
 
-    It ends when `stop` is called, by whichever thread. It has no thread of its own: it reads ahead by one
-    page at most, while `next` is called.
+    It ends when any thread calls `stop`. It has no thread of its own: it reads one page ahead at most, while
+    `next` is called.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LogSubscription(Subscription[ApplicationRecorder]):
 
     def __next__(self) -> Notification:
         while True:
-            # Read before the log is: any later commit changes it, and ends the wait at once.
+            # Read before the log: any later commit changes the count, and ends the wait at once.
             seen = self._commits.count
             if self._has_been_stopped:
                 raise StopIteration
@@ -71,8 +71,8 @@ class LogSubscription(Subscription[ApplicationRecorder]):
             self._commits.wait(seen, POLL_SECONDS)
 
     def _read_page(self) -> None:
-        # No position below the head can still turn up, so that part need not be searched again, even if few
-        # of the topics occur in it.
+        # Positions up to the head are complete, so that part is not searched again, even if few events in it
+        # have one of the topics.
         head = self._recorder.max_notification_id() or 0
         if head <= self._reached:
             return

@@ -1,7 +1,7 @@
-"""Events in the form of NATS's protocol, many in one piece, which the relay hands to the socket as it is.
+"""Events as bytes of NATS's protocol, many in one piece, which the relay passes to the socket unchanged.
 
-SQLite puts the bytes together, in a thread of its own and without Python's global lock. Made in Python, the
-messages took more of the event loop's time than commands and answers did.
+SQLite makes the bytes, in a thread of its own and without Python's global lock. When they were made in
+Python, they took more of the event loop's time than commands and answers did.
 """
 
 import apsw
@@ -11,13 +11,14 @@ from bus.log import chain
 from bus.log.cloud_events import Origin, cloud_event_sql, event_id_sql
 from hyperpage_client.contract.subjects import BusNames
 
-# How many messages share one answer of JetStream's.
+# The most messages that share one answer of JetStream.
 MAXIMUM_EVENTS = 512
-# The limit for `data`; a single event may be larger. Three blocks are under way while a fourth is made.
+# The limit for all `data` of a block; a single event may be larger. Three blocks are under way while a fourth
+# is made.
 MAXIMUM_BYTES = 256 * 1024
 
-# The LIMIT keeps SQLite from merging the two queries, which would make each part of a message once for each
-# use. It also keeps the order; JetStream would refuse messages in another one.
+# The LIMIT keeps SQLite from merging the two queries, which would compute each part of a message once for
+# each use. It also keeps the order; JetStream would refuse messages in another order.
 _MESSAGES = """
     SELECT
         CAST(group_concat(
@@ -45,10 +46,10 @@ _MESSAGES = """
 
 
 class EventMessages(msgspec.Struct, frozen=True):
-    """Messages of the events up to position `last`, one each and without a gap; the last asks for an answer.
+    """Messages of the events up to position `last`, one for each, without a gap; the last asks for an answer.
 
-    `count` is how many there are, which is fewer than positions where the log was damaged. `largest_bytes`
-    is the largest of them, with its headers.
+    `count` is the number of messages; it is smaller than that of positions if the log is damaged.
+    `largest_bytes` is the size of the largest message, with its headers.
     """
 
     last: int
@@ -58,7 +59,7 @@ class EventMessages(msgspec.Struct, frozen=True):
 
 
 class EventEncoder:
-    """Makes messages of one store's log."""
+    """Makes the messages of one store's log."""
 
     def __init__(self, names: BusNames, origin: Origin) -> None:
         self._messages = _MESSAGES.format(
@@ -81,11 +82,11 @@ class EventEncoder:
     ) -> EventMessages | None:
         """The next messages behind position `after`, at most `most`; `None` at the end of the log.
 
-        Each expects the stream's last sequence to be its own position, less one, plus `offset`; and that what
-        is there is the event before it, of which somebody else's message may have taken the sequence. Only
-        the one at position `first` does not: the one before it may be gone; and none where the stream
-        `is_replicated` (see `bus.publishing.publisher`), of which each member of the cluster puts the same
-        event under a sequence. The last names `reply` as where the answer goes.
+        Each message expects that the stream's last sequence is its own position less one, plus `offset`. It
+        also expects the id of the event before it there, since a message of another publisher may have taken
+        that sequence. The message at position `first` does not, as the one before it may be gone. Nor does
+        any message of a stream that `is_replicated` (see `bus.publishing.publisher`): each member of the
+        cluster puts the same event under a sequence. The last message names `reply` for the answer.
         """
         last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
         if last is None:

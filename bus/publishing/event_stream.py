@@ -1,4 +1,4 @@
-"""The stream of events as it is on the broker: made where it is missing, looked at, and marked as ours."""
+"""The stream of events on the broker: made if it is missing, compared with the log, and marked as ours."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ from hyperpage_client.contract.stream_metadata import (
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.jetstream_answers import NO_STREAM, STORAGE_EXCEEDED, StreamReport
 
-# By these, messages come into a stream that nobody published there, or not as they were published.
+# Settings by which a stream gets messages that were not published to it, or changes published ones.
 _OTHER_SOURCES = ("sources", "subject_transform")
 _DAMAGED = "`hyperpage doctor` says what is damaged, and how to bring it back"
 
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventStream:
-    """The stream of one store's events, within `limits`. `read` lends a connection to that store."""
+    """The stream of one store's events, within `limits`. `read` provides a connection to that store."""
 
     def __init__(
         self,
@@ -62,25 +62,26 @@ class EventStream:
         self._names = names
         self._origin = origin
         self._read = read
-        # Who serves the store, as the stream said when it was there.
+        # The incarnation that serves the store, from the metadata that the stream last had.
         self._serving: dict[str, str] = {}
-        # As of the last look.
+        # As of the last call of `stand`.
         self.is_replicated = False
-        # When the stream was made that lacked its last messages at the start.
+        # The creation time of a stream that lacked its last messages at the start.
         self._cut_off: str | None = None
-        # When it was made that lacked others, and how many; where it began if it lacked none.
+        # The creation time of the stream that was checked at the start: with the number of other messages
+        # that it lacked; and if it lacked none, with its first sequence.
         self._lost = ("", 0)
         self._began = ("", 1)
 
     async def require_own(self, *, may_delete: bool) -> bool:
-        """Whether the log has events, for all that is known; the stream is made where there is none.
+        """Makes the stream if it is missing: whether the log has events. It also is true if that is unknown.
 
-        `may_delete` says that a stream that a power cut has damaged may be deleted, and filled anew: nobody
-        else has consumers on it. Where it may not, `stand` tells of it, or `lost_at_start`.
+        `may_delete` says that a stream that a power cut has damaged may be deleted and filled again, because
+        no other program has consumers on it. If it may not, `stand` or `lost_at_start` reports the damage.
 
         Raises:
-            AnotherStoreError: it is another store's.
-            OtherHistoryError: it is that of another log of this store.
+            AnotherStoreError: the stream belongs to another store.
+            OtherHistoryError: the stream belongs to another log of this store.
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
@@ -90,22 +91,23 @@ class EventStream:
         except (AnotherStoreError, OtherHistoryError):
             raise
         except (DivergedError, apsw.Error):
-            # `stand` tells of it, and of a log that cannot be read.
+            # `stand` reports this, and a log that cannot be read.
             return True
         if loss is not None and may_delete:
-            # All of them are in the log.
+            # All messages are in the log.
             logger.warning("%s lacks %s, and is filled anew", self._names.events, loss)
             await self.delete()
             await self._made()
         elif loss is Loss.END:
-            # What is published next would leave a gap for good.
+            # Publishing further would leave a gap that is never filled.
             self._cut_off = report.created
         return head.position > 0
 
     def lost_at_start(self, created: str) -> int:
-        """How many messages of the stream that was made then were gone at the start, and no limit says why.
+        """The number of messages that the stream lacked at the start, although no limit removed them.
 
-        Those between others are not counted if nats-server does.
+        It is 0 unless `created` is the stream's creation time. Messages between others are left out if
+        nats-server counts them itself.
         """
         of, lost = self._lost
         return lost if created == of else 0
@@ -113,11 +115,11 @@ class EventStream:
     async def stand(self) -> tuple[StreamStanding, chain.Head, chain.Row | None]:
         """Where the stream stands, the head of the log, and the row to be published next.
 
-        The stream is made where there is none, and its metadata names every segment that publishing the log
-        to its end will make.
+        The stream is made if it is missing. Its metadata lists every segment that the stream will have when
+        the log is published to its end.
 
         Raises:
-            StreamError: it cannot be published to; `repair` says what to do.
+            StreamError: the stream cannot be published to; `repair` says what to do.
             JetStreamError: JetStream does not answer, or refuses.
         """
         report = await self._found_or_made()
@@ -130,7 +132,7 @@ class EventStream:
         try:
             standing, head, next_row = await self._compare(report)
         except ForeignMessageError as error:
-            # If it is deleted, this alone tells that the sequences behind it are off by one.
+            # If the foreign message is deleted, only this shows that the sequences behind it are off by one.
             await self._configure(report, {FOREIGN_SEQUENCE: str(error.sequence)})
             raise
         metadata = metadata_of(self._origin.store_id, standing.segments)
@@ -142,7 +144,7 @@ class EventStream:
         return standing, head, next_row
 
     async def delete(self) -> None:
-        """Deletes the stream, which is made and filled anew when it is looked at the next time."""
+        """Deletes the stream; the next call of `stand` makes it again, to be filled from the log."""
         await self._api.delete(self._names.events)
 
     async def _found_or_made(self) -> StreamReport:
@@ -154,9 +156,9 @@ class EventStream:
         report = await self._made()
         if report.state.last_seq == 0 or report.state.consumer_count:
             return report
-        # Nobody knew of it a moment ago. nats-server does not sync what describes a stream: after a power cut
-        # that may be gone, and the messages are there. Those of a stream that was deleted a moment ago may be
-        # there, too. All of them are in the log.
+        # The stream was unknown a moment ago, and has messages. nats-server does not sync the description of
+        # a stream: after a power cut it may be lost while the messages are there. Or they belong to a stream
+        # that was deleted a moment ago. All of them are in the log.
         logger.warning("%s had messages when it was made, and is filled anew", stream)
         await self._api.delete(stream)
         return await self._made()
@@ -175,12 +177,12 @@ class EventStream:
         )
 
     async def _loss(self, report: StreamReport) -> Loss | None:
-        """What the stream lacks; `None` if it has all that it can have."""
+        """The kind of messages that the stream lacks; `None` if it has all that its limits allow."""
         stream, counts = self._names.events, report.state
         ends = {counts.first_seq, counts.last_seq} if counts.messages else set()
         unread = [one for one in ends if await self._api.message_at(stream, one) is None]
-        # Only when it reads them, nats-server finds what it does not have; and they may have left meanwhile,
-        # as the oldest do where there is a limit.
+        # nats-server notices missing messages only when it reads them, so the report is asked for again. The
+        # oldest ones may also have been removed by a limit meanwhile.
         report = await self._api.report(stream) or report
         first = first_there(report.state)
         unread = [one for one in unread if one >= first]
@@ -188,7 +190,7 @@ class EventStream:
             return Loss.END
         segments = recorded_segments(stream, self._origin.store_id, report.metadata, report.state.last_seq)
         lost = await asyncio.to_thread(self._lost_at_beginning, report, segments)
-        # Each has a subject: where there are more of these, messages could not be read.
+        # Each message has a subject. If there are more subjects than messages, some could not be read.
         lost = lost or max(report.state.num_subjects - report.state.messages, len(unread))
         self._lost = (report.created, lost)
         if lost or lost_between(report):
@@ -225,12 +227,12 @@ class EventStream:
         return standing, head, next_row
 
     async def _last_event(self, report: StreamReport) -> PublishedEvent | None:
-        """The last event that is still there."""
+        """The last event that the stream still has."""
         counts = report.state
         if counts.messages == 0:
             return None
         stream = self._names.events
-        # Asked for by its sequence first: a subject would pass over a message that does not belong here.
+        # First by its sequence: asked for by subject, a message that does not belong here would be missed.
         message = await self._api.message_at(stream, counts.last_seq)
         message = message or await self._api.last_message(stream, self._names.events_of())
         return None if message is None else published_event(self._names, self._origin.store_id, message)
@@ -238,7 +240,7 @@ class EventStream:
     async def _common_event(
         self, standing: StreamStanding, last: PublishedEvent | None
     ) -> PublishedEvent | None:
-        """The last event that the stream still has and the log has too: where their hashes must agree."""
+        """The last event that both the stream and the log have: its hashes must agree."""
         if standing.shared is None:
             return None
         sequence, position = standing.shared
@@ -247,7 +249,7 @@ class EventStream:
         message = await self._api.message_at(self._names.events, sequence)
         if message is not None:
             return published_event(self._names, self._origin.store_id, message)
-        # It is gone. The last one may stand before it, unless it is of a history that was given up.
+        # That message is gone. The last one may be before it, unless it is of a history that was given up.
         if last is not None and last.position <= position:
             is_shared = self._origin.timeline_at(last.position) == last.timeline
             return last if is_shared else None
@@ -262,7 +264,7 @@ class EventStream:
             return [chain.read_at(connection, position) for position in positions]
 
     def _needed(self) -> dict[str, Any]:
-        """The settings that the stream must have. Others are the operator's: limits, replicas and so on."""
+        """The settings that the stream must have. Others, such as replicas, are the operator's choice."""
         subjects = self._names.events_of()
         return {
             "subjects": [subjects],
@@ -271,7 +273,7 @@ class EventStream:
             "allow_direct": True,
             "no_ack": False,
             "max_msg_size": -1,
-            # What is over a limit goes, the oldest first; the log keeps it.
+            # A limit removes the oldest messages; the log keeps them.
             **self._limits.config,
         }
 
@@ -286,7 +288,7 @@ class EventStream:
             return await within_room(self._api, self._api.update, wanted)
         except JetStreamError as error:
             if error.code in (0, STORAGE_EXCEEDED, NO_STREAM):
-                # It did not answer, has no room, or the stream was deleted since it was looked at.
+                # JetStream did not answer or has no room, or the stream was deleted since the report.
                 raise
             stream = self._names.events
             raise StreamError(
@@ -296,7 +298,7 @@ class EventStream:
 
 @contextmanager
 def _told_of_damage() -> Iterator[None]:
-    """Has what comes of a column of the log that is not of its type be a `DivergedError`."""
+    """Turns the errors that a column of the log with a wrong type leads to into a `DivergedError`."""
     try:
         yield
     except (UnicodeDecodeError, TypeError, AttributeError) as error:

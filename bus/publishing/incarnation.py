@@ -1,17 +1,19 @@
-"""Who serves a store now: a number in the metadata of its stream of events, which each start raises.
+"""`Incarnation`: ensures that only one service serves a store, by a number that each start raises.
+
+The number is in the metadata of the store's stream of events.
 
     A serves as 7 ── frozen, or cut off ───────────────── looks: 8 is there ─▶ ends
     B starts on a copy ── writes 8, waits until A's last look is too old ─▶ serves as 8
 
-A store's file may be copied, and a service may be frozen for as long as another takes to start on the copy,
-or be cut off from the network. So what a service knows of itself is good for `VALID_SECONDS` after it began
-to look and found its own number, by a clock of its own that never jumps, and meanwhile it looks again. Its
-successor waits for longer than that before it serves. (A lease: C. Gray and D. Cheriton, SOSP 1989.)
+A store's file may be copied, and a service may be frozen while another one starts on the copy, or be cut off
+from the network. So a service may rely on being the one for `VALID_SECONDS` after it began a look that found
+its own number, by a clock of its own that never jumps. It looks again before that time is over. Its successor
+waits for longer than that before it serves. (A lease: C. Gray and D. Cheriton, SOSP 1989.)
 
-A broker may lose what was written there. One whose time has run out, and that does not find its number then,
-writes it again, and waits as a successor does: another one may serve, which finds that within its next look.
+A broker may lose the number. A service whose time has run out, and that does not find its number then, writes
+it again and waits as a successor does. If another service serves, that one finds the number at its next look.
 
-On a nats-server that belongs to the service nobody else can serve, and none of this is needed.
+On a nats-server that belongs to the service, no other service can serve, and none of this is needed.
 """
 
 import asyncio
@@ -24,11 +26,11 @@ from hyperpage_client.contract.stream_metadata import INCARNATION
 from hyperpage_client.transport.jetstream_answers import StreamReport
 
 LOOK_SECONDS = 1.0
-# After a look in vain, as when the broker is away.
+# The pause after a look that failed, for instance because the broker is away.
 RETRY_SECONDS = 0.1
-# The broker may take a while to answer when much is to be done.
+# Long enough for a busy broker to answer.
 VALID_SECONDS = 4.0
-# A successor waits for longer: clocks do not run equally fast.
+# A successor waits for longer, because clocks do not run equally fast.
 WAIT_SECONDS = VALID_SECONDS * 1.1
 
 logger = logging.getLogger(__name__)
@@ -41,11 +43,11 @@ class SupersededError(RuntimeError):
 
 
 class Incarnation:
-    """One service's turn at a store: from `take` on, as long as `run` finds that it is the newest.
+    """One service's claim to a store: from `take` on, as long as `run` finds no newer number.
 
-    Used on the event loop's thread, but for `is_valid`. `instance` tells services with the same number apart.
-    `clock` counts seconds from any moment; those in which the machine slept should count, too. `now_ms` is
-    the time, in milliseconds since the epoch, from which numbers begin.
+    Used on the event loop's thread, except `is_valid`. `instance` tells services with the same number apart.
+    `clock` counts seconds from any moment; it should also count while the machine sleeps. `now_ms` is the
+    time in milliseconds since the epoch, the lowest number for a service that starts now.
     """
 
     def __init__(
@@ -65,36 +67,36 @@ class Incarnation:
 
     @property
     def is_valid(self) -> bool:
-        """Whether this is the one that serves, for all that is known. Any thread may ask."""
+        """Whether this service may still rely on being the one that serves. Any thread may ask."""
         return self._clock() - self._seen_at < VALID_SECONDS
 
     async def take(self, *, has_events: bool = False) -> None:
-        """Returns when whoever served before does so no more, and knows that.
+        """Returns when any service that served before has stopped doing so, since its time has run out.
 
-        `has_events` says that somebody may have served before: the store is not empty.
+        `has_events` says that the store is not empty, so that another service may have served it before.
 
         Raises:
-            JetStreamError: the stream is not there, or JetStream refuses.
-            SupersededError: another one came at the same time.
+            JetStreamError: the stream does not exist, or JetStream refuses.
+            SupersededError: another service came at the same time.
         """
         report = await self._api.report(self._stream)
         number, instance = _written(report)
-        # Not 1 where the stream was made anew: whoever served before that would have a higher number.
+        # Not 1 if the stream was made anew: a service that served before that would have a higher number.
         self._own = (max(number + 1, self._now_ms()), self._own[1])
         await self._write(report)
-        # Where there is no number, the stream was made anew, and nobody knows who serves.
+        # Without a number, the stream was made anew, and another service may still serve.
         if instance or (number == 0 and has_events):
             await asyncio.sleep(WAIT_SECONDS)
         self._waits_until = -float("inf")
         if not await self._look():
-            # Whoever wrote over it may have looked since.
+            # The number was overwritten, and the service that did it may have looked since.
             await self.take(has_events=has_events)
 
     async def run(self) -> None:
-        """Looks again and again.
+        """Looks for a newer number again and again.
 
         Raises:
-            SupersededError: there is a newer one.
+            SupersededError: there is a newer number.
         """
         seconds = LOOK_SECONDS
         while True:
@@ -107,7 +109,7 @@ class Incarnation:
                 logger.debug("whether another service serves the store cannot be seen: %s", error)
 
     async def end(self) -> None:
-        """Says that nobody serves the store: the next one need not wait."""
+        """Notes that no service serves the store, so that the next one need not wait."""
         try:
             report = await self._api.report(self._stream)
             if _written(report) == self._own:
@@ -117,7 +119,13 @@ class Incarnation:
             logger.debug("the end of serving was not noted: %s", error)
 
     async def _look(self) -> bool:
-        """Whether nothing else stands there than its own number, which is written again where it does."""
+        """Whether the stream has this service's number. If it has an older one, this one is written again.
+
+        True, too, if the stream does not exist.
+
+        Raises:
+            SupersededError: it has a newer number.
+        """
         began = self._clock()
         report = await self._api.report(self._stream)
         found = _written(report)
@@ -127,7 +135,7 @@ class Incarnation:
         if found < self._own and self._seen_at > -float("inf") and not self.is_valid:
             self._waits_until = self._clock() + WAIT_SECONDS
         if report is not None and found < self._own:
-            # The stream was made anew, or somebody wrote what had been there before.
+            # The stream was made anew, or another program wrote the older metadata back.
             await self._write(report)
             return False
         if began >= self._waits_until:
@@ -142,7 +150,7 @@ class Incarnation:
 
 
 def _written(report: StreamReport | None) -> tuple[int, str]:
-    """The number and the instance that a stream's metadata has; (0, "") where it has none."""
+    """The number and the instance in a stream's metadata; (0, "") if there are none."""
     text = "" if report is None else report.metadata.get(INCARNATION, "")
     number, _, instance = text.partition(" ")
     return (int(number), instance) if number.isascii() and number.isdigit() else (0, "")

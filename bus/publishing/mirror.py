@@ -4,9 +4,9 @@
      ▲                                                      │ anything odd
      └──────────────────────────────────────────────────────┘
 
-A key's value is the row as `get` answers it, with its version and position; a row that is gone is a delete
-marker. A write always reads the row anew, so many changes of one key may become one write, and the newest
-one is the last. The table is the truth: whatever went wrong with the bucket, comparing is the way on.
+A key's value is the row as `get` answers it, with its version and position; a deleted row becomes a delete
+marker. A write always reads the row anew, so many changes of one key may become one write, and the last write
+has the newest row. The table is the truth: after any trouble with the bucket, the two are compared again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from hyperpage_client.waiting import Trouble, is_set_within
 RowJson = Callable[[str, str], bytes | None]
 AllRows = Callable[[str], Iterable[tuple[str, bytes]]]
 
-# How many rows are read at once. Of the largest rows, 256 KiB, these are 16 MiB.
+# The number of rows that are read at once. With the largest rows, of 256 KiB, these are 16 MiB.
 CHUNK_KEYS = 64
 # If more keys wait, they are not written one by one: table and bucket are compared instead.
 MAXIMUM_WAITING_KEYS = 10_000
@@ -37,7 +37,7 @@ MAXIMUM_WAITING_KEYS = 10_000
 LOOK_INTERVAL_MS = 2_000
 FIRST_RETRY_MS = 100
 LONGEST_RETRY_MS = 2_000
-# A bucket that is full is compared with its table before each attempt, and both are large.
+# A full bucket is compared with its table before each attempt, which takes long since both are large.
 FULL_RETRY_MS = 30_000
 
 _DELETED = {"KV-Operation": "DEL"}
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class MirrorState(msgspec.Struct, frozen=True, kw_only=True):
-    """How one mirror is: how many keys are still to be written, and why none can be, if so."""
+    """The state of one mirror: the number of keys that wait to be written, and the problem, if any."""
 
     table: str
     bucket: str
@@ -79,7 +79,7 @@ class Mirror:
         self._all_rows = all_rows
         self._api = JetStreamApi(connection)
         self._publisher = Publisher(connection, self._stream)
-        # An ordered set: the key that waits longest is written first.
+        # An ordered set, so that the key that waits longest is written first.
         self._waiting: dict[str, None] = {}
         self._compared = False
         self._bucket_before = StreamReport({}, "", StreamCounts())
@@ -138,7 +138,7 @@ class Mirror:
                     await self._follow()
                 except (JetStreamError, apsw.Error, TimeoutError) as error:
                     self._settled.clear()
-                    # Comparing settles a wrong sequence.
+                    # The next comparison corrects a wrong sequence, so the first one is not reported.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
                     is_full = isinstance(error, StreamFullError)
@@ -150,16 +150,17 @@ class Mirror:
     async def _compare(self) -> None:
         """Brings the whole bucket up to date."""
         self._bucket_before = await self._found_or_made()
-        # If anybody else writes to the bucket from here on, our next write is refused.
+        # If another program writes to the bucket from here on, the next write is refused.
         self._publisher.begin(
             self._bucket_before.state.last_seq, is_replicated=self._bucket_before.is_replicated
         )
         found = await self._read_bucket()
-        # Keys marked before this have been read. Those marked from here on may have been, and are read again.
+        # Keys that were marked before this are covered by the comparison. Keys marked from here on may not
+        # be, and are read again.
         self._compared = True
         self._waiting.clear()
         differing = await asyncio.to_thread(self._differing, found)
-        # These first: they make room in a bucket that is full.
+        # Deletions first: they make room in a full bucket.
         await self._publisher.send([(subject, b"", _DELETED) for subject in found])
         for start in range(0, len(differing), CHUNK_KEYS):
             await self._write(differing[start : start + CHUNK_KEYS])
@@ -170,7 +171,7 @@ class Mirror:
         self._bucket_before = after
 
     async def _follow(self) -> None:
-        """Writes what is marked, until there is a reason to compare everything."""
+        """Writes the rows that are marked, until there is a reason to compare everything."""
         while self._compared and not self._stopped.is_set():
             if self._waiting:
                 keys = list(self._waiting)[:CHUNK_KEYS]
@@ -197,12 +198,12 @@ class Mirror:
         )
 
     async def _read_bucket(self) -> dict[str, bytes]:
-        """The digest of what the bucket holds on each subject."""
+        """The digest of the value that the bucket holds for each subject."""
         found: dict[str, bytes] = {}
         sequence = 1
         while messages := await self._api.messages_from(self._stream, sequence):
             for message in messages:
-                # A delete marker; an older bucket may have markers of others, and older values, too.
+                # A delete marker. A bucket from before may have markers of other programs, and older values.
                 if "KV-Operation" in message.headers or "Nats-Marker-Reason" in message.headers:
                     found.pop(message.subject, None)
                 else:
@@ -211,7 +212,7 @@ class Mirror:
         return found
 
     def _differing(self, found: dict[str, bytes]) -> list[str]:
-        """The keys whose row is not what was found; `found` is left with what there is no row for."""
+        """The keys whose row differs from the bucket; `found` keeps only the subjects that have no row."""
         return [
             key
             for key, row in self._all_rows(self._table)
@@ -223,21 +224,21 @@ class Mirror:
         return await found_or_made(
             self._api,
             _bucket_config(self._stream, self._bucket),
-            # Without direct reading, a bucket that somebody else made could not be read.
+            # Set here as well, since a bucket that another program made without it could not be read.
             {**self._limits.config, "allow_direct": True, "duplicate_window": DUPLICATE_WINDOW_NS},
             is_adjusted=is_first,
         )
 
     async def _is_ours_alone(self) -> bool:
-        """Whether only we have changed the bucket since it was last checked."""
+        """Whether only this mirror has changed the bucket since the last check."""
         before, self._bucket_before = self._bucket_before, await self._found_or_made()
         counts = self._bucket_before.state
         written = self._publisher.stored - before.state.last_seq
         return (
             self._bucket_before.created == before.created
             and counts.last_seq == self._publisher.stored
-            # Each write replaces a message or adds one, so a lower count tells of a purge. As many writes as
-            # there were messages would hide it; then table and bucket are compared.
+            # Each write replaces a message or adds one, so a lower count shows a purge. As many writes as
+            # there were messages would hide a purge, so table and bucket are compared then.
             and (written == 0 or written < before.state.messages)
             and counts.messages >= before.state.messages
         )
@@ -248,7 +249,7 @@ def _digest(row: bytes) -> bytes:
 
 
 def _bucket_config(stream: str, bucket: str) -> dict[str, object]:
-    """A bucket as any client expects it (ADR-8), with nothing but each key's last value."""
+    """The configuration of a bucket as clients expect it (ADR-8), with only the last value of each key."""
     return {
         "name": stream,
         "subjects": [f"$KV.{bucket}.>"],

@@ -1,6 +1,6 @@
-"""All mirrors: the rows of some tables in KV buckets, for those who watch rather than ask.
+"""All mirrors: the rows of some tables in KV buckets, for clients that watch rows instead of asking for them.
 
-Each follows its table by itself, so that a bucket that is broken holds up nothing else.
+Each mirror follows its table by itself, so that a broken bucket holds up no other.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from hyperpage_client.transport.connection import LeanClient
 
 
 class Mirrors:
-    """All mirrors of one store. Everything is called on the event loop's thread.
+    """All mirrors of one store. Every method is called on the event loop's thread.
 
-    `connection` is the relay user's, and comes back for ever. Each bucket has the `limits`.
+    `connection` is that of the relay's user, and reconnects for ever. Each bucket has the `limits`.
     `row_json(table, key)` reads a row, and `all_rows(table)` all of them, each as `get` answers it; both are
     called in other threads.
     """
@@ -36,15 +36,15 @@ class Mirrors:
 
     @property
     def state(self) -> tuple[MirrorState, ...]:
-        """How each mirror is, now."""
+        """The current state of each mirror."""
         return tuple(mirror.state for mirror in self._mirrors.values())
 
     async def prepare(self) -> None:
-        """Tries once to make the buckets that are missing; where one cannot be, `state` says why."""
+        """Tries once to make the missing buckets; if one cannot be made, `state` says why."""
         await asyncio.gather(*(mirror.prepare() for mirror in self._mirrors.values()))
 
     def notify(self, rows: Iterable[chain.Row]) -> None:
-        """Says that these rows of the log were committed."""
+        """Takes rows of the log that were committed."""
         for row in rows:
             table, key = split_stream(row.stream)
             if table in self._mirrors:
@@ -53,7 +53,7 @@ class Mirrors:
     async def run(self) -> None:
         """Compares every bucket with its table, and keeps it up to date until `stop`."""
         try:
-            # A TaskGroup hands a cancellation on only once, and it may be lost (see `cancel` in
+            # Not a TaskGroup: that passes a cancellation on only once, and it may be lost (see `cancel` in
             # `hyperpage_client.tasks`).
             await asyncio.gather(*(mirror.run() for mirror in self._mirrors.values()))
         finally:
@@ -65,5 +65,5 @@ class Mirrors:
             mirror.stop()
 
     async def drain(self, timeout_ms: int) -> bool:
-        """Whether every bucket was up to date within that time, or is by the end of it."""
+        """Waits for every bucket to be up to date: whether that was so within the time."""
         return all(await asyncio.gather(*(one.settled(timeout_ms) for one in self._mirrors.values())))

@@ -1,15 +1,16 @@
-"""Publishes into one stream, many messages in flight, each stored right behind the one before it or not.
+"""Publishes to one stream, with many messages in flight. Each is stored right behind the one before, or not.
 
-Every message names the sequence that it expects to be the stream's last (`Nats-Expected-Last-Sequence`), and
-all but the first the id of the message there (`Nats-Expected-Last-Msg-Id`): somebody else's may have taken
-the sequence. So one that fails makes all that follow fail, one that arrives twice is refused, and the answer
-to one vouches for all before it: messages go out in blocks, and only the last of each asks for an answer.
+Every message names the sequence that it expects to be the stream's last (`Nats-Expected-Last-Sequence`). All
+but the first also name the id of the message there (`Nats-Expected-Last-Msg-Id`), as a message of another
+publisher may have taken the sequence. So if one message fails, all that follow fail; one that arrives twice
+is refused; and the answer to one confirms all before it. Messages go out in blocks, and only the last of each
+block asks for an answer.
 
-Where a stream has replicas, nothing may expect an id: nats-server 2.11 to 2.15 compare it when they apply the
-message, and whichever replica finds another one there stops the stream for good ("last msgid mismatch"). Then
+For a stream with replicas, no message may expect an id: nats-server 2.11 to 2.15 compare it when they apply
+the message, and a replica that finds another id there stops the stream for good ("last msgid mismatch"). Then
 each message asks for an answer of its own.
 
-nats-py's own `publish_async` waits on a future a message, which never completes when the broker dies.
+nats-py's own `publish_async` waits for a future for each message, which never completes if the broker dies.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from hyperpage_client.transport.jetstream_answers import (
 )
 from hyperpage_client.waiting import is_set_within
 
-# How many messages are in flight at most. More would gain nothing: the broker's own pipeline is full by then.
+# The most messages in flight. More would gain nothing: the broker's own pipeline is full by then.
 WINDOW_MESSAGES = 1_536
 # Less than the 2 MiB that nats-py buffers before it makes the sender wait for the socket.
 WINDOW_BYTES = 1536 * 1024
@@ -44,17 +45,17 @@ WINDOW_BYTES = 1536 * 1024
 BLOCK_MESSAGES = 64
 BLOCK_BYTES = 64 * 1024
 ANSWER_TIMEOUT_MS = 2_000
-# How long the broker is to remember each message id, for a stream's settings. Its default, two minutes, takes
-# hundreds of megabytes of its memory at full speed. We need none of it: sequences ensure that each message is
-# stored once.
+# How long the broker is to remember each message id, a setting of the stream. The default, two minutes, takes
+# hundreds of megabytes of its memory at full speed. None of it is needed: sequences ensure that each message
+# is stored once.
 DUPLICATE_WINDOW_NS = 1_000_000_000
-# Room for the headers, which count too. nats-server closes the connection of a client that sends more than it
-# takes, and nats-py, which checks the payload alone, does not reconnect then.
+# Room for the headers, which count, too. nats-server closes the connection of a client that sends more than
+# it accepts, and nats-py, which checks the payload alone, does not reconnect then.
 HEADERS_BYTES = 1024
 # How often a wait checks whether the connection was lost; nats-py tells only the connection's owner.
 LINK_CHECK_MS = 100
 
-# The repair for two answers of a stream after a failed write: that it has no resources, or a wrong end.
+# The repair for two errors of a stream after a failed write: no resources, and a wrong last sequence.
 _AFTER_A_FULL_DISK = (
     "if this lasts: see to it that the disk of nats-server has room, and start nats-server again, which takes"
     " nothing more into a stream of which a write failed (the embedded one is started again by itself)"
@@ -65,14 +66,17 @@ Message = tuple[str, bytes, Mapping[str, str]]
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Messages in the protocol's form: the first expects the last one sent, the last asks at `reply`."""
+    """Messages as bytes of the protocol. The first expects the last one sent; the last asks for an answer.
+
+    The answer goes to `Publisher.reply`.
+    """
 
     encoded: bytes
     count: int
 
 
 class _Asked(msgspec.Struct):
-    """The last message of a block in flight; `sent_bytes` counts it and all before it."""
+    """The last message of a block in flight; `sent_bytes` are the bytes up to and including it."""
 
     sequence: int
     sent_bytes: int
@@ -81,7 +85,7 @@ class _Asked(msgspec.Struct):
 class Publisher:
     """One stream's publisher, used by one task. `stored` is the last sequence known to be stored.
 
-    `on_stored` hears of it when it grows. After an error, `begin` makes a new start.
+    `on_stored` is called with it when it grows. After an error, `begin` starts again.
     """
 
     def __init__(
@@ -94,27 +98,27 @@ class Publisher:
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
         self._round = 0
-        # Ids of messages begin with it.
+        # The beginning of the ids of messages.
         self._token = token_urlsafe(6)
         self.is_replicated = False
         self._restart(0)
 
     async def open(self) -> None:
-        """Listens for answers."""
+        """Receives answers from now on."""
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
 
     async def close(self) -> None:
-        """Listens no more."""
+        """Receives no more answers."""
         if self._subscription is not None and not self._connection.is_closed:
             await self._subscription.unsubscribe()
 
     @property
     def in_flight(self) -> int:
-        """How many messages were sent and are not known to be stored."""
+        """The number of messages that were sent and are not known to be stored."""
         return self._sent - self.stored
 
     def begin(self, last_sequence: int, *, is_replicated: bool) -> None:
-        """Continues behind the stream's last sequence; what is still in flight from before counts no more.
+        """Continues behind the stream's last sequence; messages in flight from before no longer count.
 
         `is_replicated` says that the stream is on several nats-servers.
         """
@@ -128,15 +132,15 @@ class Publisher:
 
     @property
     def reply(self) -> str:
-        """Where the answer to a block is expected."""
+        """The subject on which the answer to a block is expected."""
         return f"{self._inbox}.{self._round}"
 
     @property
     def is_first(self) -> bool:
         """Whether nothing was sent since `begin`.
 
-        A first block should be a single message: if it fails, its answer has the reason. The answers to later
-        ones only say that the one before is missing.
+        The first block should be a single message: if it fails, its answer has the reason. The answers to
+        later blocks only say that the message before is missing.
         """
         return not self._asked and not self._answered
 
@@ -144,8 +148,8 @@ class Publisher:
         """Sends the next messages. Waits while too much is in flight.
 
         Raises:
-            WrongSequenceError: the stream does not stand where a message, or an earlier one, expects.
-            JetStreamError: it, or an earlier one, was not stored, or not within 2 s; or the link is lost.
+            WrongSequenceError: the stream's last sequence is not what a message, or an earlier one, expects.
+            JetStreamError: a message, or an earlier one, was not stored within 2 s; or the connection broke.
         """
         start = 0
         while start < len(messages):
@@ -157,7 +161,7 @@ class Publisher:
             start += count
 
     async def send_block(self, block: Block) -> None:
-        """Sends messages that were put together elsewhere; else as `send`."""
+        """Sends messages that were encoded elsewhere; otherwise the same as `send`."""
         while self._is_full():
             await self.pause(ANSWER_TIMEOUT_MS)
         self._require_link()
@@ -173,7 +177,7 @@ class Publisher:
         await asyncio.sleep(0)
 
     def require_size(self, what: str, size_bytes: int) -> None:
-        """Returns if the broker takes a message of that size, headers included.
+        """Returns if the broker accepts a message of that size, headers included.
 
         Raises:
             JetStreamError: it does not.
@@ -251,7 +255,7 @@ class Publisher:
         answer = stored(message.headers, message.data)
         self._answered = True
         asked = self._asked.popleft() if self._asked else _Asked(0, 0)
-        # JetStream answers in the order of the questions.
+        # JetStream answers in the order of the messages.
         if answer.error is None and answer.seq == asked.sequence and not answer.duplicate:
             self.stored = asked.sequence
             self._stored_bytes = asked.sent_bytes

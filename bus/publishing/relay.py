@@ -4,9 +4,10 @@
      ▲               │ anything odd          │ nothing for a second
      └───────────────┴───────────────────────┘
 
-It keeps no cursor: the stream says where it stands (`bus.publishing.stream_state`), and takes each message
-only right behind the one before it (`bus.publishing.publisher`). So whatever went wrong, looking again is the
-way on: a message that was stored without our knowing is found there, and one that arrives late is refused.
+The relay keeps no cursor: the stream itself shows where it stands (`bus.publishing.stream_state`), and takes
+each message only right behind the one before it (`bus.publishing.publisher`). So after any trouble, the relay
+looks at the stream again: a message that was stored without an answer is found there, and one that arrives
+late is refused.
 """
 
 import asyncio
@@ -33,16 +34,16 @@ from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.waiting import Trouble, is_set_within
 
-# How many unpublished commits are kept with their times; further ones count as one with the last.
+# The most unpublished commits that are kept with their times; further ones are merged into the last.
 MAXIMUM_COMMITS = 1_000
 # How often the stream is checked when there is nothing to publish; nothing tells us when it is deleted.
 LOOK_INTERVAL_MS = 1_000
-# Well within the 5 s after a restart, and no burden while a problem lasts.
+# Short enough to publish within 5 s after a restart, and no burden while a problem lasts.
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
 PREPARE_TIMEOUT_MS = 10_000
 
-# A text that is none is one of a damaged log.
+# A `UnicodeDecodeError` comes from a damaged log.
 _HELD_UP_BY = (StreamError, JetStreamError, apsw.Error, TimeoutError, UnicodeDecodeError)
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,9 @@ logger = logging.getLogger(__name__)
 class RelayState(msgspec.Struct, frozen=True, kw_only=True):
     """How far the relay is.
 
-    `position` is that of the last event known to be in the stream, None until the stream was asked, `head`
-    the log's. `problem` says why nothing is published now, `repair` what an operator can do, where there
-    is anything. `oldest_unpublished_at` is the time (in milliseconds) of the first event still to come.
+    `position` is that of the last event known to be in the stream, `None` until the stream was asked; `head`
+    is the log's. `problem` says why nothing is published now, `repair` what an operator can do, if anything.
+    `oldest_unpublished_at` is the time (in milliseconds) of the first event that is not published yet.
     """
 
     position: int | None
@@ -68,16 +69,17 @@ class RelayState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lag(self) -> int:
-        """How many events are still to be published."""
+        """The number of events that are not published yet."""
         return max(self.head - (self.position or 0), 0)
 
 
 class Relay:
-    """Publishes one store's events. All but `state` is called on the event loop's thread.
+    """Publishes one store's events. Everything but `state` is used on the event loop's thread.
 
-    `connection` is the relay user's, and comes back for ever; `read` lends connections to the store, and is
-    called in other threads. `on_published` hears up to which position the stream has them. `audit` compares
-    what is there, once somebody has it `run`; `audited` is the file for its place.
+    `connection` is that of the relay's user, and reconnects for ever; `read` provides connections to the
+    store, and is called in other threads. `on_published` gets the position up to which the stream has the
+    events. `audit` compares the stream with the log once its `run` is called; `audited` is the file for its
+    place.
     """
 
     def __init__(
@@ -108,13 +110,13 @@ class Relay:
         self._encoder = EventEncoder(names, origin)
         self._head = 0
         self._position: int | None = None
-        # How far the stream's sequences are ahead of the log's positions, since it was checked.
+        # How far the stream's sequences are ahead of the log's positions, as of the last look at the stream.
         self._offset = 0
-        # The first position that is published since then.
+        # The first position that is published after that look.
         self._first = 0
-        # Whether the last block had no room for all that waited by then.
+        # Whether the last block had no room for all events that waited by then.
         self._is_more_left = False
-        # The commits that are to be published, oldest first: last position, time.
+        # The commits that are not published yet, oldest first: last position, time.
         self._commits: deque[tuple[int, int]] = deque()
         self._trouble = Trouble(
             f"publishing to {names.events}",
@@ -129,7 +131,7 @@ class Relay:
 
     @property
     def state(self) -> RelayState:
-        """How far the relay is, now. Any thread may ask."""
+        """How far the relay is now. Any thread may ask."""
         return RelayState(
             position=self._position,
             head=self._head,
@@ -140,30 +142,31 @@ class Relay:
 
     @property
     def is_of_this_log(self) -> bool:
-        """Whether, for all that is known, the stream is not another log's. Any thread may ask."""
+        """Whether the stream was not found to be another log's. Any thread may ask."""
         return self._other_history is None
 
     async def parted(self) -> None:
-        """Waits until the stream is found to be another log's.
+        """Waits until the stream is found to be another log's; never returns.
 
         Raises:
-            OtherHistoryError: it is.
+            OtherHistoryError: the stream is another log's.
         """
         await self._has_parted.wait()
         assert self._other_history is not None
         raise self._other_history
 
     async def prepare(self, *, may_delete: bool = False) -> bool:
-        """Returns when the stream is there and not another log's; called before anything is served.
+        """Returns when the stream exists and is not another log's; called before anything is served.
 
-        The answer says whether the log has events, for all that is known. `may_delete` says that a stream
-        that a power cut has damaged may be filled anew, since nobody else has consumers on it.
+        The answer says whether the log has events; it is also true if that is unknown. `may_delete` says that
+        a stream that a power cut has damaged may be deleted and filled again, because no other program has
+        consumers on it.
 
-        A stream that cannot be published to for another reason is no obstacle: `state` will tell.
+        If the stream cannot be published to for another reason, this returns all the same: `state` says why.
 
         Raises:
-            AnotherStoreError: it belongs to another store.
-            OtherHistoryError: it is that of another log of this store.
+            AnotherStoreError: the stream belongs to another store.
+            OtherHistoryError: the stream belongs to another log of this store.
             JetStreamError: JetStream refused, or did not answer, for 10 s.
         """
         deadline = time.monotonic() + PREPARE_TIMEOUT_MS / 1000
@@ -176,13 +179,13 @@ class Relay:
             await is_set_within(self._stopped, LONGEST_RETRY_MS)
 
     def notify(self, rows: Sequence[chain.Row]) -> None:
-        """Notes that these rows, which follow the last ones, are committed."""
+        """Notes that these rows, which follow the ones noted before, are committed."""
         if rows:
             self._note_committed(rows[-1].position, rows[-1].recorded_at)
             self._publisher.nudge()
 
     async def run(self) -> None:
-        """Publishes until `stop`. What goes wrong stands in `state`, and is tried again."""
+        """Publishes until `stop`. A problem is shown in `state`, and publishing is tried again."""
         await self._publisher.open()
         try:
             while not self._stopped.is_set():
@@ -193,7 +196,8 @@ class Relay:
                         self._other_history = error
                         self._has_parted.set()
                         self._progress.set()
-                    # Looking again settles a wrong sequence, as after a broker was killed.
+                    # The next look corrects a wrong sequence, for instance after the broker was killed. So
+                    # the first one is not reported.
                     if not (isinstance(error, WrongSequenceError) and self._trouble.is_first):
                         self._trouble.failed(error)
                     await is_set_within(self._stopped, self._trouble.next_pause_ms())
@@ -201,12 +205,12 @@ class Relay:
             await self._publisher.close()
 
     def stop(self) -> None:
-        """Ends `run` soon; what is not published by then will be after the next start."""
+        """Ends `run` soon; events that are not published by then will be after the next start."""
         self._stopped.set()
         self._publisher.nudge()
 
     async def drain(self, timeout_ms: int) -> bool:
-        """Whether all that was committed was in the stream within that time, or is by the end of it."""
+        """Waits for the stream to have all committed events: whether that was so within the time."""
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while self._is_behind():
@@ -228,7 +232,7 @@ class Relay:
         self._publisher.nudge()
 
     async def _publish(self) -> None:
-        """Looks where the stream stands, and publishes until nothing was committed for a second."""
+        """Looks at the stream, and publishes until nothing was committed for a second."""
         standing, head, next_row = await self._stream.stand()
         position = standing.next_position - 1
         self._offset, self._first = standing.last_sequence - position, standing.next_position
@@ -247,18 +251,17 @@ class Relay:
                     return
 
     def _is_worth_sending(self, position: int) -> bool:
-        # While an answer is still to come, only full blocks are sent, and the rest behind a full one. Other
-        # events go out together after the answer, as commands wait for a commit: a block costs as much as
-        # tens of events.
+        # While an answer is awaited, only full blocks are sent, and the rest that follows a full block. Other
+        # events wait for the answer and go out together, since a block costs as much as tens of events.
         waiting = self._head - position
         is_free = self._is_more_left or not self._publisher.in_flight
         return waiting >= MAXIMUM_EVENTS or (waiting > 0 and is_free)
 
     async def _send_after(self, position: int) -> int:
-        """Sends the next events; the position of the last one."""
+        """Sends the next events: the position of the last one."""
         head = self._head
         messages = await asyncio.to_thread(self._read_after, position)
-        # JetStream would refuse the next message anyway; this tells why.
+        # JetStream would refuse the next message anyway; this error says why.
         if messages is None or messages.last != position + messages.count:
             raise DivergedError(
                 f"the log has no event at one of the positions after {position}",
@@ -300,7 +303,7 @@ class Relay:
         return self._position is None or self._position < self._head
 
     def _note_committed(self, position: int, recorded_at: int) -> None:
-        """Notes that the log goes as far as this, and when the events behind its old head were committed."""
+        """Notes the log's new head, and when the events behind the old one were committed."""
         if position <= self._head:
             return
         self._head = position
@@ -313,6 +316,6 @@ class Relay:
             self._commits.popleft()
 
     def _oldest_at(self) -> int | None:
-        # A copy: any thread may ask, while commits come and go.
+        # A copy, because any thread may ask while commits are added and removed.
         commits = tuple(self._commits)
         return commits[0][1] if commits and self._is_behind() else None

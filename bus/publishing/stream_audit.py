@@ -5,9 +5,10 @@
      │                          └──── a pause, much longer ────┘                       │
      └─────────────────────────────────────────────────────────────────────────────────┘
 
-The relay keeps the end of the stream equal to the end of the log. Before that, whoever may do anything at
-the broker may have deleted messages or put others there, and what is on a damaged disk is not delivered:
-nobody would notice. How far it has come is kept in a file, so that a restart goes on from there.
+The relay keeps the end of the stream equal to the end of the log. Of the messages before the end, a user with
+all rights at the broker may have deleted some or put others there, and a damaged disk may not deliver them.
+Only this comparison notices that. How far it has come is kept in a file, so that a restart goes on from
+there.
 """
 
 import asyncio
@@ -41,23 +42,24 @@ from hyperpage_client.transport.jetstream_answers import StoredMessage, StreamRe
 
 # How often the stream is looked at when all of it was compared.
 LOOK_SECONDS = 2.0
-# Commands wait for the same interpreter, and the broker: while events come, a fiftieth of the time is taken,
-# for some 500 messages a second, else a tenth. Where more come than that, it falls behind until fewer do.
+# The pauses, as multiples of the time that a comparison took: commands wait for the same interpreter, and for
+# the broker. While events come, the audit takes a fiftieth of the time, for some 500 messages a second;
+# otherwise a tenth. If more events come, the audit falls behind until fewer do.
 PAUSES_WHILE_BUSY, PAUSES = 50, 10
 LONGEST_PAUSE_SECONDS = 30.0
-# Of a stream with large gaps, so much is compared at once.
+# The most sequences that are compared at once, in a stream with large gaps.
 MAXIMUM_SEQUENCES = 4 * BATCH_MESSAGES
 REPEAT_MS = 24 * 3_600_000
-# How often the file is written while a pass goes on.
+# How often the file is written during a pass.
 KEEP_SECONDS = 60.0
-# How many differences are told one by one.
+# The most differences that are reported one by one.
 MAXIMUM_TOLD = 5
 
 logger = logging.getLogger(__name__)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that is not what the log says, or is not there."""
+    """A message that differs from the log, or is missing."""
 
     sequence: int
     problem: str
@@ -66,10 +68,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class AuditState(msgspec.Struct, frozen=True, kw_only=True):
     """How far the audit of the stream is.
 
-    `sequence` is the last message that was compared in this pass, `last_sequence` the stream's last one, None
-    until it was asked. `whole_at` is when a pass last came to the end, in milliseconds since the epoch. Of
-    `differing` messages, the first are in `differences`; `deleted` are missing between others, or were gone
-    when the service started and no limit says why.
+    `sequence` is the last message that was compared in this pass; `last_sequence` is the stream's last one,
+    `None` until it was asked. `whole_at` is when a pass last reached the end, in milliseconds since the
+    epoch. `differing` is the number of messages that differ; the first ones are in `differences`. `deleted`
+    messages are missing between others, or were missing when the service started, although no limit removed
+    them.
     """
 
     sequence: int = 0
@@ -81,7 +84,7 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. Up to `sequence`, all is as the log says in the stream with that `created`."""
+    """The content of the file. The stream that was `created` then equals the log up to `sequence`."""
 
     created: str = ""
     sequence: int = 0
@@ -90,7 +93,7 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the pass has come to the end."""
+        """Whether the pass has reached the end."""
         return self.whole_at is not None and self.whole_at >= self.began_at
 
 
@@ -100,13 +103,13 @@ decode_place = msgspec.json.Decoder(_Place).decode
 
 
 class StreamAudit:
-    """The audit of one store's stream of events; used on the event loop's thread, but for `state`.
+    """The audit of one store's stream of events; used on the event loop's thread, except `state`.
 
-    `read` lends connections to the store, in other threads. `is_published` says whether the relay keeps the
-    end of the stream equal to the log's: where not, the relay tells why. `lost_at_start` says how many
-    messages a stream, by when it was made, lacked at the service's start, besides those that nats-server
-    counts. `kept` is the file for its place; without one, each start begins anew. `now_ms` is the time in
-    milliseconds since the epoch.
+    `read` provides connections to the store, in other threads. `is_published` says whether the relay keeps
+    the end of the stream equal to the log's; if not, the relay reports why. `lost_at_start` returns how many
+    messages the stream with that creation time lacked at the service's start, beside those that nats-server
+    counts. `kept` is the file for the place; without it, each start begins at the first message. `now_ms` is
+    the time in milliseconds since the epoch.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class StreamAudit:
         self._kept = kept
         self._now_ms = now_ms
         self._events = (
-            # Not as text, which a damaged log may have that is none.
+            # As BLOBs, because texts of a damaged log may not be UTF-8.
             f"SELECT position, CAST({names.event_sql()} AS BLOB), CAST({event_id_sql(origin)} AS BLOB),"
             f" CAST({cloud_event_sql(origin)} AS BLOB) FROM events WHERE position BETWEEN ? AND ?"
         )
@@ -140,7 +143,7 @@ class StreamAudit:
         self.state = AuditState()
 
     async def run(self) -> None:
-        """Compares for ever. Whatever goes wrong with it is tried again."""
+        """Compares for ever. After any error, it tries again."""
         self._place = place = await asyncio.to_thread(self._kept_place)
         self.state = AuditState(sequence=place.sequence, whole_at=place.whole_at)
         try:
@@ -159,12 +162,12 @@ class StreamAudit:
                 pause = min(took * pauses, LONGEST_PAUSE_SECONDS) if is_more_left else LOOK_SECONDS
                 await asyncio.sleep(pause)
         finally:
-            # It is cancelled: no thread is waited for.
+            # In this thread, because the task was cancelled and must not wait for another one.
             with suppress(OSError):
                 self._keep()
 
     async def _go_on(self) -> bool:
-        """Compares some messages; whether more are left."""
+        """Compares some messages: whether more are left."""
         report = await self._api.report(self._names.events)
         if report is None:
             return False
@@ -180,7 +183,7 @@ class StreamAudit:
             if time.monotonic() - self._kept_at > KEEP_SECONDS:
                 await asyncio.to_thread(self._keep)
             return True
-        # Where the broker lost its end, what comes in its place is compared.
+        # If the broker lost the end of the stream, the messages that come in its place are compared.
         self._note(sequence=counts.last_seq)
         if not self._place.is_whole:
             self._note(whole_at=max(self._now_ms(), self._place.began_at))
@@ -188,9 +191,9 @@ class StreamAudit:
         return False
 
     def _begin_where_due(self, created: str) -> None:
-        # It began later than now where the clock was ahead.
+        # `abs`, because the pass began in the future if the clock was ahead then.
         is_old = self._place.is_whole and abs(self._now_ms() - self._place.began_at) >= REPEAT_MS
-        # What differs stays so: only a stream that is made anew is another one.
+        # Differences do not go away: only a stream that is made anew is compared again.
         is_due = is_old and not self.state.differing
         if created != self._place.created or is_due:
             now, whole_at = self._now_ms(), self._place.whole_at
@@ -202,13 +205,13 @@ class StreamAudit:
     async def _compare(self, report: StreamReport, start: int) -> None:
         messages = await self._api.messages_from(self._names.events, start)
         if not messages and await self._api.message_at(self._names.events, start) is not None:
-            # A replica answered, which is behind the one that takes what is published.
+            # The answer came from a replica that is behind the one that stores messages.
             return
         last = start + MAXIMUM_SEQUENCES - 1
         if messages and messages[-1].sequence > last:
             messages, end = [one for one in messages if one.sequence <= last], last
         else:
-            # Of one that it cannot deliver, the broker says that there is none.
+            # If the broker cannot deliver a message, it says that there is none.
             end = messages[-1].sequence if messages else start
         segments = recorded_segments(
             self._names.events, self._origin.store_id, report.metadata, report.state.last_seq
@@ -216,7 +219,7 @@ class StreamAudit:
         there = {message.sequence for message in messages}
         absent = [sequence for sequence in range(start, end + 1) if sequence not in there]
         if absent:
-            # They may have left it meanwhile, as the oldest do where there is a limit.
+            # A limit may have removed them meanwhile, as it does with the oldest.
             after = await self._api.report(self._names.events)
             if after is None or after.created != report.created:
                 return
@@ -227,7 +230,7 @@ class StreamAudit:
         self._tell(differing, end)
 
     def _differing(self, messages: Sequence[StoredMessage], segments: Sequence[Segment]) -> dict[int, str]:
-        """What is wrong with messages that are not as the log says, by their sequences."""
+        """The problems of messages that differ from the log, by their sequences."""
         found: dict[int, str] = {}
         with self._read() as connection:
             for segment, some in groupby(messages, lambda one: segment_at(segments, one.sequence)):
@@ -241,7 +244,7 @@ class StreamAudit:
         return found
 
     def _events_between(self, connection: apsw.Connection, first: int, last: int) -> dict[int, Event]:
-        """The events of a stretch by their positions, but those that cannot be made of the log."""
+        """The events between two positions, by their positions, without those that SQLite cannot read."""
         try:
             return {row[0]: row[1:] for row in connection.execute(self._events, (first, last))}
         except (apsw.SQLError, apsw.CorruptError):
@@ -267,16 +270,16 @@ class StreamAudit:
         if segment is None or (one.timeline, one.position) != (segment.timeline, position):
             return f"{where} of {stream} is event {one.timeline}-{one.position}, which belongs elsewhere"
         if not self._is_kept(position, segment):
-            # Of a history that a restore gave up, nobody knows more.
+            # The event is of a history that a restore gave up, so it cannot be compared with the log.
             return None
         return f"{where} of {stream} is not event {one.timeline}-{one.position} as the log has it"
 
     def _is_kept(self, position: int, segment: Segment) -> bool:
-        """Whether the log has the event of a segment: a restore may have given it up."""
+        """Whether the log still has the event at a position of a segment; a restore may have given it up."""
         return position > 0 and self._origin.timeline_at(position) == segment.timeline
 
     def _is_the_logs(self, connection: apsw.Connection, position: int, segment: Segment | None) -> bool:
-        """Whether it is rather the log that was changed; others look after that (`chain.verify_chain`)."""
+        """Whether the log was changed, and not the stream; `chain.verify_chain` checks the log itself."""
         if segment is None or not self._is_kept(position, segment):
             return False
         try:
@@ -290,18 +293,18 @@ class StreamAudit:
             logger.warning("the stream differs from the log: %s", problem)
         told = [Difference(sequence=sequence, problem=differing[sequence]) for sequence in sorted(differing)]
         if not self.state.differing and not differing:
-            # A restart begins at the first that differs, and finds it again.
+            # Kept only up to the first difference, so that a restart finds it again.
             self._place = msgspec.structs.replace(self._place, sequence=end)
         self._note(
             sequence=end,
-            # More may have come since it was asked for.
+            # More messages may have come since the report.
             last_sequence=max(self.state.last_sequence or 0, end),
             differing=self.state.differing + len(differing),
             differences=(*self.state.differences, *told)[:MAXIMUM_TOLD],
         )
 
     def _forget_before(self, first_sequence: int) -> None:
-        """What has left the stream cannot mislead anybody any more."""
+        """Forgets the differences of messages that have left the stream: no subscriber can get them."""
         left = tuple(one for one in self.state.differences if one.sequence >= first_sequence)
         if len(left) < len(self.state.differences):
             is_all_gone = not left and self.state.differing <= MAXIMUM_TOLD
@@ -315,7 +318,7 @@ class StreamAudit:
         try:
             return _Place() if self._kept is None else decoded(decode_place, self._kept.read_bytes())
         except (OSError, msgspec.DecodeError):
-            # All of it is compared again.
+            # The whole stream is compared again.
             return _Place()
 
     def _keep(self) -> None:

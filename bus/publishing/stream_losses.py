@@ -1,7 +1,7 @@
-"""What a stream of events lacks that no limit has sent away.
+"""Messages that a stream of events lacks, although no limit has removed them.
 
-nats-server may know after a power cut how far a stream was, and find no file with its messages, or some of
-its files alone. Whoever empties it leaves the same: to have it keep less, there are limits.
+After a power cut, nats-server may know how far a stream was, but find none or only some of the files with its
+messages. A stream that was purged by hand looks the same; limits are the way to keep less.
 """
 
 import enum
@@ -15,36 +15,37 @@ from bus.publishing.stream_state import segment_at
 from hyperpage_client.contract.stream_metadata import BEGINS_AT, Segment
 from hyperpage_client.transport.jetstream_answers import StreamCounts, StreamReport
 
-# The largest message, with its headers: where it has no room, the oldest may have gone for one.
+# The largest message, with its headers. If it has no room within a limit, the oldest one may have been
+# removed.
 LARGEST_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024
-# By so much, the service's time may be ahead of nats-server's.
+# How far the service's clock may differ from nats-server's.
 CLOCKS_MS = 60_000
 
 
 class Loss(enum.StrEnum):
-    """What is not there."""
+    """The part of a stream that is missing."""
 
     END = "its last messages"
     OTHERS = "some of its messages"
 
 
 def first_there(counts: StreamCounts) -> int:
-    """The sequence of the first message that is there, or of the next one if none is."""
+    """The sequence of the first message that the stream has, or of the next one if it has none."""
     return counts.first_seq if counts.messages else counts.last_seq + 1
 
 
 def lost_between(report: StreamReport) -> bool:
-    """Whether messages are gone from between others."""
+    """Whether messages between others are missing, without a limit for each subject."""
     return report.state.num_deleted > 0 and not _limit(report.config, "max_msgs_per_subject")
 
 
 def lost_at_beginning(
     connection: apsw.Connection, report: StreamReport, segments: Sequence[Segment], now_ms: int
 ) -> int:
-    """How many messages are gone from the beginning that no limit has sent away.
+    """The number of messages that are missing at the beginning, although no limit removed them.
 
-    What limits had sent away by an earlier start is not counted, though they may be wider now: the stream's
-    metadata says where it began then. `now_ms` is the time in milliseconds since the epoch.
+    Messages that limits had removed by an earlier start do not count, even if the limits are wider now: the
+    stream's metadata says where it began then. `now_ms` is the time in milliseconds since the epoch.
     """
     begins_at = report.metadata.get(BEGINS_AT, "")
     expected = int(begins_at) if begins_at.isdecimal() else 1
@@ -59,12 +60,12 @@ def lost_at_beginning(
 
 
 def _may_have_left(report: StreamReport, recorded_at: int | None, now_ms: int) -> bool:
-    """Whether a limit may have sent away the message before the first one, of an event of that time."""
+    """Whether a limit may have removed the message before the first one, whose event is of that time."""
     config, counts = report.config, report.state
     kept_ms = _limit(config, "max_age") // 1_000_000
-    # It goes by the time at which it was published, which is no earlier than its event's.
+    # nats-server counts the age from the publishing of a message, which is not earlier than its event.
     is_old = kept_ms > 0 and recorded_at is not None and recorded_at + kept_ms <= now_ms + CLOCKS_MS
-    # These leave the newest.
+    # These limits keep the newest messages.
     makes_room = counts.messages > 0 and (
         _limit(config, "max_msgs_per_subject") > 0
         or 0 < _limit(config, "max_msgs") <= counts.messages
@@ -74,5 +75,5 @@ def _may_have_left(report: StreamReport, recorded_at: int | None, now_ms: int) -
 
 
 def _limit(config: dict[str, Any], name: str) -> int:
-    """0: none."""
+    """The limit of that name; 0: none."""
     return max(config.get(name) or 0, 0)

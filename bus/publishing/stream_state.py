@@ -1,4 +1,4 @@
-"""Where a stream of events stands, compared with the log: conclusions from what was seen, without any I/O.
+"""Where a stream of events stands, compared with the log: conclusions from what was read, without any I/O.
 
     log      timeline 1: 1 2 3 4 5 6 7 8        restored to 6, which begins timeline 2 at 7
              timeline 2:             7 8 9
@@ -6,15 +6,15 @@
              holds       1 2 3 4 5 6 7 8│7 8  9
     segments             (timeline 1, from 1, offset 0) (timeline 2, from 7, offset 2)
 
-Each event is one message, and nobody else publishes there: so within a segment, sequence − position is
-constant, and the stream's last sequence tells the position that comes next, also after the messages are
-gone. The segments stand in the stream's metadata, each written before its first message is.
+Each event is one message, and only the relay publishes there. So within a segment, sequence − position is
+constant, and the stream's last sequence gives the position that comes next, even after the messages are gone.
+The segments are in the stream's metadata; each is written before its first message.
 
     StreamError                    publish nothing; `repair` says what to do
     ├── AnotherStoreError          the stream belongs to another store
     └── DivergedError              its events do not follow from this log
-        ├── OtherHistoryError      they are those of another log of this store: whoever has that one may serve
-        └── ForeignMessageError    somebody else's message is in it, which put every sequence after it off
+        ├── OtherHistoryError      they are those of another log of this store, which may be the right one
+        └── ForeignMessageError    a message of another publisher is in it, and shifts all sequences after it
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,14 +52,14 @@ class DivergedError(StreamError):
 
 
 class OtherHistoryError(DivergedError):
-    """The stream has events that this log lacks, or other ones: it is not the log that was published.
+    """The stream has events that this log lacks, or different ones: another log was published there.
 
-    Not so after a restore, which begins a timeline: what it gave up is known, and no event of the new one.
+    Not raised after a restore: that begins a new timeline, so the events that it gave up are known as such.
     """
 
 
 class ForeignMessageError(DivergedError):
-    """A message in the stream is not ours, or not where ours would be; `sequence` says which."""
+    """A message in the stream is not the relay's, or not where it should be; `sequence` is its sequence."""
 
     def __init__(self, problem: str, repair: str, sequence: int) -> None:
         super().__init__(problem, repair)
@@ -67,7 +67,7 @@ class ForeignMessageError(DivergedError):
 
 
 class PublishedEvent(msgspec.Struct, frozen=True):
-    """An event as it stands in a stream."""
+    """An event as a stream has it."""
 
     sequence: int
     timeline: int
@@ -78,8 +78,9 @@ class PublishedEvent(msgspec.Struct, frozen=True):
 class StreamStanding(msgspec.Struct, frozen=True):
     """Where a stream stands: its last sequence, and the position of the event to be published next.
 
-    `segments` are those that its metadata must have by then. `shared` is the last event that stream and log
-    have in common, as far as numbers tell: (sequence, position), None where there is none.
+    `segments` are those that the metadata must have before that event is published. `shared` is the last
+    event that stream and log have in common, judged by the numbers: (sequence, position); `None` if there is
+    none.
     """
 
     last_sequence: int
@@ -110,7 +111,7 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
     """The event that a message of the stream carries.
 
     Raises:
-        ForeignMessageError: it is none of this store's.
+        ForeignMessageError: it is not an event of this store.
     """
     try:
         event = decoded(_decode_event, message.payload)
@@ -122,7 +123,7 @@ def published_event(names: BusNames, store_id: str, message: StoredMessage) -> P
         ):
             return found
     except (msgspec.DecodeError, ValueError, IndexError):
-        # If it is not JSON, or not a number, or not a name of a type, it is not ours.
+        # It is not JSON, or has no valid number or type, so it is not an event of this store.
         pass
     raise ForeignMessageError(
         f"message {message.sequence} of {names.events} ({message.subject}) is not an event of this store",
@@ -138,7 +139,8 @@ def recorded_segments(
 
     Raises:
         AnotherStoreError: they are another store's.
-        DivergedError: it has held messages, and does not say whose; or a foreign one.
+        DivergedError: the stream has held messages, and its metadata does not name a store; or the metadata
+            is damaged; or the stream has held a foreign message.
     """
     owner = metadata.get(STORE_ID)
     if owner is None and last_sequence == 0:
@@ -157,8 +159,8 @@ def recorded_segments(
         raise DivergedError(
             f"the metadata of the stream {stream} is not as it was written", how_to_refill(stream)
         ) from error
-    # This holds even if the message was deleted since: its sequence stays taken. It is free again if the
-    # stream lost its messages and begins anew.
+    # This applies even if the message was deleted since, because its sequence stays taken. It no longer
+    # applies if the stream lost its messages and counts anew.
     if 0 < foreign_sequence <= last_sequence:
         raise DivergedError(
             f"message {foreign_sequence} of {stream} was not an event of this store", how_to_refill(stream)
@@ -175,13 +177,13 @@ def locate(
     segments: Sequence[Segment],
     last: PublishedEvent | None,
 ) -> StreamStanding:
-    """Where a stream stands that has come to `last_sequence`; `last` is its last message that is still there.
+    """Where a stream with this last sequence stands; `last` is the last event that it still has.
 
     Raises:
-        OtherHistoryError: it is ahead of the log.
+        OtherHistoryError: the stream is ahead of the log.
         DivergedError: its messages are not where its segments say.
     """
-    # Segments that were planned and not begun are planned again.
+    # Segments that were planned but not begun are planned again.
     begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
     if last_sequence > 0 and not begun:
         raise DivergedError(
@@ -208,7 +210,7 @@ def locate(
 
 
 def position_reached(segments: Sequence[Segment], last_sequence: int, timeline: int) -> int:
-    """The last position of a timeline that a stream has, or had; 0 where it never had any."""
+    """The last position of a timeline that a stream has, or had; 0 if it never had one."""
     begun = [segment for segment in segments if segment.first_sequence <= last_sequence]
     return _reached(begun, last_sequence).get(timeline, 0)
 
@@ -246,7 +248,7 @@ def _first_missing(origin: Origin, reached: Mapping[int, int]) -> int:
     following = [first for _, first in origin.timelines[1:]]
     for (timeline, first), end in zip(origin.timelines, following, strict=False):
         have = max(reached.get(timeline, 0), first - 1)
-        # Events beyond the end are history that a restore gave up.
+        # Events from `end` on are history that a restore gave up.
         if have < end - 1:
             return have + 1
     timeline, first = origin.timelines[-1]
@@ -256,7 +258,7 @@ def _first_missing(origin: Origin, reached: Mapping[int, int]) -> int:
 def _continued(
     origin: Origin, begun: Sequence[Segment], next_sequence: int, next_position: int
 ) -> tuple[Segment, ...]:
-    """The segments with those that the rest of the log, published in one go, will make."""
+    """The segments that the stream will have when the rest of the log is published without a break."""
     offset = next_sequence - next_position
     planned = [Segment(origin.timeline_at(next_position), next_position, offset)]
     if begun and (begun[-1].timeline, begun[-1].offset) == (planned[0].timeline, offset):

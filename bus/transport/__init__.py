@@ -1,6 +1,6 @@
-"""What a service has of NATS beside its clients' share, `hyperpage_client.transport`.
+"""The part of NATS that only a service needs; clients' part is in `hyperpage_client.transport`.
 
-queue_age        how long what is read from a connection has waited already
+queue_age        how long messages have waited before they are read from a connection
 jetstream        requests to JetStream
-ensured_streams  a stream is there, as it should be; stream_limits says how much it may hold
+ensured_streams  makes sure that a stream exists as it should; stream_limits says how much it may hold
 """

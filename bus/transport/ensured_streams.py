@@ -1,4 +1,4 @@
-"""Makes sure that a stream is there, as it should be, within limits."""
+"""Makes sure that a stream exists, with the subjects and limits that it should have."""
 
 import asyncio
 import logging
@@ -17,10 +17,7 @@ logger = logging.getLogger(__name__)
 async def ensure_stream(
     api: JetStreamApi, config: dict[str, Any], limits: dict[str, Any], *, is_adjusted: bool
 ) -> StreamReport:
-    """The stream of that name; otherwise as `found_or_made`.
-
-    A broker that is still getting ready is asked again for some seconds.
-    """
+    """The same as `found_or_made`, but a broker that is not ready yet is asked again for some seconds."""
     for remaining in range(_TRIES, 0, -1):
         try:
             return await found_or_made(api, config, limits, is_adjusted=is_adjusted)
@@ -34,10 +31,10 @@ async def ensure_stream(
 async def found_or_made(
     api: JetStreamApi, config: dict[str, Any], limits: dict[str, Any], *, is_adjusted: bool
 ) -> StreamReport:
-    """The stream of that name; it is made as `config` and `limits` say if there is none.
+    """The stream of the name in `config`; if there is none, it is made with `config` and `limits`.
 
-    One that is there stays as it is, but for subjects that it lacks, and for its limits, if it `is_adjusted`.
-    Where the broker refuses that, it is logged, and the stream goes on without.
+    An existing stream is changed only if it lacks subjects, and, if `is_adjusted`, to have the limits. If the
+    broker refuses the change, that is logged, and the stream stays as it is.
 
     Raises:
         JetStreamError: the broker refuses, or does not answer.
@@ -59,7 +56,7 @@ async def found_or_made(
 
 
 def limited(config: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with these limits; on no fewer nats-servers than before."""
+    """A configuration with these limits, and at least as many replicas as before."""
     wanted = {**config, **limits}
     if "num_replicas" in limits:
         wanted["num_replicas"] = max(limits["num_replicas"], config.get("num_replicas", 1))
@@ -69,10 +66,10 @@ def limited(config: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
 async def within_room(
     api: JetStreamApi, configure: Callable[[dict[str, Any]], Awaitable[StreamReport]], config: dict[str, Any]
 ) -> StreamReport:
-    """What `configure` answers; where a broker has not so many bytes, for a part of them.
+    """The answer of `configure`; if the broker has not enough bytes, a part of them is asked for.
 
-    A broker sets aside the most that each of its streams may take. The part leaves room for other streams.
-    Where too few nats-servers are there for so many replicas, there are fewer, until it is asked for again.
+    A broker reserves the limit of each of its streams. The part leaves room for other streams. If there are
+    too few nats-servers for the replicas, the stream gets fewer, until it is configured again.
 
     Raises:
         JetStreamError: the broker refuses for another reason, has no room at all, or does not answer.

@@ -1,12 +1,12 @@
-"""JetStream's API as the relay uses it: plain JSON requests, each with a bound, and one kind of error.
+"""JetStream's API as the relay uses it: plain JSON requests, each with a timeout, and one kind of error.
 
     JetStreamError                 not now: no connection, no answer, or a refusal; trying again may help
     ├── StreamFullError            a limit of the stream refuses a message
     ├── UnansweredError            a message that was sent may be stored, now or soon
-    └── WrongSequenceError         the stream does not stand where we took it to stand: look again
+    └── WrongSequenceError         the stream's last sequence is not the expected one: look again
 
-Configurations are read and written back as they are: the structs of a client library drop each setting that
-they do not know, and an operator's with it.
+Configurations are read and written back as plain dictionaries: the structs of a client library would drop
+each setting that they do not know, which may be one of an operator's.
 """
 
 import asyncio
@@ -31,17 +31,18 @@ from hyperpage_client.transport.jetstream_answers import (
     stored,
 )
 
-# The relay has 5 s after a restart; a request that was lost with the broker takes less than half of them.
+# Less than half of the 5 s that the relay has after a restart, so that one request may be lost with the
+# broker.
 REQUEST_TIMEOUT_MS = 2_000
-# How much of a stream is asked for at once.
+# The most that is asked for at once when a stream is read.
 BATCH_MESSAGES = 256
 BATCH_BYTES = 1024 * 1024
 
 
 class JetStreamError(RuntimeError):
-    """JetStream did not do what was asked; `repair` says what an operator can do, where we know.
+    """JetStream did not do what was asked; `repair` says what an operator can do, if that is known.
 
-    `code` is JetStream's own number for it, if it said one.
+    `code` is JetStream's own number of the error; 0 if it gave none.
     """
 
     def __init__(self, problem: str, repair: str | None = None, *, code: int = 0) -> None:
@@ -60,7 +61,7 @@ class UnansweredError(JetStreamError):
 
 
 class WrongSequenceError(JetStreamError):
-    """The stream does not stand where we took it to stand."""
+    """The stream's last sequence is not the expected one."""
 
 
 class JetStreamApi:
@@ -70,12 +71,12 @@ class JetStreamApi:
         self._connection = connection
 
     async def report(self, stream: str) -> StreamReport | None:
-        """The state of a stream; None if there is none."""
+        """The state of a stream; `None` if there is none."""
         answer = await self._ask(f"STREAM.INFO.{stream}", absent=NO_STREAM)
         return None if answer is None else decode_report(answer)
 
     async def report_with(self, stream: str, subjects: str) -> StreamReport | None:
-        """The same, with each subject among `subjects` that has a message, and how many."""
+        """The state of a stream, with the number of messages of each subject that matches `subjects`."""
         answer = await self._ask(f"STREAM.INFO.{stream}", {"subjects_filter": subjects}, absent=NO_STREAM)
         return None if answer is None else decode_report(answer)
 
@@ -84,15 +85,15 @@ class JetStreamApi:
         return await self._configure("CREATE", config)
 
     async def update(self, config: dict[str, Any]) -> StreamReport:
-        """Gives a stream this configuration; what is left out falls back to its default."""
+        """Gives a stream this configuration; settings that are left out get their defaults."""
         return await self._configure("UPDATE", config)
 
     async def delete(self, stream: str) -> None:
-        """Removes a stream with all that it holds, if it is there."""
+        """Removes a stream and all its messages, if it exists."""
         await self._ask(f"STREAM.DELETE.{stream}", absent=NO_STREAM)
 
     async def purge(self, stream: str, before: int) -> None:
-        """Removes the messages of a stream that come before a sequence."""
+        """Removes the messages of a stream before a sequence."""
         await self._ask(f"STREAM.PURGE.{stream}", {"seq": before})
 
     async def message_at(self, stream: str, sequence: int) -> StoredMessage | None:
@@ -106,12 +107,12 @@ class JetStreamApi:
     async def store(
         self, subject: str, payload: bytes, headers: dict[str, str], *, timeout_ms: int = REQUEST_TIMEOUT_MS
     ) -> int:
-        """Has a stream store a message; its sequence there.
+        """Has a stream store a message: its sequence there.
 
         Raises:
-            WrongSequenceError: the stream does not stand where `headers` expect it.
-            StreamFullError: it has no room. UnansweredError: it may store it, now or soon.
-            JetStreamError: for another reason, it does not.
+            WrongSequenceError: the stream's last sequence is not the one that `headers` expect.
+            StreamFullError: the stream has no room. UnansweredError: it may store the message, now or soon.
+            JetStreamError: it does not store the message, for another reason.
         """
         if not self._connection.is_connected:
             raise _not_connected()
@@ -135,11 +136,11 @@ class JetStreamApi:
                 f"there is no room for a message on {subject}: {said}",
                 "make room on the nats-servers, or raise the stream's limits",
             )
-        # Among them one that says: look again, something is under way there.
+        # One of these errors means that another message is being stored there, and that it may yet be stored.
         raise UnansweredError(f"a message on {subject} was refused: {said}", code=found.error.err_code)
 
     async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
-        """Some of the messages from a sequence on, in order; none where there are no more.
+        """Some of the messages from a sequence on, in order; none if there are no more.
 
         The stream must allow direct reading, which asks for nats-server 2.11 or newer.
         """
@@ -150,7 +151,7 @@ class JetStreamApi:
 
         def take(_: str, __: str, headers: Mapping[str, str] | None, body: bytes) -> None:
             headers = headers or {}
-            # A message may have a header `Status`, too.
+            # Checked first, because a message may have a header `Status`, too.
             if "Nats-Sequence" in headers:
                 sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
                 found.append(StoredMessage(sequence, subject, body, headers))
@@ -184,7 +185,7 @@ class JetStreamApi:
     async def _ask(
         self, verb: str, request: dict[str, Any] | None = None, *, absent: int | None = None
     ) -> bytes | None:
-        """JetStream's answer; None if it refuses with the number `absent`."""
+        """JetStream's answer; `None` if it refuses with the error code `absent`."""
         if not self._connection.is_connected:
             # nats-py would keep the request for later, and wait in vain for its answer.
             raise _not_connected()

@@ -1,9 +1,9 @@
-"""`QueueAge`: how long what is read from a connection has waited at the broker and in the sockets.
+"""`QueueAge`: how long messages that are read from a connection have waited at the broker and in the sockets.
 
     PING ──▶ ┌ message, message, message … ┐ ──▶ PONG        all of these are older than the ping
 
-The server answers a ping behind all that it has for us by then. So whatever is read while a ping is not
-answered was there before it was sent.
+The server sends the answer to a ping behind all messages that it has for the connection by then. So a message
+that is read while a ping is unanswered was waiting before the ping was sent.
 """
 
 from collections import deque
@@ -11,25 +11,25 @@ from functools import partial
 
 from hyperpage_client.transport.connection import LeanClient
 
-# How often a ping is sent, while messages come: this is how exact an age is.
+# How often a ping is sent while messages come, and so the accuracy of an age.
 PING_NS = 50_000_000
-# And behind how many messages at least: where few come, a ping would cost as much as they do.
+# The fewest messages between two pings: where few messages come, a ping would cost as much as they do.
 PING_MESSAGES = 64
 
 
 class QueueAge:
-    """Looked at with each message that is read from one connection, in its thread."""
+    """The age of one connection's messages. `since` is called for each message read, in one thread."""
 
     def __init__(self, connection: LeanClient) -> None:
         self._connection = connection
         self._reconnects = 0
         self._next_ns = 0
         self._messages = 0
-        # When the pings were sent that are not answered.
+        # When the pings were sent that are not answered yet.
         self._sent: deque[int] = deque()
 
     def since(self, now_ns: int) -> int:
-        """Since when what is read now waits at least; times are those of `time.perf_counter_ns`."""
+        """The latest time at which the message that is read now began to wait, by `time.perf_counter_ns`."""
         self._messages += 1
         if self._messages >= PING_MESSAGES and now_ns >= self._next_ns:
             self._messages = 0
@@ -50,7 +50,7 @@ class QueueAge:
     def _forget_lost(self) -> None:
         reconnects = self._connection.stats["reconnects"]
         if reconnects != self._reconnects:
-            # Nobody answers what was sent over a connection that is gone.
+            # Pings that were sent over a lost connection are never answered.
             self._reconnects = reconnects
             self._sent = deque()
 

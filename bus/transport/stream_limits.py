@@ -1,21 +1,22 @@
-"""How much each stream on the broker may hold: `Limits`, and `StreamLimits` for all of a service's."""
+"""How much each stream on the broker may hold: `Limits`, and `StreamLimits` for all streams of a service."""
 
 from typing import Any
 
 import msgspec
 
-# A stream may have one message for so many of its bytes: nats-server keeps some 350 bytes of memory for each
-# subject, and of results, mirrored keys and commands that somebody made up, each has its own.
+# A stream may have one message for this many of its bytes. nats-server keeps some 350 bytes of memory for
+# each subject, and each result, each mirrored key and each command with a made-up name has a subject of its
+# own.
 BYTES_A_MESSAGE = 512
-# Of a broker that has not even so much room, nothing can be had.
+# The smallest limit that is asked for; a broker with less room is an error.
 SMALLEST_BYTES = 1024 * 1024
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a stream may hold, how long it keeps that, how many consumers it may have.
+    """How much a stream may hold, how long it keeps messages, how many consumers it may have.
 
-    It is kept on so many nats-servers at least: `replicas`. 0: as the stream has it already, and none if it
-    is made.
+    `replicas` is the least number of nats-servers that keep it. A value of 0 leaves an existing stream as it
+    is, and sets no limit for a new one.
     """
 
     size_bytes: int = 0
@@ -26,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The part of a stream's configuration that says so."""
+        """The part of a stream's configuration with these limits."""
         said = {
             "max_bytes": self.size_bytes,
             "max_msgs": self.messages,
@@ -41,7 +42,7 @@ NO_LIMITS = Limits()
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of each of a service's streams; each mirror, of which there are some, has `mirrors`."""
+    """The limits of each stream of a service; `mirrors` are those of each of the `mirrored_tables`."""
 
     events: Limits = NO_LIMITS
     commands: Limits = NO_LIMITS
@@ -53,7 +54,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def set_aside_bytes(self) -> int:
-        """The bytes that a broker must have for all of them."""
+        """The bytes that a broker must have for all streams together."""
         each = (
             self.events,
             self.commands,
