@@ -60,7 +60,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def give_to_owner(folder: Path, made: int | Path) -> None:
-    """Gives a file that root just made in a folder to the folder's owner, as whom the service runs."""
+    """Gives what root just made in a folder to the folder's owner, the user that the service runs as."""
     if os.geteuid() == 0:
         owner = folder.stat()
         # Does not follow a link that another user may have put in the place of a path meanwhile.

@@ -131,9 +131,9 @@ def open_checkpointer(path: str, vfs: str) -> apsw.Connection:
         apsw.Error: the file cannot be opened, or read.
     """
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
-    # Pages that leave the WAL are on disk in the file before.
+    # A page leaves the WAL only when it is on disk in the file.
     connection.pragma("synchronous", "full")
-    # SQLite opens the WAL of a connection only with the first read.
+    # The connection knows of the WAL only after its first read.
     connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     return connection
 

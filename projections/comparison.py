@@ -18,7 +18,7 @@ MAXIMUM_EXAMPLES = 10
 
 
 class TableReport(msgspec.Struct, kw_only=True):
-    """The comparison of one table: the number of rows by the log, and of missing, unexpected, different."""
+    """The comparison of one table: how many rows the log has; how many are missing, unexpected, different."""
 
     rows: int = 0
     missing: int = 0

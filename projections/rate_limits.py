@@ -145,9 +145,10 @@ SELECT id, throttled_until FROM rate_limits
 
 
 class CallsLeft(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tightest of the limits of a platform's resource lets through, of `limit`, until `resets_at`.
+    """The calls that the tightest limit of a platform's resource has left, of `limit`, until `resets_at`.
 
-    `resource` is empty for the platform as a whole; `limit` and `resets_at` are None where nobody told them.
+    `resource` is empty for the platform as a whole; `limit` and `resets_at` are `None` where they are
+    unknown.
     """
 
     platform: str

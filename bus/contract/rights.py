@@ -1,4 +1,4 @@
-"""What a user may do: send commands, ask for rows, follow tables."""
+"""The rights of a user: to send commands, ask for rows, follow tables."""
 
 from collections.abc import Iterable
 

@@ -155,7 +155,7 @@ class StreamAudit:
                         is_more_left = await self._go_on()
                 except (StreamError, JetStreamError, apsw.Error, OSError, TimeoutError) as error:
                     logger.debug("the stream was not compared with the log: %s", error)
-                except Exception as error:  # whatever it meets there, the service goes on without
+                except Exception as error:  # the service goes on without the comparison
                     internal(logger, "the stream was not compared with the log", error)
                 took = time.monotonic() - began
                 pauses = PAUSES_WHILE_BUSY if self._is_busy else PAUSES

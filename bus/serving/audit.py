@@ -19,10 +19,10 @@ logger = logging.getLogger("hyperpage.audit")
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """The author of an act: their name at the way by which they came, and the address that they came from.
+    """The author of an act: a name, the way by which the request came, and the address that it came from.
 
-    `principal` is the token or user that vouches for it; `None` where nothing does. Over NATS and on the
-    command line, `name` is what a user with the administrator's credentials gives.
+    `principal` is the token or user that authenticated the request; `None` if there was none. Over NATS and
+    on the command line, `name` is any name that the user with the administrator's credentials has given.
     """
 
     name: str

@@ -110,7 +110,7 @@ class DeadLetters:
         self.unkept = 0
 
     async def prepare(self) -> None:
-        """The stream is there when this returns."""
+        """Returns when the stream exists; notes its size and its limit."""
         report = await ensure_stream(
             self._api,
             {
@@ -206,7 +206,7 @@ class DeadLetters:
             AdministrationVerb(
                 name="dlq.list", shape=ListDeadLetters, carry_out=self._list, changes_nothing=True
             ),
-            # Reading is not an act, here as elsewhere: a page that is loaded again would be recorded again.
+            # Reading is not recorded, here as elsewhere: each reload of a page would be an act.
             AdministrationVerb(
                 name="dlq.show", shape=ShowDeadLetter, carry_out=self._show, changes_nothing=True
             ),
@@ -274,7 +274,7 @@ class DeadLetters:
             return [await self._get(request.sequence)]
         chosen: list[RawStreamMsg] = []
         after = 0
-        # Messages that come in meanwhile (a replayed one that fails again, say) are not chosen.
+        # Messages that come in meanwhile (a replayed one that fails again, for instance) are not chosen.
         while len(chosen) < MAXIMUM_LISTED and (message := await self._next(after + 1)) is not None:
             after = message.seq or after + 1
             chosen.append(message)

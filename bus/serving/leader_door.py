@@ -2,7 +2,7 @@
 
     sender ──▶ a member ──▶ <prefix>.led.v1.<where it arrived> ──▶ the leader ──▶ the sender's inbox
                     ▲                      │
-                    └──── nobody there ◀───┘
+                    └───── no leader ◀─────┘
 
 The reply subject of a request that is passed on is the member's own inbox, followed by the subject on which
 the answer reaches the sender. If there is no leader, the broker's message about that comes to the member,

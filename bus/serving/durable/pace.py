@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from bus.serving.durable.portions import PORTION
 
-# The number of commands that are decided together while requests come: half of a group.
+# The number of commands that are decided together while requests come: half of a group at its usual size.
 SMALL_PORTION = 64
 # The pause behind a portion is this many times as long as the portion took, if at least as many requests came
 # meanwhile as it had commands. So durable commands always have a quarter of the time. With fewer requests,

@@ -27,7 +27,7 @@ class Lookups:
     `with lookups as (connection, place)` is one look-up; `place` is where the log is in what it sees. All
     look-ups of one turn of the thread's loop see the same snapshot: their queries had all arrived when the
     first one began. `known` returns where the log is at least. `next_turn` schedules a call in the loop's
-    next turn. `clock` counts seconds. Damage that is met is noted in `damage`.
+    next turn. `clock` counts seconds. Damage of the file that is met is noted in `damage`.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class QueryVerb(msgspec.Struct, frozen=True, kw_only=True):
     connection, and is called at once in the service's loop, however many other queries wait. `limited`
     answers users of limited rights; without it, they may not ask a query that `reads`. A query `is_lookup` if
     it reads a few rows by their keys. `gives` is the type of the answer, for the documents of the contract.
-    A query that `awaits` something is answered when that has happened.
+    A query that `awaits` something is answered when that has happened, or its time is over.
     """
 
     name: str

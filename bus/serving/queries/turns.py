@@ -1,4 +1,4 @@
-"""`Turns`: refuses queries that would wait too long, and those of the busiest senders first."""
+"""`Turns`: refuses queries that would wait too long, of senders that send as much as the average or more."""
 
 import threading
 import time
