@@ -75,7 +75,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a thread."""
+        """The number of queries that wait for a thread."""
         return len(self._waiting)
 
     def _longest_wait_ns(self, now: int) -> int:
