@@ -38,21 +38,21 @@ Line = dict[str, Any]
 
 
 def struct_of(name: str, body: Any) -> dict[str, Any]:
-    """A command as the client takes it: a struct, where it is one, so that structs are tried, too."""
+    """A command as the client takes it: a struct where the body fits one, so that structs are tried, too."""
     try:
         return {"command": msgspec.convert(body, STRUCTS[name])}
     except (KeyError, msgspec.ValidationError):
-        # What the types do not allow is for the service to refuse.
+        # A body that the types do not allow is sent as it is: the service has to refuse it.
         return {"command": name, "body": body}
 
 
 def seconds_of(line: Line) -> Any:
-    """The time for an answer, where one is given."""
+    """The time for an answer, if the line has one."""
     return {"timeout_seconds": line["timeout_ms"] / 1000} if "timeout_ms" in line else {}
 
 
 def about(line: Line) -> Any:
-    """What is said about a command, beside its body."""
+    """The fields that are sent with a command, beside its body."""
     return {name: line[name] for name in ABOUT if name in line} | seconds_of(line)
 
 
@@ -86,7 +86,7 @@ def event_of(event: ChangeEvent) -> Line:
 
 
 class Connection:
-    """One client, and what was begun on it; it can do these `parts`."""
+    """One client, with the followers and workers that were begun on it; `parts` is what it can do."""
 
     parts: tuple[str, ...] = (
         "reads_own_writes",
@@ -119,7 +119,7 @@ class Connection:
         return {}
 
     async def close(self) -> Line:
-        """Ends it, and what was begun."""
+        """Ends the client, and what was begun on it."""
         for number in tuple(self._begun):
             await self.stop({"begun": number})
         await self._stack.aclose()
@@ -152,16 +152,16 @@ class Connection:
         return {"items": [one async for one in self.client.list(table, **line["body"])]}
 
     async def store(self, line: Line) -> Line:
-        """A durable command, which the broker has."""
+        """Stores a durable command; returns its id."""
         struct = struct_of(line["command"], line["body"])
         return {"command_id": await self.client.send_durable(**struct, wait=False, **about(line))}
 
     async def stored_answer(self, line: Line) -> Any:
-        """The answer to it."""
+        """The answer to a durable command."""
         return await self.client.durable_answer(line["command_id"], **seconds_of(line))
 
     async def mirror(self, line: Line) -> Line:
-        """The row that a bucket has: a client of NATS is all it takes."""
+        """The row in a KV bucket, which any client of NATS can read."""
         bucket = self.client.names.mirrors[line["table"]]
         values = await self.client.connection.nats.jetstream().key_value(bucket)
         from nats.js.errors import KeyNotFoundError
@@ -188,10 +188,10 @@ class Connection:
         self._begun[line["id"]] = partial(cancel, task)
 
     async def work(self, line: Line, tell: Tell) -> None:
-        """Works off the jobs of a queue, until it is stopped."""
+        """Runs the jobs of a queue, until it is stopped."""
         handler = partial(done, tell)
         options = {name: line[name] for name in ("queue", "concurrency", "lease_ms")}
-        # A function of its own for each kind: a plain one is called in a thread.
+        # The same handler for each type; as a plain function, it is called in a thread.
         worker = Worker(self.client, dict.fromkeys(line["types"], handler), grace_seconds=0, **options)
         task = asyncio.create_task(worker.run())
 
@@ -243,7 +243,7 @@ class Adapter:
         self._writing = threading.Lock()
 
     async def run(self, lines: Iterable[str]) -> None:
-        """Returns behind the last line."""
+        """Returns after the last line."""
         under_way: set[asyncio.Task[None]] = set()
         while line := await asyncio.to_thread(next, iter(lines), ""):
             task = asyncio.create_task(self._take(json.loads(line)))

@@ -9,12 +9,12 @@ from typing import Any
 from conformance import adapter
 from hyperpage_client import sync
 
-# As many questions may be under way at once, and a line to be read.
+# How many threads there are: one for each question under way, and one that reads lines.
 MAXIMUM_AT_ONCE = 200
 
 
 class InThreads:
-    """The same methods, each of which is awaited while a thread waits for it."""
+    """The methods of a synchronous client as coroutines, each of which waits for a thread."""
 
     def __init__(self, client: sync.Client) -> None:
         self.waiting = client
@@ -29,7 +29,7 @@ class InThreads:
 
 
 class Connection(adapter.Connection):
-    """One client, which has no worker; nor can another thread end what it follows."""
+    """One synchronous client. It has no worker, and no other thread can end its subscription."""
 
     parts = ("reads_own_writes", "list", "batch", "durable", "credentials", "int64")
 

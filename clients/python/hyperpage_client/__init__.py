@@ -6,28 +6,28 @@
         async for event in client.subscribe(table="jobs"):
             …
 
-Commands are structs of `hyperpage_client.commands`, here of its `jobs`. A command goes out under an id, and
-goes out again under that id until it is answered: it is carried out once.
+Commands are structs of `hyperpage_client.commands`; `Enqueue` is one of its module `jobs`. A command is sent
+under an id, and sent again under that id until it is answered: it is carried out once.
 
 opening      `connect`
 client       the client, with all that it can do
-sync         the same for programs without an event loop
+sync         the client for programs without an event loop
 app          functions as jobs, and their workers
-job          one of them
-testing      tests of programs that enqueue jobs, without a service; whether a client does what clients must
-worker       a worker for jobs, on top of it
+job          one function as a job
+testing      a queue in memory for tests of programs that enqueue jobs, and checks of aggregates and clients
+worker       a worker for jobs, on top of the client
 pytest_plugin  fixtures for pytest, with a real service
-errors       what a service refuses with, as exceptions
-tables       what can be asked of each table, as methods; queries are a part of them
+errors       the refusals of a service, as exceptions
+tables       the commands and queries of each table, as methods; `queries` has the queries alone
 commands     every command as a struct
 answers      rows, results and answers as structs
 asking       requests and their answers
 following    events, each once and in order
-contract     the names and forms of what is said
-transport    nats-py, made quick and lasting
-incident     a defect, as the log has it
+contract     the names and forms of messages on the bus
+transport    nats-py, made faster and more robust
+incident     the log record of a defect
 
-documents, identifiers, tasks and waiting are tools of all of them.
+All of them use documents, identifiers, tasks and waiting.
 """
 
 from importlib import import_module
@@ -76,7 +76,7 @@ __all__ = [
     "current_job",
 ]
 
-# Loaded when it is asked for: the service, which stands on parts of the client, starts without the rest.
+# Loaded on first use: the service uses parts of the client, and starts without loading the rest.
 _PLACES = {
     "App": "app",
     "Batch": "asking.batch",

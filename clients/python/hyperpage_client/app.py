@@ -1,4 +1,4 @@
-"""Functions as jobs: enqueued with their arguments by whoever knows them, run by a worker.
+"""Functions as jobs: a program enqueues a function with its arguments, and a worker runs it.
 
     app = App("nats://…")
 
@@ -14,8 +14,8 @@
 
     fetch.enqueue_sync(url="https://example.com").result()      # without an event loop, nor a block
 
-Arguments and results are what JSON and the annotations say: numbers, texts, dates, UUIDs, enumerations,
-dataclasses and structs of msgspec. A function that is not `async` runs in a thread.
+Arguments and results travel as JSON, and are converted by the annotations: numbers, texts, dates, UUIDs,
+enumerations, dataclasses and structs of msgspec. A function that is not `async` runs in a thread.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ MOST_TYPES = 100
 
 
 class App:
-    """Jobs, and how the service is reached that keeps them: `url` and what `connect` takes.
+    """The jobs of a program, and the address of the service that keeps them: `url` and options of `connect`.
 
     Raises:
         ValueError: two jobs have one name.
@@ -57,7 +57,7 @@ class App:
         self._url = url
         self._options = options
         self._of_process = ProcessClient(url, **options)
-        # The last one is used. Blocks may overlap: each takes out its own.
+        # The open places; jobs go to the last one. Blocks may overlap, so each removes its own place.
         self._places: list[_Place] = []
 
     @overload
@@ -86,9 +86,10 @@ class App:
     def job(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
         """Makes a job of a function; its type is the function's name, unless there is a `name`.
 
-        It is tried once and `retries` times more, by the delays of `retry`; each attempt may take `timeout`
-        seconds. `concurrency` says how many jobs of it, or of a key, may run at once, `rate` how many may
-        begin in a while. It belongs to the group `group_id`, and waits for that of `after_group`.
+        The job is tried once, and up to `retries` times more after the delays of `retry`; each attempt may
+        take `timeout` seconds. `concurrency` says how many jobs of this type, or with a key, may run at once,
+        `rate` how many may begin within a window. The job belongs to the group `group_id`, and waits for that
+        of `after_group`.
 
         Raises:
             ValueError: there is a job with this name already.
@@ -107,7 +108,7 @@ class App:
 
     @property
     def sink(self) -> Sink:
-        """Where jobs are enqueued now.
+        """The place where jobs are enqueued now: the client of the open app, or a queue in memory.
 
         Raises:
             RuntimeError: the app is not open.
@@ -122,14 +123,15 @@ class App:
         """The client of this process for programs without an event loop, opened when it is first asked for.
 
         Raises:
-            Unreachable: no nats-server lets us in, and it says why.
+            Unreachable: no nats-server accepts the connection; it says why.
         """
         return self._of_process.get()
 
     def wait(self, work: Callable[[Sink], Coroutine[Any, Any, T]]) -> T:
-        """The result of what is done where jobs are enqueued, for whoever has no event loop.
+        """The result of `work`, given the place where jobs are enqueued, for callers without an event loop.
 
-        That is the open app, from any thread but its own, or a queue in memory; else `client()`.
+        That place is the client of the open app (from any thread but that of its loop) or a queue in memory;
+        without either, it is `client()`.
 
         Raises:
             RuntimeError: this is the thread of the open app's loop, which would wait for itself.
@@ -137,7 +139,7 @@ class App:
         place = self._places[-1] if self._places else None
         if place is not None and place.loop is None:
             return _run(work(place.sink))
-        # A process that was forked off has no part in what its parent has opened.
+        # A forked process cannot use what its parent has opened.
         if place is None or place.loop is None or place.process != os.getpid():
             return self.client().run(work)
         if place.loop is _loop_here():
@@ -146,7 +148,7 @@ class App:
         try:
             return future.result()
         except BaseException:
-            # Whoever is interrupted does not wait any more.
+            # The caller was interrupted, and no longer waits for the work.
             future.cancel()
             raise
 
@@ -155,16 +157,16 @@ class App:
         """A client for the length of the block, over which jobs are enqueued.
 
         Raises:
-            Unreachable: no nats-server lets us in, and it says why.
+            Unreachable: no nats-server accepts the connection; it says why.
         """
         async with connect(self._url, **self._options) as client:
             with self.enqueued_in(client, asyncio.get_running_loop()):
                 yield client
 
     def worker(self, *queues: str, concurrency: int = 10, **options: Any) -> "AppWorker":
-        """A worker for the jobs of these queues, or of all that its jobs name, over one connection.
+        """A worker for the jobs of these queues, or of all queues that the jobs name, over one connection.
 
-        It has `concurrency` jobs of each queue at a time; `options` are those of
+        It runs `concurrency` jobs of each queue at a time; `options` are those of
         `hyperpage_client.worker.Worker`.
         """
         named = queues or tuple(dict.fromkeys(job.queue for job in self.jobs.values()))
@@ -172,7 +174,7 @@ class App:
 
     @contextmanager
     def enqueued_in(self, sink: Sink, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
-        """Has jobs enqueued over there for the length of the block; a sink may belong to one event loop."""
+        """Has jobs enqueued in `sink` for the length of the block; `loop` is the loop it needs, if any."""
         place = _Place(sink, loop, os.getpid())
         self._places.append(place)
         try:
@@ -182,7 +184,7 @@ class App:
 
 
 class _Place(NamedTuple):
-    """Where jobs are enqueued: in that event loop and process, if it is one's."""
+    """A place where jobs are enqueued: its event loop (None: any will do), and the process that opened it."""
 
     sink: Sink
     loop: asyncio.AbstractEventLoop | None
@@ -197,7 +199,7 @@ def _loop_here() -> asyncio.AbstractEventLoop | None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of what needs no certain event loop."""
+    """The result of `work`, which may run in any event loop."""
     if _loop_here() is None:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as elsewhere:
@@ -223,10 +225,10 @@ class AppWorker:
     async def run(self, *, handle_signals: bool = True) -> None:
         """Works until `stop` is called, or SIGTERM or SIGINT comes; then each job is done or given back.
 
-        Without `handle_signals`, these are left to whoever has them already: a web server, say.
+        Without `handle_signals`, the handlers of these signals stay as they are, such as a web server's.
 
         Raises:
-            Unreachable: no nats-server lets us in, and it says why.
+            Unreachable: no nats-server accepts the connection; it says why.
             ExceptionGroup: the connection was closed.
         """
         async with self._app.open() as client:
@@ -241,7 +243,8 @@ class AppWorker:
     def _handlers_of(self, queue: str) -> dict[str, Handler]:
         jobs = self._app.jobs
         if len(jobs) > MOST_TYPES:
-            # A claim names its types. Those that somebody enqueues elsewhere have to be fewer, then.
+            # A claim names its types, and takes no more than these. With more, a worker takes only the types
+            # whose own queue this is, and not a job of another type that was configured to go to it.
             jobs = {name: job for name, job in jobs.items() if job.queue == queue}
         return {name: job.handler for name, job in jobs.items()}
 

@@ -1,4 +1,4 @@
-"""The client, with all that it can do."""
+"""The client of a service, with all that it can do: `Client`."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ from hyperpage_client.tables.schedules import Schedules
 from hyperpage_client.tables.tool_configs import ToolConfigs
 
 DURABLE_ANSWER_SECONDS = 30.0
-# The states in which a job has ended, unless somebody has it tried again.
+# The states in which a job has ended, unless a user retries it.
 JOB_ENDS = frozenset({"completed", "failed", "cancelled", "timeout"})
 
 _decode_answer = msgspec.json.Decoder(CommandAnswer).decode
@@ -41,16 +41,16 @@ _decode_json = msgspec.json.Decoder().decode
 
 
 class Client:
-    """A service's way to the store; used in one event loop, by any number of tasks.
+    """A client of the service: commands, queries and events; used in one event loop, by any number of tasks.
 
-    Everything may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and what the
-    service refuses with: a `Refusal`, whose subclass says why. `connection` and `names` are for
-    programs on top of it, such as a worker.
+    Every method may raise `Unreachable` (no answer within `timeout_seconds`), `ClosedError`, and `Refusal`,
+    whose subclass says why the service refused. `connection` and `names` are for programs on top of the
+    client, such as a worker.
 
-    What it reads is never older than `seen`: what it was answered before, and the events that it got. With
-    `reads_own_writes=False`, it asks for no more than whoever answers has. With `reads_from_leader`, its
-    queries (not its subscriptions) are answered by the leader alone: nothing that anybody was answered before
-    is missing.
+    It never reads anything older than `seen`, the newest place in the log of its answers and events. With
+    `reads_own_writes=False`, the member that answers may be older than that. With `reads_from_leader`, the
+    leader alone answers its queries (not its subscriptions): they miss nothing that any client was answered
+    before.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Client:
         timeout_seconds: float = ANSWER_SECONDS,
         **about: Unpack[About],
     ) -> CommandAnswer:
-        """The answer to a command; what it says is on disk.
+        """The answer to a command; what the answer says is on disk.
 
         `command` is one of `hyperpage_client.commands`, or a name such as `jobs.enqueue` with its `body`: a
-        mapping or a struct. Where no answer comes, or the service is busy or away, the command is sent again.
+        mapping or a struct. If no answer comes, or the service is busy or away, the command is sent again.
 
         Raises:
             Refusal: nothing was stored for it.
@@ -180,7 +180,7 @@ class Client:
     async def durable_answer(
         self, command_id: str, *, timeout_seconds: float = DURABLE_ANSWER_SECONDS
     ) -> CommandAnswer:
-        """The answer to a durable command that was stored before, by whomever; it is kept for a day.
+        """The answer to a durable command that any client has stored before; it is kept for a day.
 
         Raises:
             Refusal: the command was refused.
@@ -212,7 +212,7 @@ class Client:
     async def wait_for(self, job_id: str, *, timeout_seconds: float | None = None) -> JobRow:
         """The row of a job once it has ended: completed, failed, cancelled or timed out.
 
-        It follows the job's events, and looks now and then.
+        It follows the job's events, and reads the row every 5 seconds as well, since an event may be missed.
 
         Raises:
             NotFound: there is no such job.
@@ -226,7 +226,7 @@ class Client:
                 row = await self.jobs.get(job_id)
                 state = f": it is {row.state}, in the queue {row.queue}"
             except (Unreachable, Busy, Unavailable, Behind):
-                # A service that is away for a while comes back.
+                # The service is away or busy for a while: the next look asks again.
                 return None
             return row if row.state in JOB_ENDS else None
 
@@ -243,7 +243,7 @@ class Client:
         return _decode_json(await self.ask(name, body, timeout_seconds))
 
     async def get(self, table: str, /, **key: Any) -> dict[str, Any]:
-        """A row, by what its key is called: `get("jobs", id="9f1c")`.
+        """A row, by the name and the value of its key: `get("jobs", id="9f1c")`.
 
         Raises:
             NotFound: there is none.
@@ -292,12 +292,12 @@ class Client:
     ) -> Subscription:
         """Every event from a position on, once and in order, for as long as it is iterated.
 
-        `after` is the id of the event that was handled last, to go on from there also if the store was
-        restored to an earlier moment meanwhile; then the first event is `timeline.forked.v1`. Forks come
-        also where a `table` or a `stream` is asked for.
+        `after` is the id of the event that was handled last. The subscription goes on behind it even if the
+        store was restored to an earlier moment meanwhile; then the first event is `timeline.forked.v1`. Forks
+        come even if only a `table` or a `stream` is followed.
 
         Raises:
-            ValueError: what is asked for makes no sense.
+            ValueError: an argument is not valid, or both a table and a stream are given.
         """
         timeline = None
         position = from_position - 1
@@ -336,7 +336,7 @@ class Client:
         except Behind as behind:
             if least is None or not behind.details.get("leads"):
                 raise
-            # Nobody has what was seen: it was another store's.
+            # The store that answers leads, so no store has the place that was seen: it is in another log.
             self.seen.forget()
             headers, answer = await self.connection.answer(
                 subject, content, self._reads, within_seconds=timeout_seconds

@@ -1,4 +1,4 @@
-"""JSON as it is sent, `encode`; and as somebody else may have written it, or a disk damaged it, `decoded`."""
+"""JSON: `encode` writes it, and `decoded` reads it where a peer or a damaged disk may have made it wrong."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,11 +12,11 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 def decoded(decode: Callable[[bytes | str], T], content: bytes | str) -> T:
-    """What `decode`, of msgspec, makes of it.
+    """The value of `content`, read by `decode`, a decoder of msgspec.
 
     Raises:
-        msgspec.DecodeError: it is not what it should be, whatever is wrong with it: its bytes, how it is
-            spelled, or how deep it goes.
+        msgspec.DecodeError: the content is wrong, in any way: its bytes, its JSON, its types, or nesting that
+            is too deep.
     """
     try:
         return decode(content)

@@ -1,7 +1,7 @@
-"""What a service refuses with, as exceptions: one class for each code.
+"""The refusals of a service as exceptions, one class for each code.
 
-`Refusal` is all of them. Whoever has classes of its own for them, as the service itself, puts subclasses of
-these into `KINDS`.
+`Refusal` is the base of all of them. A program with classes of its own for them, such as the service itself,
+puts subclasses of these into `KINDS`.
 """
 
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ class Refusal(Exception):
     code: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
-        # Not `super()`: subclasses may be those of somebody else, too, with arguments of their own.
+        # Not `super()`: a subclass may have another base class, too, whose constructor takes other arguments.
         Exception.__init__(self, message)
         self.message = message
         self.hint = hint
@@ -112,11 +112,11 @@ class UnknownRefusal(Refusal):
     code = "unknown"
 
 
-# By code, what a refusal is raised as.
+# The class of each code.
 KINDS: dict[str, type[Refusal]] = {kind.code: kind for kind in Refusal.__subclasses__()}
 
 
-# What nobody here knows was said by a newer service, or by somebody else.
+# The hint for a refusal that cannot be read: it comes from a newer service, or from no service at all.
 _NEWER = "see that what answers is a service, and that this program is not older than it"
 
 
@@ -135,7 +135,7 @@ def refusal_of(code: str, message: str, *, hint: str, details: dict[str, Any]) -
     kind = KINDS.get(code)
     if kind is None:
         kind, details = KINDS[UnknownRefusal.code], {**details, "code": code}
-    # The subclass's own constructor is passed by: it may take a part of the details by another name.
+    # The subclass's own constructor is not called: it may take a part of the details under another name.
     made = kind.__new__(kind)
     Refusal.__init__(made, message, hint=hint)
     made.details = details
@@ -143,7 +143,7 @@ def refusal_of(code: str, message: str, *, hint: str, details: dict[str, Any]) -
 
 
 def read_refusal(body: bytes) -> Refusal:
-    """The refusal that an error's body tells of."""
+    """The refusal in the body of an error."""
     try:
         told = refusal_in(decoded(_decode_body, body))
     except msgspec.MsgspecError:
@@ -152,7 +152,7 @@ def read_refusal(body: bytes) -> Refusal:
 
 
 def refusal_in(outcome: dict[str, Any]) -> Refusal | None:
-    """The refusal that one outcome of a batch is, if it is one."""
+    """The refusal in one outcome of a batch; `None` if the outcome is an answer."""
     if "error" not in outcome:
         return None
     error = msgspec.convert(outcome["error"], _Error)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-# The two bits of the variant, and two more, for each hexadecimal digit.
+# By a random hexadecimal digit: the digit with the two bits of the variant, and two of the random bits.
 _VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _LAST_DIGITS = 12
 
@@ -17,7 +17,7 @@ def new_id() -> str:
 def new_ids(time_ms: int) -> Iterator[str]:
     """Fresh UUIDv7s of one moment, each behind the one before it.
 
-    They count on from a random start (section 6.2, method 2), which costs far less than chance for each.
+    They count on from a random start (section 6.2, method 2), which costs far less than random bits for each.
     """
     start = _new_id_at(time_ms)
     beginning = start[:-_LAST_DIGITS]

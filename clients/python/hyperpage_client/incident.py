@@ -1,4 +1,4 @@
-"""A defect here, as the log has it: `log_incident`."""
+"""The log record of a defect: `log_incident`."""
 
 import logging
 
@@ -8,7 +8,7 @@ from hyperpage_client.identifiers import new_id
 def log_incident(logger: logging.Logger, what: str, error: BaseException, **keys: str | None) -> str:
     """The id under which a defect is logged, with `error`.
 
-    `keys` stand beside it in the log: what was asked for and under which ids, never what it brought.
+    `keys` are logged with it: what was asked for and under which ids, never its content.
     """
     incident = new_id()
     known = {name: value for name, value in keys.items() if value is not None}

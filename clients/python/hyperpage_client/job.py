@@ -1,4 +1,4 @@
-"""A function that is a job: how it is enqueued, what becomes of it, and the attempt that runs."""
+"""A function that is a job: how it is enqueued, the result that it ends with, and the attempt that runs."""
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -62,7 +62,7 @@ class JobNotCompletedError(Exception):
 
 
 class Sink(Protocol):
-    """Where jobs are enqueued: a client, or what takes its place in tests."""
+    """A place where jobs are enqueued: a client, or what replaces it in tests."""
 
     async def send(self, command: Enqueue, /, *, command_id: str = ...) -> Any:
         """Takes a job; the answer is that of a client."""
@@ -80,11 +80,11 @@ class EnqueuedJob(Generic[R]):
         self._returns = returns
 
     def within(self, sink: Sink) -> "EnqueuedJob[R]":
-        """The same, asked for over there."""
+        """The same job, whose result is asked for at `sink`."""
         return EnqueuedJob(self.id, sink, self._returns)
 
     async def result(self, *, timeout_seconds: float | None = None) -> R:
-        """What its function returned, once it has.
+        """The result of the job's function, once the job has ended.
 
         Raises:
             JobNotCompletedError: it failed, was cancelled or took too long.
@@ -106,7 +106,7 @@ class EnqueuedJobSync(Generic[R]):
         self._app = app
 
     def result(self, *, timeout_seconds: float | None = None) -> R:
-        """What its function returned, once it has.
+        """The result of the job's function, once the job has ended.
 
         Raises:
             JobNotCompletedError: it failed, was cancelled or took too long.
@@ -116,7 +116,7 @@ class EnqueuedJobSync(Generic[R]):
 
 
 class Home(Protocol):
-    """What a job belongs to: an app."""
+    """The app that a job belongs to, as far as the job uses it."""
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -124,14 +124,14 @@ class Home(Protocol):
 
     @property
     def sink(self) -> Sink:
-        """Where jobs are enqueued now."""
+        """The place where jobs are enqueued now."""
 
     def wait(self, work: Callable[[Sink], Coroutine[Any, Any, T]]) -> T:
-        """The result of what is done there, for whoever has no event loop."""
+        """The result of `work`, given that place, for callers without an event loop."""
 
 
 class Job(Generic[P, R]):
-    """A function that is a job, by its `type`. Called, it runs here and now, as if it were none."""
+    """A function that is a job of a `type`. Calling it runs the function here and now, not as a job."""
 
     __name__: str
 
@@ -142,7 +142,7 @@ class Job(Generic[P, R]):
         options: Mapping[str, Any],
         types: "_Types | None" = None,
     ) -> None:
-        # Its name, its documentation and its signature.
+        # The function's name, documentation and signature.
         update_wrapper(self, function)
         self.type: str = options["type"]
         self.queue: str = options["queue"]
@@ -175,16 +175,17 @@ class Job(Generic[P, R]):
         group_id: str | None = None,
         after_group: AfterGroup | None = None,
     ) -> "Job[P, R]":
-        """The same job, to be enqueued otherwise: `fetch.configure(delay=60).enqueue(url=…)`.
+        """The same job with other options: `fetch.configure(delay=60).enqueue(url=…)`.
 
-        Under a `command_id`, it is enqueued once, however often that is tried. `delay` is in seconds,
-        `run_at` a moment with its time zone. `unique` says which jobs are one, `debounce` that the last of
-        several counts, `throttle` how many there may be in a while; `concurrency` how many may run at once,
-        `rate` how many may begin in a while; `retry` says when it is tried again. It belongs to the group
-        `group_id`, and waits for that of `after_group`.
+        Under a `command_id`, it is enqueued once, even if that is tried again. `delay` is in seconds,
+        `run_at` a moment with its time zone. `unique` says which jobs count as the same, `debounce` makes one
+        job of several that come close together, `throttle` says how many may be enqueued within a window,
+        `concurrency` how many may run at once, `rate` how many may begin within a window, `retry` when a
+        failed attempt is tried again. The job belongs to the group `group_id`, and waits for that of
+        `after_group`.
 
         Raises:
-            ValueError: both are given, or the moment has no time zone.
+            ValueError: both `delay` and `run_at` are given, or the moment has no time zone.
         """
         if delay is not None and run_at is not None:
             raise ValueError("either a delay or a moment")
@@ -214,11 +215,11 @@ class Job(Generic[P, R]):
         """The command that enqueues it with these arguments: for a batch, an outbox, another client.
 
         Raises:
-            TypeError: they are not the function's.
-            msgspec.ValidationError: they are not of its types.
+            TypeError: the arguments are not those that the function takes.
+            msgspec.ValidationError: an argument does not have its type.
         """
         bound = self._types.signature.bind(*args, **kwargs)
-        # As it comes to the worker: what that could not read is refused here.
+        # The payload as a worker gets it: arguments that it could not read are refused here.
         payload = msgspec.json.decode(msgspec.json.encode(dict(bound.arguments)))
         msgspec.convert(payload, self._types.arguments, str_keys=True)
         options = dict(self._options)
@@ -254,13 +255,13 @@ class Job(Generic[P, R]):
         command_id = self._options.get("command_id")
         about = {} if command_id is None else {"command_id": command_id}
         answer = await sink.send(command, **about)
-        # One that is the same already, by its unique key.
+        # With a unique key, it may be the id of a job that existed already.
         job_id = (answer.result or {}).get("existing", answer.key)
         return EnqueuedJob(job_id, sink, self._types.returns)
 
     @property
     def handler(self) -> Handler:
-        """What a worker calls."""
+        """The handler by which a worker runs the function."""
         function: Callable[..., Any] = self.function
         if inspect.iscoroutinefunction(function):
 
@@ -283,7 +284,7 @@ class Job(Generic[P, R]):
         try:
             arguments = msgspec.convert(context.payload, self._types.arguments, str_keys=True)
         except msgspec.ValidationError as error:
-            # The next attempt would have the same.
+            # Not retryable: the next attempt would have the same payload.
             raise JobFailed(f"its payload is not what {self.type} takes: {error}", retryable=False) from error
         return {name: getattr(arguments, name) for name in context.payload}
 
@@ -295,9 +296,9 @@ def _milliseconds(moment: datetime) -> int:
 
 
 class _Types:
-    """What a function takes and returns.
+    """The types of a function's arguments and of its result.
 
-    Annotations are read when they are first needed: they may name what a module has further down.
+    Annotations are read on first use: they may name things that the module defines further down.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -314,7 +315,7 @@ class _Types:
         fields: list[Any] = []
         for parameter in self.signature.parameters.values():
             kind = self._hints.get(parameter.name, Any)
-            # The function has its own defaults.
+            # Only whether there is a default matters here: the function applies its own.
             is_required = parameter.default is parameter.empty
             fields.append(
                 (parameter.name, kind) if is_required else (parameter.name, kind, msgspec.field(default=None))

@@ -1,4 +1,4 @@
-"""How one connects: `connect`."""
+"""Connecting to a service: `connect`, and `address_in`, the address of a service on this machine."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -23,9 +23,9 @@ def address_in(folder: Path | str) -> str:
     """The address of the service that runs on that folder, with the credentials of the user `app`.
 
     Raises:
-        FileNotFoundError: no service runs there; it says how one is started.
-        OSError: its file may not be read.
-        msgspec.DecodeError: its file is damaged.
+        FileNotFoundError: no service runs there; the message says how to start one.
+        OSError: the file with the address may not be read.
+        msgspec.DecodeError: that file is damaged.
     """
     path = Path(folder, "runtime.json")
     try:
@@ -40,7 +40,7 @@ def address_in(folder: Path | str) -> str:
 
 
 class ConnectOptions(TypedDict, total=False):
-    """What `connect` takes beside the address."""
+    """The options of `connect`, beside the address."""
 
     prefix: str
     actor: str | None
@@ -71,17 +71,18 @@ async def connect(
     certificate: Path | str | None = None,
     key: Path | str | None = None,
 ) -> AsyncIterator[Client]:
-    """A client for the length of the block, over one connection that is made again whenever it is lost.
+    """A client for the length of the block, over one connection, which is made again whenever it is lost.
 
     `url` has the credentials, or `credentials` is a file with them: the seed of an NKey, a creds file (JWT),
     or a certificate with its key. `ca` is the file of the authority that vouches for the server, by default
-    the system's; `certificate` and `key` are one's own, for mutual TLS. With any of these three, or `tls://`
-    in the address, nothing is said before it is encrypted and the server's certificate and name are checked.
-    Files are in PEM, and read again for each new connection. `actor` is noted with every command that names
-    no other one; of `reads_own_writes` and `reads_from_leader`, see `Client`.
+    the system's; `certificate` and `key` are the client's own, for mutual TLS. With any of these three, or
+    `tls://` in the address, nothing is sent before the connection is encrypted and the server's certificate
+    and name are checked. Files are in PEM, and read again for each new connection. `actor` is noted with
+    every command that names no other one; for `reads_own_writes` and `reads_from_leader`, see `Client`.
 
     Raises:
-        Unreachable: no nats-server lets us in within `timeout_seconds`, or none ever will; it says why.
+        Unreachable: no nats-server accepts the connection within `timeout_seconds`, or none ever will; it
+            says why.
     """
     names = BusNames(prefix=prefix, inbox_prefix=f"{inbox_prefix}.")
     connection = await ClientConnection.open(

@@ -1,8 +1,8 @@
 """Fixtures for pytest: a real service for the session, and a client for each test.
 
-`hyperpage_service` starts `hyperpage serve` in a folder of its own, within a second, and ends it at last.
+`hyperpage_service` starts `hyperpage serve` in a folder of its own, within a second, and stops it at the end.
 The program is found on the path; `HYPERPAGE` in the environment names another one, such as that of another
-virtual environment. All tests of a session share its store: give what a test makes keys of its own.
+virtual environment. All tests of a session share its store: each test should use keys of its own.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def hyperpage_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 @pytest.fixture
 def hyperpage_client(hyperpage_service: Service) -> "Iterator[Client]":
     """A client without an event loop; a test with one connects to `hyperpage_service.url`."""
-    # Sessions that use no client load none.
+    # Imported here: sessions without a client do not load it.
     from hyperpage_client.sync import connect
 
     with connect(hyperpage_service.url) as client:

@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for one by one, kept so that they are not lost and can be ended together."""
+"""Tasks and their ends: cancelling for certain, time limits, and background tasks that are kept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
-    """Returns when a task has ended, however it ended.
+    """Cancels a task again and again, and returns when it has ended, however it ended.
 
-    Python 3.11's `wait_for`, which nats-py's requests wait with, loses a cancellation that comes with the
-    answer, and nats-py swallows some: the task would go on for ever, and nobody would ask it again.
+    Python 3.11's `wait_for`, with which nats-py's requests wait, loses a cancellation that comes together
+    with the answer, and nats-py swallows some: a task that is cancelled only once may go on for ever.
     """
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.5)
-    # The error is looked at, or asyncio would log that it never was.
+    # The error is read, or asyncio would log that it never was.
     if not task.cancelled():
         task.exception()
 
@@ -25,7 +25,7 @@ async def cancel(task: asyncio.Task[Any]) -> None:
 async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, or its error; it has ended when this returns.
 
-    Where `asyncio.timeout` cancels once, this is repeated: see `cancel`.
+    `asyncio.timeout` cancels once; this cancels until the work has ended: see `cancel`.
 
     Raises:
         TimeoutError: it did not end in that time.
@@ -41,15 +41,15 @@ async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def to_its_end(work: Callable[[], T]) -> T:
-    """As `asyncio.to_thread`; whoever is cancelled meanwhile waits until the thread is through with it.
+    """As `asyncio.to_thread`, but a caller that is cancelled waits until the thread has done the work.
 
-    For what must not go on behind the back of who has given up what it works on.
+    It is for work that must have ended before its caller lets go of what it works on.
     """
     return await unbroken(asyncio.to_thread(work))
 
 
 async def unbroken(work: Awaitable[T]) -> T:
-    """The result of `work`, which nobody cancels: whoever is cancelled meanwhile waits for its end."""
+    """The result of `work`, which is never cancelled: a caller that is cancelled waits for its end."""
     working = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(working)
@@ -64,7 +64,7 @@ async def unbroken(work: Awaitable[T]) -> T:
 
 
 class Tasks:
-    """Tasks that run. The loop holds them only weakly, and may drop one that nobody else holds."""
+    """Background tasks, kept here: the loop holds tasks only weakly, and may drop one without a reference."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[None]] = set()
@@ -73,16 +73,16 @@ class Tasks:
         return len(self._under_way)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs this beside everything else, in the loop that runs now."""
+        """Starts a background task in the running loop."""
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
     async def finish(self) -> None:
-        """Returns when nothing is under way any more."""
+        """Returns when no task is left."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 
     async def cancel(self) -> None:
-        """Gives up what is under way."""
+        """Cancels all tasks, and returns when they have ended."""
         await asyncio.gather(*map(cancel, self._under_way))

@@ -1,11 +1,11 @@
-"""Waiting with a bound, and trying again what went wrong, ever more slowly."""
+"""Waiting with a time limit, and trying again what failed, after ever longer pauses."""
 
 import asyncio
 import logging
 
-# No more are needed: by then, the pause after a failure has long reached its limit.
+# By then, the pause after a failure has long reached its limit.
 _MAXIMUM_DOUBLINGS = 10
-# The problem that is told before the first attempt.
+# The problem before the first attempt.
 UNTRIED = "nothing was tried yet"
 
 

@@ -1,6 +1,6 @@
-"""Rows, results and answers as structs. They are made of the service's own (`make client`).
+"""Rows, results and answers as structs. `make client` makes them of the service's own.
 
-shared  those of many tables
+shared  the structs that many tables use
 
-app_state, events, jobs, queues, rate_limits, schedules and tool_configs are the tables'.
+Each table has a module: app_state, events, jobs, queues, rate_limits, schedules and tool_configs.
 """

@@ -1,4 +1,4 @@
-"""Commands that go out together, in one message or a few."""
+"""Commands that are sent together, in one message or a few."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from hyperpage_client.documents import encode
 from hyperpage_client.errors import Refusal, TooLarge
 from hyperpage_client.identifiers import new_id
 
-# What a message has beside its commands, and between each two of them.
+# The size of a message without its commands, and of what stands between two commands.
 _ENVELOPE_BYTES = len(encode({"atomic": False, "commands": []}))
 _COMMA_BYTES = 1
 
@@ -32,7 +32,7 @@ class Pending:
 
     @property
     def answer(self) -> CommandAnswer:
-        """What it was answered with.
+        """The answer to the command.
 
         Raises:
             Refusal: it was refused.
@@ -63,7 +63,7 @@ class Batch:
         command_id: str | None = None,
         expected_version: int | None = None,
     ) -> Pending:
-        """Takes a command, as `Client.send` does. Under its id it is carried out once, also if sent again."""
+        """Adds a command, given as for `Client.send`. Its id has it carried out once, even if sent again."""
         one = BatchCommand(
             command=command,
             body=body,
@@ -81,7 +81,7 @@ class Batch:
         """
         items = [batch_item(one.command) for one in self._pending]
         waiting = iter(enumerate(self._pending))
-        # An atomic one is all in one message: the service refuses what is too much for that.
+        # An atomic batch is one message; the service refuses it if it is too large for that.
         for some in [items] if self._atomic and items else messages_of(items):
             try:
                 outcomes = await send(some)
@@ -93,7 +93,7 @@ class Batch:
                 number, one = next(waiting)
                 one.outcome = outcome
                 if isinstance(outcome, Refusal):
-                    # The service counts those of one message.
+                    # The service's index counts the commands of one message, this one those of the batch.
                     outcome.details["index"] = number
         refused = [one.outcome for one in self._pending if isinstance(one.outcome, Refusal)]
         if refused:
@@ -101,7 +101,7 @@ class Batch:
 
 
 def messages_of(items: Sequence[BatchItem]) -> Iterator[Sequence[BatchItem]]:
-    """The same commands in as few messages as the service takes; what is too large is alone in its own."""
+    """The commands, in order, in as few messages as possible; one that is too large gets its own message."""
     start, size_bytes = 0, _ENVELOPE_BYTES
     for number, item in enumerate(items):
         more_bytes = len(encode(item)) + _COMMA_BYTES

@@ -1,12 +1,12 @@
 """A connection that is kept, and requests over it that are asked again until they are answered.
 
     ask ──▶ publish ──▶ an answer ─────────────────────────────────▶ its bytes, or its refusal
-              ▲           │ busy, unavailable, nobody there, none in time, connection lost
+              ▲           │ busy, unavailable, no service there, no answer in time, connection lost
               └─ back-off ┘ until the deadline ────────────────────▶ Unreachable
 
 All attempts at one question share one reply subject, so that a late answer to the first is as good as one
 to the second. nats-py's `request` forgets a question after its timeout, and waits for that long if the broker
-dies. `hyperpage_client.transport.connection` puts right what else would end a long-lived client.
+dies. `hyperpage_client.transport.connection` mends what else would end a long-lived client.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from hyperpage_client.waiting import is_set_within
 # An answer takes milliseconds, and a few hundred of them on a busy service. After this time a question is
 # asked again, then after twice as long, and so on, so that impatience adds little to the load.
 FIRST_WAIT_SECONDS = 1.0
-# The pause after an answer that nobody is there, or that the service is busy. It doubles, and half of it is
-# random, so that clients that were sent away together do not come back together.
+# The pause after the broker's answer that no service listens, or the service's that it is busy. It doubles,
+# and half of it is random, so that clients that were refused together do not ask again together.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
-# The deadline of one question in `ask_patiently`, which asks on after it.
+# The deadline of one question in `ask_patiently`, which asks again after it.
 PATIENT_SECONDS = 60.0
 # A broker that hangs is noticed after two unanswered pings.
 PING_SECONDS = 10
-# The header of the broker's own answer that nobody listens.
+# The header of the broker's own answer that no service listens.
 STATUS = "Status"
 _SIGNS = frozenset({ERROR_CODE, STATUS})
 NO_HEADERS: Mapping[str, str] = {}
@@ -52,8 +52,9 @@ logger = logging.getLogger(__name__)
 class Unreachable(Exception):
     """No service answered in time.
 
-    `may_have_been_carried_out` is false only where the question certainly reached nobody. Where it is true,
-    asking again with the same `command_id` is safe: what was carried out is answered, and not done twice.
+    `may_have_been_carried_out` is false only if the question certainly reached no service. If it is true,
+    asking again with the same `command_id` is safe: a command that was carried out is answered, and not
+    done twice.
     `hint` says what to do.
     """
 
@@ -73,10 +74,10 @@ class ClosedError(RuntimeError):
 
 
 class Expected(NamedTuple):
-    """An answer that goes to `subject`; `answer` is its body, or None when that time of the loop's has come.
+    """A place for an answer, which comes to `subject`; `answer` waits for its body until a time of the loop.
 
-    It is None, too, when the connection is lost, or back: an answer may have been lost with it. `answer`
-    raises `ClosedError` where the connection is closed.
+    The body is None when that time has come, and when the connection was lost or is back: an answer may have
+    been lost with it. `answer` raises `ClosedError` if the connection is closed.
     """
 
     subject: str
@@ -109,10 +110,10 @@ class ClientConnection:
         timeout_seconds: float,
         access: Access = NOTHING_MORE,
     ) -> Self:
-        """A connection that stands.
+        """A connection that is established.
 
         Raises:
-            Unreachable: no nats-server let us in within that time, or none ever will.
+            Unreachable: no nats-server accepted the connection within that time, or none ever will.
         """
         self = cls()
         try:
@@ -122,12 +123,12 @@ class ClientConnection:
                 inbox_prefix=inbox_prefix,
                 within_seconds=timeout_seconds,
                 access=access,
-                # Each question has a deadline of its own.
+                # Reconnecting is tried often, since each question has a deadline of its own.
                 again_after_seconds=0.2,
                 on_error=self._note_error,
                 client=self.nats,
                 ping_interval=PING_SECONDS,
-                # Applications of several nats-servers are shared out among them.
+                # Each client begins with any of several nats-servers, so that clients are spread among them.
                 dont_randomize=False,
                 disconnected_cb=self._went_down,
                 reconnected_cb=self._came_up,
@@ -147,7 +148,7 @@ class ClientConnection:
         return self
 
     async def close(self) -> None:
-        """Closes it; everybody who still waits gets `ClosedError`."""
+        """Closes the connection; callers that still wait for an answer get `ClosedError`."""
         await self.nats.close()
         self._tell()
 
@@ -159,10 +160,11 @@ class ClientConnection:
         *,
         within_seconds: float,
     ) -> bytes:
-        """The answer to a question that may be asked several times: it is, until then.
+        """The body of the answer to a question, which is asked again until it is answered or the time is up.
 
         Raises:
-            Refusal: the service's; `Busy`, `Unavailable` and `Behind` only when the time is up.
+            Refusal: the service refuses; `Busy`, `Unavailable` and `Behind` come only when the time is up,
+                but a leader's `Behind` comes at once.
             Unreachable: there was no answer, or one attempt is still without one.
             ClosedError: the connection is closed.
         """
@@ -227,10 +229,10 @@ class ClientConnection:
     async def ask_patiently(
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """As `ask`, and without a deadline: returns when the service is there again.
+        """As `ask`, without a deadline: it asks again until a service answers.
 
         Raises:
-            Refusal: the service's, but for those that only the end of the time lets through.
+            Refusal: the service refuses, in a way that asking again does not change.
             ClosedError: the connection is closed.
         """
         while True:
@@ -249,7 +251,7 @@ class ClientConnection:
         return question.answers.pop(0)[1] if question.answers else None
 
     def _is_published(self, message: RawMessage) -> bool:
-        """Whether there was room for it."""
+        """Whether the buffer had room for the message, which is published then."""
         try:
             return self.nats.publish_soon(message)
         except MaxPayloadError:
@@ -263,7 +265,7 @@ class ClientConnection:
     async def _wait_until_up(self, deadline: float) -> None:
         """Returns when there is a connection, or at the deadline.
 
-        Without one, nats-py would keep a message and send it later, when nobody may want it any more.
+        Without one, nats-py would keep a message and send it later, when it may not be wanted any more.
         """
         while not self.nats.is_connected:
             if self.nats.is_closed:
@@ -293,17 +295,17 @@ class ClientConnection:
     def _tell(self) -> None:
         if self.nats.is_connected or self.nats.is_closed:
             self._up.set()
-            # Questions and answers on their way are lost: each question is asked again at once.
+            # Questions and answers that were on their way are lost: each question is asked again at once.
             self._questions.wake_all()
         for listener in tuple(self.listeners):
             listener()
 
 
 def _refusal_in(answer: Answer) -> Refusal | None:
-    """What an answer refuses with that a moment may change; `None`: the broker says that nobody listens.
+    """The refusal in an answer, if asking again may help; `None`: the broker says that no service listens.
 
     Raises:
-        Refusal: it is another.
+        Refusal: asking again would not help.
     """
     headers, body = answer
     refusal = read_refusal(body) if ERROR_CODE in headers else None

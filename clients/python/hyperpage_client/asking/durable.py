@@ -1,8 +1,8 @@
 """Durable commands, from the sender's side: stored by a stream, answered by a message that is kept.
 
-publish ──▶ stored ──▶ the answer, which comes to the sender, too ──▶ its bytes
+publish ──▶ stored ──▶ the answer, which also comes to the sender ──▶ its bytes
                         │ none for a second, connection lost
-                        └▶ look for the one that is kept, again and again
+                        └▶ read the kept answer, again and again
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from hyperpage_client.documents import encode
 from hyperpage_client.errors import refusal_of
 from hyperpage_client.transport.jetstream_answers import FULL, StoredMessage, error_in, message_in
 
-# How often the kept results are looked at: one that was published while the connection was lost is there.
+# How often the kept result is read: it is there even if it was published while the connection was lost.
 LOOK_SECONDS = 1.0
 FIRST_LOOK_SECONDS = 0.05
-# How long somebody may take to tell what is kept. It takes a millisecond, unless nobody is there.
+# How long the broker may take to say which result is kept. It takes a millisecond, if the broker is there.
 KEPT_WITHIN_SECONDS = 0.5
 _NOT_TAKEN = "see that its stream is there and may be published to"
 
@@ -34,13 +34,13 @@ class DurableSender:
         self._names = names
 
     async def store(self, command: Outgoing, *, timeout_seconds: float, reply_to: str | None = None) -> None:
-        """Returns when the broker has stored the command (once or more often: its id makes it one).
+        """Returns when the broker has stored the command. Stored twice, it is carried out once, by its id.
 
-        Its answer goes to `reply_to`, too.
+        The command's answer goes to `reply_to` as well.
 
         Raises:
             Unavailable: the broker refuses.
-            Unreachable: it did not say so in time.
+            Unreachable: the broker did not answer in time.
         """
         subject = self._names.durable_command(command.name)
         headers = command.headers if reply_to is None else {**command.headers, REPLY_TO: reply_to}
@@ -64,15 +64,15 @@ class DurableSender:
 
         Raises:
             Unavailable: the broker refuses.
-            Unreachable: the command was not known to be stored, or not answered, in time.
+            Unreachable: in time, the broker did not say that the command is stored, or no answer came.
             ClosedError: the connection is closed.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         subject = self._names.result(command.command_id)
         with self._connection.expecting() as expected:
-            # A result that is there already answers an earlier attempt; this one may end differently. Where
-            # nobody tells now, since the service is away, only one that comes is known to be new.
+            # A result that is kept already answers an earlier attempt; this one may end differently. If the
+            # broker does not say now what is kept, only a result that comes to the inbox is known to be new.
             earlier = _NO_RESULT if command.is_new else await self._kept(subject)
             await self.store(command, timeout_seconds=max(0.0, deadline - clock()), reply_to=expected.subject)
             while clock() < deadline:
@@ -108,7 +108,7 @@ class DurableSender:
         return kept.payload
 
     async def _kept(self, subject: str) -> StoredMessage | None:
-        """The result that is kept under a subject, with sequence 0 if there is none; `None`: nobody tells."""
+        """The result that is kept under a subject (sequence 0: none is); `None`: the broker is silent."""
         request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(

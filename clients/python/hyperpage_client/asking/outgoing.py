@@ -1,4 +1,4 @@
-"""Commands on their way out: their names, bodies and headers."""
+"""Commands as they are sent: their names, bodies and headers."""
 
 from typing import Any, Self, TypedDict
 
@@ -16,7 +16,7 @@ from hyperpage_client.contract.headers import (
 from hyperpage_client.documents import encode
 from hyperpage_client.identifiers import new_id
 
-# By how it is called in `About`.
+# The header of each field of `About`.
 _HEADERS = {
     "expected_version": EXPECTED_VERSION,
     "actor": ACTOR,
@@ -25,14 +25,14 @@ _HEADERS = {
     "traceparent": TRACEPARENT,
 }
 _KNOWN = frozenset(_HEADERS) | {"command_id"}
-# The names of commands that somebody else has structs for, as the service itself.
+# The names of commands with structs that are defined elsewhere, as in the service itself.
 NAMES: dict[type[msgspec.Struct], str] = {}
 
 
 class Cause(TypedDict, total=False):
-    """What a sender may add to any command; all but its id is kept with its events.
+    """The fields that a sender may add to any command; all but its id are kept with its events.
 
-    `command_id` has 1 to 128 characters; one is minted where there is none.
+    `command_id` has 1 to 128 characters; without one, an id is made.
     """
 
     command_id: str
@@ -43,7 +43,7 @@ class Cause(TypedDict, total=False):
 
 
 class About(Cause, total=False):
-    """`expected_version` is that which the command's stream must be at, 0 where it must not exist."""
+    """The same, with `expected_version`: the version of the command's stream, 0 if it must not exist."""
 
     expected_version: int
 
@@ -58,7 +58,7 @@ class BatchCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it is sent. One that `is_new` has an id that nobody has sent before."""
+    """A command as it is sent. `is_new`: its id was made for it here, so nothing was sent under it before."""
 
     name: str
     body: bytes
@@ -68,11 +68,11 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, command: str | msgspec.Struct, body: Any, about: About) -> Self:
-        """A struct that is a command, or a name with a body.
+        """A command, from a struct, or from a name with its body.
 
         Raises:
-            ValueError: it is not one.
-            TypeError: `about` has what nobody can say about a command.
+            ValueError: the struct is no command, or a body is given beside it.
+            TypeError: `about` has a name that is not one of its fields.
         """
         given_id = about.get("command_id")
         command_id = given_id or new_id()
@@ -86,13 +86,13 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def headers_about(about: About) -> dict[str, str]:
-    """The headers for these, but for the command id.
+    """The headers of these fields, without the command id.
 
     Raises:
-        TypeError: there is a name among them that says nothing about a command.
+        TypeError: a name is none of the fields.
     """
     if not about.keys() <= _KNOWN:
-        # Mostly a field of the command that is misspelt: to leave it out would be another command.
+        # Mostly a misspelt field of the command: without it, another command would be sent than was meant.
         unknown = ", ".join(sorted(about.keys() - _KNOWN))
         raise TypeError(f"no field of the command, nor what may be said about one: {unknown}")
     return {
@@ -104,7 +104,7 @@ def batch_item(one: msgspec.Struct | BatchCommand) -> BatchItem:
     """A command of a batch as it is sent.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the struct is no command, or a body is given beside it.
     """
     if isinstance(one, BatchItem):
         return one

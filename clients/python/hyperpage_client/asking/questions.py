@@ -1,10 +1,10 @@
-"""Questions under way on one connection: how their answers find them, and when they stop waiting for one."""
+"""The open questions of one connection: answers are matched to them, and their waiting ends in time."""
 
 import asyncio
 from collections.abc import Mapping
 from math import inf
 
-# The least time between two looks at all that wait, however many there are: each costs a moment.
+# The least time between two looks at the waiting questions: each look goes through all of them.
 LOOK_SECONDS = 0.01
 
 # Headers, body.
@@ -12,7 +12,7 @@ Answer = tuple[Mapping[str, str], bytes]
 
 
 class Question:
-    """One question and the answers that came: fewer than it was sent, if some are still on their way."""
+    """One question: how often it was `sent`, and the `answers` that came and were not taken out yet."""
 
     __slots__ = ("_answered", "answers", "sent", "until", "waiting")
 
@@ -26,11 +26,11 @@ class Question:
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody may still be about to carry it out."""
+        """Whether a service may still be about to carry it out: an attempt is without an answer."""
         return self.sent > self._answered
 
     def take(self, answer: Answer) -> None:
-        """An answer has come."""
+        """Takes in an answer that has come."""
         self._answered += 1
         self.answers.append(answer)
         if (waiting := self.waiting) is not None and not waiting.done():
@@ -43,9 +43,9 @@ class Question:
 
 
 class Questions:
-    """Those of a connection, by the last token of their reply subjects; used in one event loop.
+    """The open questions of a connection, by the last token of their reply subjects; used in one event loop.
 
-    They share one timer: one for each would cost as much as sending it.
+    They share one timer: a timer for each would cost as much as sending the question.
     """
 
     def __init__(self) -> None:
@@ -59,25 +59,25 @@ class Questions:
         return len(self._open)
 
     def begin(self) -> tuple[str, Question]:
-        """A new one, and its token; `end` has to follow."""
+        """A new question and its token; the caller has to call `end`."""
         self._last_token += 1
         token = str(self._last_token)
         question = self._open[token] = Question()
         return token, question
 
     def end(self, token: str) -> None:
-        """No answer is of use any more."""
+        """Forgets a question: answers to it that still come are dropped."""
         del self._open[token]
 
     def take(self, token: str, answer: Answer) -> None:
-        """An answer has come, perhaps to none of these."""
+        """Gives an answer to its question, if that is still open."""
         if (question := self._open.get(token)) is not None:
             question.take(answer)
 
     def woken(self, question: Question, until: float) -> asyncio.Future[None]:
-        """Done when an answer is there, somebody wakes the question, or that time (of the loop's) has come.
+        """Done when an answer comes, the question is woken, or the loop's clock has reached `until`.
 
-        It may come later by `LOOK_SECONDS`.
+        The last may be late by `LOOK_SECONDS`.
         """
         waiting: asyncio.Future[None] = asyncio.Future(loop=self._loop)
         question.waiting = waiting

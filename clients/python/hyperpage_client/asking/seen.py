@@ -10,28 +10,28 @@ _NOTHING = LogPlace(0, 0)
 
 
 class Seen:
-    """The newest place in the log that answers told of; used in one event loop."""
+    """The newest place in the log that answers and events told of; used in one event loop."""
 
     def __init__(self) -> None:
         self._newest = _NOTHING
 
     @property
     def place(self) -> str | None:
-        """As `1-41872`, timeline and position, for `Hyperpage-Min-Position`; `None`: nothing was seen yet."""
+        """The place as `1-41872`, timeline and position, for `Hyperpage-Min-Position`; `None`: none yet."""
         return None if self._newest is _NOTHING else str(self._newest)
 
     @property
     def headers(self) -> dict[str, str] | None:
-        """What has a query read nothing older."""
+        """The header with which a query reads nothing older."""
         return None if self._newest is _NOTHING else {MINIMUM_POSITION: str(self._newest)}
 
     def note_answer(self, answer: CommandAnswer) -> None:
-        """Takes in what a command led to."""
+        """Takes in the place of an answer to a command."""
         if answer.position is not None and (answer.timeline, answer.position) > self._newest:
             self._newest = LogPlace(answer.timeline, answer.position)
 
     def note_headers(self, headers: Mapping[str, str]) -> None:
-        """Takes in how new an answer to a query is."""
+        """Takes in the place that the headers of a query's answer have."""
         if (place := place_in(headers)) is not None:
             self.note(place)
 
@@ -40,5 +40,5 @@ class Seen:
         self._newest = max(self._newest, place)
 
     def forget(self) -> None:
-        """Has older things read again: the store is another one."""
+        """Forgets the place, so that older answers are taken again: the store is another one."""
         self._newest = _NOTHING

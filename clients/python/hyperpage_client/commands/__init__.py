@@ -1,6 +1,6 @@
-"""Every command as a struct: a module for each table. They are made of the service's own (`make client`).
+"""Every command as a struct. `make client` makes them of the service's own.
 
-fields  the types of fields that many of them have
+fields  the types of fields that many commands have
 
-app_state, jobs, rate_limits, schedules and tool_configs are the tables'.
+Each table with commands has a module: app_state, jobs, rate_limits, schedules and tool_configs.
 """

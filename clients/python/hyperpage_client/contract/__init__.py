@@ -1,4 +1,4 @@
-"""The names and forms of what is said on the bus, as services and clients both know them.
+"""The names and forms of messages on the bus, which services and clients share.
 
 subjects         the names of subjects, streams and buckets, made of one prefix
 headers          the headers of commands and queries

@@ -6,7 +6,7 @@ import msgspec
 
 from hyperpage_client.contract.subjects import split_stream
 
-# The most of one message of commands.
+# The limits of a message with several commands.
 MAXIMUM_BATCH_COMMANDS = 1_000
 MAXIMUM_BATCH_BYTES = 960 * 1024
 

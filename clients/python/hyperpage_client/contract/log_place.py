@@ -1,8 +1,9 @@
-"""Places in the log: how new what was read is, and how new it has to be.
+"""Places in the log: how new an answer is, and how new it has to be.
 
-A query's answer has `Hyperpage-Position: 41872` and `Hyperpage-Timeline: 1`; who sends both back, as
-`Hyperpage-Min-Position: 1-41872`, reads nothing older. Positions alone are not enough: a restore takes some
-of them away, and they are used again in another timeline. `Hyperpage-Read: leader` has what is newest of all.
+A query's answer has `Hyperpage-Position: 41872` and `Hyperpage-Timeline: 1`; a client that sends both back,
+as `Hyperpage-Min-Position: 1-41872`, reads nothing older. Positions alone are not enough: a restore takes
+some of them away, and they are used again in another timeline. With `Hyperpage-Read: leader`, the leader
+answers, which has the newest.
 """
 
 from collections.abc import Mapping
@@ -10,16 +11,16 @@ from typing import NamedTuple
 
 from hyperpage_client.contract.headers import POSITION, TIMELINE
 
-# By whom a query is to be answered.
+# The value of `Hyperpage-Read`: the leader alone is to answer.
 LEADER = "leader"
-# What is no place otherwise: whatever timeline the store has.
+# No timeline has this number: it stands for any timeline of the store.
 ANY_TIMELINE = 0
 
 
 class LogPlace(NamedTuple):
     """A place in the log of a store. A later one is greater: a newer timeline goes on from older ones.
 
-    So who is at a place has seen all places before it, but for what restores have undone.
+    So a reader at a place has seen all places before it, except those that restores have undone.
     """
 
     timeline: int
@@ -39,7 +40,7 @@ class LogPlace(NamedTuple):
 
 
 def place_in(headers: Mapping[str, str]) -> LogPlace | None:
-    """The place that an answer says; `None`: it says none."""
+    """The place in the headers of an answer; `None` if there is none."""
     position, timeline = headers.get(POSITION), headers.get(TIMELINE)
     if position is None or timeline is None:
         return None

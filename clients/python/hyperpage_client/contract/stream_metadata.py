@@ -1,4 +1,4 @@
-"""The metadata of the stream of events: whose it is, and at which sequences the positions of the log are."""
+"""The metadata of the stream of events: the store it belongs to, and the sequences of the log's positions."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ OFFSETS = "hyperpage_offsets"
 FOREIGN_SEQUENCE = "hyperpage_foreign_sequence"
 INCARNATION = "hyperpage_incarnation"
 BEGINS_AT = "hyperpage_begins_at"
-# Of the stream of frames: their timeline, and the position behind which the first one went on.
+# In the stream of frames: their timeline, and the position behind which the first frame follows.
 TIMELINE = "hyperpage_timeline"
 LOG_BEGINS = "hyperpage_log_begins"
 
@@ -39,7 +39,7 @@ def metadata_of(store_id: str, segments: Sequence[Segment]) -> dict[str, str]:
 
 
 def highest_timeline(metadata: Mapping[str, str]) -> int:
-    """The highest timeline that a stream's metadata names, whosever it is; 0 where it names none."""
+    """The highest timeline that a stream's metadata names, of any store; 0 if it names none."""
     try:
         segments = decode_segments(metadata.get(OFFSETS, "[]"))
     except msgspec.DecodeError:

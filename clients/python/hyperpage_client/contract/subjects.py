@@ -7,12 +7,12 @@
     hyperpage.qry.v1.<table>.<verb>              a query
     hyperpage.evt.v1.<table>.<key>.<change>      an event
     hyperpage.log.v1                             a group commit, for followers
-    hyperpage.led.v1.<subject>                   what a member got there, on its way to who leads
-    hyperpage.sys.v1.…                           notices: worth hearing, not kept
+    hyperpage.led.v1.<subject>                   a message to that subject, passed on to the leader
+    hyperpage.sys.v1.…                           notices, which are not kept
     hyperpage.adm.v1.<area>.<verb>               administration
     hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
-    hyperpage.usr.<user>.…                       what a user of its own sent (bus.contract.senders)
-    hyperpage_to.<user>.<inbox>                  the answer to it
+    hyperpage.usr.<user>.…                       a message of a user with an account (bus.contract.senders)
+    hyperpage_to.<user>.<inbox>                  the answer to such a message
 
 A key or id is one token: every byte outside `[A-Za-z0-9_-]` is written `=XX`.
 """
@@ -30,14 +30,14 @@ MAXIMUM_NAMED_INBOX_CHARACTERS = 1_000
 MAXIMUM_PATTERN_CHARACTERS = 2_000
 
 
-# Stands in place of a command's name.
+# Stands in place of a command's name, in the subject of a batch.
 BATCH = "batch"
 
 # The inboxes for answers to administrative requests; no other client may read them.
 ADMIN_INBOX = "_INBOX_admin."
 
 
-# The event of a restore or of another leader, which passes every filter: the log is another than it was.
+# The event of a restore or of another leader. It passes every filter, since the log goes on differently.
 TIMELINE_STREAM = "system/timeline"
 TIMELINE_FORKED = "timeline.forked.v1"
 
@@ -100,7 +100,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        """The KV bucket in which the members of a cluster tell of themselves, and who leads."""
+        """The KV bucket in which the members of a cluster report, and which names the leader."""
         return f"{self._token().lower()}_cluster"
 
     @property
@@ -110,7 +110,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster_changes(self) -> str:
-        """The subjects on which that bucket's stream repeats all it stores, for members who listen."""
+        """The subjects on which that bucket's stream repeats all it stores, for members that listen."""
         return f"{self.prefix}_live.cluster.v1.>"
 
     @property
@@ -151,7 +151,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.qry.v1.{name}"
 
     def led(self, subject: str) -> str:
-        """Where what arrived on `subject`, at a member that does not lead, goes on to the one that does."""
+        """The subject on which a follower passes on to the leader what came to it on `subject`."""
         return f"{self.prefix}.led.v1.{subject}"
 
     def administration(self, name: str) -> str:
@@ -173,7 +173,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result_filters(self) -> tuple[str, str]:
-        """The subjects of all results: of those who share an account, and of users of their own."""
+        """The subjects of all results: those of users who share an account, and of users with their own."""
         return self.result_filter, f"{self.prefix}.usr.*.res.v1.>"
 
     def event(self, stream: str, type_name: str) -> str:
@@ -182,7 +182,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.evt.v1.{table}.{escape(key)}.{change_of(type_name)}"
 
     def event_sql(self) -> str:
-        """SQL for `event` of the columns `stream` and `type`, for keys as the domain takes them."""
+        """The SQL for `event` of the columns `stream` and `type`, for keys that the domain allows."""
         key = "substr(stream, instr(stream, '/') + 1)"
         for character in _IN_KEYS:
             key = f"replace({key}, '{character}', '{escape(character)}')"
@@ -201,7 +201,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return self.event(stream, "any.*")
 
     def changes(self, table: str, change: str) -> str:
-        """The subjects of one kind of change, of whichever key: `….jobs.*.enqueued`."""
+        """The subjects of one kind of change, of any key: `….jobs.*.enqueued`."""
         return f"{self.prefix}.evt.v1.{table}.*.{change}"
 
     def mirrored(self, bucket: str, key: str) -> str:
@@ -222,16 +222,16 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
     def is_operators_inbox(self, reply: str) -> bool:
         """Whether the answer to an administrative request may go there.
 
-        An application could have the answers to its own requests sent into the private one, so that is good
-        for these alone: an operator's commands and queries are answered in a usual one.
+        The private inbox is accepted for these requests alone, since an application could have the answers to
+        its own requests sent there. An operator's commands and queries are answered in a usual inbox.
         """
         return reply.startswith((self.inbox_prefix, ADMIN_INBOX))
 
     def is_named_inbox(self, reply: str) -> bool:
         """Whether an answer may go to a subject that a header names.
 
-        Unlike a reply subject, the broker has not seen it as one: a space in it would be the end of it, and
-        one that is too long would end the connection of its publisher.
+        Unlike a reply subject, the broker has not checked it: a space in it would cut it off, and one that is
+        too long would end the connection of its publisher.
         """
         return self.is_inbox(reply) and is_literal(reply)
 
@@ -242,7 +242,7 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"[^A-Za-z0-9_-]", "_", self.prefix)
 
 
-# Characters that a key may have and a token may not. The one that escapes comes first.
+# Characters that a key may have and a token may not. The escape character comes first.
 _IN_KEYS = "=.:@/+"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _ESCAPED = re.compile(r"([A-Za-z0-9_-]|=[0-9A-F]{2})+")
@@ -255,7 +255,7 @@ def is_literal(subject: str, *, maximum: int = MAXIMUM_NAMED_INBOX_CHARACTERS) -
 
 
 def is_pattern(subject: str) -> bool:
-    """Whether messages can be chosen by it: a subject that may have wildcards, each a whole token."""
+    """Whether it can filter messages: a subject that may have wildcards, each of which is a whole token."""
     *first, last = subject.split(".")
     tokens = (*first, "*" if last == ">" else last)
     spelled = ".".join("x" if token == "*" else token for token in tokens)
@@ -270,7 +270,7 @@ def escape(key: str) -> str:
 
 
 def unescape(token: str) -> str | None:
-    """The key of a token; `None` if it is none, as with a wildcard in it."""
+    """The key of a token; `None` if the token is no escaped key, such as a wildcard."""
     if _ESCAPED.fullmatch(token) is None:
         return None
     written = re.sub(b"=([0-9A-F]{2})", lambda match: bytes((int(match[1], 16),)), token.encode())

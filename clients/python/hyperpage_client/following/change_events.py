@@ -52,7 +52,7 @@ class ChangeEvent(
     principal: str | None = None
 
     def __post_init__(self) -> None:
-        # Both come from the CloudEvents form, which has them with a prefix.
+        # In the CloudEvents form, from which both come, they have a prefix.
         msgspec.structs.force_setattr(self, "type", self.type.removeprefix(_TYPE_PREFIX))
         msgspec.structs.force_setattr(self, "store_id", self.store_id.removeprefix(_SOURCE_PREFIX))
 

@@ -27,10 +27,13 @@ async def at_its_end(
     *,
     timeout_seconds: float | None,
 ) -> T:
-    """What `look` finds at last; it looks again when an event comes on `subject`, which `seen` takes in.
+    """The first result of `look` that is not None.
+
+    `look` is called again when an event comes on `subject`, whose place `seen` takes in, when the connection
+    was lost or is back, and every `LOOK_SECONDS`.
 
     Raises:
-        TimeoutError: it found nothing in that time.
+        TimeoutError: there was no result in that time.
     """
     clock = asyncio.get_running_loop().time
     until = None if timeout_seconds is None else clock() + timeout_seconds
@@ -39,7 +42,7 @@ async def at_its_end(
     def hear(_: str, __: str, ___: Mapping[str, str] | None, body: bytes) -> None:
         with suppress(msgspec.MsgspecError):
             event = decode_event(body)
-            # So the look that follows does not ask a store that has not come as far.
+            # The next look then gets no answer that is older than this event.
             seen.note(LogPlace(event.timeline, event.position))
         heard.set()
 

@@ -1,10 +1,10 @@
-"""Live events, pulled from the stream of events through a consumer that lives as long as somebody pulls.
+"""Live events, pulled from the stream of events through a consumer that lives as long as it is pulled from.
 
-A feed is fast and promises little: whenever something is wrong it raises `FeedLostError`, and its user reads
-the log and opens another one.
+A feed is fast and promises little: whenever something is wrong it raises `FeedLostError`, and the
+subscription reads the log and opens another feed.
 
-nats-py's ordered consumer starts anew by itself, in its own time, and does not tell what it skipped; its
-buffer drops messages once it is full. Here no more is pulled than there is room for.
+nats-py's ordered consumer starts anew by itself, after a time of its own, and does not tell what it skipped;
+its buffer drops messages once it is full. A feed pulls no more messages than it has room for.
 """
 
 import asyncio
@@ -24,24 +24,25 @@ from hyperpage_client.identifiers import new_id
 from hyperpage_client.transport.pulls import Pulls, delivery_in
 from hyperpage_client.waiting import is_set_within
 
-# The size of one pull. At most one and a half are out at once, and as much again is being handed out.
+# The limits of one pull. The messages of at most one and a half pulls are on their way or waiting here, and
+# as many again are being handed out.
 PULL_MESSAGES = 500
 PULL_BYTES = 4 * 1024 * 1024
 PULL_SECONDS = 5.0
 # The broker ends a pull on time; a pull that it forgot is noticed this much later.
 PULL_GRACE_SECONDS = 2.0
-# How a pull ends if nothing is wrong; so does 408, which says that its time is up.
+# What the broker says at the end of a pull if nothing is wrong, beside status 408 (its time is up).
 ENDS_OF_PULLS = ("Batch Completed", "Message Size Exceeds MaxBytes")
 # How long a subscriber may be busy with its events before the broker drops its consumer. Then the next pull
-# fails, which costs a new consumer and no event.
+# fails, which costs a new consumer, but no event.
 INACTIVE_SECONDS = 60.0
 
 
 class LiveFeed:
     """The events of one stream from a sequence on; used by one task.
 
-    `behind` is the position behind which the feed begins: up to there, the log has to be read. None: it is
-    not known, and the log has to be read to its end.
+    `behind` is the position behind which the feed begins: up to there, the log has to be read. None: that
+    position is not known, and the log has to be read to its end.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class LiveFeed:
     ) -> Self:
         """A feed of the events behind a position, as far as the stream still has them; else of new ones.
 
-        `subjects` filter them; none: all events.
+        `subjects` filter the events; if it is empty, all of them come.
 
         Raises:
             FeedLostError: there is no such stream, or no broker.
@@ -109,14 +110,14 @@ class LiveFeed:
         return feed
 
     async def take(self) -> list[ChangeEvent]:
-        """The events that have come, in order. Waits for the first for 5 s, and is empty if none came.
+        """The events that have come, in order. Waits up to 5 s for the first; empty if none came.
 
         Raises:
             FeedLostError: events may be missing behind those that were taken before.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + PULL_SECONDS
-        # Pulled ahead of need: the broker sends the next events while these are handled.
+        # Pulled ahead of need: the broker sends the next events while the caller handles these.
         await self._pull()
         while not self._arrived:
             if not await is_set_within(self._changed, (until - clock()) * 1000):
@@ -129,11 +130,11 @@ class LiveFeed:
         return events
 
     async def close(self) -> None:
-        """Ends it; the broker is told, if it listens."""
+        """Ends the feed, and tells the broker if it is there."""
         self._connection.listeners.discard(self._changed.set)
         if self._subscription is None or self._connection.nats.is_closed:
             return
-        # If it cannot be told, the broker drops the unused consumer by itself, later.
+        # Otherwise the broker drops the unused consumer by itself, later.
         with suppress(NatsError):
             await self._subscription.unsubscribe()
             if self._connection.nats.is_connected:
@@ -161,7 +162,7 @@ class LiveFeed:
         await ask_jetstream(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._consumer}", request)
 
     async def _pull(self) -> None:
-        """Makes sure that a pull is out, and no more than there is room for."""
+        """Makes sure that enough is being pulled, and no more than there is room for."""
         if self._connection.losses != self._losses:
             self._failure = "the connection was lost"
         if self._failure is not None and not self._arrived:
@@ -205,9 +206,9 @@ class LiveFeed:
     async def _vouch(self, sequence: int) -> None:
         """Makes sure that the broker skipped nothing but what the filter leaves out, up to a sequence.
 
-        It skips without a word what has left the stream before it was delivered. A stream loses its oldest
-        messages first; so where it still has, after the delivery, what follows the last one that was vouched
-        for, it had everything in between.
+        The broker silently skips messages that have left the stream before they were delivered. A stream
+        loses its oldest messages first. So if, after the delivery, it still has the message that follows the
+        last one vouched for, it had every message in between.
         """
         report = await report_on(self._connection, self._stream)
         if (

@@ -8,7 +8,7 @@ import msgspec
 from hyperpage_client.documents import encode
 from hyperpage_client.following.change_events import ChangeEvent, EventPage, decode_event_page
 
-# Beyond every position: a page behind it is empty, and tells the head.
+# Beyond every position: a page behind it is empty, and has the log's head.
 _BEYOND = 2**62
 
 
@@ -23,7 +23,7 @@ def read_events(
 class LogEnd(msgspec.Struct, frozen=True):
     """The last position of a store's log, and the timelines that led to it, each with its first position.
 
-    Of users who may not see all events, this is known as well.
+    Users who may not see all events are told these, too.
     """
 
     store_id: str
@@ -62,7 +62,7 @@ class RemoteLog:
         return page.items[0] if page.items else None
 
     async def end(self) -> LogEnd | None:
-        """Where the log ends; None while there is no event."""
+        """The end of the log; None while there is no event."""
         page = await self.page(_BEYOND, limit=1)
         if not page.head:
             return None

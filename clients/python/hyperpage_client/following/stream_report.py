@@ -11,14 +11,14 @@ from hyperpage_client.transport.jetstream_answers import StreamReport, decode_re
 
 
 class FeedLostError(RuntimeError):
-    """Events may be missing from here on, or the broker has none; the log has them all."""
+    """Events may be missing from here on, or the broker gives none; the log has all of them."""
 
 
 def sequence_behind(report: StreamReport, store_id: str | None, timeline: int, position: int) -> int | None:
     """The sequence at which the event behind a position is, was or will be; None if that is not known.
 
     The relay notes in the stream's metadata how far sequences are ahead of positions: a segment each time
-    that changes. Only the last is of use: before it there may be events that a restore has undone.
+    that changes. Only the last segment is of use: before it, there may be events that a restore has undone.
     """
     if store_id is None or report.metadata.get(STORE_ID) != store_id:
         return None
@@ -26,7 +26,7 @@ def sequence_behind(report: StreamReport, store_id: str | None, timeline: int, p
         segments = decode_segments(report.metadata.get(OFFSETS, "[]"))
     except msgspec.MsgspecError:
         return None
-    # A segment is noted before its first message is stored, and changed if that comes out differently.
+    # A segment is noted before its first message is stored, and changed if that gets another sequence.
     begun = [segment for segment in segments if segment.first_sequence <= report.state.last_seq]
     if not begun or begun[-1].timeline != timeline or begun[-1].first_position > position + 1:
         return None
@@ -37,16 +37,16 @@ async def report_on(connection: ClientConnection, stream: str) -> StreamReport:
     """The state of a stream.
 
     Raises:
-        FeedLostError: there is none, or nobody answers.
+        FeedLostError: there is no such stream, or no answer.
     """
     return decode_report(await ask_jetstream(connection, f"STREAM.INFO.{stream}"))
 
 
 async def ask_jetstream(connection: ClientConnection, verb: str, request: Any = None) -> bytes:
-    """JetStream's answer.
+    """JetStream's answer to a request.
 
     Raises:
-        FeedLostError: there is none, or it refuses.
+        FeedLostError: there is no answer, or JetStream refuses.
     """
     body = b"" if request is None else encode(request)
     try:

@@ -35,7 +35,7 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 # Beyond every position: the log is read to its end.
 _TO_THE_END = 2**62
-# Names without wildcards, which would change the filter.
+# The name of a table, without wildcards, which would change the filter.
 _TABLE = re.compile("[A-Za-z0-9_-]+")
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,8 @@ class PlaceLostError(RuntimeError):
 class Subscription:
     """An iterator over events, used by one task. It holds a page of them (at most 1,000) in memory.
 
-    A loop that is left tells the broker that nobody follows; a new one goes on where it was left.
-    The place it has reached is the last event of a timeline: up to there, everything was handed out. `seen`
-    takes it in.
+    When a loop over it is left, the broker is told to drop the consumer; a new loop goes on where that one
+    ended. `seen` takes in the place of each event that is handed out.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Subscription:
         self._timeline = timeline
         self._store_id: str | None = None
         self._ready: deque[ChangeEvent] = deque()
-        # How often somebody has asked for an event.
+        # How often an event was asked for.
         self._asked = 0
         self._step: asyncio.Task[None] | None = None
         self._feed: LiveFeed | None = None
@@ -92,12 +91,13 @@ class Subscription:
                 asked = self._asked + 1
                 yield await anext(self)
         finally:
-            # A loop that is left ends when its iterator is collected; somebody may have asked on until then.
+            # A loop that was left gets here only when its iterator is collected. If another caller has asked
+            # for an event by then, the subscription is still in use.
             if self._asked == asked:
                 await self.aclose()
 
     async def __anext__(self) -> ChangeEvent:
-        """The next event; waits for it for ever. Cancelling the wait loses nothing.
+        """The next event; waits for it without a limit. Cancelling the wait loses nothing.
 
         Raises:
             PlaceLostError: the log is not the one that was followed.
@@ -105,8 +105,8 @@ class Subscription:
         """
         self._asked += 1
         while not self._ready:
-            # A task of its own, which goes on when the waiting is cancelled: the next call takes it up. So
-            # a caller who never waits for long makes progress, too.
+            # A task of its own, which goes on when the wait is cancelled: the next call waits for the same
+            # task. So a caller that never waits for long makes progress, too.
             if self._step is None:
                 self._step = asyncio.create_task(self._advance())
             step = self._step
@@ -127,14 +127,14 @@ class Subscription:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends it, and tells the broker."""
+        """Ends the subscription, and tells the broker."""
         step, self._step = self._step, None
         if step is not None:
             await cancel(step)
         await self._drop_feed()
 
     async def _ask(self, body: bytes) -> bytes:
-        """The answer of a store that has what was seen here, if there is one."""
+        """The answer of a store that has all that was followed so far; of any store, if there is none."""
         if self._timeline is not None:
             seen = {MINIMUM_POSITION: str(LogPlace(self._timeline, self._position))}
             with suppress(Behind):
@@ -152,7 +152,7 @@ class Subscription:
     async def _begin(self) -> None:
         """Finds out how far to read the log: up to a fork, or up to the beginning of a new feed."""
         if self._troubles > 1:
-            # A single trouble may be a lost connection. Repeated ones need somebody to repair them.
+            # A single failure may be a lost connection. Repeated ones need a repair, so there is a pause.
             pause = FIRST_PAUSE_SECONDS * 2.0 ** min(self._troubles - 2, 10)
             await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
         end = await self._log.end()
@@ -160,10 +160,10 @@ class Subscription:
         if end is not None and end.timeline > timeline:
             self._fork = await self._log.event_at(end.first_newer(timeline))
             if self._fork is None:
-                # A restore has cut it off between the two questions.
+                # Between the two queries, a restore has taken the fork out of the log.
                 return
             self._log_end = self._fork.position - 1
-            # A restore has undone all that was seen behind it.
+            # The restore has undone all events behind the fork that were seen before.
             self._position = min(self._position, self._log_end)
             return
         try:
@@ -187,7 +187,11 @@ class Subscription:
             self._log_end = max(self._feed.behind, self._position + (1 if self._troubles else 0))
 
     def _place(self, end: LogEnd | None) -> int:
-        """The timeline of the place to go on from, which must be in the log that ends there."""
+        """The timeline of the place to go on from.
+
+        Raises:
+            PlaceLostError: the log with this `end` does not have that place.
+        """
         if end is not None and self._store_id is None:
             self._store_id = end.store_id
         if end is not None and end.store_id != self._store_id:
@@ -219,14 +223,14 @@ class Subscription:
             self._position = page.covered if self._fork is None else min(page.covered, self._log_end)
         if self._fork is not None and self._position >= self._log_end:
             fork, self._fork = self._fork, None
-            # If it does not follow, there was another restore meanwhile, to an earlier moment.
+            # If the fork does not follow, there was another restore meanwhile, to an earlier moment.
             if fork.position == self._position + 1:
                 self._ready.append(fork)
                 self._position, self._timeline = fork.position, fork.timeline
             self._log_end = self._position
 
     async def _follow(self, feed: LiveFeed) -> None:
-        """Takes what has come, as far as it follows what was seen."""
+        """Takes the events that have come, up to the first that does not follow the one before it."""
         assert self._timeline is not None
         try:
             events = await feed.take()
@@ -234,7 +238,7 @@ class Subscription:
             await self._start_over(str(error))
             return
         if not events:
-            # Either nothing happens, or the relay does not publish: the log tells.
+            # Either there are no new events, or the relay does not publish them: reading the log tells.
             self._log_end = _TO_THE_END
             return
         for event in events:
@@ -264,10 +268,10 @@ class Subscription:
 
 
 def _subjects(names: BusNames, table: str | None, stream: str | None) -> tuple[str, ...]:
-    """The subjects that the feed is filtered by; forks pass every filter. None: nothing is filtered.
+    """The subjects that the feed is filtered by; forks pass every filter. If empty, nothing is filtered.
 
     Raises:
-        ValueError: what is asked for is not the name of a table, or of a stream.
+        ValueError: a name is not that of a table or of a stream, or both are given.
     """
     if table is not None and stream is not None:
         raise ValueError("either a table or a stream can be followed")

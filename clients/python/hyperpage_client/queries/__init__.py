@@ -1,6 +1,6 @@
-"""The queries, a class for each table. All but `table` are made of the service's own (`make client`).
+"""The queries, a class for each table. `make client` makes all but `table` of the service's own.
 
-table  what all of them are made of
+table  the base of these classes
 
-app_state, events, jobs, queues, rate_limits, schedules and tool_configs are the tables'.
+Each table has a module: app_state, events, jobs, queues, rate_limits, schedules and tool_configs.
 """

@@ -1,4 +1,4 @@
-"""What the classes of all tables are made of: `Table`."""
+"""The base of the classes of all tables: `Table`."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
@@ -9,7 +9,7 @@ from hyperpage_client.asking.outgoing import About, Cause
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.subjects import split_stream
 
-# How long an answer is waited for, unless somebody says otherwise.
+# How long an answer is waited for by default.
 ANSWER_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -38,32 +38,32 @@ class Answer(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
 
 
 class Sent(About, total=False):
-    """What may be said of a command, and for how many seconds its answer is waited for."""
+    """The fields that may be added to a command, and for how many seconds its answer is waited for."""
 
     timeout_seconds: float
 
 
 class SentToAny(Cause, total=False):
-    """The same of a command that says itself at which version it is meant."""
+    """The same for a command that has an expected version in its body."""
 
     timeout_seconds: float
 
 
 class Asker(Protocol):
-    """What a table asks: a client."""
+    """The client that a table sends commands and queries with."""
 
     async def send(self, *command: Any, **about: Any) -> CommandAnswer:
         """The answer to a command."""
 
     async def ask(self, name: str, body: Mapping[str, Any], timeout_seconds: float, /) -> bytes:
-        """The answer to a query, as JSON, unless it takes longer than that."""
+        """The answer to a query, as JSON, which may take `timeout_seconds`."""
 
 
 class Table:
-    """A table, with a method for everything that can be asked of it.
+    """A table, with a method for each of its commands and queries.
 
-    Those of others' aggregates, which `hyperpage client-types` writes, stand on it, too, and on what is
-    beside it here.
+    The classes that `hyperpage client-types` writes for aggregates of other packages use it, too, and the
+    other names of this module.
     """
 
     def __init__(self, asker: Asker) -> None:
@@ -89,7 +89,7 @@ class Table:
     async def _items(
         self, name: str, body: dict[str, Any], kind: type[T], timeout_seconds: float
     ) -> AsyncIterator[T]:
-        """Everything, asked for page by page; each page may take that long."""
+        """All items of a query, asked for page by page; each page may take `timeout_seconds`."""
         while True:
             page = msgspec.json.decode(await self._asker.ask(name, body, timeout_seconds), type=_Page)
             for item in page.items:
@@ -105,5 +105,5 @@ class _Page(msgspec.Struct):
 
 
 def given(**arguments: Any) -> dict[str, Any]:
-    """The arguments that say something."""
+    """The arguments that are not None."""
     return {name: value for name, value in arguments.items() if value is not None}

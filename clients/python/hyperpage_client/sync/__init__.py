@@ -5,11 +5,11 @@
         for row in client.list("jobs", state="running"):
             …
 
-It is the other client, in a thread of its own: any number of threads may use one. A process that is forked
-off opens its own.
+It runs the asynchronous client in a thread of its own; any number of threads may use it. A forked process
+opens a client of its own.
 
-portal  the thread, and what is waited for in it
-tables  the tables, as the client has them
+portal  the event loop in that thread, and calls that wait for it
+tables  the tables, with methods that wait
 """
 
 import atexit
@@ -35,7 +35,8 @@ T = TypeVar("T")
 class Subscription:
     """Events to iterate over, for ever; used by one thread, and closed at the end of a `with` block.
 
-    A loop that is left tells the broker that nobody follows; a new one goes on where it was left.
+    When a loop over it is left, the broker is told to drop the consumer; a new loop goes on where that one
+    ended.
     """
 
     def __init__(self, portal: Portal, subscription: AsynchronousSubscription) -> None:
@@ -46,7 +47,7 @@ class Subscription:
         return each(self._portal, aiter(self._subscription))
 
     def __next__(self) -> ChangeEvent:
-        """The next event; waits for it for ever. An interrupted wait loses nothing."""
+        """The next event; waits for it without a limit. An interrupted wait loses nothing."""
         return self._portal.run(self._subscription.__anext__())
 
     def __enter__(self) -> Self:
@@ -56,15 +57,15 @@ class Subscription:
         self.close()
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the subscription."""
         if not self._portal.is_closed:
             self._portal.run(self._subscription.aclose())
 
 
 class Client:
-    """A service's way to the store, for any number of threads; each method is that of the other client.
+    """A client for any number of threads; each method is that of the asynchronous client, and waits.
 
-    `portal` and `underlying`, that client, are for what stands on top of it, such as tables of others.
+    `portal` and `underlying` are for code on top of it, such as the tables of other packages.
     """
 
     def __init__(self, portal: Portal, client: asynchronous.Client, close: Callable[[], None]) -> None:
@@ -81,12 +82,12 @@ class Client:
 
     @property
     def portal(self) -> Portal:
-        """The thread that all of it runs in."""
+        """The event loop that the asynchronous client runs in, and its thread."""
         return self._portal
 
     @property
     def underlying(self) -> asynchronous.Client:
-        """The client in it."""
+        """The asynchronous client."""
         return self._asynchronous
 
     send = asked(asynchronous.Client.send)
@@ -110,42 +111,42 @@ class Client:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is of no use any more: it was closed, or is that of the process before a fork."""
+        """Whether it cannot be used any more: it was closed, or is that of the process before a fork."""
         return self._portal.is_closed
 
     def run(self, work: Callable[[asynchronous.Client], Coroutine[Any, Any, T]]) -> T:
-        """The result of what is done with the other client, in its thread."""
+        """The result of `work` with the asynchronous client, in its thread."""
         return self._portal.run(work(self._asynchronous))
 
     def close(self) -> None:
-        """Ends it, and its thread; it may be called again."""
+        """Ends the client and its thread; it may be called again."""
         atexit.unregister(self.close)
         if not self._portal.is_closed:
             self._close()
 
     @contextmanager
     def batch(self, *, atomic: bool = False) -> Iterator[Batch]:
-        """Collects commands, and sends them together at the end of the block; see `Client.batch` there."""
+        """Collects commands, and sends them at the end of the block; see `hyperpage_client.Client.batch`."""
         with entered(self._portal, self._asynchronous.batch(atomic=atomic)) as batch:
             yield batch
 
     def subscribe(self, *args: Any, **options: Any) -> Subscription:
-        """Every event from a position on, once and in order; it takes what `Client.subscribe` there takes."""
+        """Every event from a position on, once and in order; see `hyperpage_client.Client.subscribe`."""
         return Subscription(self._portal, self._asynchronous.subscribe(*args, **options))
 
 
 def opened(url: str, **options: Unpack[ConnectOptions]) -> Client:
-    """A client that is there until somebody calls its `close`, or the process ends.
+    """A client that is open until its `close` is called, or the process ends.
 
     Raises:
-        Unreachable: no nats-server lets us in in time, or none ever will; it says why.
+        Unreachable: no nats-server accepts the connection in time, or none ever will; it says why.
     """
     with ExitStack() as stack:
         portal = Portal()
         stack.callback(portal.close)
         client = stack.enter_context(entered(portal, connect_asynchronously(url, **options)))
         made = Client(portal, client, stack.pop_all().close)
-    # While the thread still runs: at the very end, nothing could be waited for any more.
+    # `atexit` calls it while the client's thread still runs; later, nothing could be waited for.
     atexit.register(made.close)
     return made
 
@@ -159,13 +160,13 @@ class ProcessClient:
         self._opening: dict[int, threading.Lock] = {}
 
     def get(self) -> Client:
-        """The client of this process; one that is forked off gets its own.
+        """The client of this process; a forked process gets its own.
 
         Raises:
-            Unreachable: no nats-server lets us in, and it says why; the next call tries again.
+            Unreachable: no nats-server accepts the connection; it says why, and the next call tries again.
         """
         process = os.getpid()
-        # A lock of its own: another thread may have held that of the process that this one was forked off.
+        # A lock for each process: during a fork, another thread of the parent may have held the parent's.
         with self._opening.setdefault(process, threading.Lock()):
             client = self._clients.get(process)
             if client is None or client.is_closed:
@@ -178,7 +179,7 @@ def connect(url: str, **options: Unpack[ConnectOptions]) -> Iterator[Client]:
     """A client for the length of the block; see `hyperpage_client.connect`, which takes the same.
 
     Raises:
-        Unreachable: no nats-server lets us in in time, or none ever will; it says why.
+        Unreachable: no nats-server accepts the connection in time, or none ever will; it says why.
     """
     client = opened(url, **options)
     try:

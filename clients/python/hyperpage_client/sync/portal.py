@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for whoever has none: `Portal`."""
+"""An event loop in a thread of its own, for programs without one: `Portal`."""
 
 import asyncio
 import concurrent.futures
@@ -23,7 +23,7 @@ class Portal:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._process = os.getpid()
-        # Nothing is begun once it closes.
+        # Held to begin work, and to begin the close: nothing is begun after that.
         self._beginning = threading.Lock()
         self._closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="hyperpage client", daemon=True)
@@ -31,14 +31,14 @@ class Portal:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be run any more: it was closed, or is that of the process before a fork."""
+        """Whether nothing can be run any more: it was closed, or belongs to the process before a fork."""
         return self._closing or self._is_forked
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine, which runs over there. Whoever is interrupted meanwhile cancels it.
+        """The result of a coroutine, which runs in the portal's thread. An interrupted caller cancels it.
 
         Raises:
-            RuntimeError: the client is closed, or was opened in front of a fork, or this is its own thread.
+            RuntimeError: the client is closed, or was opened before a fork, or this is its own thread.
         """
         try:
             self._require_own_process()
@@ -51,14 +51,14 @@ class Portal:
         try:
             return future.result()
         except concurrent.futures.CancelledError:
-            # Only a close cancels what somebody waits for.
+            # Only `close` cancels work that a caller waits for.
             raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Has something done over there, as long as there is somebody to do it; nobody waits for it."""
+        """Begins work in the portal's thread, and does not wait for it. Once closed, it does nothing."""
         if self._is_forked:
             return
         with self._beginning:
@@ -66,7 +66,7 @@ class Portal:
                 asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def close(self) -> None:
-        """Ends the thread, and all that is under way there; whoever waits for it is told."""
+        """Ends the thread and all work in it; callers that wait for work get a `RuntimeError`."""
         if self._is_forked:
             return
         with self._beginning:
@@ -79,7 +79,7 @@ class Portal:
 
     @property
     def _is_forked(self) -> bool:
-        """Whether this process was forked off; asked before the lock, which a thread may have held then."""
+        """Whether this is a forked process. Asked before the lock: a thread may have held it at the fork."""
         return os.getpid() != self._process
 
     def _require_own_process(self) -> None:
@@ -109,7 +109,7 @@ def entered(portal: Portal, block: AbstractAsyncContextManager[T]) -> Iterator[T
     try:
         yield value
     except BaseException as error:
-        # In a process that was forked off, it is dropped at the end: there is nothing to be left.
+        # In a forked process, and after a close, there is nothing to leave any more.
         if portal.is_closed or not portal.run(
             _awaited(block.__aexit__(type(error), error, error.__traceback__))
         ):
@@ -119,7 +119,7 @@ def entered(portal: Portal, block: AbstractAsyncContextManager[T]) -> Iterator[T
 
 
 def each(portal: Portal, items: AsyncIterator[T]) -> Iterator[T]:
-    """The same items, each asked for when it is wanted."""
+    """The items of an asynchronous iterator, each asked for when it is wanted."""
     try:
         while True:
             try:
@@ -128,8 +128,8 @@ def each(portal: Portal, items: AsyncIterator[T]) -> Iterator[T]:
                 return
             yield item
     finally:
-        # Nobody waits for it: one that is not read to its end is dropped by whichever thread collects it, the
-        # portal's among them, and perhaps behind the end of its client.
+        # Begun, and not waited for: an iterator that was not read to its end is closed by the thread that
+        # collects it. That may be the portal's own, and the client may have ended by then.
         if isinstance(items, AsyncGenerator):
             portal.begin(partial(_closed, items))
 
@@ -139,7 +139,7 @@ async def _closed(items: AsyncGenerator[Any, None]) -> None:
 
 
 class Table:
-    """A table, whose answers are waited for."""
+    """A table whose methods wait for their answers."""
 
     def __init__(self, portal: "Portal", asynchronous: Any) -> None:
         self._portal = portal
@@ -149,7 +149,7 @@ class Table:
 def asked(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[Any, P], T]:
-    """The same method of a class whose objects have a portal, and what they stand for: it waits."""
+    """A method of a class with a portal and an asynchronous object: it waits for `method` of that object."""
 
     def wait(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
         answer: T = self._portal.run(method(self._asynchronous, *args, **options))
@@ -161,13 +161,13 @@ def asked(
 def iterated(
     method: Callable[Concatenate[Any, P], AsyncIterator[T]],
 ) -> Callable[Concatenate[Any, P], Iterator[T]]:
-    """The same, of a method that gives one thing after the other."""
+    """As `asked`, for a method that is an asynchronous iterator."""
 
     def items(self: Any, /, *args: P.args, **options: P.kwargs) -> Iterator[T]:
         return each(self._portal, method(self._asynchronous, *args, **options))
 
     update_wrapper(items, method)
-    # One thing after the other, but not asynchronously.
+    # The return type is `Iterator`, in place of `AsyncIterator`.
     signature = inspect.signature(method)
     given = GenericAlias(Iterator, get_args(signature.return_annotation)[:1])
     items.__signature__ = signature.replace(return_annotation=given)  # type: ignore[attr-defined]

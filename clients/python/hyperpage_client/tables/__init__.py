@@ -1,4 +1,4 @@
-"""The tables: for each a class with its queries and commands. They are made of the service's own (`make client`).
+"""A class for each table, with its queries and commands. `make client` makes them of the service's own.
 
-app_state, events, jobs, queues, rate_limits, schedules and tool_configs are the tables'.
+Each table has a module: app_state, events, jobs, queues, rate_limits, schedules and tool_configs.
 """

@@ -6,10 +6,10 @@
         await queue.drain()
         assert await job.result() == 200
 
-memory              that queue
+memory              the queue in memory
 service             a real service, in a folder of its own; `hyperpage_client.pytest_plugin` has fixtures
-conformance         whether an aggregate of one's own keeps the laws, over generated commands
-client_conformance  a program: whether a client, in whichever language, does what clients must
+conformance         checks with generated commands that an aggregate of yours keeps the laws
+client_conformance  a program that checks that a client, in any language, does what clients must
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "MemoryJob", "MemoryQueue", "memory_queue"]
 
 
-# Loaded when it is asked for: sessions of pytest that start a service, and no more, load no client.
+# Loaded on first use: sessions of pytest that only start a service load no client.
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

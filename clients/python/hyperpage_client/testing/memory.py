@@ -17,7 +17,7 @@ from hyperpage_client.errors import AlreadyExists, Invalid
 from hyperpage_client.worker import JobContext, JobFailed, JobSnoozed
 from hyperpage_client.worker.handler import described
 
-# More than any test means to run: a job that enqueues itself ends here.
+# More attempts than any test means to run: jobs that enqueue themselves for ever end here.
 MOST_ATTEMPTS = 10_000
 RETRY_AFTER_MS = 60_000
 
@@ -25,17 +25,17 @@ _ORDINARY = RetryPolicy()
 
 
 class Clock:
-    """A clock that stands, until it is told to go on."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self._now = now or datetime.now(UTC)
 
     def now(self) -> datetime:
-        """What it shows, in UTC."""
+        """The time that it shows, in UTC."""
         return self._now
 
     def advance(self, seconds: float | timedelta) -> None:
-        """Goes on by that much."""
+        """Moves the clock on by that much."""
         self._now += seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds)
 
 
@@ -45,7 +45,7 @@ class MemoryJob:
     def __init__(self, job_id: str, command: Enqueue, due_at: int) -> None:
         self.id = job_id
         self.type = command.type
-        # As a worker would read it.
+        # The payload as a worker would read it.
         self.payload = msgspec.json.decode(msgspec.json.encode(command.payload))
         self.command = command
         self.state = "pending"
@@ -57,7 +57,7 @@ class MemoryJob:
 
     @property
     def row(self) -> dict[str, Any]:
-        """As its function's context has it."""
+        """The job's row, as the context of its function has it."""
         return {
             "id": self.id,
             "type": self.type,
@@ -70,7 +70,7 @@ class MemoryJob:
 
 
 class MemoryQueue:
-    """The jobs that were enqueued, in order, and their end; it takes the place of a service for an app."""
+    """The jobs that were enqueued, in order, run in memory; it takes the place of a service for an app."""
 
     def __init__(self, app: App, *, inline: bool = False) -> None:
         self.jobs: list[MemoryJob] = []
@@ -80,10 +80,10 @@ class MemoryQueue:
         self._answers: dict[str, CommandAnswer] = {}
 
     async def send(self, command: Enqueue, /, *, command_id: str = "") -> CommandAnswer:
-        """Takes a job. No unique key, dependency, group or limit is looked at; jobs run one by one.
+        """Enqueues a job. Unique keys, dependencies, groups and limits are ignored; jobs run one by one.
 
         Raises:
-            Invalid: a service would not take it either, for what it says itself.
+            Invalid: a service would refuse the command, too, by its fields alone.
             AlreadyExists: there is a job with its id.
         """
         check(command)
@@ -103,9 +103,10 @@ class MemoryQueue:
         return answer
 
     async def wait_for(self, job_id: str, /, *, timeout_seconds: float | None = None) -> MemoryJob:
-        """A job that has ended; runs what is due first.
+        """A job that has ended; jobs that are due run first.
 
         Raises:
+            LookupError: there is no such job.
             TimeoutError: it is not due, or failed and is tried again later.
         """
         await self.drain()
@@ -117,10 +118,10 @@ class MemoryQueue:
         return job
 
     async def drain(self) -> int:
-        """Runs what is due, and what that enqueues; how many attempts that took.
+        """Runs jobs that are due, and those that they enqueue; returns how many attempts that took.
 
-        An attempt that fails is tried again by the clock, while attempts are left: a minute later, or after
-        the delay of the job's policy, the longest that chance may make of it.
+        A job whose attempt fails is tried again by the clock, while attempts are left: a minute later, or
+        after the delay of its policy, at its longest where that is random.
         """
         attempts = 0
         while (job := self._next()) is not None:
@@ -140,7 +141,7 @@ class MemoryQueue:
 
     async def _run(self, job: MemoryJob) -> None:
         job.attempt += 1
-        # A job that enqueues others, or waits for one, has these run meanwhile.
+        # Not pending any more: if its function enqueues jobs or waits for one, the others run meanwhile.
         job.state = "running"
         handler = self._app.jobs[job.type].handler
         context = JobContext(job.row, None, lambda _: None)
@@ -167,10 +168,10 @@ class MemoryQueue:
 
 
 def check(command: Enqueue) -> None:
-    """Looks at a command as a service would, by its types, their bounds and what a policy may say at once.
+    """Checks a command as a service would: its types, their bounds, and which fields a policy may combine.
 
     Raises:
-        Invalid: it is not taken.
+        Invalid: a service would refuse it.
     """
     try:
         msgspec.json.decode(encode(command), type=Enqueue)
@@ -186,13 +187,13 @@ def check(command: Enqueue) -> None:
 
 
 def delay_of(job: MemoryJob) -> int:
-    """How long it waits after its attempt, in milliseconds: the longest that chance may make of it."""
+    """The delay of a job after its attempt, in milliseconds; where it is random, the longest."""
     policy = job.command.retry
     if policy is None:
         return RETRY_AFTER_MS
     if policy.delays_ms:
         return policy.delays_ms[min(job.attempt, len(policy.delays_ms)) - 1]
-    # Where no cap is said, a longer first delay is the longest.
+    # Where no cap is set, a first delay that is longer than the usual cap is the longest.
     longest = max(policy.cap_ms, policy.base_ms)
     try:
         return int(min(longest, policy.base_ms * policy.factor ** (job.attempt - 1)))

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
-# How much of what a program said is repeated where it failed.
+# How much of the output of a program that failed is repeated in the error.
 MAXIMUM_SAID_CHARACTERS = 4_000
 
 
@@ -22,7 +22,7 @@ class NoServiceError(Exception):
 
 
 class Service(NamedTuple):
-    """A service that runs: the address of its NATS, that of its HTTP (empty: it has none), and its folder."""
+    """A running service: the address of its NATS, that of its HTTP (empty: it has none), and its folder."""
 
     url: str
     http_url: str
@@ -30,10 +30,10 @@ class Service(NamedTuple):
 
 
 class OwnService:
-    """A service on `folder`/data, as often as it is started; used by one thread at a time.
+    """A service on `folder`/data, which can be started again and again; used by one thread at a time.
 
-    `options` are those of `hyperpage serve`, beside the folder, and `variables` what its environment has
-    beside the caller's.
+    `options` are options of `hyperpage serve`, beside the folder; `variables` are added to the environment
+    of the caller.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class OwnService:
 
     @property
     def url(self) -> str:
-        """The address of its NATS when it was started last; empty: it never was."""
+        """The address of its NATS when it was started last; empty before the first start."""
         return self._served.url if self._served is not None else ""
 
     def __enter__(self) -> Self:
@@ -58,13 +58,13 @@ class OwnService:
         self.stop()
 
     def start(self) -> Service:
-        """A service that is ready.
+        """Starts the service, and returns when it is ready.
 
         Raises:
             NoServiceError: there is no program to start, or it did not start.
         """
         runtime = self.data / "runtime.json"
-        # That of one that was killed names an address at which nobody is any more.
+        # The file of a service that was killed names an address where nothing listens any more.
         runtime.unlink(missing_ok=True)
         command = [*program(), "serve", "--data", str(self.data), *self._options]
         with self._log.open("ab") as output:
@@ -91,7 +91,7 @@ class OwnService:
             self._process.wait()
 
     def stop(self) -> None:
-        """Has it end in order."""
+        """Ends it in order, or kills it if that takes too long."""
         if self._process is None:
             return
         self._process.terminate()
@@ -101,10 +101,10 @@ class OwnService:
             self.kill()
 
     def command(self, *arguments: str) -> str:
-        """What a command of the command line prints about this service.
+        """The output of a command of the command line about this service.
 
         Raises:
-            NoServiceError: it failed.
+            NoServiceError: the command failed.
         """
         done = subprocess.run(
             [*program(), *arguments, "--data", str(self.data)],
@@ -121,10 +121,10 @@ class OwnService:
 
 
 def program() -> list[str]:
-    """How the program is called: as `HYPERPAGE` in the environment says, or as it is found on the path.
+    """The command that starts the program: that of `HYPERPAGE` in the environment, or what is on the path.
 
     Raises:
-        NoServiceError: there is none.
+        NoServiceError: there is no program.
     """
     if named := os.environ.get("HYPERPAGE"):
         return shlex.split(named)

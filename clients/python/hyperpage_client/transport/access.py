@@ -1,4 +1,4 @@
-"""How one gets into a nats-server: where it is, by what one is known there, and whom one trusts to be it."""
+"""Access to a nats-server: its address, the credentials of the client, and the authorities it trusts."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _BEFORE_A_SCHEME = re.compile(r",(?=\s*\w+://)")
 
 
 class AccessError(ConnectionError):
-    """What one would get in with is no such thing, or would be seen by others; the hint says what to do."""
+    """An address or a file is not valid, or others may read the file; the hint says what to do."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class AccessError(ConnectionError):
 
 
 class Files(TypedDict):
-    """What a client takes by these names."""
+    """The files of a client, by the names of its options."""
 
     credentials: str | None
     ca: str | None
@@ -42,14 +42,14 @@ class Files(TypedDict):
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one shows a nats-server, and whom one trusts, beside what stands in its address. Paths of files.
+    """The files with a client's credentials, and the authorities that it trusts, beside a server's address.
 
     `credentials` is the seed of an NKey, a creds file (JWT and seed), or a certificate with its key, in PEM.
-    `certificate` and `key` are a certificate of one's own for mutual TLS, in PEM; `key` may stand in the same
-    file. `ca` are the authorities that may vouch for the server, in PEM; without it, those of the system.
-    With any of the last three, nothing is said that is not encrypted.
+    `certificate` and `key` are the client's own for mutual TLS, in PEM; `key` may stand in the same file.
+    `ca` has the authorities that may vouch for the server, in PEM; without it, those of the system may. With
+    any of the last three, nothing is sent unencrypted.
 
-    The files are read for each connection, so that new ones are taken in with the next.
+    The files are read for each connection, so that the next one takes new files.
     """
 
     credentials: str | None = None
@@ -59,24 +59,24 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, **files: Path | str | None) -> "Access":
-        """With files however they are named; `~` is the home directory."""
+        """Access with the files at these paths; `~` is the home directory."""
         return cls(**{name: str(Path(file).expanduser()) for name, file in files.items() if file is not None})
 
     @property
     def files(self) -> Files:
-        """Each by its name."""
+        """The files by their names."""
         return Files(credentials=self.credentials, ca=self.ca, certificate=self.certificate, key=self.key)
 
     @property
     def asks_for_tls(self) -> bool:
-        """Whether there is something that TLS alone has a use for."""
+        """Whether there is a file that is of use with TLS alone."""
         return any((self.ca, self.certificate, self.key)) or self._is_certificate
 
     def require_sound(self, address: str) -> None:
-        """Raises what is wrong with the files, before anybody is asked.
+        """Checks the files, before a server is asked.
 
         Raises:
-            AccessError: a file is not what it should be, or the address says, too, who one is.
+            AccessError: a file is not what it should be, or the address has credentials, too.
             OSError: a file cannot be read.
         """
         login = self.login()
@@ -89,10 +89,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             self.tls()
 
     def login(self) -> "Login | None":
-        """What signs a challenge of the server's; `None` where something else says who one is.
+        """The key that signs the server's challenge; `None` if the user shows something else, or nothing.
 
         Raises:
-            AccessError: the file is not one, or others may read it.
+            AccessError: the file with the credentials has no key, or others may read it.
             OSError: it cannot be read.
         """
         if self.credentials is None:
@@ -103,11 +103,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _login(content, self.credentials)
 
     def tls(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer, with a server whose certificate and name are checked.
+        """The context of TLS 1.2 or newer, which checks the server's certificate and name.
 
         Raises:
             AccessError: a file is not what it should be, or others may read a key.
-            OSError: one cannot be read.
+            OSError: a file cannot be read.
         """
         if self.key is not None and self.certificate is None:
             raise AccessError(f"{self.key} is a key without a certificate", hint="name that, too")
@@ -137,10 +137,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a nats-server is, or several of one cluster, with commas between, and what one shows them.
+    """The address of a nats-server, or of several of one cluster, with commas between, and the access to it.
 
-    `url` may have users and passwords. After `ping_seconds` without a word, it is asked whether it is there;
-    None: as seldom as nats-py does.
+    `url` may have users and passwords. A server that is silent for `ping_seconds` is asked whether it is
+    there; None: as seldom as nats-py asks.
     """
 
     url: str
@@ -149,7 +149,7 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def urls(self) -> list[str]:
-        """The address of each, unchecked."""
+        """The address of each nats-server, unchecked."""
         return addresses_in(self.url)
 
     @property
@@ -159,19 +159,19 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """The address as it may be shown."""
+        """The address without credentials, as it may be shown."""
         return without_credentials(self.url)
 
 
 class Login(msgspec.Struct, frozen=True):
-    """The key by which one is known, and what an account says of it, if that is needed."""
+    """The key of a user, and the JWT that an account has issued for it, if there is one."""
 
     key: "NKey"
     jwt: bytes | None
 
 
 def addresses_in(url: str) -> list[str]:
-    """The address of each nats-server in what stands for several of one cluster, unchecked.
+    """The address of each nats-server in an address of one or several, unchecked.
 
     One without a scheme has scheme and user of the one before it; one without a user, the first one's user.
     """
@@ -187,8 +187,8 @@ def checked_addresses(url: str) -> list[str]:
     """The address of each nats-server as nats-py understands it, with a scheme.
 
     Raises:
-        AccessError: one is none, or one asks for TLS and another does not. What is said of it repeats
-            nothing of it: it may have a password.
+        AccessError: an address is not valid, or one asks for TLS and another does not. The message repeats
+            nothing of an address: it may have a password.
     """
     checked = [_checked(one) for one in addresses_in(url)]
     if len({asks_for_tls(one) for one in checked}) > 1:
@@ -202,7 +202,7 @@ def checked_addresses(url: str) -> list[str]:
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
-        # Two users and one scheme: the first would be taken for a part of the second one's name.
+        # Two users and one scheme: the first address would be taken for a part of the second user.
         is_one = not {",", "@"} <= set(parts.netloc.rpartition("@")[0])
         if is_one and parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0:
             return f"{parts.scheme}://{parts.netloc}"
@@ -217,12 +217,12 @@ def _checked(url: str) -> str:
 
 
 def asks_for_tls(url: str) -> bool:
-    """Whether checked addresses say that nothing may be said in clear."""
+    """Whether checked addresses say that nothing may be sent unencrypted."""
     return url.startswith("tls://")
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a user, a password or a token stands in an address, or in one of several."""
+    """Whether an address, or one of several, has a user, a password or a token."""
     return "@" in url
 
 
@@ -260,7 +260,7 @@ def _is_on_loopback(url: str) -> bool:
 
 def _load(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
     def has_password() -> NoReturn:
-        # Without this, OpenSSL would ask for it at the terminal.
+        # Without this function, OpenSSL would ask for the password at the terminal.
         raise AccessError(
             f"{key or certificate} has a password",
             hint="take it off (`openssl pkey`), and keep the file to yourself (chmod 0600):"
@@ -279,7 +279,7 @@ def _load(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
 
 
 def _login(content: bytes, file: str) -> Login:
-    # Loads a library that commands without keys need not wait for.
+    # Imported here: commands without keys need not wait until this library is loaded.
     from hyperpage_client.transport.nkeys import NKey, SeedError
 
     if _JWT in content:
@@ -287,7 +287,7 @@ def _login(content: bytes, file: str) -> Login:
     else:
         jwt, seed = None, _first_line(content)
     try:
-        # A creds file without the one is as bad as one without the other.
+        # A creds file without a JWT is as wrong as one without a seed.
         return Login(NKey("" if jwt == b"" else seed.decode(errors="replace")), jwt)
     except SeedError:
         raise AccessError(
@@ -309,7 +309,7 @@ def _first_line(content: bytes) -> bytes:
 
 
 def _secret(path: Path) -> bytes:
-    """What is in a file that others may not read; a group may, as where a container is handed secrets."""
+    """The content of a file that others may not read; a group may, as containers get their secrets."""
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if mode & (stat.S_IRWXO | stat.S_IWGRP):

@@ -18,17 +18,17 @@ from hyperpage_client.transport.access import (
 from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.transport.explained import explained, is_final
 
-# Who said nothing but to be let in, and trusts whom the system trusts.
+# No files: nothing to show beside the address, and the authorities that the system trusts.
 NOTHING_MORE = Access()
-# The end of a connection before anything was said.
+# The errors of a connection that is cut off without a reason.
 _CUT_OFF = (ConnectionResetError, BrokenPipeError)
 
 
 class NotConnectedError(RuntimeError):
-    """No nats-server let us in; the message says why, as far as anybody said it, and `hint` what to do.
+    """No nats-server accepted the connection; the message says why, if that is known, and `hint` what to do.
 
-    `said` is what it said; of several, what each one said, behind its address. `is_cut_off` is whether one
-    ended a connection that was being made, and did not say why.
+    `said` is what the server said; of several, what each one said, behind its address. `is_cut_off` is
+    whether one ended a connection that was being made, and did not say why.
     """
 
     def __init__(
@@ -53,21 +53,22 @@ async def connect(
     client: LeanClient | None = None,
     **options: Any,
 ) -> LeanClient:
-    """A connection that stands; `client`, where one is given.
+    """A client that is connected: `client`, if one is given.
 
-    `url` may name several nats-servers of one cluster, with commas between them: whoever is up lets us in.
-    They are asked in that order, and so are those that they name, or with `dont_randomize=False` in any.
+    `url` may name several nats-servers of one cluster, with commas between them: any that is up will do. They
+    are asked in that order, and so are those that they name; with `dont_randomize=False`, in any order.
 
-    Where the address begins with `tls://`, or `access` has an authority or a certificate, nothing is said
-    that is not encrypted, and only to whom the certificate names; also when it is made again, and at
-    addresses that the server has told.
+    If the address begins with `tls://`, or `access` has an authority or a certificate, nothing is sent
+    unencrypted, or to a server that its certificate does not name. That holds for each later connection, and
+    for addresses that a server has named.
 
-    One that is lost is made again for ever, `again_after_seconds` after each attempt that failed; where that
-    is None, it stays lost. `on_error` hears of each error from the time that the connection stands; before
-    that, the last one is raised. `options` are those of nats-py's `connect`.
+    A connection that is lost is made again for ever, `again_after_seconds` after each attempt that failed; if
+    that is None, it stays lost. Once connected, `on_error` is called with each error; before that, the last
+    error is raised. `options` are those of nats-py's `connect`.
 
     Raises:
-        NotConnectedError: nobody let us in within that time, or never will; the client is closed.
+        NotConnectedError: no server accepted the connection in that time, or none ever will; the client is
+            closed.
     """
     client = client or LeanClient()
     servers = _checked(url, access, within_seconds)
@@ -81,7 +82,7 @@ async def connect(
             refusals.note(client.asked, error)
 
     if again_after_seconds is None:
-        # Without it, nats-py asks no second server; with these, each is asked twice.
+        # Without `allow_reconnect`, nats-py asks no second server; with these numbers, it asks each twice.
         options = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0, **options}
         options["allow_reconnect"] = len(servers) > 1
     else:
@@ -104,26 +105,26 @@ async def connect(
 
 
 class _Refusals:
-    """What each of the nats-servers that were named said last, before one let us in."""
+    """The last error of each nats-server that the address names, before one accepts the connection."""
 
     def __init__(self, servers: list[str], *, is_nameless: bool) -> None:
         self._is_nameless = is_nameless
         self._last: dict[str, Exception | None] = {_place(one): None for one in servers}
 
     def note(self, server: str, error: Exception) -> None:
-        """Raises it where asking again would get the same answer, and so would asking the others."""
+        """Notes an error of a server; raises it if asking any of the servers again would change nothing."""
         place = _place(server)
         if place not in self._last:
-            # Named by another one.
+            # Another server has named it.
             return
         if self._last.get(place) is None or not isinstance(error, _CUT_OFF):
-            # A server that refuses says why, and ends; which of it arrives, is chance.
+            # A server that refuses says why, and cuts the connection off: either may arrive first.
             self._last[place] = error
         if all(last is not None and is_final(last) for last in self._last.values()):
             raise error
 
     def as_error(self, servers: list[str], within_seconds: float, error: BaseException) -> NotConnectedError:
-        """The error that says what each one said."""
+        """The error with what each server said."""
         said, hint = self._said(error)
         if self._is_nameless and "Authorization Violation" in said:
             hint = "no user stands in the address, and no credentials are given"
@@ -145,17 +146,22 @@ def _place(url: str) -> str:
 
 
 def _apart(servers: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The addresses, and apart from them the user, where that is the same in all of them."""
+    """The addresses without their user, and the user, if it is the same in all of them."""
     users = [user_in(one) for one in servers]
     if any(one != users[0] for one in users):
         return servers, {}
-    # nats-py tells one in an address to no server that others name. With TLS, each is checked as these are;
-    # without, whoever names another one, or pretends to, has heard it already.
+    # nats-py sends a user that stands in an address to that server alone, and one that is given apart also
+    # to servers that another one names. With TLS, those are checked like these; without TLS, an attacker who
+    # can name a server has read the user already.
     return [without_credentials(one) for one in servers], users[0]
 
 
 def _checked(url: str, access: Access, within_seconds: float) -> list[str]:
-    """The addresses, where they and the files are sound."""
+    """The addresses, after a check of them and of the files.
+
+    Raises:
+        NotConnectedError: an address or a file is not valid.
+    """
     servers: list[str] = []
     try:
         servers = checked_addresses(url)

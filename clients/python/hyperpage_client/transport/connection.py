@@ -5,12 +5,18 @@
 
 Connecting, authentication, TLS, reconnecting, draining and all other subscriptions are nats-py's. There, a
 message is built, queued and handed to a task, and each answer is a coroutine of its own; that was half of
-what a command costs, so commands come in and answers go out by the shortcuts. And six of its faults are put
-right: a message that cannot be read ends its reading for ever, and so does the answer to a flush that was
-given up, an error of the server's ends the connection for ever, a flush overtakes what it shall follow, and
-waits for an answer that went with the connection, and one that is closed while it reconnects may never end.
-And it would send a password in clear to whoever says that there is no TLS, which this one does not where TLS
-is asked for.
+what a command costs, so commands come in and answers go out by the shortcuts. And six faults of nats-py are
+mended here:
+
+- a message that cannot be read ends its reading for ever;
+- so does the answer to a flush that was given up;
+- an error of the server ends the connection for ever;
+- a flush overtakes messages that it has to follow;
+- a flush goes on waiting for an answer that was lost with the connection;
+- a client that is closed while it reconnects may never end.
+
+Besides, nats-py sends a password unencrypted to any server that says that it has no TLS. This client does
+not, if TLS is asked for.
 
 All this leans on parts of nats-py that are not public, which is why it is pinned to one minor version;
 tests/integration/bus/transport/test_connection.py fails where one of them changed:
@@ -59,9 +65,10 @@ logger = logging.getLogger(__name__)
 class LeanClient(SendingClient):
     """A client with direct subscriptions and publishing in groups. Used from one event loop's thread.
 
-    `access` is what it shows and trusts; with `requires_tls`, it says nothing that is not encrypted. Both are
-    set before it connects. `asked` is the server that it asked last to let it in, `account` the name of its
-    user's account, where the server tells it, `last_violation` what the server said it may not do.
+    `access` has its credentials and the authorities it trusts; with `requires_tls`, it sends nothing
+    unencrypted. Both are set before it connects. `asked` is the server of its last attempt to connect,
+    `account` the name of its user's account, if the server tells it, `last_violation` what the server last
+    said that it may not do.
     """
 
     def __init__(self) -> None:
@@ -75,7 +82,7 @@ class LeanClient(SendingClient):
         self._ps = self._parser = DirectParser(self, self._direct)
 
     async def subscribe_direct(self, subject: str, *, queue: str = "", handler: Handler) -> Subscription:
-        """Has `handler` called with every message, in order, where it is read; it must not take long.
+        """Has `handler` called with every message, in order, as it is read; the handler must not take long.
 
         There is no queue, and so no slow consumer: the socket waits for the handler. An exception of the
         handler is logged with an incident. The subscription can be drained, and unsubscribed without a limit.
@@ -95,7 +102,7 @@ class LeanClient(SendingClient):
     def hand_over(
         self, handler: Handler, subject: bytes, reply: bytes, headers: Mapping[str, str] | None, body: bytes
     ) -> None:
-        """Has a direct subscription's message handled. For the parser."""
+        """Calls the handler of a direct subscription with a message. For the parser."""
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(body)
         try:
@@ -104,12 +111,15 @@ class LeanClient(SendingClient):
             _log_incident(subject, error)
 
     def _take(self, data: bytes) -> int:
-        """Has the parser take direct messages; what their handlers publish soon is written after them."""
+        """Has the parser take direct messages; what their handlers publish soon is written after them.
+
+        Returns the position behind the last message that was taken.
+        """
         with self.gathering():
             return self._parser.take(data)
 
     async def _process_err(self, err_msg: str) -> None:
-        # nats-py closes for good at any error of the server's, and nobody would be served any more.
+        # At other errors of the server, nats-py closes the client for good; here, it connects again.
         if not self.is_connected or "permissions violation" in err_msg:
             self.last_violation = err_msg
             await super()._process_err(err_msg)
@@ -147,10 +157,10 @@ class LeanClient(SendingClient):
         lost: list[Any] = list(self._pongs)
         await super()._process_connect_init()
         for ping in lost:
-            # Who waits for a flush would do so for all of its time: its ping went with the last connection.
+            # A flush whose ping was lost with the last connection would wait until its time is up.
             if isinstance(ping, _Ping) and not ping.waiting.done():
                 ping.waiting.set_exception(errors.ConnectionReconnectingError())
-                # nats-py's own pings have nobody who waits.
+                # Nothing waits for nats-py's own pings: the error is read here, or asyncio would log it.
                 ping.waiting.exception()
         # From here on, a task of nats-py's reads.
         transport = self._transport
@@ -159,13 +169,13 @@ class LeanClient(SendingClient):
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """Made anew for each connection: the files may have changed."""
+        """The context of TLS, made anew for each connection, since the files may have changed."""
         return self.access.tls()
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether what is said now is."""
-        # What the socket is, whatever the server said of it.
+        """Whether the connection is encrypted now."""
+        # The socket decides, not what the server says of it.
         writer = getattr(self._transport, "_io_writer", None)
         return writer is not None and writer.get_extra_info("ssl_object") is not None
 
@@ -173,10 +183,10 @@ class LeanClient(SendingClient):
         if self.requires_tls and not self.is_encrypted:
             if not (info.get("tls_required") or info.get("tls_available")):
                 raise not_encrypted()
-            # TLS begins now, also where the server would do without.
+            # TLS begins now, even if the server does not require it.
             self._server_info["tls_required"] = True
-            # Whoever is on the way may have said where else to go, and may well have a certificate for there.
-            # Once it is encrypted, the server says it again.
+            # The addresses of other servers are not taken yet: an attacker on the way may have named a server
+            # for which it has a certificate. Once the connection is encrypted, the server names them again.
             info = {name: value for name, value in info.items() if name != "connect_urls"}
         self.account = info.get("remote_account", self.account)
         await super()._process_info(info, initial_connection)
@@ -198,9 +208,10 @@ class LeanClient(SendingClient):
         return super()._connect_command()
 
     def ask_for_sign(self, heard: Callable[[], None]) -> None:
-        """Has `heard` called when all has been read that the server has for us by now; never, if it is lost.
+        """Has `heard` called when all that the server has for this client by now was read.
 
-        The server's answer stands behind all that; the question overtakes nothing.
+        A ping follows all that was sent, and the server's answer all that it has sent. If the connection is
+        lost, `heard` is never called.
         """
         self._pongs.append(_Sign(heard))  # type: ignore[arg-type]  # only this is done to it
         self._pending.append(PING_PROTO)
@@ -208,8 +219,8 @@ class LeanClient(SendingClient):
         self._write_pending()
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # nats-py's own writes past its buffer, so the ping overtakes messages that were sent earlier: a flush
-        # returns before the server has read those, and a drained subscription loses messages.
+        # nats-py's own method writes past its buffer, so the ping overtakes messages that were sent earlier:
+        # a flush returns before the server has read those, and a drained subscription loses messages.
         waiting = asyncio.get_running_loop().create_future() if future is None else future
         self._pongs.append(_Ping(waiting))  # type: ignore[arg-type]  # only this is done to it
         await self._send_command(PING_PROTO)
@@ -218,7 +229,7 @@ class LeanClient(SendingClient):
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        # An exception from here would end nats-py's reading task for good, and anybody could cause one.
+        # An exception from here would end nats-py's reading task for good, and any sender could cause one.
         try:
             handler = self._direct.get(b"%d" % sid)
             if handler is None:
@@ -233,12 +244,12 @@ class LeanClient(SendingClient):
         self._direct.pop(b"%d" % sid, None)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        # It may lose a cancellation that comes while an attempt fails, and would then go on for ever.
+        # The task may lose a cancellation that comes while an attempt fails, and would then go on for ever.
         reconnecting = self._reconnection_task
         if reconnecting is not None and reconnecting is not asyncio.current_task():
             await cancel(reconnecting)
         if self._flush_queue is None:
-            # Nothing was begun: nats-py takes that for a mistake of ours, and would hide what was wrong.
+            # It never connected: nats-py would raise an error about that, which would hide what was wrong.
             self._status = status
             return
         try:
@@ -252,7 +263,7 @@ class LeanClient(SendingClient):
 
 
 class _Ping(NamedTuple):
-    """Stands for the future of whoever waits for a ping's answer, and may have given that up."""
+    """Stands for the future of a caller that waits for a ping's answer, and may have given up."""
 
     waiting: asyncio.Future[Any]
 
@@ -262,7 +273,7 @@ class _Ping(NamedTuple):
 
 
 class _Sign(NamedTuple):
-    """Stands among the futures of pings; called at once, where theirs have a turn of the loop later."""
+    """Stands among the futures of pings, whose callbacks come a turn of the loop later; `heard` does not."""
 
     heard: Callable[[], None]
 
@@ -271,7 +282,7 @@ class _Sign(NamedTuple):
 
 
 def not_encrypted() -> AccessError:
-    """Said instead of a password."""
+    """The error that is raised before a password is sent unencrypted."""
     return AccessError(
         "the nats-server offers no TLS, so it was told nothing",
         hint="have it speak TLS (its configuration's `tls` block); or, where everybody on the way may know"
@@ -280,20 +291,20 @@ def not_encrypted() -> AccessError:
 
 
 async def stop_receiving(subscription: Subscription) -> None:
-    """Takes no more messages, but handles those that are here, also while the broker is away."""
+    """Takes no more messages, but handles those that have come, even while the broker is away."""
     try:
         await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
     except (errors.Error, OSError, TimeoutError) as error:
         logger.warning("no more messages are taken, although the broker could not be told: %s", error)
         client = subscription._conn
-        # Else it is subscribed to again with the next connection, if that has not been done yet.
+        # Otherwise the next connection subscribes again; if it has already done so, it is told to stop.
         client._remove_sub(subscription._id)
         with suppress(errors.Error, OSError):
             await client._send_unsubscribe(subscription._id)
 
 
 def _text(name: bytes) -> str:
-    # Nothing has that name, and its sender is told so.
+    # A name with a byte that was replaced is no one's, and its sender is told so.
     return name.decode(errors="replace")
 
 

@@ -1,8 +1,8 @@
 """Direct messages that are handled as they come from the socket, a turn of the loop before anything is read.
 
-nats-py reads in a task, which is woken for what has come, takes a part of it, and parses that. Direct
-messages are taken from in front of that stream, for as long as nothing in it is waiting to be read. So the
-order in which messages are handled stays that of the wire.
+nats-py reads in a task, which is woken when bytes have come, takes a part of them, and parses that. Direct
+messages are taken before they get into that stream, as long as no bytes in it wait to be read. So messages
+are handled in the order of the wire.
 
 It leans on the `feed_data` of asyncio's `StreamReader`, which the socket's protocol calls, and on its
 `_waiter` and `_buffer`.
@@ -15,13 +15,13 @@ from hyperpage_client.transport.protocol import DirectParser, end_of_next
 
 
 def take_early(reader: asyncio.StreamReader, parser: DirectParser, take: Callable[[bytes], int]) -> None:
-    """Has direct messages taken from what comes to `reader`; whoever reads there feeds `parser` the rest.
+    """Has direct messages taken from what comes to `reader`; its reading task feeds `parser` the rest.
 
-    `take` handles those at the beginning of what came together, as `parser.take` does.
+    `take` handles the direct messages at the beginning of what came together, as `parser.take` does.
     """
     feed = reader.feed_data
-    # The beginning of something whose end is to come: what is read are whole messages, or the next would have
-    # to wait for the reading, too.
+    # The beginning of a message whose end is still to come. The stream gets whole messages alone: otherwise,
+    # the next direct message would have to wait until that beginning is read.
     kept = b""
 
     def come(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The end of a connection's socket, which comes for certain.
+"""Closing a connection's socket, in a bounded time.
 
 It leans on the `_io_writer`, `_io_reader`, `connect_tls` and `wait_closed` of nats-py's `TcpTransport`, and
 on the `_over_ssl` of asyncio's protocol behind them.
@@ -10,15 +10,15 @@ from typing import Any
 
 from nats.aio.transport import TcpTransport
 
-# A connection that is given up is wound up for so long, and then cut.
+# How long an orderly close may take; then the socket is cut.
 CLOSE_SECONDS = 1.0
 
 
 def end_for_certain(transport: TcpTransport) -> None:
-    """Has a socket end, whoever is on the other side.
+    """Makes sure that a socket closes in a bounded time, whatever the other side does.
 
-    nats-py waits for ever for the end of one on which TLS was begun and not finished, and as long as the
-    other side likes where TLS or a full buffer is to be wound up.
+    nats-py waits for ever for the close of a socket on which TLS was begun and not finished, and as long as
+    the other side likes for the end of TLS, or for a full buffer to be sent.
     """
     begin_tls: Callable[..., Coroutine[Any, Any, None]] = transport.connect_tls
     wait_closed: Callable[[], Coroutine[Any, Any, None]] = transport.wait_closed
@@ -28,7 +28,7 @@ def end_for_certain(transport: TcpTransport) -> None:
         socket = transport._io_writer.transport
         try:
             await begin_tls(*arguments)
-            # It was begun behind the protocol's back, which would keep half of it open at its end, and warn.
+            # The protocol does not know of TLS: at its end, it would keep the socket half open, and warn.
             transport._io_writer._protocol._over_ssl = True  # type: ignore[attr-defined]
         except BaseException as error:
             socket.abort()
@@ -41,7 +41,7 @@ def end_for_certain(transport: TcpTransport) -> None:
         writer = transport._io_writer
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                # All who wait for the end share one future, which one that is cancelled would cancel.
+                # All that wait for the end share one future, which a timeout here must not cancel.
                 await asyncio.shield(wait_closed())
         except TimeoutError:
             if writer is not None:

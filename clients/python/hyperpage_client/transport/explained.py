@@ -1,11 +1,11 @@
-"""What went wrong with a connection, in words, and what to do."""
+"""The errors of a connection, in words, with what to do."""
 
 import re
 import ssl
 
 from hyperpage_client.transport.access import AccessError
 
-# What OpenSSL calls it when the other side does not like what it was shown.
+# OpenSSL's names of what went wrong with TLS: what is said of it, and the hint.
 _ALERTS = {
     "CERTIFICATE_REQUIRED": (
         "it wants to see a certificate of ours (mutual TLS)",
@@ -35,7 +35,7 @@ _VIOLATION = re.compile(r"permissions violation for (\w+) to \"?([^\"']+)\"?", r
 
 
 def explained(error: BaseException) -> tuple[str, str]:
-    """What is said of an error, and a hint, "" where there is none."""
+    """The text for an error, and a hint, which is "" if there is none."""
     if isinstance(error, AccessError):
         return str(error), error.hint
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -58,7 +58,7 @@ def explained(error: BaseException) -> tuple[str, str]:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether the same comes out however often one asks, until somebody changes something."""
+    """Whether trying again fails in the same way, until a file or a server is changed."""
     return isinstance(error, AccessError | ssl.SSLCertVerificationError)
 
 

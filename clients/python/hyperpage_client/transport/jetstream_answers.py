@@ -1,4 +1,4 @@
-"""JetStream's answers, read in one place for everybody who asks it.
+"""JetStream's answers, read in one place for all callers.
 
 https://docs.nats.io/reference/reference-protocols/nats_api_reference
 """
@@ -12,12 +12,12 @@ import msgspec
 from hyperpage_client.documents import decoded
 from hyperpage_client.transport.protocol import decode_headers
 
-# JetStream's own numbers for what went wrong.
+# JetStream's own numbers of errors.
 INSUFFICIENT_RESOURCES = 10023
 STORAGE_EXCEEDED = 10047
 # Too few nats-servers for so many replicas; replicas without a cluster.
 NO_PEERS = {10005, 10074}
-# The numbers of what a stream refuses have other meanings, too (10077); these are its words.
+# A full stream is known by these words, since its number (10077) has other meanings, too.
 FULL = ("maximum bytes exceeded", "maximum messages exceeded")
 NO_STREAM = 10059
 NO_MESSAGE = 10037
@@ -25,14 +25,14 @@ WRONG_LAST_SEQUENCE = 10071
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """Why JetStream did not do something."""
+    """The reason why JetStream did not do something."""
 
     err_code: int = 0
     description: str = ""
 
 
 class StreamCounts(msgspec.Struct, frozen=True):
-    """How far a stream has come. `last_seq` stays where it is when messages go.
+    """How far a stream has come. `last_seq` stays as it is when messages are deleted.
 
     `num_deleted` counts messages that are gone from between others, `num_subjects` the subjects of those that
     are there; `subjects` how many there are on each, where that was asked for.
@@ -49,7 +49,7 @@ class StreamCounts(msgspec.Struct, frozen=True):
 
 
 class StreamCopy(msgspec.Struct, frozen=True, rename={"silent_ns": "active"}):
-    """One nats-server's copy of a stream, as its leader sees it: what it lacks, and how long it is silent."""
+    """One nats-server's copy of a stream, as the leader sees it: its lag, and how long it is silent."""
 
     name: str
     current: bool = False
@@ -59,7 +59,7 @@ class StreamCopy(msgspec.Struct, frozen=True, rename={"silent_ns": "active"}):
 
 
 class StreamCluster(msgspec.Struct, frozen=True):
-    """Who keeps a stream: the nats-server that leads it, empty if none does, and those with other copies."""
+    """The nats-servers that keep a stream: the leader, empty if there is none, and the other copies."""
 
     leader: str = ""
     replicas: list[StreamCopy] | None = None
@@ -68,7 +68,7 @@ class StreamCluster(msgspec.Struct, frozen=True):
 class StreamReport(msgspec.Struct, frozen=True, rename={"time": "ts"}):
     """The state of a stream at a `time`. `created` differs if it was made anew.
 
-    Only nats-servers that are a cluster tell of a `cluster`.
+    `cluster` is there only if the nats-servers are a cluster.
     """
 
     config: dict[str, Any]
@@ -139,7 +139,7 @@ def message_in(answer: bytes) -> StoredMessage | None:
 
 
 def stored(headers: Mapping[str, str] | None, body: bytes) -> Stored:
-    """The answer to a message that was published, of its headers and body."""
+    """The answer to a message that was published, from the headers and the body of the answer."""
     if headers and headers.get("Status") == "503":
         return Stored(error=ApiError(NO_STREAM, "no stream takes the message"))
     try:

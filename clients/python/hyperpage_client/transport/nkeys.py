@@ -1,7 +1,7 @@
-"""NKeys: Ed25519 keys as NATS writes them, which show who connects without a secret that travels.
+"""NKeys: Ed25519 keys in the form of NATS, which prove which user connects, without sending a secret.
 
 https://github.com/nats-io/nkeys. A seed is the private half. The package of the makers of NATS comes as
-source alone, and nothing is built where this program is installed: PyNaCl does what it does.
+source alone, and installing this program must not build anything, so PyNaCl is used instead.
 """
 
 import base64
@@ -15,14 +15,14 @@ _SEED_CHARACTERS = 58
 
 
 class SeedError(ValueError):
-    """It is no seed of a user's NKey; what was given is never repeated."""
+    """A text is no seed of a user's NKey; the message never repeats the text."""
 
 
 class NKey:
     """A user's key, by its seed.
 
     Raises:
-        SeedError: it is none.
+        SeedError: the text is no seed of a user's key.
     """
 
     def __init__(self, seed: str) -> None:
@@ -39,12 +39,12 @@ class NKey:
         self.public = _encoded(_USER + bytes(self._key.verify_key))
 
     def sign(self, nonce: str) -> bytes:
-        """The signature of what a nats-server asks to be signed, as it is sent."""
+        """The signature of a nats-server's challenge, as it is sent."""
         return base64.b64encode(self._key.sign(nonce.encode()).signature)
 
 
 def new_seed() -> str:
-    """The seed of a key that nobody else has."""
+    """The seed of a new key, made of random bits."""
     return _encoded(_SEED_OF_USER + bytes(SigningKey.generate()))
 
 

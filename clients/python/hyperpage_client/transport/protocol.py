@@ -3,7 +3,7 @@
 https://docs.nats.io/reference/reference-protocols/nats-protocol
 
 It leans on nats-py's `Parser`: on `parse`, `state`, `needed`, and `buf`, which stays the same object until
-`reset`; and on that it takes a control line by itself, and the beginning of a message whose end comes later.
+`reset`. The parser must take a control line alone, and the beginning of a message whose end comes later.
 """
 
 import re
@@ -30,7 +30,7 @@ class Receiver(Protocol):
     def hand_over(
         self, handler: Handler, subject: bytes, reply: bytes, headers: Mapping[str, str] | None, body: bytes
     ) -> None:
-        """Has a direct subscription's message handled."""
+        """Calls the handler of a direct subscription with a message."""
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
@@ -39,10 +39,10 @@ class Receiver(Protocol):
 
 
 class DirectParser(Parser):
-    """nats-py's parser, which is spared every message that is there as a whole.
+    """nats-py's parser, which does not get direct messages that are there as a whole.
 
-    The rest comes to it in the pieces that it would take anyway: control lines, the beginning of a message
-    whose end is not there yet, and that end.
+    It gets the rest in pieces: control lines, other messages, the beginning of a message whose end is not
+    there yet, and that end.
     """
 
     def __init__(self, client: Receiver, direct: Mapping[bytes, Handler]) -> None:
@@ -52,13 +52,13 @@ class DirectParser(Parser):
 
     @property
     def is_amid(self) -> bool:
-        """Whether the beginning of something was kept, whose end is to come."""
+        """Whether the beginning of a message or control line was kept, whose end is to come."""
         return bool(self.buf) or self.state == AWAITING_MSG_PAYLOAD
 
     def take(self, data: bytes, position: int = 0) -> int:
-        """Handles all direct messages that come there, one behind the other, as a whole.
+        """Handles the whole direct messages from `position` on, up to the first of something else.
 
-        The position behind the last of them. Only where nothing was kept.
+        Returns the position behind the last of them. Only to be called while nothing is kept.
         """
         while (line_end := data.find(CRLF, position)) >= 0:
             words = data[position:line_end].split(b" ")
@@ -85,7 +85,7 @@ class DirectParser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Handles what is complete with `data`, and keeps the rest for the next call."""
-        # A reset replaces it: what is left of `data` then came from a connection that is gone.
+        # A reset replaces the buffer: what is left of `data` then came from a connection that is gone.
         kept = self.buf
         position = 0
         if self.state == AWAITING_MSG_PAYLOAD:
@@ -104,13 +104,13 @@ class DirectParser(Parser):
             await super().parse(data[position:end])
             position = end
             if self.buf is kept and self.is_amid:
-                # nats-py reads more into that line than any server writes.
+                # nats-py takes that line for the beginning of a message; no server writes such a line.
                 await super().parse(data[position:])
                 return
 
 
 def end_of_next(data: bytes, position: int) -> int | None:
-    """Where the message or control line ends that begins there; None where that is still to come."""
+    """The end of the message or control line that begins at `position`; None if it is still to come."""
     line_end = data.find(CRLF, position)
     if line_end < 0:
         return None
@@ -146,9 +146,9 @@ def head(subject: str, reply: str, body_bytes: int, headers: Mapping[str, str] |
 
 
 def status_message(subject: str, status: int, description: str) -> bytes:
-    """A whole message that says nothing but a status, as the server's own do; no header can say it.
+    """A whole message that has a status alone, as the server's own do; no header can express it.
 
-    The description becomes one line. The subject is one that the broker has seen as such.
+    The description becomes one line. The subject must be valid, as one is that has come from the broker.
     """
     said = " ".join(description.split())
     block = f"NATS/1.0 {status} {said}".rstrip().encode() + b"\r\n\r\n"
@@ -167,10 +167,10 @@ def decode_headers(lines: bytes) -> dict[str, str]:
     return headers
 
 
-# Few names are ever sent.
+# Cached, since few different names are ever sent.
 @lru_cache(maxsize=256)
 def _name_in(line: bytes) -> str | None:
-    """The name that a header's line begins with; `None` if it is none, for which it is passed over."""
+    """The name that a header's line begins with; `None` if that is no name: the line is passed over."""
     try:
         key = line.strip().decode("ascii")
     except UnicodeDecodeError:
@@ -189,7 +189,7 @@ def _encode_headers(headers: Mapping[str, str]) -> bytes:
     return f"{block}\r\n".encode()
 
 
-# Few names are ever sent.
+# Cached, since few different names are ever sent.
 @lru_cache(maxsize=256)
 def _header_name(name: str) -> str:
     key = name.strip()

@@ -1,4 +1,4 @@
-"""Pulls: requests for messages of a JetStream consumer, and how many of those are still to come."""
+"""Pulls: requests for messages of a JetStream consumer, and how many messages are still to come."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class _Pull(msgspec.Struct):
-    """How many messages one may still bring, and until when."""
+    """How many messages a pull may still bring, and when it counts as lost."""
 
     left: int
     until: float
@@ -56,7 +56,7 @@ class Pulls:
         return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", self._request, f"{self._inbox}.{number}"
 
     def count_one(self) -> bool:
-        """Counts a message that came; whether its pull has brought all that it asked for."""
+        """Counts a message that came; returns whether its pull has brought all that it asked for."""
         # Pulls are served in the order in which they were made.
         for number, pull in self._out.items():
             pull.left -= 1
@@ -71,7 +71,7 @@ class Pulls:
         self._out.pop(subject.rpartition(".")[2], None)
 
     def drop_lost(self, now: float) -> bool:
-        """Takes out the pulls that the broker forgot; whether there were any."""
+        """Takes out the pulls that the broker forgot; returns whether there were any."""
         lost = [number for number, pull in self._out.items() if now > pull.until]
         for number in lost:
             del self._out[number]
@@ -83,9 +83,10 @@ class Pulls:
 
 
 class Delivered(NamedTuple):
-    """A delivery: to which consumer, how manieth of that message, the message's sequence, its own number.
+    """A delivery of a message to a `consumer`.
 
-    `stored_ns` is when the message was stored, in nanoseconds since the epoch.
+    `times` is how often the message was delivered by now, `sequence` its sequence in the stream, `number`
+    that of the delivery, `stored_ns` when the message was stored, in nanoseconds since the epoch.
     """
 
     consumer: str

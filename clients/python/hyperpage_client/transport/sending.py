@@ -24,7 +24,7 @@ RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 SLICE_BYTES = 512 * 1024
 
 
-# What would make two words of a subject, or two lines: anything could be said behind it.
+# Characters that would end a word or a line in a subject: the text behind them could be any command.
 _ends_a_word = re.compile(r"[ \t\r\n]").search
 
 
@@ -33,9 +33,9 @@ class SendingClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        # Kept, since to ask for it each time would be a call of the system, in Python 3.11.
+        # The loop, kept: in Python 3.11, to ask for it each time would be a call of the system.
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Those that have a turn before the loop looks for what has come; our own writing may be one of them.
+        # The callbacks that come before the loop looks at sockets; our own write may be one of them.
         self._turns: Collection[object] | None = None
         self._is_writing_soon = self._is_gathering = False
 
@@ -66,8 +66,8 @@ class SendingClient(Client):
     def publish_now(self, messages: Iterable[RawMessage]) -> bool:
         """As `publish_many`, without waiting: whether the buffer had room. If not, none is published.
 
-        They are at the socket when this returns, behind all that was published before; where that does not
-        take them at once, they follow by themselves.
+        When this returns, the messages are written to the socket, behind all that was published before. What
+        the socket does not take at once follows by itself.
         """
         if not self._kept(messages):
             return False
@@ -75,11 +75,12 @@ class SendingClient(Client):
         return True
 
     def publish_soon(self, message: RawMessage) -> bool:
-        """As `publish_now` of one message, in one piece with all else that is published soon.
+        """As `publish_now` of one message, but written in one piece with others that are published soon.
 
-        That is what is published while it is gathered; else in this turn of the loop, if others have one.
+        These are the messages of a block of `gathering`. Outside of one, they are those of this turn of the
+        loop; if no other callback has a turn, the message is written at once.
         """
-        # As `_kept` does it, for a third of what it costs: each command and each answer goes through here.
+        # The same as in `_kept`, for a third of the cost: each command and each answer goes through here.
         head, body, end = parts = self._parts_of(message)
         size = len(head) + len(body) + len(end)
         if self._status != Client.CONNECTED:
@@ -106,7 +107,7 @@ class SendingClient(Client):
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """What is published soon within the block is written at its end; nothing in there may wait."""
+        """Writes what is published soon within the block at its end; nothing in the block may wait."""
         self._is_gathering = True
         try:
             yield
@@ -116,7 +117,7 @@ class SendingClient(Client):
                 self._write_pending()
 
     async def publish_encoded(self, messages: bytes, count: int) -> None:
-        """Publishes whole messages that are in the protocol's form already; otherwise as `publish_many`.
+        """As `publish_many`, for whole messages that are in the protocol's form already.
 
         The caller has made sure that none of them is too long for the broker.
         """
@@ -135,7 +136,7 @@ class SendingClient(Client):
             raise errors.OutboundBufferLimitError
 
     def _parts(self, messages: Iterable[RawMessage]) -> list[bytes]:
-        """Three of each message, as `_parts_of` has them."""
+        """The three parts of each message, as `_parts_of` has them."""
         self._require_open()
         parts: list[bytes] = []
         for message in messages:
@@ -143,7 +144,7 @@ class SendingClient(Client):
         return parts
 
     def _parts_of(self, message: RawMessage) -> tuple[bytes, bytes, bytes]:
-        """What comes before a message's body, the body, the end of the line."""
+        """The bytes before a message's body, the body, the end of the line."""
         subject, reply, body, headers = message
         if not subject:
             raise errors.BadSubjectError
@@ -159,7 +160,7 @@ class SendingClient(Client):
         self.stats["out_bytes"] += sum(map(len, bodies))
 
     def _kept(self, messages: Iterable[RawMessage]) -> bool:
-        """Whether there was room for the messages in nats-py's buffer, where they are now."""
+        """Puts the messages into nats-py's buffer; whether there was room for them."""
         parts = self._parts(messages)
         size = sum(map(len, parts))
         self._require_open(size)
@@ -175,14 +176,14 @@ class SendingClient(Client):
 
     @property
     def _free_transport(self) -> TcpTransport | None:
-        """Where the socket has taken all that it was given, what writes to it."""
+        """The transport, if the socket has taken all that it was given; otherwise None."""
         transport = self._transport
         if self.is_connected and isinstance(transport, TcpTransport) and transport._io_writer is not None:
             return None if transport._io_writer.transport.get_write_buffer_size() else transport
         return None
 
     def _write_pending(self) -> None:
-        """Writes what is in nats-py's buffer. A task of nats-py's does so, too, a turn of the loop later."""
+        """Writes what is in nats-py's buffer. A task of nats-py does so, too, a turn of the loop later."""
         self._is_writing_soon = False
         transport = self._free_transport
         if transport is None:
@@ -194,13 +195,13 @@ class SendingClient(Client):
             self._pending_data_size = 0
 
     def _flush_soon(self) -> None:
-        """Wakes that task, unless it is called already; without a connection, the next one has it woken."""
+        """Wakes that task, unless it was woken already. Without a connection, the next one wakes it."""
         if self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
 
 def _slices(parts: list[bytes], size_bytes: int) -> Iterator[bytes]:
-    """Messages of three parts each, joined; never a part of one, since others may send in between."""
+    """The messages, of three parts each, joined into slices; none is split, since others send in between."""
     if size_bytes <= SLICE_BYTES:
         yield b"".join(parts)
         return

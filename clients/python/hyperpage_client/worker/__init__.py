@@ -13,13 +13,13 @@ handler raises ends its attempt, never the worker; `job` says how to fail for go
     run ─▶ claim ─▶ attempts, `concurrency` of them at once ─▶ claim …     woken by events, and by a slow poll
     stop ─▶ no more claims ─▶ a grace period ─▶ handlers are told to stop ─▶ what is left is given back
 
-A job may run twice: a worker that was away for longer than a lease has lost its jobs to others.
+A job may run twice: a worker that was away for longer than a lease has lost its jobs to other workers.
 
 loop        claims what is due, and gives back what is left at the end
-attempt     one job in hand
+attempt     one attempt at a job
 handler     the functions that do the work
-job         a job as such a function sees it
-tracebacks  where such a function failed
+job         a job as its handler sees it
+tracebacks  the tracebacks of handlers that failed
 wake_ups    when to claim
 """
 

@@ -1,9 +1,9 @@
-"""One job in a worker's hands: its handler, its lease, its end.
+"""One attempt at a job, in a worker: its handler, its lease, its end.
 
 claimed ──▶ handler runs ──────────────▶ ended ──▶ reported, again and again until it is answered
-│ heartbeats: the lease is lost ────▶ told to stop, and nothing is reported
-│             cancelling was asked ─▶ told to stop; `ack_cancel`
-└ the worker ends ──────────────────▶ told to stop; `interrupt`
+            │ heartbeats: the lease is lost ────▶ told to stop, and nothing is reported
+            │             cancelling was asked ─▶ told to stop; `ack_cancel`
+            └ the worker ends ──────────────────▶ told to stop; `interrupt`
 """
 
 import asyncio
@@ -52,18 +52,18 @@ REPORT_PAUSE_SECONDS = 1.0
 # The longest lease: after that, no report is of any use.
 MAXIMUM_REPORT_SECONDS = 3_600.0
 
-# In place of a traceback that the service refuses. To look for credentials takes all that the service knows
-# of them, and it looks in any case: a worker asks, and does not look itself.
+# In place of a traceback that the service refuses. A worker does not look for credentials itself: that takes
+# all that the service knows of them, and the service looks in any case.
 LEFT_OUT = "(left out, since it holds what looks like a credential; the worker has logged it)"
 
 logger = logging.getLogger(__name__)
 
 
 class Attempt:
-    """A claimed job until it is somebody else's affair; used by one task, from its loop.
+    """A claimed job, from the claim to the report; used by one task, from its loop.
 
-    `asked_at` is when its claim was first sent, by the monotonic clock: the lease is good for `lease_ms` from
-    then on at least. `handled` is called when the handler is done with, before the service is told.
+    `asked_at` is when its claim was first sent, by the monotonic clock: the lease lasts at least `lease_ms`
+    from then on. `handled` is called when the handler has ended or is left alone, before the report is sent.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Attempt:
         self.job = JobContext(row, deadline, self._tell_progress)
 
     async def run(self) -> None:
-        """Returns when the handler has ended and the service knows, or needs not know any more."""
+        """Runs the handler; returns when the service has the report, or does not need it any more."""
         is_old = time.monotonic() - self._asked_at > self._beat_seconds
-        # The answer to the claim came late, after it was lost: somebody else may have the job.
+        # The claim was answered late, as after a lost answer: another worker may have the job.
         if is_old and not await self._beat():
             logger.info("job %s: its lease ran out before its claim was answered", self.job.id)
             return
@@ -109,7 +109,7 @@ class Attempt:
         if report is None:
             logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
             return
-        # Whatever somebody sends who is told now, comes behind the report.
+        # The worker is only woken by this, so the claim that it sends comes behind the report.
         self._handled(self)
         if isinstance(report, Fail):
             self._log_failure(report, ending.error if isinstance(ending, Raised) else None)
@@ -123,23 +123,23 @@ class Attempt:
             handling.cancel()
 
     def leave_alone(self) -> None:
-        """Waits for the handler no longer: its job goes to somebody else, whatever it does."""
+        """Stops waiting for the handler: its job is given back, whatever the handler still does."""
         if not self._over.done():
             self._over.set_result(None)
 
     def look(self) -> None:
-        """Asks whether the job is still to be done, since something happened to it."""
+        """Has a heartbeat sent now, since an event says that something happened to the job."""
         self._look_now.set()
         self._begin_keeping()
 
     async def _ending(self) -> Ending | None:
-        """How the handler ended, with the lease kept meanwhile; None where it is left alone."""
+        """How the handler ended; the lease is kept meanwhile. None if the handler is left alone."""
         if self.job.stop_reason is not None:
-            # The first heartbeat said so, or the worker ends: the handler does not even begin.
+            # The first heartbeat told it to stop, or the worker ends: the handler does not even begin.
             return Raised(JobStopped())
         handling = self._handling = self._loop.create_task(perform(self._handler, self.job))
         handling.add_done_callback(lambda _: self.leave_alone())
-        # Most are done by then, and two tasks would cost more than all the rest of a short one.
+        # Most handlers have ended by then. For a short one, two tasks would cost more than all the rest.
         begin = self._loop.call_later(self._beat_seconds, self._begin_keeping)
         if self._look_now.is_set():
             self._begin_keeping()
@@ -155,7 +155,7 @@ class Attempt:
         return Raised(asyncio.CancelledError()) if handling.cancelled() else handling.result()
 
     def _begin_keeping(self) -> None:
-        """Keeps the lease and tells of progress from now on, while the handler is at it."""
+        """Keeps the lease and reports progress from now on, while the handler runs."""
         if not self._keeping and self._handling is not None and not self._over.done():
             self._keeping = [
                 self._loop.create_task(self._keep_lease()),
@@ -182,7 +182,7 @@ class Attempt:
             next_beat = time.monotonic() + self._beat_seconds
 
     async def _beat(self) -> bool:
-        """Whether the job is still ours, as far as anybody can tell; renews the lease."""
+        """Renews the lease; whether the job is still this worker's, as far as the service told."""
         return await self._ask(Heartbeat(**self._held))
 
     async def _keep_informed(self) -> None:
@@ -195,7 +195,7 @@ class Attempt:
             await asyncio.sleep(PROGRESS_SECONDS)
 
     async def _ask(self, command: Command) -> bool:
-        """Whether the job is still ours, by the answer to a heartbeat or the like."""
+        """Sends a heartbeat or the like; whether the job is still this worker's, by the answer."""
         try:
             answer = await self._client.send(command, timeout_seconds=self._beat_seconds)
         except (NotFound, RuleViolated) as error:
@@ -226,21 +226,21 @@ class Attempt:
         logger.log(level, "job %s (%s): attempt %d of %d failed: %s", *said, exc_info=raised)
 
     async def _report(self, report: Command) -> None:
-        """Returns when the service has taken it, or does not want it any more."""
+        """Sends a report; returns when the service has taken it, or does not want it any more."""
         try:
             await self._send_until_answered(report)
         except (Invalid, TooLarge, SecretRejected) as error:
             if isinstance(error, Invalid) and getattr(report, "calls", None) is not None:
-                # An older service does not take them; without, all of them count.
+                # An older service does not take the number of calls; without it, all calls count.
                 await self._report(msgspec.structs.replace(report, calls=None))
             elif isinstance(report, Fail) and report.traceback not in (None, LEFT_OUT):
-                # What went wrong is told in any case; an older service takes no traceback at all.
+                # The failure is reported in any case; an older service takes no traceback at all.
                 instead = LEFT_OUT if isinstance(error, SecretRejected) else None
                 await self._report(msgspec.structs.replace(report, traceback=instead))
             else:
                 await self._report_unfit(report, error)
         except (Refusal, ClosedError, Unreachable) as error:
-            # Mostly a stale lease: somebody else has the job, or will have it.
+            # Mostly a stale lease: another worker has the job, or will have it.
             logger.warning("job %s: what came of it is dropped: %s", self.job.id, error)
 
     async def _report_unfit(self, report: Command, error: Refusal) -> None:

@@ -43,7 +43,7 @@ def is_coroutine_function(handler: Handler) -> bool:
 
 
 async def perform(handler: Handler, job: JobContext) -> Ending:
-    """How the handler ended. Nothing that it raises gets any further, but a Ctrl-C that hit it."""
+    """How the handler ended. No exception of it goes any further, except a `KeyboardInterrupt`."""
     try:
         if is_coroutine_function(handler):
             return Returned(await handler(job))
@@ -55,8 +55,8 @@ async def perform(handler: Handler, job: JobContext) -> Ending:
 
 
 async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
-    # A thread of its own, which ends with the process. At its end, a process would wait for a pool's threads
-    # as long as a handler goes on, although its job has been given back.
+    # Each handler has a thread of its own, which ends with the process. For the threads of a pool, a process
+    # would wait at its end as long as a handler goes on, although its job has been given back.
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Ending] = loop.create_future()
     context = contextvars.copy_context()
@@ -71,7 +71,7 @@ async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
             ending = Returned(context.run(handler, job))
         except BaseException as error:
             ending = Raised(error)
-        # The loop is closed, if nobody waits any more.
+        # The loop may be closed; then nothing waits for the ending any more.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(tell, ending)
 
@@ -82,11 +82,11 @@ async def _perform_in_thread(handler: Handler, job: JobContext) -> Ending:
 def report_of(ending: Ending | None, job: JobContext) -> Command | None:
     """The command that reports an attempt to the service; None if its lease is lost.
 
-    `ending` is None where the handler is still at it, and is not waited for.
+    `ending` is None if the handler still runs, and is not waited for.
     """
     held: dict[str, Any] = {"id": job.id, "lease": job.lease}
     if ending is not None:
-        # One that is still at it may make more of them.
+        # A handler that still runs may make more calls.
         held["calls"] = job.calls
     reason = job.stop_reason
     if reason == "lease_lost":
@@ -109,7 +109,7 @@ def report_of(ending: Ending | None, job: JobContext) -> Command | None:
 
 
 def failed(held: dict[str, Any], error: str, *, retryable: bool = True, retry_at: int | None = None) -> Fail:
-    """A failure as the service takes it: a text that is cut, and can be encoded."""
+    """The report of a failure; its text is cut to what the service takes, and can be encoded."""
     text = error.encode("utf-8", "replace").decode()[:MAXIMUM_ERROR_CHARACTERS]
     return Fail(**held, error=text, retryable=retryable, retry_at=retry_at)
 
@@ -134,5 +134,5 @@ def _completed(held: dict[str, Any], value: Any) -> Command:
     try:
         return Complete(**held, result=msgspec.Raw(msgspec.json.encode(value)))
     except Exception as error:
-        # The next attempt would return the same, and the work has been done.
+        # Not retryable: the work has been done, and the next attempt would return the same.
         return failed(held, f"the result cannot be written as JSON: {text_of(error)}", retryable=False)

@@ -15,16 +15,16 @@ import msgspec
 
 from hyperpage_client.commands.jobs import Progress
 
-# Why a handler is to stop. In order: somebody asked to cancel the job; another worker may have it by now, so
+# Why a handler is to stop. In order: a user asked to cancel the job; another worker may have it by now, so
 # the result of this attempt is dropped; the worker ends, and gives the job back.
 StopReason = Literal["cancel_requested", "lease_lost", "shutting_down"]
 
-# The most calls that the service takes for a number of them.
+# The largest number of calls that the service takes.
 MAXIMUM_CALLS = 2**53 - 1
 
 
 class JobFailed(Exception):
-    """Raised by a handler: the attempt failed, for the reason that it says.
+    """Raised by a handler: the attempt failed, for the reason in `error`.
 
     Without `retryable`, the job is not tried again. `retry_at`, in milliseconds since the epoch, is when the
     next attempt is due; otherwise the service decides.
@@ -37,7 +37,7 @@ class JobFailed(Exception):
 
 
 class JobSnoozed(Exception):
-    """Raised by a handler: not now, but at `until`, in milliseconds since the epoch."""
+    """Raised by a handler: the job is given back until `until`, in milliseconds since the epoch."""
 
     def __init__(self, until: int) -> None:
         super().__init__(f"until {until}")
@@ -51,9 +51,9 @@ class JobStopped(Exception):
 class JobContext:
     """One attempt at one job, for its handler; used in its thread or in the loop.
 
-    `row` is the job's row as the claim answered it, `payload` decoded. `lease` is this attempt's own, so it
+    `row` is the job's row in the answer to the claim, `payload` decoded. `lease` is this attempt's own, so it
     can fence what the handler writes elsewhere. `calls` is for the handler to set: how many calls of the
-    job's budget it has made. Where it does not, all of them count.
+    job's budget it has made. If the handler does not set it, all calls of the budget count.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class JobContext:
         """How many calls of the job's budget the handler says it has made.
 
         Raises:
-            ValueError: it is set to what is no number of calls.
+            ValueError: it is set to a value that is no number of calls.
         """
         return self._calls
 
     @calls.setter
     def calls(self, made: int | None) -> None:
-        # Here, the handler hears of it. The service would refuse the report of work that has been done.
+        # Here, the handler gets the error. The service would refuse the report of finished work.
         if made is not None and (type(made) is not int or not 0 <= made <= MAXIMUM_CALLS):
             raise ValueError(f"not a number of calls: {made!r}")
         self._calls = made
@@ -104,7 +104,7 @@ class JobContext:
         return None if self._deadline is None else self._deadline - time.monotonic()
 
     def progress(self, percent: float | None = None, note: str | None = None) -> None:
-        """Has the service told how far the job is, soon; of several in a row, the last.
+        """Reports how far the job is, soon; of several reports in a row, the last is sent.
 
         Raises:
             ValueError: `percent` is not within 0 and 100, or the note is over 1,000 characters.
@@ -113,20 +113,20 @@ class JobContext:
         self._tell(msgspec.convert(said, Progress))
 
     def stopped_within(self, seconds: float) -> bool:
-        """Whether the handler is to stop; waits for that as long as given. For handlers in threads alone."""
+        """Whether the handler is to stop; waits for that up to `seconds`. For handlers in threads alone."""
         return self._stopped.wait(seconds)
 
     def raise_if_stopped(self) -> None:
         """Ends a handler that was told to stop.
 
         Raises:
-            JobStopped: it was.
+            JobStopped: the handler was told to stop.
         """
         if self._stop_reason is not None:
             raise JobStopped(self._stop_reason)
 
     def stop(self, reason: StopReason) -> None:
-        """For the worker: tells the handler. A lost lease outweighs what was said before."""
+        """For the worker: tells the handler to stop. A lost lease replaces an earlier reason."""
         if self._stop_reason is None or reason == "lease_lost":
             self._stop_reason = reason
         self._stopped.set()

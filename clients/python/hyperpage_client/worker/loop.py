@@ -23,7 +23,7 @@ from hyperpage_client.worker.handler import Handler
 from hyperpage_client.worker.wake_ups import WakeUps
 
 MAXIMUM_CONCURRENCY = 1_000
-# The most that the service answers a claim with.
+# The most jobs that the service answers a claim with.
 MAXIMUM_CLAIMED = 100
 # The time for handlers that were told to stop, and then the time to tell the service. With the grace period
 # and one unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
@@ -34,16 +34,16 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Works off the jobs of a queue whose types it has handlers for; in the client's loop, run once.
+    """Runs the jobs of a queue whose types it has handlers for; in the client's loop, run once.
 
-    `concurrency` is how many it has at a time (1 to 1,000). `lease_ms` (1,000 to 3,600,000) is how long the
-    service waits for a sign of life, given three times as often, before another worker gets the job.
-    `poll_seconds` is how often it asks for jobs that nothing was heard of. `grace_seconds` is how long `stop`
-    lets handlers go on. `name` is the worker in the rows of its jobs: the host and the process, by default.
-    `version` is that of your program, for whoever looks at the workers.
+    `concurrency` is how many jobs it has at a time (1 to 1,000). `lease_ms` (1,000 to 3,600,000) is how long
+    the service waits for a heartbeat before another worker gets the job; three are sent in that time.
+    `poll_seconds` is how often it asks for jobs that no event told of. `grace_seconds` is how long `stop`
+    lets handlers go on. `name` is the worker's in the rows of its jobs: by default, the host and the process.
+    `version` is that of your program, for users who look at the workers.
 
     Raises:
-        ValueError: one of them is out of bounds.
+        ValueError: one of these is out of bounds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._grace_seconds = grace_seconds
         self._attempts: dict[Attempt, asyncio.Task[None]] = {}
-        # Those whose handlers are not done. The others are being reported.
+        # The attempts whose handlers have not ended. The others are being reported.
         self._working: set[Attempt] = set()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -95,7 +95,7 @@ class Worker:
         return [attempt.job.id for attempt in self._attempts if attempt in self._working]
 
     async def run(self) -> None:
-        """Works until `stop` is called; then every job is done or given back, as far as the service is there.
+        """Works until `stop` is called; then every job is done or given back, if the service can be reached.
 
         Cancelled, it gives its jobs back without a grace period.
 
@@ -126,7 +126,7 @@ class Worker:
                 await cancel(watching)
 
     def stop(self) -> None:
-        """Has `run` end: no more claims, and handlers have the grace period. Called again, it is over now."""
+        """Has `run` end: no more claims, and handlers have the grace period, which a second call ends."""
         if self._stopping.is_set():
             self._hurrying.set()
         self._stopping.set()
@@ -154,10 +154,11 @@ class Worker:
 
     @property
     def _room(self) -> int:
-        """For how many jobs more.
+        """How many more jobs there is room for.
 
-        A claim goes out behind the reports of the jobs in whose place it asks for others, and not when those
-        are answered: it is decided with them. With as many reports unanswered, the service has enough to do.
+        A job makes room when its report is sent, not when that is answered: the next claim is sent behind the
+        report, and decided together with it. But attempts, with those whose reports are unanswered, are at
+        most twice `concurrency`: then the service has enough to do.
         """
         return min(
             self._concurrency - len(self._working), max(0, 2 * self._concurrency - len(self._attempts))
@@ -166,8 +167,8 @@ class Worker:
     async def _claimed(self, limit: int) -> dict[str, Any]:
         """The rows of claimed `jobs`, and perhaps when to ask again.
 
-        Asked again under the same id until it is answered: jobs whose claim nobody heard the answer to would
-        be nobody's until their leases run out.
+        The claim is sent again under the same id until it is answered. If its answer were lost, no worker
+        would have its jobs until their leases run out.
         """
         claim = msgspec.structs.replace(self._claim, limit=limit)
         command_id = new_id()
@@ -195,7 +196,7 @@ class Worker:
         self._working.add(attempt)
 
         if self._stopping.is_set():
-            # Claimed while `stop` was called: it does not even begin.
+            # Claimed while `stop` was called: the handler does not even begin.
             attempt.stop("shutting_down")
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -217,7 +218,7 @@ class Worker:
                 attempt.look()
 
     async def _watch_for_standstill(self) -> None:
-        """Says so when a handler has blocked the loop for so long that leases are in danger."""
+        """Logs a warning when a handler has blocked the loop for so long that leases are in danger."""
         beat_seconds = self._claim.lease_ms / 1000 / HEARTBEATS_IN_A_LEASE
         while True:
             began = time.monotonic()
@@ -232,7 +233,7 @@ class Worker:
                 )
 
     async def _finish(self) -> None:
-        """Returns when the jobs are done, or when they have had their time."""
+        """Returns when the jobs are done, or when the grace period is over."""
         deadline = time.monotonic() + self._grace_seconds
         while self._attempts and not self._hurrying.is_set():
             left = deadline - time.monotonic()
@@ -241,7 +242,7 @@ class Worker:
                 return
 
     async def _give_back(self) -> None:
-        """Ends what is left, and has the service told."""
+        """Stops the handlers that are left, and gives their jobs back to the service."""
         for attempt in self._attempts:
             attempt.stop("shutting_down")
         await self._ended_within(LEAVE_SECONDS)
@@ -256,10 +257,10 @@ class Worker:
 
 
 async def run_workers(*workers: Worker, handle_signals: bool = True) -> None:
-    """Runs them until SIGTERM or SIGINT comes, which is passed on as `stop`, or until one of them raises.
+    """Runs workers until SIGTERM or SIGINT comes, which is passed on as `stop`, or until one of them raises.
 
-    Called from the main thread's loop. A second signal ends the grace period. Without `handle_signals`, these
-    are left to whoever has them already; the workers end when each is told to stop.
+    Called from the main thread's loop. A second signal ends the grace period. Without `handle_signals`, the
+    handlers of these signals stay as they are; the workers end when `stop` is called on each.
 
     Raises:
         ExceptionGroup: one of them has raised, as `Worker.run` does.

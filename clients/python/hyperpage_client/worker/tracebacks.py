@@ -1,4 +1,4 @@
-"""What a handler raised, as its log and the report of its attempt show it: where, and because of what."""
+"""Tracebacks of handlers that failed, for the log and for the report of an attempt."""
 
 import traceback
 from types import TracebackType
@@ -6,13 +6,13 @@ from types import TracebackType
 # The longest traceback that `fail` takes.
 MAXIMUM_TRACEBACK_CHARACTERS = 10_000
 _OURS = __name__.partition(".")[0]
-# Of what is too long, so much of the beginning is kept; the end, where it was raised, has the rest.
+# How much of the beginning of a long traceback is kept; the rest is its end, where the exception was raised.
 _KEPT_OF_BEGINNING = MAXIMUM_TRACEBACK_CHARACTERS // 4
 _KEPT_OF_END = MAXIMUM_TRACEBACK_CHARACTERS - _KEPT_OF_BEGINNING - 100
 
 
 def frames_of(error: BaseException) -> TracebackType | None:
-    """The frames that an exception went through, from the handler on: how it was called says nothing."""
+    """The frames that an exception went through, from the handler on, without those of the worker."""
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
@@ -29,7 +29,7 @@ def traceback_of(error: BaseException) -> str | None:
         text = "".join(traceback.format_exception(type(error), error, frames_of(error))).rstrip("\n")
     except Exception:
         return None
-    # Half a pair of UTF-16 cannot be sent.
+    # A lone surrogate (half a pair of UTF-16) cannot be sent.
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= MAXIMUM_TRACEBACK_CHARACTERS:
         return text
@@ -39,7 +39,7 @@ def traceback_of(error: BaseException) -> str | None:
 
 
 def can_be_logged(error: BaseException) -> bool:
-    """Whether a log in UTF-8 can have what Python writes of an exception: half a pair of UTF-16 it cannot."""
+    """Whether the traceback of an exception can be written in UTF-8, which has no lone surrogates."""
     try:
         "".join(traceback.format_exception(error)).encode()
     except Exception:

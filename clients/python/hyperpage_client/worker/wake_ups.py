@@ -1,7 +1,7 @@
-"""When it is worth asking for jobs: when an event says that one is due, and now and then.
+"""When a worker claims jobs: when an event says that one is due, and at every poll.
 
-Live events are hints. One that is lost costs time, until the next poll; one too many costs an empty claim,
-which costs nobody a commit.
+Live events are hints. A lost one costs time, until the next poll; one too many costs an empty claim, for
+which nothing is committed.
 """
 
 import asyncio
@@ -34,25 +34,25 @@ MAKE_DUE = (
     "attempt_failed",
     "attempt_timed_out",
 )
-# Ends of attempts that nothing else is heard of: who waits for one listens to them.
+# Ends of attempts of which no other change tells: a worker that waits for ends listens to these, too.
 ENDS = ("completed", "failed", "cancelled")
-# All changes by which an attempt may have ended, and what it counted for has a place again.
+# All changes that may end an attempt, which frees its place in each limit that it counted for.
 FREE_A_PLACE = frozenset(
     {*ENDS, "timed_out", "attempt_failed", "attempt_timed_out", "rescued", "snoozed", "interrupted"}
 )
 # Changes that the worker that has the job should look into.
 CONCERN_RUNNING = frozenset({"cancel_requested", "rescued", "attempt_timed_out", "timed_out"})
-# The pause after an empty claim, whatever is heard. Otherwise a hundred workers on one busy queue would ask
-# a hundred times for each job that one of them gets.
+# The pause after an empty claim, whichever events come. Otherwise a hundred workers on one busy queue would
+# ask a hundred times for each job that one of them gets.
 EMPTY_PAUSE_SECONDS = 0.05
-# How many times are kept, the earliest; polls find the rest.
+# How many due times are kept, the earliest ones; polls find the other jobs.
 MAXIMUM_TIMES = 1_000
 
 logger = logging.getLogger(__name__)
 
 
 class _Data(msgspec.Struct):
-    """The parts that are looked at; a payload is not even decoded."""
+    """The parts of an event's data that are needed; a payload is not even decoded."""
 
     queue: str | None = None
     type: str | None = None
@@ -73,10 +73,10 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 class WakeUps:
-    """Says when to claim from a queue; from `async with`, in its loop.
+    """Says when to claim from a queue; used with `async with`, in its loop.
 
-    `is_due` says it, and `wake` is called when that may have changed. `concern` is called with the id of a
-    job of which something was heard that its worker should look into.
+    `is_due` is whether to claim now, and `wake` is called when that may have changed. `concern` is called
+    with the id of a job when an event of it came that its worker should look into.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class WakeUps:
         self._concern = concern
         self._loop = asyncio.get_running_loop()
         self._subscriptions: list[Subscription] = []
-        # When there is something to claim, as far as was heard; by the loop's clock, in order.
+        # The times at which jobs are due, as far as events told; by the loop's clock, in order.
         self._times: list[float] = []
         self._next_poll = self._loop.time()
         self._not_before = 0.0
@@ -107,7 +107,7 @@ class WakeUps:
         self._hears_ends = False
         # Whether jobs of ours wait for others to end, as the last claim said.
         self._waits_for_ends = False
-        # Whether one has ended since the last claim went out, which may not have seen it.
+        # Whether an attempt has ended since the last claim was sent, which may have been decided before.
         self._heard_an_end = False
 
     async def __aenter__(self) -> Self:
@@ -137,28 +137,28 @@ class WakeUps:
         return self._next <= self._loop.time()
 
     def begin(self) -> None:
-        """A claim goes out now: what is heard from here on may be more than it finds."""
+        """Notes that a claim is sent now: later events may tell of jobs that it does not find."""
         now = self._loop.time()
         self._heard_an_end = False
         del self._times[: bisect.bisect_right(self._times, now)]
-        # Spread by chance, so that workers that began together do not ask together for ever.
+        # Random, so that workers that began together do not ask together for ever.
         self._next_poll = now + self._poll_seconds * random.uniform(0.75, 1.25)
 
     async def hear_ends(self) -> None:
-        """Jobs wait until others end: from now on, a claim follows when that is heard."""
+        """Listens to ends of jobs from now on, since jobs wait for them: a claim follows each."""
         self._waits_for_ends = True
         if not self._hears_ends:
             self._hears_ends = True
             await self._listen([self._names.changes("jobs", change) for change in ENDS])
-            # One may have ended in the meantime.
+            # A job may have ended in the meantime.
             self._add(self._loop.time())
 
     def end(self, *, found: bool, retry_after_ms: int | None = None, waits_for_ends: bool = False) -> None:
-        """A claim was answered. What one finds may not be all: an answer has a size.
+        """Notes that a claim was answered. If it `found` jobs, there may be more: an answer has a limit.
 
-        If it found nothing since jobs wait for calls of a rate limit or for the end of a window, it says when
-        to ask again: the next poll is then, or as always if that is sooner, since no event may have told of
-        other jobs.
+        If it found none because jobs wait for calls of a rate limit or for the end of a window, its answer
+        says when to ask again. The next poll is then, or at the usual time if that is sooner, since there may
+        be other jobs of which no event told.
         """
         self._waits_for_ends = waits_for_ends
         if found or (waits_for_ends and self._heard_an_end):
@@ -167,7 +167,7 @@ class WakeUps:
             return
         now = self._loop.time()
         if retry_after_ms is not None:
-            # Not before, and spread by chance: it was told to others, too.
+            # Not sooner, and at a random time after: other workers were told the same.
             asked_for = retry_after_ms / 1000 * random.uniform(1.0, 1.25)
             self._next_poll = min(self._next_poll, now + asked_for)
         self._not_before = now + EMPTY_PAUSE_SECONDS
@@ -194,7 +194,7 @@ class WakeUps:
         self._timer = self._loop.call_at(self._next, self._ring)
 
     def _ring(self) -> None:
-        # A loop may call too early, by its clock's resolution: nothing is due yet, and it must ring again.
+        # A loop may call too early, by its clock's resolution: nothing is due yet, so the timer is set again.
         if self.is_due:
             self._wake()
         else:
@@ -209,7 +209,7 @@ class WakeUps:
     def _connection_changed(self) -> None:
         nats = self._connection.nats
         if nats.is_connected or nats.is_closed:
-            # Events of the meantime were not heard. On a closed connection, the next claim raises.
+            # Events may have been missed, so a claim follows. On a closed connection, that claim raises.
             self._add(self._loop.time())
 
     def _hear(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
@@ -240,7 +240,7 @@ class WakeUps:
         self._add(self._loop.time() + delay)
 
     def _may_be_ours(self, event: _Event) -> bool:
-        """Whether the event says nothing of a queue, or of ours, and the same of the type."""
+        """Whether the job may be one for this worker: only some events name its queue and its type."""
         data = event.data
         if not event.type.endswith((".enqueued.v1", ".replaced.v1")):
             return True

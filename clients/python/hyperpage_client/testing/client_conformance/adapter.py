@@ -1,8 +1,8 @@
-"""The program under test: it drives a client, and is told what to do by lines of JSON.
+"""The program under test: it drives a client, as lines of JSON tell it.
 
 ──▶  {"id": 3, "do": "command", "on": 1, "command": "app_state.set", "body": {…}}
 ◀──  {"id": 3, "ok": {"command_id": …}}   or   {"id": 3, "error": {"code": …}}
-◀──  {"id": 4, "event": {…}}              what a follower gets, and a worker does
+◀──  {"id": 4, "event": {…}}              what a follower gets, or a worker does
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class AdapterError(Exception):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What the adapter said to a line: its answer as it came, or the error, of which one is there."""
+    """The adapter's reply to a line: its answer, as it came, or else the error."""
 
     ok: Any = None
     error: dict[str, Any] | None = None
@@ -53,10 +53,10 @@ class Adapter:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> Self:
-        """One that has said who it is.
+        """An adapter that has said which client it drives.
 
         Raises:
-            AdapterError: it does not start, or does not say so.
+            AdapterError: it does not start, or does not say that.
         """
         self = cls(command)
         try:
@@ -85,22 +85,22 @@ class Adapter:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it answers no more."""
+        """Whether it does not answer any more."""
         return self._fault is not None
 
     async def ask(self, line: dict[str, Any], *, within_seconds: float) -> Reply:
-        """What it says to a line.
+        """The reply to a line.
 
         Raises:
-            AdapterError: it says nothing in that time, or nothing any more.
+            AdapterError: there is no reply in that time, or the adapter has ended.
         """
         return await self.reply(self.tell(line), line, within_seconds=within_seconds)
 
     def tell(self, line: dict[str, Any]) -> int:
-        """The number of a line, which goes out.
+        """Sends a line, and returns its number.
 
         Raises:
-            AdapterError: it has ended.
+            AdapterError: the adapter has ended.
         """
         if self._fault is not None or self._process is None or self._process.stdin is None:
             raise AdapterError(self._fault or "the adapter was not started")
@@ -110,10 +110,10 @@ class Adapter:
         return number
 
     async def reply(self, number: int, line: dict[str, Any], *, within_seconds: float) -> Reply:
-        """What it says to a line that went out.
+        """The reply to a line that was sent.
 
         Raises:
-            AdapterError: it says nothing in that time, or nothing any more.
+            AdapterError: there is no reply in that time, or the adapter has ended.
         """
         try:
             async with asyncio.timeout(within_seconds):
@@ -125,11 +125,11 @@ class Adapter:
             self._waiting.pop(number, None)
 
     def told(self, number: int) -> "asyncio.Queue[dict[str, Any]]":
-        """What it tells under the number of a line, beside its answer."""
+        """The messages that it sends under the number of a line, beside the reply."""
         return self._told[number]
 
     async def stop(self) -> None:
-        """Has it end: there is no more to read for it."""
+        """Ends the adapter by the end of its input; kills it if it goes on."""
         process = self._process
         if process is not None and process.returncode is None:
             if process.stdin is not None:
@@ -148,7 +148,7 @@ class Adapter:
         try:
             async for line in self._process.stdout:
                 self._take(line)
-            # Why, it says on its way out.
+            # The adapter has ended. Its error output, which is read to its end here, may say why.
             await asyncio.wait({self._errors}, timeout=LEAVE_SECONDS)
             self._end("the adapter has ended")
         except (AdapterError, ValueError) as error:
@@ -162,7 +162,7 @@ class Adapter:
 
     def _take(self, line: bytes) -> None:
         try:
-            # Python's own: integers of any size, as they are.
+            # Python's own decoder keeps integers of any size as they are.
             said = json.loads(line)
             number = said["id"]
         except (ValueError, KeyError, TypeError) as error:
@@ -172,7 +172,7 @@ class Adapter:
             return
         waiting = self._waiting.get(number)
         if waiting is None or waiting.done():
-            # A follower's end, behind its beginning.
+            # The end of a follower, after the reply at its beginning.
             self._told[number].put_nowait(said)
         else:
             waiting.set_result(Reply(ok=said.get("ok"), error=said.get("error")))

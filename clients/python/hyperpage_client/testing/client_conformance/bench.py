@@ -1,4 +1,4 @@
-"""A service that cases are tried on, and a client that looks at it."""
+"""A service that cases are tried on, and a client that looks at it: `Bench`."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,8 +17,8 @@ OPTIONS = ("--nats-port", "0", "--no-http")
 class Bench:
     """One service, started when the first case asks for it; `stack` ends it.
 
-    Cases that need it killed wait for each other: it is killed once for all of them. `to_come` is how many of
-    them have not asked yet.
+    Cases that need the service killed wait for each other: it is killed once for all of them. `to_come` is
+    how many of these cases have not asked yet.
     """
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
@@ -32,10 +32,10 @@ class Bench:
         self._kills = 0
 
     async def started(self) -> OwnService:
-        """The service, which runs.
+        """The running service.
 
         Raises:
-            NoServiceError: there is none to start, or it did not start.
+            NoServiceError: there is no service to start, or it did not start.
         """
         async with self._starting:
             if not self.service.url:
@@ -44,15 +44,15 @@ class Bench:
         return self.service
 
     async def command(self, *arguments: str) -> str:
-        """What a command of the command line prints about the service.
+        """The output of a command of the command line about the service.
 
         Raises:
-            NoServiceError: it failed.
+            NoServiceError: the command failed.
         """
         return await to_its_end(lambda: self.service.command(*arguments))
 
     async def look(self) -> Client:
-        """A client that looks at it, through its restarts: over a wire, since the port changes."""
+        """A client that looks at the service, also after restarts: over a wire, since the port changes."""
         async with self._starting:
             if self._look is None:
                 wire = Wire(lambda: self.service.url)
@@ -84,7 +84,7 @@ class Bench:
             self._killing.notify_all()
 
     async def no_kill(self) -> None:
-        """One that was to ask has ended before it did."""
+        """Notes that a case has ended before it asked for the kill."""
         async with self._killing:
             self.to_come -= 1
             self._killing.notify_all()

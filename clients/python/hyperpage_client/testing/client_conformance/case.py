@@ -1,15 +1,17 @@
 """One case: what a client must do, and how that is tried.
 
-GROUP = Group("Refusals")
+A function with a decorator is a case:
 
-@GROUP.case(
-"an unknown name is not found",
-"Hand on the code of a refusal, with its message, hint and details.",
-)
-async def unknown(at: Setting) -> None:
-client = await at.connect()
-refused = await client.refused("query", query="app_state.get", body={"key": at.key()})
-equal("the code", refused["code"], "not_found")
+    GROUP = Group("Refusals")
+
+    @GROUP.case(
+        "an unknown name is not found",
+        "Hand on the code of a refusal, with its message, hint and details.",
+    )
+    async def unknown(at: Setting) -> None:
+        client = await at.connect()
+        refused = await client.refused("query", query="app_state.get", body={"key": at.key()})
+        equal("the code", refused["code"], "not_found")
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -24,10 +26,10 @@ Run = Callable[[Setting], Awaitable[None]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` is a sentence, and `must` what a client has to do. It is tried where an adapter has all `needs`.
+    """A case: its `name`, a sentence, and `must`, what a client has to do. An adapter needs all its `needs`.
 
-    Those whose service is `killed` once have one of their own, and it is killed for all of them at the same
-    time; where it is `restored`, no other one is tried on it meanwhile.
+    Cases whose service is `killed` or `restored` have a service apart from the others. It is killed once, for
+    all these cases at the same time; while it is restored, no other case runs on it.
     """
 
     group: str
@@ -52,7 +54,7 @@ class Group:
     def case(
         self, name: str, must: str, *, needs: Sequence[str] = (), service: Fate = "shared"
     ) -> Callable[[Run], Run]:
-        """Takes a case."""
+        """A decorator that adds a case: the function tries it."""
 
         def take(run: Run) -> Run:
             self.cases.append(

@@ -1,4 +1,4 @@
-"""What a case asks for, and how it says that something else came."""
+"""The checks of a case, and the error that says what came instead."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ LOOK_SECONDS = 0.02
 
 
 class NotAsExpected(Exception):
-    """The client did something else than it must."""
+    """The client did not do what it must."""
 
     def __init__(self, what: str, *, expected: Any, came: Any) -> None:
         super().__init__(f"{what}: expected {expected!r}, and {came!r} came")
@@ -19,30 +19,30 @@ class NotAsExpected(Exception):
 
 
 def equal(what: str, came: Any, expected: Any) -> None:
-    """Asks for exactly that, as JSON tells values apart: `true` is not 1, and 1.0 may be 1.
+    """Checks that two values are equal, as JSON tells values apart: `true` is not 1, and 1.0 is 1.
 
     Raises:
-        NotAsExpected: it is something else.
+        NotAsExpected: they are not.
     """
     if not _is_same(came, expected):
         raise NotAsExpected(what, expected=expected, came=came)
 
 
 def true(what: str, is_so: bool, *, came: Any) -> None:
-    """Asks for what is said in words.
+    """Checks a condition, which `what` says in words.
 
     Raises:
-        NotAsExpected: it is not so.
+        NotAsExpected: it does not hold.
     """
     if not is_so:
         raise NotAsExpected(what, expected="that it is so", came=came)
 
 
 async def until(what: str, look: Callable[[], Any], *, within_seconds: float) -> Any:
-    """What `look` finds, or what that awaits, once it is something.
+    """The first result of `look` that is true; where the result is awaitable, what that gives.
 
     Raises:
-        NotAsExpected: it finds nothing in that time.
+        NotAsExpected: there is none in that time.
     """
     deadline = time.monotonic() + within_seconds
     while True:

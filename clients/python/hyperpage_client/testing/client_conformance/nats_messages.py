@@ -1,4 +1,4 @@
-"""What goes over a connection to NATS, message by message, in both directions.
+"""The messages on a connection to NATS, one by one, in both directions.
 
 https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
@@ -11,19 +11,18 @@ import msgspec
 from hyperpage_client.transport.protocol import decode_headers
 
 CRLF = b"\r\n"
-# The longest control line: that with which a server begins names all of its neighbours.
+# The longest control line is the server's first: it names all servers of its cluster.
 MAXIMUM_LINE_BYTES = 1024 * 1024
 
 _PLAIN = b"NATS/1.0"
-# How many words each kind of message has before its sizes, with a reply subject and without; where its
-# subscription's number stands; and how many sizes it has.
+# The operations of messages that a client sends and a server delivers, each without headers and with them.
 _SENT, _DELIVERED = (b"PUB", b"HPUB"), (b"MSG", b"HMSG")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. `subscription` is the number of that which it is delivered to; empty where it is sent.
+    """One message. `subscription` is the number of the one that it is delivered to; empty if a client sends.
 
-    A status, as of the broker's own messages, is the header `Status`.
+    A status, such as that of the broker's own messages, is the header `Status`.
     """
 
     subject: str
@@ -34,7 +33,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """A control line, with what belongs to it; `raw` is all of it, as it came."""
+    """A control line, and its message if it has one; `raw` is all of it, as it came."""
 
     operation: bytes
     words: list[bytes]
@@ -43,7 +42,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_frame(stream: asyncio.StreamReader) -> Frame | None:
-    """The next one; `None` behind the last."""
+    """The next frame; `None` at the end of the connection."""
     try:
         line = await stream.readuntil(CRLF)
         operation, *words = line.split() or [b""]
@@ -68,7 +67,7 @@ def delivered(message: Message) -> bytes:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Whether a subscription to a pattern has a subject."""
+    """Whether a subscription to a pattern gets messages on a subject."""
     wanted, tokens = pattern.split("."), subject.split(".")
     for number, one in enumerate(wanted):
         if one == ">":

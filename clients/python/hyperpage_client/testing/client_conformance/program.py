@@ -16,7 +16,7 @@ from hyperpage_client.testing.client_conformance.cases import CASES
 from hyperpage_client.testing.client_conformance.running import Outcome, trial
 from hyperpage_client.testing.service import NoServiceError
 
-# Most cases wait for something most of the time.
+# Most cases spend most of their time waiting.
 AT_ONCE = 8
 MAXIMUM_SHOWN_CHARACTERS = 600
 SOME_FAILED, UNUSABLE = 1, 2

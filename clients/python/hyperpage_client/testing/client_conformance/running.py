@@ -1,4 +1,4 @@
-"""Tries cases, several at once: on a service that they share, or on one that is killed and restored."""
+"""Runs cases, several at once: on a service that they share, or on one that is killed and restored."""
 
 import asyncio
 import time
@@ -19,12 +19,15 @@ from hyperpage_client.testing.client_conformance.expecting import NotAsExpected
 from hyperpage_client.testing.client_conformance.setting import Setting
 from hyperpage_client.testing.service import NoServiceError
 
-# No case takes as long; only one that hangs does.
+# Only a case that hangs takes as long.
 CASE_SECONDS = 120.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a case: of `what`, one thing was `expected`, and another `came`; or what it `lacks`."""
+    """The outcome of a case: for `what`, one thing was `expected` and another `came`; or parts are missing.
+
+    `lacks` are the parts that the case needs and the adapter does not have.
+    """
 
     case: Case
     status: Literal["passed", "failed", "missing"]
@@ -36,7 +39,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial:
-    """Cases, tried with one adapter."""
+    """Runs cases with one adapter."""
 
     def __init__(self, command: Sequence[str], benches: tuple[Bench, Bench], *, at_once: int) -> None:
         self.client = ""
@@ -47,7 +50,7 @@ class Trial:
         self._room = asyncio.Semaphore(at_once)
 
     async def adapter(self) -> Adapter:
-        """The adapter, which runs; another one where the last has ended.
+        """The running adapter; a new one if the last has ended.
 
         Raises:
             AdapterError: it does not start.
@@ -65,7 +68,7 @@ class Trial:
             await self._adapter.stop()
 
     async def outcomes(self, cases: Sequence[Case]) -> AsyncIterator[Outcome]:
-        """What came of each, in their order.
+        """The outcome of each case, in their order.
 
         Raises:
             AdapterError: the adapter does not start.
@@ -85,7 +88,7 @@ class Trial:
 
     def _begun(self, cases: Sequence[Case]) -> dict[str, asyncio.Task[Outcome]]:
         tasks: dict[str, asyncio.Task[Outcome]] = {}
-        # A restore takes the service away from all others: they come one after the other, behind those.
+        # A restore takes the service away from all other cases, so cases with one run last, one by one.
         apart: list[asyncio.Task[Outcome]] = []
         for case in sorted(cases, key=lambda case: case.service == "restored"):
             if case.service == "shared":
@@ -129,7 +132,7 @@ class Trial:
 
 
 async def _failure(case: Case, at: Setting) -> NotAsExpected | None:
-    """What went otherwise than it should."""
+    """Runs a case; returns what was not as expected, or `None`."""
     await at.wire.open()
     try:
         async with asyncio.timeout(CASE_SECONDS):
@@ -151,7 +154,7 @@ async def _failure(case: Case, at: Setting) -> NotAsExpected | None:
 
 @asynccontextmanager
 async def trial(command: Sequence[str], folder: Path, *, at_once: int) -> AsyncIterator[Trial]:
-    """A trial with an adapter that is called so, and services below a folder."""
+    """A trial with the adapter that `command` starts, and with services below a folder."""
     async with AsyncExitStack() as stack:
         benches = []
         for name in ("shared", "own"):

@@ -1,4 +1,4 @@
-"""What a case has: a service, a wire to it, the client under test, and a client of its own that looks."""
+"""The setting of a case: a service, a wire to it, the client under test, and a client that looks on."""
 
 import asyncio
 import secrets
@@ -16,24 +16,26 @@ from hyperpage_client.testing.client_conformance.wire import Wire
 
 T = TypeVar("T")
 
-# How long the client under test may take to answer, where a case says nothing else.
+# How long the client under test may take to answer, unless a case says something else.
 ANSWER_MS = 20_000
-# Beyond that, it hangs.
+# If it has not answered by that much later, it hangs.
 GRACE_SECONDS = 20.0
 
 
 class Follower:
-    """What the client under test follows, or works at; `next` is what comes."""
+    """A subscription or a worker of the client under test; `next` is the next message that it sends."""
 
     def __init__(self, adapter: Adapter, number: int) -> None:
         self.number = number
         self._adapter = adapter
 
     async def next(self, kind: str, *, within_seconds: float = GRACE_SECONDS) -> Any:
-        """The next that is told: an `event` of a follower; `began` or `stopped`, of a worker.
+        """The next message, which has to be of a `kind`.
+
+        A follower sends `event`, or `error` at its end; a worker sends `began` and `stopped`.
 
         Raises:
-            NotAsExpected: none came, or it ended.
+            NotAsExpected: none came, or one of another kind.
         """
         try:
             async with asyncio.timeout(within_seconds):
@@ -48,7 +50,7 @@ class Follower:
         """The next event of the state under one of these keys, or of a restore; others are passed over.
 
         Raises:
-            NotAsExpected: none came, or it ended.
+            NotAsExpected: none came, or the follower ended.
         """
         subjects = {TIMELINE_STREAM, *(f"app_state/{key}" for key in keys)}
         clock = asyncio.get_running_loop().time
@@ -67,7 +69,7 @@ class Driven:
         self._number = number
 
     async def does(self, what: str, /, **said: Any) -> Reply:
-        """What it says when it is told to do something."""
+        """The reply of the adapter to an instruction."""
         line = {"do": what, "on": self._number, "timeout_ms": ANSWER_MS, **said}
         seconds = GRACE_SECONDS + line["timeout_ms"] / 1000
         return await self._adapter.ask(line, within_seconds=seconds)
@@ -90,7 +92,7 @@ class Driven:
         return await self.ok("query", query=query, body=body, **about)
 
     async def ok(self, what: str, /, **said: Any) -> Any:
-        """What comes of it.
+        """The answer to an instruction.
 
         Raises:
             NotAsExpected: it ended with an error.
@@ -101,10 +103,10 @@ class Driven:
         return reply.ok
 
     async def refused(self, what: str, /, **said: Any) -> dict[str, Any]:
-        """The error that it ends with.
+        """The error that an instruction ends with.
 
         Raises:
-            NotAsExpected: it went well.
+            NotAsExpected: it ended without one.
         """
         reply = await self.does(what, **said)
         if reply.error is None:
@@ -112,7 +114,11 @@ class Driven:
         return reply.error
 
     async def begins(self, what: str, /, **said: Any) -> Follower:
-        """What it follows or works at from now on; the case ends it, or the end of the case."""
+        """A subscription or a worker that begins now; the case ends it, or the end of the case.
+
+        Raises:
+            NotAsExpected: it does not begin.
+        """
         line = {"do": what, "on": self._number, **said}
         number = self._adapter.tell(line)
         reply = await self._adapter.reply(number, line, within_seconds=GRACE_SECONDS)
@@ -121,12 +127,12 @@ class Driven:
         return Follower(self._adapter, number)
 
     async def stop(self, follower: Follower) -> Any:
-        """Has it end what it follows, or works at."""
+        """Ends a subscription or a worker."""
         return await self.ok("stop", begun=follower.number)
 
 
 class Setting:
-    """What one case has; `close` ends what it has begun."""
+    """The setting of one case; `close` ends all that the case has begun."""
 
     def __init__(self, adapter: Adapter, bench: Bench) -> None:
         self.wire = Wire(lambda: bench.service.url)
@@ -138,7 +144,7 @@ class Setting:
         self._begun: set[asyncio.Task[Any]] = set()
 
     async def look(self) -> Client:
-        """A client that looks at what has happened, straight at the service."""
+        """A client that looks at what has happened; its messages do not go over the wire under test."""
         return await self._bench.look()
 
     def key(self, ending: str = "one") -> str:
@@ -161,10 +167,10 @@ class Setting:
         return Driven(self._adapter, number)
 
     async def connects_in_vain(self, **said: Any) -> dict[str, Any]:
-        """The error with which it does not connect.
+        """The error of a client under test that cannot connect.
 
         Raises:
-            NotAsExpected: it does.
+            NotAsExpected: it connects.
         """
         line = {"do": "connect", "timeout_ms": ANSWER_MS, **said}
         reply = await self._adapter.ask(line, within_seconds=GRACE_SECONDS)
@@ -173,16 +179,16 @@ class Setting:
         return reply.error
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """What goes on beside the case, and ends with it."""
+        """A task that runs beside the case, and ends with it."""
         task = asyncio.get_running_loop().create_task(work)
         self._begun.add(task)
         return task
 
     async def until(self, what: str, look: Callable[[], Any]) -> Any:
-        """What `look` finds, or what that awaits, once it is something.
+        """The first result of `look` that is true; where the result is awaitable, what that gives.
 
         Raises:
-            NotAsExpected: it finds nothing in time.
+            NotAsExpected: there is none in time.
         """
         return await until(what, look, within_seconds=GRACE_SECONDS)
 
@@ -200,24 +206,24 @@ class Setting:
         await self._bench.command("backup", "create")
 
     async def restore(self, position: int) -> None:
-        """Has the service go back to a position, which its backup reaches."""
+        """Restores the service to a position, which its backup reaches."""
         await self._bench.command("backup", "restore", "--to-position", str(position), "--yes")
 
     async def user_of_its_own(self, *rights: str) -> Path:
-        """The file with the seed of the key of a user who is made, with these rights alone."""
+        """The file with the seed of a new user's key; the user has these rights alone."""
         seed = self._bench.service.data.parent / f"{self.key()}.nk"
         await self._bench.command("user", "create", self.key(), "--out", str(seed), *rights)
         return seed
 
     async def close(self) -> None:
-        """Ends what goes on, the connections that were made, and the wire."""
+        """Ends the tasks beside the case, the connections that it made, and the wire."""
         await asyncio.gather(*map(cancel, self._begun))
         try:
             for number in self._connections:
                 line = {"do": "close", "on": number}
                 await self._adapter.ask(line, within_seconds=GRACE_SECONDS)
         except AdapterError:
-            # It has ended itself; the case, or the next one, says so.
+            # The adapter has ended; this case or the next one says so.
             return
         finally:
             await self.wire.close()

@@ -1,4 +1,4 @@
-"""Where a client sends, as a wire sees it."""
+"""The subjects that a client sends to, as a wire sees them."""
 
 from hyperpage_client.contract.subjects import BusNames
 

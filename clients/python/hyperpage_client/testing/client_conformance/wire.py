@@ -1,4 +1,4 @@
-"""The wire between a client and its service: what the client sends is kept, and can be disturbed on its way.
+"""The wire between a client and its service: it keeps what the client sends, and can disturb messages.
 
 client ──▶ wire ──▶ the service's nats-server
              │ swallowed, answered in the service's place, an answer lost or changed, a delivery lost, cut off
@@ -25,19 +25,19 @@ from hyperpage_client.testing.client_conformance.nats_messages import (
 )
 
 HOST = "127.0.0.1"
-# What was sent is looked at; no case sends as much.
+# How many messages are kept, for cases to look at; no case sends as many.
 MAXIMUM_KEPT = 20_000
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What the client sent, and when: by the monotonic clock, in seconds."""
+    """A message that the client sent, and when: by the monotonic clock, in seconds."""
 
     at: float
     message: Message
 
 
 class Disturbance:
-    """What happens to messages on a wire; it strikes `times` times, and counts them as `struck`."""
+    """Something that happens to messages on a wire `times` times; `struck` is how often it has happened."""
 
     def __init__(self, subject: str, times: int) -> None:
         self._subject = subject
@@ -45,11 +45,11 @@ class Disturbance:
         self.struck = 0
 
     def meets(self, message: Message) -> bool:
-        """Whether it strikes what the client sends."""
+        """Whether it strikes a message that the client sends."""
         return self._left > 0 and matches(self._subject, message.subject)
 
     def strike(self) -> None:
-        """One time less is left."""
+        """Counts one strike."""
         self._left -= 1
         self.struck += 1
 
@@ -58,16 +58,16 @@ class Disturbance:
         self._left = 0
 
     def sent(self, message: Message) -> Message | None:
-        """What goes on of what the client sent: it, nothing, or an answer, which has no subject."""
+        """What becomes of a message of the client: itself, `None`, or an answer, which has no subject."""
         return message
 
     def came(self, message: Message) -> Message | None:
-        """What goes on of what comes for the client."""
+        """What becomes of a message for the client: itself, `None`, or another message."""
         return message
 
 
 class Swallowed(Disturbance):
-    """What is sent there gets nowhere."""
+    """Messages to that subject are lost."""
 
     def sent(self, message: Message) -> Message | None:
         if not self.meets(message):
@@ -77,7 +77,7 @@ class Swallowed(Disturbance):
 
 
 class Answered(Disturbance):
-    """What is sent there is answered here, and goes no further."""
+    """Messages to that subject are answered by the wire, and go no further."""
 
     def __init__(self, subject: str, times: int, headers: dict[str, str], body: Any) -> None:
         super().__init__(subject, times)
@@ -91,7 +91,7 @@ class Answered(Disturbance):
 
 
 class AnswerChanged(Disturbance):
-    """What is sent there gets another answer: what `change` makes of it, `None` if it is lost."""
+    """Answers to messages to that subject are replaced by what `change` makes of them; `None`: lost."""
 
     def __init__(self, subject: str, times: int, change: Callable[[Message], Message | None]) -> None:
         super().__init__(subject, times)
@@ -112,7 +112,7 @@ class AnswerChanged(Disturbance):
 
 
 class DeliveryLost(Disturbance):
-    """What comes and holds that text is lost, unless it is a page of the log."""
+    """Messages for the client that hold that text are lost, except pages of the log."""
 
     def __init__(self, holds: str, times: int) -> None:
         super().__init__(">", times)
@@ -133,7 +133,7 @@ class Wire:
 
     def __init__(self, upstream: Callable[[], str]) -> None:
         self.sent: list[Sent] = []
-        # The next connections are refused with these words, perhaps none.
+        # The next connections are refused, each with one of these texts, which may be empty.
         self.refusals: list[bytes] = []
         self._upstream = upstream
         self._disturbances: list[Disturbance] = []
@@ -161,17 +161,17 @@ class Wire:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Lets nobody through any more, and cuts off who is there."""
+        """Takes no more connections, and cuts those that are open."""
         if self._server is not None:
             self._server.close()
         await self.cut()
 
     async def cut(self) -> None:
-        """Cuts the client off, which may connect again."""
+        """Cuts the open connections; the client may connect again."""
         await asyncio.gather(*map(cancel, tuple(self._carrying)))
 
     def disturb(self, disturbance: D) -> D:
-        """Has it strike from now on."""
+        """Has a disturbance strike from now on."""
         self._disturbances.append(disturbance)
         return disturbance
 
@@ -201,7 +201,7 @@ class Wire:
             await asyncio.gather(*map(cancel, tasks))
 
     def note(self, message: Message) -> Message | None:
-        """What becomes of what the client sent: see `Disturbance.sent`."""
+        """Keeps a message of the client, and returns what becomes of it: see `Disturbance.sent`."""
         if len(self.sent) < MAXIMUM_KEPT:
             self.sent.append(Sent(time.monotonic(), message))
         kept: Message | None = message
@@ -211,7 +211,7 @@ class Wire:
         return kept
 
     def came(self, message: Message) -> Message | None:
-        """What goes on of what comes for the client."""
+        """What becomes of a message for the client: see `Disturbance.came`."""
         kept: Message | None = message
         for one in tuple(self._disturbances):
             if kept is not None:
@@ -231,11 +231,11 @@ class _Way:
         self._wire = wire
         self._client = client
         self._server = server
-        # What the client listens to, by the numbers of its subscriptions.
+        # The subjects that the client listens to, by the numbers of its subscriptions.
         self._patterns: dict[str, str] = {}
 
     async def refuse(self, words: bytes) -> None:
-        """Lets the client say who it is, and refuses it."""
+        """Lets the client log in, and refuses it."""
         greeting = await read_frame(self._server[0])
         self._server[1].close()
         if greeting is not None:
@@ -245,7 +245,7 @@ class _Way:
         self._client[1].close()
 
     async def out(self) -> None:
-        """Carries what the client says, to its end."""
+        """Carries what the client sends, until the client ends the connection."""
         with suppress(OSError):
             while (frame := await read_frame(self._client[0])) is not None:
                 self._note_subscription(frame)
@@ -259,7 +259,7 @@ class _Way:
                 await self._server[1].drain()
 
     async def back(self) -> None:
-        """Carries what comes for the client, to its end."""
+        """Carries what the server sends, until the server ends the connection."""
         with suppress(OSError):
             while (frame := await read_frame(self._server[0])) is not None:
                 raw = frame.raw

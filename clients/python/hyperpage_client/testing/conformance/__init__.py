@@ -1,4 +1,4 @@
-"""Whether an aggregate keeps the laws, over generated commands and a real service.
+"""Checks that an aggregate keeps the laws, with generated commands and a real service.
 
     from hyperpage_client.testing.conformance import check_laws
 
@@ -7,16 +7,17 @@
 
     python -m hyperpage_client.testing.conformance baskets --aggregates baskets.basket --seed 7
 
-Commands are made of the schemas that the service publishes, by a seed; so is what each of them may lead to.
+Commands are generated, by a seed, from the schemas that the service publishes. The schemas also say what each
+command may lead to.
 
-checking   `check_laws`, and the shortest history that breaks one
+checking   `check_laws`, and the shortest history that breaks a law
 program    the same from the command line
-laws       what is looked at when a history has been lived
-life       a history, lived against a service: what was sent, answered and seen
-histories  the commands, by a seed
+laws       the checks at the end of a history
+life       a history that runs against a service: commands, answers and rows
+histories  the commands of a history, by its seed
 values     JSON by a schema
-published  what the service says of the commands of a table
-broken     a law that was broken, and what was seen of it
+published  the commands of a table, as the service describes them
+broken     a law that does not hold, and what shows it
 """
 
 from hyperpage_client.testing.conformance.broken import LawBroken

@@ -1,4 +1,4 @@
-"""The same from the command line."""
+"""The laws from the command line: `python -m hyperpage_client.testing.conformance`."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""A law that was broken, and what was seen of it."""
+"""A law that does not hold, and what shows it: `LawBroken`."""
 
 from typing import Literal
 
 Law = Literal["answered", "declared", "repeated", "as_then", "rebuilt", "log", "stream", "restarted", "tried"]
 
-# What each of them says.
+# The text of each law.
 LAWS: dict[Law, str] = {
     "answered": "a command is accepted or refused, and never ends in a defect",
     "declared": "a command leads to what its verb declares, and to nothing else",
@@ -19,10 +19,10 @@ LAWS: dict[Law, str] = {
 
 
 class LawBroken(AssertionError):
-    """A law that does not hold: its name, and what was `seen` of it.
+    """A law that does not hold: its name, and `seen`, what shows it.
 
-    `lived` are the commands of a history of `count` that had been sent until then; all of them, and what was
-    seen was seen in the end: `is_at_the_end`.
+    `lived` are the commands that had been sent until then, of a history of `count` commands.
+    `is_at_the_end`: all had been sent, and a check at the end found it.
     """
 
     def __init__(self, law: Law, seen: str) -> None:

@@ -1,4 +1,4 @@
-"""The laws, looked at over a seed's history; and of one that breaks them, the shortest part that does."""
+"""Checks the laws over a seed's history; of a history that breaks one, finds the shortest beginning."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from hyperpage_client.testing.conformance.life import Life
 from hyperpage_client.testing.conformance.published import commands_of
 from hyperpage_client.testing.service import OwnService
 
-# How many commands there are, where nobody says: so many for each verb, and no fewer than these.
+# The usual length of a history: so many commands for each verb, and no fewer than so many in all.
 _OF_EACH, _AT_LEAST = 40, 120
 _OPTIONS = ("--nats-port", "0", "--no-http")
 # How many commands are shown of a history that breaks a law.
@@ -32,7 +32,7 @@ _SHOWN = 12
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was tried: of each command, how often it was accepted, and refused by which code or rule."""
+    """The result of a history: for each command, how often it was accepted, or refused by a code or rule."""
 
     table: str
     seed: int
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What is tried, apart from its seed and its length."""
+    """An aggregate under test, with all that its histories have in common."""
 
     table: str
     aggregates: str = ""
@@ -55,9 +55,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     never_accepted: frozenset[str] = frozenset()
 
     def run(self, seed: int, count: int | None, folder: Path) -> Report:
-        """Lives the first `count` commands of a seed's history with a service in an empty folder.
+        """Runs the first `count` commands of a seed's history against a service in an empty folder.
 
-        Without a count, there are enough for the verbs that there are.
+        Without a count, there are enough for the number of verbs.
 
         Raises:
             LawBroken: a law does not hold.
@@ -89,10 +89,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return Report(table=self.table, seed=seed, tallies=tallies)
 
     def require_tried(self, report: Report) -> None:
-        """Returns if every verb was accepted, but for those that need not be.
+        """Returns if every verb was accepted, except those that need not be.
 
         Raises:
-            LawBroken: one never was.
+            LawBroken: a verb was never accepted.
         """
         never = [name for name, counts in report.tallies.items() if not counts.get("accepted")]
         never = [one for one in never if one.partition(".")[2] not in self.never_accepted]
@@ -106,7 +106,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     def _variables(self) -> dict[str, str]:
         if not self.aggregates:
             return {}
-        # Where this process has them from, the service finds them, too.
+        # The service finds the packages in the folders where this process finds them.
         tops = {one.partition("=")[2] or one for one in self.aggregates.split(",")}
         places = {_folder_of(one.partition(":")[0].partition(".")[0]) for one in tops}
         path = os.pathsep.join(filter(None, [*sorted(places), os.environ.get("PYTHONPATH", "")]))
@@ -123,11 +123,11 @@ def check_laws(
     never_accepted: Sequence[str] = (),
     say: Callable[[str], object] = print,
 ) -> Report:
-    """How often each verb was accepted and refused, when the laws held over a seed's history.
+    """How often each verb was accepted and refused, if the laws hold over a seed's history.
 
-    A service of its own is started for it, and again in the middle. `aggregates` is what `hyperpage serve
+    A service is started for it, and restarted in the middle. `aggregates` is what `hyperpage serve
     --aggregates` takes, for a package that is not installed. `values` are values for fields by their names,
-    which go before what their schemas say; `never_accepted` are verbs that need not be accepted once.
+    used in place of those that their schemas allow; `never_accepted` are verbs that need not be accepted.
 
     Raises:
         LawBroken: a law does not hold; the text has the shortest beginning of the history that breaks it.
@@ -157,8 +157,12 @@ def check_laws(
 
 
 def shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
-    """How the shortest beginning breaks the same law, as far as halving finds it; `tried` tries one."""
-    # What an answer breaks, nothing shorter does, if it needs no restart before.
+    """The error of the shortest beginning that breaks the same law, as far as halving finds it.
+
+    `tried` runs a beginning of that length.
+    """
+    # If an answer broke the law, the commands up to that answer are the shortest beginning, unless the law
+    # breaks only after the restart, which comes elsewhere in a shorter history.
     if not broken.is_at_the_end and (found := _broken_by(tried, len(broken.lived), broken.law)) is not None:
         return found
     holds, breaks = 0, broken.count
@@ -172,7 +176,7 @@ def shortest(tried: Callable[[int], Report], broken: LawBroken) -> LawBroken:
 
 
 def _broken_by(tried: Callable[[int], Report], count: int, law: Law) -> LawBroken | None:
-    """How so many commands break a law; `None` where they do not."""
+    """The error of the first `count` commands, if they break that law."""
     try:
         tried(count)
     except LawBroken as broken:
@@ -194,7 +198,7 @@ def _explained(trial: Trial, broken: LawBroken, seed: int) -> str:
 
 
 async def _go_on(service: OwnService, life: Life, wishes: Sequence[Wish]) -> None:
-    """What follows a restart, with another address, and then all that is looked at in the end."""
+    """Runs what follows the restart, at another address, and then the checks at the end."""
     async with connect(service.url) as client:
         await check_restart(client, life)
         await _live(client, life, wishes)

@@ -1,4 +1,4 @@
-"""The commands of a history, by a seed: each one the same, whatever became of those before it."""
+"""The commands of a history, by its seed: none depends on what became of those before it."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,15 @@ from hyperpage_client.documents import encode
 from hyperpage_client.testing.conformance.published import CommandSchema
 from hyperpage_client.testing.conformance.values import Values
 
-# How many are sent under an id that is sent again at once, and how many expect a version.
+# The share of commands that are sent again at once under their id, and of those that expect a version.
 _AGAIN, _EXPECTING = 0.25, 0.05
-# After so many commands of each verb come other keys: of three, the stories are told by then.
+# After so many commands of each verb, and no fewer than so many in all, come three other keys: much has
+# happened to the first three by then.
 _STORY, _SHORTEST_STORY = 6, 24
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it goes out."""
+    """A command as it is sent."""
 
     name: str
     body: bytes
@@ -44,7 +45,7 @@ def history(
     wishes = []
     for number in range(count):
         values.names = [f"{one}{number // story}" for one in "abc"]
-        # Each in turn, and between them any: none is forgotten.
+        # Every second command is the next in turn, so that none is left out; the others are random.
         one = commands[number // 2 % len(commands)] if number % 2 else chance.choice(commands)
         body = encode(values.body(one.schema))
         expecting = chance.random() < _EXPECTING

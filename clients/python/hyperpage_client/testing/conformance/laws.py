@@ -1,4 +1,4 @@
-"""What is looked at when a history has been lived: rows as they were, a rebuild, the log, the stream."""
+"""The checks of a history: rows as they were, a restart, a rebuild, the log, the stream."""
 
 import asyncio
 from collections import defaultdict
@@ -21,17 +21,17 @@ _decode = msgspec.json.decode
 
 
 async def check_rows(client: Client, life: Life) -> None:
-    """Rows as they were at each position are those that were read then.
+    """Returns if rows as they were at each position are those that were read then.
 
     Raises:
-        LawBroken: one is not.
+        LawBroken: a row is another one.
     """
     for key, seen in life.seen.items():
         places = sorted(seen.rows)
         for place, following in zip(places, [*places[1:], None], strict=True):
             row = seen.rows[place]
             positions = {place}
-            # Of the stream's own next event, or the service's, the version tells.
+            # If the next row that was seen has the next version, this row was the same until just before it.
             if following is not None and _is_next(row, seen.rows[following]):
                 positions.add(following - 1)
             for position in sorted(positions):
@@ -45,10 +45,10 @@ async def check_rows(client: Client, life: Life) -> None:
 
 
 async def check_restart(client: Client, life: Life) -> None:
-    """Rows are those that were seen last, before the service was started again.
+    """Returns if rows are those that were seen last, before the service was started again.
 
     Raises:
-        LawBroken: one is not, and nothing has happened to it since.
+        LawBroken: a row is another one, although its stream has no newer event.
     """
     for key, seen in life.seen.items():
         before = seen.rows[max(seen.rows)]
@@ -64,10 +64,10 @@ async def check_restart(client: Client, life: Life) -> None:
 
 
 async def check_log(client: Client, life: Life) -> None:
-    """The log has every position, the stream the same events, and both what was answered and no more.
+    """Returns if the log has every position and just the events that were answered, and the stream the same.
 
     Raises:
-        LawBroken: something is missing, or there twice.
+        LawBroken: an event is missing, or there twice.
     """
     events = await _log(client)
     positions = [int(one["sequence"]) for one in events]
@@ -91,11 +91,11 @@ async def check_log(client: Client, life: Life) -> None:
 
 
 async def check_rebuild(service: OwnService) -> None:
-    """A rebuild of the tables would change nothing.
+    """Returns if a rebuild of the tables would change nothing.
 
     Raises:
-        LawBroken: it would.
-        NoServiceError: the service did not say.
+        LawBroken: it would change something.
+        NoServiceError: the check could not be made.
     """
     try:
         await asyncio.to_thread(service.command, "projections", "verify", "--json")

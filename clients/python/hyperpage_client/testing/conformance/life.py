@@ -1,4 +1,4 @@
-"""A history, lived against a service: what was sent, what was answered, and which rows were seen when."""
+"""A history that runs against a service: what was sent, what was answered, and which rows were seen when."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from hyperpage_client.testing.conformance.broken import LawBroken
 from hyperpage_client.testing.conformance.histories import Wish
 from hyperpage_client.testing.conformance.published import ANY_CODE, CommandSchema
 
-# A service that is started meanwhile has that long.
+# Long enough for a service that is starting.
 _ANSWER_SECONDS = 30.0
 _decode_answer = msgspec.json.Decoder(CommandAnswer).decode
 
@@ -28,9 +28,9 @@ class Accepted(NamedTuple):
 
 
 class Seen:
-    """The rows of one aggregate that were seen, by the position of their last event; how it is asked for.
+    """The rows of one aggregate that were seen, by the position of their last event; `named` is its key.
 
-    Where there was none (any more), the position is that of the event that ended it.
+    Where there was no row (any more), the position is that of the event that ended it.
     """
 
     def __init__(self, named: Mapping[str, Any]) -> None:
@@ -39,11 +39,11 @@ class Seen:
 
 
 class Life:
-    """What happened so far; a client is handed over, since a service may be another one by then."""
+    """A history so far. Each method is given a client, since a restarted service has another address."""
 
     def __init__(self, table: str, commands: Sequence[CommandSchema], key_fields: Sequence[str]) -> None:
         self.table = table
-        # Whether all commands were sent for the first time.
+        # Whether all commands were sent, apart from repeats.
         self.is_over = False
         self.sent: list[Wish] = []
         self.accepted: list[Accepted] = []
@@ -54,7 +54,7 @@ class Life:
         self._commands = {one.name: one for one in commands}
 
     async def live(self, client: Client, wish: Wish) -> None:
-        """Sends a command, looks at what it led to, and sends it again if it is one of those.
+        """Sends a command, checks the answer, reads the row, and repeats the command if that is wished.
 
         Raises:
             LawBroken: the answer is not what its verb declares, or is another one the second time.
@@ -85,7 +85,7 @@ class Life:
         """Sends a command again that was accepted.
 
         Raises:
-            LawBroken: it is answered otherwise.
+            LawBroken: the answer is another one.
         """
         try:
             again = await send(client, one.wish)
@@ -101,12 +101,12 @@ class Life:
             return
         if key not in self.seen:
             body = msgspec.json.decode(wish.body)
-            # A key of several parts stands in the body in parts, too.
+            # The parts of a key that has several are fields of the body.
             parts = {name: body[name] for name in self._key_fields if name in body}
             self.seen[key] = Seen({self._key_fields[0]: key} if len(self._key_fields) == 1 else parts)
         seen = self.seen[key]
         row = await row_now(client, self.table, seen.named)
-        # It may be the row of a later event already: the service does things of its own accord.
+        # The row may be that of a later event already: the service also acts by itself.
         place = position if row is None else int(msgspec.json.decode(row)["position"])
         seen.rows[place] = row
 

@@ -1,4 +1,4 @@
-"""What a service says of the commands of a table: their schemas, and what each may lead to."""
+"""The commands of a table, as the service describes them: their schemas, and what each may lead to."""
 
 from typing import Annotated, Any
 
@@ -10,12 +10,12 @@ from hyperpage_client.documents import decoded
 from hyperpage_client.queries.table import ANSWER_SECONDS
 
 _INFO = "$SRV.INFO.hyperpage-persistence"
-# What any command may be refused with, whatever its verb declares.
+# The codes that any command may be refused with, also those that its verb does not declare.
 ANY_CODE = frozenset({"invalid", "version_conflict", "command_id_reused", "secret_rejected", "forbidden"})
 
 
 class LeadsTo(msgspec.Struct, frozen=True):
-    """What a verb declares; an older service does not say whether it has a `result`."""
+    """What a verb declares; an older service does not say whether the verb has a `result`."""
 
     events: frozenset[str]
     refusals: frozenset[str]
@@ -24,7 +24,7 @@ class LeadsTo(msgspec.Struct, frozen=True):
     result: bool | None = None
 
     def undeclared_in(self, said: CommandAnswer) -> str | None:
-        """What an answer has that the verb does not declare; `None` where there is nothing."""
+        """What an answer has and the verb does not declare; `None` if all is declared."""
         if undeclared := set(said.events) - self.events:
             return ", ".join(sorted(undeclared))
         return "a result" if said.result is not None and self.result is False else None

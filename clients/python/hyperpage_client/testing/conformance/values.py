@@ -1,16 +1,16 @@
-"""JSON by a JSON Schema, as a seed has it: few different values, so that things happen to the same ones."""
+"""Random JSON by a JSON Schema: few different values, so that commands often meet the same ones."""
 
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# Of optional members, how many are there; of values that may be null, how many are.
+# The share of optional members that are present, and of values that may be null that are.
 _PRESENT, _NULL = 0.7, 0.2
 _WORDS = ("a", "b", "another", "two words", "Ünï", "7")
-# A text with a pattern is one of these, as far as the pattern lets it: a key, or something like it.
+# A text with a pattern, mostly a key, is one of these that match.
 _PATTERNED = ("a", "b", "c", "A", "AB", "ABC", "a-b", "a/b", "a:b", "1", "12", "1.5", "+1", "2026-09-02")
-# Of those, how many are used.
+# How many of those that match are used.
 _FEW = 3
 _BY_FORMAT = {
     "date-time": ("2026-09-02T10:00:00Z", "2026-09-02T10:00:00.123456+02:00"),
@@ -30,7 +30,7 @@ Schema = Mapping[str, Any]
 
 
 class NoValueError(ValueError):
-    """A schema for which no value is known: `place` is where."""
+    """A schema for which no value is known: `place` is its path in the body."""
 
     def __init__(self, place: str, why: str) -> None:
         name = re.sub(r"\[\]$", "", place).rpartition(".")[2]
@@ -38,19 +38,19 @@ class NoValueError(ValueError):
 
 
 class Values:
-    """Makes values; `known` has some for members by name, which go before the schema."""
+    """Makes values; `known` has values for members by name, which are used in place of the schema."""
 
     def __init__(self, seed: random.Random, known: Mapping[str, Sequence[Any]]) -> None:
         self._seed = seed
         self._known = known
-        # Texts with a pattern, such as keys, are one of these at the moment, if it fits.
+        # Tried first for texts with a pattern, such as keys; the history changes them now and then.
         self.names: Sequence[str] = ()
 
     def body(self, schema: Schema) -> dict[str, Any]:
-        """A body that a schema allows, as far as it can be told.
+        """A body that a schema allows, as far as the schema can be followed.
 
         Raises:
-            NoValueError: a member has to be there, and no value is known for it.
+            NoValueError: no value is known for a member that is required.
         """
         found: dict[str, Any] = self._value(schema, schema.get("$defs", {}), "$", _DEEPEST)
         return found
@@ -98,7 +98,7 @@ class Values:
                 words = [one for one in (*self.names, *_PATTERNED) if re.search(pattern, one)][:_FEW]
             except re.error as error:
                 raise NoValueError(place, f"the pattern {pattern} is none of Python's ({error})") from error
-        # As short as it may be, or as long, where that is not too long.
+        # The shortest and the longest text, where that has 200 characters at most.
         edges = ["x" * one for one in (shortest, longest) if pattern is None and one <= 200]
         fitting = [one for one in words if shortest <= len(one) <= longest]
         if "format" not in schema and edges and (not fitting or self._seed.random() < 0.1):
@@ -114,7 +114,7 @@ class Values:
         high -= step * ("exclusiveMaximum" in schema)
         every = schema.get("multipleOf")
         near = [one for edge in (low, high) for one in (edge, edge + step, edge - step)]
-        # Edges are rare: most of what happens, happens in between.
+        # The usual values come three times, so that edges are rare.
         tried = [*usual, *usual, *usual, *(one for one in near if abs(one) < float("inf"))]
         tried = [one if every is None else one // every * every for one in tried]
         fitting = [one for one in tried if low <= one <= high]

@@ -1,13 +1,13 @@
 """All cases, in their order.
 
-answers    what a client makes of answers
-repeats    ids of commands, and what is sent again
-refusals   what it makes of refusals
-outages    what it does where the service has no time, or nobody is there
-values     values on their way, there and back
-reading    how new it is what it reads
+answers    answers to commands
+repeats    ids of commands, and commands that are sent again
+refusals   refusals of commands and queries
+outages    a service that is busy, away or out of reach
+values     values that are sent and read back
+reading    how new a client's reads are, and lists
 batches    several commands in one message
-durable    commands that are left with the broker
+durable    commands that are stored by the broker
 following  events, each once and in order
 workers    jobs: claimed, kept, done, given back
 mirrors    the KV buckets

@@ -1,4 +1,4 @@
-"""What a client makes of answers."""
+"""Cases about answers: a client hands them on whole."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Several commands in one message."""
+"""Cases about batches: several commands in one message."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ def set_to(key: str, value: Any, **about: Any) -> dict[str, Any]:
 
 
 async def outcomes(client: Driven, *commands: dict[str, Any], atomic: bool = False) -> list[dict[str, Any]]:
-    """What becomes of each."""
+    """The outcome of each command."""
     told = await client.ok("batch", commands=list(commands), atomic=atomic)
     return list(told["outcomes"])
 

@@ -1,4 +1,4 @@
-"""Commands that are left with the broker."""
+"""Cases about durable commands, which the broker stores."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from hyperpage_client.testing.client_conformance.wire import Answered, Swallowed
 DURABLE = Group("Durable commands", "durable")
 
 SET = durable_command("app_state.set")
-# How JetStream says that a stream takes no more.
+# JetStream's answer when a stream takes no more.
 FULL = {
     "error": {"code": 400, "err_code": 10077, "description": "maximum bytes exceeded"},
     "stream": NAMES.commands,
@@ -22,7 +22,7 @@ LATE_SECONDS = 0.3
 
 
 async def stored(client: Driven, at: Setting, value: int = 1, **about: str) -> str:
-    """The id of a command that the broker has."""
+    """The id of a command that the broker has stored."""
     body = {"key": at.key(), "value": value}
     told = await client.ok("store", command="app_state.set", body=body, **about)
     return str(told["command_id"])

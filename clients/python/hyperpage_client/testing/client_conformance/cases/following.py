@@ -1,4 +1,4 @@
-"""Events, each once and in order."""
+"""Cases about following events, each once and in order."""
 
 from datetime import datetime
 
@@ -10,19 +10,19 @@ from hyperpage_client.testing.client_conformance.wire import DeliveryLost
 FOLLOWING = Group("Following the events", "follow")
 
 FORKED = "hyperpage.timeline.forked.v1"
-# Two live events are lost in turn; longer than a client may wait in silence before it looks at the log.
+# Longer than a client may wait in silence before it reads the log.
 SILENCE_SECONDS = 30.0
 
 
 async def put(at: Setting, ending: str) -> str:
-    """The id of the event of a key that is set beside the client."""
+    """Sets a key, not by the client under test, and returns the id of the event."""
     look = await at.look()
     answer = await look.app_state.set(at.key(ending), ending)
     return f"{answer.timeline}-{answer.position}"
 
 
 async def come(at: Setting, follower: Follower, *endings: str) -> None:
-    """Asks that the next events of these keys come in this order, one of each."""
+    """Checks that the next events of these keys come in this order, one of each."""
     keys = [at.key(ending) for ending in endings]
     for key in keys:
         event = await follower.event_of(*keys)
@@ -30,7 +30,7 @@ async def come(at: Setting, follower: Follower, *endings: str) -> None:
 
 
 async def none_more(at: Setting, follower: Follower, *endings: str) -> None:
-    """Asks that none of these keys' events comes again, up to one that is made now."""
+    """Checks that no event of these keys comes again before an event that is made now."""
     marker = at.key("marker")
     await put(at, "marker")
     event = await follower.event_of(marker, *(at.key(ending) for ending in endings))
@@ -231,7 +231,7 @@ async def killed(at: Setting) -> None:
 )
 async def restored(at: Setting) -> None:
     client = await at.connect()
-    # One that saw what is undone, and one that was away meanwhile and comes back to another timeline.
+    # One follower has seen the event that is undone; the other was away, and comes back to a new timeline.
     kept = await put(at, "kept")
     follower = await client.begins("follow", after=kept)
     await at.back_up()
@@ -245,6 +245,6 @@ async def restored(at: Setting) -> None:
         equal("the type of the first event", fork["type"], FORKED)
         equal("what is undone", fork["data"]["restored_position"], int(kept.partition("-")[2]))
         equal("the subject of the next event", event["subject"], f"app_state/{at.key('new')}")
-    # What a restore has undone is not waited for.
+    # A query does not wait for events that the restore has undone.
     error = await client.refused("query", query="app_state.get", body={"key": at.key("undone")})
     equal("what has become of the undone value", error["code"], "not_found")

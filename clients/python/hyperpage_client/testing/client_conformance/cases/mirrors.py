@@ -1,4 +1,4 @@
-"""The KV buckets that have the rows of configurations and state."""
+"""Cases about the KV buckets that have the rows of configurations and state."""
 
 from typing import Any
 

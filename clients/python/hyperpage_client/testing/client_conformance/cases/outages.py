@@ -1,4 +1,4 @@
-"""What a client does where the service has no time, or nobody is there."""
+"""Cases about a service that is busy, away or out of reach."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ ALWAYS = 1_000
 RETRY_AFTER_MS = 300
 # The time that a client gets for a question that stays without an answer.
 SHORT_MS = 700
-# An answer to the last attempt that comes as the time is up comes too late: so it is tried several times.
+# An answer to the last attempt may come just after the time is up, so a case tries several times.
 TRIES = 3
-# How long nobody is there, and how long a command may take from then on. Whoever asks after 1, 3, 7 and 15
-# seconds, and not when the connection is back, is too late.
+# How long no service is there, and how long a command may take from then on. A client that asks after 1, 3, 7
+# and 15 seconds, and not when the connection is back, is too late.
 AWAY_MS, PATIENCE_MS = 3_200, 3_500
 # The time for a first connection of which one attempt fails.
 CONNECT_MS = 10_000
-# Where nobody listens: a port that no service takes.
+# An address where nothing listens: no service takes that port.
 NOWHERE = "nats://app:none@127.0.0.1:1"
 
 

@@ -1,4 +1,4 @@
-"""How new it is what a client reads."""
+"""Cases about how new a client's reads are, and about lists."""
 
 from hyperpage_client.contract.headers import MINIMUM_POSITION
 from hyperpage_client.testing.client_conformance.case import Group
@@ -15,7 +15,7 @@ GET = query("app_state.get")
 
 
 def least(at: Setting) -> list[str | None]:
-    """How new the answer to each query had to be at least."""
+    """The least place that each query asked for; `None`: it asked for none."""
     return [one.message.headers.get(MINIMUM_POSITION) for one in at.wire.sent_to(GET)]
 
 

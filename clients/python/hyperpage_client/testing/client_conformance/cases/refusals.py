@@ -1,4 +1,4 @@
-"""What a client makes of refusals."""
+"""Cases about refusals: a client hands them on, and does not send the command again."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from hyperpage_client.testing.client_conformance.wire import Answered
 
 REFUSALS = Group("Refusals")
 
-# What issuers give to documents and tests: it looks like a credential, and opens nothing.
+# Looks like a credential, and opens nothing: issuers give such texts for documents and tests.
 LOOKS_LIKE_A_TOKEN = "ghp_" + "aB3dE5gH7j" * 3 + "aB3dE5"
 # More than any command may have, and more than a message of NATS.
 OVER_A_BODY, OVER_A_MESSAGE = 300_000, 2_000_000
 
 
 async def refused(client: Driven, name: str, body: dict[str, Any], **about: Any) -> dict[str, Any]:
-    """The error of a command that is refused, which has all that a refusal has."""
+    """The error of a command that is refused, after a check that it has all members of a refusal."""
     error = await client.refused("command", command=name, body=body, **about)
     missing = {"code", "message", "hint", "details"} - error.keys()
     equal("what the refusal lacks", sorted(missing), [])

@@ -1,4 +1,4 @@
-"""Ids of commands, and what is sent again."""
+"""Cases about ids of commands, and about commands that are sent again."""
 
 import json
 
@@ -15,7 +15,7 @@ SET = command("app_state.set")
 
 
 def ids(sent: list[Sent]) -> list[str | None]:
-    """The command ids that went out."""
+    """The ids of the commands that were sent."""
     return [one.message.headers.get(COMMAND_ID) for one in sent]
 
 

@@ -1,4 +1,4 @@
-"""Values on their way through a client, there and back."""
+"""Cases about values that a client sends and reads back."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ SHAPES: list[Any] = [None, True, False, {}, [], "", 0, [None], {"a": None}, {"a"
 
 
 async def there_and_back(at: Setting, value: Any) -> Any:
-    """What comes back of a value."""
+    """A value, after it was set and read back."""
     client = await at.connect()
     await client.command("app_state.set", {"key": at.key(), "value": value})
     row = await client.query("app_state.get", {"key": at.key()})

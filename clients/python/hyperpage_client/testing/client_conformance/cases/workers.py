@@ -1,4 +1,4 @@
-"""Jobs: claimed, kept, done, given back. A handler does what its job's payload says."""
+"""Cases about workers: jobs are claimed, kept, done, given back. A handler does what its payload says."""
 
 import json
 from typing import Any
@@ -16,15 +16,15 @@ WORKERS = Group("Workers", "work")
 
 CLAIM, COMPLETE, HEARTBEAT = command("jobs.claim"), command("jobs.complete"), command("jobs.heartbeat")
 REPORTS = [command(f"jobs.{verb}") for verb in ("complete", "fail", "snooze", "interrupt", "ack_cancel")]
-# The shortest that there is, and one that no case outlasts.
+# The shortest lease that a worker may ask for, and one that no case outlasts.
 SHORT_LEASE_MS, LONG_LEASE_MS = 1_000, 60_000
-# Long enough for three heartbeats on a machine that has other things to do.
+# Long enough for three heartbeats on a busy machine.
 KEPT_LEASE_MS = 5_000
 TYPE = "conformance"
 
 
 async def enqueued(at: Setting, ending: str = "job", *, then: str, **payload: Any) -> str:
-    """The id of a job in the case's own queue, whose handler does that."""
+    """The id of a job in the case's own queue; its handler does what `then` says."""
     look = await at.look()
     job = at.key(ending)
     await look.jobs.enqueue(TYPE, id=job, queue=at.key("queue"), payload={"then": then, **payload})
