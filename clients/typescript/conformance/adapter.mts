@@ -18,7 +18,7 @@ import {
   Worker,
 } from "hyperpage-client";
 
-// Not `follow_part`: it follows everything. Not `int64`: numbers of JavaScript are doubles.
+// Not `follow_part`: the client follows one table, but no stream. Not `int64`: numbers of JavaScript are doubles.
 const PARTS = ["reads_own_writes", "list", "batch", "durable", "follow", "work", "mirror", "credentials"];
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -32,7 +32,7 @@ interface Payload {
   ms?: number;
 }
 
-/** A client, and how each thing that was begun on it is ended. */
+/** A client, and the functions that end the followers and workers that were begun on it. */
 interface Connection {
   client: Client;
   begun: Map<number, () => Promise<void>>;
@@ -53,7 +53,7 @@ function errorOf(error: unknown): object {
   return { code: "adapter", message: String(error) };
 }
 
-/** What is said about a command, beside its body: what is absent in the line stays so. */
+/** The fields that are sent with a command, beside its body; fields that the line does not have are left out. */
 function about(line: Line): About {
   const names = {
     command_id: "commandId",
@@ -92,7 +92,7 @@ async function batch(line: Line, client: Client): Promise<object> {
   return { outcomes: outcomes.map((one) => (one instanceof Refusal ? { error: errorOf(one) } : { ok: one })) };
 }
 
-/** The row that a bucket has: a client of NATS is all it takes. */
+/** The row in a KV bucket, which any client of NATS can read. */
 async function mirror(line: Line, client: Client): Promise<object> {
   const bucket = `${client.prefix}_${line["table"]}`;
   const token = String(line["key"]).replace(/[^A-Za-z0-9_-]/g, (one) => `=${one.charCodeAt(0).toString(16).toUpperCase()}`);

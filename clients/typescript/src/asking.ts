@@ -24,11 +24,11 @@ export class Questions {
   }
 
   /**
-   * The answer to a question that may be asked several times: it is, until `timeoutMs` have passed. A late answer to the first
-   * attempt is as good as one to the second.
-   *
-   * @throws {Refusal} the service's; those that a moment may change, only when the time is up.
-   * @throws {Unreachable} there was no answer.
+    * The answer to a question, which is asked again until it is answered or `timeoutMs` have passed. A late answer to the first
+    * attempt is as good as one to the second.
+    *
+     * @throws {Refusal} the service refuses; a refusal that a later attempt might not get comes only when the time is up.
+    * @throws {Unreachable} there was no answer.
    */
   async ask(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number): Promise<Answered> {
     const { nats } = this;
@@ -67,7 +67,7 @@ export class Questions {
     this.waiting.add(changed);
     try {
       for (let attempt = 0; ; attempt++) {
-        // What is sent without a connection is kept, and lost when there is one again.
+        // The library keeps a message that is sent without a connection, and loses it when there is one again.
         while (!this.isUp && !nats.isClosed() && Date.now() < deadline) await woken(deadline);
         const left = deadline - Date.now();
         if (left <= 0 || nats.isClosed()) break;
@@ -99,7 +99,7 @@ export class Questions {
     throw new Unreachable(said, unanswered > 0, undefined, { cause });
   }
 
-  /** Questions and answers on their way are lost with a connection: each question is asked again once there is another. */
+  /** Questions and answers on their way are lost with the connection: each question is asked again once there is a new one. */
   private async watch(): Promise<void> {
     for await (const { type } of this.nats.status()) {
       if (type === "disconnect") this.isUp = false;
@@ -118,7 +118,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Whether nothing was sent, and nothing would be another time. */
+/** Whether nothing was sent, and another attempt would send nothing either. */
 function isLocal(error: unknown): boolean {
   return ["InvalidArgumentError", "InvalidSubjectError", "PermissionViolationError"].includes((error as Error).name);
 }

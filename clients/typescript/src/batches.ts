@@ -1,4 +1,4 @@
-/** Commands that go out together, in one message or a few. */
+/** Commands that are sent together, in one message or a few. */
 import { randomUUID } from "node:crypto";
 import type { Answer } from "./client.js";
 import { Refusal, Unreachable } from "./errors.js";
@@ -9,21 +9,21 @@ export type BatchCommand = {
   [Name in CommandName]: { command: Name; body: CommandBody<Name>; id?: string; expected_version?: number };
 }[CommandName];
 
-/** What became of a command of a batch. */
+/** The outcome of a command of a batch. */
 export type Outcome = Answer | Refusal;
 
-// The most of one message, as the service takes it.
+// The limits of one message, as the service has them.
 const MAXIMUM_COMMANDS = 1_000;
 const MAXIMUM_BYTES = 960 * 1024;
-// What a message has beside its commands, and between each two of them.
+// The size of a message without its commands, and of what stands between two commands.
 const ENVELOPE_BYTES = '{"atomic":false,"commands":[]}'.length;
 const COMMA_BYTES = 1;
 
 /**
- * @internal What became of each command, in order; `send` sends one message.
- *
- * @throws {Refusal} nothing was carried out.
- * @throws {Unreachable} it says whether some may have been carried out.
+  * @internal The outcome of each command, in order; `send` sends one message.
+  *
+  * @throws {Refusal} nothing was carried out.
+  * @throws {Unreachable} it says whether commands may have been carried out.
  */
 export async function outcomesOf(
   commands: readonly BatchCommand[],
@@ -37,11 +37,11 @@ export async function outcomesOf(
     try {
       outcomes.push(...(await send(some)).map((one) => counted(one, before)));
     } catch (error) {
-      // A command that no message has room for says nothing of the others.
+      // A command that is too large for a message is refused alone; the others go on.
       const isAlone = !atomic && some.length === 1 && error instanceof Refusal && error.code === "too_large";
       if (isAlone) outcomes.push(counted(error, before));
       else if (before === 0) throw error;
-      // What became of those before is told: this ends the others.
+      // The outcomes of the messages before are handed on; the commands from here on get this refusal.
       else if (error instanceof Refusal) return [...outcomes, ...all.slice(before).map(() => error)];
       else if (error instanceof Unreachable) throw new Unreachable(error.message, true, undefined, { cause: error });
       else throw error;
@@ -50,7 +50,7 @@ export async function outcomesOf(
   return outcomes;
 }
 
-/** The same commands in as few messages as the service takes; what is too large is alone in its own. */
+/** The commands, in order, in as few messages as possible; one that is too large gets its own message. */
 function messagesOf<One>(all: readonly One[]): One[][] {
   const messages: One[][] = [];
   let [some, size]: [One[], number] = [[], ENVELOPE_BYTES];
@@ -66,7 +66,7 @@ function messagesOf<One>(all: readonly One[]): One[][] {
   return some.length > 0 ? [...messages, some] : messages;
 }
 
-/** All or none: they go out in one message, or not at all. */
+/** The commands of an atomic batch in one message; throws a `Refusal` if they do not fit in one. */
 function inOne<One>(all: readonly One[]): One[][] {
   const messages = messagesOf(all);
   if (messages.length < 2) return messages;
@@ -79,7 +79,7 @@ function inOne<One>(all: readonly One[]): One[][] {
   );
 }
 
-/** `details.index` counts all commands, and not those of one message. */
+/** The outcome with `details.index` counted among all commands, not among those of one message. */
 function counted(outcome: Outcome, before: number): Outcome {
   if (!(outcome instanceof Refusal)) return outcome;
   const { code, message, hint, details } = outcome;

@@ -1,4 +1,4 @@
-/** The client, with all that it can do. */
+/** The client of a service, with all that it can do. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ const LEAST_ATTEMPT_MS = 500;
 const CLOSE_MS = 5_000;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
 
-/** What an accepted command was told; what it says is on disk. */
+/** The answer to an accepted command; what it says is on disk. */
 export interface Answer<Result = unknown> {
   readonly command_id: string;
   readonly stream: string | null;
@@ -41,10 +41,10 @@ export function keyOf({ stream }: Answer): string {
   return stream?.slice(stream.indexOf("/") + 1) ?? "";
 }
 
-/** What may be said of a command. Under its id it is carried out once, however often it is sent. */
+/** The fields that may be added to a command. Under its id, it is carried out once, however often it is sent. */
 export interface About {
   commandId?: string;
-  /** That which the command's stream must be at, 0 where it must not exist. */
+  /** The version that the command's stream must be at, 0 if it must not exist. */
   expectedVersion?: number;
   actor?: string;
   correlationId?: string;
@@ -56,17 +56,17 @@ export interface About {
 export interface ConnectOptions {
   /** The prefix of the service's subjects. */
   prefix?: string;
-  /** Noted with every command that names no other one. */
+  /** The actor that is noted with every command that names no other one. */
   actor?: string;
-  /** What a client reads is never older than what it saw; not so with `false`. */
+  /** Whether a client never reads anything older than it has seen; `true` by default. */
   readsOwnWrites?: boolean;
-  /** Queries are answered by the leader of a cluster alone. */
+  /** Whether the leader of a cluster alone answers queries. */
   readsFromLeader?: boolean;
   /** The text of an NKey's seed, or of a creds file. */
   credentials?: string;
   /** For how long a first connection is tried. */
   timeoutMs?: number;
-  /** Whatever else @nats-io takes. */
+  /** Further options of @nats-io. */
   nats?: ConnectionOptions;
 }
 
@@ -90,7 +90,7 @@ export function addressIn(folder: string): string {
  * A client, over one connection that is made again whenever it is lost. `url` may name several nats-servers of a cluster, with
  * commas between them.
  *
- * @throws {Unreachable} no nats-server lets us in within `timeoutMs`.
+  * @throws {Unreachable} no nats-server accepts the connection within `timeoutMs`.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   const urls = url.split(",").map((one, number) => new URL(number === 0 || one.includes("://") ? one.trim() : `nats://${one.trim()}`));
@@ -104,9 +104,9 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
       ? {}
       : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
     maxReconnectAttempts: -1,
-    // Each question has a deadline of its own.
+    // Reconnecting is tried often, since each question has a deadline of its own.
     reconnectTimeWait: 200,
-    // Of one attempt. The library waits for it, also where the server has ended the connection in the handshake.
+    // The time of one attempt. The library waits for all of it, even if the server has ended the connection in the handshake.
     timeout: Math.min(ATTEMPT_MS, Math.max(options.timeoutMs ?? CONNECT_MS, LEAST_ATTEMPT_MS)),
     // A broker that hangs is noticed after two unanswered pings.
     pingInterval: 10_000,
@@ -119,7 +119,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
       return new Client(await connectToNats(settings), options);
     } catch (error) {
       const { name } = error as Error;
-      // While users are made or changed, a nats-server knows nobody for a moment.
+      // While users are made or changed, a nats-server knows no user for a moment.
       if (name === "AuthorizationError") refused++;
       const isFinal = refused > 1 || name === "InvalidArgumentError";
       if (isFinal || Date.now() >= deadline) throw new Unreachable(String(error), false, undefined, { cause: error });
@@ -134,7 +134,7 @@ export interface LogPlace {
   position: number;
 }
 
-/** A service's way to the store. Whatever it asks may throw `Refusal` and `Unreachable`. */
+/** A client of the service. Its commands and queries may throw `Refusal` and `Unreachable`. */
 export class Client {
   readonly prefix: string;
   private seen: LogPlace | undefined;
@@ -149,7 +149,7 @@ export class Client {
     this.questions = new Questions(nats);
   }
 
-  /** The answer to a command. Where none comes, or the service is busy or away, it is sent again under its id. */
+  /** The answer to a command. If none comes, or the service is busy or away, the command is sent again under its id. */
   async send<Name extends CommandName>(
     command: Name,
     body: CommandBody<Name>,
@@ -162,9 +162,9 @@ export class Client {
   }
 
   /**
-   * The outcome of each command, in order. They go out in as few messages as the service takes, of up to 1,000 commands and
-   * 960 KiB, each within `timeoutMs`. With `atomic`, all are accepted or none, and they have to fit in one. Only those that have
-   * ids of their own can be sent again safely.
+    * The outcome of each command, in order. The commands are sent in as few messages as possible, of up to 1,000 commands and
+    * 960 KiB, each within `timeoutMs`. With `atomic`, all are accepted or none, and they have to fit in one message. Only commands
+    * that were given an id can be sent again safely.
    */
   async sendBatch(
     commands: readonly BatchCommand[],
@@ -184,8 +184,8 @@ export class Client {
   }
 
   /**
-   * As `store`, and waits for the answer. `Unreachable` says whether the command is stored, and under which id its answer is to
-   * be had from `durableAnswer`.
+    * As `store`, and waits for the answer. `Unreachable` says whether the command may be stored, and has its id, under which
+    * `durableAnswer` gives the answer later.
    */
   async sendDurable<Name extends CommandName>(
     command: Name,
@@ -199,7 +199,7 @@ export class Client {
     return this.outcome(answer) as Answer<CommandResult<Name>>;
   }
 
-  /** The answer to a command that was stored, by whomever; it is kept for a day. */
+  /** The answer to a durable command that any client has stored; it is kept for a day. */
   async durableAnswer(commandId: string, timeoutMs = DURABLE_ANSWER_MS): Promise<Answer> {
     return this.outcome(await keptAnswer(this, commandId, timeoutMs));
   }
@@ -209,7 +209,7 @@ export class Client {
     return this.queryAt(this.options.readsOwnWrites === false ? undefined : this.seen, name, body, timeoutMs);
   }
 
-  /** @internal The same, of a store that has come as far as `least`, if there is one. */
+  /** @internal As `query`, answered by a store that has come as far as `least`, if there is such a store. */
   async queryAt<Name extends QueryName>(
     least: LogPlace | undefined,
     name: Name,
@@ -224,7 +224,7 @@ export class Client {
       answered = await this.during(this.questions.ask(subject, body, { ...reads, ...floor }, timeoutMs));
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== "behind" || error.details["leads"] !== true || !least) throw error;
-      // Nobody has what was seen: it was another store's.
+      // The store that answers leads, so no store has the place that was seen: it is in another log.
       this.seen = undefined;
       answered = await this.during(this.questions.ask(subject, body, reads, timeoutMs));
     }
@@ -233,7 +233,7 @@ export class Client {
     return answered.body as QueryAnswer<Name>;
   }
 
-  /** Every item of a query that comes in pages, such as `jobs.list`; asked for page by page. */
+  /** Every item of a query that is answered in pages, such as `jobs.list`; asked for page by page. */
   async *list<Name extends PagedQuery>(name: Name, body: QueryBody<Name>): AsyncGenerator<ItemOf<Name>> {
     for (let asked: QueryBody<Name> = body; ; ) {
       const page = (await this.query(name, asked)) as { items: ItemOf<Name>[]; next: unknown };
@@ -246,7 +246,7 @@ export class Client {
   /**
    * The row of a job once it has ended.
    *
-   * @throws {NotInTime} it has not, in that time.
+    * @throws {NotInTime} the job has not ended in that time.
    */
   async waitFor(jobId: string, timeoutMs = Number.POSITIVE_INFINITY): Promise<JobRow> {
     const deadline = Date.now() + timeoutMs;
@@ -264,7 +264,7 @@ export class Client {
       try {
         return await this.query("jobs.get", { id: jobId });
       } catch (error) {
-        // A service that is away for a while comes back.
+        // The service is away or busy for a while: the next look asks again.
         const isPassing = error instanceof Unreachable || (error instanceof Refusal && mayEndOtherwise(error));
         if (!isPassing || this.nats.isClosed()) throw error;
         return undefined;
@@ -286,12 +286,12 @@ export class Client {
     }
   }
 
-  /** Every event behind a place, or those of a table, once and in order, for as long as it is iterated. */
+  /** Every event behind a place, or those of one table, once and in order, for as long as the result is iterated. */
   follow<Table extends TableName = TableName>(options: FollowOptions<Table> = {}): AsyncGenerator<EventOf<Table>> {
     return follow(this, options) as AsyncGenerator<EventOf<Table>>;
   }
 
-  /** Ends the connection, once what is under way is through, or 5 s later. */
+  /** Ends the connection, once open questions are answered, or 5 s later. */
   async close(): Promise<void> {
     await within(CLOSE_MS, Promise.allSettled([...this.underWay]));
     try {
@@ -303,7 +303,7 @@ export class Client {
     }
   }
 
-  /** @internal What reply subjects begin with. */
+  /** @internal The beginning of reply subjects. */
   get inboxPrefix(): string | undefined {
     return this.options.nats?.inboxPrefix;
   }
@@ -322,7 +322,7 @@ export class Client {
     }
   }
 
-  /** @internal What is answered to a request. */
+  /** @internal The body of the answer to a request. */
   async asked(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number, commandId?: string) {
     try {
       return (await this.during(this.questions.ask(subject, body, about, timeoutMs))).body;
@@ -356,7 +356,7 @@ export class Client {
     return answer;
   }
 
-  /** @internal Takes in that the log goes that far. */
+  /** @internal Takes in a place that the log has reached. */
   note(timeline: number, position: number): void {
     const { seen } = this;
     if (!seen || timeline > seen.timeline || (timeline === seen.timeline && position > seen.position))
@@ -372,10 +372,10 @@ export type PagedQuery = {
       : never
     : never;
 }[QueryName];
-/** An item of one. */
+/** An item of such a query's answer. */
 export type ItemOf<Name extends PagedQuery> = QueryAnswer<Name> extends { items: (infer Item)[] } ? Item : never;
 
-/** @internal Returns when the work is done, or that time is over. */
+/** @internal Returns when the work is done, or when that time is over. */
 export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const over = new AbortController();
   await Promise.race([work, sleep(ms, undefined, { signal: over.signal }).catch(() => {})]);

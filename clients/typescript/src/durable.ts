@@ -13,7 +13,7 @@ interface Kept {
   readonly outcome: unknown;
 }
 
-/** @internal Returns when the broker has stored the command (once or more often: its id makes it one). */
+/** @internal Returns when the broker has stored the command. Stored twice, it is carried out once, by its id. */
 export async function store(
   client: Client,
   command: string,
@@ -28,7 +28,7 @@ export async function store(
     throw new Refusal("unavailable", `the broker did not store the command: ${stored.error.description}`, "", {});
 }
 
-/** @internal Stores a command, and waits for what comes of it: it comes to an inbox, and is kept beside. */
+/** @internal Stores a command, and waits for its outcome, which comes to an inbox and is also kept by the broker. */
 export async function sendDurable(
   client: Client,
   command: string,
@@ -39,8 +39,8 @@ export async function sendDurable(
   timeoutMs: number,
 ): Promise<unknown> {
   const deadline = Date.now() + timeoutMs;
-  // What is kept already answers an earlier attempt; this one may end differently. Where nobody tells now, only one that comes
-  // is known to be new.
+  // An answer that is kept already is that of an earlier attempt; this one may end differently. If the broker does not say now
+  // what is kept, only an answer that comes to the inbox is known to be new.
   const earlier = isNew ? 0 : await kept(client, commandId).then((one) => one?.sequence ?? 0, () => undefined);
   let answered = (_: unknown) => {};
   const answer = new Promise<{ outcome: unknown }>((resolve) => (answered = (outcome) => resolve({ outcome })));
@@ -60,7 +60,7 @@ export async function sendDurable(
       const came = await Promise.race([answer, silence]);
       over.abort();
       if (came !== undefined) return came.outcome;
-      // It may have come while the connection was lost.
+      // The answer may have come while the connection was lost.
       const found = earlier === undefined ? undefined : await kept(client, commandId).catch(() => undefined);
       if (found !== undefined && found.sequence > (earlier ?? 0)) return found.outcome;
     }

@@ -1,4 +1,4 @@
-/** What a service refuses with, and what happens where none answers. */
+/** Refusals of a service, and the errors of a client that gets no answer. */
 
 /** A command or query that was not carried out; nothing was stored for it. Decide by `code`. */
 export class Refusal extends Error {
@@ -15,8 +15,8 @@ export class Refusal extends Error {
 }
 
 /**
- * No service answered in time. Where the command may have been carried out, sending it again under its `commandId` is
- * safe: what was carried out is answered, and not done twice.
+  * No service answered in time. If the command may have been carried out, sending it again under its `commandId` is safe: a
+  * command that was carried out is answered, and not done twice.
  */
 export class Unreachable extends Error {
   override readonly name = "Unreachable";
@@ -31,7 +31,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** What was waited for has not come in its time. */
+/** The end of a job did not come in the time for it. */
 export class NotInTime extends Error {
   override readonly name = "NotInTime";
 }
@@ -49,7 +49,7 @@ export function refusalIn(answer: unknown): Refusal | undefined {
   return new Refusal(code, message, hint, details);
 }
 
-/** @internal Whether the same may be answered otherwise a moment later. */
+/** @internal Whether the same question may be answered otherwise a moment later. */
 export function mayEndOtherwise(refusal: Refusal): boolean {
   if (refusal.code === "behind") return refusal.details["leads"] !== true;
   return refusal.code === "busy" || refusal.code === "unavailable";

@@ -5,7 +5,7 @@ import type { Client, LogPlace } from "./client.js";
 import { mayEndOtherwise, PlaceLost, Refusal } from "./errors.js";
 import type { Events, LogPage, TableName, TimelineForkedV1 } from "./types.js";
 
-/** An event of the log, as CloudEvents 1.0 have it. `id` is enough to go on behind it later. */
+/** An event of the log, in the form of CloudEvents 1.0. Its `id` is enough to go on behind it later. */
 export interface ChangeEvent<Data = unknown> {
   readonly id: string;
   readonly source: string;
@@ -30,17 +30,17 @@ export interface TypedEvent<Type extends string, Data> extends ChangeEvent<Data>
   readonly type: Type;
 }
 
-/** Any event of these tables, or that the store was restored to an earlier moment; `type` says which, and so what `data` is. */
+/** Any event of these tables, or the event of a restore to an earlier moment; `type` says which, and so what `data` is. */
 export type EventOf<Table extends TableName = TableName> =
   | { [Of in Table]: { [Type in keyof Events[Of] & string]: TypedEvent<Type, Events[Of][Type]> }[keyof Events[Of] & string] }[Table]
   | TypedEvent<typeof FORKED, TimelineForkedV1>;
 
 export interface FollowOptions<Table extends TableName = TableName> {
-  /** The id of the event that was handled last; without one, the log from its beginning. */
+  /** The id of the event that was handled last; without one, the log is followed from its beginning. */
   after?: string;
-  /** The events of this table alone, and forks. */
+  /** Follows the events of this table alone, and forks. */
   table?: Table;
-  /** Ends it. */
+  /** Ends the iteration when it is aborted. */
   signal?: AbortSignal;
 }
 
@@ -48,12 +48,12 @@ const PAGE = 1_000;
 const FETCH_MESSAGES = 500;
 const FETCH_MS = 5_000;
 const FORKED = "hyperpage.timeline.forked.v1";
-/** Beyond every position. */
+/** A position beyond every other. */
 const END = Number.MAX_SAFE_INTEGER;
 
 /**
- * Every event behind a place. Any doubt about the stream is settled by reading the log; where a restore has begun a newer
- * timeline, the first event of that is `hyperpage.timeline.forked.v1`.
+  * Every event behind a place. Any doubt about the stream is settled by reading the log. If a restore has begun a newer timeline,
+  * its first event is `hyperpage.timeline.forked.v1`.
  *
  * @throws {PlaceLost} the place is not in the log.
  */
@@ -65,7 +65,7 @@ export async function* follow(client: Client, { after, table, signal }: FollowOp
     try {
       for await (const event of new Stretch(client, place, store, table, signal).events()) {
         place = { timeline: event.timeline, position: Number(event.sequence) };
-        // What is read from here on is not older.
+        // Later reads of this client get nothing older than this event.
         client.note(place.timeline, place.position);
         trouble = 0;
         yield event;
@@ -82,7 +82,7 @@ export async function* follow(client: Client, { after, table, signal }: FollowOp
 class Stretch {
   private timeline: number;
   private position: number;
-  /** Of the stream: up to there, nothing was skipped. */
+  /** The sequence of the stream up to which nothing was skipped. */
   private vouched = 0;
   private delivered = 0;
 
@@ -99,7 +99,7 @@ class Stretch {
   async *events(): AsyncGenerator<ChangeEvent> {
     const stream = this.client.streamName("EVENTS");
     const [js, manager] = [jetstream(this.client.nats), await jetstreamManager(this.client.nats)];
-    // The consumer first, so that nothing falls between log and stream.
+    // The consumer is made before the log is read, so that no event is missed between the two.
     const { created, state } = await manager.streams.info(stream);
     this.vouched = state.last_seq;
     const { name } = await manager.consumers.add(stream, {
@@ -126,7 +126,8 @@ class Stretch {
         }
         if (came || this.signal?.aborted) continue;
         if (Date.now() - began < FETCH_MS / 2) throw new Error("the broker has ended a fetch");
-        // Either nothing happens, or the relay does not publish: the log tells. A consumer that is gone is noticed here.
+        // Either there are no new events, or the relay does not publish them: reading the log tells. If the consumer is gone, this
+        // throws.
         await manager.consumers.info(stream, name);
         isWhole = yield* this.log();
       }
@@ -135,20 +136,20 @@ class Stretch {
     }
   }
 
-  /** Forks pass every filter. */
+  /** The consumer's filter for the table, which forks pass, too. */
   private filter(): { filter_subjects?: string[] } {
     if (this.table === undefined) return {};
     const events = `${this.client.prefix}.evt.v1`;
     return { filter_subjects: [`${events}.${this.table}.>`, `${events}.system.timeline.forked`] };
   }
 
-  /** The log up to its end, or up to a fork; whether there was none, so that the stream goes on behind it. */
+  /** The log up to its end, or up to a fork; returns whether there was no fork, so that the stream goes on behind the log. */
   private async *log(): AsyncGenerator<ChangeEvent, boolean> {
     const fork = await this.nextFork();
     if (fork !== undefined) this.position = Math.min(this.position, fork - 1);
     for (let next: number | null = this.position; next !== null && !this.signal?.aborted; ) {
       const page = await this.page({ after: next, ...(this.table === undefined ? {} : { table: this.table }) });
-      // A restore to an earlier moment, between two pages.
+      // The store was restored to an earlier moment between two pages.
       if (page.head < this.position) return false;
       for (const event of page.items as unknown as ChangeEvent[]) {
         const at = Number(event.sequence);
@@ -157,13 +158,13 @@ class Stretch {
         this.position = at;
         yield event;
       }
-      // What the filter leaves out was read, too.
+      // The events that the filter leaves out count as read, too.
       this.position = Math.max(this.position, Math.min(page.next ?? page.head, fork === undefined ? END : fork - 1));
       next = fork !== undefined && this.position >= fork - 1 ? null : page.next;
     }
     if (fork === undefined || this.signal?.aborted) return true;
     const [event] = (await this.page({ after: fork - 1, limit: 1 })).items as unknown as ChangeEvent[];
-    // If it does not follow, there was another restore meanwhile.
+    // If the fork is not there any more, there was another restore meanwhile.
     if (event?.type === FORKED && Number(event.sequence) === fork) yield event;
     return false;
   }
@@ -187,7 +188,7 @@ class Stretch {
     return forks.length === 0 ? undefined : Math.min(...forks);
   }
 
-  /** What is new in messages that came one behind the other; `undefined`: there is a gap, or a newer timeline. */
+  /** The new events in messages that came one behind the other; `undefined`: there is a gap, or a newer timeline. */
   private taken(burst: JsMsg[]): ChangeEvent[] | undefined {
     const events: ChangeEvent[] = [];
     for (const message of burst) {
@@ -203,8 +204,9 @@ class Stretch {
   }
 
   /**
-   * Whether the broker skipped nothing but what the filter leaves out. It skips without a word what has left the stream before
-   * it was delivered, and a stream loses its oldest messages first: so it still has to have what follows the last one.
+    * Whether the broker skipped nothing but what the filter leaves out. It silently skips messages that have left the stream before
+    * they were delivered, and a stream loses its oldest messages first. So nothing else was skipped if the stream still has the
+    * message that follows the last one vouched for.
    */
   private async isVouchedFor(manager: JetStreamManager, stream: string, created: string, burst: JsMsg[]): Promise<boolean> {
     const report = await manager.streams.info(stream);
@@ -214,7 +216,7 @@ class Stretch {
   }
 }
 
-/** The messages of one fetch, as many as are there at a time. */
+/** The messages of one fetch, in lists of all that are there at a time. */
 async function* bursts(messages: ConsumerMessages, signal: AbortSignal | undefined): AsyncGenerator<JsMsg[]> {
   const waiting: JsMsg[] = [];
   let wake = () => {};
@@ -233,7 +235,7 @@ async function* bursts(messages: ConsumerMessages, signal: AbortSignal | undefin
       wake();
     }
   })();
-  // Its error is thrown where it is waited for.
+  // Its error is thrown below, by `await pump`.
   pump.catch(() => {});
   try {
     for (;;) {

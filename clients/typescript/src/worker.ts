@@ -12,15 +12,15 @@ export type StopReason = "cancel_requested" | "lease_lost" | "shutting_down";
 export interface JobContext<Payload = unknown> {
   readonly job: LeasedJob;
   readonly payload: Payload;
-  /** Aborted when the handler is to stop; it throws then. */
+  /** Aborted when the handler is to stop, with the reason; the handler should throw then. */
   readonly signal: AbortSignal;
-  /** Has the service told how far the job is; of several in a row, the last. */
+  /** Reports how far the job is, soon; of several reports in a row, the last is sent. */
   progress(percent?: number, note?: string): void;
-  /** Says how many calls of the job's budget were made; where it is not called, all of them count. */
+  /** Sets how many calls of the job's budget were made; if it is not called, all calls of the budget count. */
   calls(made: number): void;
 }
 
-/** Does the work; what it returns is the job's result. Whatever it throws fails the attempt. */
+/** Does the work of a job; what it returns is the job's result. Anything that it throws ends the attempt. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Handler<Payload = any> = (context: JobContext<Payload>) => unknown;
 
@@ -36,7 +36,7 @@ export class JobFailed extends Error {
   }
 }
 
-/** Thrown by a handler: not now, but at `until`, in milliseconds since the epoch; the attempt does not count. */
+/** Thrown by a handler: the job is given back until `until`, in milliseconds since the epoch; the attempt does not count. */
 export class JobSnoozed extends Error {
   override readonly name = "JobSnoozed";
 
@@ -47,27 +47,27 @@ export class JobSnoozed extends Error {
 
 export interface WorkerOptions {
   queue?: string;
-  /** How many jobs it has at a time. */
+  /** How many jobs the worker has at a time. */
   concurrency?: number;
   leaseMs?: number;
-  /** How often it asks for jobs that nothing was heard of. */
+  /** How often the worker asks for jobs that no event told of. */
   pollMs?: number;
-  /** How long handlers may go on when it is told to stop. */
+  /** How long handlers may go on when the worker is told to stop. */
   graceMs?: number;
-  /** What the rows of its jobs call it. */
+  /** The name of the worker in the rows of its jobs. */
   name?: string;
-  /** That of its program, for whoever looks at the workers. */
+  /** The version of the worker's program, for users who look at the workers. */
   version?: string;
-  /** Told what keeps it from work: a claim without an answer, a lease that was lost, a report that nobody took. */
+  /** Called with errors that keep it from work: a claim without an answer, a lease that was lost, a report that was not taken. */
   onTrouble?: (error: unknown) => void;
 }
 
 const MAKE_DUE = ["enqueued", "replaced", "released", "retried", "dependency_met", "group_met", "interrupted", "snoozed", "rescheduled", "rescued", "attempt_failed", "attempt_timed_out"];
-// Ends of attempts that nothing else is heard of: who waits for one listens to them.
+// Ends of attempts of which no other change tells: a worker that waits for ends listens to these, too.
 const ENDS = ["completed", "failed", "cancelled"];
-// All changes by which an attempt may have ended, and what it counted for has a place again.
+// All changes that may end an attempt, which frees its place in each limit that it counted for.
 const FREE_A_PLACE = [...ENDS, "timed_out", "attempt_failed", "attempt_timed_out", "rescued", "snoozed", "interrupted"];
-// Of a job that a worker has, it should look into these at once: heartbeats would tell it a third of a lease later.
+// Changes of a job that its worker should look into at once: a heartbeat would tell it up to a third of a lease later.
 const CONCERN_RUNNING = ["cancel_requested", "rescued", "attempt_timed_out", "timed_out"];
 const MAXIMUM_ERROR = 10_000;
 const REFUSED = "the attempt's ";
@@ -78,7 +78,7 @@ const NOTHING: ClaimResult = { jobs: [] };
 // The longest lease: after that, no report is of any use.
 const REPORT_MS = 3_600_000;
 
-/** What each report says: whose it is, and how many calls were made, if the handler has said so. */
+/** The fields of each report: the job, its lease, and how many calls were made, if the handler has set that. */
 interface Held {
   readonly id: string;
   readonly lease: string;
@@ -93,7 +93,7 @@ interface Attempt {
   readonly done: Promise<void>;
 }
 
-/** Says that something was heard of a job; what is said before anybody waits is not lost. */
+/** A signal that an event of a job has come; it is kept if nothing waits for it yet. */
 class Look {
   private isWanted = false;
   private wake = () => {};
@@ -103,7 +103,7 @@ class Look {
     this.wake();
   }
 
-  /** Returns when it is wanted, after that time, or when the signal is aborted. */
+  /** Returns when `now` is called (or was before), after that time, or when the signal is aborted. */
   async within(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.isWanted && !signal.aborted)
       await new Promise<void>((resolve) => {
@@ -134,7 +134,7 @@ interface EventData {
   next_run_at?: number;
 }
 
-/** Works off the jobs of a queue whose types it has handlers for. */
+/** Runs the jobs of a queue whose types it has handlers for. */
 export class Worker {
   private readonly options: Required<Omit<WorkerOptions, "version">> & Pick<WorkerOptions, "version">;
   private readonly attempts = new Map<string, Attempt>();
@@ -143,7 +143,7 @@ export class Worker {
   private isOver = false;
   private ends: ReturnType<Worker["hear"]> = [];
   private waitsForEnds = false;
-  // Since the last claim went out, which may not have seen it.
+  // Whether an attempt has ended since the last claim was sent, which may have been decided before.
   private heardAnEnd = false;
   private wake = () => {};
 
@@ -185,7 +185,7 @@ export class Worker {
     }
   }
 
-  /** Has `run` end: no more claims, and handlers have their time. */
+  /** Has `run` end: no more claims, and handlers have the grace period. */
   stop(): void {
     this.stopping = true;
     this.wake();
@@ -207,19 +207,19 @@ export class Worker {
     });
   }
 
-  /** Asks whether the job is still to be done, if it is one of ours. */
+  /** Has a heartbeat sent now for a job, if this worker has it. */
   private lookInto(subject: string | undefined): void {
     for (const one of this.attempts.values()) if (subject === `jobs/${one.held.id}`) one.look.now();
   }
 
-  /** Wakes when what an event tells of is due; both of its times are by the service's clock. */
+  /** Wakes the worker when the job of an event is due; both times of the event are by the service's clock. */
   private dueAt(event: HeardEvent): void {
     const isNew = /\.(enqueued|replaced)\.v1$/.test(event.type ?? "");
     if (isNew && ((event.data?.queue ?? "default") !== this.options.queue || !((event.data?.type ?? "") in this.handlers))) return;
     const at = event.data?.next_run_at ?? event.data?.run_at;
     const wait = at === undefined || event.time === undefined ? 0 : at - Date.parse(event.time);
     if (wait <= 0) return this.wake();
-    // What is due later than the next poll is found by one.
+    // A job that is due later than the next poll is found by a poll.
     if (wait > this.options.pollMs || this.timers.size > 1_000) return;
     const timer = setTimeout(() => (this.timers.delete(timer), this.wake()), wait);
     this.timers.add(timer);
@@ -229,7 +229,7 @@ export class Worker {
     const { name: worker, queue, leaseMs: lease_ms, concurrency, pollMs, version } = this.options;
     const about = { host: hostname().slice(0, 200) || null, ...(version === undefined ? {} : { version }) };
     while (!this.stopping) {
-      // Already while the claim is on its way.
+      // Events are listened to from before the claim is sent, so that none is missed.
       const heard = new Promise<void>((resolve) => (this.wake = resolve));
       const limit = Math.min(concurrency - this.attempts.size, 100);
       const asked = { worker, queue, types: Object.keys(this.handlers), lease_ms, limit, ...about };
@@ -240,7 +240,7 @@ export class Worker {
       if (this.waitsForEnds && this.heardAnEnd) this.wake();
       if (this.waitsForEnds && this.ends.length === 0) {
         this.ends = this.hear(ENDS.map((change) => `jobs.*.${change}`));
-        // One may have ended in the meantime.
+        // A job may have ended in the meantime.
         this.wake();
       }
       const isLate = Date.now() - askedAt > lease_ms / 3;
@@ -253,8 +253,8 @@ export class Worker {
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
-        // Jobs that wait for calls of a rate limit or for the end of a window may run by then; no event may have told of others. Spread
-        // by chance, so that workers that began together do not ask together for ever.
+        // Jobs that wait for calls of a rate limit or for the end of a window may run by then; a poll may come sooner, for jobs of
+        // which no event told. The pause is random, so that workers that began together do not ask together for ever.
         const pause = Math.min(pollMs * (0.75 + Math.random() / 2), (retry_after_ms ?? Infinity) * (1 + Math.random() / 4));
         await Promise.race([heard, sleep(pause, undefined, { signal: over.signal }).catch(() => {})]);
         over.abort();
@@ -263,7 +263,7 @@ export class Worker {
     }
   }
 
-  /** Asked under one id until it is answered: otherwise jobs whose claim was lost would be nobody's for a lease. */
+  /** The answer to a claim, which is sent under one id until it is answered: otherwise, no worker would have its jobs for a lease. */
   private async claimed(body: CommandBody<"jobs.claim">): Promise<ClaimResult> {
     const commandId = crypto.randomUUID();
     while (!this.stopping) {
@@ -287,7 +287,7 @@ export class Worker {
     look: Look,
     isLate: boolean,
   ): Promise<void> {
-    // The answer to the claim came late: somebody else may have the job. And who stops begins none.
+    // If the answer to the claim came late, another worker may have the job. A worker that stops begins no job.
     if (isLate) await this.beat(held, stop);
     if (this.stopping && !stop.signal.aborted) stop.abort("shutting_down" satisfies StopReason);
     const lease = this.keepLease(held, stop, look, ended.signal);
@@ -303,7 +303,7 @@ export class Worker {
     };
     const said: Held = { ...held };
     const calls = (made: number) => {
-      // Here, the handler hears of it. The service would refuse the report of work that has been done.
+      // Here, the handler gets the error. The service would refuse the report of finished work.
       if (!Number.isSafeInteger(made) || made < 0) throw new RangeError(`not a number of calls: ${made}`);
       said.calls = made;
     };
@@ -314,7 +314,7 @@ export class Worker {
       try {
         JSON.stringify({ result });
       } catch (error) {
-        // The next attempt would return the same, and the work has been done.
+        // Not retryable: the work has been done, and the next attempt would return the same.
         throw new JobFailed(`the result cannot be written as JSON: ${error}`, { retryable: false });
       }
       report = () => this.reported("jobs.complete", { ...said, ...(result === undefined ? {} : { result }) });
@@ -352,13 +352,13 @@ export class Worker {
     }
   }
 
-  /** Whether the job is still ours, as far as anybody can tell; renews the lease. */
+  /** Renews the lease; returns whether the job is still this worker's, as far as the service told. */
   private async beat(held: Attempt["held"], stop: AbortController): Promise<boolean> {
     try {
       const { result } = await this.client.send("jobs.heartbeat", held, { timeoutMs: this.options.leaseMs / 3 });
       if (result.cancel_requested && !stop.signal.aborted) stop.abort("cancel_requested" satisfies StopReason);
     } catch (error) {
-      // The lease may outlast whatever keeps the service from answering.
+      // After any other error, the lease may still be good: it may outlast the trouble of the service.
       if (error instanceof Refusal && (error.code === "refused" || error.code === "not_found")) {
         this.options.onTrouble(error);
         stop.abort("lease_lost" satisfies StopReason);
@@ -368,7 +368,7 @@ export class Worker {
     return true;
   }
 
-  /** Returns when the service has taken it, or does not want it any more. */
+  /** Sends a report; returns when the service has taken it, or does not want it any more. */
   private async reported<Name extends "jobs.complete" | "jobs.fail" | "jobs.snooze" | "jobs.interrupt" | "jobs.ack_cancel">(
     name: Name,
     body: CommandBody<Name>,
@@ -383,13 +383,13 @@ export class Worker {
         this.options.onTrouble(error);
         if (this.client.nats.isClosed()) return;
         if (error instanceof Refusal && !["busy", "unavailable", "internal"].includes(error.code)) {
-          // No stale lease: the result was too large, or the like.
+          // A stale lease ends it. Otherwise, the result was too large, or the like.
           if (error.code === "refused" || error.code === "not_found") return;
           const { calls, ...others } = body;
-          // The service is too old for them; without, all of them count.
+          // The service is too old for the number of calls; without it, all calls count.
           if (calls != null && error.code === "invalid") return this.reported(name, others as CommandBody<Name>);
           const { id, lease, error: text = "", retryable, traceback, ...rest } = body as CommandBody<"jobs.fail">;
-          // It may hold what looks like a credential, or the service be too old for it; the failure is told all the same.
+          // The traceback may hold what looks like a credential, or the service may be too old for it; the failure is still reported.
           if (traceback != null) return this.reported("jobs.fail", { ...rest, id, lease, error: text, ...(retryable === undefined ? {} : { retryable }) });
           if (text.startsWith(REFUSED)) return;
           const [what, again] = name === "jobs.fail" ? ["error", retryable ?? true] : ["result", false];
@@ -406,7 +406,7 @@ export class Worker {
     await within(this.options.graceMs, all());
     for (const one of this.attempts.values()) one.stop.abort("shutting_down" satisfies StopReason);
     await within(LEAVE_MS, all());
-    // Whatever is left then is given back all the same.
+    // The jobs that are left then are given back all the same.
     await within(LEAVE_MS, Promise.allSettled([...this.attempts.values()].map((one) => this.reported("jobs.interrupt", one.held))));
     // A handler that never ends keeps no process alive.
     this.isOver = true;
