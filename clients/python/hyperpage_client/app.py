@@ -243,8 +243,8 @@ class AppWorker:
     def _handlers_of(self, queue: str) -> dict[str, Handler]:
         jobs = self._app.jobs
         if len(jobs) > MOST_TYPES:
-            # A claim names its types, and takes no more than these. With more, a worker takes only the types
-            # whose own queue this is, and not a job of another type that was configured to go to it.
+            # A claim may not name more types, so it names only those whose own queue this is. A job of
+            # another type, which was configured to go to this queue, is not claimed.
             jobs = {name: job for name, job in jobs.items() if job.queue == queue}
         return {name: job.handler for name, job in jobs.items()}
 

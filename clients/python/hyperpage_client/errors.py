@@ -71,7 +71,7 @@ class TooLarge(Refusal):
 
 
 class RuleViolated(Refusal):
-    """The rules say no; `details["rule"]` is the stable name of the rule."""
+    """A rule of the domain forbids it; `details["rule"]` is the stable name of the rule."""
 
     code = "refused"
 

@@ -120,7 +120,7 @@ class Home(Protocol):
 
     @property
     def now(self) -> Callable[[], datetime]:
-        """Its clock."""
+        """The app's clock."""
 
     @property
     def sink(self) -> Sink:
@@ -245,7 +245,7 @@ class Job(Generic[P, R]):
 
         Raises:
             Refusal: the service does not take it.
-            Unreachable: no nats-server lets us in, or there was no answer.
+            Unreachable: no nats-server accepts the connection, or there was no answer.
             RuntimeError: the event loop that has opened the app runs here, and would wait for itself.
         """
         command = self.command(*args, **kwargs)

@@ -22,7 +22,7 @@ OPTIONS = ("--nats-port", "0", "--http", "127.0.0.1:0")
 def hyperpage_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of its own for the session.
 
-    Its tests fail where there is no program to start, and say what to do.
+    If there is no program to start, the tests that use it fail, and say what to do.
     """
     with OwnService(tmp_path_factory.mktemp("hyperpage"), OPTIONS) as service:
         try:

@@ -1,4 +1,4 @@
-"""Rows, results and answers as structs. `make client` makes them of the service's own.
+"""Rows, results and answers as structs. `make client` makes them from those of the service.
 
 shared  the structs that many tables use
 

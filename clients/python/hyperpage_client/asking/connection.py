@@ -74,10 +74,10 @@ class ClosedError(RuntimeError):
 
 
 class Expected(NamedTuple):
-    """A place for an answer, which comes to `subject`; `answer` waits for its body until a time of the loop.
+    """A place for an answer, which comes to `subject`; `answer` waits for its body, until a given time.
 
-    The body is None when that time has come, and when the connection was lost or is back: an answer may have
-    been lost with it. `answer` raises `ClosedError` if the connection is closed.
+    The body is None when that time has come by the loop's clock, and when the connection was lost or is back:
+    an answer may have been lost with it. `answer` raises `ClosedError` if the connection is closed.
     """
 
     subject: str

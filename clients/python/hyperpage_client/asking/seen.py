@@ -36,7 +36,7 @@ class Seen:
             self.note(place)
 
     def note(self, place: LogPlace) -> None:
-        """Takes in that the log goes that far."""
+        """Takes in a place that the log has reached."""
         self._newest = max(self._newest, place)
 
     def forget(self) -> None:

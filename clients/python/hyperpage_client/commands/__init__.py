@@ -1,4 +1,4 @@
-"""Every command as a struct. `make client` makes them of the service's own.
+"""Every command as a struct. `make client` makes them from those of the service.
 
 fields  the types of fields that many commands have
 

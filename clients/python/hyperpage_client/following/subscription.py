@@ -163,7 +163,7 @@ class Subscription:
                 # Between the two queries, a restore has taken the fork out of the log.
                 return
             self._log_end = self._fork.position - 1
-            # The restore has undone all events behind the fork that were seen before.
+            # The restore has undone the events that were seen from the fork's position on.
             self._position = min(self._position, self._log_end)
             return
         try:

@@ -1,4 +1,4 @@
-"""The queries, a class for each table. `make client` makes all but `table` of the service's own.
+"""The queries, a class for each table. `make client` makes all but `table` from those of the service.
 
 table  the base of these classes
 

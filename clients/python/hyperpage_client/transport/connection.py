@@ -213,7 +213,7 @@ class LeanClient(SendingClient):
         A ping follows all that was sent, and the server's answer all that it has sent. If the connection is
         lost, `heard` is never called.
         """
-        self._pongs.append(_Sign(heard))  # type: ignore[arg-type]  # only this is done to it
+        self._pongs.append(_Sign(heard))  # type: ignore[arg-type]  # only `set_result` is called
         self._pending.append(PING_PROTO)
         self._pending_data_size += len(PING_PROTO)
         self._write_pending()
@@ -222,7 +222,7 @@ class LeanClient(SendingClient):
         # nats-py's own method writes past its buffer, so the ping overtakes messages that were sent earlier:
         # a flush returns before the server has read those, and a drained subscription loses messages.
         waiting = asyncio.get_running_loop().create_future() if future is None else future
-        self._pongs.append(_Ping(waiting))  # type: ignore[arg-type]  # only this is done to it
+        self._pongs.append(_Ping(waiting))  # type: ignore[arg-type]  # only `set_result` is called
         await self._send_command(PING_PROTO)
         await self._flush_pending()
 
@@ -273,7 +273,7 @@ class _Ping(NamedTuple):
 
 
 class _Sign(NamedTuple):
-    """Stands among the futures of pings, whose callbacks come a turn of the loop later; `heard` does not."""
+    """Stands among the futures of pings; it calls `heard` at once, not a turn of the loop later."""
 
     heard: Callable[[], None]
 
@@ -304,7 +304,7 @@ async def stop_receiving(subscription: Subscription) -> None:
 
 
 def _text(name: bytes) -> str:
-    # A name with a byte that was replaced is no one's, and its sender is told so.
+    # Nothing has a name with a replaced byte, and its sender is told so.
     return name.decode(errors="replace")
 
 

@@ -109,7 +109,7 @@ class Attempt:
         if report is None:
             logger.warning("job %s: its lease is lost, and what came of it is dropped", self.job.id)
             return
-        # The worker is only woken by this, so the claim that it sends comes behind the report.
+        # This only wakes the worker's loop, so the next claim is sent behind the report.
         self._handled(self)
         if isinstance(report, Fail):
             self._log_failure(report, ending.error if isinstance(ending, Raised) else None)

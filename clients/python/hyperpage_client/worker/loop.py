@@ -39,7 +39,7 @@ class Worker:
     `concurrency` is how many jobs it has at a time (1 to 1,000). `lease_ms` (1,000 to 3,600,000) is how long
     the service waits for a heartbeat before another worker gets the job; three are sent in that time.
     `poll_seconds` is how often it asks for jobs that no event told of. `grace_seconds` is how long `stop`
-    lets handlers go on. `name` is the worker's in the rows of its jobs: by default, the host and the process.
+    lets handlers go on. `name` is the worker in the rows of its jobs: by default, the host and the process.
     `version` is that of your program, for users who look at the workers.
 
     Raises:

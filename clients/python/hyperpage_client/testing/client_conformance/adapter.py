@@ -129,7 +129,7 @@ class Adapter:
         return self._told[number]
 
     async def stop(self) -> None:
-        """Ends the adapter by the end of its input; kills it if it goes on."""
+        """Closes the adapter's input, which ends it; kills it if it goes on."""
         process = self._process
         if process is not None and process.returncode is None:
             if process.stdin is not None:

@@ -21,7 +21,7 @@ _decode = msgspec.json.decode
 
 
 async def check_rows(client: Client, life: Life) -> None:
-    """Returns if rows as they were at each position are those that were read then.
+    """Returns if rows, read now as of each position, are those that were read at that time.
 
     Raises:
         LawBroken: a row is another one.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# The share of optional members that are present, and of values that may be null that are.
+# The share of optional members that are present, and of nullable values that are null.
 _PRESENT, _NULL = 0.7, 0.2
 _WORDS = ("a", "b", "another", "two words", "Ünï", "7")
 # A text with a pattern, mostly a key, is one of these that match.
