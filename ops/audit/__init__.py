@@ -3,11 +3,11 @@
 entry           a line, and its hash
 files           the files of the log, and their lines as they are read
 trail           appends lines, also from several processes at once
-verification    whether the lines are those that were written
-listing         lines that somebody looks for
-repeats         what comes too often is counted, so that nobody fills the disk
-recorder        what a running service records
-let_through     what looks like a credential, and was stored all the same
-own_acts        what the command line does without one
-administration  what operators can ask of the log
+verification    checks that no line was changed, removed or added
+listing         a search for lines
+repeats         counts acts that repeat too often, so that they can't fill the disk
+recorder        records the acts of a running service
+let_through     records values that look like credentials and were stored all the same
+own_acts        records the acts of the command line without a running service, and the service's own
+administration  the requests of operators about the log
 """

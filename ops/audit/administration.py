@@ -1,4 +1,4 @@
-"""What operators can ask of the audit log: `audit_verbs`."""
+"""The requests of operators about the audit log: `audit_verbs`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`heads` are some that the log had, as `audit verify`, `status` and backups have told them."""
+    """`heads` are earlier heads of the log, as `audit verify`, `status` and backups reported them."""
 
     heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
 
 
 def audit_verbs(folder: Path, kept: Callable[[], Sequence[KeptHead]]) -> tuple[AdministrationVerb, ...]:
-    """The requests about the log in a folder. One of them reads at a time.
+    """The requests about the log in a folder. Only one request reads the log at a time.
 
-    `kept` tells the heads that it had, as backups know them.
+    `kept` returns the earlier heads of the log that backups have recorded.
     """
     reading = asyncio.Lock()
 

@@ -2,8 +2,8 @@
 
 {"sequence":7,…,"previous":"<hash of line 6>","hash":"<SHA-256 of this line without its last member>"}
 
-So the hash of the last line, the head, vouches for all before it. It is no proof against somebody who writes
-all lines anew, unless the head is known elsewhere, too.
+So the hash of the last line, the head, vouches for all lines before it. An attacker who rewrites all lines is
+found out only if the head is known elsewhere, too.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from bus.serving.audit import Act, AuditOutcome
 from domain.credentials.scanning import kind_of_text
 from ops.targets.documents import decode_document
 
-# The longest texts of a line; the request is cut before.
+# The longest texts of a line; longer ones are cut.
 MAXIMUM_NAME_CHARACTERS = 128
 MAXIMUM_REQUEST_CHARACTERS = 1_000
 # The longest line: each character of its texts may take six bytes.
@@ -42,7 +42,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def head_in(text: str) -> Head | None:
-    """The head that a text names; `None`: it names none. Number 0 stands for any: it was not said."""
+    """The head that a text names, or `None` if it names none. Number 0: the text has a hash alone."""
     found = _HEAD.fullmatch(text.strip().lower())
     return None if found is None else Head(int(found["sequence"] or 0), found["hash"])
 
@@ -50,9 +50,9 @@ def head_in(text: str) -> Head | None:
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. `at` is in milliseconds since the epoch.
 
-    `actor` is who they say they are, `principal` the token or user that vouches for it, `None` where nothing
-    does. `code` is why it was refused or failed, `request` what was asked for, in short. `dry_run` stands in
-    the lines of acts that were only tried, and did nothing.
+    `actor` is the name that the caller claims, `principal` the token or user that vouches for the caller, or
+    `None`. `code` is the reason of a refusal or failure, `request` the request in short. `dry_run` marks an
+    act that was only tried and changed nothing.
     """
 
     sequence: int
@@ -77,16 +77,16 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def head(self) -> Head:
-        """The head of the log that ends with it."""
+        """The head of a log that ends with this line."""
         return Head(self.entry.sequence, self.hash)
 
 
 class LineError(ValueError):
-    """These bytes are no line of the log, or were changed; the message says which."""
+    """The bytes are no line of the log, or the line was changed; the message says which."""
 
 
 def line_of(act: Act, head: Head) -> tuple[bytes, Head]:
-    """The line of an act behind a head, its end included, and the head with it. No credential is in it."""
+    """The line of an act that follows a head, with its newline, and the new head. No credential is in it."""
     actor = act.actor
     entry = Entry(
         sequence=head.sequence + 1,
@@ -108,10 +108,10 @@ def line_of(act: Act, head: Head) -> tuple[bytes, Head]:
 
 
 def read_line(line: bytes) -> Line:
-    """A line, without its end.
+    """The line that these bytes hold, given without their newline.
 
     Raises:
-        LineError: it is none, or not what its hash says.
+        LineError: the bytes are no line, or don't match their hash.
     """
     found = _HASH.search(line)
     if found is None:
@@ -131,8 +131,8 @@ def _harmless_or_none(text: str | None) -> str | None:
 
 
 def _harmless(text: str, most: int) -> str:
-    # Looked at whole: the beginning of a credential may look like none.
+    # The whole text is checked before it is cut: the beginning of a credential may not look like one.
     if kind_of_text(text) is not None or codec.findings_in(text.encode("utf-8", "replace")):
         return WITHHELD
-    # What is no Unicode, from the name of a user say, could not be written.
+    # Lone surrogates, from the name of a user for instance, cannot be written as UTF-8.
     return text[:most].encode("utf-8", "replace").decode()

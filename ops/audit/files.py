@@ -1,6 +1,6 @@
-"""The files of the audit log: `audit-000001.jsonl` and so on, in order; the newest is written to.
+"""The files of the audit log: `audit-000001.jsonl` and so on, in order; lines are appended to the newest.
 
-They are opened without following links, and only where they are regular files.
+Files are opened without following links, and only if they are regular files.
 """
 
 import errno
@@ -22,7 +22,7 @@ from ops.audit.entry import MAXIMUM_LINE_BYTES
 FOLDER = "audit"
 _LOCK = "lock"
 _NAME = re.compile(r"audit-([0-9]{6})\.jsonl")
-# A process that holds the lock is at one line, unless it was stopped in between.
+# How long to wait for the lock. A process holds it for one append only, unless it was stopped in between.
 LOCKED_SECONDS = 5.0
 _LOOK_SECONDS = 0.01
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,7 +33,7 @@ class AuditError(OSError):
 
 
 class AuditFile(msgspec.Struct, frozen=True):
-    """A file of the log, as it was found: its number, and how many bytes it had."""
+    """A file of the log as it was found: its number, and its size then."""
 
     path: Path
     number: int
@@ -41,7 +41,7 @@ class AuditFile(msgspec.Struct, frozen=True):
 
 
 def files_in(folder: Path) -> list[AuditFile]:
-    """The files of a log, oldest first; none where there is no log.
+    """The files of a log, oldest first; an empty list if there is no log.
 
     Raises:
         OSError: the folder cannot be read.
@@ -60,7 +60,7 @@ def files_in(folder: Path) -> list[AuditFile]:
 
 
 def path_of(folder: Path, number: int) -> Path:
-    """Where the file of that number is."""
+    """The path of the file with a number."""
     return folder / f"audit-{number:06d}.jsonl"
 
 
@@ -68,7 +68,7 @@ def make_file(path: Path) -> None:
     """Makes a new, empty file of the log, which is on disk when this returns.
 
     Raises:
-        OSError: it cannot be made, or is there.
+        OSError: the file cannot be made, or exists.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600))
     give_to_owner(path.parent, path)
@@ -80,7 +80,7 @@ def opened(path: Path, flags: int) -> Iterator[int]:
     """The descriptor of a file of the log, for the length of the block.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: the file cannot be opened, or is no regular file.
     """
     descriptor = os.open(path, flags | _CAREFULLY, 0o600)
     try:
@@ -93,10 +93,10 @@ def opened(path: Path, flags: int) -> Iterator[int]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Nobody else writes to the log for the length of the block.
+    """Holds the lock of the log for the length of the block, so that no other process writes to it.
 
     Raises:
-        OSError: there is no folder, or somebody else had the lock for too long.
+        OSError: there is no folder, or another process held the lock for too long.
     """
     path = folder / _LOCK
     is_new = not path.exists()
@@ -116,7 +116,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def lines_of(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    """The lines of a file up to a size, each with its end; the last may have none, and none is very long."""
+    """The lines of a file up to a size, each with its newline, which the last line may lack.
+
+    A line that is longer than `MAXIMUM_LINE_BYTES` comes in pieces.
+    """
     left = size_bytes
     while left > 0 and (line := file.readline(min(left, MAXIMUM_LINE_BYTES))):
         left -= len(line)

@@ -1,4 +1,4 @@
-"""What looks like a credential and was stored, since the settings allow it: where, never what."""
+"""Records values that look like credentials and were stored since the settings allow it: the place only."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,22 +10,22 @@ from domain.credentials.scanning import AllowedPaths
 from domain.messages import Metadata
 from ops.audit.recorder import Recorder
 
-# How long after one was told the next one at the same place of the settings is; those between are counted.
+# Each place of the settings is recorded once in this time at most; findings in between are counted.
 AGAIN_AFTER_MS = 3_600_000
 
 
 class LetThrough:
-    """Tells the audit log. Used from the event loop's thread only; `now_ms` is the service's clock."""
+    """Records allowed findings. Used from the event loop's thread only; `now_ms` is the service's clock."""
 
     def __init__(self, audit: Recorder, allowed: AllowedPaths, now_ms: Callable[[], int]) -> None:
         self._audit = audit
         self._allowed = allowed
         self._now_ms = now_ms
-        # When each place was told last, and how many there were since.
+        # When each place was recorded last, and how many findings there were since.
         self._told: dict[str, tuple[int, int]] = {}
 
     def hear(self, requests: Iterable[Request]) -> None:
-        """Takes in commands that were stored with findings."""
+        """Records commands that were stored although they have findings."""
         now = self._now_ms()
         for request in requests:
             for finding in request.findings:

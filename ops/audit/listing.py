@@ -1,4 +1,4 @@
-"""Lines of the audit log that somebody looks for, newest first: `listed`."""
+"""A search for lines of the audit log, newest first: `listed`."""
 
 import os
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from domain.messages import Time
 from ops.audit.entry import Entry, Line, LineError, read_line
 from ops.audit.files import AuditError, AuditFile, files_in, opened
 
-# How many lines are looked at for one answer; the next one goes on behind them.
+# How many lines are read for one answer; the next request goes on after them.
 MAXIMUM_LOOKED_AT = 100_000
-# A line's own hash, its name and the comma, beside the entry.
+# The size of `,"hash":"<64 digits>"` and of the comma after an item, beside the entry.
 _ENVELOPE_BYTES = 96
 
 
 class ListAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which lines; all that is said must fit. Times are milliseconds since the epoch.
+    """Which lines to list: those that match every field given. Times are milliseconds since the epoch.
 
-    `action` is a whole one, or the beginning of some, with a `*` behind it; `actor` is the actor or the
-    principal. `after` is where the last answer said that it goes on.
+    `action` is a whole action, or a prefix with a `*` behind it; `actor` matches the actor or the principal.
+    `after` is `next` of the last answer: the list goes on from there.
     """
 
     since: Time | None = None
@@ -33,7 +33,7 @@ class ListAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
 
     def fits(self, entry: Entry) -> bool:
-        """Whether a line is one of them."""
+        """Whether a line matches every field."""
         return (
             (self.since is None or entry.at >= self.since)
             and (self.until is None or entry.at <= self.until)
@@ -43,9 +43,9 @@ class ListAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def listed(folder: Path, wish: ListAudit) -> dict[str, Any]:
-    """The `items`, newest first, each with its `hash`; `next` says where it goes on, `None`: nowhere.
+    """The `items`, newest first, each with its `hash`; `next` is where the list goes on, `None` at its end.
 
-    Lines that are damaged are left out: `verify` finds them.
+    Damaged lines are left out: `verify` finds them.
 
     Raises:
         AuditError: the log cannot be read.
@@ -65,12 +65,12 @@ def listed(folder: Path, wish: ListAudit) -> dict[str, Any]:
 
 
 def _backwards(folder: Path, before: int | None) -> Iterator[Line]:
-    """The lines before that number, from the newest on."""
+    """The lines before a number, or all if it is `None`, newest first."""
     for file in reversed(files_in(folder)):
         try:
             content = _content(file)
         except FileNotFoundError:
-            # The oldest went meanwhile.
+            # Another process has pruned the oldest files meanwhile.
             return
         except OSError as error:
             raise AuditError(error.errno, str(error.strerror or error), str(file.path)) from error

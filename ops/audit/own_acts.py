@@ -1,7 +1,7 @@
-"""What happens without an operator asking a running service.
+"""Acts that no operator has asked a running service for.
 
-recorded, record  what the command line does by itself: `recorded` around it, or `record`
-own_act           what a service does of its own accord
+recorded, record  acts of the command line itself: `recorded` around the act, or `record` for one line
+own_act           acts of a service of its own accord
 """
 
 import time
@@ -16,7 +16,7 @@ from ops.audit.trail import AuditTrail
 
 
 def own_act(action: str, said: Mapping[str, Any], *, failed: bool = False) -> Act:
-    """What the service has done of its own accord, just now."""
+    """An act that the service has done of its own accord just now."""
     return Act(
         at=time.time_ns() // 1_000_000,
         actor=Actor(name="hyperpage", via="service"),
@@ -37,10 +37,10 @@ def record(
 ) -> None:
     """Writes an act of a user at the command line, which is on disk when this returns.
 
-    `request` is what was asked for, as JSON has it: it is cut, and withheld if it looks like a credential.
+    `request` is the request in JSON types: it is cut, and withheld if it looks like a credential.
 
     Raises:
-        AuditError: it cannot be written.
+        AuditError: the act cannot be written.
     """
     trail.append(
         Act(
@@ -65,11 +65,11 @@ def recorded(
 ) -> Iterator[None]:
     """Writes that an act begins and, after the block, how it ended.
 
-    What cannot be written is not done, unless it makes room or takes rights away: `unless_written` is told of
-    it then.
+    An act whose begin cannot be written is not done. With `unless_written` it is done all the same, and the
+    error goes there: for acts that free space or take rights away.
 
     Raises:
-        AuditError: the begin cannot be written.
+        AuditError: the begin cannot be written, and there is no `unless_written`.
     """
 
     def write(outcome: AuditOutcome, code: str | None = None) -> None:
@@ -78,7 +78,7 @@ def recorded(
         except AuditError as error:
             if unless_written is None and outcome == "begun":
                 raise
-            # It has happened; a disk that is full now was not a moment ago.
+            # A missing last line does not make an act fail that has happened.
             if unless_written is not None:
                 unless_written(error)
 
@@ -92,7 +92,7 @@ def recorded(
 
 
 def _code_of(error: BaseException) -> str:
-    """The word for why something failed, which no message of an error is: that may repeat anything."""
+    """A code for why an act failed. The error's message is not used: it may repeat any input."""
     for name in ("code", "reason"):
         word = getattr(error, name, None)
         if isinstance(word, str):

@@ -1,7 +1,7 @@
-"""What a running service records: `Recorder`. It writes in a thread, so that nobody waits for its disk.
+"""Records the acts of a running service: `Recorder`. A thread writes, so the event loop never waits for it.
 
 write   an operator's act, which is on disk when this returns
-note    what happened anyway, a log-in that was refused say: on disk a moment later
+note    an act that has happened already, such as a refused log-in: on disk a moment later
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from ops.audit.files import AuditError
 from ops.audit.repeats import Repeats
 from ops.audit.trail import AuditTrail
 
-# How many acts wait for a disk that takes none; those after them are lost, which the log says later.
+# How many acts wait while the disk can't be written. Further acts are lost; a later line counts them.
 MAXIMUM_WAITING = 1_000
-# How often what waits is tried again, and what was counted is looked at.
+# How often waiting acts are tried again, and counted ones are checked.
 LOOK_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def _now_ms() -> int:
 class Recorder:
     """Records for one process. Used from the event loop's thread only; `now_ms` is the service's clock.
 
-    `counts` is how many acts there were, by action and outcome; `problem` why the last ones could not be
-    written, `None` if they could; `lost` how many will never be.
+    `counts` is the number of acts by action and outcome; `problem` is why the last acts could not be written,
+    `None` if they could; `lost` is how many acts will never be written.
     """
 
     def __init__(self, trail: AuditTrail, now_ms: Callable[[], int] = _now_ms) -> None:
@@ -55,7 +55,7 @@ class Recorder:
         """Returns when an act is on disk, or is counted: see `Repeats`.
 
         Raises:
-            AuditError: it cannot be written.
+            AuditError: the act cannot be written.
         """
         self._count(act)
         if self._repeats.is_to_be_written(act):
@@ -68,14 +68,14 @@ class Recorder:
             self._wait(act)
 
     async def write_or_note(self, act: Act) -> None:
-        """As `write`, for what has happened already: where it cannot be written now, it is later."""
+        """Like `write`, for an act that has happened already: if it cannot be written now, it is later."""
         try:
             await self.write(act)
         except AuditError:
             self._wait(act)
 
     async def run(self) -> None:
-        """Writes what is noted, for ever."""
+        """Writes noted acts until it is cancelled."""
         while True:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -90,13 +90,13 @@ class Recorder:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def flush(self, *, last: bool = False) -> None:
-        """Writes what is noted now; the `last` time, also what is only counted so far."""
+        """Writes the noted acts now; the `last` call also writes what is only counted so far."""
         async with self._flushing:
             self._has_news.clear()
             for act in self._repeats.counted(self._now_ms(), all_of_them=last):
                 self._wait(act)
             if self._unsaid:
-                # At its end, where there is room for it now.
+                # Past the limit of `_wait`: at the limit, the line about lost acts would be lost, too.
                 unsaid, self._unsaid = self._unsaid, 0
                 self._waiting.append(self._about_lost(unsaid))
             acts = tuple(self._waiting)
@@ -109,14 +109,14 @@ class Recorder:
                 self._waiting.extendleft(reversed(acts))
 
     async def read_head(self) -> None:
-        """Looks up the head of the log, as another process may have left it."""
-        # Where it cannot be read, it cannot be written either, and that is told.
+        """Reads the head of the log anew: another process may have appended."""
+        # A log that cannot be read cannot be written either, which `problem` then says.
         with suppress(AuditError):
             self.head = await asyncio.to_thread(self.trail.head)
 
     @property
     def figures(self) -> dict[str, Any]:
-        """How it stands, for those who watch the service."""
+        """The state of the audit log, for monitoring."""
         return {
             "head": str(self.head),
             "problem": self.problem,
@@ -125,7 +125,7 @@ class Recorder:
         }
 
     def _count(self, act: Act) -> None:
-        # What was only tried is not among what was done.
+        # A dry run does not count as done.
         self.counts.add(act.action, "tried" if act.dry_run and act.outcome == "done" else act.outcome)
 
     def _wait(self, act: Act) -> None:

@@ -1,8 +1,8 @@
-"""What comes too often is counted: `Repeats`. Nobody fills the disk, or pushes out of the log what was there.
+"""Counts acts that repeat too often: `Repeats`. So no caller can fill the disk, or push out older lines.
 
-The first of a kind (an action, what became of it, and by whom) stand in the log one by one, those after them
-as a number, once a minute. What is refused has a limit of all kinds together besides: one for all strangers,
-and one for each who is known, so that nobody hides what another tries.
+The first acts of a kind (the same actor, action and outcome) get a line each, the later ones are added up in
+one line a minute. Refusals have a second limit for all kinds together: one shared by all callers without a
+principal ("strangers"), and one for each known caller, so that no caller's refusals hide another's.
 """
 
 import time
@@ -13,19 +13,19 @@ import msgspec
 from bus.serving.audit import Act, Actor, AuditOutcome
 
 WINDOW_SECONDS = 60.0
-# How many of a kind stand in the log one by one in a minute.
+# How many acts of a kind get a line of their own in a minute.
 REFUSED_A_WINDOW = 5
 OTHERS_A_WINDOW = 120
-# How many refusals of all kinds may stand there at once, and how many in an hour in the long run, of all
-# strangers and of each who is known: a line has less than a kilobyte.
+# How many refusals of all kinds may be written at once, and how many in an hour in the long run; for all
+# strangers together, and for each known caller. A line takes less than a kilobyte.
 REFUSED_AT_ONCE = 120
 REFUSED_AN_HOUR = 120
-# How many kinds are told apart in a minute.
+# How many kinds are counted separately in a minute.
 MAXIMUM_KINDS = 1_000
 
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes two acts the same, as far as counting goes."""
+    """The fields that two acts share if they are counted as one kind."""
 
     actor: Actor
     action: str
@@ -35,7 +35,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Window(msgspec.Struct, kw_only=True):
-    """The last minute of a kind: since when, how many were written, and how many only counted."""
+    """The current minute of a kind: its start, and how many acts were written and how many only counted."""
 
     since: float
     written: int = 0
@@ -43,47 +43,47 @@ class _Window(msgspec.Struct, kw_only=True):
 
 
 class Repeats:
-    """Tells which acts are written. `clock` counts seconds from any moment."""
+    """Decides which acts are written. `clock` counts seconds from any moment."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._strangers = _Share("several strangers", clock, room_of=lambda actor: "")
         self._known = _Share("several", clock, room_of=lambda actor: actor.principal or actor.name)
 
     def is_to_be_written(self, act: Act) -> bool:
-        """Whether an act is to stand in the log by itself; otherwise `counted` has it in time."""
+        """Whether an act gets a line of its own; otherwise `counted` adds it up later."""
         is_strangers = act.outcome == "refused" and act.actor.principal is None
         kind = _Kind(
             actor=act.actor, action=act.action, outcome=act.outcome, code=act.code, dry_run=act.dry_run
         )
         if not is_strangers:
-            # The same from wherever they come, and whatever they call themselves: there are many addresses.
+            # A known caller is one kind under any address and claimed name: a caller may have many addresses.
             name = act.actor.principal or act.actor.name
             actor = msgspec.structs.replace(act.actor, name=name, address=None)
             kind = msgspec.structs.replace(kind, actor=actor)
         return (self._strangers if is_strangers else self._known).is_to_be_written(kind)
 
     def counted(self, now_ms: int, *, all_of_them: bool = False) -> list[Act]:
-        """An act for each kind whose minute is over, with the number of those that were not written."""
+        """An act for each kind whose minute is over, with the number of its acts that were not written."""
         both = (self._strangers, self._known)
         return [act for share in both for act in share.counted(now_ms, all_of_them=all_of_them)]
 
 
 class _Room(msgspec.Struct, kw_only=True):
-    """How many refusals may still be written, as it was at a moment."""
+    """How many refusals may still be written, as of the moment `at`; it grows with time."""
 
     left: float = REFUSED_AT_ONCE
     at: float
 
 
 class _Share:
-    """The kinds of some. `room_of` names those whose refusals share one limit."""
+    """The kinds of strangers, or of known callers. Actors with the same `room_of` share a limit of refusals."""
 
     def __init__(self, name: str, clock: Callable[[], float], room_of: Callable[[Actor], str]) -> None:
         self._clock = clock
         self._windows: dict[_Kind, _Window] = {}
         self._rooms: dict[str, _Room] = {}
         self._room_of = room_of
-        # Stand for kinds that there was no room for.
+        # These two stand for all kinds beyond the limit.
         actor = Actor(name=name, via="service")
         self._any = _Kind(actor=actor, action="several", outcome="refused", code="too_many")
         self._any_done = msgspec.structs.replace(self._any, outcome="done")

@@ -1,8 +1,8 @@
-"""Appends to the audit log: `AuditTrail`. A service and the commands of the command line do, also at once.
+"""Appends to the audit log: `AuditTrail`. A service and commands of the command line may append at once.
 
-A line is on disk before `append` returns. Where the power went in the middle of one, what there is of it is
-taken out, and the next line, `audit.torn`, says so. A file that is full is followed by a new one, whose first
-line has the hash of the last one's last line; and where old files go, a line says so before (`audit.prune`).
+A line is on disk before `append` returns. If a power cut leaves a part of a line, the next append removes the
+part and says so in a line, `audit.torn`. After a full file comes a new one, whose first line has the hash of
+the last line before it. Before an old file is deleted, a line says so (`audit.prune`).
 """
 
 import errno
@@ -30,18 +30,18 @@ from ops.audit.files import (
 )
 
 MIB = 1024 * 1024
-# How large a file grows; a smaller one where little is kept at all.
+# How large a file grows; less if the setting keeps little in all.
 FILE_BYTES = 8 * MIB
 _FILES_AT_LEAST = 4
 TORN = "audit.torn"
 PRUNE = "audit.prune"
-# How much of a torn line is repeated.
+# How much of a torn line the line `audit.torn` repeats.
 _SHOWN_CHARACTERS = 300
 _OURSELVES = Actor(name="hyperpage", via="service")
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What the line of a file that goes says: the file, and the head of the log that ends with it."""
+    """The request of a line `audit.prune`: the deleted file, and the number and hash of its last line."""
 
     file: str
     last: int
@@ -49,7 +49,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Torn(msgspec.Struct, frozen=True, kw_only=True):
-    """What the line about a torn one says: how much of it there was, its SHA-256, and how it began."""
+    """The request of a line `audit.torn`: the size of the torn line, its SHA-256, and its beginning."""
 
     bytes: int
     sha256: str
@@ -57,7 +57,7 @@ class Torn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _End(msgspec.Struct, frozen=True):
-    """Where the next line goes: `torn` is what there is behind the last whole line."""
+    """Where the next line goes; `torn` is the part of a line behind the last whole one."""
 
     path: Path
     number: int
@@ -69,7 +69,7 @@ class _End(msgspec.Struct, frozen=True):
 class AuditTrail:
     """The audit log of a data directory. Any thread may append.
 
-    `kept_bytes` is how much of it stays, in bytes; 0: everything.
+    `kept_bytes` is how many bytes of the log are kept; 0: all.
     """
 
     def __init__(self, data: Path, *, kept_bytes: int = 0) -> None:
@@ -77,14 +77,14 @@ class AuditTrail:
         self._kept_bytes = kept_bytes
         self._file_bytes = min(FILE_BYTES, kept_bytes // _FILES_AT_LEAST) if kept_bytes else FILE_BYTES
         self._appending = threading.Lock()
-        # Where the last line of ours ended; another process may have written since.
+        # The end after our last append; another process may have written since.
         self._end: _End | None = None
 
     def append(self, *acts: Act) -> Head:
-        """The head of the log with these acts at its end, which are on disk when this returns.
+        """Appends acts, which are on disk when this returns, and gives the new head of the log.
 
         Raises:
-            AuditError: they could not be written, and none of them is there.
+            AuditError: the acts could not be written, and none of them is in the log.
         """
         try:
             with self._appending:
@@ -98,10 +98,10 @@ class AuditTrail:
             ) from error
 
     def head(self) -> Head:
-        """The head of the log as it is now, whoever wrote it.
+        """The head of the log as it is now, with the lines of other processes.
 
         Raises:
-            AuditError: it cannot be read.
+            AuditError: the log cannot be read.
         """
         try:
             with self._appending:
@@ -138,13 +138,13 @@ class AuditTrail:
                     written += os.write(descriptor, lines[written:])
                 os.fsync(descriptor)
             except OSError:
-                # On a disk that is full, a part of it may be there.
+                # On a full disk, a part of the lines may have been written.
                 os.ftruncate(descriptor, end.size_bytes)
                 raise
         self._end = _End(end.path, end.number, end.size_bytes + len(lines), head)
 
     def _prune(self, end: _End) -> _End:
-        """Deletes the oldest files if there is more than is kept, each after a line that says so."""
+        """Deletes the oldest files while the log is larger than the limit, each after a line that says so."""
         if not self._kept_bytes:
             return end
         files = files_in(self.folder)
@@ -153,7 +153,7 @@ class AuditTrail:
             oldest, second = files[:2]
             last = _before_first_of(second)
             if last is None:
-                # It is evidence, and stays until somebody has looked.
+                # The second file's first line was changed: the files are evidence, so they stay.
                 break
             line, head = _lines([_about_pruned(oldest, last)], end.head)
             self._write(end, line, head)
@@ -182,12 +182,12 @@ class AuditTrail:
 
 
 def audit_trail(data: Path, kept_mib: int) -> AuditTrail:
-    """The audit log of a data directory, as the setting says how much of it is kept."""
+    """The audit log of a data directory; `kept_mib` is the setting for how much of it is kept."""
     return AuditTrail(data, kept_bytes=kept_mib * MIB)
 
 
 def _end_of(file: AuditFile) -> tuple[Head | None, bytes]:
-    """The head of the log that ends with the file's last line; and what there is behind that, torn off."""
+    """The head after the file's last whole line, `None` if no line can be read, and the torn bytes behind."""
     content = _last_bytes(file, 4 * MAXIMUM_LINE_BYTES)
     if b"\n" not in content and len(content) < file.size_bytes:
         content = _last_bytes(file, 2 * FILE_BYTES)
@@ -200,13 +200,13 @@ def _end_of(file: AuditFile) -> tuple[Head | None, bytes]:
         try:
             return read_line(line).head, torn
         except LineError:
-            # Somebody has changed the last line. The log goes on behind it, and `audit verify` says so.
+            # The last line was changed. The log goes on after it, and `audit verify` reports it.
             continue
     return None, torn
 
 
 def is_torn(line: bytes) -> bool:
-    """Whether the last line of the log is what a power cut leaves: without its end, or with room for more."""
+    """Whether the last line of the log was left by a power cut: it has no newline, or holds zero bytes."""
     return not line.endswith(b"\n") or b"\0" in line
 
 
@@ -216,7 +216,7 @@ def _last_bytes(file: AuditFile, most: int) -> bytes:
 
 
 def _before_first_of(file: AuditFile) -> Head | None:
-    """The head of the log before a file's first line; `None` where that was changed."""
+    """The head of the log before a file's first line; `None` if that line was changed."""
     with opened(file.path, os.O_RDONLY) as descriptor:
         line = os.pread(descriptor, MAXIMUM_LINE_BYTES, 0).partition(b"\n")[0]
     try:

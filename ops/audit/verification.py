@@ -1,7 +1,7 @@
-"""Whether the audit log is what was written: `verify`.
+"""Checks that the audit log is as it was written: `verify`.
 
-Found out is every line that was changed, removed, put in or moved, as long as those behind it were not all
-written anew; and that, and a log that was cut at its end, where a head is known from elsewhere.
+It finds every line that was changed, removed, inserted or moved, unless all lines after it were rewritten to
+match. With a head that is known from elsewhere, it finds that, too, and a log that was cut off at its end.
 """
 
 import os
@@ -15,12 +15,12 @@ from ops.audit.files import AuditError, AuditFile, files_in, lines_of, opened
 from ops.audit.trail import PRUNE, Pruned, is_torn
 from ops.targets.documents import decode_document
 
-# Files that are deleted meanwhile, since there are too many, are no reason to complain.
+# The service may prune files while they are read; then the check begins again.
 _TRIES = 3
 
 
 class WrongLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line that is wrong: its file and its number there, from 1 on, and what is wrong with it."""
+    """The first wrong line: its file, its number in that file, from 1 on, and what is wrong with it."""
 
     file: str
     line: int
@@ -28,7 +28,7 @@ class WrongLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A head that the log had at a time (milliseconds since the epoch), as `where` tells it."""
+    """A head that the log had at a time (milliseconds since the epoch); `where` names the source."""
 
     head: Head
     at: int
@@ -36,10 +36,11 @@ class KeptHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `first` is the number of the first line that is kept, `head` the head behind the last.
+    """The result of a check. `first` is the number of the first line, `head` the head after the last.
 
-    `torn_bytes` is what a power cut has left of a line at the end; the next line will say so. `compared_with`
-    is how many kept heads the log had to have; `earlier` tells of a log that was there before this one.
+    `torn_bytes` is the size of a line that a power cut left unfinished; the next append will say so.
+    `compared_with` is how many kept heads the log was compared with; `earlier` names the last head of a log
+    that was there before this one.
     """
 
     files: int
@@ -58,13 +59,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(folder: Path, known: Sequence[Head] = (), kept: Sequence[KeptHead] = ()) -> Verdict:
-    """The whole log, read once; `known` are heads that it had at some time, as somebody else has kept them.
+    """Reads the whole log once and checks it. `known` are earlier heads of it that the caller has kept.
 
-    Those of `kept` are of an earlier log if this one begins later: it was moved away, say. Nobody is told of
-    that where this one begins with a restore, since a store that is restored elsewhere has a log of its own.
+    Heads in `kept` from before this log's first line belong to an earlier log, one that was moved away for
+    instance: `earlier` says so. It does not if this log begins with a restore, since a store that is restored
+    elsewhere begins a log of its own.
 
     Raises:
-        AuditError: it cannot be read.
+        AuditError: the log cannot be read.
     """
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -77,7 +79,7 @@ def verify(folder: Path, known: Sequence[Head] = (), kept: Sequence[KeptHead] = 
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """A line where it was read; `is_last` of all."""
+    """A line and where it was read; `is_last` marks the last line of the log."""
 
     file: str
     number: int
@@ -93,7 +95,7 @@ class _Verification:
 
     def __init__(self, known: Sequence[Head], kept: Sequence[KeptHead]) -> None:
         self._known = {one.sequence: one.hash for one in known if one.sequence}
-        # Of these, the number was not said.
+        # Known hashes without a number: any line may have them.
         self._sought = {one.hash for one in known if not one.sequence}
         self._kept = kept
         self._said_by: dict[int, str] = {}
@@ -105,7 +107,7 @@ class _Verification:
         self._torn_bytes = 0
 
     def of(self, files: Sequence[AuditFile]) -> Verdict:
-        """What is found in these files."""
+        """The verdict on these files."""
         wrong, place = None, _Place("", 0, b"", False)
         if not files:
             self._know_kept_since(0)
@@ -133,7 +135,7 @@ class _Verification:
         )
 
     def _read(self, content: bytes) -> str | None:
-        """What is wrong with the next line, if anything is."""
+        """Checks the next line, and says what is wrong with it; `None` if nothing is."""
         try:
             line = read_line(content.removesuffix(b"\n"))
         except LineError as error:
@@ -159,7 +161,7 @@ class _Verification:
         return None
 
     def _know_kept_since(self, at: int) -> None:
-        """Has the log to have the heads that were kept since it began."""
+        """Expects in the log the kept heads from `at` on; the newest head before that is an earlier log's."""
         for one in self._kept:
             if one.at >= at:
                 self._known.setdefault(one.head.sequence, one.head.hash)
@@ -168,7 +170,7 @@ class _Verification:
                 self._earlier = one
 
     def _by(self, number: int) -> str:
-        """Who tells of a line, where that is known."""
+        """The source of a known line, for a message; empty if there is none."""
         return f" when {self._said_by[number]} was made" if number in self._said_by else ""
 
     def _missing_before(self) -> str | None:
@@ -178,14 +180,14 @@ class _Verification:
         return f"the log begins with line {first.sequence + 1}, and no line says that those before it went"
 
     def _missing_behind(self) -> str | None:
-        """What is gone of what is known; heads of files that were deleted are not expected."""
+        """What is wrong if known heads are missing; those in pruned files are not expected."""
         gone = [number for number in self._known if number > self._head.sequence]
         if gone:
             last = max(gone)
             return (
                 f"the log ends with line {self._head.sequence}, and there was a line {last}{self._by(last)}"
             )
-        # With its number, one that may stand in a file that went would be told from one that was cut off.
+        # Without a number, a hash in a pruned file cannot be told from one that was cut off the end.
         return f"no line has the hash that is known, {min(self._sought)}" if self._sought else None
 
 
