@@ -76,7 +76,7 @@ class _Room(msgspec.Struct, kw_only=True):
 
 
 class _Share:
-    """The kinds of strangers, or of known callers. Actors with the same `room_of` share a limit of refusals."""
+    """The kinds of strangers, or of known callers. Actors with the same `room_of` share a limit."""
 
     def __init__(self, name: str, clock: Callable[[], float], room_of: Callable[[Actor], str]) -> None:
         self._clock = clock

@@ -5,12 +5,12 @@
     routing       how a page and an action are declared, and how they are refused
     visit         one request of a browser: the visitor, their session, and all that a page may ask for
     shown_events  events as pages show them
-    command_form  a form that follows from the struct of a command
-    written       JSON, times and numbers as they are written into fields
-    typed         what was typed into a form that was refused, so that it has it again
+    command_form  forms made from the structs of commands
+    written       JSON, times and numbers as users type them into fields
+    typed         keeps the input of a refused form, to be shown again
     files         style, scripts and icon, which lie in `static/`
     rendering     the templates, and how they write times, sizes and JSON
 
-A page asks the same queries and an action sends the same commands as any other client. A visitor who may not
-do something sees no button for it, and is refused if they send it all the same.
+Pages ask the same queries and actions send the same commands as any other client. A visitor without the role
+that an action needs sees no button for it, and is refused if they send it all the same.
 """

@@ -1,6 +1,6 @@
-"""A form that follows from the struct of a command: `FormField`, `fields_of`, `body_of`.
+"""Forms made from the structs of commands: `FormField`, `fields_of`, `body_of`.
 
-Texts, numbers, times and choices have fields of their kind. All else is written as JSON.
+Texts, numbers, times and choices have fields of their kind. Any other value is typed as JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,15 @@ from ops.console.rendering import is_time, words
 from ops.console.written import json_written, number_written, time_written
 
 Kind = Literal["text", "number", "time", "choice", "json"]
-# One line holds no more that somebody could still look over.
+# A text that may be longer gets a field of several lines.
 MAXIMUM_LINE_CHARACTERS = 1_000
 
 
 class FormField(msgspec.Struct, frozen=True, kw_only=True):
-    """A field of a form. What is left empty is left out, unless it `is_required`.
+    """A field of a form. An empty field is left out of the command, unless it `is_required`.
 
-    `offers` are the values of a choice by how they are written, `otherwise` is what holds where it is left
-    out, as it is written, and `most_characters` what a text has at most.
+    `offers` are the values of a choice by their texts, `otherwise` is the text of the default, and
+    `most_characters` the longest text.
     """
 
     name: str
@@ -42,10 +42,10 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind == "json" or is_long
 
     def value(self, written: str) -> Any:
-        """The value that was written.
+        """The value that a text in this field stands for.
 
         Raises:
-            Invalid: it is none of this field's; `details.path` names it.
+            Invalid: the text is no value of this field; `details.path` names the field.
         """
         match self.kind:
             case "choice" if written not in self.offers:
@@ -72,10 +72,10 @@ def fields_of(command: type[msgspec.Struct]) -> tuple[FormField, ...]:
 
 
 def body_of(fields: Sequence[FormField], written: Mapping[str, str]) -> dict[str, Any]:
-    """The body of the command that the form asks for; JSON and numbers are in it as they were written.
+    """The body of the command that a form sends; JSON and numbers are in it as they were typed.
 
     Raises:
-        Invalid: a field is not what it is to be, or missing; `details.path` names it.
+        Invalid: a field is missing or wrong; `details.path` names it.
     """
     body = {}
     for field in fields:

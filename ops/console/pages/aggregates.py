@@ -1,6 +1,6 @@
 """The tables of aggregates that other distributions bring: `rows.html`, `row.html`, `verb.html`.
 
-One set of pages for all of them, which follows from the table and from the commands.
+One set of pages serves all of them; it is made from the table's columns and the commands.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ from projections.tables import INSTALLED_TABLES
 
 PAGE_ROWS = 100
 HISTORY_EVENTS = 50
-# A list shows so many beside the key and the version; the page of a row has them all.
+# How many columns a list shows beside key and version; the page of a row has all.
 LISTED_COLUMNS = 5
 _PLACES = ("version", "position")
 
@@ -39,7 +39,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A verb, as a form sends it. `is_of_row` says whether it is about the row of a key that it names."""
+    """A verb, as a form sends it. `is_of_row` says whether the command names the key of a row."""
 
     verb: Verb
     command: str
@@ -50,17 +50,17 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def makes(self) -> bool:
-        """Whether it is about a row that is not there yet."""
+        """Whether the verb makes a new row."""
         return AlreadyExists in self.verb.refusals
 
     @property
     def needs_row(self) -> bool:
-        """Whether it is about a row that is there."""
+        """Whether the verb changes an existing row."""
         return self.is_of_row and NotFound in self.verb.refusals
 
 
 async def show_rows(table: Table, visit: Visit) -> Response:
-    """The rows in the order of their keys, those that the filters leave."""
+    """The rows that match the filters, in the order of their keys."""
     filters = _filters(table)
     given = {one.name: visit.parameter(one.name) for one in filters}
     wanted = body_of(filters, {name: value for name, value in given.items() if value is not None})
@@ -107,7 +107,7 @@ async def show_row(table: Table, visit: Visit) -> Response:
 
 
 async def show_verb(table: Table, wanted: Action, visit: Visit) -> Response:
-    """A form for a command: empty, but for what the address says, and for what holds where it is left out."""
+    """A form for a command, filled in with the parameters of the address, and else with the defaults."""
     said = {one.name: visit.parameter(one.name) or one.otherwise for one in wanted.fields}
     key = said.get(_key_field(table)) if wanted.is_of_row else None
     row = await visit.row(f"{table.name}.get", **key_fields(table.name, key)) if key else None
@@ -115,9 +115,9 @@ async def show_verb(table: Table, wanted: Action, visit: Visit) -> Response:
 
 
 async def send_verb(table: Table, wanted: Action, visit: Visit) -> Response:
-    """Sends the command, and leads to its row; else shows the form as it was filled in, and what is wrong."""
+    """Sends the command and goes to its row; if it is refused, shows the filled-in form and the reason."""
     form = visit.form
-    # Commands call their fields as they like: a form has others beside them.
+    # The prefix keeps fields of the command apart from the form's own.
     said = {one.name: form.text(f"field-{one.name}") for one in wanted.fields}
     version = form.text("version")
     try:
@@ -141,7 +141,7 @@ def _form(
     refusal: Refusal | None = None,
 ) -> Response:
     path = "" if refusal is None else str(refusal.details.get("path", ""))
-    # The field that a path such as `$.tags[1]` is about.
+    # The name of the field in a path such as `$.tags[1]`.
     place = path.removeprefix("$.").partition("[")[0].partition(".")[0]
     key_field = _key_field(table)
     key = (visit.parameter(key_field) or "") if wanted.is_of_row else ""
@@ -181,7 +181,7 @@ def _columns(table: Table) -> list[Column]:
 
 
 def _listed_columns(table: Table) -> list[Column]:
-    """The columns that rows are filtered by, and the first of the others."""
+    """The columns of a list: indexed ones first, then others, up to the limit, in the table's order."""
     shown = [one for one in _columns(table)[1:] if one.name in table.listed.__struct_fields__]
     first = sorted(shown, key=lambda one: one.name not in table.indexed)[:LISTED_COLUMNS]
     return [one for one in shown if one in first]
@@ -222,7 +222,7 @@ def _routes_of(table: Table) -> list[RouteEntry]:
         )
     return [
         *routes,
-        # It takes everything behind the table's path.
+        # The last route, since it takes every path below the table's.
         page(f"{path}/{{key:path}}", partial(show_row, table)),
     ]
 

@@ -13,7 +13,7 @@ from ops.http.routing import backend_of
 
 PATH = f"{PREFIX}/backups"
 RESTORE = f"{PATH}/-/restore"
-# How many backups the page of a restore offers; older ones have their pages, which lead there.
+# How many backups the page of a restore offers; older ones have pages of their own, which link to it.
 OFFERED = 30
 
 
@@ -60,7 +60,7 @@ async def prove_backup(visit: Visit) -> Response:
 
 
 async def pin_backup(visit: Visit) -> Response:
-    """Keeps a backup for good, or leaves it to the rules again."""
+    """Pins a backup, so that it is kept for good, or unpins it, so that the rules decide again."""
     name = visit.request.path_params["name"]
     verb = visit.form.verb(("pin", "unpin"), "a backup is pinned or unpinned")
     await visit.administer(f"backup.{verb}", name=name)
@@ -69,7 +69,7 @@ async def pin_backup(visit: Visit) -> Response:
 
 
 async def delete_backup(visit: Visit) -> Response:
-    """Begins to delete a backup, unless it is one that stays whatever the rules say."""
+    """Begins to delete a backup; a pinned one is refused."""
     name = visit.request.path_params["name"]
     return visit.begin(PATH, "backup.delete", lambda _: f"{name} is deleted", name=name)
 
@@ -96,7 +96,7 @@ def _pruned(answer: dict[str, Any]) -> str:
 
 
 async def show_restore(visit: Visit) -> Response:
-    """The plan of a restore to the moment that the address names, if it names one; nothing is done.
+    """A form for a restore, with the plan of it if the address names a moment; nothing is restored.
 
     The newest backups are offered; any other moment can be typed.
     """
@@ -108,7 +108,7 @@ async def show_restore(visit: Visit) -> Response:
             answer = await visit.look("backup.restore", **_moment(visit, given))
             plan = answer["plan"]
         except Refusal as refusal:
-            # With the form as it was filled in, to be corrected.
+            # Shown with the form as it was filled in, so that the user can correct it.
             refused = refusal
     return visit.render(
         "backups/restore.html",
@@ -121,7 +121,7 @@ async def show_restore(visit: Visit) -> Response:
 
 
 async def _offered(visit: Visit) -> list[dict[str, Any]]:
-    """The newest backups; none where their folder or bucket does not answer: a name can be typed."""
+    """The newest backups; none if their folder or bucket does not answer. A name can still be typed."""
     try:
         listed = await visit.administer("backup.list")
     except Refusal:
@@ -142,7 +142,7 @@ async def restore(visit: Visit) -> Response:
 
 
 async def show_end(visit: Visit) -> Response:
-    """How the last restore ended. Until the next service serves, the page asks again by itself."""
+    """How the last restore ended. The page reloads itself until the restored service serves."""
     return visit.render("backups/restored.html", ended=await visit.administer("backup.restored"))
 
 

@@ -16,7 +16,7 @@ PATH = f"{PREFIX}/cluster"
 
 
 async def show_cluster(visit: Visit) -> Response:
-    """Who leads, who is live and what each lacks, and how the log is kept."""
+    """The leader, the live members and how far each is behind, and how the log is kept."""
     if (cluster := backend_of(visit.request).now.health.cluster) is None:
         raise NotFound("this service is not one of several", hint="docs/cluster.md says how it becomes one")
     return visit.render("cluster.html", cluster=msgspec.json.decode(codec.encode(cluster)))

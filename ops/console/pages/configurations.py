@@ -45,14 +45,14 @@ async def show_edit(visit: Visit) -> Response:
         try:
             row = await visit.query("tool_configs.get", tool_name=tool)
         except NotFound:
-            # It was deleted, or has only a schema: the next version follows on its last event.
+            # The configuration was deleted, or has only a schema: the next version follows its last event.
             newest = await visit.query("events.find", stream=f"tool_configs/{tool}", limit=1)
             row["version"] = newest["items"][0]["version"] if newest["items"] else 0
     return _form(visit, tool, {**row, "config": pretty(row["config"]), "reason": ""})
 
 
 async def save(visit: Visit) -> Response:
-    """Stores a tool's configuration if nobody changed it since; else shows the form as it was filled in."""
+    """Stores a tool's configuration, unless it has changed since; then shows the form as it was filled in."""
     form = visit.form
     tool = form.text("tool")
     filled_in = {
@@ -90,7 +90,7 @@ def _body(tool: str, filled_in: dict[str, Any]) -> dict[str, Any]:
     """The form as the body of the command.
 
     Raises:
-        Invalid: a field is not what it is to be.
+        Invalid: a field is wrong.
     """
     interval = filled_in["refresh_interval"]
     problem = "the refresh interval is a number of milliseconds"
@@ -109,7 +109,7 @@ def _version(filled_in: dict[str, Any]) -> int:
 
 
 async def show_configuration(visit: Visit) -> Response:
-    """A configuration with its history, and how two versions differ or what a rollback would change."""
+    """A configuration with its history, and the changes between two versions or those of a rollback."""
     tool = visit.request.path_params["key"]
     events, has_more = await visit.history("tool_configs", tool, HISTORY_EVENTS)
     if not events:
@@ -136,7 +136,7 @@ async def show_configuration(visit: Visit) -> Response:
 
 
 async def change_configuration(visit: Visit) -> Response:
-    """Carries out one of the verbs, if the configuration is still as it was on the page."""
+    """Carries out one of the verbs, if the configuration has not changed since the page was shown."""
     verb = visit.form.verb(DONE, "a configuration is switched on or off, rolled back or deleted here")
     version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     body: dict[str, Any] = {"tool_name": visit.request.path_params["key"], **visit.form.given("reason")}
@@ -150,7 +150,7 @@ async def change_configuration(visit: Visit) -> Response:
 
 
 async def _changes(visit: Visit, tool: str, before: int, after: int) -> list[tuple[str, str, Any, Any]]:
-    """The differences between two versions, by path: how, old value, new value."""
+    """The differences between two versions, in the order of paths: kind, path, old value, new value."""
     diff = await visit.query("tool_configs.diff", tool_name=tool, from_version=before, to_version=after)
     changes = [
         *(("added", one["path"], None, one["value"]) for one in diff["added"]),

@@ -54,7 +54,7 @@ def _sequence(said: str) -> int:
 
 ROUTES = [
     page("/dead_letters", show_dead_letters),
-    # Shows what somebody sent, which may be anything.
+    # For administrators: the page shows a message as it was sent, and clients may send anything.
     page("/dead_letters/{sequence}", show_dead_letter, role="admin"),
     action("/dead_letters", settle, role="admin"),
 ]

@@ -1,4 +1,4 @@
-"""A job by a form: `enqueue.html`."""
+"""A form that enqueues a job: `enqueue.html`."""
 
 from typing import Any
 
@@ -25,12 +25,12 @@ _EMPTY = {
 
 
 async def show_form(visit: Visit) -> Response:
-    """An empty form, but for what the address says."""
+    """A form with the defaults, and with the values that the address gives."""
     return _form(visit, {name: visit.parameter(name) or value for name, value in _EMPTY.items()})
 
 
 async def enqueue(visit: Visit) -> Response:
-    """Makes the job and leads to its page; else shows the form as it was filled in, and what is wrong."""
+    """Enqueues the job and goes to its page; if it is refused, shows the filled-in form and the reason."""
     filled_in = {name: visit.form.text(name) for name in _EMPTY}
     try:
         answer = await visit.command("jobs.enqueue", _body(filled_in))
@@ -49,7 +49,7 @@ def _form(visit: Visit, filled_in: dict[str, str], refusal: Refusal | None = Non
         said=filled_in,
         default_queue=DEFAULT_QUEUE,
         problem=None if refusal is None else said_of(refusal),
-        # The field that a path such as `$.tags[1]` is about.
+        # The name of the field in a path such as `$.tags[1]`.
         wrong=next((name for name in _EMPTY if path.removeprefix("$.").startswith(name)), None),
     )
 
@@ -58,7 +58,7 @@ def _body(filled_in: dict[str, str]) -> dict[str, Any]:
     """The form as the body of the command.
 
     Raises:
-        Invalid: a field is not what it is to be; `details.path` names it.
+        Invalid: a field is wrong; `details.path` names it.
     """
     body: dict[str, Any] = {"type": filled_in["type"]}
     body |= {name: filled_in[name] for name in ("name", "queue") if filled_in[name]}

@@ -17,7 +17,7 @@ PAGE_EVENTS = 50
 FILTERS = ("stream", "table", "type", "correlation_id")
 # The deepest level of the tree; events below it are shown at this level.
 DEEPEST = 12
-# Columns that change with every event and say nothing of it.
+# Columns that change with every event, and so are not shown as changes.
 _OF_THE_ROW = frozenset({"version", "position"})
 
 
@@ -36,7 +36,7 @@ async def show_events(visit: Visit) -> Response:
     try:
         found = await visit.query("events.find", **given, before=visit.number("before"), limit=PAGE_EVENTS)
     except (Invalid, NotFound) as refusal:
-        # With the filter as it was filled in, to be corrected.
+        # Shown with the filters as they were filled in, so that the user can correct them.
         refused = refusal
     stream = given["stream"]
     row = stream_link(stream) if stream and "/" in stream else None
@@ -83,13 +83,13 @@ async def show_chain(visit: Visit) -> Response:
 
 
 def as_tree(items: list[dict[str, Any]]) -> list[tuple[int, int | None, Shown]]:
-    """Causes before their effects: the depth of each event, the position of its cause, and the event."""
+    """Events as a tree, causes before their effects: depth, position of the cause, and event."""
     children: dict[int | None, list[tuple[int | None, Shown]]] = {}
     for item in items:
         (event,) = shown([item["event"]])
         children.setdefault(item["cause"], []).append((item["cause"], event))
     tree: list[tuple[int, int | None, Shown]] = []
-    # Reversed, since the list is taken from its end.
+    # Reversed, since events are popped from the end of the list.
     waiting = [(0, *one) for one in reversed(children.get(None, []))]
     while waiting:
         depth, cause, event = waiting.pop()
@@ -108,7 +108,7 @@ async def show_event(visit: Visit) -> Response:
     tree = as_tree(chain["items"])
     event = next((one for _, _, one in tree if one.position == position), None)
     if event is None:
-        # The chain is so large that it ends before this event.
+        # The answer holds a bounded part of a large chain, here one without this event.
         read = await visit.query("events.read", after=position - 1, limit=1)
         (event,) = shown(read["items"])
     row, before = await _row(visit, event, position), await _row(visit, event, position - 1)
@@ -133,7 +133,7 @@ async def _row(visit: Visit, event: Shown, position: int) -> dict[str, Any] | No
 
 
 def _changes(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[tuple[str, Any, Any]]:
-    """The columns that differ, with old and new value; `None` where there was no value."""
+    """The columns that differ, with old and new value; `None` stands for no value."""
     before, after = before or {}, after or {}
     return [
         (name, before.get(name), after.get(name))

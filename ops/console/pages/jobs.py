@@ -13,22 +13,22 @@ from ops.console.routing import action, page
 from ops.console.visit import Visit
 
 PAGE_ROWS = 50
-# How many answers a page is made of at most: of 10,000 jobs that were looked at each.
+# How many answers a page asks for at most; each looks at up to 10,000 jobs.
 BROWSED_PARTS = 10
 # How many jobs one press of a button changes at most.
 BULK_JOBS = 500
-# How many of them are shown before that.
+# How many of them the page shows before that.
 SHOWN_OF_BULK = 50
 # In the order in which a job may come to them.
 STATES = get_args(State)
-# Those that many jobs can be changed by, too, and one that finds single jobs.
+# `FILTERS` also choose the jobs of a bulk change; `text` only searches the board.
 FILTERS = ("state", "queue", "type", "tool", "tag", "group_id")
 BOARD_FILTERS = ("text", *FILTERS)
 BULK = {"cancel": "jobs.cancel_many", "retry": "jobs.retry_many"}
 # How many of the latest events a job's page shows; the stream browser has all.
 TIMELINE_EVENTS = 100
 ATTEMPTS = 100
-# Fields that stay behind a button until somebody asks.
+# Fields that a page shows only after a press of a button.
 HIDDEN = ("payload", "result")
 # What the page of a job says once a verb was carried out.
 DONE = {
@@ -48,7 +48,7 @@ async def show_board(visit: Visit) -> Response:
         "jobs/jobs.html",
         jobs=jobs,
         next=following,
-        # A cursor begins with the time of the last job that was looked at.
+        # The cursor begins with the time of the last job that the query has looked at.
         looked_back_to=int(following.partition("-")[0]) if following else None,
         is_first=visit.parameter("after") is None,
         given=given,
@@ -61,8 +61,8 @@ async def show_board(visit: Visit) -> Response:
 async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict[str, Any]], str | None]:
     """The jobs of a page, and the cursor of the next one.
 
-    An answer looks at a bounded number of jobs. Where filters let few of them through, it asks for more, so
-    that what is rare, or old, is found. That has an end: every open page asks again every few seconds.
+    Each answer looks at a bounded number of jobs. If few of them match, the page asks again, so that rare and
+    old jobs are found. The number of queries is bounded, since every open page reloads every few seconds.
     """
     jobs: list[dict[str, Any]] = []
     after = visit.parameter("after")
@@ -73,11 +73,11 @@ async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict
         if after is None or len(jobs) == PAGE_ROWS:
             break
     if visit.parameter("after") is None and given["text"] and not any(given[name] for name in FILTERS):
-        # Whoever has the id of a job finds it at once, however old it is.
+        # The text may be the id of a job, which is found at once, however old the job is.
         try:
             named = await visit.row("jobs.get", id=given["text"])
         except Invalid:
-            # It cannot be an id.
+            # The text cannot be an id.
             named = None
         if named is not None:
             jobs = [named, *(one for one in jobs if one["id"] != named["id"])]
@@ -85,11 +85,11 @@ async def _browse(visit: Visit, given: dict[str, str | None]) -> tuple[list[dict
 
 
 async def _by_state(visit: Visit, given: dict[str, str | None]) -> Counter[str]:
-    """How many jobs there are in each state, by all filters but that for the state."""
+    """How many jobs are in each state; all filters but `state` count."""
     if any(given[name] for name in BOARD_FILTERS if name not in ("state", "queue")):
         said = await visit.shared_query("jobs.count", **(given | {"state": None}), by="state")
         return Counter({one["value"]: one["count"] for one in said["groups"]})
-    # Indexes have all that this needs.
+    # Cheaper: indexes answer this query without reading jobs.
     statistics = await visit.shared_query("jobs.stats", queue=given["queue"], percentiles=False)
     return Counter(statistics["total"]["states"])
 
@@ -137,7 +137,7 @@ def _body(given: dict[str, str | None]) -> dict[str, object]:
 
 
 async def show_job(visit: Visit) -> Response:
-    """A job with its time line and attempts; of an archived one, the time line alone."""
+    """A job with its time line and attempts; an archived job has its time line alone."""
     key = visit.request.path_params["key"]
     job = await visit.row("jobs.get", id=key)
     events, has_more = await visit.history("jobs", key, TIMELINE_EVENTS)
@@ -164,7 +164,7 @@ async def show_job(visit: Visit) -> Response:
 
 
 async def _group(visit: Visit, job: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How far the group of a job is."""
+    """The progress of a job's group; `None` if the job has no group."""
     if job is None or "group_id" not in job:
         return None
     progress: dict[str, Any] = await visit.query("jobs.group", group_id=job["group_id"])
@@ -183,14 +183,14 @@ async def change_job(visit: Visit) -> Response:
 
 
 async def _running(visit: Visit, key: str) -> int:
-    """How many jobs with a key of concurrency run."""
+    """How many running jobs have a concurrency key."""
     answer = await visit.query("jobs.count", status="running", concurrency_key=key)
     count: int = answer["count"]
     return count
 
 
 def _verbs(job: dict[str, Any] | None) -> list[str]:
-    """The verbs that its state allows."""
+    """The verbs that a job's state allows."""
     if job is None:
         return []
     state = job["state"]

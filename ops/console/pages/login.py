@@ -12,7 +12,7 @@ from ops.http.routing import access_of, route
 
 
 async def show(request: Request) -> Response:
-    """The page that asks for a token; with the code of a link, a session and the way to the console."""
+    """The page that asks for a token; with the code of a link, opens a session and goes to the console."""
     wanted = local_address(request.query_params.get("next", ""))
     if (code := request.query_params.get(PARAMETER)) is not None:
         return _log_in_by_link(request, code, wanted)
@@ -27,7 +27,7 @@ async def show(request: Request) -> Response:
 def _log_in_by_link(request: Request, code: str, wanted: str) -> Response:
     purpose = request.headers.get("sec-purpose", request.headers.get("purpose", ""))
     if request.method != "GET" or "prefetch" in purpose:
-        # Somebody looks where the link leads, and has not followed it yet.
+        # A preview or prefetch of the link, which must not use up its code.
         return Response(status_code=503)
     access = access_of(request)
     try:
@@ -35,14 +35,14 @@ def _log_in_by_link(request: Request, code: str, wanted: str) -> Response:
     except (Unauthorized, TooManyRequests) as refusal:
         return _ask(wanted, refusal)
     access.end_session(request)
-    # Away from here at once, so that the code stands neither in the history nor in a referrer.
+    # A redirect, so that the code stays neither in the browser's history nor in a referrer.
     response = RedirectResponse(wanted, 303)
     access.set_cookie(request, response, secret)
     return response
 
 
 async def log_in(request: Request) -> Response:
-    """A session for a visitor who has a token; else the page again, with the reason."""
+    """Opens a session for a visitor with a token; otherwise shows the page again, with the reason."""
     form = await read_form(request)
     wanted = local_address(form.said("next"))
     access = access_of(request)
@@ -57,7 +57,7 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(visit: Visit) -> Response:
-    """The end of a session."""
+    """Ends the visitor's session."""
     access = access_of(visit.request)
     access.end_session(visit.request)
     response = RedirectResponse(PATH, 303)

@@ -1,4 +1,4 @@
-"""The first page, which says whether all is well: `overview.html`."""
+"""The first page, with the health of the service: `overview.html`."""
 
 import asyncio
 from collections import Counter
@@ -34,15 +34,15 @@ async def show(visit: Visit) -> Response:
         rates=rates,
         first_at=first_at,
         jobs=jobs | {"states": Counter(jobs["states"])},
-        # Attempts of the last hour by what came of them.
+        # Attempts of the last hour by their outcome.
         ended=outcomes(jobs["attempts"]),
     )
 
 
 def _look_at_log(parts: Parts, now_ms: int) -> tuple[list[int], list[float], int | None]:
-    """The ends of the last minutes, in seconds since the epoch, and the events a second in each.
+    """The ends of the last minutes, in seconds since the epoch; the events a second in each; the log's begin.
 
-    Beside them the time of the first event, in milliseconds since the epoch; `None` where there is none.
+    The begin is the time of the first event, in milliseconds since the epoch; `None` if there is no event.
     """
     ends = [now_ms - minute * _MINUTE_MS for minute in range(CHART_MINUTES, -1, -1)]
     with parts.readers.connection() as connection:

@@ -17,7 +17,7 @@ PATH = f"{PREFIX}/projections"
 
 
 async def show_projections(visit: Visit) -> Response:
-    """The number of rows of each table, and how far a check is or what the last one found."""
+    """The number of rows of each table, and the progress or result of the last check."""
     parts = backend_of(visit.request).now.parts
     return visit.render(
         "projections.html",
@@ -33,7 +33,7 @@ async def verify(visit: Visit) -> Response:
 
 
 async def rebuild(visit: Visit) -> Response:
-    """Begins to compare every row with the log, and to put right what differs."""
+    """Begins to compare every row with the log, and to correct rows that differ."""
     return _begin(visit, "rebuild", _rebuilt)
 
 

@@ -1,4 +1,4 @@
-"""What was shown to hold, of this store and of this version: `proof.html`."""
+"""The checks of this store, and the lab's results for this version: `proof.html`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ops.lab.results import of_this_version, sums
 
 
 async def show_proof(visit: Visit) -> Response:
-    """How far store, stream and backups were looked through, and what the lab has tried with this version."""
+    """How far store, stream and backups were checked, and what the lab has tried with this version."""
     backend = backend_of(visit.request)
     parts = backend.now.parts
     listed = (await visit.administer("backup.list"))["items"]
@@ -31,7 +31,7 @@ async def show_proof(visit: Visit) -> Response:
 
 
 def _newest(backups: list[dict[str, Any]], moment: Any) -> dict[str, Any] | None:
-    """The sound backup of which something was shown last, and when; `None`: of none."""
+    """The backup with the newest `moment`, and that moment as `at`; damaged backups do not count."""
     shown = [
         one | {"at": at}
         for one in backups

@@ -16,11 +16,11 @@ from ops.http.forms import Form
 from projections.job_statistics import MAXIMUM_QUEUES, of_no_jobs, outcomes
 
 PAGE_ROWS = 100
-# How many paused queues are looked through: a paused one has no other way into the list.
+# How many paused queues are read: one without jobs gets into the list in no other way.
 MAXIMUM_PAUSED = 5_000
 PATH = f"{PREFIX}/queues"
 HISTORY_EVENTS = 50
-# How old the chart may be: it is made of all attempts of an hour, and has a point for each minute.
+# How old the chart may be. It has a point a minute, and reads all attempts of an hour.
 CHART_SECONDS = 60.0
 DONE = {
     "pause": ("jobs.pause_queue", "is paused: none of its jobs is handed out"),
@@ -30,7 +30,7 @@ DONE = {
 
 
 async def show_queues(visit: Visit) -> Response:
-    """The queues that have jobs or are paused, by name: what waits, and what was done in the last hour."""
+    """The queues that have jobs or are paused, by name: their waiting jobs, and the last hour's attempts."""
     text, after = visit.parameter("text"), visit.parameter("after") or ""
     answer = await visit.shared_query("jobs.stats", percentiles=False)
     statistics = answer["queues"]
@@ -52,7 +52,7 @@ async def show_queues(visit: Visit) -> Response:
 
 
 async def show_queue(visit: Visit) -> Response:
-    """One queue: its jobs by state, what is overdue, the last hour's attempts, and when it was paused."""
+    """One queue: its jobs by state, overdue jobs, the last hour's attempts, and when it was paused."""
     name = visit.request.path_params["key"]
     statistics = (await visit.shared_query("jobs.stats", queue=name))["queues"]
     row = await visit.row("queues.get", name=name)
@@ -86,7 +86,7 @@ async def change_queue(visit: Visit) -> Response:
 
 
 def _limits(form: Form) -> dict[str, Any]:
-    """The limits of a form; of an empty field, there is none."""
+    """The limits that a form gives; an empty field stands for no limit."""
     given = {
         name: whole_number(text, f"{problem} is a number", path=name)
         for name, problem in (
@@ -106,7 +106,7 @@ def _limits(form: Form) -> dict[str, Any]:
 
 
 async def _paused(visit: Visit) -> dict[str, Any]:
-    """The rows of the paused queues by name; an answer may hold fewer than were asked for."""
+    """The rows of the paused queues by name. An answer may hold fewer rows than asked for, so this loops."""
     rows: dict[str, Any] = {}
     after: str | None = None
     while len(rows) < MAXIMUM_PAUSED:
@@ -118,7 +118,7 @@ async def _paused(visit: Visit) -> dict[str, Any]:
 
 
 async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
-    """The chart of what was done and what failed in the last hour, minute by minute."""
+    """The chart of completed and failed attempts in the last hour, minute by minute."""
     answer = await visit.shared_query("jobs.throughput", CHART_SECONDS, queue=queue)
     parts = [outcomes(part) for part in answer["parts"]]
     return {
@@ -132,7 +132,7 @@ async def _chart(visit: Visit, queue: str | None) -> dict[str, Any]:
 
 
 def _queue(name: str, statistics: dict[str, Any] | None, paused: dict[str, Any] | None) -> dict[str, Any]:
-    """What both pages show of a queue; `paused` is its row if it is."""
+    """The values of a queue on both pages; `paused` is the queue's row if it is paused."""
     known = of_no_jobs() if statistics is None else statistics
     states = Counter(known["states"])
     return known | {

@@ -1,4 +1,4 @@
-"""API budgets: what is left of them, and for how long: `rate_limits.html`, `rate_limit.html`."""
+"""Rate limits: the calls left, and when they run out: `rate_limits.html`, `rate_limit.html`."""
 
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ from ops.console.shown_events import Shown
 from ops.console.visit import Visit
 
 PAGE_ROWS = 100
-# How many of a limit's last events make its chart, and how many of those its time line shows.
+# How many of a limit's last events its chart shows, and how many of those its time line.
 CHART_EVENTS = 500
 TIMELINE_EVENTS = 30
 LEVELS = get_args(RateLimitLevel)
@@ -21,7 +21,7 @@ MAXIMUM_THROTTLE_MINUTES = 7 * 24 * 60
 
 
 async def show_rate_limits(visit: Visit) -> Response:
-    """All known limits, with their levels and what is left."""
+    """All known limits, with their levels and the calls left."""
     given = {name: visit.parameter(name) for name in ("platform", "level")}
     listed = await visit.query("rate_limits.list", **given, after=visit.parameter("after"), limit=PAGE_ROWS)
     return visit.render(
@@ -35,7 +35,7 @@ async def show_rate_limits(visit: Visit) -> Response:
 
 
 async def show_rate_limit(visit: Visit) -> Response:
-    """One limit: its policies, how its budget went, and when it runs out at the present rate."""
+    """One limit: its policies, the calls left over time, and when they run out at the present rate."""
     key, names = _limit(visit)
     row = await visit.row("rate_limits.get", **names)
     events, has_more = await visit.history("rate_limits", key, CHART_EVENTS)
@@ -97,7 +97,7 @@ def _whole(visit: Visit, name: str, most: int) -> int:
 def _chart(
     events: list[Shown], row: dict[str, Any] | None, forecast: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """The chart of what was left at each observation, with the forecast; `None` with fewer than two."""
+    """The chart of the calls left at each observation, and the forecast; `None` before two observations."""
     left: dict[int, int | None] = {
         event.data["observed_at"]: event.data.get("remaining")
         for event in reversed(events)
@@ -110,7 +110,7 @@ def _chart(
     last, rate = times[-1], forecast["burn_rate"]
     ends = [moment for moment in (forecast["runs_out_at"], row["reset_time"]) if moment is not None]
     if rate and left[last] is not None and ends and min(ends) > last:
-        # The forecast ends where nothing is left, or where the window ends.
+        # The forecast ends when no calls are left, or when the window ends.
         minutes = (min(ends) - last) / _MINUTE_MS
         expected = {last: left[last], min(ends): max(0.0, left[last] - rate * minutes)}
     moments = sorted({*times, *expected})

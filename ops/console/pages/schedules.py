@@ -21,7 +21,7 @@ PAGE_ROWS = 100
 PATH = f"{PREFIX}/schedules"
 HISTORY_EVENTS = 50
 NEXT_RUNS = 5
-# Of how many runs the page says what became of their jobs.
+# For how many runs the page shows the state of their jobs.
 LAST_RUNS = 10
 # What the page says once a verb was carried out.
 DONE = {
@@ -33,7 +33,7 @@ DONE = {
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A time of a schedule, and the job that was made for it: `job_id` is `None` where it was missed."""
+    """A time of a schedule, and the job that was made for it; `job_id` is `None` if the time was missed."""
 
     event: Shown
     due_at: int
@@ -41,7 +41,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def show_schedules(visit: Visit) -> Response:
-    """The schedules by their ids, all or those that are paused or are not."""
+    """The schedules in the order of their ids: all, the paused ones, or the active ones."""
     given = {"paused": visit.parameter("paused")}
     is_paused = {"yes": True, "no": False}.get(given["paused"] or "")
     after = visit.parameter("after")
@@ -59,7 +59,7 @@ async def show_schedules(visit: Visit) -> Response:
 
 
 async def show_schedule(visit: Visit) -> Response:
-    """One schedule: what it makes and when, what became of its last jobs, and its history."""
+    """One schedule: its job and times, the state of its last jobs, and its history."""
     key = visit.request.path_params["key"]
     row = await visit.row("schedules.get", id=key)
     events, has_more = await visit.history("schedules", key, HISTORY_EVENTS)
@@ -70,7 +70,7 @@ async def show_schedule(visit: Visit) -> Response:
     try:
         following = [] if row is None else upcoming(row, visit.now_ms)
     except Invalid as refusal:
-        # Another machine knew the time zone.
+        # This machine lacks the time zone, which the one that stored the schedule had.
         problem = refusal.message
     runs = _runs(events)[:LAST_RUNS]
     return visit.render(
@@ -96,15 +96,17 @@ async def change_schedule(visit: Visit) -> Response:
 
 
 def _with_defaults(row: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's row, whose job says what is left out there."""
+    """A schedule's row, with the defaults for the job's fields that it leaves out."""
     return row | {"job": {"queue": DEFAULT_QUEUE, "priority": DEFAULT_PRIORITY, **row["job"]}}
 
 
 def upcoming(schedule: dict[str, Any], now: int) -> list[tuple[int, str | None]]:
-    """The next times of a schedule, each with how the time zone of its cron expression spells it; not UTC.
+    """The next times of a schedule, each also as text in the time zone of its cron expression.
+
+    The text is `None` for UTC, and for a schedule without a cron expression.
 
     Raises:
-        Invalid: nobody here knows the time zone.
+        Invalid: this machine lacks the time zone.
     """
     times = msgspec.convert(schedule, Times)
     zone = None if times.cron is None or times.time_zone == "UTC" else zone_of(times.time_zone)
@@ -118,7 +120,7 @@ def _local(at: int, zone: ZoneInfo) -> str:
 
 
 def _runs(events: list[Shown]) -> list[Run]:
-    """The times that came or were missed, and what was made by hand, newest first."""
+    """The past times of a schedule, missed ones included, and the jobs triggered by hand, newest first."""
     return [
         Run(event=event, due_at=event.data.get("due_at", event.at), job_id=event.data.get("job_id"))
         for event in events

@@ -47,7 +47,7 @@ async def show_key(visit: Visit) -> Response:
 
 
 async def change_key(visit: Visit) -> Response:
-    """Sets or deletes a key, if it is still as it was on the page."""
+    """Sets or deletes a key, if it has not changed since the page was shown."""
     key = visit.request.path_params["key"]
     version = whole_number(visit.form.text("version"), "the page says which version it shows", path="version")
     if visit.form.text("verb") == "delete":

@@ -35,7 +35,7 @@ async def follow(request: Request) -> Response:
     """The newest events in pieces, as server-sent events."""
     backend = backend_of(request)
     streams = pattern_of(request.query_params.get("table") or None, None)
-    # What the page shows already; a browser that lost its connection says what it got last.
+    # The position up to which the page shows events. A browser that reconnects sends the last id it got.
     said = request.headers.get("last-event-id") or request.query_params.get("after", "")
     after = int(said) if is_whole(said) else None
     return EventStream(request, _pieces(request, backend.now.tails, streams, after))
@@ -45,7 +45,7 @@ async def _pieces(request: Request, tails: Tails, streams: str, after: int | Non
     tail, delay_seconds = tails.join(streams), tails.delay_seconds()
     try:
         follower, number = Follower(request), tail.reached
-        # Spread over the time between two pieces: fifty writes at once would be a pause for commands.
+        # Followers write at different times between two pieces: fifty writes at once would delay commands.
         phase = random() * PERIOD_SECONDS
         position, begin = tail.position, {"seen": tail.seen, "lines": [], "missed": 0}
         if after is not None:

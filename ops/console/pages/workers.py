@@ -1,4 +1,4 @@
-"""Who works: the workers that are known, and the jobs that they have now: `workers.html`."""
+"""The known workers, and the jobs that they run now: `workers.html`."""
 
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ PAGE_ROWS = 100
 
 
 async def show_workers(visit: Visit) -> Response:
-    """The workers, who has no work for want of one, and the jobs that all of them, or one, have now."""
+    """The workers, the jobs that no worker takes, and the running jobs of all workers, or of one."""
     chosen, after = visit.parameter("worker"), visit.parameter("after")
     answer = await visit.shared_query("jobs.workers", worker=chosen)
     running = await visit.query("jobs.running", worker=chosen, after=after, limit=PAGE_ROWS)
