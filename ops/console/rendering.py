@@ -21,15 +21,15 @@ from projections.job_board import TRACEBACK
 from projections.tables import TABLES
 
 PREFIX = "/console"
-# How much of a JSON value is shown: more would keep a browser busy.
+# How much of a JSON value a page shows: more would keep a browser busy.
 MAXIMUM_JSON_CHARACTERS = 256 * 1024
 MAXIMUM_LINE_CHARACTERS = 160
 MAXIMUM_HEADLINE_CHARACTERS = 300
-# Fields that are times, or lengths of time in milliseconds, beside those whose names end like it.
+# Fields that are times, or lengths of time in milliseconds, beside those found by the ends of their names.
 _TIMES = frozenset({"until", "reset_time", "last_updated"})
 _LENGTHS = frozenset({"refresh_interval"})
 
-# How many of a job's delays a line has room for.
+# How many of a job's retry delays a line shows.
 _FEW_DELAYS = 5
 _PARTS_OF_NAME = re.compile(r"(?<=[._/:@])(?!$)")
 _CODE = re.compile(r"`([^`]+)`")
@@ -39,14 +39,14 @@ _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", _SECOND))
 
 @cache
 def environment() -> jinja2.Environment:
-    """The templates. All values are escaped, and a name that is not there is an error."""
+    """The templates. All values are escaped, and an unknown name is an error."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("ops.console"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Templates are read once, with the first page.
+        # Each template is read once, for the first page that uses it.
         auto_reload=False,
     )
     made.filters |= {
@@ -74,32 +74,32 @@ def environment() -> jinja2.Environment:
 
 
 def breakable(name: str) -> Markup:
-    """A name in which a line may end after each dot, underscore, slash, colon and at sign.
+    """A name in which a line may break after each dot, underscore, slash, colon and at sign.
 
-    Browsers end none there by themselves, and would break inside a word where a name has no room.
+    Browsers do not break there by themselves, and would break a long name inside a word.
     """
     return Markup("<wbr>").join(_PARTS_OF_NAME.split(name))
 
 
 def with_code(text: str) -> Markup:
-    """A text in which what stands between backticks is code."""
+    """A text in which the parts between backticks are marked as code."""
     parts = _CODE.split(text)
     parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
     return Markup("").join(parts)
 
 
 def amount(number: float | None) -> str:
-    """A number with its thousands apart; a dash for none."""
+    """A number with its thousands separated; a dash for `None`."""
     if number is None:
         return "–"
     if isinstance(number, int) or abs(number) >= 100:
         return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    # What is little is not nothing.
+    # A small number is not rounded to 0.
     return f"{number:.1f}" if number == 0 or abs(number) >= 0.05 else f"{number:.1g}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number and a noun, in the plural unless the number is 1."""
     return f"{amount(number)} {noun}" + ("" if number == 1 else "s")
 
 
@@ -144,7 +144,7 @@ def tried_again(policy: Mapping[str, Any]) -> str:
 
 
 def moment(time_ms: int | None) -> Markup:
-    """A time in milliseconds since the epoch, in UTC; a dash for none."""
+    """A time in milliseconds since the epoch, in UTC; a dash for `None`."""
     if time_ms is None:
         return Markup("–")
     at = _datetime(time_ms)
@@ -154,7 +154,7 @@ def moment(time_ms: int | None) -> Markup:
 
 
 def clock(time_ms: int) -> Markup:
-    """The time of day to the millisecond; the date is in its title."""
+    """The time of day to the millisecond; the title has the date."""
     at = _datetime(time_ms)
     text = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -166,14 +166,14 @@ def milliseconds(written: str) -> int:
     """Milliseconds since the epoch of a time in ISO 8601, which is in UTC unless it names a zone.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: the text is no time.
     """
     time = datetime.fromisoformat(written)
     return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1_000)
 
 
 def ago(time_ms: int | None, now_ms: int) -> Markup:
-    """How long ago a time was, or how far off it is; a dash for none."""
+    """How long ago a time was, or how far in the future it is; a dash for `None`."""
     if time_ms is None:
         return Markup("–")
     at = _datetime(time_ms)
@@ -201,16 +201,16 @@ def shortened(text: str) -> str:
 
 
 def headline(text: str) -> str:
-    """The line of an error that says what happened: the last one of a traceback of Python, else the first."""
+    """The main line of an error's text: the last one of a Python traceback, otherwise the first."""
     written = [line for line in text.splitlines() if line.strip()] or [""]
     line = written[-1 if text.startswith(TRACEBACK) else 0].strip()
     return line if len(line) <= MAXIMUM_HEADLINE_CHARACTERS else f"{line[: MAXIMUM_HEADLINE_CHARACTERS - 1]}…"
 
 
 def meant(value: Any, name: str) -> Any:
-    """A number that is a time as `{"at": …}`, and one that is a length of time as `{"length_ms": …}`.
+    """A time as `{"at": …}`, a length of time as `{"length_ms": …}`, and any other value as it is.
 
-    The name of its field says which; anything else comes back as it is.
+    The name of the field tells which of them a number is.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
@@ -220,7 +220,7 @@ def meant(value: Any, name: str) -> Any:
 
 
 def is_time(name: str) -> bool:
-    """Whether a field of that name is a time, if it is a number."""
+    """Whether a number in a field of this name is a time."""
     return name in _TIMES or name.endswith(("_at", "_until"))
 
 
@@ -241,7 +241,7 @@ def segment(text: str) -> str:
 
 
 def stream_link(stream: str) -> str:
-    """The address of the page of a stream's row, or else of its events."""
+    """The address of the page with a stream's row, or with its events if its table has no pages."""
     table, key = split_stream(stream)
     if table in TABLES:
         return f"{PREFIX}/{table}/{segment(key)}"

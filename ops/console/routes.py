@@ -33,7 +33,7 @@ async def _nothing(_: Visit) -> Response:
     raise NotFound("there is no such page")
 
 
-# The first path that fits answers. The path of one row takes everything behind its table's path.
+# The first path that matches answers. The path of a row matches every path below its table's.
 ROUTES = (
     *files.ROUTES,
     *login.ROUTES,

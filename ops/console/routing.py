@@ -1,7 +1,7 @@
 """How a page of the console is declared: `page` shows something, `action` changes something.
 
-page    GET: a visitor without a session is sent to log in, and comes back
-action  POST of a form: needs a session and its token, and leads to a page that says what came of it
+page    GET: a visitor without a session is sent to the log-in, and from there back to the page
+action  POST of a form: needs a session and its CSRF token, and goes on to a page that shows the result
 """
 
 import logging
@@ -24,11 +24,11 @@ from ops.http.routing import RouteEntry, access_of, count_for, principal_of, rou
 
 logger = logging.getLogger(__name__)
 
-# The parameter by which the log-in knows that a form came after the end of its session.
+# The parameter that tells the log-in page that a form was sent after the end of its session.
 UNDONE = "undone"
 
-# In a request: a script sends the form. In the answer: where it goes on, as it cannot see where a redirection
-# leads.
+# In a request: a script sends the form. In the answer: the address to go to, since scripts cannot see where a
+# redirection leads.
 GO_ON = "hyperpage-go-on"
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -40,7 +40,7 @@ def page(path: str, handler: Handler, *, role: Role = "read") -> RouteEntry:
 
 
 def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry:
-    """The answer to a form, for visitors with a role; a refusal is told on the page that the form is on."""
+    """The answer to a form, for visitors with a role; a refusal is shown on the page that has the form."""
 
     async def act(visit: Visit) -> Response:
         visit = msgspec.structs.replace(visit, form=await read_form(visit.request))
@@ -54,7 +54,7 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
             return await handler(visit)
         except Refusal as refusal:
             if isinstance(refusal, Unavailable) and GO_ON in visit.request.headers:
-                # The page with the form is open, and may not come again for a while.
+                # The script shows this in the open page: the page itself may not load for a while.
                 return refused(visit.request, refusal)
             visit.tell(said_of(refusal), "bad")
             back = local_address(visit.form.text("back", visit.here))
@@ -90,7 +90,7 @@ def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntr
 
 
 def _as_asked(request: Request, response: Response) -> Response:
-    """The response; of one that leads elsewhere, the address alone, where a script asked for that."""
+    """The response; for a script, a redirection is turned into a header with the address."""
     if GO_ON in request.headers and isinstance(response, RedirectResponse):
         response.status_code = 200
         response.headers[GO_ON] = response.headers["location"]
@@ -99,7 +99,7 @@ def _as_asked(request: Request, response: Response) -> Response:
 
 
 def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
-    """A page that says what is refused, and why."""
+    """A page that says what was refused, and why."""
     is_away = isinstance(refusal, Unavailable)
     text = write("refused.html", refusal=refusal, is_away=is_away and request.method == "GET")
     headers = refusal.headers if isinstance(refusal, HttpRefusal) else {}
@@ -109,7 +109,7 @@ def refused(request: Request, refusal: Refusal | HttpRefusal) -> Response:
 def _to_log_in(request: Request) -> Response:
     is_part = "hx-request" in request.headers
     if is_part:
-        # A part of a page was asked for, but the whole page is to go to the log-in, which checks the address.
+        # A script asked for a part of a page. The whole page goes to the log-in, which checks the address.
         page_of_it = urlsplit(request.headers.get("hx-current-url", ""))
         wanted = urlunsplit(("", "", page_of_it.path, page_of_it.query, ""))
     else:
@@ -123,7 +123,7 @@ def _to_log_in(request: Request) -> Response:
 
 
 async def _back_to_log_in(request: Request) -> Response:
-    """To the log-in, which says that a form was not carried out, and leads back to the page with the form."""
+    """A redirection to the log-in, which says that the form was not carried out, and leads back to it."""
     form = await read_form(request)
     wanted = local_address(form.text("back", path_of(request)))
     return RedirectResponse(f"{PREFIX}/login?{urlencode({'next': wanted, UNDONE: 'yes'})}", 303)

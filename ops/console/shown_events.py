@@ -1,4 +1,4 @@
-"""Events as pages show them: `Shown`, made of the CloudEvents that queries answer with."""
+"""Events as pages show them: `Shown`, made from the CloudEvents in answers of queries."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 from ops.console.rendering import headline, meant, milliseconds
 
 _PREFIX = "hyperpage."
-# Fields that can be large, and are shown elsewhere.
+# Fields that can be large, and are shown elsewhere than in `facts`.
 _KEPT_BACK = frozenset({"payload", "result", "row", "traceback"})
 
 
@@ -37,7 +37,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> list[tuple[str, Any]]:
-        """The short fields of its data, by name."""
+        """The short fields of the event's data: their names, and values for a line."""
         if not isinstance(self.data, dict):
             return []
         return [
@@ -48,7 +48,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown(events: Iterable[dict[str, Any]]) -> list[Shown]:
-    """CloudEvents as they are shown."""
+    """CloudEvents as pages show them."""
     return [
         Shown(
             position=int(event["sequence"]),

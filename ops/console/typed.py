@@ -1,4 +1,4 @@
-"""What was typed into a form that was refused, so that it is there again: `kept`, `without_credentials`."""
+"""The input of a refused form, kept to be shown again: `kept`, `without_credentials`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,23 +12,23 @@ from domain.credentials.scanning import credentials_in
 from domain.errors import Refusal, SecretRejected
 from domain.json_values import step
 
-# More would be held in memory for a session that may never come back.
+# Longer input is not kept: it would stay in memory for a session that may never come back.
 MAXIMUM_KEPT_CHARACTERS = 128 * 1024
-# No JSON: a document that is left out is not taken for an empty one when the form is sent again.
+# Not JSON: if the form is sent again, a document that was left out is refused, not taken for an empty one.
 LEFT_OUT = "left out, since it holds a credential"
 _REFERENCE = '"${env:NAME}"'
 _FIRST_STEP = re.compile(r"\$\.(\w+)")
-# A string, with the colon of a member's name, or a bracket. A string that does not end has all the rest.
+# A string, with the colon if it is a member's name, or a bracket. An unterminated string takes all the rest.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?(\s*:)?|[\[\]{}]', re.DOTALL)
 
 
 def kept(fields: Mapping[str, str], without: frozenset[str], refusal: Refusal) -> dict[str, str]:
-    """The fields of a form that are shown again: nothing that looks like a credential is."""
+    """The fields of a form that are shown again, without any value that looks like a credential."""
     if sum(map(len, fields.values())) > MAXIMUM_KEPT_CHARACTERS:
         return {}
     shown = {name: without_credentials(text) for name, text in fields.items() if name not in without}
     if isinstance(refusal, SecretRejected):
-        # What else the form said may have told it: the key that the value is for, say.
+        # The refusal may rest on another field, such as the key that the value is for: leave it out whole.
         at = _FIRST_STEP.match(str(refusal.details["path"]))
         if at is not None and (text := shown.get(at[1])) is not None and text == fields[at[1]]:
             shown[at[1]] = LEFT_OUT
@@ -36,9 +36,9 @@ def kept(fields: Mapping[str, str], without: frozenset[str], refusal: Refusal) -
 
 
 def without_credentials(text: str) -> str:
-    """A text with a reference in place of each value that looks like a credential, and else as it was typed.
+    """A text as it was typed, with a reference in place of each value that looks like a credential.
 
-    Where that cannot be, the text says that it was left out.
+    If the values cannot be replaced, `LEFT_OUT` stands for the whole text.
     """
     found = {one.path for one in codec.findings_in(text.encode())}
     if not found:
@@ -49,7 +49,7 @@ def without_credentials(text: str) -> str:
         return LEFT_OUT
     places = [place for place in _TOKEN.finditer(text) if place[0][0] == '"' and place[1] is None]
     if len(places) != len(paths):
-        # Of two members with one name, decoding drops one, which nobody looked at.
+        # Decoding drops one of two members with the same name, so its value was not scanned.
         return LEFT_OUT
     changed, end = [], 0
     for place, path in zip(places, paths, strict=True):
@@ -61,7 +61,7 @@ def without_credentials(text: str) -> str:
 
 
 def _holds_any(text: str) -> bool:
-    """Whether a credential is in what may be JSON or not, also where another member of its name hides it."""
+    """Whether a text, JSON or not, holds a credential, also in a member that another of its name hides."""
     try:
         return any(credentials_in(_as_typed(text)))
     except RecursionError:
@@ -69,9 +69,9 @@ def _holds_any(text: str) -> bool:
 
 
 def _as_typed(text: str) -> list[Any]:
-    """The strings of a text as they stand there, in lists for its brackets; each member is one by itself."""
+    """The strings of a text in their order, in a list for each bracket; each member is a dict of its own."""
     open_lists: list[list[Any]] = [[]]
-    # The member whose value comes next.
+    # The member whose value is the next token.
     member: dict[str, Any] | None = None
     for token in _TOKEN.finditer(text):
         if token[0] in "]}":
@@ -96,13 +96,16 @@ def _as_typed(text: str) -> list[Any]:
 
 
 def _pair(members: list[Any]) -> None:
-    """Puts a name beside what is called a `value`, as in {"key": "github/token", "value": "…"}."""
+    """Adds the key to each member `value` whose key or name is a credential's.
+
+    In {"key": "github/token", "value": "…"}, only both together tell that the value is a credential.
+    """
     named = [one for one in members if isinstance(one, dict)]
     called = [
         text for name in ("key", "name") for one in named if is_of_credential(text := str(one.get(name)))
     ]
     if called:
-        # A password is one that need not look random.
+        # A password's name is preferred: a password counts as a credential even if it does not look random.
         name = max(called, key=is_of_password)
         members += [{"key": name, **one} for one in named if "value" in one]
 
@@ -115,7 +118,7 @@ def _plain(written: str) -> str:
 
 
 def _paths_of_strings(value: Any, path: str) -> Iterator[str]:
-    """Where the strings of a document are, in its order."""
+    """The paths of a document's strings, in their order."""
     if isinstance(value, str):
         yield path
     elif isinstance(value, list):

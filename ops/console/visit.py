@@ -1,4 +1,4 @@
-"""One request of a browser to the console: `Visit`, with all that a page may ask for."""
+"""One request of a browser to the console: `Visit`, with everything that pages need."""
 
 import asyncio
 import logging
@@ -33,14 +33,14 @@ from projections.tables import INSTALLED_TABLES
 
 HTML = "text/html; charset=utf-8"
 MAXIMUM_NOTICES = 10
-# How old an answer for all may be: each open page asks again every few seconds.
+# How old a shared answer may be: each open page asks again every few seconds.
 SHARED_SECONDS = 2.0
-# What to do about a form: it has a label for each field, and nobody who fills it in looks for a schema.
+# The hint for a form, in place of one about schemas: users of forms see labels, and no schema.
 _IN_A_FORM = "nothing was changed: correct it, and send it again"
-# Fields that a page gives to its forms.
+# Fields that the page fills in, and not the visitor.
 _NOT_TYPED = frozenset({CSRF_FIELD, "command_id", "version", "verb", "back"})
 
-# The navigation: the last part of the address, the name, the key behind `g`, and who sees it.
+# The navigation: the last part of the address, the name, the key to press after `g`, and the role needed.
 PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("", "Overview", "o", "read"),
     ("jobs", "Jobs", "j", "read"),
@@ -60,7 +60,7 @@ PAGES: tuple[tuple[str, str, str, Role], ...] = (
     ("audit", "Audit", "a", "admin"),
 )
 
-# Below them, those of tables that came with aggregates of others: the first ones have a key, too.
+# Below them, the tables of aggregates that other distributions bring: the first nine have a key, too.
 AGGREGATE_PAGES: tuple[tuple[str, str, str], ...] = tuple(
     (table.name, words(table.name), str(place) if place < 10 else "")
     for place, table in enumerate(INSTALLED_TABLES, 1)
@@ -70,7 +70,7 @@ logger = logging.getLogger(__name__)
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser's request. `cookie` is the secret of the session, if that began with this request."""
+    """A browser's request. `cookie` is the secret of the session if this request began it, else `None`."""
 
     request: Request
     principal: Principal
@@ -83,12 +83,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return self.principal.may(role)
 
     def may_change(self, role: Role) -> bool:
-        """Whether the visitor has a role, and the store can be changed here: not where it follows another."""
+        """Whether the visitor has a role, and this service can change the store: a follower cannot."""
         return self.may(role) and self.leads
 
     @property
     def leads(self) -> bool:
-        """Whether it is the service that writes that is visited."""
+        """Whether this service writes to the store, as a leader does."""
         return backend_of(self.request).now.parts.role.leading is not None
 
     def sees(self, page: str, role: Role) -> bool:
@@ -98,30 +98,30 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return is_there and self.may(role)
 
     def parameter(self, name: str) -> str | None:
-        """A parameter of the address, unless it is empty."""
+        """A parameter of the address; `None` if it is empty or missing."""
         return self.request.query_params.get(name, "").strip() or None
 
     def number(self, name: str) -> int | None:
-        """A parameter of the address that is a number, if it is one."""
+        """A parameter of the address as a number; `None` if it is none."""
         said = self.parameter(name)
         return int(said) if said and is_whole(said) else None
 
     def typed(self, name: str, otherwise: str = "") -> str:
-        """What was typed into a field of this page's form, where that was refused just now."""
+        """The visitor's input in a field of this page's form, if the form was refused just now."""
         return self.session.typed.get(name, otherwise) if self.session.typed_at == self.here else otherwise
 
     def ticked(self, name: str, otherwise: bool = False) -> bool:
-        """Whether a field was ticked in this page's form, where that was refused just now."""
+        """Whether the visitor ticked a field of this page's form, if the form was refused just now."""
         return name in self.session.typed if self.session.typed_at == self.here else otherwise
 
     def keep_typed(self, address: str, refusal: Refusal) -> None:
-        """Has the page at an address show again what was refused, but for what looks like a credential."""
+        """Keeps the input of a refused form for the page at an address, without credentials."""
         self.session.typed = kept(self.form.fields, _NOT_TYPED, refusal)
         self.session.typed_at = urlsplit(address).path
 
     @property
     def here(self) -> str:
-        """The path that was asked for, as it was written: a key in it may have an escaped slash."""
+        """The path of the request, still escaped: a key in it may have an escaped slash."""
         return path_of(self.request)
 
     @property
@@ -133,12 +133,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """The answer to a query; fields that are `None` are left out.
 
         Raises:
-            Refusal: there is none.
+            Refusal: the query was refused.
         """
         return msgspec.json.decode(await backend_of(self.request).query(name, _body(fields)))
 
     async def row(self, name: str, /, **fields: Any) -> dict[str, Any] | None:
-        """The row that a query asks for, if there is one."""
+        """The row that a query asks for; `None` if there is none."""
         try:
             row: dict[str, Any] = await self.query(name, **fields)
         except NotFound:
@@ -146,7 +146,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return row
 
     async def jobs(self, ids: Iterable[str]) -> dict[str, Any]:
-        """Jobs by their ids, without what can be large; those that are gone are left out."""
+        """Jobs by their ids, without their large fields; jobs that are gone are left out."""
 
         def look() -> dict[str, Any]:
             with backend_of(self.request).in_use() as parts, parts.readers.connection() as connection:
@@ -160,7 +160,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return shown(found["items"]), found["next"] is not None
 
     async def shared_query(self, name: str, seconds: float | None = None, /, **fields: Any) -> Any:
-        """The answer to a query, perhaps one of up to `seconds` ago: for queries that are expensive."""
+        """The answer to an expensive query, which may be up to `seconds` old and shared with other pages."""
         answers: SharedAnswers = self.request.app.state.shared_answers
         key = (name, *sorted(fields.items()))
         fresh = SHARED_SECONDS if seconds is None else seconds
@@ -172,11 +172,11 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """The answer to a command of the visitor, under the id that the form carries.
 
         Raises:
-            Refusal: it was not carried out.
+            Refusal: the command was not carried out.
         """
         headers = {ACTOR: self.principal.name}
         if self.form.has("command_id"):
-            # A form that is sent twice is carried out once.
+            # So a form that is sent twice is carried out once.
             headers[COMMAND_ID] = self.form.text("command_id")
         if expected_version is not None:
             headers[EXPECTED_VERSION] = str(expected_version)
@@ -191,24 +191,24 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """The answer to an administrative request of the visitor, as decoded JSON.
 
         Raises:
-            Refusal: it was not carried out.
+            Refusal: the request was not carried out.
         """
         answer = await backend_of(self.request).administer(name, _body(fields), actor_of(self.request))
         return msgspec.json.decode(codec.encode(answer))
 
     async def look(self, name: str, /, **fields: Any) -> Any:
-        """What an administrative request would do. It is not done, and no act for the record.
+        """A dry run of an administrative request: what it would do. It is not recorded in the audit log.
 
         Raises:
-            Refusal: it would not be carried out.
+            Refusal: the request would not be carried out.
         """
         answer = await backend_of(self.request).look(name, _body(fields | {"dry_run": True}))
         return msgspec.json.decode(codec.encode(answer))
 
     def begin(self, address: str, name: str, say: Callable[[Any], str], /, **fields: Any) -> Response:
-        """Sends the browser to a page, and has an administrative request carried out after that.
+        """Sends the browser to a page, then carries out an administrative request in the background.
 
-        `say` makes a sentence of the answer. A later page shows it, or why the request failed.
+        `say` turns the answer into a sentence. A later page shows it, or why the request failed.
         """
 
         async def carry_out() -> None:
@@ -225,19 +225,19 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return response
 
     def tell(self, text: str, tone: Literal["good", "bad"] = "good") -> None:
-        """Has the next page show a notice."""
+        """Adds a notice, which the next page shows."""
         self.session.notices.append((tone, text))
         del self.session.notices[:-MAXIMUM_NOTICES]
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
-        """A page made of a template, with the notices that wait."""
+        """A page made from a template, with the notices that wait."""
         backend = backend_of(self.request)
         notices = list(self.session.notices)
         self.session.notices.clear()
         context |= {
             "visit": self,
             "notices": notices,
-            # The others stand where they belong, and not on every page.
+            # Other notes are shown on the pages that they are about.
             "notes": [one for one in backend.now.health.notes if one.wants_doing],
             "status": status_of(backend.now.health.causes),
             "position": backend.now.parts.role.head.position,
@@ -246,13 +246,13 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             "command_id": new_id(),
         }
         text = write(template, **context)
-        # A part that comes anew, perhaps of another tab, is not the page that the refused form is on.
+        # A request of a script, perhaps from another tab, reloads a part of a page without the refused form.
         if self.session.typed_at == self.here and "hx-request" not in self.request.headers:
             self.session.typed, self.session.typed_at = {}, ""
         return self._with_cookie(Response(text, status, media_type=HTML))
 
     def go(self, address: str) -> Response:
-        """Sends the browser to a page, as after an action."""
+        """A redirection of the browser to a page, as after an action."""
         return self._with_cookie(RedirectResponse(address, 303))
 
     def _with_cookie(self, response: Response) -> Response:
@@ -266,16 +266,16 @@ def _body(fields: Mapping[str, Any]) -> bytes:
 
 
 def write(template: str, **context: Any) -> str:
-    """The text of a page made of a template."""
+    """The text of a page made from a template."""
     known = {"static": address_of, "pages": PAGES, "aggregate_pages": AGGREGATE_PAGES}
     return environment().get_template(template).render(**known, **context)
 
 
 def whole_number(said: str, problem: str, *, path: str) -> int:
-    """The number that a field says.
+    """The whole number in a field.
 
     Raises:
-        Invalid: it is no such number; `problem` is the message.
+        Invalid: the field holds no whole number; `problem` is the message.
     """
     if not is_whole(said):
         raise Invalid(problem, path=path)
@@ -283,14 +283,14 @@ def whole_number(said: str, problem: str, *, path: str) -> int:
 
 
 def said_of(refusal: Refusal | HttpRefusal) -> str:
-    """A refusal in a sentence, with the place that it is about."""
+    """A refusal as a sentence, with the path of the wrong value."""
     path = refusal.details.get("path", "$")
     hint = _IN_A_FORM if "`hyperpage schema" in refusal.hint else refusal.hint
     return f"{refusal.message}{'' if path == '$' else f' (at {path})'}; {hint}"
 
 
 def local_address(said: str) -> str:
-    """The address that somebody named, if it is one of the console's; else its first page."""
+    """A requested address, if it is one of the console's; otherwise the console's first page."""
     parts = urlsplit(said)
     is_local = not parts.scheme and not parts.netloc and "\\" not in said and said.isprintable()
     return said if is_local and (parts.path == PREFIX or parts.path.startswith(f"{PREFIX}/")) else PREFIX
@@ -298,11 +298,11 @@ def local_address(said: str) -> str:
 
 def is_whole(said: str) -> bool:
     """Whether a text is a whole number from zero on."""
-    # Bounded, since `int` takes its time with thousands of digits.
+    # Bounded, since `int` is slow with thousands of digits.
     return said.isascii() and said.isdigit() and len(said) < 19
 
 
 def path_of(request: Request) -> str:
-    """The path that was asked for, as it was written."""
+    """The path of a request, still escaped."""
     raw: bytes = request.scope["raw_path"]
     return raw.decode("ascii")

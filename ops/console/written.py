@@ -1,6 +1,6 @@
-"""Values as they are written into fields of forms: JSON, times, numbers.
+"""Values as users type them into fields of forms: JSON, times, numbers.
 
-Each raises `Invalid` where the field is not what it is to be; `details.path` names the field.
+Each function raises `Invalid` if the text is no such value; `details.path` names the field.
 """
 
 import re
@@ -12,16 +12,16 @@ from bus.contract import codec
 from domain.errors import Invalid
 from ops.console.rendering import milliseconds
 
-# Where msgspec has stopped to read.
+# The place in msgspec's message at which it stopped reading.
 _BYTE = re.compile(r"\(byte (\d+)\)")
-# As JSON has numbers, which are handed on as they were written.
+# A number of JSON with a bounded length; it goes into the command as it was typed.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,308})(\.[0-9]{1,308})?([eE][-+]?[0-9]{1,3})?")
 
 
 def json_written(written: str, problem: str, *, path: str, kind: Any = Any) -> msgspec.Raw:
-    """JSON of a kind as it was written: no number is rounded on the way.
+    """JSON of a kind, byte for byte as it was typed, so that no number is rounded.
 
-    The message of a refusal says in which line it goes wrong.
+    The message of a refusal says at which line and column the JSON is wrong.
     """
     encoded = written.encode()
     try:
@@ -33,14 +33,14 @@ def json_written(written: str, problem: str, *, path: str, kind: Any = Any) -> m
 
 
 def number_written(written: str, problem: str, *, path: str) -> msgspec.Raw:
-    """A number as it was written."""
+    """A number as it was typed."""
     if _NUMBER.fullmatch(written) is None:
         raise Invalid(problem, path=path)
     return msgspec.Raw(written.encode())
 
 
 def time_written(written: str, *, path: str) -> int:
-    """Milliseconds since the epoch."""
+    """A typed time, in milliseconds since the epoch."""
     try:
         return milliseconds(written)
     except ValueError:
@@ -48,6 +48,6 @@ def time_written(written: str, *, path: str) -> int:
 
 
 def _place(before: bytes) -> str:
-    """Where in a text the bytes before a place end, as editors count."""
+    """The line and column at which the bytes before a place end, as editors count them."""
     *lines, last = before.decode("utf-8", "ignore").split("\n")
     return f"in line {len(lines) + 1}, column {len(last) + 1}"

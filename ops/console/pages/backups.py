@@ -69,7 +69,7 @@ async def pin_backup(visit: Visit) -> Response:
 
 
 async def delete_backup(visit: Visit) -> Response:
-    """Begins to delete a backup; a pinned one is refused."""
+    """Begins to delete a backup; refused for pinned ones and others that are kept whatever the rules say."""
     name = visit.request.path_params["name"]
     return visit.begin(PATH, "backup.delete", lambda _: f"{name} is deleted", name=name)
 
