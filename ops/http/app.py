@@ -1,7 +1,7 @@
 """The HTTP application: the one place where routes, layers and error handlers are put together.
 
-A further part brings a list of routes, made by `routing.route` with the role that each needs. Routes of the
-API stand in `routes/api.py`; those of pages are passed in by the service.
+Routes come as lists, made by `routing.route` with the role that each route needs. The API's routes are in
+`routes/api.py`; the service passes in those of pages.
 """
 
 from collections.abc import Collection, Iterable
@@ -37,7 +37,7 @@ from ops.http.routing import RouteEntry, places
 from ops.http.shared_answers import SharedAnswers
 from ops.metrics.http_counts import HttpCounts
 
-# What pages of other origins may send and read, where the settings allow some.
+# The headers that pages of other origins may send and read, if the settings allow some origins.
 _SENT_HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
     *(ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT, MINIMUM_POSITION),
@@ -63,9 +63,9 @@ def application(
 ) -> ASGIApp:
     """The application that serves everything over HTTP.
 
-    `pages` are routes beside those of the API. `hosts` are the names that it is reached by, beside those of
-    the loopback; with `any_host`, every name is good once there was a token. Pages of `origins` may use the
-    API.
+    `pages` are routes beside those of the API. `hosts` are the host names of the service beside those of the
+    loopback; with `any_host`, any name is allowed once a token was made, unless the settings ask for none.
+    Pages of `origins` may use the API.
     """
     app = Starlette(
         routes=places((*ANSWERS, *pages)),

@@ -1,4 +1,4 @@
-"""The service behind the HTTP server, while there is one: between two of them the store is restored."""
+"""The service behind the HTTP server. There is none while the store is restored, between two services."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ from ops.http.following.tails import Tails
 from ops.metrics.collector import Metrics
 from ops.parts import Parts
 
-# How long requests under way may take to end; later ones are told that they were cut off.
+# How long `detach` waits for requests under way.
 DETACH_SECONDS = 5.0
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A service, as requests reach it: its parts, its health and figures, its events, and views of them."""
+    """The parts of a service that requests use: parts, health, metrics, events, and live views of them."""
 
     parts: Parts
     health: Monitor
@@ -44,7 +44,7 @@ class Backend:
         self._idle.set()
 
     def attach(self, parts: Parts, health: Monitor, metrics: Metrics) -> None:
-        """Serves what this service has, from now on."""
+        """Serves this service from now on."""
         feed = EventFeed(parts.readers.connection, parts.origin, parts.role.head.position)
         self._attached = Attached(
             parts=parts,
@@ -56,11 +56,11 @@ class Backend:
         self._comes.set()
 
     def close(self) -> None:
-        """Ends all waiting for a service: none comes any more."""
+        """Ends all waits for a service: no further one comes."""
         self._comes.set()
 
     async def detach(self) -> None:
-        """Takes no more requests for the service; returns when those under way are answered."""
+        """Takes no more requests for the service; returns when those under way are answered, or after 5 s."""
         attached, self._attached = self._attached, None
         self._comes.clear()
         if attached is not None:
@@ -72,32 +72,32 @@ class Backend:
 
     @property
     def now(self) -> Attached:
-        """The service that is there now.
+        """The service that runs now.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: no service runs.
         """
         if self._attached is None:
             raise Unavailable("the service is starting, restoring or shutting down", retry_after_ms=1_000)
         return self._attached
 
     async def attached_within(self, seconds: float) -> None:
-        """Returns when there is a service, or the time is over."""
+        """Returns when a service runs, `close` was called, or the time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._comes.wait()
 
     def committed(self, head: int) -> None:
-        """Takes in how far the service's log goes now."""
+        """Tells followers the new head of the service's log."""
         if self._attached is not None:
             self._attached.feed.notify(head)
 
     @contextmanager
     def in_use(self) -> Iterator[Parts]:
-        """The parts of the service for the length of the block, which they outlive.
+        """The parts of the service. `detach` waits for the end of the block, so the parts stay open in it.
 
         Raises:
-            Unavailable: there is none at the moment.
+            Unavailable: no service runs at the moment.
         """
         parts = self.now.parts
         self._under_way += 1
@@ -110,7 +110,7 @@ class Backend:
                 self._idle.set()
 
     def record(self, act: Act) -> None:
-        """Writes an administrative act to the log; a running service tells its listeners, too."""
+        """Writes an administrative act to the program's log; a running service also tells its listeners."""
         if self._attached is None:
             write_to_log(act)
         else:
@@ -122,7 +122,7 @@ class Backend:
         """The answer to a command of a principal, after its commit is on disk; `headers` as on the bus.
 
         Raises:
-            Refusal: it was not carried out.
+            Refusal: the command was not carried out.
         """
         with self.in_use() as parts:
             leading = parts.role.require_leading()
@@ -140,9 +140,9 @@ class Backend:
         least: LogPlace | None = None,
         for_leader: bool = False,
     ) -> Reading:
-        """What a query of a principal leads to, where the log is at a place, or behind it.
+        """The result of a principal's query, from a log that has reached the place `least`.
 
-        With `for_leader`, only from a service that leads.
+        With `for_leader`, only a service that leads answers.
 
         Raises:
             Refusal: nothing was read.
@@ -156,7 +156,7 @@ class Backend:
         """The answer to a query of the service's own.
 
         Raises:
-            Refusal: there is none.
+            Refusal: the query was refused.
         """
         reading = await self.read(name, body, UNKNOWN_PRINCIPAL)
         if reading.refusal is not None:
@@ -167,16 +167,16 @@ class Backend:
         """The answer to an administrative request.
 
         Raises:
-            Refusal: it was not carried out.
+            Refusal: the request was not carried out.
         """
         with self.in_use() as parts:
             return await parts.administration.carry_out(name, body, actor)
 
     async def look(self, name: str, body: bytes) -> Any:
-        """The answer to an administrative request that does nothing, off the record.
+        """The answer to an administrative request that changes nothing; it is not recorded.
 
         Raises:
-            Refusal: there is none.
+            Refusal: the request was refused.
         """
         with self.in_use() as parts:
             return await parts.administration.look(name, body)

@@ -1,10 +1,10 @@
 """The caller of a request, and what they may do.
 
-attempts        what the audit log hears of callers
-authentication  finds the caller: a token, a session, or anybody where the settings say so
-certificates    clients that show a certificate, and which token is theirs
+attempts        records log-ins and refused callers in the audit log
+authentication  finds the caller: by a token or a session, or anonymous if the settings allow it
+certificates    finds the token or user for a client's certificate
 links           makes links that log a browser in once
 roles           what each role may do
 tokens          makes, keeps and finds tokens
-sessions        browsers that were logged in, and how their own pages are told from others
+sessions        browsers that are logged in, and how requests of their own pages are recognised
 """

@@ -1,4 +1,4 @@
-"""What the audit log hears of those who come over HTTP: log-ins, and what was refused to whom. `Attempts`."""
+"""Records callers over HTTP in the audit log, their log-ins and refusals: `Attempts`."""
 
 import time
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from bus.serving.audit import Act, Actor, AuditOutcome, summary
 from ops.http.access.roles import Principal
 from ops.http.layers.addresses import MAXIMUM_CHARACTERS
 
-# Who showed what let nobody in.
+# The name of a caller whose credentials are not known.
 NOBODY = "unknown"
 
 
 class Attempts:
-    """Tells `note` of each. What was shown is never told, only whose it was where that is known."""
+    """Passes each act to `note`. Acts never hold the secret shown, only its owner's name if that is known."""
 
     def __init__(self, note: Callable[[Act], None]) -> None:
         self._note = note
@@ -28,11 +28,11 @@ class Attempts:
         self._tell(request, "session.close", "done", name=principal.name)
 
     def not_let_in(self, request: Request, action: str, code: str, owner: str | None = None) -> None:
-        """What was shown lets nobody in; `owner` is whose it was, if it did once."""
+        """A secret was refused; `owner` is the token's name if the secret was valid once."""
         self._tell(request, action, "refused", name=owner, code=code, vouched_for=False)
 
     def forbidden(self, request: Request, principal: Principal, needed: str) -> None:
-        """Somebody asked for what their role does not allow, or another site had their browser do so."""
+        """A caller's role does not allow the request, or another site made the browser send it."""
         self._tell(
             request,
             "http.request",
@@ -75,5 +75,5 @@ class Attempts:
 
 def address_of(request: Request) -> str:
     """The address that a request comes from, as far as the connection tells."""
-    # A proxy may have handed on whatever its client wrote in the place of an address.
+    # Cut, since a proxy may pass on any text of its client in place of an address.
     return request.client.host[:MAXIMUM_CHARACTERS] if request.client is not None else "unknown"

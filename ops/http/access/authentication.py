@@ -1,11 +1,11 @@
-"""The caller of a request, and whether they may: `Access`.
+"""The caller of a request, and what they may do: `Access`.
 
-The first of these that is there decides, everywhere:
+The first of these that a request has decides who the caller is:
 
 Authorization: Bearer …     a token, or the secret of `admin.json`           scripts, services
 a cookie                    a session, opened with a token or with a link    browsers
 a client's certificate      the token that has its name                      services
-nothing                     anybody, if the settings say that nobody needs a token; else nobody
+nothing                     anonymous, if the settings say that no token is needed; otherwise refused
 """
 
 import hmac
@@ -30,22 +30,22 @@ from ops.http.layers.throttle import Guesses
 from ops.http.refusals import Forbidden, TooManyRequests, Unauthorized
 from ops.security.users import KnownUsers, User
 
-# Who sends neither token nor session, where the settings say that nobody needs one.
+# The caller without token and session, if the settings say that no token is needed.
 ANONYMOUS = Principal(name="anonymous", role="admin", kind="anybody")
-# Who can read `admin.json`.
+# The caller that bears the secret of `admin.json`.
 LOCAL = Principal(name="admin", role="read", kind="local")
 
 # Longer than any token.
 MAXIMUM_SECRET_CHARACTERS = 200
-# Headers that a reverse proxy adds. Behind a proxy, the whole world seems to come from this machine.
+# Headers that a reverse proxy adds. Behind a proxy, all requests seem to come from this machine.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-# Keys of the request's scope, under which the caller is kept once found.
-# Told only to whoever shows the secret itself.
+# Messages for refused tokens. Only a caller that bears the token gets to know that it expired or was revoked.
 _WHY_NOT = {
     "unknown_token": "there is no such token",
     "expired": "this token has expired",
     "revoked": "this token was revoked",
 }
+# Keys of the request's scope that hold the caller and the session once they were looked up.
 _PRINCIPAL = "hyperpage.principal"
 _SESSION = "hyperpage.session"
 
@@ -53,8 +53,8 @@ _SESSION = "hyperpage.session"
 class Access:
     """Finds the caller of a request. Used from the event loop's thread only.
 
-    `is_open` is whether nobody needs a token. `local_secret` is what the command line on this machine bears.
-    `note` hears of log-ins and of what was refused.
+    `is_open` says that no token is needed. The command line on this machine bears `local_secret`. `note` gets
+    the acts for the audit log: log-ins and refusals.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Access:
         self.cookie_name = "hyperpage_session"
 
     def principal(self, request: Request) -> Principal:
-        """The caller, who is looked up once for each request.
+        """The caller, looked up once for each request.
 
         Raises:
-            Unauthorized: nobody knows.
-            TooManyRequests: there were too many tokens from there that were none.
+            Unauthorized: the caller is not known.
+            TooManyRequests: the caller's network has sent too many wrong tokens.
         """
         if _PRINCIPAL not in request.scope:
             request.scope[_PRINCIPAL] = self._found(request)
@@ -89,7 +89,7 @@ class Access:
         return principal
 
     def may_still(self, request: Request) -> bool:
-        """Whether the caller would be let in now, too: a stream may go on for longer than a token is good."""
+        """Whether the caller is still let in: a stream may last longer than the caller's token is valid."""
         request.scope.pop(_PRINCIPAL, None)
         request.scope.pop(_SESSION, None)
         try:
@@ -128,16 +128,16 @@ class Access:
         return ANONYMOUS
 
     async def admit(self, request: Request, role: Role, *, for_users: bool = False) -> Principal:
-        """The caller, who has the role; one of the users of their own, where it is `for_users`.
+        """The caller, if they have the role, or are a user of their own and the route is `for_users`.
 
         Raises:
             Unauthorized, TooManyRequests: as `principal`.
-            Forbidden: they lack the role, or another site had their browser send this.
+            Forbidden: the caller lacks the role, or another site made the browser send this.
         """
         principal = self.principal(request)
         if principal.kind != "user" or not for_users:
             self.require(request, principal, role)
-        # A browser sends a cookie along by itself, and a bearer never.
+        # Only sessions need this check: browsers send cookies by themselves, but no bearer tokens.
         session = None if request.method in SAFE_METHODS else self.session(request)
         if session is not None and not is_from_a_page_of(session, await _csrf_token(request)):
             self.attempts.forbidden(request, principal, "a page of the session")
@@ -148,23 +148,23 @@ class Access:
         return principal
 
     def require(self, request: Request, principal: Principal, role: Role) -> None:
-        """Returns if a caller may do what needs that role.
+        """Returns if a caller has a role.
 
         Raises:
-            Forbidden: they may not.
+            Forbidden: they lack it; the attempt is recorded.
         """
         if not principal.may(role):
             self.attempts.forbidden(request, principal, role)
         principal.require(role)
 
     def has_ended(self, request: Request) -> bool:
-        """Whether a browser shows a session that there is no more: it was logged in before."""
+        """Whether a browser sends the cookie of a session that has ended."""
         return self.cookie_name in request.cookies and self.session(request) is None
 
     def session(self, request: Request) -> Session | None:
-        """The session that decides who the caller is; `None` where a bearer does, or nothing.
+        """The session that decides who the caller is; `None` if a bearer token decides, or there is none.
 
-        It is good for as long as the token is that it was opened with.
+        A session is valid for as long as the token that it was opened with.
         """
         if _SESSION not in request.scope:
             has_bearer = _bearer_secret(request) is not None
@@ -198,10 +198,10 @@ class Access:
         return self.sessions.open(_bearer(token), token.hash)
 
     def log_in_by_link(self, request: Request, code: str) -> tuple[str, Session]:
-        """As `log_in`, for a caller who shows the code of a link, which is used up by that.
+        """As `log_in`, for a caller who shows the code of a link, which uses up the link.
 
         Raises:
-            Unauthorized: it is none, was used, or is too old.
+            Unauthorized: the code belongs to no link, or the link was used or is too old.
             TooManyRequests: as `principal`.
         """
         code = code[:MAXIMUM_SECRET_CHARACTERS]
@@ -218,10 +218,12 @@ class Access:
         return self.sessions.open(principal, None)
 
     def session_for_page(self, request: Request) -> tuple[str | None, Session]:
-        """The caller's session; a new one, after the secret of its cookie, where no token is needed.
+        """The caller's session, after the secret of its cookie if the session is new, else `None`.
+
+        A new session is opened for a caller who needs no token.
 
         Raises:
-            Unauthorized: it has to log in.
+            Unauthorized: the caller has to log in.
         """
         principal = self.principal(request)
         if (secret := _bearer_secret(request)) is not None:
@@ -229,24 +231,24 @@ class Access:
         if (session := self.session(request)) is not None:
             return None, session
         if (token := token_of_certificate(request, self.tokens)) is not None:
-            # The certificate comes with each request, as a bearer does.
+            # The certificate comes with each request, as a bearer token does, so no cookie is needed.
             return None, self.sessions.of_bearer(principal, token.hash)
         return self.sessions.open(principal, None)
 
     def set_cookie(self, request: Request, response: Response, secret: str) -> None:
-        """Has the browser keep a session."""
+        """Sets the session's cookie in a response."""
         response.set_cookie(
             self.cookie_name,
             secret,
             httponly=True,
-            # Sent along with links from other sites, so that addresses can be shared, and with nothing else.
+            # Links on other sites send the cookie, so that addresses can be shared; their forms do not.
             samesite="lax",
             secure=request.url.scheme == "https",
             path="/",
         )
 
     def end_session(self, request: Request) -> None:
-        """Ends the browser's session, if it has one that decides who it is."""
+        """Ends the browser's session, unless a bearer token decides who the caller is."""
         secret = request.cookies.get(self.cookie_name)
         if secret is not None and _bearer_secret(request) is None:
             if (session := self.sessions.find(secret)) is not None:
@@ -254,7 +256,7 @@ class Access:
             self.sessions.close(secret)
 
     def delete_cookie(self, response: Response) -> None:
-        """Has the browser forget its session."""
+        """Deletes the session's cookie in a response."""
         response.delete_cookie(self.cookie_name, path="/", httponly=True, samesite="lax")
 
     def _token(self, request: Request, secret: str, action: str) -> Token:
@@ -262,7 +264,7 @@ class Access:
         address = self._guessing(request, token_hash, action)
         token = self.tokens.still_good(token_hash)
         if token is None and self.tokens.problem is not None:
-            # No guess: nobody could be right.
+            # Not counted as a guess, since right tokens are not known now, either.
             self.attempts.not_let_in(request, action, "tokens_unreadable")
             raise _no_token("no token is known at the moment", hint="`hyperpage status` says why")
         if token is None or not secret.startswith(PREFIX):
@@ -279,10 +281,10 @@ class Access:
         return token
 
     def _guessing(self, request: Request, secret_hash: str, action: str) -> str:
-        """The network of a caller whose secret may be looked at now.
+        """The network of a caller whose secret may be checked now.
 
         Raises:
-            TooManyRequests: too many from there were wrong.
+            TooManyRequests: too many secrets from this network were wrong.
         """
         address = network_of(address_of(request))
         wait = self.guesses.wait_seconds(address, secret_hash)
@@ -302,10 +304,10 @@ async def _csrf_token(request: Request) -> str:
 
 
 def _bearer_secret(request: Request) -> str | None:
-    """What a request bears, if it bears something.
+    """The bearer secret of a request; `None` if there is none.
 
     Raises:
-        Unauthorized: it has several such headers, which others might read in another order.
+        Unauthorized: there are several headers Authorization, of which a proxy may have checked another one.
     """
     said = request.headers.getlist("authorization")
     if len(said) > 1:

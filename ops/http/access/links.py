@@ -1,7 +1,7 @@
-"""Links that log a browser in once: `LogInLinks`. Whoever may write in the data directory can make one.
+"""Links that log a browser in once: `LogInLinks`. Any user who may write in the data directory can make one.
 
-Each is a file in `DIR/log-ins` with the hash of its code; taking the file away is what makes it used, so that
-of two who come with the same code, one is too late, also across a restart.
+Each link is a file in `DIR/log-ins` with the hash of its code. Deleting the file uses up the link, so of two
+requests with the same code only one succeeds, also across a restart.
 """
 
 import hmac
@@ -23,7 +23,7 @@ FOLDER = "log-ins"
 PATH = "/console/login"
 PARAMETER = "code"
 LIFETIME_MS = 10 * 60 * 1000
-# Those that were never used are few; the oldest go.
+# How many unused links there may be; a new one replaces the oldest.
 MAXIMUM_LINKS = 16
 _MAXIMUM_FILE_BYTES = 4_096
 
@@ -39,7 +39,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """The user at the command line."""
 
     def is_good(self, now: int) -> bool:
-        """Whether its time is now: one from the future is of a clock that was set back."""
+        """Whether the link is valid now. One from the future is not: the clock was set back."""
         return 0 <= now - self.created_at < LIFETIME_MS
 
 
@@ -54,7 +54,7 @@ class LogInLinks:
         """The code of a new link, which is stored nowhere.
 
         Raises:
-            OSError: the directory cannot be written.
+            OSError: the folder cannot be written.
         """
         make_folder(self._folder)
         kept = sorted(self._folder.iterdir())
@@ -62,12 +62,12 @@ class LogInLinks:
             old.unlink(missing_ok=True)
         code = secrets.token_urlsafe(32)
         link = Link(hash=hash_of(code), role=role, created_at=self._clock(), created_by=by)
-        # Ids are in the order of time.
+        # Ids are in the order of time, so the oldest files come first by name.
         write_private(self._folder / new_id(), msgspec.json.encode(link))
         return code
 
     def use(self, code: str) -> Link | None:
-        """The link with this code, if there is one and its time has not passed; it is used up by this."""
+        """The link with this code, if there is one that is not too old; this uses it up."""
         wanted, found = hash_of(code), None
         for path, link in self._kept():
             if hmac.compare_digest(wanted, link.hash):
@@ -78,7 +78,7 @@ class LogInLinks:
         try:
             path.unlink()
         except OSError:
-            # Somebody else was faster; or it cannot be used up, and so must not be good.
+            # Another request used it first; or the file cannot be deleted, so the link must not count.
             return None
         return link if link.is_good(self._clock()) else None
 
@@ -96,5 +96,5 @@ class LogInLinks:
 
 
 def address_of_link(http_url: str, code: str) -> str:
-    """What a browser opens."""
+    """The address that a browser opens."""
     return f"{http_url}{PATH}?{PARAMETER}={code}"

@@ -4,7 +4,7 @@
     operate   what read may, and commands, backups
     admin     everything
 
-A route says which of them it needs.
+A route says which role it needs.
 """
 
 from typing import Literal
@@ -20,13 +20,13 @@ _RANK: dict[Role, int] = {"read": 0, "operate": 1, "admin": 2}
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller, and how it is known who that is.
+    """A caller; `kind` says how the service knows the caller, and so what `name` is.
 
-    token      by a token, or by a session that was opened with it: `name` is the token's
+    token      by a token, or by a session that was opened with it: the token's name
     link       by a session that was opened with a link of `hyperpage console`: `console`
     local      by the secret in `admin.json`, as the command line on this machine: `admin`
     user       by the token of a user of its own, or by a certificate with its name; `rights` say what it may
-    anybody    not at all, where the settings say that nobody needs a token: `anonymous`
+    anybody    not at all, since the settings say that no token is needed: `anonymous`
     """
 
     name: str
@@ -35,14 +35,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     rights: Rights = EVERYTHING
 
     def may(self, role: Role) -> bool:
-        """Whether what needs that role is allowed."""
+        """Whether the caller has a role. Users of their own have none: their `rights` count."""
         return self.kind != "user" and _RANK[self.role] >= _RANK[role]
 
     def require(self, role: Role) -> None:
-        """Returns if what needs that role is allowed.
+        """Returns if the caller has a role.
 
         Raises:
-            Forbidden: it is not.
+            Forbidden: they lack it.
         """
         if self.kind == "user":
             raise Forbidden(

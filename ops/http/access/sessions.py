@@ -17,15 +17,15 @@ from ops.http.access.roles import Principal
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
 MAXIMUM_SESSIONS = 1_000
-# A session ends when it was unused for the shorter time, and in any case after the longer one.
+# A session ends when it is unused for the shorter time, and in any case after the longer one.
 IDLE_SECONDS = 2 * 3600.0
 LIFETIME_SECONDS = 12 * 3600.0
 
 
 class Session(msgspec.Struct, kw_only=True):
-    """One browser. `token_hash` is that of the token it was logged in with; `None` where it was none.
+    """A browser's session. `token_hash` is the hash of the token that opened it; `None` if no token did.
 
-    `notices` are what the next page says of what was done before it: a tone, and a text each.
+    `notices` are the results of actions for the next page to show: each a tone and a text.
     """
 
     principal: Principal
@@ -34,7 +34,7 @@ class Session(msgspec.Struct, kw_only=True):
     began: float
     used: float
     notices: list[tuple[str, str]] = []
-    # What was typed into a form that was refused, and the path of the page that it is on.
+    # The input of a form that was refused, and the path of the page with the form.
     typed: dict[str, str] = {}
     typed_at: str = ""
 
@@ -46,7 +46,7 @@ class Sessions:
         self._clock = clock
         # In order of use: the first has been unused longest.
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        # Of bearers, by the hash of what they bear: one each, however often they ask.
+        # Sessions of bearer tokens, by the token's hash: one a token, for all its requests.
         self._of_bearers: OrderedDict[str, Session] = OrderedDict()
 
     def open(self, principal: Principal, token_hash: str | None) -> tuple[str, Session]:
@@ -58,7 +58,7 @@ class Sessions:
         return secret, session
 
     def of_bearer(self, principal: Principal, token_hash: str) -> Session:
-        """The session of whoever bears a token, which has no cookie: each request brings the token."""
+        """The session for a bearer token. It has no cookie, since each request brings the token."""
         session = self._of_bearers.get(token_hash)
         if session is None or session.principal != principal:
             session = self._of_bearers[token_hash] = self._new(principal, token_hash)
@@ -68,7 +68,7 @@ class Sessions:
         return session
 
     def find(self, secret: str) -> Session | None:
-        """The session of a cookie, which counts as used."""
+        """The session with a cookie's secret, marked as used now; `None` if there is none or it has ended."""
         session = self._sessions.get(secret)
         if session is None:
             return None
@@ -90,12 +90,12 @@ class Sessions:
         return Session(principal=principal, token_hash=token_hash, csrf_token=csrf_token, began=now, used=now)
 
     def _end_one(self) -> None:
-        """Ends the session that was unused longest of whoever has most: nobody ends those of others."""
+        """Ends the least recently used session of the principal with most, so that none crowds out others."""
         holders = Counter(one.principal.name for one in self._sessions.values())
         (most, _), *_ = holders.most_common(1)
         del self._sessions[next(key for key, one in self._sessions.items() if one.principal.name == most)]
 
 
 def is_from_a_page_of(session: Session, said: str) -> bool:
-    """Whether a request carries the secret that only a page of this session knows."""
+    """Whether a request carries the CSRF token, which only pages of this session know."""
     return hmac.compare_digest(said.encode(), session.csrf_token.encode())

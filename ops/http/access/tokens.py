@@ -1,8 +1,8 @@
-"""Bearer tokens: `TokenFile` keeps them, `Tokens` knows them while the service runs.
+"""Bearer tokens: `TokenFile` keeps them, `Tokens` finds them while the service runs.
 
-A token is 256 random bits, so that its plain SHA-256 is kept and nothing slower: there is nothing to guess.
-Revoked tokens stay in the file, so that the record names them. Whatever becomes of the file, nobody is let in
-by that: a token that is not in it lets nobody in, and whether one is needed does not depend on the file.
+A token is 256 random bits, which cannot be guessed, so a plain SHA-256 of it is kept and no slower hash.
+Revoked tokens stay in the file, so that the audit log can name them. A lost or damaged file lets nobody in: a
+token that is not in it is refused, and whether a token is needed does not depend on the file.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "tokens.json"
-# More than so many tokens take.
+# More than `MAXIMUM_TOKENS` tokens take.
 MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
-# The beginning of every token, so that one that is found somewhere is recognised.
+# The beginning of every token, so that a leaked one is recognised.
 PREFIX = TOKEN_PREFIX
 MAXIMUM_TOKENS = 1_000
 
-# Those that are made. Older ones may have capital letters, dots and at signs, too.
+# The names of new tokens. Names of older ones may have capital letters, dots and at signs, too.
 _NEW_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 TokenName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\Z")]
 
@@ -54,7 +54,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     revoked_by: str = ""
 
     def is_good(self, now: int) -> bool:
-        """Whether it still lets its bearer in."""
+        """Whether the token is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -76,11 +76,11 @@ class TokenFile:
 
     def __init__(self, data: Path) -> None:
         self.path = data / FILE
-        # There from the first token on, and never removed.
+        # Made with the first token, and never removed: it shows that there were tokens.
         self.lock_path = self.path.with_suffix(".lock")
 
     def read(self) -> list[Token]:
-        """All that were ever made, in that order.
+        """All tokens that were ever made, oldest first.
 
         Raises:
             TokenError: the file cannot be read.
@@ -100,7 +100,7 @@ class TokenFile:
         """A new token, and its secret, which is stored nowhere.
 
         Raises:
-            TokenError: the name is none, or taken; there are too many; the file cannot be read.
+            TokenError: the name is not allowed or taken; there are too many tokens; the file cannot be read.
         """
         now = _now()
         secret = PREFIX + secrets.token_urlsafe(32)
@@ -131,7 +131,7 @@ class TokenFile:
         return token, secret
 
     def _is_a_users(self, name: str) -> bool:
-        # Events say a name alone.
+        # Events record a principal by its name alone, so a token and a user must not share one.
         try:
             return any(one.name == name for one in UserFile(self.path.parent).read())
         except UserError as error:
@@ -141,7 +141,7 @@ class TokenFile:
         """The token, revoked.
 
         Raises:
-            TokenError: there is none that would; the file cannot be read.
+            TokenError: there is no such token that is not revoked; the file cannot be read.
         """
         now = _now()
         if not self.read():
@@ -176,8 +176,8 @@ def _now() -> int:
 class Tokens:
     """The tokens of a running service; a change of the file counts from the next request on.
 
-    `on_change` hears of each token that was made or revoked since: the verb, and the token. `clock` is in
-    milliseconds since the epoch; one that is set back does not bring back what has expired.
+    `on_change` is called for each token that was made or revoked since the last read, with the verb and the
+    token. `clock` is in milliseconds since the epoch; an expired bearer token stays so if it is set back.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class Tokens:
         self._latest = 0
         self._seen: tuple[object, ...] | None = ()
         self._by_hash: dict[str, Token] = {}
-        # The same of the last time that the file could be read.
+        # The tokens as of the last time that the file could be read.
         self._known: dict[str, Token] = {}
         self.were_made = False
         """Whether there ever was a token here, as far as this process and the files can tell."""
@@ -202,21 +202,21 @@ class Tokens:
         self._read(self._stamp())
 
     def still_good(self, token_hash: str) -> Token | None:
-        """The token with this hash, if it still lets its bearer in."""
+        """The token with this hash, if it is neither revoked nor expired."""
         self.refresh()
         self._latest = max(self._latest, self._clock())
         token = self._by_hash.get(token_hash)
         return token if token is not None and token.is_good(self._latest) else None
 
     def why_not(self, token_hash: str) -> tuple[str, str | None]:
-        """The word for why what has this hash is no good token, and whose it was, if it ever was one."""
+        """The code for why a token with this hash is refused, and the token's name if it is known."""
         token = self._by_hash.get(token_hash)
         if token is None:
             return "unknown_token", None
         return ("expired" if token.revoked_at is None else "revoked"), token.name
 
     def named(self, name: str) -> Token | None:
-        """The token of this name, if it still lets its bearer in."""
+        """The token of this name, if it is neither revoked nor expired."""
         self.refresh()
         now = self._clock()
         return next((one for one in self._by_hash.values() if one.name == name and one.is_good(now)), None)
@@ -241,7 +241,7 @@ class Tokens:
         except TokenError as error:
             self._by_hash, problem = {}, str(error)
             if isinstance(error.__cause__, OSError):
-                # It may be as it should be: the next request reads it again.
+                # The file itself may be fine: the next request reads it again.
                 self._seen = None
         self.were_made = self.were_made or bool(self._by_hash or problem or self._was_locked())
         if problem is None and self.were_made and not self._by_hash:
@@ -265,7 +265,7 @@ class Tokens:
         return True
 
     def _stamp(self) -> tuple[object, ...]:
-        # Enough to see a change: nobody can set the time at which an inode was changed.
+        # Enough to notice every change: programs cannot set the time of an inode's last change (ctime).
         try:
             about = self._file.path.stat()
         except OSError as error:
