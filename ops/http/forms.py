@@ -1,4 +1,4 @@
-"""Forms that pages send: `Form`."""
+"""Forms that pages send: `Form`, `read_form`."""
 
 from collections.abc import Container, Mapping
 from urllib.parse import parse_qsl
@@ -9,12 +9,12 @@ from starlette.requests import Request
 from domain.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
-# More than any of our forms has.
+# More than any form of the console has.
 MAXIMUM_FIELDS = 1_100
 
 
 class Form(msgspec.Struct, frozen=True):
-    """The fields of a form; of a field that was sent several times, the last."""
+    """The fields of a form; of a field that was sent several times, the last value counts."""
 
     fields: Mapping[str, str]
 
@@ -31,10 +31,10 @@ class Form(msgspec.Struct, frozen=True):
         return {name: self.text(name) for name in names if self.has(name)}
 
     def verb(self, allowed: Container[str], problem: str) -> str:
-        """The field `verb`, which says what is to be done.
+        """The field `verb`, which says what to do.
 
         Raises:
-            Invalid: it is not allowed; `problem` is the message.
+            Invalid: the verb is not allowed; `problem` is the message.
         """
         verb = self.text("verb")
         if verb not in allowed:
@@ -47,7 +47,7 @@ class Form(msgspec.Struct, frozen=True):
 
 
 async def read_form(request: Request) -> Form:
-    """The form in a request's body; an empty one if the body is something else."""
+    """The form in a request's body; an empty one if the body is no form or has too many fields."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         return Form({})
     text = (await request.body()).decode("utf-8", "replace")

@@ -7,8 +7,8 @@
     PUT    /api/v1/app_state/theme              app_state.set      DELETE likewise
     PATCH  /api/v1/tool_configs/jira            tool_configs.patch
 
-`-` stands for no key: no key begins with one. A key is one segment; characters that a segment cannot hold are
-escaped.
+`-` stands for no key, since no key begins with it. A key is one segment; characters that a segment cannot
+hold are escaped.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,7 @@ from ops.http.refusals import MethodNotAllowed, no_such_place
 from projections.tables import TABLES
 
 PREFIX = "/api/v1/"
-# Stands where a key would: no key begins with it.
+# Stands in the place of a key; no key begins with it.
 NO_KEY = "-"
 # By method and table: the verb that the method stands for.
 BY_METHOD: Mapping[str, Mapping[str, str]] = {
@@ -41,10 +41,10 @@ BY_METHOD: Mapping[str, Mapping[str, str]] = {
 
 
 class RequestMeaning(msgspec.Struct, frozen=True, kw_only=True):
-    """The command or query that is asked for, and the part of its body that the path says.
+    """The command or query that a request stands for, and the part of its body that the path gives.
 
-    `stream` is that of the row in the path; with `creates` there is no row yet, so the path has none.
-    `wrapped` is the field that the request's body becomes, where it is not the command's whole body.
+    `stream` is the stream of the row in the path. With `creates`, the command makes a row, and the path names
+    none. `wrapped` is the command's field that takes the request's body; `None`: the body is the command's.
     """
 
     kind: Literal["command", "query"]
@@ -65,8 +65,8 @@ def meaning_of(
     """The meaning of a request behind `/api/v1/`.
 
     Raises:
-        NotFound: the path means nothing; if its table is `away`, it says so.
-        MethodNotAllowed: it means something with another method.
+        NotFound: the path means nothing; if its table is `away`, the message says so.
+        MethodNotAllowed: the path takes other methods.
     """
     segments = [_segment(one) for one in raw_path.split(b"/")]
     if segments == [BATCH]:
@@ -94,7 +94,7 @@ def meaning_of(
 
 
 def key_fields(table: str, key: str) -> dict[str, str]:
-    """A key, as the fields that the table's queries and commands name a row by.
+    """The fields by which a table's queries and commands name the row with a key.
 
     Raises:
         NotFound: there is no such table.
@@ -102,7 +102,7 @@ def key_fields(table: str, key: str) -> dict[str, str]:
     if table not in TABLES:
         raise no_such_place(nearest(table, tuple(TABLES)))
     try:
-        # In either form: as commands write it, or as the ids of rows in lists.
+        # A key may be written as in commands, or as the id of a row in lists.
         return TABLES[table].key_fields(TABLES[table].aggregate_key(key))
     except ValueError:
         raise no_such_place() from None
@@ -124,7 +124,7 @@ def _of_row(method: str, table: str, key: str) -> RequestMeaning:
 
 
 def _chosen(method: str, table: str, verbs: Mapping[str, str | None]) -> RequestMeaning:
-    # HEAD is answered as GET is.
+    # HEAD is answered like GET.
     verb = verbs.get("GET" if method == "HEAD" else method)
     if verb is None:
         raise MethodNotAllowed(method, ", ".join(name for name, verb in verbs.items() if verb))
@@ -159,10 +159,10 @@ def _segment(raw: bytes) -> str:
 def query_body(
     shape: type[Any], key: Mapping[str, str], parameters: Sequence[tuple[str, str]], *, name: str = ""
 ) -> bytes:
-    """The body of a query that came as parameters; `name` is what it is called.
+    """The body of a query that came as parameters; `name` is the query's name.
 
     Raises:
-        Invalid: one is unknown, there twice, or has another type.
+        Invalid: a parameter is unknown, repeated or of another type.
     """
     given: dict[str, str] = {}
     for field, value in parameters:
@@ -175,21 +175,21 @@ def query_body(
     except msgspec.ValidationError as error:
         raise codec.refusal_of(error, shape, codec.encode(asked), name=name, strict=False) from None
     for field in given:
-        # The text "null" was read as JSON's null, which would switch the filter off.
+        # msgspec reads the text "null" as JSON's null, which would switch the filter off.
         if getattr(query, field) is None:
             raise Invalid("leave out what is null", path=f"$.{field}")
     return codec.encode(query)
 
 
 def command_body(meaning: RequestMeaning, body: bytes) -> bytes:
-    """The body of a command, completed by what the path says.
+    """The body of a command, completed with the fields that the path gives.
 
     Raises:
-        Invalid: the body repeats what the path says, or is no object.
+        Invalid: the body repeats a field of the path, or is no object.
     """
     if not meaning.key and meaning.wrapped is None:
         return body
-    # Decoded here, so that faults are found before the body becomes a part of another one.
+    # Decoded here, so that errors are reported for the body as it was sent.
     fields: dict[str, Any] = codec.decode(dict[str, msgspec.Raw], body)
     if meaning.wrapped is not None:
         fields = {meaning.wrapped: fields}

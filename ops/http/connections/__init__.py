@@ -1,8 +1,8 @@
-"""Connections, below all that is HTTP's meaning.
+"""Connections, below the meaning of requests.
 
-acceptor        accepts them, and goes on accepting whatever happens
-crowd           how many there are, of whom, and which one gives way to a new one
+acceptor        accepts connections, also when files run out
+crowd           counts connections by address, and closes an idle one for a new one
 protocol        one connection: uvicorn's protocol, with deadlines
-strict_reading  what two parsers could read in two ways is refused
-tls             certificates from files that may change, and the names in those of clients
+strict_reading  refuses requests that two parsers could read in two ways
+tls             certificates from files that may change, and the names in certificates of clients
 """

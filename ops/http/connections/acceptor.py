@@ -1,7 +1,7 @@
-"""Accepts connections, and goes on accepting whatever happens: `Acceptor`.
+"""Accepts connections, also when files run out: `Acceptor`.
 
-Asyncio's own server would stop for a second when files run out, and would not see connections that never
-finish their TLS handshake. Here each of them has a seat from its first moment.
+Asyncio's own server stops for a second when files run out, and does not count connections that never finish
+their TLS handshake. Here each connection has a seat from the moment at which it is accepted.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from ops.store.troubles import TOO_MANY_FILES
 
 # How many connections may wait to be accepted; the kernel may allow fewer (net.core.somaxconn).
 BACKLOG = 1_024
-# After so many in one turn of the event loop, others have theirs.
+# How many connections are accepted in one turn of the event loop, so that other tasks get theirs.
 AT_ONCE = 64
 HANDSHAKE_SECONDS = 10.0
-# How long a TLS connection may take to say farewell.
+# How long a TLS connection may take to shut down.
 FAREWELL_SECONDS = 5.0
-# The kernel keeps this much (and as much again) of each connection, each way: what is sent and not read.
+# The kernel's buffers for each connection and direction; it doubles these sizes.
 RECEIVE_BYTES = 64 * 1024
 SEND_BYTES = 64 * 1024
-# Files that are kept for the store, its readers, the broker and backups.
+# How many files are left for the store, its readers, the broker and backups.
 FILES_FOR_OTHERS = 256
-# In the place of a descriptor.
+# Stands for no descriptor.
 NO_FILE = -1
 _OUT_OF_FILES = TOO_MANY_FILES | {errno.ENOBUFS, errno.ENOMEM}
 
@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 def listen(bound: socket.socket) -> None:
-    """Has a bound socket listen: connections wait until somebody accepts them.
+    """Has a bound socket listen; connections wait until they are accepted.
 
     Raises:
-        OSError: somebody else listens there, who was as quick to bind it.
+        OSError: another process, which bound the address at the same time, listens already.
     """
     for option, size in ((socket.SO_RCVBUF, RECEIVE_BYTES), (socket.SO_SNDBUF, SEND_BYTES)):
         bound.setsockopt(socket.SOL_SOCKET, option, size)
@@ -49,9 +49,9 @@ def listen(bound: socket.socket) -> None:
 
 
 class Acceptor:
-    """Takes what comes to a socket that listens; `connect` makes the protocol of a seat.
+    """Accepts the connections of a listening socket; `connect` makes the protocol for a seat.
 
-    `context` is asked for each connection: `None` means no TLS.
+    `context` is called for each connection: `None` means no TLS.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._warned_at = -60.0
-        # Given up for a moment when there is no file for a connection: it is taken, and closed.
+        # A spare file. When files run out, it is closed for a moment, to accept a connection and close it.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
-        """Takes no more connections; those that there are stay."""
+        """Accepts no more connections; open ones stay."""
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
@@ -82,7 +82,7 @@ class Acceptor:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Returns when no connection is being opened any more."""
+        """Returns when no connection is still being opened."""
         await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _accept(self) -> None:
@@ -102,7 +102,7 @@ class Acceptor:
 
     def _seat(self, accepted: socket.socket, host: str) -> None:
         def cut() -> None:
-            # Until there is a transport: its end is what the handshake sees next.
+            # Used until there is a transport: the handshake then reads the end of the stream.
             with suppress(OSError):
                 accepted.shutdown(socket.SHUT_RDWR)
 
@@ -126,7 +126,7 @@ class Acceptor:
                 ssl_shutdown_timeout=None if context is None else FAREWELL_SECONDS,
             )
         except OSError as error:
-            # No TLS, a wrong certificate, or nobody there any more.
+            # The client does not speak TLS, refuses the certificate, or is gone.
             logger.debug("a connection did not come to be: %s", error)
             self._crowd.leave(seat)
         except BaseException:
@@ -137,13 +137,13 @@ class Acceptor:
         if self._loop.time() - self._warned_at >= 60.0:
             self._warned_at = self._loop.time()
             logger.warning("HTTP connections end for new ones: %s; see LimitNOFILE", error.strerror)
-        # Its file is free in the next turn of the event loop, in which we are called again.
+        # The ended connection's file is free in the next turn of the event loop, which calls `_accept` again.
         if self._crowd.make_room():
             return
         self._give_up_spare()
         with suppress(OSError):
             self._listener.accept()[0].close()
-        # Another thread may have been quicker. Then there is none until the next visitor is turned away.
+        # Another thread may have taken the file. Then there is no spare one until this succeeds a next time.
         with suppress(OSError):
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -154,7 +154,7 @@ class Acceptor:
 
 
 def connections_possible(wanted: int) -> int:
-    """How many of the wanted connections there are files for, once this process may open all that it can."""
+    """For how many of the wanted connections there are files, after raising this process's soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + FILES_FOR_OTHERS
     if soft != resource.RLIM_INFINITY and soft < needed:

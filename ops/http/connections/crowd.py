@@ -1,9 +1,9 @@
-"""All connections at once: how many there are, of whom, and which one gives way to a new one: `Crowd`.
+"""All connections: their number for each address, and which one is closed for a new one: `Crowd`.
 
-Nobody is turned away as long as somebody else only waits. A connection gives way that holds a place and gives
-nothing for it: no request yet, half a request, none any more, or an answer that is not read. It is one of
-whoever has most, and there the one that was of use longest ago. So a request that comes at once is answered,
-however many others hold their connections open.
+A new connection is refused only if no other one can be closed. A connection can be closed while it only
+waits: its request has not come or not whole, it was answered, or the client does not read the answer. The
+address with most connections loses one, the one that was of use longest ago. So a client that sends its
+request at once is answered, however many connections other clients hold open.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ops.metrics.http_counts import HttpCounts
 
 
 class Seat:
-    """One connection, from the moment at which it is accepted. Who serves it says what the functions do."""
+    """One connection, from the moment at which it is accepted. Its protocol replaces the functions."""
 
     def __init__(self, network: str, abort: Callable[[], None]) -> None:
         self.network = network
@@ -28,7 +28,7 @@ class Seat:
 
 
 class Crowd:
-    """The connections of one server: `most` of them, `most_of_one` of one address unless it is a proxy's."""
+    """The connections of one server: `most` at most, `most_of_one` of one address unless it is a proxy's."""
 
     def __init__(
         self, counts: HttpCounts, *, most: int, most_of_one: int, proxies: Collection[str] = ()
@@ -38,16 +38,16 @@ class Crowd:
         self._most_of_one = most_of_one
         self._proxies = [ip_network(one, strict=False) for one in proxies if _is_network(one)]
         self._all_are_proxies = "*" in proxies
-        # By address; of each, in the order in which they were of use, at first of their beginning.
+        # By address: its connections in the order of their last use, or else of their beginning.
         self._seats: dict[str, dict[Seat, None]] = {}
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many connections there are."""
         return self._counts.connections
 
     def enter(self, host: str, abort: Callable[[], None]) -> Seat | None:
-        """The seat of a new connection; `None` if all that there are are in use."""
+        """The seat of a new connection; `None` if there is no place and all connections are in use."""
         network = network_of(host)
         its_own = self._seats.get(network, {})
         if len(its_own) >= self._most_of_one and not self._is_proxy(host) and not self._end_one_of(its_own):
@@ -60,14 +60,14 @@ class Crowd:
         return seat
 
     def was_of_use(self, seat: Seat) -> None:
-        """Takes in that a request came, or was answered: it is the last of its address to give way now."""
+        """Notes that a request came or was answered: its address's other connections are closed first now."""
         its_own = self._seats.get(seat.network, {})
         if seat in its_own:
             del its_own[seat]
             its_own[seat] = None
 
     def leave(self, seat: Seat) -> None:
-        """Takes a connection out that has ended; once is enough."""
+        """Removes a connection that has ended; further calls do nothing."""
         its_own = self._seats.get(seat.network, {})
         if seat in its_own:
             del its_own[seat]
@@ -76,14 +76,14 @@ class Crowd:
                 del self._seats[seat.network]
 
     def make_room(self) -> bool:
-        """Ends a connection that only waits, of the address that has most; false if there is none."""
+        """Ends a connection that only waits, first of the address with most; false if there is none."""
         fullest: dict[Seat, None] = max(self._seats.values(), key=len, default={})
         if self._end_one_of(fullest):
             return True
         return any(self._end_one_of(its_own) for its_own in list(self._seats.values()))
 
     def look_after_all(self) -> None:
-        """Has each connection look whether it is too late for something."""
+        """Has each connection check its deadlines."""
         now = asyncio.get_running_loop().time()
         for seat in [one for its_own in self._seats.values() for one in its_own]:
             seat.look_after(now)

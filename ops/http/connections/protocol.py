@@ -21,15 +21,15 @@ from ops.http.layers.security_headers import SECURITY_HEADERS
 
 # How long a request's line and headers may take, from the first byte on (or the connection's beginning).
 HEAD_SECONDS = 10.0
-# What is still on its way of a body that nobody waits for is thrown away for so long, and so much of it: who
-# sends it may read the answer meanwhile, which is lost where a connection is closed at once.
+# If a request is answered before its body is whole, the rest is read and discarded, for so long and up to so
+# many bytes. Closing at once could lose the answer before the client has read it.
 UNWANTED_SECONDS = 3.0
 UNWANTED_BYTES = 1024 * 1024
-# What may wait in a connection for a reader, beside what the kernel keeps.
+# How much of an answer may wait in a connection for its reader, beside the kernel's buffer.
 WRITE_BUFFER_BYTES = 64 * 1024
-# Where those who let callers in find the name in a client's certificate.
+# The scope's key under which `ops/http/access/certificates.py` finds the name in a client's certificate.
 CERTIFICATE_NAME = "hyperpage.certificate_name"
-# How long the end of a connection waits for a reader who has not read all.
+# How long a closing connection waits for a reader that has not read all.
 CLOSE_SECONDS = 10.0
 _HINT = "nothing was changed: send it anew, on another connection, as docs/http.md says"
 
@@ -54,7 +54,7 @@ class Connection(H11Protocol):
         self._certificates = certificates
         self._certificate_name: Callable[[], str | None] = lambda: None
         self._head_is_late: asyncio.TimerHandle | None = None
-        # Since when a body comes that nobody waits for, and how much of it came.
+        # Since when the rest of an answered request's body is discarded, and how much of it came.
         self._unwanted_since: float | None = None
         self._unwanted_bytes = 0
         self._closing_since: float | None = None
@@ -100,11 +100,11 @@ class Connection(H11Protocol):
         return cycle is None or cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP, or has too long a head, and closes."""
-        # Called while h11's error is handled, which knows the status where it is another one.
+        """Answers a request that is no HTTP, or has too long a head, and closes."""
+        # Called while h11's error is handled; the error has the status if it is not 400.
         error = sys.exception()
         hint = getattr(error, "error_status_hint", 400)
-        # Messages of h11 repeat what was sent; our own say what is wrong with it.
+        # Messages of h11 may repeat input, so only our own are passed on.
         message = str(error) if isinstance(error, NotStrictError) else msg
         if hint == 431:
             message = "the head is too long" if message is msg else message
@@ -122,7 +122,7 @@ class Connection(H11Protocol):
 
     @property
     def _is_unwanted(self) -> bool:
-        """Whether what comes is the rest of a body whose request is answered."""
+        """Whether incoming bytes are the rest of a body whose request is answered already."""
         return self.is_idle and self.conn.their_state is h11.SEND_BODY
 
     def _only_waits(self) -> bool:
@@ -150,15 +150,15 @@ class Connection(H11Protocol):
         self._say_and_close(408, "Request Timeout", "request_timeout", "the request did not arrive in time")
 
     def _say_and_close(self, status: int, phrase: str, code: str, message: str) -> None:
-        # Written by hand, since h11 may be in a state in which it writes nothing more.
+        # Written without h11, which may be in a state in which it writes nothing more.
         if self.transport.is_closing():
             return
         if not self.is_idle:
-            # Whoever answers this request has nobody left to answer.
+            # Tells the application that the client is gone.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            # An answer has begun, or is through: another one would be taken for that of the next request.
+            # An answer has begun or ended: a client would take another one for that of its next request.
             self.transport.close()
             return
         body = (

@@ -1,11 +1,11 @@
-"""Requests as the standard has them, and nothing beside it: `StrictConnection`.
+"""Accepts only requests that follow the standard exactly: `StrictConnection`.
 
-h11 forgives what others read in another way: line ends without a carriage return, folded headers, a length
-twice, a length beside chunks. Whatever stands between two readers (a proxy, a cache) may then see one request
-where we see two. https://www.rfc-editor.org/rfc/rfc9112#section-11.2
+h11 accepts input that other programs read in another way: line ends without a carriage return, folded
+headers, a length twice, a length beside chunks. A proxy or cache in front may then see one request where we
+see two. https://www.rfc-editor.org/rfc/rfc9112#section-11.2
 
-It leans on h11's `ReceiveBuffer`, through which all that is read goes: on `_data`, and on
-`_multiple_lines_search`, the place up to which that was searched for the end of a head.
+It relies on h11's `ReceiveBuffer`, through which h11 reads all input: on `_data`, and on
+`_multiple_lines_search`, the place up to which `_data` was searched for the end of a head.
 """
 
 import re
@@ -14,10 +14,10 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 
 MAXIMUM_HEADERS = 100
-# A chunk takes 5 µs to read, as long as a kilobyte: so many of them have a body of 1 MiB.
+# A chunk takes 5 µs to read, as long as a kilobyte: a body of 1 MiB in kilobytes has so many.
 MAXIMUM_CHUNKS = 1_024
 
-# All but the tab and the two of a line end, which have a rule of their own.
+# All control characters but the tab, and CR and LF, which have a rule of their own.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LONE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
@@ -26,21 +26,21 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
 
 
 class NotStrictError(h11.RemoteProtocolError):
-    """A request is none, or could be read in two ways; the message says how, in words that are all ours."""
+    """A request is malformed, or could be read in two ways; the message says how, and repeats no input."""
 
 
 class StrictConnection(h11.Connection):
-    """A server's side of a connection, which takes no request that could be read in two ways."""
+    """A server's side of a connection, which refuses requests that could be read in two ways."""
 
     def __init__(self, maximum_head_bytes: int) -> None:
         super().__init__(h11.SERVER, maximum_head_bytes)
         self._receive_buffer = self._strict = _StrictBuffer()
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """What comes next of a request.
+        """The next part of a request.
 
         Raises:
-            h11.RemoteProtocolError: it is none; its `error_status_hint` is the status to answer with.
+            h11.RemoteProtocolError: the input is refused; `error_status_hint` is the status to answer with.
         """
         if self.their_state is h11.IDLE:
             self._strict.begin_request()
@@ -51,21 +51,21 @@ class StrictConnection(h11.Connection):
 
 
 class _StrictBuffer(ReceiveBuffer):
-    """What has arrived and was not read yet; looked at line by line as it is read."""
+    """The bytes that have arrived and were not read yet; lines are checked as they are read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.begin_request()
 
     def begin_request(self) -> None:
-        """What is read next belongs to a new request."""
+        """Resets the counts: the next bytes belong to a new request."""
         self._chunks = 0
         self.lengths = 0
         """How many times the head says how long the body is."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """The lines of a head, or of a trailer, once they are all there."""
-        # A copy of what the lines are taken from, though not for each byte of a head that comes byte by byte.
+        """The lines of a head, or of a trailer, once all of them have arrived."""
+        # A copy of the input to check, made only once the head has its end: a head may come byte by byte.
         before = bytes(self) if self._has_end() else b""
         lines = super().maybe_extract_lines()
         if lines is None:
@@ -77,7 +77,7 @@ class _StrictBuffer(ReceiveBuffer):
             raise NotStrictError("a header goes on in the next line")
         if len(lines) > MAXIMUM_HEADERS + 1:
             raise NotStrictError("there are too many headers", error_status_hint=431)
-        # A comma stands between two lengths; h11 takes them for one where they are the same.
+        # Commas separate several lengths in one header; h11 merges equal ones.
         self.lengths = sum(1 + line.count(b",") for line in lines if line.lower().startswith(_LENGTHS))
         return lines
 
@@ -87,7 +87,7 @@ class _StrictBuffer(ReceiveBuffer):
         return any(self._data.find(end, self._multiple_lines_search) >= 0 for end in (b"\n\r\n", b"\n\n"))
 
     def maybe_extract_next_line(self) -> bytearray | None:
-        """The line before a chunk, once it is there."""
+        """The line before a chunk, once it has arrived."""
         line: bytearray | None = super().maybe_extract_next_line()
         if line is None:
             return None

@@ -1,8 +1,8 @@
-"""TLS from files that change while it is spoken: `Certificates`.
+"""TLS with certificates from files that may change while the server runs: `Certificates`.
 
-A new connection gets what the files say now; those that there are stay. A client's certificate gives its
-name, the common name (CN) of its subject, as long as it is valid and the authority that vouched for it is
-still the one in the file.
+A new connection uses the files as they are now; open connections stay. A client's name is the common name
+(CN) of its certificate's subject. It counts while the certificate is valid and the file still has the
+authority that the connection was made with.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class TlsError(RuntimeError):
-    """There is no TLS with these files; the message says why, `hint` what to do."""
+    """TLS cannot be set up with these files; the message says why, `hint` what to do."""
 
     hint = (
         "both are in PEM, belong together, and may be read by this user, without a password:"
@@ -32,7 +32,7 @@ class TlsError(RuntimeError):
 
 
 class _Context(ssl.SSLContext):
-    """A context that knows by which authority's certificates it lets clients vouch for themselves."""
+    """A context that remembers the authority of clients' certificates; `authority` is the file's SHA-256."""
 
     authority: bytes | None = None
 
@@ -41,12 +41,12 @@ class Certificates:
     """A server's certificate and key, and the authority of its clients, if it has one. All are PEM files.
 
     Raises:
-        TlsError: they cannot be read, or do not belong together.
+        TlsError: the files cannot be read, or do not belong together.
     """
 
     def __init__(self, certificate: Path, key: Path, client_authority: Path | None) -> None:
-        # Asyncio keeps a buffer of that size for each TLS connection: a gigabyte for 4,096 with its 256 KiB.
-        # There is no other way to say it; records have 16 KiB at most.
+        # Asyncio keeps a buffer of this size for each TLS connection: its 256 KiB take a gigabyte for 4,096
+        # of them. There is no other way to set it; records have 16 KiB at most.
         SSLProtocol.max_size = READ_BYTES
         self._certificate = certificate
         self._key = key
@@ -56,7 +56,7 @@ class Certificates:
         """What the next connection speaks."""
 
     def refresh(self) -> None:
-        """Takes in what changed in the files. What is wrong with them is logged; the last good ones stay."""
+        """Loads the files if they changed. On failure, the reason is logged and the last good ones stay."""
         stamps = self._stamps()
         if stamps == self._seen:
             return
@@ -65,14 +65,14 @@ class Certificates:
         except TlsError as error:
             logger.warning("HTTPS goes on with the certificate that it had: %s", error)
             if getattr(error.__cause__, "errno", None) in TOO_MANY_FILES:
-                # They may be as they should be: the next connection reads them again.
+                # The files themselves may be fine: the next connection reads them again.
                 return
         else:
             logger.info("HTTPS has a new certificate, key or authority of clients")
         self._seen = stamps
 
     def name_of(self, transport: BaseTransport) -> Callable[[], str | None]:
-        """What tells the name in the client's certificate; `None` without one, or if it does not count."""
+        """A function for the name in the client's certificate; `None` if it is missing or does not count."""
         peer: dict[str, Any] = transport.get_extra_info("peercert") or {}
         socket = transport.get_extra_info("ssl_object")
         context = None if socket is None else socket.context
@@ -91,14 +91,14 @@ class Certificates:
     def _made(self) -> _Context:
         context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # A client may make a server work for nothing by asking for it.
+        # Clients could make the server waste work by asking for renegotiation.
         context.options |= ssl.OP_NO_RENEGOTIATION
-        # Each connection shows its certificate anew, so that none that was taken back lives on in a ticket.
+        # Each connection shows its certificate anew: tickets would let in clients with revoked certificates.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         context.set_alpn_protocols(["http/1.1"])
         try:
-            # Without the function, OpenSSL would ask at the terminal.
+            # Without this function, OpenSSL would ask for a password at the terminal.
             context.load_cert_chain(self._certificate, self._key, password=_has_password)
             if self._client_authority is not None:
                 pem = self._client_authority.read_bytes()

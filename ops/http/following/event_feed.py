@@ -1,8 +1,9 @@
-"""The log as a stream of server-sent events: `EventFeed`, shared by everybody who follows.
+"""The log as a stream of server-sent events: `EventFeed`, shared by all followers.
 
-SQLite makes the frames, in a thread of its own and without Python's global lock. Followers hear of new events
-some times a second, not with each commit: so they all stop at the same places, and each piece between two
-places is made once for all of them. https://html.spec.whatwg.org/multipage/server-sent-events.html
+SQLite makes the frames, in threads of the feed and without Python's global lock. Followers are told of new
+events several times a second, not after each commit: so all of them stop at the same positions, and each
+piece between two positions is made once for all.
+https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
@@ -23,14 +24,15 @@ from domain.errors import Invalid
 # The size of one piece: at most this many positions, or this many bytes of `data`.
 MAXIMUM_POSITIONS = 500
 MAXIMUM_BYTES = 256 * 1024
-# How many of the newest pieces are kept, for followers who come a moment later.
+# How many pieces are kept for followers that ask for the same ones a moment later.
 MAXIMUM_KEPT = 64
-# How often followers hear of new events. Live events are some tens of milliseconds old, and under load a
-# piece holds many of them.
+# The time between two notices of new events. Live events arrive some tens of milliseconds old, and under load
+# a piece holds many of them.
 PACE_SECONDS = 0.05
 THREADS = 2
 
-# A line end would end the `data` field. JSON has line ends between its tokens only, where a space is as good.
+# A line end would end the `data` field. JSON has line ends only between its tokens, where spaces can replace
+# them.
 _FRAMES = """
     SELECT CAST(group_concat(frame, '') AS BLOB), count(frame)
     FROM (
@@ -54,7 +56,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Source:
-    """Something that grows until it is closed. Used from the event loop's thread."""
+    """A count that grows until it is closed, and that tasks wait for. Used from the event loop's thread."""
 
     def __init__(self, reached: int) -> None:
         self.reached = reached
@@ -63,7 +65,7 @@ class Source:
         self._news = asyncio.Event()
 
     async def beyond(self, reached: int, seconds: float) -> bool:
-        """Waits until it has come further than that, or is closed; false if the time is over first."""
+        """Waits until `reached` is greater, or the source is closed; false if the time is over first."""
         try:
             async with asyncio.timeout(seconds):
                 while self.reached <= reached and not self.is_closed:
@@ -73,13 +75,13 @@ class Source:
         return True
 
     def _wake(self) -> None:
-        """Makes all who wait look again."""
+        """Wakes all waiting tasks."""
         news, self._news = self._news, asyncio.Event()
         news.set()
 
 
 class EventFeed(Source):
-    """The log of one service, for those who follow it; `reached` is the last position that is sent."""
+    """The log of one service for its followers; `reached` is the last position that they were told of."""
 
     def __init__(
         self, reader: Callable[[], AbstractContextManager[apsw.Connection]], origin: Origin, head: int
@@ -96,15 +98,15 @@ class EventFeed(Source):
         """The last position that there is."""
 
     def notify(self, head: int) -> None:
-        """Takes in how far the log goes now."""
+        """Takes the new head of the log, and tells followers at once or when the pace allows."""
         self.head = head
         if self._telling is None:
-            # At once, if nothing was told for a while.
+            # At once, if the last notice is old enough.
             wait = self._told_at + PACE_SECONDS - self._loop.time()
             self._telling = self._loop.call_later(max(0.0, wait), self._tell)
 
     def close(self) -> None:
-        """Ends it for all followers."""
+        """Ends the feed for all followers."""
         self.is_closed = True
         if self._telling is not None:
             self._telling.cancel()
@@ -112,9 +114,9 @@ class EventFeed(Source):
         self._threads.shutdown(wait=False)
 
     async def after(self, position: int, streams: str) -> Piece | None:
-        """The next piece behind a position: events of the streams that match a GLOB, and forks of the log.
+        """The next piece after a position: events of the streams that match a GLOB, and forks of the log.
 
-        `None` at the end, and if it cannot be read at the moment.
+        `None` at the end of the log, and if the log cannot be read at the moment.
         """
         piece = self._kept.get((position, streams))
         if piece is None:
@@ -123,7 +125,7 @@ class EventFeed(Source):
             if len(self._kept) > MAXIMUM_KEPT:
                 self._kept.popitem(last=False)
         try:
-            # Shielded: other followers wait for the same piece when one of them gives up.
+            # Shielded: if one follower is cancelled, others still wait for the same piece.
             read = await asyncio.shield(piece)
         except (PoolClosedError, PoolExhaustedError):
             self._kept.pop((position, streams), None)
@@ -136,12 +138,13 @@ class EventFeed(Source):
         return read
 
     def place_of(self, event_id: str) -> int:
-        """The position behind which a follower goes on who has seen an event, or names a position alone.
+        """The position after which a follower goes on who names the last event seen, or a position alone.
 
-        If the log was forked before it, that is the position before the fork, whose event comes next.
+        If the log forked before that event, it is the position before the fork, so that the fork's event
+        comes next.
 
         Raises:
-            Invalid: it is no such id, or the log does not go that far.
+            Invalid: the text is no such id, or the log does not go that far.
         """
         timeline_text, separator, position_text = event_id.rpartition("-")
         if not _is_number(position_text) or (separator and not _is_number(timeline_text)):
@@ -176,7 +179,7 @@ class EventFeed(Source):
             last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES)
             if last is None:
                 return None
-            # Made each time: who leads a cluster may begin a timeline meanwhile.
+            # Made anew each time: the leader of a cluster may have begun a timeline meanwhile.
             select = _FRAMES.format(
                 forks=TIMELINE_STREAM,
                 event_id=event_id_sql(self._origin),

@@ -1,10 +1,10 @@
-"""The end of the log as it moves, for people to watch: `Tails`. What is too much is counted, not sent.
+"""The newest events of the log, for live pages: `Tails`. If there are too many, the others are only counted.
 
 One task reads for all watchers of the same streams, a few times a second, and each piece goes to all of them;
-a slow watcher gets the newest piece when it is ready. Each watcher gets its pieces a moment later than the
-others, so a piece has the lines of those right before, too: what comes slowly is shown to all. `seen` in each
-piece counts all events so far, those left out included, so that a page can tell which are new to it and how
-many it missed.
+a slow watcher gets the newest piece when it is ready. Watchers get a piece at different moments and may skip
+one, so a piece repeats the lines of those right before it: at a low rate, every watcher gets every line.
+`seen` in each piece counts all events so far, also those not sent, so that a page can tell which are new to
+it and how many it missed.
 """
 
 import asyncio
@@ -21,14 +21,15 @@ from ops.http.following.event_feed import EventFeed, Source
 
 # Five pieces a second look live.
 PERIOD_SECONDS = 0.2
-# How many events of a piece are shown, the newest; the others are counted.
+# How many events a piece holds, the newest; the others are only counted.
 MAXIMUM_SHOWN = 20
-# The golden ratio: the fractions of its multiples lie far apart, however many there are.
+# The golden ratio: the fractions of its multiples are spread evenly, for any number of them.
 _GOLDEN = 0.618033988749895
 QUIET_SECONDS = 60.0
-# How far back one looks at most: whoever was away for longer is told of what is newest.
+# How many positions are searched at most: a watcher that was away for longer gets the newest events.
 MOST_LOOKED_AT = 20_000
-# A watcher gets a piece two periods late at most, and the one after that another one.
+# How many pieces' lines one piece holds. A watcher gets a piece two periods late at most, and so may skip
+# some.
 PIECES_TOGETHER = 4
 
 _NEWEST = """
@@ -43,7 +44,7 @@ Reader = Callable[[], AbstractContextManager[apsw.Connection]]
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One event, as a line of a page has it."""
+    """One event, as a line of a page shows it."""
 
     position: int
     stream: str
@@ -54,7 +55,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Tails:
-    """The views of one service's log that are watched. Used from the event loop's thread."""
+    """The tails of one service's log that have watchers. Used from the event loop's thread."""
 
     def __init__(self, feed: EventFeed, reader: Reader) -> None:
         self._feed = feed
@@ -63,7 +64,7 @@ class Tails:
         self._joined = 0
 
     def join(self, streams: str) -> "Tail":
-        """The tail of the streams that match a GLOB, with one more watcher, who calls `leave` in the end."""
+        """The tail of the streams that match a GLOB, with one more watcher, which must call `leave` later."""
         tail = self._tails.get(streams)
         if tail is None or tail.is_closed:
             tail = self._tails[streams] = Tail(self._feed, self._reader, streams)
@@ -72,7 +73,7 @@ class Tails:
         return tail
 
     def delay_seconds(self) -> float:
-        """How long after each piece the next watcher is to get it.
+        """How long after each piece a new watcher is to get it.
 
         Sending takes 0.2 ms for each watcher. If fifty got it in one moment, commands would wait for 9 ms.
         """
@@ -80,7 +81,7 @@ class Tails:
         return PERIOD_SECONDS * (self._joined * _GOLDEN % 1.0)
 
     def leave(self, tail: "Tail") -> None:
-        """Takes one watcher away; the tail ends with the last one."""
+        """Removes one watcher; the tail ends with the last one."""
         tail.watchers -= 1
         if tail.watchers == 0:
             tail.task.cancel()
@@ -139,15 +140,15 @@ class Tail(Source):
         self._wake()
 
     def read(self, after: int, last: int) -> tuple[list[Line], int]:
-        """The newest events from behind one position to another, and how many there are.
+        """The newest events after one position and up to another, and how many there are.
 
-        Of some streams, those are counted that are not too far back.
+        Unless all streams are read, only events among the last `MOST_LOOKED_AT` positions are counted.
         """
         place = {"after": max(after, last - MOST_LOOKED_AT), "last": last, "streams": self.streams}
         with self._reader() as connection:
             lines = [Line(*row) for row in connection.execute(_NEWEST, {**place, "most": MAXIMUM_SHOWN})]
             if self.streams == "*":
-                # Positions have no gap.
+                # Positions have no gaps, so their difference is the number of events.
                 return lines, max(0, last - after)
             if len(lines) < MAXIMUM_SHOWN:
                 return lines, len(lines)

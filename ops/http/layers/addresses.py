@@ -1,13 +1,13 @@
-"""Who is counted as one: `network_of`."""
+"""The network that a caller's address counts as: `network_of`."""
 
 from ipaddress import IPv6Address, ip_address
 
-# Longer than any address; a proxy may have handed on whatever its client wrote.
+# Longer than any address; a proxy may pass on any text of its client as one.
 MAXIMUM_CHARACTERS = 64
 
 
 def network_of(host: str) -> str:
-    """What an address counts as: itself, or the /64 of an IPv6 address, all of which one machine may have."""
+    """An IPv4 address itself, or the /64 network of an IPv6 address, all of which one machine may have."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -12,10 +12,11 @@ from ops.http.refusals import BodyTooLarge, RequestTimeout, TooManyRequests
 MAXIMUM_BODY_BYTES = 1024 * 1024
 # A body that has not arrived whole in this time is refused.
 BODY_SECONDS = 20.0
-# Sooner, if it comes too slowly: so long at first, and a second more for so many bytes that came.
+# A slow body is refused sooner: it has so long at first, and a second more for so many bytes that came.
 FIRST_SECONDS = 5.0
 BYTES_FOR_A_SECOND = 4 * 1024
-# How much is kept of bodies that are not whole, in all and of one address, and how many of one there may be.
+# How many bytes of unfinished bodies are kept, in all and of one address; and how many such bodies an address
+# may have.
 MAXIMUM_KEPT_BYTES = 64 * 1024 * 1024
 MAXIMUM_KEPT_OF_ONE_BYTES = 16 * 1024 * 1024
 MAXIMUM_OF_ONE = 128
@@ -23,15 +24,15 @@ RETRY_AFTER_MS = 1_000
 
 
 class Bodies:
-    """All bodies that arrive. Of too many or too much, the one that is at it longest gives way."""
+    """All bodies that are arriving. If they are too many or too large, the oldest one is given up."""
 
     def __init__(self) -> None:
-        # By address, in the order in which they began; and how many bytes there are of them.
+        # By address: its bodies in the order in which they began, and how many bytes they have.
         self._arriving: dict[str, dict[Body, None]] = {}
         self._bytes: Counter[str] = Counter()
 
     def expect(self, receive: Receive, address: str, on_whole: Callable[[], None]) -> "Body":
-        """A body that begins to arrive; `on_whole` is called when it is there, and may refuse the request."""
+        """A body that begins to arrive; `on_whole` is called when it is whole, and may refuse the request."""
         body = Body(receive, on_whole, self, address)
         its_own = self._arriving.setdefault(address, {})
         its_own[body] = None
@@ -40,7 +41,7 @@ class Bodies:
         return body
 
     def grew(self, body: "Body", by_bytes: int) -> None:
-        """Has others give way if there is too much of all, or of one address."""
+        """Counts bytes of a body, and gives up one if there are too many in all, or of the address."""
         if body not in self._arriving.get(body.address, {}):
             return
         body.size += by_bytes
@@ -52,7 +53,7 @@ class Bodies:
             self._oldest_with_bytes(most).give_way()
 
     def forget(self, body: "Body") -> None:
-        """Counts a body no more: it is whole, or refused; once is enough."""
+        """Stops counting a body that is whole or refused; further calls do nothing."""
         its_own = self._arriving.get(body.address, {})
         if body not in its_own:
             return
@@ -66,7 +67,7 @@ class Bodies:
 
 
 class Body:
-    """One body as it comes in."""
+    """One body while it arrives."""
 
     def __init__(self, receive: Receive, on_whole: Callable[[], None], bodies: Bodies, address: str) -> None:
         self._receive = receive
@@ -81,14 +82,15 @@ class Body:
         self._waiting: asyncio.Timeout | None = None
 
     async def receive(self) -> Message:
-        """The next part of it.
+        """The next part of the body.
 
         Raises:
-            BodyTooLarge, RequestTimeout, TooManyRequests: it is too large, took too long, or gave way.
-            Busy: it is there, and there is no place for its request.
+            BodyTooLarge, RequestTimeout, TooManyRequests: it is too large, took too long, or was given up.
+            Busy: it is whole, and there is no place for its request.
         """
         if self._is_whole:
-            # The next message is the end of the connection; an answer may wait for that as long as it takes.
+            # The next message is the end of the connection, for which an answer may wait without a time
+            # limit.
             return await self._receive()
         message = await self._next()
         if message["type"] == "http.request":
@@ -125,12 +127,12 @@ class Body:
             self._waiting = None
 
     def give_way(self) -> None:
-        """Has its request refused, now or when somebody asks for more of it."""
+        """Gives the body up: its request is refused, at once or when the next part is asked for."""
         self._gave_way = True
         self.forget()
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def forget(self) -> None:
-        """Counts it no more."""
+        """Stops counting the body."""
         self._bodies.forget(self)

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ops.metrics.http_counts import HttpCounts
 
-# Other words are counted as "other": anybody may send any method, and each would become a series of its own.
+# Other methods are counted as "other": clients may send any word, and each would become a series of its own.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -18,7 +18,7 @@ class CountingMiddleware:
         self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts a request when its response begins, and takes its time when that ends."""
+        """Counts a request when its response begins, and records its duration when the response ends."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -34,7 +34,7 @@ class CountingMiddleware:
                 is_stream = _is_stream(message)
                 self._counts.streams += is_stream
             await send(message)
-            # Nobody waits for what is done after the response.
+            # Background work after the response does not count: the client does not wait for it.
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 ended = time.perf_counter()
 

@@ -1,8 +1,8 @@
 """Keeps other sites from using a browser that can reach us: `GuardMiddleware`.
 
 A page of any site can make its browser send requests to every address that the browser reaches, the loopback
-included. So the host name in a request must be ours (a foreign name could be made to point here: DNS
-rebinding), and requests that another site caused are refused, except links that are followed.
+included. So the host name in a request must be the service's (a foreign name could be made to point here: DNS
+rebinding), and requests that another site caused are refused, except links that a user follows.
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 """
 
@@ -21,8 +21,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class GuardMiddleware:
     """Refuses requests that name another host, or come from another site.
 
-    `hosts` are the names that we are reached by. `is_open` says whether any other name is as good, since a
-    token is needed anyway. `origins` are sites whose pages may send requests all the same.
+    `hosts` are the names of the service. `is_open` says whether any other name is allowed, too, since a token
+    is needed anyway. `origins` are sites whose pages may send requests all the same.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class GuardMiddleware:
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands a request on if it may pass."""
+        """Passes a request on, or refuses it."""
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(refusal)(scope, receive, send)
@@ -54,7 +54,7 @@ class GuardMiddleware:
             return None
         method = scope["method"]
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
-            # A link that was followed: no page of the other site can read the answer.
+            # A user follows a link: pages of the other site cannot read the answer.
             method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         ):
             return _foreign()
@@ -69,7 +69,7 @@ class GuardMiddleware:
 
 def _without_port(host: str) -> str:
     name, _, port = host.rpartition(":")
-    # The colons of an IPv6 address stand in brackets.
+    # An IPv6 address is in brackets, so a colon after them begins the port.
     return name if name and port.isdigit() and not name.endswith(":") else host
 
 

@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class IncidentMiddleware:
-    """Answers a defect with the id under which it is logged, and nothing else of it."""
+    """Answers a defect with the id under which it is logged, and no other detail."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands a request on, and answers it if that raises."""
+        """Passes a request on, and answers it if that raises."""
         has_started = False
 
         async def note(message: Message) -> None:
@@ -37,6 +37,6 @@ class IncidentMiddleware:
                 logger, "a request failed", error, method=scope.get("method"), path=scope.get("path")
             )
             if has_started:
-                # The connection is cut, so that the reader does not take the answer for whole.
+                # The error cuts the connection, so that the reader does not take the answer for complete.
                 raise
             await problem(refusal)(scope, receive, send)

@@ -20,7 +20,7 @@ from ops.http.refusals import BodyTooLarge, HeadTooLarge, HttpRefusal, TooManyRe
 
 # Line and headers together.
 MAXIMUM_HEAD_BYTES = 32 * 1024
-# Who asks for these decides whether the service is started anew: they never wait for others.
+# The programs that ask for these may restart the service, so these requests never wait for others.
 HEALTH_PATHS = frozenset({"/livez", "/readyz"})
 METRICS_PATH = "/metrics"
 
@@ -28,8 +28,8 @@ METRICS_PATH = "/metrics"
 class LimitsMiddleware:
     """Refuses requests that are too large, too slow, too frequent or too many at once.
 
-    A request is under way once its body is there, and until its answer is made: neither who sends slowly nor
-    who reads slowly holds a place.
+    A request holds a place from the end of its body until its answer begins, so neither slow senders nor slow
+    readers hold places.
     """
 
     def __init__(self, app: ASGIApp, *, per_second: float) -> None:
@@ -43,7 +43,7 @@ class LimitsMiddleware:
         self._answers = Answers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands a request on if it is within the limits."""
+        """Passes a request on if it is within the limits."""
         client = scope["client"]
         address = network_of(client[0]) if client else "unknown"
         path = scope["path"]
@@ -54,7 +54,7 @@ class LimitsMiddleware:
 
         async def send_and_leave(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # The answer is made; how long its reader takes is not the service's affair.
+                # The answer is made: the place is free, however long its reader takes.
                 stay.leave()
             await in_time(message)
 
@@ -78,7 +78,8 @@ class LimitsMiddleware:
                 "too many requests from there", hint="try again", retry_after_ms=max(1, round(wait * 1000))
             )
         if _head_bytes(scope) > MAXIMUM_HEAD_BYTES:
-            # Only a head that came in one piece gets here; the protocol refuses longer ones as they come.
+            # Only a long head that came in one piece gets here; the protocol refuses others while they
+            # arrive.
             return HeadTooLarge(MAXIMUM_HEAD_BYTES)
         if (said := _said_length(scope)) > MAXIMUM_BODY_BYTES:
             return BodyTooLarge(said, MAXIMUM_BODY_BYTES)

@@ -1,4 +1,4 @@
-"""How many requests are answered at once, and of whom: `Places`, and `Stay`, one request in them."""
+"""How many requests are answered at once, in all and for one holder: `Places`. `Stay` is one of them."""
 
 from collections import Counter
 
@@ -6,17 +6,17 @@ from domain.errors import Busy
 
 # How many requests are answered at once. Event streams have a limit of their own and do not count.
 MAXIMUM_UNDER_WAY = 256
-# As many of one address, and of one token.
+# How many of them one address may have, and one token.
 MAXIMUM_OF_ONE = 128
-# Those who watch whether the service lives have places of their own, whatever others do; scrapers, too, whose
-# answers take longer.
+# Health checks have places of their own, so that other requests cannot block them. So have scrapers of
+# metrics, whose answers take longer.
 MAXIMUM_WATCHING = 32
 MAXIMUM_SCRAPING = 8
 RETRY_AFTER_MS = 1_000
 
 
 class Places:
-    """So many requests at once, and so many of one holder: an address, or a token by its name."""
+    """Places for requests: `most` in all, `most_of_one` for one holder, an address or a token by name."""
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
@@ -61,7 +61,7 @@ class Places:
 
 
 class Stay:
-    """The place of one request: from the moment at which all of it is there until its answer is made."""
+    """The place of one request, from the end of its body until its answer begins."""
 
     def __init__(self, places: Places, address: str) -> None:
         self._places = places
@@ -71,10 +71,10 @@ class Stay:
         self._is_over = False
 
     def enter(self) -> None:
-        """Takes the place; once is enough, and none is taken by who has left.
+        """Takes a place, unless this request has one or has left.
 
         Raises:
-            Busy: there is none left, or not for this one.
+            Busy: no place is left, in all or for this request's holders.
         """
         if self._is_in or self._is_over:
             return
@@ -88,10 +88,10 @@ class Stay:
             raise
 
     def is_of(self, token: str) -> None:
-        """Takes in whose request it is.
+        """Notes the token of the request, which is a holder of its place, too.
 
         Raises:
-            Busy: that token has too many places.
+            Busy: the token has too many places.
         """
         holder = ("token", token)
         self._holders.append(holder)
@@ -99,7 +99,7 @@ class Stay:
             self._take_for(holder)
 
     def leave(self) -> None:
-        """Gives the place back, and takes none any more; once is enough."""
+        """Gives the place back for good; further calls do nothing."""
         self._is_over = True
         if self._is_in:
             self._is_in = False

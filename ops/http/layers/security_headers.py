@@ -3,12 +3,12 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# For pages. All that they load are files of this server: no inline script, no inline style, no eval.
+# For pages. They load files of this server only: no inline script, no inline style, no eval.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# For all other answers: nothing in them is to be run or shown.
+# For all other answers: browsers run and show nothing in them.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 SECURITY_HEADERS = {
@@ -20,7 +20,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Content-Security-Policy": DATA_POLICY,
-    # An answer is of this moment, and for its caller alone.
+    # An answer holds for this moment, and for its caller alone.
     "Cache-Control": "no-store",
 }
 
@@ -31,13 +31,13 @@ class SecurityHeadersMiddleware:
     def __init__(self, app: ASGIApp, *, hsts_seconds: int) -> None:
         self._app = app
         self._always = dict(SECURITY_HEADERS)
-        # Over TLS only; a browser then comes with TLS for so long, whatever it is told elsewhere (RFC 6797).
+        # Sent over TLS only: for so many seconds, a browser uses TLS alone for this host (RFC 6797).
         self._over_tls = {**SECURITY_HEADERS, "Strict-Transport-Security": f"max-age={hsts_seconds}"}
         if hsts_seconds == 0:
             self._over_tls = self._always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands a request on, and adds headers to its response."""
+        """Passes a request on, and adds headers to its response."""
         added = self._over_tls if scope["scheme"] == "https" else self._always
 
         async def send_with_headers(message: Message) -> None:

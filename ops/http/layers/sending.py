@@ -1,4 +1,4 @@
-"""Answers on their way to a reader who may be slow: `Answers`."""
+"""Sends answers, and cuts off readers that are too slow: `Answers`."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,27 +7,27 @@ from starlette.types import Message, Send
 
 from ops.http.refusals import ReaderTooSlowError
 
-# How long a piece of an answer may wait for its reader, who is then cut off.
+# How long a piece of an answer may wait for its reader, before the connection is cut.
 SEND_SECONDS = 20.0
-# A large piece longer, if its reader takes so much in each further second.
+# A large piece may wait longer: a second more for so many bytes that its reader has taken.
 BYTES_FOR_A_SECOND = 8 * 1024
-# So much is handed to the connection at once; the rest waits until that is on its way.
+# How much is handed to the connection at once; the rest waits until that is sent.
 SLICE_BYTES = 64 * 1024
-# How much waits for slow readers together; the answer that waits longest is given up for more.
+# How much of large answers may wait for readers in all; beyond that, the one that waits longest is given up.
 MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Answers:
-    """All answers that are too large for one slice and have not been read yet."""
+    """All answers of more than one slice that have not been read yet."""
 
     def __init__(self) -> None:
-        # What cuts the connection, and how much waits, in the order in which they began to.
+        # For each waiting answer, oldest first: the function that cuts its connection, and its size.
         self._waiting: dict[object, tuple[Callable[[], None], int]] = {}
 
     def in_time(self, send: Send, abort: Callable[[], None]) -> Send:
-        """The same `send`, which cuts the connection of a reader that does not read.
+        """A `send` that cuts the connection if the reader is too slow.
 
-        It then raises a `ReaderTooSlowError`, so that nothing more is made for that reader.
+        It then raises a `ReaderTooSlowError`, so that no more of the answer is made.
         """
 
         async def send_in_time(message: Message) -> None:
@@ -39,7 +39,7 @@ class Answers:
                 else:
                     await self._send_in_slices(send, abort, message, body)
             except TimeoutError:
-                # `close` would wait for the reader.
+                # Not closed, since closing would wait for the reader.
                 abort()
                 raise ReaderTooSlowError from None
 

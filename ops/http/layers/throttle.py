@@ -1,11 +1,11 @@
-"""Bounds for one address: `Throttle` counts requests, `Guesses` counts wrong tokens."""
+"""Limits for each address: `Throttle` counts requests, `Guesses` counts wrong tokens."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-# How many addresses are remembered; beyond that, those that were quiet longest are forgotten.
+# How many addresses are remembered; beyond that, the least recently active one is forgotten.
 MAXIMUM_ADDRESSES = 10_000
 # After this many wrong tokens an address has to wait, and longer after each further one.
 ALLOWED_GUESSES = 10
@@ -23,11 +23,11 @@ class Throttle:
         self._per_second = per_second
         self._burst = 2 * per_second
         self._clock = clock
-        # For each address: what is left in its bucket, and when that was.
+        # For each address: how many requests its bucket has left, and as of when.
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_seconds(self, address: str) -> float:
-        """0 if a request may pass, which is then counted; else how long until one may."""
+        """0 if a request may pass, which this then counts; otherwise the time until one may."""
         if self._per_second == 0:
             return 0.0
         now = self._clock()
@@ -39,16 +39,17 @@ class Throttle:
 
 
 class Guesses:
-    """Wrong tokens by address. A caller whose token was right before never waits for guesses of others."""
+    """Wrong tokens by address. A caller whose token was right before never waits for others' guesses."""
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        # For each address: when all of its guesses are paid off, at so many seconds for each.
+        # For each address: when all its guesses are forgiven, each `SECONDS_FOR_A_GUESS` after the one
+        # before.
         self._paid: OrderedDict[str, float] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_seconds(self, address: str, token_hash: str) -> float:
-        """How long until a token from that address is looked at; 0: now."""
+        """How long until a token from this address is checked; 0: now."""
         if (address, token_hash) in self._known:
             return 0.0
         over = self._paid.get(address, 0.0) - self._clock() - ALLOWED_GUESSES * SECONDS_FOR_A_GUESS
@@ -60,11 +61,11 @@ class Guesses:
         _remember(self._paid, address, max(self._paid.get(address, now), now) + SECONDS_FOR_A_GUESS)
 
     def was_right(self, address: str, token_hash: str) -> None:
-        """Remembers a caller who is no guesser."""
+        """Remembers an address and its right token: that token never has to wait."""
         _remember(self._known, (address, token_hash), None)
 
     def forget(self, token_hash: str) -> None:
-        """Treats a token like any wrong one from now on, since it was revoked."""
+        """Treats a token that is no longer valid like any wrong one from now on."""
         for known in [one for one in self._known if one[1] == token_hash]:
             del self._known[known]
 

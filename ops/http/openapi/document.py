@@ -1,4 +1,4 @@
-"""The HTTP API as an OpenAPI 3.1 document, made of the routes and of the structs that decode requests.
+"""The HTTP API as an OpenAPI 3.1 document, made from the routes and the structs that decode requests.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -43,8 +43,8 @@ A browser that was logged in sends `{CSRF_HEADER}` with whatever changes somethi
 def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpage_session_8822") -> Document:
     """The document for one version of the program.
 
-    `needs_token` is false where the settings say that nobody needs one.
-    `cookie` is the name of a session's cookie.
+    `needs_token` is false if the settings say that no token is needed. `cookie` is the name of a session's
+    cookie.
     """
     schemas = Components(SCHEMAS, openapi=True, more=api.SCHEMAS).schemas
     schemas |= {**message_bodies(schemas), "Problem": problem_schema(), "ServiceStatus": service_status()}
@@ -82,7 +82,7 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
 
 
 def _operations(routes: Iterable[RouteEntry]) -> Iterator[tuple[str, str, OperationObject]]:
-    """Path, method and operation of everything but commands and queries of the contract."""
+    """Path, method and operation of every route, which are not commands and queries of the contract."""
     for entry in routes:
         for path, operation in entry.operations.items():
             for method in entry.methods:

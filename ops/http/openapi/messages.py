@@ -1,7 +1,7 @@
 """The commands and queries of the contract as operations of the OpenAPI document, each once.
 
-A command or query about one row has the row's key in its path; others have `-` in its place. Where a method
-says the verb, the path leaves it out (`ops/http/meaning.py` has the rules).
+A command or query about one row has the row's key in its path; others have `-` in its place. If the method
+stands for the verb, the path leaves it out (`ops/http/meaning.py` has the rules).
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,12 +50,12 @@ MERGE_PATCH = "application/merge-patch+json"
 _OF_COMMANDS = (404, 409, 422)
 _OF_QUERIES = (404, 413)
 
-# How new what was read is.
+# Headers that tell how new an answer is.
 _PLACE = (POSITION, TIMELINE, AGE_MS)
 
 
 def message_bodies(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
-    """The schemas of the bodies of commands whose key stands in the path, from those of the commands."""
+    """The schemas for bodies of commands with their key in the path: the commands' own, without the key."""
     bodies: dict[str, Schema] = {}
     for name in all_structs()["commands"]:
         schema = schemas[component_name(name)]
@@ -98,14 +98,15 @@ def _command_places(name: str, schema: Schema) -> Iterator[tuple[str, str]]:
     by_method = [method.lower() for method, verbs in meaning.BY_METHOD.items() if verbs.get(table) == verb]
     for method in by_method:
         yield place if method == "post" else f"{place}/{{key}}", method
-    # A merge patch has no room for a reason, so the verb has a path of its own, too.
+    # The body of PATCH is the patch itself, with no room for a reason, so the verb also has a path of its
+    # own.
     if not by_method or by_method == ["patch"]:
         key = "{key}" if _key_field(table) in schema.get("required", ()) else meaning.NO_KEY
         yield f"{place}/{key}/{verb}", "post"
 
 
 def _status() -> OperationObject:
-    """The one query that is about no table and has no struct in the contract."""
+    """The one query without a table and without a struct in the contract."""
     status = Operation(
         "service.status",
         "service",
@@ -143,7 +144,7 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
     if name != BATCH:
         parameters.append({"$ref": "#/components/parameters/If-Match"})
     if method == "put":
-        # Other methods take it as well, but have no use for it.
+        # Other methods accept the header, too, but it is of no use there.
         parameters.append({"$ref": "#/components/parameters/If-None-Match-new"})
     said = reference(answer_name(name))
     headers = [] if name == BATCH or not (has_key or method == "put") else ["ETag"]
@@ -164,7 +165,7 @@ def _command(name: str, schema: Schema, path: str, method: str) -> OperationObje
 
 def _body(name: str, schema: Schema, *, has_key: bool, is_patch: bool) -> Any:
     if is_patch:
-        # A merge patch (RFC 7386): members that are null are taken away.
+        # A merge patch (RFC 7386): members that are null are removed.
         return request_body({"type": "object"}, kinds=[JSON, MERGE_PATCH])
     if not has_key:
         return request_body(reference(name))
@@ -179,7 +180,7 @@ def _key_field(table: str) -> str:
 
 
 def _without_key(table: str, schema: Schema) -> Schema:
-    """The schema of a body without the fields that the path says."""
+    """The schema of a body without the fields that the path gives."""
     named = {field.name for field in msgspec.structs.fields(TABLES[table].get_query)}
     return {
         **schema,

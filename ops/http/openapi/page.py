@@ -1,6 +1,6 @@
-"""The page `/docs`, on which the API is tried out. Swagger UI draws it of `/openapi.json`.
+"""The page `/docs`, on which users try out the API. Swagger UI makes it from `/openapi.json`.
 
-It is for everybody, as that document is. What it sends is asked for a token, or for the console's session.
+Like that document, the page needs no token. The requests that it sends need one, or the console's session.
 """
 
 from starlette.requests import Request

@@ -16,7 +16,7 @@ OperationObject = dict[str, Any]
 
 # Statuses of refusals that any request may meet.
 ANY = (400, 421, 429, 431, 500, 503)
-# Those that a request may meet if it needs a role.
+# Statuses that a request may meet if it needs a role.
 GUARDED = (*ANY, 401, 403)
 WITH_BODY = (408, 413, 415)
 
@@ -42,7 +42,7 @@ _PRECONDITION_FAILED = "The row is at another version than If-Match or If-None-M
 
 
 def operation_object(operation: Operation, role: Role | None) -> OperationObject:
-    """An operation as the document has it, for callers with that role."""
+    """An operation as the document shows it, for callers with a role; `None`: for all callers."""
     needed = f"Needs the role `{role}`." if role is not None else "Needs no token."
     refused = {
         *(GUARDED if role is not None else ANY),
@@ -68,7 +68,7 @@ def operation_object(operation: Operation, role: Role | None) -> OperationObject
 
 
 def problem_responses() -> dict[str, Any]:
-    """Every refusal by its status."""
+    """The answers for refusals, by status."""
     return {str(status): _problem_response(status) for status in _PROBLEMS}
 
 
@@ -83,7 +83,7 @@ def _problem_response(status: int) -> Any:
 
 
 def problem_schema() -> Schema:
-    """Problem details (RFC 9457), with what a refusal says on the bus."""
+    """The schema of problem details (RFC 9457), with the members that a refusal has on the bus."""
     always: dict[str, Schema] = {
         "type": {"type": "string", "format": "uri", "description": "`urn:hyperpage:problem:` and the code"},
         "title": TEXT,
@@ -103,7 +103,7 @@ def problem_schema() -> Schema:
 
 
 def service_status() -> Schema:
-    """How the service is."""
+    """The schema of a service's status."""
     level: Schema = {"type": "string", "enum": ["healthy", "degraded", "unhealthy"]}
     return {"title": "ServiceStatus", **object_of({"status": level})}
 
