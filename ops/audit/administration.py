@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`heads` are earlier heads of the log, as `audit verify`, `status` and backups reported them."""
+    """`heads` are some that the log had, as `audit verify`, `status` and backups have told them."""
 
     heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
 

@@ -50,9 +50,9 @@ def head_in(text: str) -> Head | None:
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. `at` is in milliseconds since the epoch.
 
-    `actor` is the name that the caller claims, `principal` the token or user that vouches for the caller, or
-    `None`. `code` is the reason of a refusal or failure, `request` the request in short. `dry_run` marks an
-    act that was only tried and changed nothing.
+    `actor` is who they say they are, `principal` the token or user that vouches for it, `None` where nothing
+    does. `code` is why it was refused or failed, `request` what was asked for, in short. `dry_run` stands in
+    the lines of acts that were only tried, and did nothing.
     """
 
     sequence: int

@@ -1,4 +1,4 @@
-"""Descriptions of routes for `/openapi.json`: `Operation`, and the pieces that one is made of."""
+"""Descriptions of routes for `/openapi.json`: `Operation`, and functions that make its parts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Parameter = dict[str, Any]
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """The description of one method on one path, beside what its route says already.
+    """The description of one method on one path, beside what the route itself says.
 
     `answers` are responses by status; `problems` are the statuses of refusals beside those that any request
     may meet. The summary is the first line of the handler's docstring, unless one is given.
@@ -32,12 +32,12 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 def reference(name: str) -> Schema:
-    """One of the document's schemas, by the name of what it is of."""
+    """A reference to one of the document's schemas, by the name of its command, query or other message."""
     return {"$ref": SCHEMAS + component_name(name)}
 
 
 def answer(description: str, schema: Schema, *, headers: Sequence[str] = (), kind: str = JSON) -> Any:
-    """A response with a body; `headers` are names of shared ones."""
+    """A response with a body; `headers` are names of the document's headers."""
     return empty(description, headers=headers, content={kind: {"schema": schema}})
 
 
@@ -73,7 +73,7 @@ def parameter(
 
 
 def query_parameters(schema: Schema) -> list[Parameter]:
-    """Each member of a struct as a parameter of its own."""
+    """The members of a struct, each as a parameter of the query."""
     required = schema.get("required", ())
     return [
         parameter(
@@ -88,7 +88,7 @@ def query_parameters(schema: Schema) -> list[Parameter]:
 
 
 def _said(member: Schema) -> Schema:
-    """The schema of a member as a parameter, which cannot be null: it is left out instead."""
+    """The schema of a member as a parameter, without null: a parameter is left out instead."""
     own = {name: value for name, value in member.items() if name not in ("anyOf", "description")}
     if "anyOf" not in member:
         return own

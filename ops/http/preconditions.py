@@ -14,7 +14,7 @@ def expected_version(headers: Headers) -> str | None:
     """The version that a command expects: that of `If-Match`, or 0 with `If-None-Match: *`.
 
     Raises:
-        Invalid: the headers say neither.
+        Invalid: the headers are malformed, or both are there.
     """
     match, no_match = headers.get("if-match"), headers.get("if-none-match")
     if match is not None and no_match is not None:
@@ -32,9 +32,9 @@ def expected_version(headers: Headers) -> str | None:
 
 
 def is_known(headers: Headers, tag: str) -> bool:
-    """Whether the caller has this version already."""
+    """Whether the caller has the version with this ETag already."""
     said = headers.get("if-none-match")
     if said is None:
         return False
-    # A weak comparison, which is the one for reading (RFC 9110, 13.1.2).
+    # A weak comparison, as the standard asks for If-None-Match (RFC 9110, 13.1.2).
     return any(one.strip().removeprefix("W/") in (tag, "*") for one in said.split(","))

@@ -7,9 +7,9 @@ from domain.errors import NotFound
 
 
 class HttpRefusal(Exception):
-    """A request that is refused as a request of HTTP; `headers` go with the answer.
+    """The refusal of a request for a reason that only HTTP has; `headers` go with the answer.
 
-    It is none of the contract's: a client of the bus never meets it.
+    It is not part of the contract: clients of the bus never get it.
     """
 
     code: ClassVar[str]
@@ -33,7 +33,7 @@ class ReaderTooSlowError(ConnectionError):
 
 
 def no_such_place(near: str | None = None) -> NotFound:
-    """There is nothing at this path; `near` is the table, command or query that may have been meant."""
+    """The refusal for a path without a meaning; `near` is the table, command or query that may be meant."""
     opening, details = (f"did you mean {near}? ", {"did_you_mean": near}) if near else ("", {})
     return NotFound(
         "there is nothing at this path",

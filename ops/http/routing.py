@@ -1,4 +1,4 @@
-"""How a route is declared, and what its handler may ask of the application."""
+"""How a route is declared, and the functions by which its handler reaches the application."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -29,15 +29,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 # How long a request waits for a service that is being restored, before it is told to try again.
 ATTACHED_WITHIN_SECONDS = 10.0
-# Stands for all methods, where the handler itself tells them apart and refuses the others.
+# Stands for all methods, if the handler itself tells them apart and refuses wrong ones.
 ANY_METHOD = "*"
 
 
 class RouteEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A path, some methods, the role that they need, and the handler that answers.
 
-    `operations` describe it in `/openapi.json`, by the paths that it stands for there. It is `for_users` of
-    their own if they may, whose rights the handler looks at.
+    `operations` describe it in `/openapi.json`, by the paths that it stands for there. With `for_users`,
+    users of their own may call it, too; the handler checks their rights.
     """
 
     path: str
@@ -57,10 +57,10 @@ def route(
     methods: Sequence[str] = ("GET",),
     for_users: bool = False,
 ) -> RouteEntry:
-    """A route for callers with that role, or for everybody if it is `None`.
+    """A route for callers with a role, or for all callers if `role` is `None`.
 
-    `operation` describes it in `/openapi.json`: one operation, or several by their paths if it stands for
-    those, or `None` if it is not part of the API, as a page is.
+    `operation` describes it in `/openapi.json`: one operation, or several by the paths that the route stands
+    for. `None`: it is not part of the API, as a page is.
     """
     if operation is None:
         operation = {}
@@ -82,7 +82,7 @@ def route(
 
 
 def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
-    """The routes as Starlette's router takes them: one for each path, in the order of their first entries."""
+    """The routes for Starlette's router: one for each path, in the order of their first entries."""
     by_path: dict[str, dict[str, RouteEntry]] = {}
     for one in entries:
         by_path.setdefault(one.path, {}).update(dict.fromkeys(one.methods, one))
@@ -90,7 +90,7 @@ def places(entries: Iterable[RouteEntry]) -> list[BaseRoute]:
 
 
 class _Place:
-    """A path. It takes every method, so that the answer to a wrong one can name the right ones."""
+    """A path. It accepts every method, so that the answer to a wrong one can name the right ones."""
 
     def __init__(self, by_method: Mapping[str, RouteEntry]) -> None:
         self._by_method = by_method
@@ -98,7 +98,7 @@ class _Place:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         request = Request(scope, receive, send)
-        # HEAD is answered as GET is.
+        # HEAD is answered like GET.
         entry = self._by_method.get("GET" if request.method == "HEAD" else request.method)
         entry = entry or self._by_method.get(ANY_METHOD)
         if entry is None:
@@ -107,17 +107,17 @@ class _Place:
             principal = await access_of(request).admit(request, entry.role, for_users=entry.for_users)
             count_for(request, principal)
         if scope["path"] not in HEALTH_PATHS:
-            # Nothing is done, and no place is taken, before all of a request is there.
+            # Waits for the whole request: until then, nothing is done for it, and it holds no place.
             await request.body()
         if entry.role is not None:
-            # A small store is restored in a moment: its clients notice no more than a longer wait.
+            # A small store is restored in a moment: clients then only notice a longer wait.
             await backend_of(request).attached_within(ATTACHED_WITHIN_SECONDS)
         try:
             response = await entry.handler(request)
         except (Refusal, HttpRefusal, ClientDisconnect):
             raise
         except Exception as error:
-            # Caught here, since Starlette answers what goes further by itself, without the incident.
+            # Caught here, since Starlette would answer the error itself, without the incident's id.
             raise internal(
                 logger, "a request failed", error, method=request.method, path=scope["path"]
             ) from None
@@ -128,16 +128,16 @@ def principal_of(request: Request) -> Principal:
     """The caller.
 
     Raises:
-        Unauthorized: it is not known who that is.
+        Unauthorized: the caller is not known.
     """
     return access_of(request).principal(request)
 
 
 def count_for(request: Request, principal: Principal) -> None:
-    """Takes in whose request it is, for the limits.
+    """Counts a request for its caller's limits.
 
     Raises:
-        Busy: too many requests of that token are under way.
+        Busy: too many requests of this caller are under way.
     """
     if principal.kind != "anybody":
         request.scope["hyperpage.stay"].is_of(f"{principal.kind} {principal.name}")
@@ -156,7 +156,7 @@ def access_of(request: Request) -> Access:
 
 
 def bus_principal_of(request: Request) -> BusPrincipal:
-    """The caller, as commands and queries know who asks."""
+    """The caller as the principal of commands and queries."""
     principal = principal_of(request)
     return BusPrincipal(
         principal.name,
@@ -167,18 +167,18 @@ def bus_principal_of(request: Request) -> BusPrincipal:
 
 
 def actor_of(request: Request) -> Actor:
-    """The caller, for the record."""
+    """The caller as the actor of an act in the audit log."""
     principal = principal_of(request)
-    # Who has no token has no name either.
+    # No token vouches for an anonymous caller.
     vouched_for = None if principal.kind == "anybody" else principal.name
     return Actor(name=principal.name, via="http", address=address_of(request), principal=vouched_for)
 
 
 async def json_body(request: Request) -> bytes:
-    """The body of a request that declares it as JSON; the content is not looked at.
+    """The body of a request that declares it as JSON; the content is not checked.
 
     Raises:
-        UnsupportedMediaType: it is declared as something else. A form of another site cannot declare JSON.
+        UnsupportedMediaType: the body is declared as something else, as forms of other sites have to.
     """
     body = await request.body()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -192,7 +192,7 @@ class _Page(msgspec.Struct):
 
 
 def next_page(request: Request, answer: bytes) -> dict[str, str]:
-    """The header with the address of the next page (RFC 8288), if there is one."""
+    """The header `Link` with the address of the next page (RFC 8288), if there is one."""
     following = msgspec.json.decode(answer, type=_Page).next
     if following is None:
         return {}
@@ -202,5 +202,5 @@ def next_page(request: Request, answer: bytes) -> dict[str, str]:
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON that is encoded already."""
+    """A response with encoded JSON."""
     return Response(body, status, headers, JSON)

@@ -1,7 +1,7 @@
-"""The HTTP server: `HttpServer`. It listens in the loop of the service, which it may outlive.
+"""The HTTP server: `HttpServer`. It runs in the service's event loop, and outlives a service that ends.
 
-A service comes (`backend.attach`) and goes (`backend.detach`) with each restore; requests that come between
-two are told to try again, and connections stay.
+Each restore detaches the old service (`backend.detach`) and attaches a new one (`backend.attach`). In
+between, requests are told to try again, and connections stay.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ from ops.settings_sources import http_address
 
 USUAL_PORT = 8822
 KEEP_ALIVE_SECONDS = 30
-# How long requests may take to end when the server stops.
+# How long requests under way may take to end when the server stops.
 STOP_SECONDS = 2
 WATCH_SECONDS = 1.0
-# Among how many of the last acts of a kind one is looked for.
+# How many of the last acts of a kind are searched for a token's.
 RECENT_ACTS = 200
 UNKNOWN = "unknown"
 
@@ -83,10 +83,10 @@ class HttpServer:
         self._certificates: Certificates | None = None
 
     async def start(self) -> None:
-        """Listens when this returns; may be called again.
+        """Starts the server, which listens when this returns; further calls do nothing.
 
         Raises:
-            HttpServerError: the address is taken, or is none of this machine's; or its certificate is none.
+            HttpServerError: the address is taken or not this machine's, or the certificate cannot be used.
         """
         if self._server is not None:
             return
@@ -99,7 +99,7 @@ class HttpServer:
         port = self.listens_at[1]
         scheme = "http" if self._certificates is None else "https"
         self.url = f"{scheme}://{_in_url(_reachable(host))}:{port}"
-        # With the port in its name, since cookies know no ports: another service on this host has its own.
+        # The name has the port, since browsers share cookies between the ports of a host, and so services.
         self.access.cookie_name = f"hyperpage_session_{port}"
         config = uvicorn.Config(
             application(
@@ -116,21 +116,21 @@ class HttpServer:
             ),
             interface="asgi3",
             lifespan="off",
-            # Logging is set up already, and a line for each request is a reverse proxy's to write.
+            # Logging is set up already, and access logs are left to a reverse proxy.
             log_config=None,
             access_log=False,
             ws="none",
             server_header=False,
-            # From known proxies only: otherwise anybody could claim that a request came from elsewhere.
+            # Trusted from known proxies only: otherwise any client could forge its address.
             proxy_headers=bool(self._settings.http_proxies),
             forwarded_allow_ips=list(self._settings.http_proxies),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        # Uvicorn would repeat at every start and stop what we log ourselves.
+        # Otherwise uvicorn logs every start and stop, too, which the service logs itself.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = _Server(config, self.crowd, self._certificates)
-        # `serve` would take over the signals, which belong to the command line.
+        # Not `serve`, which would install handlers for signals: the command line handles those.
         self._running = asyncio.create_task(self._server._serve([bound]), name="the HTTP server")
         self._recording = asyncio.create_task(self.audit.run(), name="the audit log")
         self._watching = asyncio.create_task(self._watch(), name="watching tokens and connections")
@@ -144,7 +144,7 @@ class HttpServer:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """Stops, after the requests under way."""
+        """Stops the server, after the requests under way or `STOP_SECONDS`."""
         if self._server is None:
             return
         self._server.should_exit = True
@@ -161,7 +161,7 @@ class HttpServer:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            # Each request refreshes, too; this records changes while none comes.
+            # Each request refreshes the tokens, too; this records changes while no request comes.
             self.access.tokens.refresh()
             self.crowd.look_after_all()
             if self._certificates is not None:
@@ -180,7 +180,7 @@ class HttpServer:
         self._noting.start(self._note_unless_recorded(act, token))
 
     async def _note_unless_recorded(self, act: Act, token: Token) -> None:
-        """Has the audit log hear of a token that was made or revoked by changing the file by hand."""
+        """Records in the audit log a token that was made or revoked by an edit of the file by hand."""
         wish = ListAudit(action=act.action, limit=RECENT_ACTS)
         try:
             found = await asyncio.to_thread(listed, self.audit.trail.folder, wish)
@@ -193,7 +193,7 @@ class HttpServer:
             self.audit.note(msgspec.structs.replace(act, actor=by_hand, code="changed_by_hand"))
 
     def _refuse_to_be_open_beyond_this_machine(self, bound: socket.socket) -> None:
-        # Of the address itself: a name may lead anywhere.
+        # The bound address is checked, since a host name may resolve to any address.
         host = bound.getsockname()[0]
         if self._settings.http_open and not _is_loopback(host):
             bound.close()
@@ -203,7 +203,7 @@ class HttpServer:
             )
 
     def _allowed_host(self, host: str) -> str:
-        """The host to listen at: as long as there is no token, only this machine's own."""
+        """The host to listen at: the loopback only, as long as a token is needed and none was made."""
         if self._settings.http_open:
             logger.warning("%s; %s", HTTP_OPEN.message, HTTP_OPEN.hint)
             return host
@@ -224,7 +224,7 @@ class HttpServer:
 
     @property
     def standing(self) -> AccessStanding:
-        """Who is let in, for those who watch the service."""
+        """Whether tokens are needed and known, for the health of the service."""
         return AccessStanding(is_open=self.access.is_open, problem=self.access.tokens.problem)
 
 
@@ -238,7 +238,7 @@ def _certificates(settings: Settings) -> Certificates | None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, whose connections come from an `Acceptor`. It leans on `startup` and `servers`."""
+    """Uvicorn's server, whose connections come from an `Acceptor`. It relies on `startup` and `servers`."""
 
     def __init__(self, config: uvicorn.Config, crowd: Crowd, certificates: Certificates | None) -> None:
         super().__init__(config)
@@ -261,7 +261,7 @@ class _Server(uvicorn.Server):
         def context() -> ssl.SSLContext | None:
             return None if self._certificates is None else self._certificates.context
 
-        # They have what uvicorn asks of a server: `close` and `wait_closed`.
+        # Acceptors have the methods that uvicorn calls on a server: `close` and `wait_closed`.
         self.servers = [
             Acceptor(one, self._crowd, connect, context)  # type: ignore[misc]
             for one in sockets or ()
@@ -289,10 +289,10 @@ def _bind(host: str, port: int) -> socket.socket:
     )[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        # Without this, a port stays in use for a minute after its server stopped.
+        # Without this, a port stays in use for a minute after its server has stopped.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        # Only who listens has a port: two that begin at once may both bind it.
+        # Two processes that start at once may both bind a port; only one of them can listen.
         listen(bound)
     except BaseException:
         bound.close()
@@ -310,7 +310,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reachable(host: str) -> str:
-    """An address that reaches, from this machine, what listens at `host`."""
+    """An address at which this machine reaches a server that listens at `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 

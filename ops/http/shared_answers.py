@@ -1,4 +1,4 @@
-"""Answers that many pages want at the same moment: `SharedAnswers` asks once for all."""
+"""Answers that many pages need at the same moment: `SharedAnswers` asks once for all of them."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ class SharedAnswers:
         self._kept: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
 
     async def get(self, key: Any, seconds: float, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """The answer of `ask`, or the one that it gave for the same key within the last `seconds`."""
+        """The answer of `ask`, or an earlier one for the same key that is at most `seconds` old."""
         began, task = self._kept.get(key, (0.0, None))
         if task is None or self._clock() - began > seconds or (task.done() and _failed(task)):
             self._kept.pop(key, None)
@@ -24,11 +24,11 @@ class SharedAnswers:
             self._kept[key] = (self._clock(), task)
             if len(self._kept) > MAXIMUM_KEPT:
                 del self._kept[next(iter(self._kept))]
-        # Shielded: others wait for the same answer when one of them gives up.
+        # Shielded: if one page's request is cancelled, others still wait for the same answer.
         return await asyncio.shield(task)
 
     def forget(self) -> None:
-        """Drops all answers, as after something was changed."""
+        """Drops all answers, for use after a change."""
         self._kept.clear()
 
 

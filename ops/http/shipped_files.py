@@ -11,12 +11,13 @@ from starlette.responses import Response
 from ops.http.refusals import no_such_place
 from ops.http.routing import RouteEntry, route
 
-# Good for ever, since the address has a hash of the content: other content has another address.
+# Browsers may keep a file for a year: its address has a hash of the content, so other content has another
+# one.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class ShippedFiles:
-    """The folder `static` of a package, of which `types` are answered below `prefix`, each as its type."""
+    """Files of a package's folder `static`, served below `prefix`; `types` has their names and media types."""
 
     def __init__(self, package: str, prefix: str, types: Mapping[str, str]) -> None:
         self._package = package
@@ -29,7 +30,7 @@ class ShippedFiles:
 
     @property
     def route(self) -> RouteEntry:
-        """For everybody: there is nothing secret in them, and the page for logging in needs them."""
+        """The route of the files. It needs no token: the files are not secret, and the log-in page needs them."""
         return route(f"{self._prefix}/static/{{name}}", self._answer, role=None, operation=None)
 
     async def _answer(self, request: Request) -> Response:
@@ -37,7 +38,7 @@ class ShippedFiles:
         if name not in self._types:
             raise no_such_place()
         content, tag = _read(self._package, name)
-        # An address without the hash, or with that of another release, is not to be kept.
+        # Browsers do not keep a file from an address without the hash, or with that of another release.
         lasting = {"Cache-Control": _FOR_EVER} if request.query_params.get("v") == tag else {}
         return Response(content, headers={"Content-Type": self._types[name], **lasting})
 

@@ -1,6 +1,6 @@
 """Administration over HTTP: `POST /api/v1/admin/<area>/<verb>`, and backups, with paths of their own.
 
-Each does the same as its subject `hyperpage.adm.v1.…`, with the same record of who did what.
+Each path does the same as its subject `hyperpage.adm.v1.…`, and is recorded in the audit log in the same way.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from ops.security.registry import RotateLogin
 PREFIX = "/api/v1/admin/"
 BACKUPS = "/api/v1/backups"
 AUDIT = f"{PREFIX}audit"
-# Not served over HTTP: it reads any file of this machine that it is told.
+# Not served over HTTP, since it reads any file of this machine that the request names.
 _NOT_HERE = frozenset({"import.file"})
 
 
@@ -58,7 +58,7 @@ async def list_audit(request: Request) -> Response:
 async def list_backups(request: Request) -> Response:
     """The backups, newest first."""
     listed = await administer(request, "backup.list", b"")
-    # Without the path, which is no business of callers who can only read.
+    # Without the path on the server, which callers that can only read need not know.
     items = [{name: value for name, value in one.items() if name != "path"} for one in listed["items"]]
     return json_response(codec.encode({"items": items}))
 
@@ -90,19 +90,19 @@ async def administer(request: Request, name: str, body: bytes) -> Any:
     """The answer to an administrative request of the caller.
 
     Raises:
-        Refusal: it was not carried out.
+        Refusal: the request was not carried out.
     """
     return await backend_of(request).administer(name, body, actor_of(request))
 
 
 def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
-    """A request for a restore from a backup of ours, and from nothing else.
+    """The body of a request for a restore, if it names a backup in the service's folder or a moment.
 
     Raises:
-        Invalid, NotFound: it names something else, or nothing.
+        Invalid, NotFound: the request names something else, or nothing.
     """
     if wish.prepared is not None:
-        # Only somebody at the machine, with the key, can have prepared a restore.
+        # Only the command line on this machine, with the key, prepares restores.
         raise Invalid("it is for the command line", path="$.prepared")
     if wish.moment == Moment():
         raise Invalid("what to restore: a backup, a position, a time or the latest", path="$")
@@ -112,7 +112,7 @@ def restore_of_ours(request: Request, wish: RestoreRequest) -> bytes:
     return codec.encode(wish)
 
 
-# The acts by name: the summary of each, and the schema of its body.
+# The administrative requests by name: the summary of each, and the schema of its body.
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "backup.list": ("The backups, newest first.", "nothing"),
     "backup.create": ("A new backup.", "create_backup"),
@@ -154,7 +154,7 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "nothing": NoArguments,
 }
 _OBJECT: Schema = {"type": "object"}
-# Without a body, these mean nothing.
+# Requests that need a body.
 _REQUIRED = frozenset({"name_backup", "show_dead_letter", "rotate_login"})
 _NAME = parameter("name", "path", {"type": "string", "pattern": "^hyperpage-backup-[A-Za-z0-9._-]{1,100}$"})
 _KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}

@@ -1,4 +1,4 @@
-"""The API: every route of it, in the order in which they are tried, and what their descriptions refer to."""
+"""The API: all its routes, in the order in which they are tried, and the structs that they refer to."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import msgspec
 
 from ops.http.routes import admin, events, health, legacy, messages, session
 
-# The first path that fits answers: `/api/v1/{…}` last, which takes whatever is left below it.
+# The first path that matches answers. `/api/v1/{…}` is last, since it matches every path below it.
 ROUTES = (
     *health.ROUTES,
     *session.ROUTES,

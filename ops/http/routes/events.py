@@ -1,7 +1,7 @@
 """The events, live or from any position, as server-sent events: `GET /api/v1/events`.
 
-Nothing is left out: each follower reads the log at their own speed. One whose connection takes nothing any
-more is cut off, and can go on with `Last-Event-ID`.
+No event is left out: each follower reads the log at its own speed. A follower that stops reading is cut off,
+and can go on with `Last-Event-ID`.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from ops.http.routes.streaming import MEDIA_TYPE, NOTHING_NEW, RETRY_MS, EventSt
 from ops.http.routing import backend_of, route
 
 PATH = "/api/v1/events"
-# Each follower of live events gets them at a moment of their own, spread over this much for each follower.
+# Followers get live events at different moments; the moments are spread over this time for each follower.
 SECONDS_FOR_EACH = 0.001
-# How long a stream waits for a service that is being restored: browsers do not come back after a refusal.
+# How long a stream waits for a service that is being restored: browsers do not reconnect after a refusal.
 ATTACHED_WITHIN_SECONDS = 30.0
 
 
@@ -85,7 +85,7 @@ async def _events(
             said = after
             yield piece.frames
         elif after - said >= MAXIMUM_POSITIONS:
-            # An id without an event, so that what was passed over is not searched again after a reconnect.
+            # An id without an event, so that a reconnect does not search the skipped events again.
             said = after
             yield f"id: {feed.event_id(after)}\n\n".encode()
         is_live = after >= feed.reached

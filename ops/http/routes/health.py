@@ -1,11 +1,11 @@
-"""Whether the service lives, whether it is ready, and how it is: for those who watch it.
+"""Liveness, readiness, status and metrics of the service, for monitoring.
 
-    /livez             200 while it makes sense to let it run; a restart is the remedy otherwise
-    /readyz            200 while it does what it is there for, though perhaps degraded; 503 otherwise
-    /readyz?verbose    the same, and all that `hyperpage status` says, for who may read
-    /metrics           figures for Prometheus, for who may read
+    /livez             200 while the service should go on running; otherwise a restart helps
+    /readyz            200 while the service does its work, perhaps degraded; 503 otherwise
+    /readyz?verbose    the same, and all that `hyperpage status` says, for callers with the role `read`
+    /metrics           figures for Prometheus, for callers with the role `read`
 
-The first two need no token, as those who ask for them seldom have one, and tell no more than they must.
+The first two need no token, since the programs that ask for them seldom have one, and tell only a status.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def answer_livez(request: Request) -> Response:
     try:
         is_alive = backend_of(request).now.parts.role.is_alive
     except Unavailable:
-        # It starts, or restores its store, which may take long; a restart would not help.
+        # The service starts, or restores its store, which may take long: a restart would not help.
         is_alive = True
     return _response({"status": "alive" if is_alive else "stuck"}, is_well=is_alive)
 
@@ -53,7 +53,7 @@ async def answer_metrics(request: Request) -> Response:
     In the format that the scraper prefers.
     """
     metrics = backend_of(request).now.metrics
-    # In a thread, since it writes a thousand lines or two: other requests are answered meanwhile.
+    # In a thread, since it writes a thousand lines or two, and other requests are to be answered meanwhile.
     body, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type, **_FRESH})
 

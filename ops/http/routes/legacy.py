@@ -1,7 +1,7 @@
 """The paths of the system that this one replaces, with the same meaning: `/api/tools/config`, `/api/backup`.
 
-Errors have `error` beside what problem details have, which is where its front ends look, with its texts for
-what it had a text for.
+Errors have `error` beside the members of problem details, since its front ends look there. Where that system
+had a text for an error, the message is the same text.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from ops.http.routing import backend_of, bus_principal_of, json_body, json_respo
 CONFIG, BACKUP = LEGACY_PATHS
 # The largest answer with all configurations.
 MAXIMUM_BYTES = 16 * 1024 * 1024
-# How long a request for a restore waits for the service that comes after it.
+# How long a request for a restore waits for the restored service.
 RESTORE_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 
@@ -100,7 +100,7 @@ async def get_configuration(request: Request) -> Response:
 
 
 def _as_before(row: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """The fields of a configuration, by their names in the system before."""
+    """The fields of a configuration, by their names in the previous system."""
     names = zip(ToolConfiguration.__struct_encode_fields__, ToolConfiguration.__struct_fields__, strict=True)
     return {theirs: row[ours] for theirs, ours in names}
 
@@ -116,7 +116,7 @@ async def save_configuration(request: Request) -> Response:
 
 
 def _wish(shape: type[_Wish], body: bytes, incomplete: str) -> _Wish:
-    """What the body asks for; `incomplete` is said where a required member is not there, or empty."""
+    """The request in a body; `incomplete` is the message if a required member is missing or empty."""
     given = codec.decode(dict[str, msgspec.Raw], body)
     for field in msgspec.structs.fields(shape):
         if field.required and bytes(given.get(field.encode_name, b"null")) in (b"null", b'""'):
@@ -171,7 +171,7 @@ async def restore_backup(request: Request) -> Response:
 
 
 async def _end_of_restore(request: Request, token: str) -> Ended:
-    """How a restore ended, once the next service serves."""
+    """How a restore ended; returns when the restored service serves."""
     deadline = asyncio.get_running_loop().time() + RESTORE_SECONDS
     while asyncio.get_running_loop().time() < deadline:
         await backend_of(request).attached_within(POLL_SECONDS)

@@ -51,7 +51,7 @@ async def answer_message(request: Request) -> Response:
     meaning = meaning_of(request.method, path, queries, parts.queries.away)
     if meaning.kind == "command":
         principal = principal_of(request)
-        # What a user of its own may send, its rights say.
+        # For users of their own, the intake checks their rights instead.
         if principal.kind != "user":
             access_of(request).require(request, principal, "operate")
         return await _answer_command(request, meaning)
@@ -70,7 +70,8 @@ async def answer_message(request: Request) -> Response:
     if queries[meaning.name].awaits is None:
         reading = await read
     else:
-        # It waits without a share in the service; how many may do so is bounded there.
+        # The query may wait long, so the request gives its place back; the service bounds such queries
+        # itself.
         request.scope["hyperpage.stay"].leave()
         reading = await _while_there(request, read)
     if reading.refusal is not None:
@@ -87,11 +88,11 @@ async def answer_message(request: Request) -> Response:
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, Reading]) -> Reading:
-    """The result of `work`, which ends when the client goes away.
+    """The result of `work`, which is cancelled if the client disconnects.
 
     Raises:
-        ClientDisconnect: it has.
-        What `work` raises.
+        ClientDisconnect: the client has disconnected.
+        Any error of `work`.
     """
     reading, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
     try:
@@ -115,13 +116,13 @@ async def _answer_command(request: Request, meaning: RequestMeaning) -> Response
     try:
         answer = await backend_of(request).command(meaning.name, body, headers, bus_principal_of(request))
     except VersionConflict as refusal:
-        # A precondition of the caller failed (RFC 9110, 15.5.13).
+        # 412 if a precondition of the caller failed (RFC 9110, 15.5.13), otherwise the conflict's own status.
         return problem(refusal, status=412 if EXPECTED_VERSION in headers else None)
     if meaning.stream is None and not meaning.creates:
         return json_response(answer)
     told = msgspec.json.decode(answer, type=CommandAnswer)
     if told.stream is None or told.version is None or (not meaning.creates and told.stream != meaning.stream):
-        # The answer is about another row than the path.
+        # The answer is about another row than the path, or about none: no ETag.
         return json_response(answer)
     described = {"ETag": tag_of(told.version)}
     if meaning.creates and told.events:
@@ -139,12 +140,13 @@ def bus_headers(request: Request) -> dict[str, str]:
     headers = {name: _text(request, name) for name in _PASSED_ON if name in request.headers}
     if IDEMPOTENCY_KEY in request.headers:
         command_id = _text(request, IDEMPOTENCY_KEY)
-        # In quotes, as the header's draft has it (a string of RFC 9651), or bare, as everybody writes it.
+        # In quotes, as the header's draft asks for (a string of RFC 9651), or without, as most clients send
+        # it.
         quoted = len(command_id) > 1 and command_id[0] == command_id[-1] == '"'
         headers[COMMAND_ID] = command_id[1:-1] if quoted else command_id
     if (version := expected_version(request.headers)) is not None:
         headers[EXPECTED_VERSION] = version
-    # Who is known is the actor, unless they name another.
+    # A known caller is the actor, unless the request names another one.
     principal = principal_of(request)
     if principal.kind != "anybody":
         headers.setdefault(ACTOR, principal.name)
@@ -178,7 +180,7 @@ ROUTES = [
         role="read",
         for_users=True,
         methods=(ANY_METHOD,),
-        # The document describes commands and queries by the catalogue.
+        # The document describes commands and queries from the catalogue (`ops/http/openapi/messages.py`).
         operation=None,
     )
 ]

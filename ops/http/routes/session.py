@@ -1,8 +1,8 @@
 """Logging a browser in and out: `/session`.
 
-GET     the caller, and the token that pages send back with each change
-POST    {"token": …}, as JSON or as a form: a session, kept in a cookie
-DELETE  its end
+GET     the caller, and the CSRF token that pages send back with each change
+POST    {"token": …}, as JSON or as a form: opens a session, kept in a cookie
+DELETE  ends the session
 """
 
 from collections.abc import Mapping

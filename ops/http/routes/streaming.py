@@ -1,4 +1,4 @@
-"""Streams of server-sent events, whatever they tell: how many followers there may be, and for how long."""
+"""Streams of server-sent events of any kind: how many may be open, and how long a follower may read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,17 +14,17 @@ from ops.http.layers.addresses import network_of
 from ops.http.routing import access_of, principal_of
 
 MEDIA_TYPE = "text/event-stream"
-# How often something is sent at least: proxies end connections on which nothing happens.
+# The longest time without a message: proxies end connections on which nothing happens.
 QUIET_SECONDS = 15.0
 NOTHING_NEW = b": nothing new\n\n"
 # How long a browser waits before it connects again.
 RETRY_MS = 2_000
-# How often a follower's right to follow is checked again.
+# How often a follower's access is checked again.
 LOOK_AGAIN_SECONDS = 5.0
 
 
 class EventStream(StreamingResponse):
-    """A response of server-sent events; it takes one of the slots until the reader leaves."""
+    """A response of server-sent events; it holds one of the slots until the reader leaves."""
 
     def __init__(self, request: Request, events: AsyncIterator[bytes]) -> None:
         super().__init__(events, headers={"X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
@@ -39,8 +39,8 @@ class EventStream(StreamingResponse):
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends them."""
-        # From here on it counts as a stream, and no longer as a request that is answered in a moment.
+        """Sends the events."""
+        # From here on the response counts as a stream, and no longer as a request under way.
         scope["hyperpage.stay"].leave()
         try:
             await super().__call__(scope, receive, send)
@@ -49,30 +49,31 @@ class EventStream(StreamingResponse):
 
 
 class Slots:
-    """The streams that may be open at once. If need be, whoever has most gives one up to another."""
+    """The slots for streams. If all are taken, the holder with most may lose its oldest one to another."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        # By holder, in the order in which they began.
+        # By holder: its streams in the order in which they began.
         self._open: dict[str, dict[Slot, None]] = {}
 
     @property
     def taken(self) -> int:
-        """How many there are."""
+        """How many slots are taken."""
         return sum(map(len, self._open.values()))
 
     def take(self, holder: str, abort: Callable[[], None], *, most: int | None = None) -> "Slot":
-        """A slot for one more stream of a holder, who may have `most`; `abort` ends the stream at once.
+        """A slot for one more stream of a holder, which may have `most`; `abort` ends the stream at once.
 
         Raises:
-            Busy: there are too many, or this holder has too many.
+            Busy: there are too many streams, in all or of this holder.
         """
         its_own = self._open.get(holder, {})
         if most is not None and len(its_own) >= most:
             raise _too_many("this token follows the events too often already")
         if self.taken >= self.most:
             fullest = max(self._open.values(), key=len, default={})
-            # One more for this holder, one less for the other: it is to be fairer then, not the same.
+            # This holder gets one more and the other loses one, which must make them more equal, not swap
+            # them.
             if len(fullest) <= len(its_own) + 1:
                 raise _too_many("too many follow the events already")
             next(iter(fullest)).end()
@@ -92,14 +93,14 @@ class Slot:
         self._abort = abort
 
     def give_back(self) -> None:
-        """Counts the stream no more; once is enough."""
+        """Gives the slot back; further calls do nothing."""
         its_own = self._open.get(self._holder, {})
         its_own.pop(self, None)
         if not its_own:
             self._open.pop(self._holder, None)
 
     def end(self) -> None:
-        """Ends the stream for another one; its reader may come back, and goes on where it was."""
+        """Ends the stream in favour of another one; its reader can reconnect and go on where it was."""
         self.give_back()
         self._abort()
 
@@ -109,7 +110,7 @@ def _too_many(message: str) -> Busy:
 
 
 class Follower:
-    """The reader of a stream, for as long as it may follow."""
+    """The reader of a stream, whose access is checked again from time to time."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -117,7 +118,7 @@ class Follower:
         self._looked_at = self._clock()
 
     async def wait(self, source: Source, reached: int) -> bool | None:
-        """True once there is more than that, false if it was quiet for long, `None` if it is over."""
+        """True once the source is beyond `reached`, false after a quiet time, `None` at the stream's end."""
         if self._clock() - self._looked_at > LOOK_AGAIN_SECONDS:
             self._looked_at = self._clock()
             if not access_of(self._request).may_still(self._request):
