@@ -11,13 +11,12 @@ from starlette.responses import Response
 from ops.http.refusals import no_such_place
 from ops.http.routing import RouteEntry, route
 
-# Browsers may keep a file for a year: its address has a hash of the content, so other content has another
-# one.
+# Browsers may keep a file for a year: its address has a hash of the content, so new content gets a new one.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class ShippedFiles:
-    """Files of a package's folder `static`, served below `prefix`; `types` has their names and media types."""
+    """Files of the folder `static` of a package, below `prefix`; `types` has their names and media types."""
 
     def __init__(self, package: str, prefix: str, types: Mapping[str, str]) -> None:
         self._package = package
@@ -30,7 +29,7 @@ class ShippedFiles:
 
     @property
     def route(self) -> RouteEntry:
-        """The route of the files. It needs no token: the files are not secret, and the log-in page needs them."""
+        """The route of the files. It needs no token: they are not secret, and the log-in page loads them."""
         return route(f"{self._prefix}/static/{{name}}", self._answer, role=None, operation=None)
 
     async def _answer(self, request: Request) -> Response:

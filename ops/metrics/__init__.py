@@ -1,12 +1,12 @@
 """The metrics of `/metrics`, by the conventions of Prometheus: `docs/operating.md` has the list.
 
-    collector   puts the families together, and is all that others need
-    flow        what comes and goes: commands, queries, groups, requests over HTTP
-    state       how it stands: store, disks, relay, backups, health
-    work        jobs by queue, what failed, what platforms let through
-    cluster     the same of the cluster that a service is a member of
-    http_counts requests over HTTP, as the server counts them
+    collector   puts the families together; other packages use this module alone
+    flow        counts and durations: commands, queries, groups, requests over HTTP
+    state       states: store, disks, relay, backups, health
+    work        jobs by queue, failures, and the calls that platforms let through
+    cluster     the cluster that a service is a member of
+    http_counts counts of requests over HTTP, kept by the server
 
-Nothing is done for them while commands run: the parts count for themselves, a group at a time where they can
-(`bus/measures.py`), and what they have counted is turned into families when somebody asks.
+Metrics cost commands next to nothing: the parts count for themselves, a group at a time where they can
+(`bus/measures.py`), and the counts are turned into families only when a scraper asks.
 """

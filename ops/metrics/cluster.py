@@ -10,7 +10,7 @@ from ops.health.cluster import member_figures
 
 
 def cluster_families(state: ClusterState) -> Iterator[Metric]:
-    """Who leads, who is live, how far each is, and how the log is kept. What is not known has no sample."""
+    """The leader, the live members and their lags, and how the log is kept. Unknown values have no sample."""
     leader, log, members = state.leader, state.log, member_figures(state)
     yield GaugeMetricFamily(
         "hyperpage_cluster_led", "Whether somebody is known to lead: 1 or 0.", leader is not None

@@ -27,7 +27,7 @@ from ops.parts import Parts
 
 
 class Metrics(Collector):
-    """The metrics of one service. Any thread may ask."""
+    """The metrics of one service. Any thread may call it."""
 
     def __init__(self, parts: Parts, health: Monitor, http: HttpCounts | None) -> None:
         self._parts = parts
@@ -42,12 +42,12 @@ class Metrics(Collector):
         GCCollector(registry=self._registry)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """All metrics in the format that a scraper prefers, and the content type of that."""
+        """All metrics in the format that a scraper prefers, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
     def collect(self) -> Iterable[Metric]:
-        """The families of our own."""
+        """The families of the service itself, beside those of Python and the process."""
         parts, health = self._parts, self._health
         yield from health_families(parts.version, health)
         yield from role_families(parts.role)

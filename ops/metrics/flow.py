@@ -12,10 +12,11 @@ from ops.parts import Parts
 
 
 def command_families(parts: Parts) -> Iterator[Metric]:
-    """Commands by what became of them, and how long their senders waited."""
+    """Commands by outcome, and how long their senders waited."""
     outcomes = Tally()
     if (leading := parts.role.leading) is not None:
-        # Commands that never came to the writer are counted where they came in.
+        # Commands that were refused before they reached the writer are counted by intake and durable
+        # commands.
         for one in (leading.writer.statistics.outcomes, leading.intake.refused, leading.durable.refused):
             outcomes.add_all(one)
     counted = CounterMetricFamily(
@@ -41,7 +42,7 @@ def command_families(parts: Parts) -> Iterator[Metric]:
 
 
 def act_families(parts: Parts) -> Iterator[Metric]:
-    """What the audit log hears of."""
+    """Acts for the audit log."""
     counted = CounterMetricFamily(
         "hyperpage_acts",
         "Administrative acts, log-ins and what was refused, by what became of them: begun, done, tried (a dry"
@@ -57,7 +58,7 @@ def act_families(parts: Parts) -> Iterator[Metric]:
 
 
 def query_families(parts: Parts) -> Iterator[Metric]:
-    """Queries on the bus by what became of them, and how long they took."""
+    """Queries on the bus by outcome, and how long they took."""
     counted = CounterMetricFamily(
         "hyperpage_queries",
         "Queries on the bus by outcome: answered, or the code of the refusal.",
@@ -153,7 +154,7 @@ def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
 
 def _durations(name: str, help_text: str, label: str, endpoints: Mapping[str, Endpoint]) -> Metric:
     family = HistogramMetricFamily(name, help_text, labels=(label,))
-    # Endpoints that nobody has used are left out: they would be most of the answer.
+    # Unused endpoints are left out: they would be most of the answer.
     for used, endpoint in endpoints.items():
         if endpoint.requests:
             family.add_metric((used,), list(endpoint.durations.cumulated()), endpoint.durations.sum)

@@ -1,10 +1,10 @@
-"""Requests over HTTP as they were counted: `HttpCounts`."""
+"""Counts of requests over HTTP: `HttpCounts`."""
 
 from bus.measures import Histogram, Tally
 
 
 class HttpCounts:
-    """Counts since the server started. Written on the event loop's thread, read by any."""
+    """Counts since the server started. Written on the event loop's thread, read by any thread."""
 
     def __init__(self) -> None:
         self.requests = Tally()

@@ -31,7 +31,7 @@ def health_families(version: str, health: Monitor) -> Iterator[Metric]:
 
 
 def role_families(role: Role) -> Iterator[Metric]:
-    """What the service does among those with the same log; how far behind it is, where it follows."""
+    """The service's role among the services with its log, and how far a follower is behind."""
     named = GaugeMetricFamily("hyperpage_role", "1 for what it does now.", labels=("role",))
     for name in get_args(RoleName):
         named.add_metric((name,), name == role.name)
@@ -62,7 +62,7 @@ def role_families(role: Role) -> Iterator[Metric]:
 
 
 def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
-    """The file and those who read it."""
+    """The store's file, the checks of it, and its readers."""
     look, readers, integrity = health.look, parts.readers, health.checks.integrity
     yield _gauge("hyperpage_log_position", "The position of the last event.", parts.role.head.position)
     yield _gauge("hyperpage_timeline", "The timeline; a restore begins a new one.", parts.origin.timeline)
@@ -118,7 +118,7 @@ def store_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
 
 
 def machine_families(look: Look) -> Iterator[Metric]:
-    """Room for what is written, and for the process."""
+    """The space on disks, and the memory limit."""
     free = GaugeMetricFamily(
         "hyperpage_disk_free_bytes", "Free on the disk, by what it is used for.", labels=("used_for",)
     )
@@ -135,7 +135,7 @@ def machine_families(look: Look) -> Iterator[Metric]:
 
 
 def room_families(room: Room) -> Iterator[Metric]:
-    """What takes the room, and how fast it grows; measured once an hour."""
+    """The space that each part takes on disk, and how fast it grows; measured once an hour."""
     size = GaugeMetricFamily("hyperpage_room_bytes", "What each part takes on disk.", labels=("part",))
     growth = GaugeMetricFamily(
         "hyperpage_room_growth_bytes",
@@ -158,7 +158,7 @@ def room_families(room: Room) -> Iterator[Metric]:
 
 
 def relay_families(leading: Leading, health: Monitor) -> Iterator[Metric]:
-    """How far events and mirrors are."""
+    """The progress of the relay, of the check of the stream, and of the mirrors."""
     relay = leading.relay.state
     yield _gauge("hyperpage_relay_healthy", "Whether events are published: 1 or 0.", relay.healthy)
     yield _gauge("hyperpage_relay_lag_events", "Events that are not published yet.", relay.lag)
@@ -192,7 +192,7 @@ def relay_families(leading: Leading, health: Monitor) -> Iterator[Metric]:
 
 
 def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
-    """The nats-server and what waits there. Where it does not say, there is no sample."""
+    """The nats-server, its streams and the messages that wait there. Unknown values have no sample."""
     server, leading = parts.nats_server, parts.role.leading
     yield _gauge("hyperpage_broker_connected", "Whether it is connected: 1 or 0.", parts.is_connected)
     yield CounterMetricFamily(
@@ -232,7 +232,7 @@ def broker_families(parts: Parts, health: Monitor) -> Iterator[Metric]:
 
 
 def backup_families(backups: BackupState) -> Iterator[Metric]:
-    """Backups. Where there is none, there is no time of one."""
+    """Backups. Without a backup, the times have no sample."""
     yield _gauge("hyperpage_backups", "Backups that are there.", backups.count)
     yield _gauge(
         "hyperpage_backup_failed",
@@ -252,7 +252,7 @@ def backup_families(backups: BackupState) -> Iterator[Metric]:
 
 
 def archive_families(archive: ArchiveState) -> Iterator[Metric]:
-    """The archive."""
+    """The archive, and how far it is behind the log."""
     yield _gauge(
         "hyperpage_archive_healthy",
         "Whether the archive is written: 1 or 0.",
@@ -268,7 +268,7 @@ def archive_families(archive: ArchiveState) -> Iterator[Metric]:
 
 
 def _gauge(name: str, help_text: str, value: float | None) -> Metric:
-    """A gauge; without a sample, where its value is not known."""
+    """A gauge; without a sample if its value is `None`."""
     return GaugeMetricFamily(name, help_text, value)
 
 

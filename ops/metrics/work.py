@@ -1,4 +1,4 @@
-"""What there is to do, what failed, and what platforms let through, as families of metrics."""
+"""Jobs, their failures, and the calls that platforms let through, as families of metrics."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def job_families(look: WorkLook, now: int) -> Iterator[Metric]:
 
 
 def failure_families(failures: Failures) -> Iterator[Metric]:
-    """What failed since the start of the writer."""
+    """Failed attempts and failed jobs since the writer started."""
     attempts = CounterMetricFamily(
         "hyperpage_job_attempts_failed",
         "Attempts that failed, by how: failed (or their worker was lost for the last time), timeout, or "
@@ -49,7 +49,7 @@ def failure_families(failures: Failures) -> Iterator[Metric]:
 
 
 def limit_families(look: WorkLook, now: int) -> Iterator[Metric]:
-    """What platforms let through; of several limits of a resource, the tightest one's."""
+    """The calls that platforms let through; of several limits of a resource, the tightest one counts."""
     remaining, limit, reset = (
         GaugeMetricFamily(f"hyperpage_rate_limit_{name}", said, labels=("platform", "resource"))
         for name, said in (

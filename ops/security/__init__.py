@@ -1,8 +1,8 @@
 """Who may use a service: users of their own, beside the application's and the operator's.
 
-users         kept in the data directory: names, public keys, rights
-sharing       who connects as the application's user, which all may share
-refusals      who the broker did not let in, for the audit log
-registry      those of a running service, and the broker's
-outside_nats  what an operator's own nats-server has to know of all these
+users         the users, as the data directory keeps them: names, public keys, rights
+sharing       notes the programs that connect as the application's user, which all may share
+refusals      records log-ins that the broker refused in the audit log
+registry      the users of a running service, which it passes on to the broker
+outside_nats  the configuration of users for an operator's own nats-server
 """

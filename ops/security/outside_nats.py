@@ -1,4 +1,4 @@
-"""What an operator's own nats-server has to know of a service: `write_configuration`."""
+"""The configuration of a service's users for an operator's own nats-server: `write_configuration`."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ _HEAD = """# Written by `hyperpage nats-config`: accounts, users and rights of a
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the accounts are, and the settings by which a service is known there."""
+    """The file with the accounts, and the settings with which a service logs in there."""
 
     configuration: str
     settings: dict[str, str]
 
 
 def users_of(data: Path) -> list[BrokerUser]:
-    """The users of their own that a broker knows, as they are kept now.
+    """The users of their own as a broker is to know them, read from the file now.
 
     Raises:
-        UserError: they cannot be read.
+        UserError: the file cannot be read.
     """
     return Registry(data).broker_users
 
@@ -38,8 +38,8 @@ def users_of(data: Path) -> list[BrokerUser]:
 def write_configuration(settings: Settings, folder: Path, *, rotate: bool = False) -> Written:
     """Writes the accounts into a folder, and beside them a key for each role that has none yet.
 
-    With `rotate`, each role gets a new key, and the nats-server takes the one before it, too, until this is
-    called again without. Seeds are in files for their owner alone.
+    With `rotate`, each role gets a new key, and the nats-server also accepts the one before it, until this is
+    called again without `rotate`. Seeds are in files that only their owner can read.
 
     Raises:
         OSError: the folder cannot be written.
@@ -62,7 +62,7 @@ def write_configuration(settings: Settings, folder: Path, *, rotate: bool = Fals
 
 
 def _keys(file: Path, *, rotate: bool) -> list[dict[str, str]]:
-    """The public keys of a role, whose seed is in a file."""
+    """The public keys of a role whose seed is in a file: the present key's, then the one's before it."""
     before = file.with_suffix(".old.nk")
     if rotate and file.exists():
         file.replace(before)

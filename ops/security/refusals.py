@@ -1,4 +1,4 @@
-"""Who the broker did not let in: `RefusedLogins` hears of each, for the audit log."""
+"""Records log-ins that the broker refused in the audit log: `RefusedLogins`."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hyperpage_client.transport.connection import LeanClient
 
 
 class _Client(msgspec.Struct, frozen=True):
-    """https://docs.nats.io/running-a-nats-service/configuration/sys_accounts: the part that we read."""
+    """The part that we read of https://docs.nats.io/running-a-nats-service/configuration/sys_accounts."""
 
     host: str = ""
     user: str = ""
@@ -27,13 +27,13 @@ _decode = msgspec.json.Decoder(_Refused).decode
 
 
 class RefusedLogins:
-    """Tells `note` of each log-in that the broker refused. What was shown there is not told."""
+    """Passes each log-in that the broker refused to `note`, without the credentials shown."""
 
     def __init__(self, note: Callable[[Act], None]) -> None:
         self._note = note
 
     async def watch(self, connection: LeanClient, subject: str) -> None:
-        """Hears of them from now on; `connection` is one of the broker's system account."""
+        """Notes refused log-ins from now on; `connection` is one of the broker's system account."""
         await connection.subscribe(subject, cb=self._hear)
 
     async def _hear(self, message: Msg) -> None:
@@ -45,7 +45,7 @@ class RefusedLogins:
         self._note(
             Act(
                 at=time.time_ns() // 1_000_000,
-                # Whoever they say they are: nothing vouches for it.
+                # The name that the client claims: nothing vouches for it.
                 actor=Actor(name=client.user or "unknown", via="nats", address=client.host or None),
                 action="broker.connect",
                 request=summary({"client": client.name, "reason": refused.reason}),

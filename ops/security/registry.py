@@ -1,4 +1,4 @@
-"""The users of a running service: `Registry` tells who they are, and has the broker know them."""
+"""The users of a running service: `Registry` finds them by name, and passes them on to the broker."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from domain.errors import NotFound, Unavailable
 from ops.security.users import User, UserError, UserFile
 from ops.store.troubles import hint_of, message_of
 
-# How often it is looked whether a replaced key has run out.
+# How often replaced keys are checked for their expiry.
 LOOK_SECONDS = 1.0
 MAXIMUM_OLD_MS = 30 * 24 * 3600 * 1000
 
@@ -33,10 +33,10 @@ class RotateLogin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Registry:
-    """The users of one data directory, as they were read last. Used from the event loop's thread only."""
+    """The users of one data directory, as of the last reading. Used from the event loop's thread only."""
 
     def __init__(self, data: Path) -> None:
-        """Reads them.
+        """Reads the users.
 
         Raises:
             UserError: they cannot be read.
@@ -47,23 +47,24 @@ class Registry:
         self._stamp: tuple[int, ...] = ()
         self._read()
         self._changing = asyncio.Lock()
-        # As the broker was started, or was told last; `None` while that may have failed.
+        # The users that the broker knows: from its start, or set last; `None` while setting them may have
+        # failed.
         self._told: list[BrokerUser] | None = self.broker_users
         self._are_followers_looked_at = True
 
     @property
     def users(self) -> Sequence[User]:
-        """All that may come in."""
+        """All users with a valid key."""
         return [one for one in self._users if one.good_keys(_now())]
 
     @property
     def broker_users(self) -> list[BrokerUser]:
-        """Those as the broker knows them."""
+        """The same users, in the form that the broker takes."""
         now = _now()
         return [one.as_broker_user(now) for one in self.users]
 
     def principal_of(self, user: str | None) -> Principal | None:
-        """The one whom the broker names; `None` if there is no such user (any more)."""
+        """The principal of a user that the broker names; `None` if there is no such user, or no longer."""
         return self._principals.get(user)
 
     def verbs(
@@ -72,10 +73,10 @@ class Registry:
         announce: Callable[[], None],
         on_change: Callable[[], Awaitable[None]],
     ) -> tuple[AdministrationVerb, ...]:
-        """The verbs by which the command line has a change of users take effect.
+        """The requests by which the command line makes a change of users take effect.
 
-        `announce` writes where the service is, with the logins as they are now. `on_change` is called when
-        users are others than they were.
+        `announce` writes the file by which clients find the service, with the logins as they are now.
+        `on_change` is called when the users have changed.
         """
 
         async def rotate(request: RotateLogin) -> dict[str, Any]:
@@ -110,10 +111,10 @@ class Registry:
         )
 
     async def run(self, nats_server: NatsServer | None, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Has keys that run out end, for ever, and users count as they are kept.
+        """Applies expired keys and changes of the file, until it is cancelled.
 
-        Whoever changed them may have ended before the service was told, and the broker may have been away.
-        `on_change` is as for `verbs`.
+        A command that changed the file may have ended before it told the service, and the broker may have
+        been away. `on_change` is as for `verbs`.
         """
         failure = ""
         while True:
@@ -123,7 +124,7 @@ class Registry:
                     if self._file.stamp() != self._stamp:
                         self._read()
                 finally:
-                    # Keys run out also while the file cannot be read.
+                    # Keys expire also while the file cannot be read.
                     await self._take_effect(nats_server, on_change)
                 failure = ""
             except (UserError, NatsServerError, ApiRefusal, OSError) as error:
@@ -138,7 +139,8 @@ class Registry:
             now = self.broker_users
             self._note_principals()
             has_expired = nats_server is not None and nats_server.has_expired_logins
-            # Each time the broker is told, connections that are being made may be refused.
+            # Only after a change: while the broker takes new users, it may refuse connections that are being
+            # made.
             if now != self._told or has_expired:
                 self._told, self._are_followers_looked_at = None, False
                 if nats_server is not None:
@@ -149,18 +151,18 @@ class Registry:
                 self._are_followers_looked_at = True
 
     def _read(self) -> None:
-        # Looked at first: what changes meanwhile is read the next time.
+        # Taken before the file is read, so that a change meanwhile is read the next time.
         stamp = self._file.stamp()
         self._users = self._file.read()
         self._stamp = stamp
         self._note_principals()
 
     def _note_principals(self) -> None:
-        # Without a name: where all share an account at the broker, it does not tell.
+        # `None` stands for a sender that the broker does not name, since all share one account there.
         principals = {None: Principal(), APP: Principal(name=APP), ADMIN: Principal(name=ADMIN)}
         for one in self.users:
             principals[one.name] = Principal(one.name, one.rights, is_user=True)
-        # In one step: the writer's thread asks meanwhile.
+        # Replaced in one step, since the writer's thread reads it at any time.
         self._principals = principals
 
 

@@ -1,4 +1,4 @@
-"""Who shares the application's user: `SharedUse` hears of each connection, and says when they are several."""
+"""Notes the programs that connect as the application's user, and warns if they are several: `SharedUse`."""
 
 import logging
 
@@ -8,7 +8,7 @@ from nats.aio.msg import Msg
 from bus.broker.users import APP
 from hyperpage_client.transport.connection import LeanClient
 
-# Names that are kept; more of them would say nothing more.
+# How many names are kept; more would tell nothing new.
 MAXIMUM_NAMES = 100
 MAXIMUM_NAME_CHARACTERS = 100
 
@@ -20,7 +20,7 @@ class _Client(msgspec.Struct, frozen=True):
 
 
 class _Connected(msgspec.Struct, frozen=True):
-    """https://docs.nats.io/running-a-nats-service/configuration/sys_accounts: the part that we read."""
+    """The part that we read of https://docs.nats.io/running-a-nats-service/configuration/sys_accounts."""
 
     client: _Client = _Client()
 
@@ -39,7 +39,7 @@ class SharedUse:
         return len(self.names) > 1
 
     async def watch(self, connection: LeanClient, subject: str) -> None:
-        """Hears of connections from now on; `connection` is one of the broker's system account."""
+        """Notes connections from now on; `connection` is one of the broker's system account."""
         await connection.subscribe(subject, cb=self._hear)
 
     async def _hear(self, message: Msg) -> None:

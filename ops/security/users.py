@@ -1,7 +1,7 @@
-"""Users of their own, as they are kept: `UserFile`.
+"""The file with users of their own: `UserFile`; `KnownUsers` finds them while a service runs.
 
-A user shows that it has a private key (an NKey: Ed25519); only the public halves are kept here. While a key
-is replaced, the old one is good for some time, too. https://github.com/nats-io/nkeys
+A user proves that it has a private key (an NKey: Ed25519); only the public keys are kept here. When a key is
+replaced, the old one stays valid for some time. https://github.com/nats-io/nkeys
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "users.json"
-# More than so many users take.
+# More than `MAXIMUM_USERS` users take.
 MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 MAXIMUM_USERS = 200
 MAXIMUM_KEYS = 4
-# The beginning of every token by which a user comes over HTTP.
+# The beginning of every token for HTTP.
 TOKEN_PREFIX = "hpt_"
-# Names of principals that neither a user nor a token may have: they mean others.
+# Names that neither a user nor a token may have, since they stand for other principals.
 RESERVED = frozenset({*USERS, "anonymous", "console", "hyperpage", "system"})
 UserName = Annotated[str, msgspec.Meta(pattern=rf"^{USER_PATTERN}\Z")]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^U[A-Z2-7]{55}\Z")]
@@ -58,7 +58,7 @@ class UserToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as it is kept."""
+    """A user as the file keeps it. Times are milliseconds since the epoch."""
 
     name: UserName
     rights: Rights
@@ -70,22 +70,22 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     revoked_by: str = ""
 
     def good_keys(self, now: int) -> tuple[UserKey, ...]:
-        """The keys that let it in at a time."""
+        """The keys that are valid at a time; none if the user is revoked."""
         return () if self.revoked_at is not None else _unexpired(self.keys, now)
 
     def has_token(self, token_hash: str, now: int) -> bool:
-        """Whether a token of this hash lets it in at a time."""
+        """Whether the user has a token with this hash that is valid at a time."""
         good = () if self.revoked_at is not None else _unexpired(self.tokens, now)
         return any(one.hash == token_hash for one in good)
 
     def as_broker_user(self, now: int) -> BrokerUser:
-        """The user as the broker knows it."""
+        """The user in the form that the broker takes."""
         credentials = tuple({"nkey": one.public} for one in self.good_keys(now))
         return BrokerUser(name=self.name, credentials=credentials, rights=self.rights)
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user is given, and nobody keeps: the seed of its key, and its token for HTTP."""
+    """The secrets that a user gets, and that are stored nowhere: its key's seed, and its token for HTTP."""
 
     seed: str
     token: str
@@ -102,12 +102,12 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 def rights_of(
     *, allow: Sequence[str], keys: Sequence[str], tables: Sequence[str], reads: bool, follows: bool
 ) -> Rights:
-    """The rights that an operator gives: commands, keys by their beginnings (`billing/*`), tables.
+    """The rights that an operator gives a user: commands, keys by their beginnings (`billing/*`), tables.
 
-    It reads and follows, where it does, the tables of its commands, and `tables` besides.
+    With `reads` and `follows`, the user may read and follow the tables of its commands, and `tables` besides.
 
     Raises:
-        UserError: there is no such command, table or beginning of a key.
+        UserError: there is no such command or table, or a pattern is no beginning of a key.
     """
     for pattern in allow:
         table, _, verb = pattern.partition(".")
@@ -136,7 +136,7 @@ def _is_command(name: str) -> bool:
 def _beginning(pattern: str) -> str:
     beginning = pattern.removesuffix(ALL)
     try:
-        # It begins a key if a key comes of it.
+        # A text is the beginning of a key if it can be completed to one.
         msgspec.convert(f"{beginning}x", Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)])
     except msgspec.ValidationError:
         raise UserError(f"{pattern!r} is no beginning of keys: billing/* is one") from None
@@ -153,7 +153,7 @@ def _unexpired(kept: Sequence[_Kept], now: int) -> tuple[_Kept, ...]:
 
 
 def _ending(kept: Sequence[_Kept], now: int, left_ms: int) -> tuple[_Kept, ...]:
-    """Those that are good, for that time still, and no longer than they were."""
+    """The valid ones, which now expire after that time, or earlier if they did so before."""
     until = now + left_ms
     ending = [
         msgspec.structs.replace(one, expires_at=min(until, one.expires_at or until))
@@ -168,7 +168,7 @@ def _token(given: Secrets, now: int) -> UserToken:
 
 
 def new_secrets() -> tuple[str, Secrets]:
-    """A public key, and what its owner gets."""
+    """A new public key, and the secrets that its owner gets."""
     seed = new_seed()
     return NKey(seed).public, Secrets(seed=seed, token=TOKEN_PREFIX + secrets.token_urlsafe(32))
 
@@ -180,7 +180,7 @@ class UserFile:
         self.path = data / FILE
 
     def read(self) -> list[User]:
-        """All that were ever made, in that order.
+        """All users that were ever made, oldest first.
 
         Raises:
             UserError: the file cannot be read.
@@ -193,7 +193,7 @@ class UserFile:
             raise UserError(f"{self.path} cannot be read: {error}") from error
 
     def stamp(self) -> tuple[int, ...]:
-        """Changes whenever the file does."""
+        """A value that changes whenever the file does."""
         try:
             found = self.path.stat()
         except OSError:
@@ -203,10 +203,10 @@ class UserFile:
     def create(
         self, name: str, rights: Rights, *, by: str = "", others: Collection[str] = ()
     ) -> tuple[User, Secrets]:
-        """A new user, and what it is given. `others` are names that somebody else has, or had.
+        """A new user, and its secrets. `others` are names that tokens have, or had.
 
         Raises:
-            UserError: the name is none, or taken; there are too many; the file cannot be read.
+            UserError: the name is not allowed or taken; there are too many users; the file cannot be read.
         """
         if not is_user_name(name) or name in RESERVED:
             raise UserError(
@@ -225,7 +225,7 @@ class UserFile:
         )
         with self._locked():
             users = self.read()
-            # A name means who it was, also in events of long ago.
+            # Names are never used again, since old events name users, too.
             if any(one.name == name for one in users) or name in others:
                 raise UserError(f"there is, or was, a user or a token {name}; choose another name")
             if len(users) >= MAXIMUM_USERS:
@@ -234,7 +234,7 @@ class UserFile:
         return user, given
 
     def rotate(self, name: str, *, old_key_ms: int) -> tuple[User, Secrets]:
-        """The user with a new key and a new token; its old ones stay good for `old_key_ms`.
+        """The user with a new key and a new token; its old ones stay valid for `old_key_ms`.
 
         Raises:
             UserError: there is no such user; the file cannot be read.
@@ -284,9 +284,9 @@ class UserFile:
 
 
 class KnownUsers:
-    """The users of a data directory for whoever asks often; a change of the file counts at once.
+    """The users of a data directory, kept in memory; a change of the file counts at once.
 
-    While the file cannot be read, nobody is known.
+    While the file cannot be read, no user is known.
     """
 
     def __init__(self, data: Path) -> None:
@@ -296,12 +296,12 @@ class KnownUsers:
         self._problem = ""
 
     def with_token(self, token_hash: str) -> User | None:
-        """The user with a token of this hash, if it is still let in."""
+        """The user that is not revoked and has a valid token with this hash."""
         now = _now()
         return next((one for one in self._good() if one.has_token(token_hash, now)), None)
 
     def named(self, name: str) -> User | None:
-        """The user of this name, if it is still let in."""
+        """The user of this name, if it is not revoked."""
         return next((one for one in self._good() if one.name == name), None)
 
     def _good(self) -> Iterator[User]:
@@ -316,7 +316,7 @@ class KnownUsers:
                     logger.warning("no user is known: %s", error)
                 self._users = []
                 if isinstance(error.__cause__, OSError):
-                    # It may be as it should be: the next request reads it again.
+                    # The file itself may be fine: the next request reads it again.
                     self._seen = None
         return (one for one in self._users if one.revoked_at is None)
 

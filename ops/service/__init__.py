@@ -1,20 +1,20 @@
-"""The service as a whole: where the parts are tied together.
+"""The service as a whole: puts the parts together.
 
 process         serves until it is told to stop, restores, serves again
 composition     every part of one service, started and stopped in order
 roles           what a service does by its role: leading, or following
-connections     to the broker, and the server for HTTP
-standing_alone  no other service with the same prefix or store
-steady_clock    the time of a service, whatever becomes of the machine's clock
-endpoints       commands and queries, as the network finds them
-handover        a commit on its way from the writer's thread to all that it concerns
-notices         what is told beside events
-background      the tasks that must not end before it does
-errors          why a service ends
-acts            what operators do, as it is recorded
-restores        restores of a store that is served; a damaged one is recovered first
-supervision     what systemd is told
-traces          what OpenTelemetry is told
-logs            how log lines look
-demo            something to look at; installed_demo what aggregates of others bring of it
+connections     connections to the broker, and the HTTP server
+standing_alone  makes sure that no other service has the same prefix or store
+steady_clock    the time of a service, which no jump of the machine's clock carries away
+endpoints       the endpoints of commands and queries for discovery on the network
+handover        passes commits from the writer's thread to the other parts
+notices         messages beside events: notices of commits, backups and acts
+background      the tasks that run beside commands and queries until the service ends
+errors          the errors that end a service
+acts            records the acts of operators
+restores        restores of a served store; recovery of a damaged one before it is opened
+supervision     messages to systemd
+traces          spans for OpenTelemetry
+logs            the format of log lines
+demo            the workload of `--demo`; installed_demo plays the demos of installed aggregates
 """

@@ -1,4 +1,4 @@
-"""The acts of operators, for the audit log, the service's own log and those who listen: `ActRecord`."""
+"""Records the acts of operators in the audit log, the service's own log and a notice: `ActRecord`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,14 +16,14 @@ from ops.service.notices import Notices
 from ops.settings import Settings
 
 if TYPE_CHECKING:
-    # Nothing of HTTP is loaded for a service that has none.
+    # A service without HTTP does not load it.
     from ops.http.server import HttpServer
 
 
 async def recorder(
     http: "HttpServer | None", settings: Settings, now_ms: Callable[[], int], stack: AsyncExitStack
 ) -> Recorder:
-    """The HTTP server's, which outlives a service; where there is none, one that `stack` ends."""
+    """The recorder of the HTTP server, which outlives a service; without a server, one that `stack` ends."""
     if http is not None:
         return http.audit
     return await stack.enter_async_context(_recording(settings, now_ms))
@@ -31,7 +31,7 @@ async def recorder(
 
 @asynccontextmanager
 async def _recording(settings: Settings, now_ms: Callable[[], int]) -> AsyncIterator[Recorder]:
-    """The audit log of a service that has no HTTP server, for the length of the block."""
+    """A recorder for a service without an HTTP server, for the length of the block."""
     recorder = Recorder(audit_trail(settings.data, settings.audit_kept_mib), now_ms)
     running = asyncio.create_task(recorder.run(), name="the audit log")
     try:
@@ -49,7 +49,7 @@ async def record_start(audit: Recorder, stack: AsyncExitStack, version: str, pos
 
 
 class ActRecord:
-    """Records what operators ask for. `now_ms` is the service's clock. Used from the event loop only."""
+    """Records administrative requests. `now_ms` is the service's clock. Used from the event loop only."""
 
     def __init__(self, audit: Recorder, notices: Notices, now_ms: Callable[[], int]) -> None:
         self._audit = audit
@@ -57,10 +57,10 @@ class ActRecord:
         self._now_ms = now_ms
 
     async def begin(self, actor: Actor, action: str, body: Any, *, anyway: bool) -> None:
-        """Returns when the audit log has on disk that an act begins.
+        """Records that an act begins; returns when that is on disk.
 
         Raises:
-            Unavailable: it cannot be written, and the act is not one to be done `anyway`.
+            Unavailable: the audit log cannot be written, and the act is not to be done `anyway`.
         """
         try:
             await self._audit.write(self._act(actor, action, body, "begun"))
@@ -82,11 +82,11 @@ class ActRecord:
         *,
         dry_run: bool = False,
     ) -> None:
-        """Returns when the outcome of an act is recorded; where the disk takes nothing, it waits there."""
+        """Records the outcome of an act. If the disk takes nothing, the record waits in memory."""
         code = None if refusal is None else refusal.code
         act = self._act(actor, action, body, outcome, code, dry_run=dry_run)
         if outcome != "begun":
-            # That one begins is there already.
+            # `begin` has recorded the begin already.
             await self._audit.write_or_note(act)
         self._notices.record(act, self._audit.head)
 

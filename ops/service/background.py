@@ -1,4 +1,4 @@
-"""The work of a service beside what it is asked: `Background`, and what other threads have for the loop's."""
+"""The tasks of a service beside requests: `Background`; and `in_this_loop`, calls from other threads."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,27 +14,27 @@ T = TypeVar("T")
 
 
 class Background:
-    """Tasks that `stack` cancels in its turn; the first that fails is told by `failure`."""
+    """Tasks that `stack` cancels when it is undone; `failure` raises the error of the first that fails."""
 
     def __init__(self, stack: AsyncExitStack, failed: "asyncio.Future[None] | None" = None) -> None:
         self._stack = stack
         self._failed = asyncio.get_running_loop().create_future() if failed is None else failed
 
     def ended_by(self, stack: AsyncExitStack) -> "Background":
-        """One whose tasks another stack cancels; what fails among them is told here, too."""
+        """A `Background` whose tasks another stack cancels; this one's `failure` reports them, too."""
         return Background(stack, self._failed)
 
     def start(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Has `work` done beside all else."""
+        """Runs `work` as a task; `what` is its name in messages."""
         task = asyncio.create_task(work, name=what)
         task.add_done_callback(self._ended)
         self._stack.push_async_callback(cancel, task)
 
     async def failure(self) -> None:
-        """Waits until one has failed, and raises why.
+        """Waits until a task has failed, and raises its error.
 
         Raises:
-            ServiceError: it says which.
+            ServiceError: a task failed; the message says which one and why.
         """
         await asyncio.shield(self._failed)
 
@@ -50,7 +50,7 @@ class Background:
 
 
 def in_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
-    """The callback for any thread: the loop that runs now calls it soon, unless it has ended by then."""
+    """A function for any thread that has the present event loop call `callback` soon, unless it has ended."""
     loop = asyncio.get_running_loop()
 
     def called(argument: T) -> None:
@@ -61,7 +61,7 @@ def in_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
 
 
 async def close_idle(readers: ReaderPool) -> None:
-    """Closes readers that nobody has used for a while, for ever."""
+    """Closes readers that were unused for a while, until it is cancelled."""
     while True:
         await asyncio.sleep(readers.idle_seconds)
         await asyncio.to_thread(readers.close_idle)

@@ -1,4 +1,4 @@
-"""The composition root: where the parts are tied together, once, for the command line and the tests."""
+"""The composition root: puts the parts of a service together, for the command line and the tests."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -60,9 +60,9 @@ if TYPE_CHECKING:
 class Service:
     """One service on one data directory, from `start` to `stop`; used once, in one event loop.
 
-    `clock` answers with milliseconds since the epoch; tests pass their own. `more_administration` is what an
-    operator can ask of whoever runs the service. `http` is an HTTP server that outlives this service; without
-    it, it has one of its own if the settings say so.
+    `clock` returns milliseconds since the epoch; tests pass their own. `more_administration` are requests of
+    operators that the process around the service answers. `http` is an HTTP server that outlives the service;
+    without it, the service makes one of its own if the settings say so.
     """
 
     def __init__(
@@ -92,33 +92,33 @@ class Service:
         await self.stop()
 
     async def start(self) -> None:
-        """Serves when this returns; where it raises, everything is as it was.
+        """Starts the service, which serves when this returns. If it raises, all that was opened is closed.
 
         Raises:
-            ServiceError, DirectoryInUseError, and what the parts raise: the message says why.
+            ServiceError, DirectoryInUseError, and errors of the parts: the message says why.
         """
         self._background = Background(self._stack)
         try:
             await self._start()
         except BaseException:
-            # Whoever gives the start up asks again and again; what was opened is closed whole all the same.
+            # The caller may cancel repeatedly; what was opened is closed to the end all the same.
             await unbroken(self._stack.aclose())
             raise
 
     async def stop(self) -> None:
-        """Takes nothing more, answers and publishes what was taken, and ends."""
+        """Takes no more commands, answers and publishes those taken, and ends."""
         await self._stack.aclose()
 
     async def failure(self) -> None:
-        """Waits until a part that must not end has ended, and raises why."""
+        """Waits until a part that must not end has failed, and raises its error."""
         await self._background.failure()
 
     @property
     def leading(self) -> Leading:
-        """What it leads with.
+        """The parts that only a leading service has.
 
         Raises:
-            Unavailable: it does not lead.
+            Unavailable: this service does not lead.
         """
         return self.role.require_leading()
 
@@ -150,7 +150,7 @@ class Service:
         await record_start(self.audit, self._stack, self.version, self.role.head.position)
 
     async def _lead(self, ground: Ground, connection: apsw.Connection) -> None:
-        # What the service that writes has, and no other one; the rest is there whoever writes.
+        # Starts the parts that only a leading service has, and then those that every service has.
         leadership = leadership_on(ground, connection)
         self._stack.push_async_callback(leadership.stop)
         self.role.lead(leadership.leading)
@@ -178,13 +178,13 @@ class Service:
         await self.cluster.start()
 
     async def _answer_for_all(self) -> None:
-        """Answers what is asked of whoever leads: what is newest, about streams, and as an operator."""
+        """Answers requests that go to the leader: newest reads, streams, and administration."""
         await self.queries.answer_for_all()
         await self.stream_access.start()
         await self.parts.administration.answer_for_all()
 
     async def _answer_for_members(self) -> None:
-        """The same, with the key of whoever led first: users find their consumers again."""
+        """Does the same with the key that all members have agreed on, so that users find their consumers."""
         self.stream_access.use_key(await self.cluster.agreed_key(self._consumer_names))
         await self._answer_for_all()
 
@@ -194,13 +194,13 @@ class Service:
         await self.stream_access.stop()
 
     def _open_store(self) -> apsw.Connection:
-        """The connection that writes; others read by `readers`. A migration may take minutes."""
+        """Opens the store: the connection that writes, and `readers`. A migration may take minutes."""
         settings = self.settings
         connection, self.origin = open_store(
             settings.store_path,
             cache_kib=settings.writer_cache_kib,
             upgrade_check_seconds=settings.upgrade_check_seconds,
-            # A member's store has an id already, the one of its log.
+            # A member's store takes its id from its log.
             may_begin=not settings.is_replicated or settings.nats is None,
         )
         self._stack.callback(connection.close)
@@ -217,7 +217,7 @@ class Service:
         return connection
 
     async def _listen(self) -> None:
-        """Has an HTTP server that answers, with `unavailable` until everything else is there."""
+        """Starts the HTTP server, which answers `unavailable` until the other parts are ready."""
         self.http = await listening(self.settings, self.http, self._stack)
         self.audit = await recorder(self.http, self.settings, self.now_ms, self._stack)
 
@@ -227,7 +227,7 @@ class Service:
             self.settings, users, self.sharing, note, self._stack, self._background
         )
         self.nats_server = broker.nats_server
-        noted = in_this_loop(note)  # Commands are let in by the writer's thread, queries by one of their own.
+        noted = in_this_loop(note)  # Admission calls it in the threads that take in commands and queries.
         return Ground(
             settings=self.settings,
             names=self.names,
@@ -252,7 +252,7 @@ class Service:
         )
 
     async def _take_the_prefix(self, ground: Ground) -> None:
-        """Tells the network what will be served here, unless somebody else serves it already."""
+        """Announces the service on the network, unless another service has its prefix already."""
         verbs = query_verbs(ground.tables.row_json, self.now_ms, self.role.seen_workers)
         self.query_verbs = verbs | status_verb(lambda *_: encode(self.health.report()))
         self._query_endpoints = query_endpoints(self.names, self.query_verbs)
@@ -263,7 +263,7 @@ class Service:
             endpoints=[*ground.command_endpoints.values(), *self._query_endpoints.values()],
             metadata={"prefix": self.names.prefix, "store_id": self.origin.store_id},
         )
-        # The embedded nats-server is ours alone.
+        # No other service uses the embedded nats-server.
         if ground.nats_server is None:
             relay, instance = ground.relay_connection, self.discovery.instance
             await self._standing_alone.take_prefix(
@@ -295,7 +295,7 @@ class Service:
             self._query_endpoints,
             ground.admission,
             self._place,
-            # Members answer as of their own files, which may be behind.
+            # Members always answer queries, from their own files, which may be behind.
             (lambda: True) if settings.is_replicated else self._standing_alone.is_so,
             settings.busy_after_ms,
             lambda: self.role.leading is not None and self._standing_alone.holds(),
@@ -358,7 +358,7 @@ class Service:
         self._stack.push_async_callback(self.parts.administration.stop)
 
     async def _start_watching(self) -> None:
-        """Has all that is done beside commands and queries done, and HTTP answered."""
+        """Starts the background tasks, and has HTTP requests answered."""
         start = self._background.start
         users = self.registry.run(self.nats_server, self._drop_consumers)
         start(users, "the registry of users")
@@ -373,12 +373,12 @@ class Service:
             self._stack.push_async_callback(self.http.backend.detach)
 
     async def _drop_consumers(self) -> None:
-        # Who leads knows of all of them.
+        # The leader alone drops consumers, since it knows all of them.
         if self.role.leading is not None:
             await self.stream_access.drop_consumers()
 
     def _announce(self) -> None:
-        """Has others find the service, with the logins as they are now."""
+        """Writes the files by which clients find the service, with the logins as they are now."""
         self._directory.announce(
             Runtime(
                 pid=os.getpid(),

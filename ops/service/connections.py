@@ -1,4 +1,4 @@
-"""How a service is reached: `open_broker` for NATS, `http_server` for HTTP."""
+"""The connections of a service to its clients: `open_broker` for NATS, `http_server` for HTTP."""
 
 import logging
 import time
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 _SEE_IT = "see that it runs and can be reached; a nats-server of its own is had by leaving out its address"
 
-# A connection that is lost is tried ten times a second: what it meets again and again is logged once in this
-# time, and not more than so many different errors.
+# A lost connection is tried ten times a second: the same error is logged once in this time, and at most so
+# many different errors.
 LOG_AGAIN_SECONDS = 60.0
 MAXIMUM_LOGGED = 10
 
@@ -46,7 +46,7 @@ class ErrorLog:
     def __init__(self, user: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._user = user
         self._clock = clock
-        # By what was said.
+        # By the text of the error.
         self._logged_at: dict[str, float] = {}
 
     def note(self, said: str) -> None:
@@ -62,10 +62,10 @@ class ErrorLog:
 
 
 async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
-    """A connection of one of the service's users, which is made again for ever once it stood.
+    """A connection as one of the service's users. If it is lost later, it is tried again for ever.
 
     Raises:
-        ServiceError: no nats-server lets us in.
+        ServiceError: no nats-server lets the service in.
     """
     try:
         return await connect(
@@ -74,11 +74,11 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
             name=f"{SERVICE_NAME} {user}",
             inbox_prefix=private_inbox(user),
             within_seconds=CONNECT_SECONDS,
-            # For ever: the broker may be away for long, and the store is read meanwhile.
+            # For ever: the broker may be away for long, and the store can be read meanwhile.
             again_after_seconds=0.1,
             ping_interval=at.ping_seconds or DEFAULT_PING_INTERVAL,
             on_error=ErrorLog(user).note,
-            # Subjects are made by `hyperpage_client.contract.subjects`, or were checked by the broker.
+            # `hyperpage_client.contract.subjects` makes the subjects, or the broker has checked them.
             skip_subject_validation=True,
         )
     except NotConnectedError as error:
@@ -89,7 +89,7 @@ async def connect_as(user: str, at: BrokerAddress) -> LeanClient:
 class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The broker of a service, and the service's own connections.
 
-    `nats_server` is the embedded one; `None` where another is used, at `addresses` for each kind of user.
+    `nats_server` is the embedded one; `None` if another is used, at `addresses` for each kind of user.
     """
 
     nats_server: NatsServer | None
@@ -98,7 +98,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     responder: LeanClient
 
     def address_for(self, user: str) -> BrokerAddress:
-        """Where a user is let in, with its credentials as they are now."""
+        """The address at which a user logs in, with its credentials as they are now."""
         if self.nats_server is None:
             return self.addresses[user]
         return BrokerAddress(url=self.nats_server.url_for(user))
@@ -114,11 +114,11 @@ async def open_broker(
 ) -> Broker:
     """The broker that the settings name, or an embedded one that `stack` ends.
 
-    `sharing` hears who connects to the embedded one as the application's user, `note` whom it refuses.
+    Of the embedded one, `sharing` gets the connections as the application's user, `note` the refused log-ins.
 
     Raises:
         NatsServerError: the embedded one does not start.
-        ServiceError: no nats-server lets us in.
+        ServiceError: no nats-server lets the service in.
     """
     nats_server, addresses = None, settings.outside_nats
     if addresses is None:
@@ -153,7 +153,7 @@ async def open_broker(
 async def _look_at(
     settings: Settings, addresses: Mapping[str, BrokerAddress], relay: LeanClient, responder: LeanClient
 ) -> None:
-    """Says what is not safe about an outside broker, and refuses one that only seems to be."""
+    """Logs what is not safe about an outside broker, and refuses one whose accounts or rights are wrong."""
     names = settings.names
     if not relay.is_encrypted and not addresses[RELAY].is_on_loopback:
         logger.warning(
@@ -172,10 +172,10 @@ async def _look_at(
 
 
 async def _require_rights(user: str, connection: LeanClient, subject: str) -> None:
-    """Refuses credentials of another role, with which the service would wait for ever."""
+    """Refuses credentials of a wrong role, with which the service would wait for messages for ever."""
     connection.last_violation = None
     subscription = await connection.subscribe(subject)
-    # The server has said what it has to say before it answers this.
+    # The server reports a violation before it answers this.
     await connection.flush()
     await subscription.unsubscribe()
     if connection.last_violation is not None:
@@ -188,8 +188,8 @@ async def _require_rights(user: str, connection: LeanClient, subject: str) -> No
 
 
 async def _require_accounts(relay: LeanClient, responder: LeanClient) -> None:
-    """Refuses a broker where anybody could say of themselves who they are."""
-    # The server says it behind its answer to the log-in.
+    """Refuses a broker that does not tell senders apart, so that any client could claim to be another."""
+    # The server sends the account after its answer to the log-in.
     await relay.flush()
     await responder.flush()
     if relay.account is None or relay.account == responder.account:
@@ -204,7 +204,7 @@ async def _require_accounts(relay: LeanClient, responder: LeanClient) -> None:
 async def listening(
     settings: Settings, http: "HttpServer | None", stack: AsyncExitStack
 ) -> "HttpServer | None":
-    """The HTTP server, which listens: the one that was there, or one of the settings' that `stack` ends."""
+    """The HTTP server, listening: the given one, or one by the settings that `stack` stops."""
     if http is None and (http := http_server(settings)) is not None:
         stack.push_async_callback(http.stop)
     if http is not None:
@@ -213,7 +213,7 @@ async def listening(
 
 
 def http_server(settings: Settings) -> "HttpServer | None":
-    """A server that does not listen yet; None, with nothing loaded for it, where the settings want none."""
+    """A server that does not listen yet; `None`, without loading its modules, if the settings want none."""
     if settings.no_http:
         return None
     from ops.console.routes import ROUTES
@@ -223,7 +223,7 @@ def http_server(settings: Settings) -> "HttpServer | None":
 
 
 def administration_by(at: BrokerAddress, http: "HttpServer | None") -> Admin:
-    """What whoever may read the data directory's private files administers the service with."""
+    """The credentials of operators, for a private file in the data directory."""
     return Admin(
         nats_url=at.urls[0],
         nats_urls=tuple(at.urls),

@@ -8,7 +8,8 @@
 
 An installed aggregate may bring a demo of its own (`ops.service.installed_demo`).
 
-It is a client like any other. A few commands a second, for ever; the same seed gives the same decisions.
+It is a client like any other. It sends a few commands a second, for ever; the same seed gives the same
+decisions.
 """
 
 import asyncio
@@ -27,13 +28,13 @@ from ops.service.installed_demo import MANY_DEMOS, play
 
 WORKERS = 3
 LEASE_MS = 10_000
-# No more is planned while as many wait: an unattended demo should not drown in its own jobs.
+# No more jobs are planned while so many wait: an unattended demo should not pile up jobs.
 MAXIMUM_WAITING = 40
 WINDOW_MS = 15 * 60_000
 
 
 class Tool(msgspec.Struct, kw_only=True):
-    """Something that is synced, and what is left of its rate limit until `reset_time`."""
+    """A tool that is synced; `remaining` is what its rate limit has left until `reset_time`."""
 
     name: str
     job_type: str
@@ -84,7 +85,7 @@ def tools() -> tuple[Tool, ...]:
 async def run_demo(
     url: str, prefix: str, access: Access = NOTHING_MORE, *, seed: int = 1, pace: float = 1.0
 ) -> None:
-    """Sends commands until it is cancelled. With `pace` 2, it does everything twice as fast."""
+    """Sends commands until it is cancelled. With `pace` 2, everything runs twice as fast."""
     shared = {tool.job_type: tool for tool in tools()}
     async with connect(url, prefix=prefix, name="hyperpage demo", **access.files) as client:
 
@@ -104,7 +105,7 @@ async def run_demo(
 
 
 class _Colleague:
-    """One who works here, with decisions of their own: they don't hang on who else is how fast."""
+    """A simulated person or worker. Its random decisions are its own, so the others' speed changes none."""
 
     def __init__(
         self, client: Client, name: str, random: Random, pace: float, shared: dict[str, Tool]
@@ -116,7 +117,7 @@ class _Colleague:
         self._tools = shared
 
     async def set_up(self) -> None:
-        """Every tool has a configuration; one that is there already is left alone."""
+        """Gives every tool a configuration; an existing one is left alone."""
         for tool in self._tools.values():
             await self._send(
                 "tool_configs.set",
@@ -151,7 +152,7 @@ class _Colleague:
             )
 
     async def operate(self) -> None:
-        """Changes a configuration every minute or so, and sometimes cancels what waits."""
+        """Changes a configuration every minute or so, and sometimes cancels a waiting job."""
         while True:
             await self._pause(20, 60)
             tool = self._random.choice(list(self._tools.values()))
@@ -171,7 +172,7 @@ class _Colleague:
     async def _work_on(self, job: dict[str, Any]) -> None:
         tool = self._tools.get(job["type"])
         if tool is None:
-            # Somebody tries things out by hand: their jobs are done as well.
+            # A user's own job, enqueued to try things out: it is completed, too.
             await self._send("jobs.complete", _held(job))
             return
         await self._pause(0.5, 2)
@@ -180,7 +181,7 @@ class _Colleague:
         await self._pause(0.5, 2)
         chance = self._random.random()
         if chance < 0.02:
-            # The worker is gone without a word; the service finds out when the lease has run out.
+            # The worker drops the job without a message; the service notices when the lease expires.
             return
         if chance < 0.14:
             await self._fail(job)
@@ -207,7 +208,7 @@ class _Colleague:
 
     async def _fail(self, job: dict[str, Any]) -> None:
         error = self._random.choice(("502 Bad Gateway", "no answer within 30 s", "404 Not Found"))
-        # A target that is gone stays gone: trying again is of no use.
+        # A 404 is not retryable: the target stays gone.
         await self._send(
             "jobs.fail", {**_held(job), "error": error, "retryable": not error.startswith("404")}
         )
@@ -225,7 +226,7 @@ class _Colleague:
         await asyncio.sleep(self._random.uniform(shortest, longest) / self._pace)
 
     async def _send(self, name: str, body: Any, **about: Any) -> Answer | None:
-        """The answer; none where it is refused or nobody is there, which a demo takes as it comes."""
+        """The answer; `None` if the command is refused or the service is away, which a demo ignores."""
         try:
             return await self._client.send(name, body, **{"actor": self._name, **about})
         except (Refusal, Unreachable):

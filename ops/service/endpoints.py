@@ -1,4 +1,4 @@
-"""The endpoints of a service, as the network finds them, and two verbs of its own: status, refilling."""
+"""The endpoints of a service for discovery on the network, and two of its own: status, refilling."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from ops.contract.schema import command_schema, struct_schema
 
 
 def command_endpoints(names: BusNames) -> dict[str, Endpoint]:
-    """One for each command that others may send, and one for batches, by the command's name."""
+    """An endpoint for each command that clients may send, and one for batches, by the command's name."""
     return {
         name: Endpoint(
             name=f"cmd-{name.replace('.', '-')}",
@@ -26,7 +26,7 @@ def command_endpoints(names: BusNames) -> dict[str, Endpoint]:
 
 
 def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str, Endpoint]:
-    """One for each query, by its name."""
+    """An endpoint for each query, by the query's name."""
     return {
         name: Endpoint(
             name=f"qry-{name.replace('.', '-')}",
@@ -38,13 +38,13 @@ def query_endpoints(names: BusNames, verbs: Mapping[str, QueryVerb]) -> dict[str
 
 
 def status_verb(answer: Callable[[Any, Any], bytes]) -> dict[str, QueryVerb]:
-    """The query for how the service is, by its name."""
+    """The query for the service's status, by its name."""
     verb = QueryVerb(name="service.status", shape=NoArguments, answer=answer, reads=False)
     return {verb.name: verb}
 
 
 def refill_verb(relay: Relay) -> AdministrationVerb:
-    """The verb by which an operator has the stream of events filled again."""
+    """The request by which an operator has the stream of events filled again."""
 
     async def refill(_: NoArguments) -> dict[str, bool]:
         await relay.refill()

@@ -1,4 +1,4 @@
-"""Why a service ends: `ServiceError`."""
+"""The errors that end a service: `ServiceError`."""
 
 from typing import Protocol
 
@@ -19,5 +19,5 @@ class Repairable(Protocol):
 
 
 def told(error: Repairable) -> ServiceError:
-    """The same as a service says it when it cannot go on."""
+    """The same problem and repair as an error that ends the service."""
     return ServiceError(error.problem, hint=error.repair)

@@ -1,4 +1,4 @@
-"""`Handover`: who is told of a commit, in which thread, and when."""
+"""`Handover`: which parts are told of a commit, in which thread, and when."""
 
 import asyncio
 import threading
@@ -14,16 +14,16 @@ from ops.parts import Leading
 from ops.service.notices import Notices
 from ops.service.traces import Traces
 
-# How often the event loop is told of commits, unless somebody waits there for one. Each time, it and the
-# writer's thread take turns for the interpreter, which costs a command more than to be decided.
+# How often the event loop is told of commits, unless a task waits there for one. Each time, the loop and the
+# writer's thread switch turns at the interpreter, which costs more than to decide a command.
 PACE_SECONDS = 0.002
 
 
 class Handover:
-    """The way of commits from the writer's thread to all that they concern.
+    """Passes commits from the writer's thread to the other parts.
 
-    Commands are answered at once. The event loop, in which this is made, is told of the first commit at once,
-    too, and of those that follow it within `PACE_SECONDS` then, in order.
+    Commands are answered at once. The event loop, in which this object is made, is told of the first commit
+    at once, and of commits within the next `PACE_SECONDS` together at their end, in order.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class Handover:
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, commit: Commit) -> None:
-        """Answers commands of a commit that is on disk, and hands it over; in the writer's thread."""
-        # Before the events go out: clients send their next commands meanwhile.
+        """Answers the commands of a commit that is on disk, and hands it over; in the writer's thread."""
+        # Answers go out before the events, so that clients can send their next commands meanwhile.
         others = self._leading.intake.answer(commit.submissions)
         is_waited_for = self._traces is not None or any(one.context is not None for one in others)
         self._commits.append(commit)
         if is_waited_for or not self._is_coming:
             self._is_coming = True
-            # A closed loop has nobody left who could be told.
+            # If the loop is closed, no part is left to tell.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.take)
 
     def take(self) -> None:
-        """Tells of what was handed over; in the event loop's thread."""
+        """Tells the parts of the commits that were handed over; in the event loop's thread."""
         if self._timer is not None:
             self._timer.cancel()
-        # Before the look: whoever hands one over behind it sees that nobody comes.
+        # Reset before the check, so that a commit that is handed over after it schedules a new call.
         self._is_coming = False
         if not self._commits:
             return
@@ -81,7 +81,7 @@ class Handover:
         if durable:
             leading.durable.answered(durable)
         if self._traces is not None:
-            # Before the events go out: their spans end when the stream has them.
+            # Before the relay publishes the events: their spans end when the stream has them.
             self._traces.committed(commit)
         leading.archiver.notify(commit)
         if leading.trailing is not None:

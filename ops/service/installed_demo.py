@@ -1,8 +1,8 @@
-"""What an aggregate of somebody else sends with `serve --demo`, if its module says so: `play`.
+"""Plays the demo of an installed aggregate with `serve --demo`, if its module has one: `play`.
 
-The module has a `DEMO`: a function that is given a `random.Random`, and answers with pairs of a verb and a
-body. They are sent one by one, and when there are no more, it is asked again. It is called on the event loop
-of the service: what makes a pair takes no longer than a decision does.
+The module's `DEMO` is a function that gets a `random.Random` and returns pairs of a verb and a body. They are
+sent one by one; after the last one, the function is called again. It runs on the event loop of the service,
+so making a pair should take no longer than a decision.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from bus.client import Client, Unreachable
 from domain.errors import Invalid, Refusal
 from domain.installed.loading import Installed
 
-# Between two commands of one aggregate. With more than so many of them, each has more time.
+# The time between two commands of one aggregate. With more than `MANY_DEMOS` demos, each one sends more
+# slowly.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 MANY_DEMOS = 10
 
@@ -22,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 
 async def play(client: Client, one: Installed, seed: str, slowness: float) -> None:
-    """Sends what the aggregate's demo says, until it is cancelled, or the demo fails, which the log says."""
+    """Sends the commands of an aggregate's demo until it is cancelled, or the demo fails, which is logged."""
     table = one.decider.table
     verbs = {verb.name: one.decider.command_name(verb) for verb in one.decider.verbs if not verb.internal}
     try:
-        # On the same store, the same decisions; and other ones than those that led to what is there already.
+        # The same store gives the same decisions, and other ones than those that made the rows there are.
         random = Random(f"{seed} {table} {await _rows(client, table)}")
         while True:
             for verb, body in one.demo(random):
                 await _pause(random, slowness)
                 await _send(client, verbs[verb], body)
-            # Also where it says nothing.
+            # Also if the demo returns no pairs.
             await _pause(random, slowness)
     except Exception as error:
         logger.warning("the demo of %s, by %s, ended: %s: %s", table, one.source, type(error).__name__, error)
@@ -43,11 +44,11 @@ async def _pause(random: Random, slowness: float) -> None:
 
 
 async def _send(client: Client, name: str, body: Any) -> None:
-    """Sends a command; a refusal by the domain, or that nobody is there, a demo takes as it comes."""
+    """Sends a command; the demo ignores a refusal by the domain, and that the service is away."""
     try:
         await client.send(name, body, actor="demo")
     except Invalid:
-        # It would be refused each time.
+        # The demo's body is wrong, and would be refused each time.
         raise
     except (Refusal, Unreachable):
         return

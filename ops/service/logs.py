@@ -1,11 +1,11 @@
-"""How log lines look: keys and values, for people or as JSON, and never what a command brought.
+"""The format of log lines: keys and values, for people or as JSON, and never the content of a command.
 
-Modules log with the standard library, and hand over what has a key of its own as `extra`: incident, command,
-correlation id. What is left out is decided here, for all of them:
+Modules log with the standard library, and pass values with a key of their own as `extra`: incident, command,
+correlation id. This module decides for all of them what is left out:
 
-- of an exception, the message is kept only where it is known to quote no data;
-- no local variables, which a traceback of structlog's or rich's own would show;
-- control characters are escaped, so that nothing that somebody sent can look like a line of ours.
+- the message of an exception, unless it is known to quote no input;
+- local variables, which tracebacks by structlog or rich would show;
+- control characters, which are escaped, so that no input can look like a log line.
 """
 
 import logging
@@ -19,7 +19,7 @@ from structlog.typing import EventDict, ExcInfo, Processor
 
 from ops.settings import LogFormat
 
-# Beside these, a record has nothing of its own: other keys of `extra` are libraries'.
+# The keys of `extra` that are logged; other keys come from libraries.
 KEYS = (
     "act",
     "cause",
@@ -32,14 +32,14 @@ KEYS = (
     "query",
     "subject",
 )
-# "invalid literal for int() with base 10: '4111 1111…'": what these say may quote what they were given.
+# Messages of these may quote input, as in "invalid literal for int() with base 10: '4111 1111…'".
 _QUOTING = (ValueError, LookupError, TypeError, AttributeError)
 # How many exceptions of a chain are logged, the last ones.
 _MAXIMUM_CHAIN = 5
 
 
 def configure_logging(level: str, form: LogFormat, stream: IO[str] | None = None) -> None:
-    """Has everything that is logged in this process written as lines, by default to stderr."""
+    """Writes all logging of this process as lines to a stream, by default to stderr."""
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -61,7 +61,7 @@ def configure_logging(level: str, form: LogFormat, stream: IO[str] | None = None
 
 
 def traceback_of(exc_info: ExcInfo) -> str:
-    """Where an exception came from, and which; without what it may quote."""
+    """The frames and types of an exception and its causes, with messages only if they quote no input."""
     parts = []
     for error in _chain(exc_info[1]):
         # The frames show code, never values.
@@ -77,7 +77,7 @@ def _rendered(form: LogFormat, stream: IO[str]) -> list[Processor]:
         _escape,
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty(),
-            # The traceback of our own loggers is text already.
+            # `traceback_of` has made the traceback a text already.
             exception_formatter=structlog.dev.plain_traceback,
             pad_event_to=0,
         ),

@@ -1,4 +1,4 @@
-"""`Notices` for those who listen now."""
+"""`Notices`: messages for the clients that listen now. They are not stored."""
 
 from contextlib import suppress
 from typing import Any
@@ -15,7 +15,7 @@ from ops.audit.entry import Head
 
 
 class Notices:
-    """News beside the events that are kept: of commits, of backups and of what operators do.
+    """Sends notices of commits, of backups and of acts of operators, beside the events that are kept.
 
     Used from the event loop's thread only.
     """
@@ -26,21 +26,21 @@ class Notices:
         self._under_way = Tasks()
 
     def of_commit(self, notice: Notice) -> None:
-        """Tells what a group of commands has to say."""
+        """Sends a notice of a commit."""
         self._under_way.start(
             self._connection.publish(self._names.notice(*notice.topic), encode(notice.body))
         )
 
     async def of_backup(self, change: str, what: dict[str, Any]) -> None:
-        """Tells what became of a backup."""
+        """Sends a notice of a change of a backup."""
         await self._tell(self._names.notice("backup", change), what)
 
     def record(self, act: Act, head: Head | None = None) -> None:
-        """Has an administrative act stand in the service's log, with the audit log's head, and tells it."""
+        """Writes an administrative act to the service's log, with the audit log's head, and sends it."""
         write_to_log(act, "" if head is None else str(head))
         self._under_way.start(self._tell(self._names.notice("audit"), act))
 
     async def _tell(self, subject: str, what: Any) -> None:
-        # A notice that is lost does no harm: the log of the service has it.
+        # A lost notice does no harm: the service's log tells the same.
         with suppress(NatsError):
             await self._connection.publish(subject, encode(what))

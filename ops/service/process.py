@@ -34,19 +34,21 @@ from ops.store.troubles import hint_of, message_of
 if TYPE_CHECKING:
     from ops.http.server import HttpServer
 
-# One Ctrl-C can come twice: from the terminal, and from a program around this one that passes it on.
+# One Ctrl-C can arrive twice: from the terminal, and from a parent program that passes it on. A signal within
+# this time counts as the same request.
 SAME_REQUEST_SECONDS = 1.0
-# A start takes a moment, but for one that waits for others: a member of a cluster may do so for a minute.
+# How long a start may go on after a stop is asked for. Most take a moment, but a member of a cluster may wait
+# a minute for others.
 GIVEN_UP_AFTER_SECONDS = 2.0
 PR_SET_DUMPABLE = 4
-# glibc's names for what its allocator keeps, as <malloc.h> has them.
+# Options of glibc's allocator, from <malloc.h>.
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 
 logger = logging.getLogger("hyperpage")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process is started with. `announce` is called each time that a service is ready."""
+    """The arguments of `serve`. `announce` is called each time that a service is ready."""
 
     settings: Settings
     announce: Callable[[Runtime], None]
@@ -54,10 +56,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def serve(order: Order) -> None:
-    """Serves until SIGTERM or SIGINT; each restore that is asked for meanwhile happens between two services.
+    """Serves until SIGTERM or SIGINT; each requested restore happens between two services.
 
     Raises:
-        ServiceError: a service cannot start, or a part of it that must not end has ended.
+        ServiceError: a service cannot start, or a part of it that must not end has failed.
     """
     keep_memory_private()
     keep_memory_small()
@@ -68,7 +70,8 @@ async def serve(order: Order) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(supervisor.close)
         stack.push_async_callback(cancel, telling)
-        # For all services of this process. The first starts it, once it has the lock of the directory.
+        # One HTTP server for all services of this process. The first starts it, once it has locked the
+        # directory.
         if (http := http_server(order.settings)) is not None:
             stack.push_async_callback(http.stop)
         while await _serve_once(order, stop, restores, http, supervisor):
@@ -76,10 +79,10 @@ async def serve(order: Order) -> None:
 
 
 def keep_memory_small() -> None:
-    """Memory that was freed goes back to the system, where the C library is glibc.
+    """Has freed memory go back to the system, if the C library is glibc.
 
-    Each thread would have an arena of its own else, and keep what backups and merged segments took for a
-    moment: after some minutes of load, four times as much as is in use.
+    Otherwise each thread has an arena of its own, and keeps memory that backups and merged segments needed
+    for a moment: after some minutes of load, four times as much as is in use.
     """
     if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         set_option(M_ARENA_MAX, 2)
@@ -87,20 +90,20 @@ def keep_memory_small() -> None:
 
 
 def keep_memory_private() -> None:
-    """Others of this user, the nats-server among them, can read neither memory nor variables of this process.
+    """Keeps this user's other processes, such as the nats-server, from reading this one's memory and variables.
 
-    Variables may hold the keys of a bucket. And no core dump is made, not by a handler that disregards limits
-    either. Linux alone has this (prctl(2), PR_SET_DUMPABLE); root may look in all the same.
+    Variables may hold the keys of a bucket. No core dump is made, either, not even by a handler that ignores
+    limits. Only Linux has this (prctl(2), PR_SET_DUMPABLE); root can read all the same.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0))
 
 
 def leave_alone_what_is_there() -> None:
-    """Python's collector of cycles passes over all that there is now, nearly all of which stays.
+    """Has Python's collector of cycles skip all objects that exist now, since nearly all of them stay.
 
-    What goes with a service that ends is seen the next time. To look through all of it stops every thread for
-    some 20 ms, which a busy service did every few thousand commands.
+    A look through all of them stops every thread for some 20 ms, which a busy service did every few thousand
+    commands. Objects of a service that has ended are collected at the next call.
     """
     gc.unfreeze()
     gc.collect()
@@ -114,7 +117,7 @@ async def _serve_once(
     http: "HttpServer | None",
     supervisor: Supervisor,
 ) -> bool:
-    """Serves until it is to stop, or until the store was restored, repaired or is outdated, as it answers."""
+    """Runs one service. True: another one follows, after a restore, a repair, or since the file is outdated."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     if not await _is_started(service, stop):
@@ -144,7 +147,7 @@ async def _serve_once(
         is_outdated = _is_outdated(failed)
         is_to_go_on = (restoring.done() or damaged.done() or is_outdated) and not stop.done()
         supervisor.enter("restoring" if is_to_go_on else "stopping")
-        # The demo first: it would only see its commands refused.
+        # The demo ends first: its commands would only be refused.
         if working is not None:
             await cancel(working)
         await service.stop()
@@ -161,7 +164,7 @@ async def _serve_once(
 
 
 def _is_outdated(failed: "asyncio.Task[None]") -> bool:
-    """Whether a service has ended for its file to be made anew, which the next start does."""
+    """Whether a service has ended since its file is outdated; the next start makes the file anew."""
     error = failed.exception() if failed.done() else None
     if error is None or not isinstance(error.__cause__, OutdatedFileError):
         return False
@@ -176,9 +179,9 @@ def _health_in_short(service: Service) -> str:
 
 
 def _stop_on_signals() -> asyncio.Future[float]:
-    """Done when somebody asks to stop. Who asks again does not want to wait: then the process ends at once.
+    """A future that is done at the first signal to stop. A later second signal ends the process at once.
 
-    That is as safe as any crash: what was answered is on disk.
+    That is as safe as any crash: every answered command is on disk.
     """
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
@@ -196,12 +199,12 @@ def _stop_on_signals() -> asyncio.Future[float]:
 
 
 async def _is_started(service: Service, stop: asyncio.Future[float]) -> bool:
-    """Whether the service serves. False: it was told to stop while it waited for others.
+    """Starts a service. False: it was told to stop while its start waited, and nothing is left open.
 
-    Nothing is left open then. A start is not cut off before that, whatever is asked for meanwhile.
+    A start is given up only `GIVEN_UP_AFTER_SECONDS` after a signal to stop.
 
     Raises:
-        ServiceError: it cannot start.
+        ServiceError: the service cannot start.
     """
     starting = asyncio.create_task(_start(service), name="the start of the service")
     either: set[asyncio.Future[Any]] = {starting, stop}
@@ -212,7 +215,7 @@ async def _is_started(service: Service, stop: asyncio.Future[float]) -> bool:
         await cancel(starting)
         if starting.cancelled():
             return False
-    # Also where it came to its end all the same.
+    # Raises the start's error, also if the start ended by itself while it was cancelled.
     starting.result()
     return True
 
@@ -221,12 +224,12 @@ async def _start(service: Service) -> None:
     """Returns when the service serves.
 
     Raises:
-        ServiceError: it cannot start.
+        ServiceError: the service cannot start.
     """
     try:
         await service.start()
     except Exception as error:
-        # The traceback is for those who ask for it; the message says why and what to do.
+        # The traceback is logged for debugging only; the message says why, and the hint what to do.
         logger.debug("the service cannot start", exc_info=error)
         raise ServiceError(_reason(service.settings, error), hint=hint_of(error)) from error
 

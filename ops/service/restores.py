@@ -1,9 +1,9 @@
-"""Restoring the store of a service that runs: asked for on the bus, done between two services.
+"""Restores of a running service's store: requested on the bus, done between two services.
 
 backup.restore ──▶ checked, accepted ──▶ the service drains and ends ──▶ restore ──▶ the next one serves
 and answers backup.restored
 
-And `make_sound`: a store that is damaged or gone is recovered before it is opened.
+And `make_sound`, which recovers a store that is damaged or gone before it is opened.
 """
 
 import asyncio
@@ -44,22 +44,23 @@ logger = logging.getLogger(__name__)
 
 
 class Restores:
-    """The restores that a process serves. It outlives the services, which come and go with each of them."""
+    """The restores of a process. It stays while each restore ends one service and begins another."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Waits while a service runs and no restore was asked for; None otherwise.
+        # Pending while a service runs and no restore was requested; `None` otherwise.
         self._asked: asyncio.Future[None] | None = None
         self._accepted: tuple[str, RestoreRequest, Actor] | None = None
         self._act: Act | None = None
         self.last: Ended | None = None
         self.unrepaired: str | None = None
         """What is wrong with a store whose repair has failed."""
-        # When each repair began, by the monotonic clock: their file may not be written, on a full disk say.
+        # When each repair began, by the monotonic clock. Kept here, since their file cannot be written on a
+        # full disk, for instance.
         self._repairs_began: list[float] = []
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """The requests of operators that are answered here."""
+        """The requests of operators that this object answers."""
         return (
             AdministrationVerb(
                 name="backup.restore",
@@ -73,12 +74,12 @@ class Restores:
         )
 
     async def asked(self) -> None:
-        """Returns when a restore was asked for; the service is to be stopped then."""
+        """Returns when a restore was requested; the service is to be stopped then."""
         self._asked = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._asked)
 
     async def carry_out(self) -> None:
-        """Does what was asked for, while no service runs; `last` says how it ended."""
+        """Carries out the accepted restore, while no service runs; `last` says how it ended."""
         assert self._accepted is not None, "nothing was asked for"
         (token, request, actor), self._accepted = self._accepted, None
         try:
@@ -102,17 +103,17 @@ class Restores:
             outcome="done" if self.last.error is None else "failed",
             code=None if self.last.error is None else "not_restored",
         )
-        # Now, and not once the next service serves: it may not come that far.
+        # Recorded now, and not by the next service, which may fail to start.
         await put_on_record(self._settings, self._act)
 
     def repairs_of_a_day(self) -> int:
-        """How many repairs this process has begun within a day, whatever became of them."""
+        """How many repairs this process has begun within the last day, failed ones included."""
         return sum(time.monotonic() - began < DAY_MS / 1_000 for began in self._repairs_began)
 
     async def repair(self, problem: str, head: Head) -> None:
-        """Makes a damaged store anew while no service runs: the same log up to the same `head`.
+        """Makes a damaged store anew while no service runs, with the same log up to the same `head`.
 
-        Where that cannot be had, the store stays as it is. The damaged file is set aside.
+        The damaged file is set aside. If the log cannot be had up to there, the store stays as it is.
         """
         begun = Repair(at=time.time_ns() // 1_000_000, problem=problem, position=head.position)
         said = {"problem": problem, "position": head.position}
@@ -138,7 +139,7 @@ class Restores:
 
     @contextmanager
     def _settled(self) -> Iterator[Settings]:
-        """The data directory, held for the length of the block, with what a restore left undone settled."""
+        """Holds the data directory for the length of the block, after settling an unfinished restore."""
         directory = DataDirectory(self._settings.data)
         try:
             settle(self._settings.store_path)
@@ -147,7 +148,7 @@ class Restores:
             directory.release()
 
     def take_act(self) -> Act | None:
-        """The restore before this service, once, for those who listen; None where there was none."""
+        """The restore or repair before this service, for a notice; each is returned once, then `None`."""
         act, self._act = self._act, None
         return act
 
@@ -165,7 +166,7 @@ class Restores:
     def _source(self, request: RestoreRequest) -> Places | None:
         if request.prepared is None:
             return None
-        # A name alone: nothing outside the data directory is taken for a backup.
+        # The name alone, so that no folder outside the data directory is used.
         name = Path(request.prepared).name
         if name in ("", ".."):
             raise Invalid("it is the name of a folder", path="$.prepared")
@@ -174,7 +175,7 @@ class Restores:
 
     async def _accept(self, request: RestoreRequest) -> dict[str, Any]:
         if self._settings.is_replicated and not request.dry_run:
-            # While it is done, another one would lead, with what was before.
+            # During the restore, another member would lead with the log from before it.
             raise RuleViolated(
                 "one_of_several",
                 "this service is one of several with one log",
@@ -194,11 +195,12 @@ class Restores:
             raise RuleViolated("unreachable", message_of(error), hint=hint_of(error)) from error
         if request.dry_run:
             return {"plan": plan}
-        # Somebody else may have asked while this was looked up.
+        # Another request may have been accepted while this one was planned.
         if self._asked is None:
             raise _under_way()
         token = new_id()
-        # The service stops only after this answer has been handed over. Nobody else is accepted meanwhile.
+        # `call_soon`, so that the service stops only after this answer was handed over. `None` refuses
+        # further requests.
         asked, self._asked = self._asked, None
         self._accepted = (token, request, acting.get())
         asyncio.get_running_loop().call_soon(asked.set_result, None)
@@ -206,7 +208,7 @@ class Restores:
 
     def _plan(self, request: RestoreRequest) -> Plan:
         source = self._source(request)
-        # Found out now: the service must not drain for a backup that it cannot read.
+        # Checked now: the service must not stop for a backup that cannot be read.
         require_readable(source or self._settings.places, request.moment, ())
         return plan_restore(self._settings.places, request.moment, source=source)
 
@@ -215,18 +217,18 @@ class Restores:
 
 
 async def settled(settings: Settings) -> None:
-    """Ends a restore that was cut off, and tells of it. The caller holds the data directory."""
+    """Settles a restore that was cut off, and records that. The caller holds the data directory."""
     if (which := settle(settings.store_path)) is not None:
         logger.warning("%s", which)
         await put_on_record(settings, own_act("store.settle", {"said": which}))
 
 
 async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -> None:
-    """Ends a restore that was cut off, and recovers a store that is damaged or gone.
+    """Settles a restore that was cut off, and recovers a store that is damaged or gone.
 
     Raises:
-        DamagedStoreError: it is damaged or gone, and was left as it is.
-        OSError: there is no store, and it cannot be seen whether there is a backup of one.
+        DamagedStoreError: the store is damaged or gone, and was left as it is.
+        OSError: there is no store, and whether there is a backup of one cannot be seen.
     """
     await settled(settings)
     recovered = await to_its_end(
@@ -241,12 +243,12 @@ async def make_sound(settings: Settings, version: str, *, after_a_crash: bool) -
 
 
 async def put_on_record(settings: Settings, act: Act) -> None:
-    """Has the audit log say what was done while no service runs."""
+    """Records an act in the audit log while no service runs."""
     trail = audit_trail(settings.data, settings.audit_kept_mib)
     try:
         await asyncio.to_thread(trail.append, act)
     except AuditError as error:
-        # It has happened all the same.
+        # The act has happened all the same, so the error is only logged.
         logger.error("%s: %s", act.action, error.strerror)  # noqa: TRY400 - the reason says it all
 
 

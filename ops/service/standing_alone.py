@@ -1,4 +1,4 @@
-"""One prefix and one store, one service: what is known of others, and what follows from it."""
+"""Makes sure that one service alone has a prefix and a store: `StandingAlone`."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -15,17 +15,17 @@ from ops.service.steady_clock import ticks_ms
 
 
 class StandingAlone:
-    """Whether a service may answer commands: no other one does, and what was published is its own log."""
+    """Whether a service may answer commands: no other one does, and the published events are of its log."""
 
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None
         self._shares_broker = self._is_member = False
-        # What a member leads by.
+        # Whether a member may lead still, by its lease.
         self.holds: Callable[[], bool] = lambda: True
         self._relay: Relay | None = None
 
     def is_so(self) -> bool:
-        """Whether it may, for all that is known. Any thread may ask."""
+        """Whether the service may answer commands, as far as it knows. Any thread may call it."""
         return (
             (self._incarnation is None or self._incarnation.is_valid)
             and self.holds()
@@ -33,18 +33,18 @@ class StandingAlone:
         )
 
     def rests_on(self, holds: Callable[[], bool]) -> None:
-        """Has it be so only while that holds, too, which any thread may ask."""
+        """Adds a condition for `is_so`, which any thread may call."""
         self.holds = holds
 
     async def take_prefix(
         self, relay: LeanClient, names: BusNames, *, instance: str, store_id: str, is_member: bool = False
     ) -> None:
-        """Returns when this service, and no other, has the prefix on a nats-server that others use, too.
+        """Takes the prefix on a nats-server that others use, too; returns when no other service has it.
 
-        A member of several that follow one log shares it with them: of those, the log says who leads.
+        Members of a cluster share a prefix: the log says which of them leads.
 
         Raises:
-            ServiceError: another one has it.
+            ServiceError: another service has the prefix.
         """
         claim = PrefixClaim(relay, names, instance=instance, store_id=store_id, is_member=is_member)
         if (rival := await claim.rival()) is not None:
@@ -60,20 +60,20 @@ class StandingAlone:
         self._incarnation = Incarnation(api, names.events, instance, lambda: ticks_ms() / 1_000)
 
     async def take_store(self, relay: Relay, stack: AsyncExitStack, background: Background) -> None:
-        """Returns when no service with a copy of the store answers any more; it is noticed if one comes.
+        """Returns when no service with a copy of the store answers any more; a later one is noticed.
 
-        Among several that follow one log, whoever was frozen finds that another one has published meanwhile:
-        that ends its turn at leading (`ops.service.roles.turns`), and not the service.
+        A member of a cluster that was frozen finds that another one has published meanwhile: that ends its
+        turn at leading (`ops.service.roles.turns`), and not the service.
 
         Raises:
             AnotherStoreError: the stream of events is another store's.
-            OtherHistoryError: what was published is not this log.
-            SupersededError: another one came at the same time.
+            OtherHistoryError: the published events are not this log's.
+            SupersededError: another service started at the same time.
             ServiceError: the stream cannot be marked as this service's.
             JetStreamError: JetStream refuses, or does not answer.
         """
         self._relay = relay
-        # The embedded nats-server is ours alone, and so is what it has.
+        # The embedded nats-server and its streams belong to this service alone, so the stream may be deleted.
         has_events = await relay.prepare(may_delete=not self._shares_broker)
         if self._incarnation is not None:
             try:
@@ -83,7 +83,7 @@ class StandingAlone:
                     raise
                 hint = "if it is sealed, or another's, `hyperpage stream refill --yes` deletes it"
                 raise ServiceError(error.problem, hint=hint) from error
-            # Who served before may have gone on until now, and this store be a copy from before that.
+            # The service before may have published until now, and this store may be a copy from before that.
             await relay.prepare()
             stack.push_async_callback(self._incarnation.end)
             background.start(self._incarnation.run(), "the look for another service")

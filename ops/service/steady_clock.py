@@ -1,16 +1,16 @@
-"""`SteadyClock`: the time of a service, which the machine's clock corrects and does not carry away."""
+"""`SteadyClock`: the time of a service. It follows corrections of the machine's clock, but no jumps."""
 
 import logging
 import time
 from collections.abc import Callable
 from threading import Lock
 
-# NTP and operators correct a clock by less, and that is followed at once.
+# NTP and operators correct a clock by less than this, which the service's clock follows at once.
 JUMP_MS = 60_000
 # A clock that is ahead by more is believed after this long.
 HOLD_MS = 10 * 60_000
-# Time stands still until a clock that was set back by less than this has caught up, and goes on at half its
-# pace until one has that was set back by less than `JUMP_MS`.
+# If the machine's clock is set back by less than this, time stands still until that clock has caught up. If
+# it is set back by more, but less than `JUMP_MS`, time goes on at half its pace until then.
 STANDSTILL_MS = 10_000
 
 logger = logging.getLogger(__name__)
@@ -22,17 +22,17 @@ def wall_ms() -> int:
 
 
 def ticks_ms() -> int:
-    """Milliseconds since some moment, which nobody sets; those in which the machine slept count."""
+    """Milliseconds since some moment, by a clock that cannot be set; the machine's sleep counts."""
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
 
 
 class SteadyClock:
-    """Shows milliseconds since the epoch, which never decrease; any thread may ask.
+    """The time in milliseconds since the epoch, which never decreases; any thread may call it.
 
-    What is stored has these times, and times in the log never go back. Had it followed a clock that was a
-    year ahead for a minute, no lease would end and no schedule run for a year. So a jump is not followed
-    until the clock has stayed there for `HOLD_MS`, and with one that is far behind, time goes on by ticks.
-    A smaller one is followed there and back.
+    Events get these times, and times in the log never go back. If it followed a clock that is a year ahead
+    for a minute, no lease would end and no schedule would run for a year. So it follows a jump ahead only
+    after the machine's clock has stayed there for `HOLD_MS`. If that clock is far behind, time goes on by
+    ticks. Smaller jumps are followed both ways.
     """
 
     def __init__(self, wall: Callable[[], int] = wall_ms, ticks: Callable[[], int] = ticks_ms) -> None:
@@ -56,7 +56,7 @@ class SteadyClock:
                     now = steady
                 elif steady - wall > STANDSTILL_MS:
                     now = self._time + passed // 2
-                    # What is left of an odd number counts the next time: some ask each millisecond.
+                    # The remainder counts the next time: callers that ask each millisecond would stop time.
                     ticks -= passed % 2
                 else:
                     now = max(wall, self._time)
@@ -65,12 +65,12 @@ class SteadyClock:
 
     @property
     def error_ms(self) -> int:
-        """How far the machine's clock is ahead of this one; negative: behind."""
+        """How far the machine's clock is ahead of this one; negative if it is behind."""
         self()
         return self._error_ms
 
     def not_before(self, time_ms: int) -> None:
-        """Goes on from there if it shows less: that is the time of what is stored already."""
+        """Moves the clock on to the time of the last stored event, if it shows less."""
         with self._lock:
             self._time = max(self._time, time_ms)
 
@@ -88,11 +88,14 @@ class SteadyClock:
 
 
 def continue_from(clock: Callable[[], int], stored_ms: int) -> None:
-    """Has a steady clock go on from the time of what is stored; another one is as it is."""
+    """Has a steady clock go on from the time of the last stored event; other clocks are left as they are."""
     if isinstance(clock, SteadyClock):
         clock.not_before(stored_ms)
 
 
 def error_of(clock: Callable[[], int], stored_ms: int) -> int:
-    """How far the machine's clock is ahead of the service's time; negative: behind it, or what is stored."""
+    """How far the machine's clock is ahead of the service's time; negative if it is behind.
+
+    For a clock that is not steady, how far it is behind the last stored event, or 0.
+    """
     return clock.error_ms if isinstance(clock, SteadyClock) else min(0, clock() - stored_ms)

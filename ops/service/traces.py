@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of commands: `Traces`, which is there only where somebody has set an SDK up.
+"""OpenTelemetry traces of commands: `Traces`, made only if an SDK is set up in the process.
 
     the sender's span (traceparent)
     └── command jobs.enqueue       from its arrival to its answer
@@ -6,9 +6,9 @@
         ├── commit                 until the disk has it
         └── publish job.enqueued   until the stream has the event
 
-Spans are made after the fact, when a group is committed, out of what the writer notes once for each group: so
-without an SDK a command costs nothing more, and with one it is answered before its spans are made. Nothing of
-what a command brought is in them.
+Spans are made after a group is committed, from times that the writer notes once for each group. So commands
+cost no more without an SDK, and with one they are answered before their spans are made. Spans hold nothing of
+a command's body.
 """
 
 import logging
@@ -33,7 +33,7 @@ from domain.messages import Metadata
 from hyperpage_client.contract.headers import TRACEPARENT
 from hyperpage_client.contract.subjects import BATCH, BusNames
 
-# Spans that wait for the stream. While the broker is away, the oldest are given up.
+# How many spans may wait for the stream. While the broker is away, the oldest are dropped.
 MAXIMUM_UNPUBLISHED = 10_000
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -58,20 +58,20 @@ class Traces:
     def __init__(self, names: BusNames, version: str) -> None:
         self._names = names
         self._tracer = trace.get_tracer("hyperpage", version)
-        # The spans of events that the stream has not yet, with their positions.
+        # The spans of events that are not in the stream yet, with the events' positions.
         self._unpublished: deque[tuple[int, Span]] = deque()
         self._published = 0
         # The difference between the monotonic clock and the time of day.
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
 
     def committed(self, commit: Commit) -> None:
-        """Makes the spans of commands that were just stored, or refused, with each other."""
+        """Makes the spans of a group's commands, which were just stored or refused."""
         self._offset_ns = time.time_ns() - time.perf_counter_ns()
         now_ns = time.time_ns()
         for one in commit.submissions:
             if isinstance(one.context, Caller | Delivery):
                 self._trace(one, commit, now_ns)
-        # The relay reads the store itself, and may have been quicker.
+        # The relay reads the store itself, and may have published these events already.
         self.published(self._published)
 
     def published(self, position: int) -> None:
@@ -100,7 +100,7 @@ class Traces:
         )
         if span.is_recording():
             if not (isinstance(caller, Caller) and caller.waiting is not None):
-                # A command without it came over HTTP.
+                # Without `waiting`, the command came over HTTP.
                 span.set_attributes(
                     {
                         "messaging.system": "nats",
@@ -119,7 +119,7 @@ class Traces:
         refusal = None if submission.outcome is None else submission.outcome.refusal
         span.set_attribute("hyperpage.outcome", "accepted" if refusal is None else refusal.code)
         if refusal is not None and refusal.number >= 500:
-            # A refusal is an answer, and no error; having no answer is one.
+            # Refusals are answers and not errors, unless the service itself failed (500 and above).
             span.set_status(Status(StatusCode.ERROR, refusal.code))
         if request is None or request.command_id is None or submission.batch:
             return
@@ -162,7 +162,7 @@ class Traces:
 
 
 def _parent(metadata: str | None) -> Context:
-    """The span that a command's sender was in; none where it said nothing of one."""
+    """The context with the span of a command's sender; an empty one if the command names none."""
     if metadata is None:
         return Context()
     traceparent = msgspec.json.decode(metadata, type=Metadata).traceparent
@@ -170,7 +170,7 @@ def _parent(metadata: str | None) -> Context:
 
 
 def _rows_of(submission: Submission, commit: Commit) -> list[Row]:
-    """The events of a command among those that were stored now; none where its answer is an old one."""
+    """The events of a command in this commit; none if it was repeated and got its earlier answer."""
     if not commit.rows or submission.outcome is None or submission.outcome.refusal is not None:
         return []
     body, first = submission.outcome.body, commit.rows[0].position
@@ -191,9 +191,9 @@ def _rows_of(submission: Submission, commit: Commit) -> list[Row]:
 
 
 def traces_if_wanted(names: BusNames, version: str) -> Traces | None:
-    """The traces of a service, if an SDK was set up in this process; `None` if nobody would hear of them."""
+    """The traces of a service if an SDK is set up in this process, otherwise `None`."""
     provider = trace.get_tracer_provider()
-    # The stand-in of the API, behind which there is nothing.
+    # These providers of the API do nothing.
     if isinstance(provider, ProxyTracerProvider | trace.NoOpTracerProvider):
         return None
     return Traces(names, version)
@@ -201,9 +201,9 @@ def traces_if_wanted(names: BusNames, version: str) -> Traces | None:
 
 @contextmanager
 def sending_traces(version: str, environment: Mapping[str, str] | None = None) -> Iterator[bool]:
-    """Whether spans are sent for the length of the block: where OpenTelemetry's variables name a collector.
+    """Sends spans for the length of the block, if OpenTelemetry's variables name a collector; yields whether.
 
-    Those variables set all else, too: sampling, headers, limits, the name of the service.
+    Those variables also set everything else: sampling, headers, limits, the name of the service.
     https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
     """
     environment = os.environ if environment is None else environment
@@ -231,7 +231,7 @@ def sending_traces(version: str, environment: Mapping[str, str] | None = None) -
     try:
         yield True
     finally:
-        # Sends what is left.
+        # Sends the remaining spans.
         provider.shutdown()
 
 
