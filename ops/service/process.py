@@ -90,7 +90,7 @@ def keep_memory_small() -> None:
 
 
 def keep_memory_private() -> None:
-    """Keeps this user's other processes, such as the nats-server, from reading this one's memory and variables.
+    """Keeps this user's other processes, the nats-server too, from reading this one's memory and variables.
 
     Variables may hold the keys of a bucket. No core dump is made, either, not even by a handler that ignores
     limits. Only Linux has this (prctl(2), PR_SET_DUMPABLE); root can read all the same.
@@ -117,7 +117,7 @@ async def _serve_once(
     http: "HttpServer | None",
     supervisor: Supervisor,
 ) -> bool:
-    """Runs one service. True: another one follows, after a restore, a repair, or since the file is outdated."""
+    """Runs one service. True: another one follows, after a restore or repair, or with an outdated file."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     if not await _is_started(service, stop):

@@ -1,14 +1,14 @@
-"""What a service does by its role, apart from what every one does.
+"""The parts of a service that depend on its role, leader or follower.
 
-seeding     a member's file, before it is opened: of a backup, the archive and the log
-putting_right  a file with events that the others went on without
-getting_ready  asking a JetStream that is not there yet
-ground      what the parts stand on, whatever the role
-cluster     a service among others that follow one log
-election    who of them leads: a member's part in it
+seeding     makes a member's file before it is opened, from a backup, the archive and the log
+putting_right  repairs a file with events that the cluster went on without
+getting_ready  repeats a request until JetStream answers
+ground      the objects that parts of all roles use
+cluster     a service as a member of a cluster, whose members follow one log
+election    a member's part in electing the leader
 turns       following and leading on one store, one after the other
-following   reading a log that another one writes
-trimming    what of the log nobody needs any more, goes
+following   reading a log that another member writes
+trimming    deletes messages of the log that no member needs any more
 sharing     a backup on the nats-servers, for members that reach no other one
-leadership  deciding commands and publishing what became of them
+leadership  deciding commands and publishing their events
 """

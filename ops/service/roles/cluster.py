@@ -1,7 +1,7 @@
-"""`Cluster`: a service's part among several that follow one log.
+"""`Cluster`: a service as a member of a cluster, whose members follow one log.
 
-start  the log and the bucket are this store's ─▶ follows ─▶ is a member ─▶ leads, or knows who does
-stop   is no member ─▶ leads no more, and leaves the lease ─▶ follows no more
+start  checks that log and bucket are this store's ─▶ follows ─▶ is a member ─▶ leads, or knows the leader
+stop   is no member any more ─▶ stops leading, and releases the lease ─▶ stops following
 """
 
 import asyncio
@@ -38,22 +38,22 @@ from ops.service.roles.turns import Turns
 from ops.service.steady_clock import ticks_ms
 from ops.store.data_directory import kept_key
 
-# How long a start waits until somebody leads; after that, health says that nobody does.
+# How long a start waits for a leader; after that, health reports that there is none.
 LED_WITHIN_SECONDS = 15.0
-# A successor that lacks more than so many events would have others wait for it.
+# How many events a successor may lack; with more, clients would wait until it has caught up.
 MOST_BEHIND = 1_000
 HANDED_OVER_WITHIN_SECONDS = 10.0
-# A log that trails is nearer to what is answered, unless nothing is stored there.
+# By how much the log may trail before a hand-over. It trails by more only if it stores nothing.
 NEAR_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class Cluster:
-    """This service among the others; `address` is where its HTTP API is. Used in one event loop.
+    """This service as a member; `address` is the address of its HTTP API. Used in one event loop.
 
-    `on_lead` is called when it begins to lead, and has all that a leader answers answered; `on_rest` before
-    it ends.
+    `on_lead` is called when this member begins to lead, and starts to answer the requests to a leader;
+    `on_rest` is called before it stops leading.
     """
 
     def __init__(
@@ -101,21 +101,21 @@ class Cluster:
 
     @property
     def leader(self) -> Leader | None:
-        """Who leads, as far as this one knows. Any thread may ask."""
+        """The leader, as far as this member knows. Any thread may call it."""
         return self._watch.leader
 
     def leaders_address(self) -> str | None:
-        """Where the HTTP API of the leader is, or its name, if anybody is known to lead."""
+        """The address of the leader's HTTP API, or else its name; `None` if no leader is known."""
         leader = self._watch.leader
         return None if leader is None else leader.address or leader.name
 
     async def start(self) -> None:
-        """Follows when this returns, and leads, if it may and nobody else does.
+        """Joins the cluster. When this returns, the member follows, or leads if it may and no other one does.
 
-        Where it raises, `stop` undoes it.
+        If it raises, `stop` undoes the start.
 
         Raises:
-            ServiceError: it may not be a member as it is; the message says why.
+            ServiceError: the service cannot be a member as it is; the message says why.
             JetStreamError: JetStream refuses, or does not answer.
         """
         ground = self._ground
@@ -123,7 +123,7 @@ class Cluster:
         try:
             if self._may_lead:
                 await when_it_answers(self._turns.prepare)
-            # Who only follows leaves it to others how many copies there are.
+            # A member that only follows does not decide how many copies there are.
             replicas = ground.settings.replication_replicas if self._may_lead else 1
             store_id = ground.origin.store_id
             await when_it_answers(partial(self._bucket.prepare, store_id=store_id, replicas=replicas))
@@ -135,7 +135,7 @@ class Cluster:
         self._background.start(self._watch.run(), "the watch over who leads")
         self._background.start(self.standing.run(), "the look at the cluster")
         if not self._may_lead:
-            # Nobody need lead for queries to be answered.
+            # A member that only follows can answer queries without a leader.
             return
         self._election = Election(self._bucket, self._watch, self._lease, self._turns, name=self._name)
         self.standing.trouble, self.standing.sharing = self._election.trouble, self._turns.sharing
@@ -149,13 +149,15 @@ class Cluster:
             logger.warning("nobody leads the cluster yet")
 
     async def stop(self) -> None:
-        """Is no member any more, and leaves the lead to others."""
-        # First: those who stop together leave it to nobody among them.
+        """Leaves the cluster, and the lead to another member."""
+        # Leaves first, so that members that stop together do not choose each other as successors.
         await self._membership.leave()
         await self._stack.aclose()
 
     async def agreed_key(self, file: Path) -> bytes:
-        """The key that all members have in a file of that name, as this one has now: the first one's.
+        """The key that all members keep in a file of this name: the one that was put into the bucket first.
+
+        It is written to this member's file.
 
         Raises:
             JetStreamError: the bucket does not answer.
@@ -170,11 +172,12 @@ class Cluster:
         return [one.member.position for one in await live_members(self._bucket)]
 
     async def hand_over(self, successor: str = "") -> Leader:
-        """The leader of that name, once it leads; without a name, the member that has the most events.
+        """Hands the lead to a member, and returns it once it leads; by default, the one with most events.
 
         Raises:
-            ClusterError: it cannot lead next. ServiceError: this one does not lead, or the other one did not
-                take it. JetStreamError: the bucket does not answer.
+            ClusterError: the member cannot lead next.
+            ServiceError: this member does not lead, or the other one did not take over.
+            JetStreamError: the bucket does not answer.
         """
         before = self._watch.leader
         if self._election is None or not self._election.is_leading or before is None:
@@ -203,10 +206,10 @@ class Cluster:
         )
 
     async def _require_sending(self) -> None:
-        """Returns once a log that trails is near: what it lacks at the end would be lost.
+        """Returns once a trailing log is near its end: events that it lacks would be lost.
 
         Raises:
-            ServiceError: it does not come near.
+            ServiceError: the log does not catch up in time.
         """
         leading = self._role.leading
         trailing = None if leading is None else leading.trailing
@@ -244,7 +247,7 @@ class Cluster:
 
 
 def hand_over_verb(cluster: Cluster | None, role: Role) -> AdministrationVerb:
-    """The verb by which an operator has another member lead. It answers when that one does."""
+    """The request by which an operator hands the lead over. It is answered when the other member leads."""
 
     async def hand_over(request: HandOver) -> dict[str, Any]:
         if cluster is None:

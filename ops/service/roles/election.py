@@ -1,10 +1,11 @@
-"""A member's turns at leading: it follows, has the lease when nobody leads, and leads for as long as it may.
+"""A member's turns at leading: it follows, takes the lease when there is no leader, and leads while it may.
 
-    follow ──▶ nobody leads ──▶ the lease is ours ──▶ nobody has more ──▶ a term in the log ──▶ lead
-      ▲                              │                     │ somebody has                        │
-      └──── given up, to them ◀──────┴─────────────────────┘    lost, fenced, or handed over ◀───┘
+    follow ──▶ no leader ──▶ takes the lease ──▶ no member has more events ──▶ a term in the log ──▶ lead
+      ▲                             │                       │ a member has                             │
+      └──── releases it, to that ◀──┴───────────────────────┘         lost, fenced, or handed over ◀───┘
 
-The lease has one try at a time. What keeps two from leading is the log alone (`bus.replication.replicating`).
+The lease only makes members try one at a time. The log alone keeps two members from leading at once
+(`bus.replication.replicating`).
 """
 
 import asyncio
@@ -22,15 +23,15 @@ from hyperpage_client.tasks import cancel
 from hyperpage_client.waiting import Trouble, is_set_within
 from ops.service.errors import ServiceError
 
-# After a try that failed, so that others have theirs.
+# The pause after a failed try, so that other members can try.
 RETRY_MS = 500
-# The longest pause after one that will fail again until somebody does something.
+# The longest pause between tries that fail until an operator acts.
 LONGEST_RETRY_MS = 5_000
 # How long commands are kept for a successor.
 HANDING_OVER_SECONDS = 3.0
-# How long nothing is left to a member that did not take it.
+# How long a member that did not take over is not chosen again.
 PASSED_OVER_SECONDS = 30.0
-# How often a leader that stands still looks for somebody else.
+# How often a leader that is stuck looks for a successor.
 LOOK_SECONDS = 1.0
 
 T = TypeVar("T")
@@ -39,43 +40,43 @@ logger = logging.getLogger(__name__)
 
 
 class Roles(Protocol):
-    """What follows or leads, one at a time; it follows when an election begins."""
+    """A store that follows or leads, one at a time; it follows when an election begins."""
 
     @property
     def position(self) -> int:
-        """Where the file ends."""
+        """The last position in the file."""
 
     async def stand(self) -> None:
-        """Follows no more, with everything in the file that the log has.
+        """Stops following, with every event of the log in the file.
 
         It may be cancelled, and so may `lead`.
 
         Raises:
-            ServiceError, JetStreamError: it cannot be.
+            ServiceError, JetStreamError: the file cannot get there.
         """
 
     async def lead(self, may_lead: Callable[[], bool]) -> int:
-        """Takes the next term, if it may at that moment, and serves; the term's number.
+        """Takes the next term, if `may_lead` at that moment, and serves commands; gives the term's number.
 
         Raises:
-            LeaseLostError, ServiceError, JetStreamError: what keeps it from it.
+            LeaseLostError, ServiceError, JetStreamError: the reason why this member cannot lead.
         """
 
     async def stuck(self) -> str:
-        """Waits until this one, which leads, decides nothing any more, and answers why."""
+        """Waits until this leader decides no commands any more, and says why."""
 
     async def pause(self) -> None:
-        """Leads on, but decides nothing that comes from now on; what was taken is answered."""
+        """Goes on leading, but decides no further commands; those taken are answered."""
 
     async def led_no_more(self) -> str:
-        """Waits until this one leads no more, as the log says, and answers why."""
+        """Waits until the log ends this leader's term, and says why."""
 
     async def follow(self) -> None:
-        """Leads no more: what was taken is answered, and it follows."""
+        """Stops leading, after answering the commands taken, and follows."""
 
 
 class Election:
-    """One member's part in who leads; used by one task, in one event loop. `watch` runs beside it."""
+    """One member's part in the election; used by one task, in one event loop. `watch` runs beside it."""
 
     def __init__(
         self, bucket: ClusterBucket, watch: LeaderWatch, lease: Lease, roles: Roles, *, name: str
@@ -88,16 +89,16 @@ class Election:
         self._successor: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
         self._has_ended = asyncio.Event()
-        # Whom nothing is left to for a while, by name, and until when.
+        # The members that did not take over, by name, and until when they are not chosen.
         self._passed_over: dict[str, float] = {}
         self.is_leading = False
-        # What kept it from leading the last time that it tried.
+        # Why the last try to lead failed.
         self.trouble = Trouble(
             "taking the lead", logger, first_pause_ms=RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
         )
 
     async def run(self) -> None:
-        """Follows and leads in turns until `stop`. Not to be cancelled before: a turn ends in order."""
+        """Follows and leads in turns until `stop`. It must not be cancelled, so that a turn ends in order."""
         try:
             while not self._stopping.is_set():
                 await self._stand_once()
@@ -105,7 +106,7 @@ class Election:
             self._has_ended.set()
 
     async def stop(self) -> None:
-        """Returns when this one follows, and has left the lease to others."""
+        """Ends the election; returns when this member follows, and has released the lease."""
         self._stopping.set()
         await self._has_ended.wait()
 
@@ -124,7 +125,7 @@ class Election:
                 if successor and not await self._is_taken():
                     self._passed_over[successor] = self._watch.clock() + PASSED_OVER_SECONDS
                 return
-        # Whatever keeps it from leading: it follows, and others may do better.
+        # After any error, this member follows, and another one may lead.
         except Exception as error:
             if not _is_expected(error):
                 logger.warning("this member cannot lead", exc_info=error)
@@ -134,18 +135,18 @@ class Election:
         await is_set_within(self._stopping, pause_ms)
 
     def hand_over(self, successor: str) -> None:
-        """Has this one, which leads, leave it to another one."""
+        """Has this leader hand over to a successor."""
         if not self._successor.done():
             self._successor.set_result(successor)
 
     async def _turn(self) -> str:
-        """Leads, with the lease, for as long as it may; it is given up in any case: to that one, if any."""
+        """Leads for as long as this member may, then releases the lease. The successor's name, or ""."""
         keeping = asyncio.create_task(self._lease.keep(), name="the lease")
         successor = ""
         try:
             await self._unless_over(keeping, self._roles.stand())
             if (first := await self._first_of_others()) is not None and first.position > self._roles.position:
-                # The log has lost its end, and that one has it.
+                # The log has lost its last events, and that member has them.
                 successor = first.name
                 return successor
             term = await self._unless_over(keeping, self._roles.lead(lambda: self._lease.is_valid))
@@ -155,11 +156,11 @@ class Election:
             successor, is_stuck = await self._until_it_ends(keeping)
             self.is_leading = False
             if is_stuck:
-                # First of all: its end may wait for a disk.
+                # Released before `follow`, which may wait for a disk.
                 await self._lease.release(successor)
             elif successor:
                 await self._leave_to(successor)
-            # While the lease is held still, what was taken can be answered.
+            # The lease is still held, so the commands taken can be answered.
             await self._roles.follow()
         except _StoppedError:
             pass
@@ -172,10 +173,12 @@ class Election:
         return successor
 
     async def _unless_over(self, keeping: "asyncio.Task[None]", work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which is given up where the lease is lost meanwhile, or this one is to end.
+        """The result of `work`, which is cancelled if the lease is lost or the election is stopped meanwhile.
 
         Raises:
-            LeaseLostError: it was lost. _StoppedError: it is to end. And what `work` raises.
+            LeaseLostError: the lease was lost.
+            _StoppedError: the election is stopped.
+            Any error of `work`.
         """
         working = asyncio.create_task(work, name="the way to leading")
         stopping = asyncio.create_task(self._stopping.wait(), name="waiting for the end")
@@ -192,20 +195,20 @@ class Election:
             await cancel(stopping)
 
     async def _leave_to(self, successor: str) -> None:
-        """Has another one lead, which gets what comes meanwhile."""
+        """Hands over to a successor, which gets the commands that arrive meanwhile."""
         await self._roles.pause()
         await self._lease.release(successor)
         await self._led_by(successor)
 
     async def _led_by(self, successor: str) -> None:
-        """Returns when that one leads, or has had its time."""
+        """Returns when the successor leads, or its time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(HANDING_OVER_SECONDS):
                 while (leader := self._watch.leader) is None or leader.name != successor or not leader.term:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
     async def _is_taken(self) -> bool:
-        """Whether another one leads, to whom this one has left it, before this one may try again."""
+        """Whether another member takes the lead over before this one may try again."""
         while not self._watch.is_vacant_for(self._name):
             leader = self._watch.leader
             if self._stopping.is_set() or (leader and leader.term and leader.name != self._name):
@@ -214,7 +217,7 @@ class Election:
         return False
 
     async def _first_of_others(self) -> Member | None:
-        """The live member that has the most events, of those that could lead, and did when they were to."""
+        """The other live member with most events that could lead, and was not passed over lately."""
         now = self._watch.clock()
         others = [
             one.member
@@ -226,7 +229,7 @@ class Election:
         return max(others, key=lambda one: one.position, default=None)
 
     async def _first_while_stuck(self) -> str:
-        """Who could go on, once this one, which leads, decides nothing and there is somebody."""
+        """Waits until this leader is stuck and another member could lead; that member's name."""
         while True:
             why = await self._roles.stuck()
             with suppress(JetStreamError):
@@ -236,7 +239,7 @@ class Election:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _until_it_ends(self, keeping: "asyncio.Task[None]") -> tuple[str, bool]:
-        """Whom to leave the lease to, once this turn has ended, and whether that is since it stands still."""
+        """Waits for the end of a turn; the successor's name, or "", and whether this member is stuck."""
         self._successor = asyncio.get_running_loop().create_future()
         stuck = asyncio.create_task(self._first_while_stuck(), name="the look at the writer")
         fenced = asyncio.create_task(self._roles.led_no_more(), name="the end of a term")
@@ -255,7 +258,7 @@ class Election:
         if self._successor.done():
             return self._successor.result(), False
         if self._stopping.is_set() and not keeping.done():
-            # Nobody need wait until it is noticed that this one is gone.
+            # A named successor need not wait until it notices that this member is gone.
             with suppress(JetStreamError):
                 first = await self._first_of_others()
                 return "" if first is None else first.name, False
@@ -263,7 +266,7 @@ class Election:
 
 
 class _StoppedError(Exception):
-    """This one is to end."""
+    """The election is stopped."""
 
 
 def _is_expected(error: Exception) -> bool:

@@ -1,7 +1,7 @@
-"""`Following`: what a service does that only reads, of a log that another one writes.
+"""`Following`: a service reads a log that another member writes, and applies it to its file.
 
-start  frames come out of the log ─▶ rows into the file ─▶ who waits for events hears of them
-stop   what is being applied is in the file ─▶ the connection that writes is free for others
+start  reads frames of the log ─▶ writes their rows into the file ─▶ tells the readers that wait for events
+stop   finishes the rows that are being applied ─▶ the connection that writes is free
 """
 
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
-    """What brings the store's file forward; `connection` is the one that writes."""
+    """The applier of frames to the store's file; `connection` is the one that writes."""
     return Applier(
         connection,
         ground.tables,
@@ -33,8 +33,8 @@ def applier_on(ground: Ground, connection: apsw.Connection) -> Applier:
 class Following:
     """Has the store follow the log, from `start` to `stop`; used once.
 
-    `connection` is the one that writes, and this one's alone meanwhile. No commands are taken, and nothing is
-    published, mirrored or archived: all of that is the leader's.
+    `connection` is the one that writes; nothing else uses it meanwhile. A follower takes no commands, and
+    publishes, mirrors and archives nothing: the leader does all of that.
     """
 
     def __init__(self, ground: Ground, connection: apsw.Connection) -> None:
@@ -47,23 +47,23 @@ class Following:
             on_applied=self._applied,
             damage=ground.readers.damage,
         )
-        # Whether the file has what another one led.
+        # Whether the file has events of another leader.
         self._has_others = False
         self._stack = AsyncExitStack()
         self._background = ground.background.ended_by(self._stack)
 
     def start(self) -> None:
-        """Begins to follow; `follower` says how far it is."""
+        """Begins to follow; `follower` has the progress."""
         self._background.start(self.follower.run(), "following the log")
 
     async def stop(self) -> None:
-        """Returns when nothing is being applied any more."""
+        """Stops following; returns when nothing is being applied any more."""
         self.follower.stop()
         await self._stack.aclose()
 
     def _applied(self, rows: Sequence[chain.Row]) -> None:
         if not self._has_others:
-            # Not before what it lacked is in the file: until then, the file has less than the log.
+            # Only once the missing events are in the file: until then, it has less than the log.
             try:
                 forget_led(self._ground.settings.data)
             except OSError as error:

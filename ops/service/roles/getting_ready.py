@@ -1,4 +1,4 @@
-"""Asking a JetStream that is getting ready: `when_it_answers`."""
+"""Repeats a request until JetStream answers: `when_it_answers`."""
 
 import asyncio
 import time
@@ -6,16 +6,17 @@ from collections.abc import Awaitable, Callable
 
 from bus.transport.jetstream import JetStreamError
 
-# A stream that was just made has no leader for a moment, and a cluster that just began none for some seconds.
+# A new stream has no leader for a moment, and the streams of a starting cluster have none for some seconds.
 WITHIN_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
 
 
 async def when_it_answers(ask: Callable[[], Awaitable[None]]) -> None:
-    """Asks again and again until JetStream answers; what was done by then must not mind.
+    """Calls `ask` again and again until JetStream answers; `ask` must be safe to repeat.
 
     Raises:
-        JetStreamError: it did not within 20 s; and what else `ask` raises.
+        JetStreamError: JetStream did not answer within 20 s.
+        Any other error of `ask`.
     """
     until = time.monotonic() + WITHIN_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""`Ground`: what the parts of a service stand on, whatever its role."""
+"""`Ground`: the objects that the parts of a service use in every role."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -23,14 +23,14 @@ from ops.settings import Settings
 from ops.store.tables import Tables
 
 if TYPE_CHECKING:
-    # Nothing of HTTP is loaded for a service that has none.
+    # A service without HTTP does not load it.
     from ops.http.backend import Backend
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The open store, the ways to the broker and to those who run the service, from its start to its stop.
+    """The open store, the connections to the broker, and more, from a service's start to its stop.
 
-    `nats_server` is the embedded one; None where another is used. `connect` makes one more connection as the
+    `nats_server` is the embedded one; `None` if another is used. `connect` makes one more connection as the
     responder, `connect_relay` as the relay. `now_ms` is the service's clock, in milliseconds since the epoch.
     """
 
@@ -57,7 +57,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     changes: AwaitedChanges = msgspec.field(default_factory=AwaitedChanges)
 
     def tell(self, rows: Sequence[chain.Row]) -> None:
-        """Says that these rows of the log are in the file, to those who wait for them."""
+        """Tells waiting readers that these rows of the log are in the file."""
         self.changes.tell(rows)
         if self.backend is not None:
             self.backend.committed(rows[-1].position)

@@ -1,8 +1,8 @@
-"""`Leadership`: what the service that writes does, and no other one.
+"""`Leadership`: the parts that only the service that writes has.
 
-start             the streams are this store's ─▶ relay, mirrors ─▶ the writer
-let_commands_in   commands ─▶ durable ones ─▶ the archive
-stop              nothing more comes in ─▶ the writer ends ─▶ told, archived, published ─▶ relay, mirrors end
+start             checks that the streams are this store's ─▶ relay, mirrors ─▶ the writer
+let_commands_in   takes commands ─▶ durable commands ─▶ the archive
+stop              takes no more commands ─▶ ends the writer ─▶ tells, archives, publishes ─▶ ends the others
 """
 
 import asyncio
@@ -38,16 +38,16 @@ from ops.service.traces import Traces, traces_if_wanted
 from ops.store.projections_check import ProjectionsCheck
 from ops.store.tables import MirroredRows
 
-# How long the end waits for the log to have what was answered.
+# How long the end waits until the log has all answered events.
 SENT_WITHIN_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 class Leadership:
-    """Has the parts that lead do so, from `start` to `stop`; used once.
+    """Runs the parts of a leader, from `start` to `stop`; used once.
 
-    Queries, HTTP, health and backups go on beside it, whether it has begun or has ended.
+    Queries, HTTP, health and backups do not depend on it, and run before and after it, too.
     """
 
     def __init__(
@@ -64,16 +64,18 @@ class Leadership:
         self._handover = handover
         self._standing_alone = standing_alone
         self._nats_server = nats_server
-        # Undone in the opposite order: commands stop coming in before the parts that they need end.
+        # Undone in the reverse order: commands stop coming in before the parts that they need end.
         self._stack = AsyncExitStack()
         self._stack.callback(suspects.close)
         self._background = background.ended_by(self._stack)
 
     async def start(self) -> None:
-        """Decides what is asked within the process when this returns; where it raises, `stop` undoes it.
+        """Starts the parts; when this returns, commands from within the process are decided.
+
+        If it raises, `stop` undoes the start.
 
         Raises:
-            ServiceError, and what the parts raise: the message says why.
+            ServiceError, and errors of the parts: the message says why.
         """
         leading, background = self.leading, self._background
         # A stream of another store or log is refused here, before anything is served.
@@ -93,31 +95,31 @@ class Leadership:
         self._stack.push_async_callback(self._drain)
 
     async def let_commands_in(self) -> None:
-        """Takes commands from outside, too, once queries are answered: who was answered can ask at once."""
+        """Takes commands from outside. Queries must be answered already: clients may ask after a command."""
         await self.leading.intake.start()
         self._background.start(self.leading.durable.run(), "the intake of durable commands")
         self._background.start(self.leading.archiver.run(), "the archive")
 
     async def stop(self) -> None:
-        """Takes nothing more, answers and publishes what was taken, and ends."""
+        """Takes no more commands, answers and publishes those taken, and ends."""
         await self._stack.aclose()
 
     async def have_all_sent(self) -> None:
-        """Decides nothing any more, where the log trails; returns when that has all of it.
+        """If the log trails: decides no more commands, and returns when the log has all answered events.
 
-        Or when it takes longer than 5 s for what is being committed to be, or to be sent.
+        It gives up after 5 s for the commit under way, and again after 5 s for the log.
         """
         if (trailing := self.leading.trailing) is None:
             return
         trailing.is_open, writer = False, self.leading.writer
         with suppress(TimeoutError):
             async with asyncio.timeout(SENT_WITHIN_SECONDS):
-                # One that had looked before is committed.
+                # A group that was begun before the change of `is_open` is committed still.
                 while writer.is_alive and writer.is_at_work:  # noqa: ASYNC110  # a moment, once
                     await asyncio.sleep(0.005)
         self._handover.take()
         if writer.is_alive and writer.is_at_work:
-            # What it commits later must not come behind a last frame.
+            # No last frame is sent: the commit under way would come after it.
             logger.warning(
                 "what is being decided is not on disk yet: who leads before the log has it begins a timeline"
             )
@@ -134,7 +136,7 @@ class Leadership:
             await leading.intake.stop()
             await leading.durable.stop()
         finally:
-            # Also after an error above: the thread would keep the process alive.
+            # Also after an error above, since the writer's thread would keep the process alive.
             await asyncio.to_thread(leading.writer.stop)
         self._handover.take()
         await self.have_all_sent()
@@ -149,9 +151,9 @@ def leadership_on(
     replicator: Replicator | None = None,
     trailing: Trailing | None = None,
 ) -> Leadership:
-    """The parts that lead, none of which has begun. `connection` is the one that writes, and theirs alone.
+    """The parts of a leader, not started yet. `connection` is the one that writes; nothing else uses it.
 
-    Where others follow, `replicator` has each group first, or `trailing` has it later.
+    In a cluster, `replicator` gets each group before its commit, or `trailing` gets it later.
     """
     handover: Handover
 
@@ -205,7 +207,7 @@ def leadership_on(
     )
 
 
-# What operators can ask of the service that writes, and of no other one.
+# The requests of operators that only the service that writes carries out.
 LEADERS_VERBS = (
     "backup.restore",
     "dlq.list",
@@ -220,7 +222,7 @@ LEADERS_VERBS = (
 
 
 def verbs_of(role: Role) -> Mapping[str, AdministrationVerb]:
-    """What operators can ask of a service that leads now; one that does not refuses all of it."""
+    """The requests of operators to a leader; a service that does not lead refuses all of them."""
     if (leading := role.leading) is not None:
         return leading.verbs
 

@@ -1,10 +1,10 @@
-"""A file that has events which nobody else has, since a leader took over without them: `put_right`.
+"""Repairs a file with events that no other member has, since a leader took over without them: `put_right`.
 
     the file ──▶ its last events, which the log lacks, into a file for the operator
-        └─────▶ up to there, and on with the log
+        └─────▶ the events before them, and then those of the log
 
-Where commands are answered before the log has them, a leader that is lost takes its last ones along. When it
-comes back, the others have gone on without them, in a timeline of their own.
+If commands are answered before the log has them, the last ones of a lost leader are in its file alone. When
+that member comes back, the others have gone on without them, in a new timeline.
 """
 
 import logging
@@ -36,17 +36,17 @@ from ops.store.lost_events import lost_events_path
 from ops.store.tables import Tables
 from ops.targets.target import sync_file
 
-# Events that are read at once.
+# How many events are read at once.
 _EVENTS = 1_000
 
 logger = logging.getLogger(__name__)
 
 
 async def put_right(settings: Settings, log: LogStream) -> None:
-    """Has a file that nobody uses be one that the log leads on from, where a leader took over without it.
+    """Changes an unused file so that the log continues it, after a leader took over without its last events.
 
-    What it alone has is put aside first, as a file of CloudEvents, one a line, by the name of
-    `ops.store.lost_events`. Where the log leads on from it, or differs in another way, nothing is done.
+    The events that the file alone has are written first to a file of CloudEvents, one a line, with a name by
+    `ops.store.lost_events`. If the log continues the file, or differs in another way, nothing is done.
 
     Raises:
         LogStreamError, FrameError, JetStreamError: the log cannot be read.
@@ -80,14 +80,14 @@ async def put_right(settings: Settings, log: LogStream) -> None:
 
 
 async def brought_forward(work: Path, log: LogStream) -> chain.Head:
-    """Where the log ends, all of which the file has then; what the log has not is gone from it."""
+    """Brings a file to the end of the log, and gives its head; events that the log lacks are removed."""
     common = await _common(work, log)
     if common is not None:
         await to_its_end(partial(cut_back, work, common.position))
     with closing(open_writer(work)) as connection:
         applier = Applier(connection, Tables(), read_origin(connection))
         end = await log.end()
-        # All of it: frames that the file has the events of may have leases that it has not.
+        # The whole log is read: frames with events that the file has may hold jobs' leases that it lacks.
         await Reading(log, applier, end.first - 1).up_to(end.sequence)
     await to_its_end(partial(seal, work))
     return applier.head
@@ -106,7 +106,7 @@ def _copy(store: Path, work: Path) -> None:
 
 
 def _put_aside(data: Path, store: Path, first: int) -> Path | None:
-    """The file with the events from a position on; None where there are none. It is on disk."""
+    """The file, now on disk, with the store's events from a position on; `None` if there are none."""
     with closing(open_reader(store)) as connection:
         head, origin = chain.read_head(connection), read_origin(connection)
         if head.position < first:
@@ -123,10 +123,10 @@ def _put_aside(data: Path, store: Path, first: int) -> Path | None:
 
 
 def common_end(one: Path, other: Path) -> int:
-    """The last position up to which two files have the same events; nobody changes them meanwhile."""
+    """The last position up to which two files have the same events; neither may change meanwhile."""
     with closing(open_reader(one)) as first, closing(open_reader(other)) as second:
         same, end = 0, min(chain.read_head(first).position, chain.read_head(second).position)
-        # Each hash vouches for all that came before it.
+        # A binary search, since each hash vouches for all events before it.
         while same < end:
             middle = (same + end + 1) // 2
             if head_at(first, middle) == head_at(second, middle):
