@@ -1,14 +1,14 @@
-"""Where a member's file comes from, before it is opened: `make_ready`.
+"""Makes a member's file before it is opened: `make_ready`.
 
     no file ──▶ newest backup that can be reached ──▶ archive ──▶ log ──▶ compared, put in place
-                 └ where none leads to the log, the one on the nats-servers
-    a file that ends before the log begins ──▶ the same, and it has all that the old one had
-    a log of a later timeline, or an operator who asks ──▶ the same, and the old one is kept
-    a log that went on without the file's last events ──▶ these are put aside, and the file goes on with it
-    a file of a later timeline, which was restored ──▶ it stays, and nobody else may be there who leads
-    neither a file nor a log ──▶ a log is made, of a store without events, and the file of it
+                 └ if none leads to the log, the one on the nats-servers
+    a file that ends before the log begins ──▶ the same; the new file must have all events of the old one
+    a log of a later timeline, or an operator's request ──▶ the same, and the old file is kept
+    a log that went on without the file's last events ──▶ they are put aside, and the file follows the log
+    a file of a later timeline, after a restore ──▶ it stays, and no other live member may lead
+    neither a file nor a log ──▶ a log of a store without events is made, and the file from it
 
-The new file is made beside the old one, which stays what it is until the new one has all that the log has.
+The new file is made beside the old one, which stays in place until the new one has all events of the log.
 """
 
 import asyncio
@@ -57,24 +57,25 @@ from ops.store.led_terms import forget_led
 from ops.store.reseeding import forget_reseed, reseed_asked
 from ops.targets.errors import BackupError
 
-# For a leader that has just begun the log: its archive is some seconds behind.
+# How long to wait for a backup or archive that reaches the log: a new leader's archive is some seconds
+# behind.
 SOURCE_WITHIN_SECONDS = 15.0
 SOURCE_PAUSE_SECONDS = 0.5
-# Until one that ended without a word is taken for live no more.
+# How long until a member that ended without leaving no longer counts as live.
 ENDED_WITHIN_SECONDS = 2.0 * LIVE_SECONDS
 
 logger = logging.getLogger(__name__)
 
 
 async def make_ready(settings: Settings) -> None:
-    """Has the file of a service that is one of several be one that the log leads on from.
+    """Makes sure that the log continues the file of a member of a cluster.
 
     Raises:
-        What `seeded` does, and ServiceError where no nats-server lets us in.
+        The errors of `seeded`, and ServiceError if no nats-server lets the service in.
     """
     addresses = settings.outside_nats
     if addresses is None or not settings.is_replicated:
-        # An embedded nats-server, and what it has, is this service's alone.
+        # An embedded nats-server and its streams belong to this service alone: there is no cluster.
         return
     relay = await connect_as(RELAY, addresses[RELAY])
     try:
@@ -84,15 +85,15 @@ async def make_ready(settings: Settings) -> None:
 
 
 async def seeded(settings: Settings, relay: LeanClient, *, may_lead: bool) -> None:
-    """Returns when there is a file that the log leads on from, or none is needed; for a service with a log.
+    """Returns when there is a file that the log continues, or none is needed.
 
-    It is called before anything looks at the store (before `make_sound`, too), by who holds the data
-    directory; `relay` is a connection of the relay's. Without a log, a file that is there stays as it is; who
-    `may_lead` and has none, begins a log and a store. Where a store that is gone is to be brought back
-    first, this does nothing: `make_sound` tells. So it does of a file that is damaged.
+    The caller holds the data directory, and calls this before anything reads the store (before `make_sound`,
+    too); `relay` is a connection as the relay. Without a log, an existing file stays as it is; a member
+    without a file that `may_lead` begins a log and a store. If the store is gone and must be recovered first,
+    or is damaged, this does nothing: `make_sound` deals with it.
 
     Raises:
-        ServiceError: there is nothing to make the file of, or it is of another history than the log.
+        ServiceError: there is nothing to make the file from, or it has another history than the log.
         JetStreamError: JetStream refuses, or does not answer.
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
@@ -117,7 +118,7 @@ def _is_empty(store: Path) -> bool:
 
 
 async def _first_log(settings: Settings, relay: LeanClient, *, may_lead: bool) -> LogStream | None:
-    """The log of a store that nobody has yet. Of several who begin at once, one makes it."""
+    """The log of a new store, made by the first of several members. `None`: a lost store is to be recovered."""
     if (events := await JetStreamApi(relay).report(settings.names.events)) is not None:
         raise ServiceError(
             f"there is no log yet, and the nats-server has events of the store"
@@ -160,7 +161,7 @@ async def _seed_if_needed(
     ):
         await _seed(settings, relay, log, begins, present.head, is_kept=True)
     elif await to_its_end(partial(_was_restored, settings.store_path, begins.timeline)):
-        # Where this log begins is nothing to it: whoever leads with it begins the log anew.
+        # The begin of this log does not matter: a leader with the restored file begins the log anew.
         await _require_alone(settings, relay, present.timeline)
     elif present.head is not None and present.head.position < begins.position:
         await _seed(settings, relay, log, begins, present.head, is_kept=False)
@@ -170,10 +171,10 @@ async def _seed_if_needed(
 
 
 async def _require_alone(settings: Settings, relay: LeanClient, timeline: int) -> None:
-    """Returns when no other live member may lead: what that one answers would be lost with the log.
+    """Returns when no other live member may lead: its answered commands would be lost with the log.
 
     Raises:
-        ServiceError: there is one.
+        ServiceError: there is such a member.
     """
     bucket = ClusterBucket(relay, settings.names)
     until = time.monotonic() + ENDED_WITHIN_SECONDS
@@ -201,10 +202,10 @@ async def _seed(
     *,
     is_kept: bool,
 ) -> None:
-    """Makes the file and puts it in its place, where one may be that ends with `old`."""
+    """Makes the file and puts it in its place; `old` is the head of a file that is there, if any."""
     store = settings.store_path
     work = store.with_name(store.name + WORK_SUFFIX)
-    # What is made of it need not have all that this one answered.
+    # The new file may lack events that this member has answered as a leader.
     forget_led(settings.data)
     aside = f"{store.name}.set-aside-{time.time_ns() // 1_000_000}" if is_kept else None
     common = 0
@@ -272,6 +273,6 @@ async def _made(
 
 
 def _was_restored(store: Path, timeline: int) -> bool:
-    """Whether a restore has begun a timeline of a file behind that one."""
+    """Whether a restore has begun a timeline in the file that is later than this one."""
     with closing(open_reader(store)) as connection:
         return restored_timeline(connection) > timeline

@@ -1,10 +1,10 @@
-"""A backup for members that reach no other one: `Sharing` puts it on the nats-servers, `received` takes it.
+"""A backup for members that reach no other one: `Sharing` puts it on the nats-servers, `received` gets it.
 
     the leader's newest proven backup ──▶ the nats-servers ──▶ the folder of a member that has none
                                                 │
-                                                └─ what it has, the log need not keep
+                                                └─ the log need not keep the events in it
 
-Where backups are in a bucket, or in a folder that all members have, nobody needs that.
+If backups are in a bucket, or in a folder that all members reach, this is not needed.
 """
 
 import asyncio
@@ -35,22 +35,22 @@ from ops.targets.regular_files import open_regular, open_to_write
 from ops.targets.signing import require_accepted
 from ops.targets.target import MAXIMUM_METADATA_BYTES, local, move_file, read_whole, write_file
 
-# How long after one was made for this alone the next one may be.
+# The time between two backups that are made for sharing alone.
 MAKE_AGAIN_SECONDS = 600.0
-# How long after one could not be put there it is tried again: each try may fill what room others need.
+# How long after a failed try a backup is put there again: each try may fill space that others need.
 PUT_AGAIN_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
 
 def sharing_trouble() -> Trouble:
-    """Where a `Sharing` tells of what goes wrong."""
-    # Whoever trims the log tries again in its own time.
+    """The `Trouble` to which a `Sharing` reports errors."""
+    # Without pauses of its own: `Trimming` decides when to try again.
     return Trouble("keeping a backup on the nats-servers", logger, first_pause_ms=0, longest_pause_ms=0)
 
 
 class NotSharedError(RuntimeError):
-    """There is no backup that could be put on the nats-servers."""
+    """No backup can be put on the nats-servers."""
 
     def __init__(self, problem: str, repair: str) -> None:
         super().__init__(f"{problem}; {repair}")
@@ -59,9 +59,9 @@ class NotSharedError(RuntimeError):
 
 
 class Sharing:
-    """Used by the one that leads; `timeline` is that of the log, and of the file that `readers` read.
+    """Puts the leader's backups on the nats-servers; `timeline` is that of the log, and of the readers' file.
 
-    `trouble` hears why no backup gets there.
+    Errors are reported to `trouble`.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Sharing:
         self.trouble = trouble
 
     async def share(self) -> Backup | None:
-        """The backup of this very log that is there when this returns; None: there is none.
+        """Puts a newer backup there if there is one; the backup of this log that is there then, if any.
 
         Raises:
-            ClusterError, LogStreamError, JetStreamError, OSError: that cannot be told.
+            ClusterError, LogStreamError, JetStreamError, OSError: what is there cannot be seen.
         """
         there = None
         try:
@@ -116,15 +116,15 @@ class Sharing:
         return await asyncio.to_thread(newest_of_log, [backup], self._readers, self._timeline)
 
     async def _newer(self, there: Backup | None) -> Backup | None:
-        """The one to be put there.
+        """The backup to be put there; `None` if the one there is new enough.
 
         Raises:
-            NotSharedError: it cannot be, or there is none although who comes new needs one.
+            NotSharedError: it cannot be put there, or there is none although new members need one.
         """
         own = await asyncio.to_thread(self._own)
         begins = (await self._log.beginning()).position
         if max(one.metadata.position if one else 0 for one in (there, own)) < begins:
-            # Who has no file can begin with nothing else: that does not wait for the clock.
+            # A member without a file can start from nothing else, so a backup is made now, not on schedule.
             own = await self._made()
         if own is None or (there is not None and there.metadata.position >= own.metadata.position):
             return None
@@ -169,7 +169,7 @@ class Sharing:
 
 
 def newest_of_log(backups: Iterable[Backup], readers: ReaderPool, timeline: int) -> Backup | None:
-    """The proven one that has most of the very log that is in the file."""
+    """The proven backup with most events of the same log that the file has; `None` if there is none."""
     proven = [
         one
         for one in backups
@@ -184,11 +184,12 @@ def newest_of_log(backups: Iterable[Backup], readers: ReaderPool, timeline: int)
 
 
 async def received(settings: Settings, relay: LeanClient, store_id: str, begins: LogBeginning) -> bool:
-    """Whether a backup came from the nats-servers that leads to where the log begins: it is with the others.
+    """Gets the backup on the nats-servers into the folder, if it leads to the log's begin; whether it did.
 
     Raises:
-        BackupError: it is not what was put there, of another store, or may not be used.
-        ClusterError, JetStreamError: it cannot be had. OSError: the disk is full.
+        BackupError: the backup was changed there, is of another store, or may not be used.
+        ClusterError, JetStreamError: the backup cannot be had.
+        OSError: the disk is full.
     """
     folder = settings.backup_folder
     shared = SharedBackups(relay, settings.names, store_id)
@@ -196,7 +197,7 @@ async def received(settings: Settings, relay: LeanClient, store_id: str, begins:
         return False
     backup = _described(settings, found)
     metadata = backup.metadata
-    # One that is here already did not lead there; one that came half, or is damaged, is not here.
+    # If the folder has the whole backup already, it did not help. A half or damaged copy is fetched again.
     is_here = await asyncio.to_thread(_is_whole, backup)
     if is_here or (metadata.timeline, metadata.position) < (begins.timeline, begins.position):
         return False
@@ -230,10 +231,10 @@ def _is_whole(backup: Backup) -> bool:
 
 
 def _described(settings: Settings, found: SharedBackup) -> Backup:
-    """The backup that is on the nats-servers, as one in the folder.
+    """The backup on the nats-servers, described as if it were in the folder.
 
     Raises:
-        BackupError: what is said of it is not whole, or another version's.
+        BackupError: its metadata is incomplete, or of another version.
     """
     try:
         name = msgspec.convert(found.name, BackupName)

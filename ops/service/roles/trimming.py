@@ -1,7 +1,7 @@
-"""What of the log nobody needs any more, goes: `Trimming`.
+"""Deletes messages of the log that no member needs any more: `Trimming`.
 
-It is what the newest proven backup has that all members reach, and every member that is live: whoever comes
-later begins with that backup. Without one, everything stays.
+These are the events that every live member has, and that are also in the newest proven backup that all
+members reach: a new member starts from that backup. Without one, the log keeps everything.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 class Trimming:
-    """Used by the one that leads. `positions` answers with those of the live members, whoever they are.
+    """Trims the log for the leader. `positions` gives the positions of all live members.
 
-    `readers` reads the file, which has all that the log has; `timeline` is that of both. With `sharing`, the
-    backup is the one on the nats-servers.
+    `readers` read the file, which has all events of the log; `timeline` is that of both. With `sharing`, the
+    backup on the nats-servers counts.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Trimming:
         self._sharing = sharing
 
     async def run(self) -> None:
-        """Looks again and again, for ever. While something is wrong, the log keeps more than it must."""
+        """Trims again and again, until it is cancelled. After errors, the log keeps more than it must."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -55,10 +55,10 @@ class Trimming:
                 logger.debug("the log keeps what it has: %s", error)
 
     async def trim(self) -> int:
-        """How many messages of the log have gone.
+        """Trims the log once; gives the number of deleted messages.
 
         Raises:
-            JetStreamError, LogStreamError, FrameError: the log cannot be seen, or the members cannot.
+            JetStreamError, LogStreamError, FrameError: the log or the members cannot be seen.
             ClusterError: the backups on the nats-servers are another store's.
             OSError: the folder of backups cannot be read, or the bucket is away.
         """

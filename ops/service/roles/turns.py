@@ -1,9 +1,9 @@
-"""`Turns`: following and leading on one store, one after the other, as an election has it.
+"""`Turns`: following and leading on one store, one after the other, as the election decides.
 
     follow ──▶ stand ──▶ lead ──▶ follow
-       ▲         └─ not the one ─────┘
+       ▲         └─ not elected ─────┘
 
-The connection that writes is the follower's or the leader's, never both's.
+The connection that writes belongs to the follower or to the leader, never to both.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ from ops.service.roles.sharing import Sharing, sharing_trouble
 from ops.service.roles.trimming import Trimming
 from ops.store.led_terms import Led, forget_led, led_last, note_led
 
-# How long what was taken may take to be answered before another one leads.
+# How long commands that were taken may need to be answered before another member leads.
 PAUSE_SECONDS = 5.0
-# A writer that is at one thing for longer has others lead, who may do better. It is looked at so often.
+# If the writer is at one group for longer than this, another member may lead; and how often it is checked.
 STUCK_SECONDS = 3.0
 LOOK_SECONDS = 0.5
 
@@ -48,10 +48,10 @@ logger = logging.getLogger(__name__)
 
 
 class Turns:
-    """What the service does now, and how it comes to do the other thing. Used by one task at a time.
+    """The present role of the service, and the changes between roles. Used by one task at a time.
 
-    `on_lead` and `on_rest` are those of the `Cluster`, `positions` the ends of its live members' files;
-    `form` is that of the frames that all of them read.
+    `on_lead` and `on_rest` are those of the `Cluster`; `positions` gives the ends of its live members' files,
+    `form` the format of frames that all members read.
     """
 
     def __init__(
@@ -86,21 +86,21 @@ class Turns:
 
     @property
     def position(self) -> int:
-        """Where the file ends."""
+        """The last position in the file."""
         return self._role.head.position
 
     @property
     def could_lead(self) -> bool:
-        """Whether others may leave the lead to it: its file goes with the log, and its writer is well."""
+        """Whether this member can lead next: its file agrees with the log, and its writer is not stuck."""
         if self._following is not None and (is_apart := self._following.follower.is_apart) is not None:
             self._is_apart = is_apart
         return not (self._is_apart or self._is_stuck)
 
     async def prepare(self) -> None:
-        """Makes the log where there is none.
+        """Makes the log if there is none.
 
         Raises:
-            ServiceError: it is another store's, or cannot be kept as the settings say.
+            ServiceError: the log is another store's, or cannot be kept as the settings say.
             JetStreamError: JetStream refuses, or does not answer.
         """
         try:
@@ -114,7 +114,7 @@ class Turns:
             raise told(error) from error
 
     async def follow(self) -> None:
-        """Follows: if it led, what was taken is answered, and what came since `pause` goes to who leads."""
+        """Follows. A leader first answers the commands taken, and passes on those that came since `pause`."""
         try:
             await self._end_leading()
         finally:
@@ -124,10 +124,11 @@ class Turns:
                 self._role.follow(self._following.follower)
 
     async def stand(self) -> None:
-        """Follows no more, with everything in the file that the log has.
+        """Stops following, with every event of the log in the file.
 
         Raises:
-            ServiceError: the log does not lead on from the file. JetStreamError: it cannot be read.
+            ServiceError: the log does not continue the file.
+            JetStreamError: the log cannot be read.
         """
         await unbroken(self._end_following())
         self._applier = applier_on(self._ground, self._connection)
@@ -138,17 +139,17 @@ class Turns:
             if self._applier.head != self._stood_at:
                 await asyncio.to_thread(forget_led, self._ground.settings.data)
         except EarlierTimelineError:
-            # This file was restored: whoever leads with it begins the log anew.
+            # This file was restored: a leader with it begins the log anew.
             return
         except (LogStreamError, FrameError) as error:
             self._is_apart = isinstance(error, NOT_TO_LEAD_WITH)
             raise told(error) from error
         finally:
-            # What the others have is compared with this.
+            # The election compares this head with the positions of other members.
             self._role.rest(self._applier.head)
 
     async def _make_again(self, head: Head) -> None:
-        """Makes a log that is gone, unless a live member has more: it goes on behind what was answered."""
+        """Makes a lost log again at the file's end, unless a live member's file has more events."""
         if await self._log.api.report(self._log.name) is None and head.position >= max(
             await self._positions(), default=0
         ):
@@ -157,10 +158,10 @@ class Turns:
             logger.warning("the log was gone, and is made again: it goes on at position %d", head.position)
 
     async def lead(self, may_lead: Callable[[], bool]) -> int:
-        """Takes the next term, whose number this is, and serves commands when it returns.
+        """Takes the next term, and gives its number; commands are served when this returns.
 
         Raises:
-            LeaseLostError, ServiceError, JetStreamError, and what the parts raise: what keeps it from it.
+            LeaseLostError, ServiceError, JetStreamError, and errors of the parts: why it cannot lead.
         """
         assert self._applier is not None, "it stands before it leads"
         ground, trails = self._ground, self._ground.settings.log_trails
@@ -212,13 +213,13 @@ class Turns:
         return term.number
 
     def _has_all(self, end: LogEnd) -> bool:
-        """Whether the file has all that was answered where a log ends so: it led, and took nothing since."""
+        """Whether the file has all answered events: it led up to this end of a log, and took nothing since."""
         is_as_it_was = self._applier is not None and self._applier.head == self._stood_at
         term = 0 if end.place is None else end.place.term
         return is_as_it_was and led_last(self._ground.settings.data) == Led(term, end.made_at)
 
     async def _told(self) -> Told:
-        """What subscribers and other members have been told of the store."""
+        """The last position and timeline that subscribers and other members may have seen."""
         ground, name = self._ground, self._ground.names.events
         report = await self._log.api.report(name)
         timeline = position = 0
@@ -231,7 +232,7 @@ class Turns:
         return Told(position=max([position, *await self._positions()]), timeline=timeline)
 
     async def led_no_more(self) -> str:
-        """Waits until the log has ended this one's term, or another one has published, and answers why."""
+        """Waits until the log ends this leader's term, or another member has published, and says why."""
         assert self._leadership is not None, "it leads"
         parted = asyncio.create_task(self._leadership.leading.relay.parted(), name="the events' history")
         try:
@@ -242,15 +243,15 @@ class Turns:
             await cancel(parted)
 
     async def stuck(self) -> str:
-        """Waits until this one, which leads, has decided nothing for too long, and answers why.
+        """Waits until this leader's writer has been stuck for too long, and says why.
 
-        What waits for the log is not meant: others would wait for that, too.
+        Waiting for the log does not count: another leader would wait for it, too.
         """
         assert self._leadership is not None
         assert self._replicator is not None
         leading, looks = self._leadership.leading, 0
         writer = leading.writer
-        # Counted, since all of the process may have stood still meanwhile.
+        # Checks are counted, not seconds: the whole process may have stood still meanwhile.
         while looks * LOOK_SECONDS < STUCK_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             if not writer.is_alive:
@@ -265,22 +266,22 @@ class Turns:
         return f"its writer has been at one group of commands, or one repair, for {STUCK_SECONDS:g} s"
 
     async def pause(self) -> None:
-        """Takes nothing more, but keeps what comes; what was taken is answered when this returns."""
+        """Takes no more commands, but keeps those that arrive; those taken are answered when this returns."""
         assert self._leadership is not None
         leading = self._leadership.leading
         self._is_paused = True
         await leading.intake.hold()
-        # Another one's consumer takes the place of this one's.
+        # The next leader's consumer of durable commands replaces this one's.
         await leading.durable.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_SECONDS):
                 while leading.writer.is_at_work:  # noqa: ASYNC110  # a moment, once
                     await asyncio.sleep(0.005)
-        # The next one then begins no timeline.
+        # With all events in the log, the next leader need not begin a timeline.
         await self._leadership.have_all_sent()
 
     async def stop(self) -> None:
-        """Does neither any more."""
+        """Stops leading and following."""
         await self._end_leading()
         await self._end_following()
 
@@ -299,7 +300,7 @@ class Turns:
         finally:
             self._is_paused = False
             await leadership.stop()
-            # Not before: whoever follows has the connection that it writes on.
+            # Only now: a follower takes over the connection that the leader's writer used.
             self._leadership = None
             self._is_stuck = False
             self._role.rest()
