@@ -180,7 +180,7 @@ class _Verification:
         return f"the log begins with line {first.sequence + 1}, and no line says that those before it went"
 
     def _missing_behind(self) -> str | None:
-        """What is wrong if known heads are missing; those in pruned files are not expected."""
+        """A message if known heads are missing, else `None`; heads in pruned files are not expected."""
         gone = [number for number in self._known if number > self._head.sequence]
         if gone:
             last = max(gone)

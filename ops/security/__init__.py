@@ -1,4 +1,4 @@
-"""Who may use a service: users of their own, beside the application's and the operator's.
+"""The users of a service: users of their own, beside the application's and the operator's.
 
 users         the users, as the data directory keeps them: names, public keys, rights
 sharing       notes the programs that connect as the application's user, which all may share

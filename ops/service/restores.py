@@ -86,7 +86,7 @@ class Restores:
             result = await asyncio.to_thread(self._restore, request)
         except BackupError as error:
             self.last = Ended(token=token, error=error.message, hint=error.hint)
-        except Exception as error:  # whatever it is, the store is as it was, and is to be served
+        except Exception as error:  # after any error, the store is as it was, and is to be served
             self.last = Ended(token=token, error=message_of(error), hint=hint_of(error))
         else:
             self.last = Ended(token=token, result=result)
@@ -120,7 +120,7 @@ class Restores:
         self._repairs_began.append(time.monotonic())
         try:
             made = await asyncio.to_thread(self._make_anew, begun, head)
-        except Exception as error:  # whatever it is, the store is as it was, and is to be served
+        except Exception as error:  # after any error, the store is as it was, and is to be served
             logger.error("%s; it could not be made anew, and is as it was: %s", problem, error)  # noqa: TRY400
             self.unrepaired = problem
             self._act = own_act("store.repair", {**said, "reason": str(error)}, failed=True)

@@ -14,7 +14,7 @@ from ops.console.visit import Visit, said_of, whole_number
 PAGE_ROWS = 100
 PATH = f"{PREFIX}/tool_configs"
 HISTORY_EVENTS = 50
-# What the page says once a verb was carried out.
+# The notice after each verb.
 DONE = {
     "enable": "The tool is on",
     "disable": "The tool is off",

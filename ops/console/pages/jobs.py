@@ -30,7 +30,7 @@ TIMELINE_EVENTS = 100
 ATTEMPTS = 100
 # Fields that a page shows only after a press of a button.
 HIDDEN = ("payload", "result")
-# What the page of a job says once a verb was carried out.
+# The notice after each verb for one job.
 DONE = {
     "cancel": "The job is cancelled, or was asked to end",
     "retry": "The job will be tried again",

@@ -17,7 +17,7 @@ async def show(request: Request) -> Response:
     if (code := request.query_params.get(PARAMETER)) is not None:
         return _log_in_by_link(request, code, wanted)
     if access_of(request).is_open:
-        # Nobody needs a token.
+        # No token is needed.
         return RedirectResponse(wanted, 303)
     return _ask(
         wanted, has_ended=access_of(request).has_ended(request), undone=UNDONE in request.query_params

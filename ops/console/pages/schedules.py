@@ -23,7 +23,7 @@ HISTORY_EVENTS = 50
 NEXT_RUNS = 5
 # For how many runs the page shows the state of their jobs.
 LAST_RUNS = 10
-# What the page says once a verb was carried out.
+# The notice after each verb.
 DONE = {
     "trigger": "A job was made: {id}",
     "pause": "The schedule makes no jobs until it is resumed",

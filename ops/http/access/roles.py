@@ -1,4 +1,4 @@
-"""What each role may do.
+"""The roles of callers, and what each may do.
 
     read      queries, events, status, the list of backups
     operate   what read may, and commands, backups

@@ -213,7 +213,7 @@ class Turns:
         return term.number
 
     def _has_all(self, end: LogEnd) -> bool:
-        """Whether the file has all answered events: it led up to this end of a log, and took nothing since."""
+        """Whether the file has all answered events: it led up to this end of a log, and is unchanged."""
         is_as_it_was = self._applier is not None and self._applier.head == self._stood_at
         term = 0 if end.place is None else end.place.term
         return is_as_it_was and led_last(self._ground.settings.data) == Led(term, end.made_at)
