@@ -57,7 +57,7 @@ class Torn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _End(msgspec.Struct, frozen=True):
-    """The end of the log, where the next line goes; `torn` is the part of a line behind the last whole one."""
+    """The end of the log, where the next line goes; `torn` is a part of a line behind the last whole one."""
 
     path: Path
     number: int
