@@ -96,7 +96,7 @@ def _as_typed(text: str) -> list[Any]:
 
 
 def _pair(members: list[Any]) -> None:
-    """Adds the key to each member `value` whose key or name is a credential's.
+    """Puts an object's key or name beside its member `value`, if it is the name of a credential.
 
     In {"key": "github/token", "value": "…"}, only both together tell that the value is a credential.
     """

@@ -24,7 +24,7 @@ DETACH_SECONDS = 5.0
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The parts of a service that requests use: parts, health, metrics, events, and live views of them."""
+    """The objects of a service that requests use: parts, health, metrics, events, and live views of them."""
 
     parts: Parts
     health: Monitor

@@ -33,7 +33,7 @@ class ReaderTooSlowError(ConnectionError):
 
 
 def no_such_place(near: str | None = None) -> NotFound:
-    """The refusal for a path without a meaning; `near` is the table, command or query that may be meant."""
+    """The refusal for an unknown path; `near` is the table, command or query that may be meant."""
     opening, details = (f"did you mean {near}? ", {"did_you_mean": near}) if near else ("", {})
     return NotFound(
         "there is nothing at this path",

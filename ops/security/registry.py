@@ -18,7 +18,7 @@ from domain.errors import NotFound, Unavailable
 from ops.security.users import User, UserError, UserFile
 from ops.store.troubles import hint_of, message_of
 
-# How often replaced keys are checked for their expiry.
+# How often the file is checked for changes, and replaced keys for their expiry.
 LOOK_SECONDS = 1.0
 MAXIMUM_OLD_MS = 30 * 24 * 3600 * 1000
 

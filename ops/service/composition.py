@@ -150,7 +150,7 @@ class Service:
         await record_start(self.audit, self._stack, self.version, self.role.head.position)
 
     async def _lead(self, ground: Ground, connection: apsw.Connection) -> None:
-        # Starts the parts that only a leading service has, and then those that every service has.
+        # `leadership` are the parts that only a service that writes has; every service has the others.
         leadership = leadership_on(ground, connection)
         self._stack.push_async_callback(leadership.stop)
         self.role.lead(leadership.leading)

@@ -19,5 +19,5 @@ class Repairable(Protocol):
 
 
 def told(error: Repairable) -> ServiceError:
-    """The same problem and repair as an error that ends the service."""
+    """A `ServiceError` with the problem and the repair of another error."""
     return ServiceError(error.problem, hint=error.repair)

@@ -27,7 +27,7 @@ async def play(client: Client, one: Installed, seed: str, slowness: float) -> No
     table = one.decider.table
     verbs = {verb.name: one.decider.command_name(verb) for verb in one.decider.verbs if not verb.internal}
     try:
-        # The same store gives the same decisions, and other ones than those that made the rows there are.
+        # The same rows give the same decisions; more rows give others, so a restart does not repeat commands.
         random = Random(f"{seed} {table} {await _rows(client, table)}")
         while True:
             for verb, body in one.demo(random):

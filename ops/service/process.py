@@ -117,7 +117,7 @@ async def _serve_once(
     http: "HttpServer | None",
     supervisor: Supervisor,
 ) -> bool:
-    """Runs one service. True: another one follows, after a restore or repair, or with an outdated file."""
+    """Runs one service. True: another one follows, after a restore or repair, or for an outdated file."""
     service = Service(order.settings, more_administration=restores.verbs(), http=http)
     restoring = asyncio.create_task(restores.asked(), name="waiting for a restore")
     if not await _is_started(service, stop):
@@ -164,7 +164,7 @@ async def _serve_once(
 
 
 def _is_outdated(failed: "asyncio.Task[None]") -> bool:
-    """Whether a service has ended since its file is outdated; the next start makes the file anew."""
+    """Whether a service has ended because its file is outdated; the next start makes the file anew."""
     error = failed.exception() if failed.done() else None
     if error is None or not isinstance(error.__cause__, OutdatedFileError):
         return False

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class Restores:
-    """The restores of a process. It stays while each restore ends one service and begins another."""
+    """Accepts and carries out the restores of a process. It outlives the services, which restores replace."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -19,7 +19,7 @@ BROWSED_PARTS = 10
 BULK_JOBS = 500
 # How many of them the page shows before that.
 SHOWN_OF_BULK = 50
-# In the order in which a job may come to them.
+# In the order in which a job may reach them.
 STATES = get_args(State)
 # `FILTERS` also choose the jobs of a bulk change; `text` only searches the board.
 FILTERS = ("state", "queue", "type", "tool", "tag", "group_id")

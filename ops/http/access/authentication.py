@@ -2,9 +2,9 @@
 
 The first of these that a request has decides who the caller is:
 
-Authorization: Bearer …     a token, or the secret of `admin.json`           scripts, services
-a cookie                    a session, opened with a token or with a link    browsers
-a client's certificate      the token that has its name                      services
+Authorization: Bearer …     a token, a user's token, or the secret of `admin.json`    scripts, services
+a cookie                    a session, opened with a token or with a link             browsers
+a client's certificate      the token, or else the user, with its name                services
 nothing                     anonymous, if the settings say that no token is needed; otherwise refused
 """
 

@@ -1,4 +1,4 @@
-"""How many requests are answered at once, in all and for one holder: `Places`. `Stay` is one of them."""
+"""How many requests are answered at once, in all and for one holder: `Places`. `Stay` is one request."""
 
 from collections import Counter
 

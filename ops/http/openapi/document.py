@@ -82,7 +82,7 @@ def openapi_document(version: str, *, needs_token: bool, cookie: str = "hyperpag
 
 
 def _operations(routes: Iterable[RouteEntry]) -> Iterator[tuple[str, str, OperationObject]]:
-    """Path, method and operation of every route, which are not commands and queries of the contract."""
+    """Path, method and operation of everything but commands and queries of the contract."""
     for entry in routes:
         for path, operation in entry.operations.items():
             for method in entry.methods:

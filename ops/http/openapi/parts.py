@@ -42,7 +42,7 @@ _PRECONDITION_FAILED = "The row is at another version than If-Match or If-None-M
 
 
 def operation_object(operation: Operation, role: Role | None) -> OperationObject:
-    """An operation as the document shows it, for callers with a role; `None`: for all callers."""
+    """An operation as the document shows it, for callers with a role, or for all callers if it is `None`."""
     needed = f"Needs the role `{role}`." if role is not None else "Needs no token."
     refused = {
         *(GUARDED if role is not None else ANY),

@@ -95,7 +95,7 @@ class Leadership:
         self._stack.push_async_callback(self._drain)
 
     async def let_commands_in(self) -> None:
-        """Takes commands from outside. Queries must be answered already: clients may ask after a command."""
+        """Takes commands from outside. Queries are answered already: clients may send one right after."""
         await self.leading.intake.start()
         self._background.start(self.leading.durable.run(), "the intake of durable commands")
         self._background.start(self.leading.archiver.run(), "the archive")
