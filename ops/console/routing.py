@@ -69,10 +69,10 @@ def action(path: str, handler: Handler, *, role: Role = "operate") -> RouteEntry
 def _declared(method: str, path: str, handler: Handler, role: Role) -> RouteEntry:
     async def answer(request: Request) -> Response:
         try:
-            cookie, session = access_of(request).session_for_page(request)
             principal = principal_of(request)
             access_of(request).require(request, principal, role)
             count_for(request, principal)
+            cookie, session = access_of(request).session_for_page(request)
             visit = Visit(request=request, principal=principal, session=session, cookie=cookie)
             return _as_asked(request, await handler(visit))
         except Unauthorized:

@@ -46,9 +46,14 @@ class Form(msgspec.Struct, frozen=True):
         return bool(self.text(name))
 
 
+def is_form(request: Request) -> bool:
+    """Whether a request says that its body is a form."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
 async def read_form(request: Request) -> Form:
     """The form in a request's body; an empty one if the body is no form or has too many fields."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    if not is_form(request):
         return Form({})
     text = (await request.body()).decode("utf-8", "replace")
     try:

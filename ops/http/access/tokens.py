@@ -177,7 +177,7 @@ class Tokens:
     """The tokens of a running service; a change of the file counts from the next request on.
 
     `on_change` is called for each token that was made or revoked since the last read, with the verb and the
-    token. `clock` is in milliseconds since the epoch; an expired bearer token stays so if it is set back.
+    token. `clock` is in milliseconds since the epoch; an expired token stays so if it is set back.
     """
 
     def __init__(
@@ -204,9 +204,8 @@ class Tokens:
     def still_good(self, token_hash: str) -> Token | None:
         """The token with this hash, if it is neither revoked nor expired."""
         self.refresh()
-        self._latest = max(self._latest, self._clock())
         token = self._by_hash.get(token_hash)
-        return token if token is not None and token.is_good(self._latest) else None
+        return token if token is not None and token.is_good(self._now()) else None
 
     def why_not(self, token_hash: str) -> tuple[str, str | None]:
         """The code for why a token with this hash is refused, and the token's name if it is known."""
@@ -218,8 +217,12 @@ class Tokens:
     def named(self, name: str) -> Token | None:
         """The token of this name, if it is neither revoked nor expired."""
         self.refresh()
-        now = self._clock()
+        now = self._now()
         return next((one for one in self._by_hash.values() if one.name == name and one.is_good(now)), None)
+
+    def _now(self) -> int:
+        self._latest = max(self._latest, self._clock())
+        return self._latest
 
     def refresh(self) -> None:
         """Reads the file again if it was changed."""

@@ -17,11 +17,11 @@ Value = TypeVar("Value")
 
 
 class Throttle:
-    """A bucket for each address: `per_second` requests in the long run, twice as many at once."""
+    """A bucket for each address: `per_second` requests in the long run, twice as many (or one) at once."""
 
     def __init__(self, per_second: float, *, clock: Clock = time.monotonic) -> None:
         self._per_second = per_second
-        self._burst = 2 * per_second
+        self._burst = max(1.0, 2 * per_second)
         self._clock = clock
         # For each address: how many requests its bucket has left, and as of when.
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()

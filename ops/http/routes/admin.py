@@ -154,8 +154,6 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "nothing": NoArguments,
 }
 _OBJECT: Schema = {"type": "object"}
-# The bodies that must not be left out.
-_REQUIRED = frozenset({"name_backup", "show_dead_letter", "rotate_login"})
 _NAME = parameter("name", "path", {"type": "string", "pattern": "^hyperpage-backup-[A-Za-z0-9._-]{1,100}$"})
 _KNOWN = {"name": TEXT, "metadata": reference("backup_metadata")}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}

@@ -16,7 +16,7 @@ from bus.contract import codec
 from ops.contract.shapes import TEXT, nullable, object_of
 from ops.http.access.roles import Principal
 from ops.http.access.sessions import CSRF_HEADER
-from ops.http.forms import FORM, read_form
+from ops.http.forms import FORM, is_form, read_form
 from ops.http.operations import JSON, Operation, answer, empty, reference
 from ops.http.routing import access_of, json_response, route
 
@@ -43,7 +43,7 @@ async def who_am_i(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     """A session for a browser, kept in a cookie."""
     access = access_of(request)
-    if request.headers.get("content-type", "").startswith(FORM):
+    if is_form(request):
         token = (await read_form(request)).said("token")
     else:
         token = codec.decode(LogIn, await request.body()).token

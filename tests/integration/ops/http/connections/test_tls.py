@@ -16,6 +16,7 @@ from ops.cli.asking import _status_over_http
 from ops.http.access.tokens import TokenFile
 from ops.http.layers import sending
 from ops.http.server import HttpServer, HttpServerError
+from ops.security.users import UserFile, rights_of
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings
 from tests.support.patience import until
@@ -191,6 +192,23 @@ def test_a_client_is_known_by_the_name_in_its_certificate_and_has_the_role_of_th
 
         TokenFile(talk.data).revoke("billing")
         problem(ask(talk, billing), 401, "unauthorized")
+
+
+def test_a_user_of_its_own_is_known_by_the_name_in_its_certificate(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    billing = secured.context(secured.authority.issue("billing", "/CN=billing"))
+    rights = rights_of(allow=["app_state.*"], keys=["billing/*"], tables=[], reads=True, follows=False)
+    with secured.serve() as talk:
+        UserFile(talk.data).create("billing", rights)
+
+        own = {"json": {"key": "billing/1", "value": 1}}
+        assert ask(talk, billing, "POST", "/api/v1/app_state/set", **own).status_code == 200
+        another = {"json": {"key": "a", "value": 1}}
+        problem(ask(talk, billing, "POST", "/api/v1/app_state/set", **another), 403, "forbidden")
+        # A page that it may not see opens no session.
+        monkeypatch.setattr("ops.http.access.sessions.Sessions.open", None)
+        assert ask(talk, billing, path="/console").status_code == 403
 
 
 @pytest.mark.parametrize(
