@@ -47,6 +47,9 @@ class Recorder:
         self._now_ms = now_ms
         self._repeats = Repeats()
         self._waiting: deque[Act] = deque()
+        # How many acts were taken from `_waiting` to be written; they go back there if that fails.
+        self._being_written = 0
+        # How many lost acts no line tells of yet.
         self._unsaid = 0
         self._flushing = asyncio.Lock()
         self._has_news = asyncio.Event()
@@ -95,18 +98,18 @@ class Recorder:
             self._has_news.clear()
             for act in self._repeats.counted(self._now_ms(), all_of_them=last):
                 self._wait(act)
-            if self._unsaid:
-                # Past the limit of `_wait`: at the limit, the line about lost acts would be lost, too.
-                unsaid, self._unsaid = self._unsaid, 0
-                self._waiting.append(self._about_lost(unsaid))
-            acts = tuple(self._waiting)
-            if not acts:
+            acts, unsaid = tuple(self._waiting), self._unsaid
+            if not acts and not unsaid:
                 return
             self._waiting.clear()
+            self._being_written, self._unsaid = len(acts), 0
             try:
-                await self._append(*acts)
+                await self._append(*acts, *([self._about_lost(unsaid)] if unsaid else []))
             except AuditError:
                 self._waiting.extendleft(reversed(acts))
+                self._unsaid += unsaid
+            finally:
+                self._being_written = 0
 
     async def read_head(self) -> None:
         """Reads the head of the log anew: another process may have appended."""
@@ -129,7 +132,7 @@ class Recorder:
         self.counts.add(act.action, "tried" if act.dry_run and act.outcome == "done" else act.outcome)
 
     def _wait(self, act: Act) -> None:
-        if len(self._waiting) < MAXIMUM_WAITING:
+        if len(self._waiting) + self._being_written < MAXIMUM_WAITING:
             self._waiting.append(act)
             self._has_news.set()
         else:
