@@ -27,9 +27,10 @@ from bus.serving.decoding import count_turned_away, submission_of
 from bus.serving.discovery import QUEUE_GROUP, Endpoint
 from bus.serving.leader_door import LeaderDoor
 from bus.transport.queue_age import QueueAge
-from bus.writing.submission import Outcome, Submission
+from bus.writing.submission import Outcome, Submission, refused
+from bus.writing.waiting import RETRY_AFTER_MS
 from bus.writing.writer import Writer
-from domain.errors import Refusal
+from domain.errors import Busy, Refusal
 from hyperpage_client.tasks import Tasks
 from hyperpage_client.transport.connection import LeanClient, stop_receiving
 from hyperpage_client.transport.sending import RawMessage
@@ -38,8 +39,13 @@ from hyperpage_client.transport.sending import RawMessage
 FLUSH_SECONDS = 2
 # The most commands that are kept for the service that leads next.
 MAXIMUM_HELD = 20_000
+MAXIMUM_HELD_BYTES = 64 * 1024 * 1024
 # A command that waited at the broker for longer than this shows that reading does not keep up.
 READ_LATE_NS = 100_000_000
+
+_TOO_MANY_HELD = Busy(
+    "too many commands wait for the next leader", hint="try again", retry_after_ms=RETRY_AFTER_MS
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +93,7 @@ class Intake:
         self._refused: list[Submission] = []
         # The messages that came since `hold`, not decoded.
         self._held: list[RawMessage] | None = None
+        self._held_bytes = 0
         self._sending = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
@@ -176,8 +183,9 @@ class Intake:
         self._receive(*self._door.came_to(subject, reply), headers, body)
 
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
-        if self._held is not None and len(self._held) < MAXIMUM_HELD:
+        if self._held is not None and self._has_room_to_hold:
             self._held.append((subject, reply, body, headers))
+            self._held_bytes += len(body)
             return
         found = self._admission.find(subject, reply)
         if found is None:
@@ -191,9 +199,18 @@ class Intake:
         if now - arrived > READ_LATE_NS:
             self._writer.queue.is_read_late = True
         caller = Caller(sender.reply, endpoint, arrived)
-        submission = self._read(sender.name, body, headers, caller, principal)
+        if self._held is None:
+            submission = self._read(sender.name, body, headers, caller, principal)
+        else:
+            # Decided here, it would be decided before those that are kept for the next leader.
+            submission = _refused(_TOO_MANY_HELD, caller)
         if not self._is_taken(sender.name, submission, principal):
             self._turn_away(sender.name, submission)
+
+    @property
+    def _has_room_to_hold(self) -> bool:
+        assert self._held is not None
+        return len(self._held) < MAXIMUM_HELD and self._held_bytes < MAXIMUM_HELD_BYTES
 
     def _read(
         self,
@@ -206,7 +223,7 @@ class Intake:
         """A message as a submission. A command that would wait too long is refused without being decoded."""
         outcome = self._writer.queue.too_late(principal.name, caller.arrived_ns)
         if outcome is not None and outcome.refusal is not None:
-            return Submission(requests=[outcome.refusal], size_bytes=0, context=caller, outcome=outcome)
+            return _refused(outcome.refusal, caller)
         away = self._admission.away
         return submission_of(name, body, headers, caller, principal=principal, away=away)
 
@@ -314,3 +331,8 @@ async def _send_slowly(connection: LeanClient, answers: list[RawMessage]) -> Non
             await connection.publish_many((answer,))
         except NatsError as error:
             logger.warning("an answer could not be sent: %s", error)
+
+
+def _refused(refusal: Refusal, caller: Caller) -> Submission:
+    """A command that is answered with a refusal, undecided."""
+    return Submission(requests=[refusal], size_bytes=0, context=caller, outcome=refused(refusal))

@@ -155,6 +155,33 @@ def test_what_is_kept_for_a_successor_that_does_not_come_is_refused(tmp_path: Pa
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("limit", ["MAXIMUM_HELD", "MAXIMUM_HELD_BYTES"])
+def test_what_a_successor_would_get_too_late_is_refused_and_not_decided_before_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    monkeypatch.setattr(f"bus.serving.intake.{limit}", 1)
+
+    async def scenario() -> None:
+        async with (
+            NatsServer(data=tmp_path / "broker", port=0) as server,
+            member_on(tmp_path / "a", server) as leader,
+            client_of(server) as client,
+        ):
+            intake = leader.leading.intake
+            await intake.hold()
+            command = "hyperpage.cmd.v1.app_state.set", b'{"key":"k","value":1}'
+            ask = client.connection.nats.request
+            kept = asyncio.create_task(ask(*command, timeout=COMES_WITHIN_SECONDS))
+            await until(lambda: bool(intake._held))
+            refused = await ask(*command, timeout=COMES_WITHIN_SECONDS)
+            assert msgspec.json.decode(refused.data)["error"]["code"] == "busy"
+            await intake.pass_on()
+            await kept
+            assert leader.leading.writer.head.position == 0
+
+    asyncio.run(scenario())
+
+
 def test_only_services_pass_anything_on_and_only_to_who_leads(tmp_path: Path):
     async def may_publish(server: NatsServer, user: str, subject: str) -> bool:
         connection = LeanClient()
