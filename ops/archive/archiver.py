@@ -248,6 +248,9 @@ class Archiver:
                     following = self._find_next(connection)
                 # The connection was given back: a bucket may take its time.
                 if following is None:
+                    # What waited before the reading was written with an earlier segment.
+                    if self._waiting_since is not None and self._waiting_since < read_at:
+                        self._waiting_since = None
                     return False
                 self._write(following)
             except BaseException:

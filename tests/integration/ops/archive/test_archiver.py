@@ -97,6 +97,18 @@ def test_how_long_an_event_has_waited_for_the_archive_is_known(archived: Archive
     assert (state.lag_events, state.lag_seconds) == (0, 0)
 
 
+def test_a_commit_that_is_notified_once_it_is_archived_does_not_wait(archived: Archived):
+    archived.work(3)
+    # At a start, the table is read, with what was committed a moment ago.
+    asyncio.run(archived.archiver.stop())
+    events_alone = msgspec.structs.replace(archived.store.commits[-1], answers=[])
+    archived.archiver.notify(events_alone)
+    asyncio.run(archived.archiver.stop())
+
+    state = archived.archiver.state
+    assert (state.lag_events, state.lag_seconds) == (0, 0)
+
+
 def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived):
     async def play() -> None:
         running = asyncio.create_task(archived.archiver.run())
