@@ -7,6 +7,7 @@ rows. The trial shows nothing about commands that are not tried: an author's own
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Set
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -110,19 +111,14 @@ def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[]
     Raises:
         AggregateError: they had not; or a row does not fit its table, or a state cannot be kept.
     """
-    try:
-        first = list(_trial(decider, table))
-    except CannotKeepError as error:
-        hint = "change only what events say, and hold what JSON can give back"
-        raise AggregateError(source, str(error), hint) from error
-    except TrialError as error:
-        raise AggregateError(source, str(error), error.hint) from error
+    first = _steps(decider, table, source)
     pause()
-    for before, after in zip(first, _trial(decider, table), strict=False):
-        if before.written != after.written:
+    for before, after in zip_longest(first, _steps(decider, table, source)):
+        if before is None or after is None or before.written != after.written:
+            step = before or after
             raise AggregateError(
                 source,
-                f"{before.what} of {before.verb} is another one each time",
+                f"{step.what} of {step.verb} is another one each time",
                 "decide and evolve by what is passed in alone: the time is `context.now`, ids are"
                 " `context.new_id()`, chance is `context.random()`, and the event keeps what came of it",
             )
@@ -132,6 +128,16 @@ def require_pure(decider: Decider, table: Table, source: str, pause: Callable[[]
                 f"the row after {before.verb} does not fit its table: {before.misfit}",
                 "make what `row` answers and the struct of the row agree",
             )
+
+
+def _steps(decider: Decider, table: Table, source: str) -> list[Step]:
+    try:
+        return list(_trial(decider, table))
+    except CannotKeepError as error:
+        hint = "change only what events say, and hold what JSON can give back"
+        raise AggregateError(source, str(error), hint) from error
+    except TrialError as error:
+        raise AggregateError(source, str(error), error.hint) from error
 
 
 def _trial(decider: Decider, table: Table) -> Iterator[Step]:

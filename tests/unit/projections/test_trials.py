@@ -16,7 +16,7 @@ from domain.messages import Event, Recorded
 from projections.derived import columns_of, table_of
 from projections.table import Table
 from projections.tables import TABLES
-from projections.trial import require_pure
+from projections.trial import ROUNDS, require_pure
 from tests.support.domain.doors import door, verb
 
 
@@ -71,6 +71,33 @@ def test_a_state_that_is_another_one_each_time_is_refused():
     decider = msgspec.structs.replace(opened_by(lambda context: "ann"), evolve=evolve_anyhow)
     with pytest.raises(AggregateError, match="the state of open is another one each time"):
         tried(decider)
+
+
+@pytest.mark.parametrize("wider_first", [True, False])
+def test_one_more_event_at_the_end_of_a_trial_is_another_result(wider_first: bool):
+    calls = 0
+
+    def decide(state: Any, command: Any, context: Any, key: str) -> Decision:
+        nonlocal calls
+        calls += 1
+        is_wide = calls == (ROUNDS if wider_first else 2 * ROUNDS)
+        return Decision(events=((key, Opened(who="ann")),) * (2 if is_wide else 1))
+
+    decider = msgspec.structs.replace(opened_by(lambda context: "ann"), verbs=(verb(decide=decide),))
+    with pytest.raises(AggregateError, match="of open is another one each time"):
+        tried(decider)
+
+
+def test_a_result_that_only_the_second_trial_does_not_declare_is_refused():
+    calls = 0
+
+    def decide(state: Any, command: Any, context: Any, key: str) -> Decision:
+        nonlocal calls
+        calls += 1
+        return Decision(result={"said": 5} if calls > ROUNDS else None)
+
+    with pytest.raises(AggregateError, match="does not declare one"):
+        tried(door(verbs=(verb(decide=decide),)))
 
 
 def test_a_row_that_does_not_fit_is_refused():
