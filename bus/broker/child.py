@@ -90,9 +90,10 @@ class NatsChild:
         self.process.send_signal(signal.SIGHUP)
         for _ in range(within_ms // LOOK_AT_LOG_MS):
             await asyncio.wait({self.exited}, timeout=LOOK_AT_LOG_MS / 1000)
-            size = self._log.stat().st_size
-            # If the log is smaller than before, it has just been rotated.
-            said = self._log.read_bytes()[begin if begin <= size else 0 :]
+            with self._log.open("rb") as log:
+                # If the log is smaller than before, it has just been rotated.
+                log.seek(begin if begin <= log.seek(0, os.SEEK_END) else 0)
+                said = log.read()
             if b"Reloaded server configuration" in said:
                 return None
             # Other errors are about clients, such as one that is refused at this moment.

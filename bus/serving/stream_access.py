@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
@@ -291,25 +292,23 @@ class StreamAccess:
 
     async def _consumers_of(self, stream: str) -> dict[str, Any]:
         """JetStream's description of each consumer of a stream, by its real name."""
-        found: dict[str, Any] = {}
-        offset = total = 0
-        while offset <= total:
-            page = _decode(await self._ask(f"CONSUMER.LIST.{stream}", b'{"offset":%d}' % offset))
-            listed, total = page.get("consumers") or [], page.get("total", 0)
-            found |= {one["name"]: one for one in listed}
-            offset += len(listed) or total + 1
-        return found
+        return {one["name"]: one async for page, _ in self._pages("LIST", stream) for one in page}
 
     async def _names_of(self, user: str, stream: str) -> tuple[list[str], int]:
         """JetStream's names of all consumers of a user, and the number of all consumers of the stream."""
-        found: list[str] = []
-        offset = total = 0
-        while offset <= total:
-            page = _decode(await self._ask(f"CONSUMER.NAMES.{stream}", b'{"offset":%d}' % offset))
-            listed, total = page.get("consumers") or [], page.get("total", 0)
-            found += (one for one in listed if self._consumers.known(user, stream, one) is not None)
-            offset += len(listed) or total + 1
-        return found, total
+        pages = [page async for page in self._pages("NAMES", stream)]
+        known = self._consumers.known
+        found = [one for page, _ in pages for one in page if known(user, stream, one) is not None]
+        return found, pages[-1][1]
+
+    async def _pages(self, verb: str, stream: str) -> AsyncIterator[tuple[list[Any], int]]:
+        """The consumers of a stream as JetStream lists them, with the number of all, page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            answer = _decode(await self._ask(f"CONSUMER.{verb}.{stream}", b'{"offset":%d}' % offset))
+            page, total = answer.get("consumers") or [], answer.get("total", 0)
+            yield page, total
+            offset += len(page) or total
 
     async def _list(self, user: str, verb: str, stream: str, body: bytes) -> bytes:
         page: _Page = body_of(_Page, body)

@@ -35,7 +35,6 @@ class AwaitedPlaces:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        """How many wait."""
         return len(self._waiting)
 
     async def reach(self, least: LogPlace) -> None:
