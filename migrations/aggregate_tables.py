@@ -46,7 +46,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AggregateTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of an aggregate. `shape` is a hash of the structs from which its program made the rows.
+    """A table of an aggregate. `shape` is a hash of the structs and upcasters that its rows follow from.
 
     `shape` is empty if the table is no longer kept up to date, as its aggregate is not installed.
     """

@@ -87,7 +87,7 @@ def status(connection: apsw.Connection, known: tuple[Migration, ...] | None = No
 
 
 def up(connection: apsw.Connection, known: tuple[Migration, ...] | None = None) -> list[str]:
-    """Applies the pending migrations, in order: their names. All of them are on disk, or none.
+    """Applies the pending migrations, in order, and returns their names. All of them are on disk, or none.
 
     Raises:
         MigrationError: as in `status`; or a migration's SQL failed.

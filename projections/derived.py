@@ -50,9 +50,9 @@ def table_of(
     all others are JSON. The columns are the state's attributes of the same names, or what `row` makes from
     (state, version, position), in their order. Rows can be listed and counted by each of the `filters`:
     columns that get an index. The column `expiry` holds a time in milliseconds from which on a row is not
-    shown; the service then sends the decider's internal verb `expire`, whose event ends the aggregate, and
-    the decider's `exists` has to agree. With `mirrored`, the rows are also in the KV bucket
-    `hyperpage_<table>`, for clients that watch them.
+    shown; the service then sends the decider's internal verb `expire`, whose event ends the aggregate. From
+    that time on, the decider's `exists` has to be false for its state. With `mirrored`, the rows are also in
+    the KV bucket `hyperpage_<table>`, for clients that watch them.
 
     Raises:
         AggregateError: the struct does not make a table.

@@ -1,9 +1,9 @@
 """The tables of aggregates that other distributions bring: made, filled and made again in a file.
 
 These tables follow from the installed packages, and not from numbered migrations. So each is recorded in the
-file with its columns, and with a hash of the structs that its rows follow from. If the hash is another one
-now, the table's streams are folded again. Rows are always those that today's program makes of the log; if
-that fails, nothing is changed.
+file with its columns, and with a hash of the structs and upcasters that its rows follow from. If the hash is
+another one now, the table's streams are folded again. Rows are always those that today's program makes of the
+log; if that fails, nothing is changed.
 """
 
 import shutil
@@ -60,7 +60,7 @@ def free_beside(path: str) -> int:
 def bring_up_to_date(
     connection: apsw.Connection, *, fills: bool = True, free_bytes: Callable[[str], int] = free_beside
 ) -> list[str]:
-    """Brings the tables of installed aggregates up to date: the names of those that were not.
+    """Brings the tables of installed aggregates up to date, and returns the names of those that were not.
 
     This is part of the caller's transaction. Without `fills`, the tables are left empty, for a rebuild.
     `free_bytes` returns the free bytes of the disk that a file is on.
@@ -212,7 +212,7 @@ def _wanted() -> Iterator[tuple[Table, AggregateTable]]:
 
 
 def _shape(decider: Decider, table: Table) -> str:
-    """A hash of the structs that rows follow from: those of events, state and rows, as msgspec sees them."""
+    """A hash of what rows follow from: the structs, as msgspec sees them, and the types with an upcaster."""
     structs = {"state": decider.state, "row": table.shape, **decider.events}
     described = {name: _described(msgspec.inspect.type_info(one), set()) for name, one in structs.items()}
     all_of_it = [_FORM, described, decider.state.__doc__, sorted(decider.upcasters)]

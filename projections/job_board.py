@@ -140,7 +140,7 @@ def _sql(condition: Condition) -> str:
 
 
 def _order(state: str | None) -> tuple[str, str, Condition]:
-    """The order of the jobs: the column of the time, the index on it, and the condition of the index."""
+    """The order of the jobs: the column of the time, the index on it, and the condition for its rows."""
     if state in FINISHED:
         return "completed_at", "idx_jobs_finished", (["state = ? AND completed_at IS NOT NULL"], [state])
     return "created_at", "idx_jobs_created_at", ([], [])

@@ -216,7 +216,7 @@ class _Found:
 
 
 def failed_since(connection: apsw.Connection, since: int) -> Failed:
-    """The failed attempts and jobs since a moment; quick for about an hour, as it reads only indexes."""
+    """The failed attempts and jobs since a moment, at most an hour or so ago, counted in indexes alone."""
     attempts_failed = connection.execute(
         "SELECT count(*) FROM job_history INDEXED BY idx_job_history_completed"
         f" WHERE completed_at > ? AND status IN {_FAILED}",

@@ -1,7 +1,7 @@
 """Queries about workers: the known workers, and the jobs that they have now.
 
 Workers do not register. A worker is known if it has a job, had an attempt that ended lately, or asked for
-jobs lately; the leader remembers the last.
+jobs lately. Only the leader remembers who has asked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

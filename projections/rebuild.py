@@ -244,7 +244,7 @@ def unreadable(connection: apsw.Connection) -> list[Unreadable]:
 
 
 def repair(connection: apsw.Connection, streams: Iterable[str], scratch: Path | None = None) -> int:
-    """Corrects the rows of these streams: the number of streams.
+    """Corrects the rows of these streams, and returns the number of streams.
 
     This is part of the caller's transaction; nothing is committed here. `scratch` is the file that `verify`
     filled; without it, every row is made from its events.

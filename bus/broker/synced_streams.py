@@ -53,7 +53,7 @@ class SyncedStreams:
                 asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
 
     async def sync(self) -> bool:
-        """Syncs the descriptions of all streams: whether they are on disk."""
+        """Syncs the descriptions of all streams; true if they are on disk."""
         return await self._synced("what describes the streams", self._described)
 
     async def sync_messages(self) -> None:

@@ -81,7 +81,8 @@ class Database:
         self._readers = (
             None
             if location.path is None
-            # The file is the application's own, and its views may make tables of their own in it.
+            # The file is the application's own: its recorders may make any tables, views and
+            # triggers in it.
             else ReaderPool(location.path, wait_seconds=lock_timeout_seconds, has_views=True)
         )
         self._is_closed = False

@@ -145,7 +145,7 @@ class LogApplicationRecorder(StreamRecorder, ApplicationRecorder):
         self.database.migrate()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
-        """Appends events: their positions. All of them are on disk when this returns, or none.
+        """Appends events, and returns their positions. All of them are on disk then, or none.
 
         Raises:
             IntegrityError: a stream has an event of that version already.

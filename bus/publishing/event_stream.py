@@ -74,7 +74,7 @@ class EventStream:
         self._began = ("", 1)
 
     async def require_own(self, *, may_delete: bool) -> bool:
-        """Makes the stream if it is missing. The answer: whether the log has events; true if that is unknown.
+        """Makes the stream if it is missing; true if the log has events, or if that is unknown.
 
         `may_delete` says that a stream that a power cut has damaged may be deleted and filled again, because
         no other program has consumers on it. If it may not, `stand` or `lost_at_start` reports the damage.

@@ -6,9 +6,10 @@ The number is in the metadata of the store's stream of events.
     B starts on a copy ── writes 8, waits until A's last look is too old ─▶ serves as 8
 
 A store's file may be copied, and a service may be frozen while another one starts on the copy, or be cut off
-from the network. So a service may rely on being the one for `VALID_SECONDS` after it began a look that found
-its own number, by a clock of its own that never jumps. It looks again before that time is over. Its successor
-waits for longer than that before it serves. (A lease: C. Gray and D. Cheriton, SOSP 1989.)
+from the network. So a service may take itself for the one that serves for `VALID_SECONDS` after it began a
+look that found its own number, by a clock of its own that never jumps. It looks again before that time is
+over. Its successor waits for longer than that before it serves. (A lease: C. Gray and D. Cheriton, SOSP
+1989.)
 
 A broker may lose the number. A service whose time has run out, and that does not find its number then, writes
 it again and waits as a successor does. If another service serves, that one finds the number at its next look.
@@ -71,7 +72,7 @@ class Incarnation:
         return self._clock() - self._seen_at < VALID_SECONDS
 
     async def take(self, *, has_events: bool = False) -> None:
-        """Returns when any service that served before has stopped doing so, since its time has run out.
+        """Returns when no other service serves: one that did has noted its end, or its time has run out.
 
         `has_events` says that the store is not empty, so that another service may have served it before.
 
@@ -119,9 +120,9 @@ class Incarnation:
             logger.debug("the end of serving was not noted: %s", error)
 
     async def _look(self) -> bool:
-        """Whether the stream has this service's number. If it has an older one, this one is written again.
+        """Whether the stream has this service's number; true, too, if the stream does not exist.
 
-        True, too, if the stream does not exist.
+        If it has an older number or none, this service's is written again.
 
         Raises:
             SupersededError: it has a newer number.

@@ -203,7 +203,7 @@ class Mirror:
         sequence = 1
         while messages := await self._api.messages_from(self._stream, sequence):
             for message in messages:
-                # A delete marker. A bucket from before may have markers of other programs, and older values.
+                # A delete marker. An older bucket may also have markers of other programs, and older values.
                 if "KV-Operation" in message.headers or "Nats-Marker-Reason" in message.headers:
                     found.pop(message.subject, None)
                 else:

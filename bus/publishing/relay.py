@@ -210,7 +210,7 @@ class Relay:
         self._publisher.nudge()
 
     async def drain(self, timeout_ms: int) -> bool:
-        """Waits for the stream to have all committed events: whether that was so within the time."""
+        """Waits until the stream has all committed events; false if it is another log's, or after the time."""
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while self._is_behind():
@@ -258,7 +258,7 @@ class Relay:
         return waiting >= MAXIMUM_EVENTS or (waiting > 0 and is_free)
 
     async def _send_after(self, position: int) -> int:
-        """Sends the next events: the position of the last one."""
+        """Sends the next events, and returns the position of the last one."""
         head = self._head
         messages = await asyncio.to_thread(self._read_after, position)
         # JetStream would refuse the next message anyway; this error says why.

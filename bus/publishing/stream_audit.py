@@ -44,7 +44,7 @@ from hyperpage_client.transport.jetstream_answers import StoredMessage, StreamRe
 LOOK_SECONDS = 2.0
 # The pauses, as multiples of the time that a comparison took: commands wait for the same interpreter, and for
 # the broker. While events come, the audit takes a fiftieth of the time, for some 500 messages a second;
-# otherwise a tenth. If more events come, the audit falls behind until fewer do.
+# otherwise a tenth. If more than that come, the audit falls behind until fewer do.
 PAUSES_WHILE_BUSY, PAUSES = 50, 10
 LONGEST_PAUSE_SECONDS = 30.0
 # The most sequences that are compared at once, in a stream with large gaps.
@@ -84,7 +84,7 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. The stream that was `created` then equals the log up to `sequence`."""
+    """The content of the file. The stream that was made at `created` equals the log up to `sequence`."""
 
     created: str = ""
     sequence: int = 0
@@ -167,7 +167,7 @@ class StreamAudit:
                 self._keep()
 
     async def _go_on(self) -> bool:
-        """Compares some messages: whether more are left."""
+        """Compares some messages; true if there were any, so that more may be left."""
         report = await self._api.report(self._names.events)
         if report is None:
             return False
@@ -193,7 +193,7 @@ class StreamAudit:
     def _begin_where_due(self, created: str) -> None:
         # `abs`, because the pass began in the future if the clock was ahead then.
         is_old = self._place.is_whole and abs(self._now_ms() - self._place.began_at) >= REPEAT_MS
-        # Differences do not go away: only a stream that is made anew is compared again.
+        # Differences do not go away: after one, only a stream that is made anew is compared from the start.
         is_due = is_old and not self.state.differing
         if created != self._place.created or is_due:
             now, whole_at = self._now_ms(), self._place.whole_at
@@ -244,7 +244,7 @@ class StreamAudit:
         return found
 
     def _events_between(self, connection: apsw.Connection, first: int, last: int) -> dict[int, Event]:
-        """The events between two positions, by their positions, without those that SQLite cannot read."""
+        """The events between two positions, by their positions, without those that SQLite cannot make."""
         try:
             return {row[0]: row[1:] for row in connection.execute(self._events, (first, last))}
         except (apsw.SQLError, apsw.CorruptError):

@@ -18,7 +18,7 @@ from hyperpage_client.transport.jetstream_answers import StreamCounts, StreamRep
 # The largest message, with its headers. If it has no room within a limit, the oldest one may have been
 # removed.
 LARGEST_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024
-# How far the service's clock may differ from nats-server's.
+# How far the service's clock may be ahead of nats-server's.
 CLOCKS_MS = 60_000
 
 
@@ -35,7 +35,7 @@ def first_there(counts: StreamCounts) -> int:
 
 
 def lost_between(report: StreamReport) -> bool:
-    """Whether messages between others are missing, without a limit for each subject."""
+    """Whether messages between others are missing that no limit for each subject can have removed."""
     return report.state.num_deleted > 0 and not _limit(report.config, "max_msgs_per_subject")
 
 

@@ -19,8 +19,8 @@ class Admission:
     """Used by the event loop's thread and by the writer's; so are `principal_of` and `note`.
 
     `principal_of` returns a user with its rights, `None` if there is no user of that name. `note` gets each
-    refused act; `now_ms` is the service's clock. `away` are the tables whose packages are not installed: no
-    query of them is answered.
+    refused act; `now_ms` is the service's clock. `away` are the tables whose packages are not installed:
+    their commands and queries are refused.
     """
 
     def __init__(

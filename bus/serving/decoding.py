@@ -207,8 +207,8 @@ def _command_id(value: str | None) -> str | None:
         raise Invalid(
             f"a command id has 1 to {codec.MAXIMUM_COMMAND_ID_CHARACTERS} characters", path=COMMAND_ID
         )
-    # SQLite compares texts up to their first NUL. And bytes that are not UTF-8 are read as U+FFFD, so that
-    # two different ids would become the same.
+    # A look-up in SQLite takes a text only up to its first NUL. And bytes that are not UTF-8 are read as
+    # U+FFFD, so that two different ids would become the same.
     if "\0" in value or "\ufffd" in value:
         raise Invalid("a command id is UTF-8, without NUL and U+FFFD", path=COMMAND_ID)
     return value

@@ -232,7 +232,7 @@ class Intake:
     ) -> Outcome:
         """The outcome of a command that did not come over the broker. The same limits hold.
 
-        `principal` is the user that the command comes from.
+        `principal` is the user or the token that the command comes from.
         """
         endpoint = self._endpoints.get(name, self._unknown)
         waiting: asyncio.Future[Outcome] = self._loop.create_future()

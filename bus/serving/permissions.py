@@ -1,4 +1,4 @@
-"""The commands and queries that a user of limited rights may send. The broker tells the user.
+"""The commands and queries that a user of limited rights may send. The broker says which user sends.
 
 Keys are checked here, since they are in the body: every key that a command names, of any aggregate, has to be
 the user's. The name of a queue does not count, unless the command is about the queue itself: queues are

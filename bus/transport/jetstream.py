@@ -107,7 +107,7 @@ class JetStreamApi:
     async def store(
         self, subject: str, payload: bytes, headers: dict[str, str], *, timeout_ms: int = REQUEST_TIMEOUT_MS
     ) -> int:
-        """Has a stream store a message: its sequence there.
+        """Has a stream store a message, and returns its sequence there.
 
         Raises:
             WrongSequenceError: the stream's last sequence is not the one that `headers` expect.
@@ -136,7 +136,7 @@ class JetStreamApi:
                 f"there is no room for a message on {subject}: {said}",
                 "make room on the nats-servers, or raise the stream's limits",
             )
-        # One of these errors means that another message is being stored there, and that it may yet be stored.
+        # One of these errors only says that something is under way in the stream, so the message may be stored.
         raise UnansweredError(f"a message on {subject} was refused: {said}", code=found.error.err_code)
 
     async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:

@@ -51,7 +51,7 @@ class DurableConsumer:
     """Asks for durable commands and hands each delivery to `take`. Used from the event loop's thread only.
 
     It asks while `has_room` is true; `ask` is to be called when there is room again. It asks for nothing
-    while `is_ours` is false: another service has replaced this one's consumer by its own then.
+    while `is_ours` is false: another service may have replaced this one's consumer by its own then.
 
     `relay` is the connection that may consume the commands.
     """

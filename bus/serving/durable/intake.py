@@ -278,7 +278,7 @@ class DurableIntake:
             if isinstance(refusal, Busy | Unavailable):
                 self._wait_for_room()
                 continue
-            # Made while the command is still marked as a suspect: looking through a letter may fail, too.
+            # Made while the command is still marked: looking through a letter may take the service down, too.
             letter = None if refusal is None else self._letter_of(submission, refusal)
             if letter is None and refusal is not None and refusal is submission.requests[0]:
                 refusal.details["kept"] = False

@@ -17,8 +17,8 @@ from domain.errors import Internal
 # id has an answer.
 MAXIMUM_DOWNS = 2
 MAXIMUM_DOWNS_ONCE_ANSWERED = 4
-# A command that is put aside at one of these counts is looked through for credentials then. Above them, that
-# may be what took the service down, and it is not repeated.
+# A command that is put aside at one of these counts is looked through for credentials then. At another count,
+# that may be what took the service down, and it is not repeated.
 FIRST_PUT_ASIDE = (MAXIMUM_DOWNS, MAXIMUM_DOWNS_ONCE_ANSWERED)
 
 CANNOT_TELL = (apsw.Error, PoolExhaustedError, PoolClosedError)

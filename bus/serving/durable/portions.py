@@ -56,7 +56,8 @@ class Portions:
     def next(self, *, is_busy: bool, at_most: int = PORTION) -> tuple[list[Arrived], int]:
         """The next portion, and how often the service went down with it: more than 0 for a suspect.
 
-        Its places are marked on disk when this returns, beside those that the writer has.
+        Its places are marked in the file when this returns, beside those that the writer has. Only the mark
+        of a suspect is synced.
 
         Raises:
             OSError: the mark cannot be written.

@@ -56,7 +56,7 @@ class Results:
         self._preparing = asyncio.Lock()
 
     async def prepare(self) -> bool:
-        """Returns when the stream exists: whether it is another one than before."""
+        """Returns when the stream exists; true if it is another one than before."""
         async with self._preparing:
             report = await ensure_stream(
                 self._api,

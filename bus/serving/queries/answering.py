@@ -83,7 +83,7 @@ class Queries:
         self._has_others = has_others
         self._door: LeaderDoor | None = None
         self._leaders: list[Subscription] = []
-        # Held while the service begins or ceases to answer for the leader, or stops.
+        # Held while the service begins or ceases to answer as the leader, or stops.
         self._turn = asyncio.Lock()
         self._is_stopped = False
         self._subjects = subjects
@@ -149,7 +149,7 @@ class Queries:
 
     @property
     def away(self) -> frozenset[str]:
-        """The tables whose packages are not installed: no query of them is answered."""
+        """The tables whose packages are not installed: their commands and queries are refused."""
         return self._admission.away
 
     async def _end(self) -> None:

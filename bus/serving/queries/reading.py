@@ -88,8 +88,8 @@ class Reading(NamedTuple):
 class Reads:
     """The ways to read a store. Each returns a `Reading`: an answer or a refusal, with the log's place.
 
-    `place` is where the log is that readers see at least; `current_at` is as in `Reading`. Both are asked in
-    any thread, before anything is read: later commits may be missing from the snapshot.
+    `place` is the place of the log that readers see at least; `current_at` is as in `Reading`. Both are asked
+    in any thread, before anything is read: later commits may be missing from the snapshot.
     """
 
     def __init__(
