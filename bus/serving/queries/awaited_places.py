@@ -34,7 +34,7 @@ class AwaitedPlaces:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of queries that wait."""
         return len(self._waiting)
 
     async def reach(self, least: LogPlace) -> None:
