@@ -65,5 +65,5 @@ class Mirrors:
             mirror.stop()
 
     async def drain(self, timeout_ms: int) -> bool:
-        """Waits until every bucket is up to date; false after the time."""
+        """Waits until every bucket is up to date; false if it is too late."""
         return all(await asyncio.gather(*(one.settled(timeout_ms) for one in self._mirrors.values())))

@@ -210,7 +210,7 @@ class Relay:
         self._publisher.nudge()
 
     async def drain(self, timeout_ms: int) -> bool:
-        """Waits until the stream has all committed events; false if it is another log's, or after the time."""
+        """Waits until the stream has all committed events; false if it is another log's, or too late."""
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while self._is_behind():

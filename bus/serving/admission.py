@@ -16,7 +16,7 @@ Way = Literal["nats", "http"]
 
 
 class Admission:
-    """Used by the event loop's thread and by the writer's; so are `principal_of` and `note`.
+    """Used by the threads of the event loop, the writer and the queries; so are `principal_of` and `note`.
 
     `principal_of` returns a user with its rights, `None` if there is no user of that name. `note` gets each
     refused act; `now_ms` is the service's clock. `away` are the tables whose packages are not installed:

@@ -136,7 +136,7 @@ class JetStreamApi:
                 f"there is no room for a message on {subject}: {said}",
                 "make room on the nats-servers, or raise the stream's limits",
             )
-        # One of these errors only says that something is under way in the stream, so the message may be stored.
+        # One of these errors only says that something is under way there, so the message may be stored.
         raise UnansweredError(f"a message on {subject} was refused: {said}", code=found.error.err_code)
 
     async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
