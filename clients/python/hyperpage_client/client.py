@@ -48,9 +48,8 @@ class Client:
     client, such as a worker.
 
     It never reads anything older than `seen`, the newest place in the log of its answers and events. With
-    `reads_own_writes=False`, the member that answers may be older than that. With `reads_from_leader`, the
-    leader alone answers its queries (not its subscriptions): they miss nothing that any client was answered
-    before.
+    `reads_own_writes=False`, an answer may be older than that. With `reads_from_leader`, the leader alone
+    answers its queries (not its subscriptions): they miss nothing that any client was answered before.
     """
 
     def __init__(

@@ -24,11 +24,11 @@ export class Questions {
   }
 
   /**
-    * The answer to a question, which is asked again until it is answered or `timeoutMs` have passed. A late answer to the first
-    * attempt is as good as one to the second.
-    *
-     * @throws {Refusal} the service refuses; a refusal that a later attempt might not get comes only when the time is up.
-    * @throws {Unreachable} there was no answer.
+   * The answer to a question, which is asked again until it is answered or `timeoutMs` have passed. A late answer to the first
+   * attempt is as good as one to the second.
+   *
+   * @throws {Refusal} the service refuses; a refusal that a later attempt might not get comes only when the time is up.
+   * @throws {Unreachable} there was no answer.
    */
   async ask(subject: string, body: unknown, about: Record<string, string>, timeoutMs: number): Promise<Answered> {
     const { nats } = this;

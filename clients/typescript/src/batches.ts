@@ -20,10 +20,10 @@ const ENVELOPE_BYTES = '{"atomic":false,"commands":[]}'.length;
 const COMMA_BYTES = 1;
 
 /**
-  * @internal The outcome of each command, in order; `send` sends one message.
-  *
-  * @throws {Refusal} nothing was carried out.
-  * @throws {Unreachable} it says whether commands may have been carried out.
+ * @internal The outcome of each command, in order; `send` sends one message.
+ *
+ * @throws {Refusal} nothing was carried out.
+ * @throws {Unreachable} it says whether commands may have been carried out.
  */
 export async function outcomesOf(
   commands: readonly BatchCommand[],

@@ -90,7 +90,7 @@ export function addressIn(folder: string): string {
  * A client, over one connection that is made again whenever it is lost. `url` may name several nats-servers of a cluster, with
  * commas between them.
  *
-  * @throws {Unreachable} no nats-server accepts the connection within `timeoutMs`.
+ * @throws {Unreachable} no nats-server accepts the connection within `timeoutMs`.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   const urls = url.split(",").map((one, number) => new URL(number === 0 || one.includes("://") ? one.trim() : `nats://${one.trim()}`));
@@ -162,9 +162,9 @@ export class Client {
   }
 
   /**
-    * The outcome of each command, in order. The commands are sent in as few messages as possible, of up to 1,000 commands and
-    * 960 KiB, each within `timeoutMs`. With `atomic`, all are accepted or none, and they have to fit in one message. Only commands
-    * that were given an id can be sent again safely.
+   * The outcome of each command, in order. The commands are sent in as few messages as possible, of up to 1,000 commands and
+   * 960 KiB, each within `timeoutMs`. With `atomic`, all are accepted or none, and they have to fit in one message. Only commands
+   * that were given an id can be sent again safely.
    */
   async sendBatch(
     commands: readonly BatchCommand[],
@@ -184,8 +184,8 @@ export class Client {
   }
 
   /**
-    * As `store`, and waits for the answer. `Unreachable` says whether the command may be stored, and has its id, under which
-    * `durableAnswer` gives the answer later.
+   * As `store`, and waits for the answer. `Unreachable` says whether the command may be stored, and has its id, under which
+   * `durableAnswer` gives the answer later.
    */
   async sendDurable<Name extends CommandName>(
     command: Name,
@@ -246,7 +246,7 @@ export class Client {
   /**
    * The row of a job once it has ended.
    *
-    * @throws {NotInTime} the job has not ended in that time.
+   * @throws {NotInTime} the job has not ended in that time.
    */
   async waitFor(jobId: string, timeoutMs = Number.POSITIVE_INFINITY): Promise<JobRow> {
     const deadline = Date.now() + timeoutMs;
@@ -291,7 +291,7 @@ export class Client {
     return follow(this, options) as AsyncGenerator<EventOf<Table>>;
   }
 
-  /** Ends the connection, once open questions are answered, or 5 s later. */
+  /** Ends the connection, once open questions are answered, or 5 s later; to drain it may take 5 s more. */
   async close(): Promise<void> {
     await within(CLOSE_MS, Promise.allSettled([...this.underWay]));
     try {

@@ -15,8 +15,8 @@ export class Refusal extends Error {
 }
 
 /**
-  * No service answered in time. If the command may have been carried out, sending it again under its `commandId` is safe: a
-  * command that was carried out is answered, and not done twice.
+ * No service answered in time. If the command may have been carried out, sending it again under its `commandId` is safe: a
+ * command that was carried out is answered, and not done twice.
  */
 export class Unreachable extends Error {
   override readonly name = "Unreachable";

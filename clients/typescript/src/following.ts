@@ -52,8 +52,8 @@ const FORKED = "hyperpage.timeline.forked.v1";
 const END = Number.MAX_SAFE_INTEGER;
 
 /**
-  * Every event behind a place. Any doubt about the stream is settled by reading the log. If a restore has begun a newer timeline,
-  * its first event is `hyperpage.timeline.forked.v1`.
+ * Every event behind a place. Any doubt about the stream is settled by reading the log. If a restore has begun a newer timeline,
+ * its first event is `hyperpage.timeline.forked.v1`.
  *
  * @throws {PlaceLost} the place is not in the log.
  */
@@ -204,9 +204,9 @@ class Stretch {
   }
 
   /**
-    * Whether the broker skipped nothing but what the filter leaves out. It silently skips messages that have left the stream before
-    * they were delivered, and a stream loses its oldest messages first. So nothing else was skipped if the stream still has the
-    * message that follows the last one vouched for.
+   * Whether the broker skipped nothing but what the filter leaves out. It silently skips messages that have left the stream before
+   * they were delivered, and a stream loses its oldest messages first. So nothing else was skipped if the stream still has the
+   * message that follows the last one vouched for.
    */
   private async isVouchedFor(manager: JetStreamManager, stream: string, created: string, burst: JsMsg[]): Promise<boolean> {
     const report = await manager.streams.info(stream);

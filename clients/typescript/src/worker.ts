@@ -253,8 +253,8 @@ export class Worker {
       }
       if (jobs.length === 0 && !this.stopping) {
         const over = new AbortController();
-        // Jobs that wait for calls of a rate limit or for the end of a window may run by then; a poll may come sooner, for jobs of
-        // which no event told. The pause is random, so that workers that began together do not ask together for ever.
+        // After `retry_after_ms`, jobs that wait for calls of a rate limit or for the end of a window may run; a poll may come sooner,
+        // for jobs of which no event told. The pause is random, so that workers that began together do not ask together for ever.
         const pause = Math.min(pollMs * (0.75 + Math.random() / 2), (retry_after_ms ?? Infinity) * (1 + Math.random() / 4));
         await Promise.race([heard, sleep(pause, undefined, { signal: over.signal }).catch(() => {})]);
         over.abort();

@@ -43,7 +43,7 @@ class Cause(TypedDict, total=False):
 
 
 class About(Cause, total=False):
-    """The same, with the version that the command's stream must be at, 0 if the stream must not exist."""
+    """As `Cause`, with the version that the command's stream must be at, 0 if the stream must not exist."""
 
     expected_version: int
 

@@ -11,7 +11,7 @@
     hyperpage.sys.v1.…                           notices, which are not kept
     hyperpage.adm.v1.<area>.<verb>               administration
     hyperpage.dlq.v1.<table>.<verb>              a durable command that could not be processed
-    hyperpage.usr.<user>.…                       a message of a user with an account (bus.contract.senders)
+    hyperpage.usr.<user>.…                       a message from the account of a user (bus.contract.senders)
     hyperpage_to.<user>.<inbox>                  the answer to such a message
 
 A key or id is one token: every byte outside `[A-Za-z0-9_-]` is written `=XX`.

@@ -44,7 +44,7 @@ class Sent(About, total=False):
 
 
 class SentToAny(Cause, total=False):
-    """The same for a command that has an expected version in its body."""
+    """As `Sent`, for a command that has the expected version in its body."""
 
     timeout_seconds: float
 

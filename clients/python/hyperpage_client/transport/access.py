@@ -25,7 +25,7 @@ _BEFORE_A_SCHEME = re.compile(r",(?=\s*\w+://)")
 
 
 class AccessError(ConnectionError):
-    """An address or a file is not valid, or others may read the file; the hint says what to do."""
+    """A login is not possible with this address and these files, or is not safe; the hint says what to do."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -309,7 +309,7 @@ def _first_line(content: bytes) -> bytes:
 
 
 def _secret(path: Path) -> bytes:
-    """The content of a file that others may not read; a group may, as containers get their secrets."""
+    """The content of a file that others may not read. Its group may: containers get secrets that way."""
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if mode & (stat.S_IRWXO | stat.S_IWGRP):

@@ -118,7 +118,7 @@ class _Refusals:
             # Another server has named it.
             return
         if self._last.get(place) is None or not isinstance(error, _CUT_OFF):
-            # A server that refuses says why, and cuts the connection off: either may arrive first.
+            # A server that refuses says why, and cuts the connection off; which of the two arrives is chance.
             self._last[place] = error
         if all(last is not None and is_final(last) for last in self._last.values()):
             raise error

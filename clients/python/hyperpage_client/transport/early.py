@@ -20,7 +20,7 @@ def take_early(reader: asyncio.StreamReader, parser: DirectParser, take: Callabl
     `take` handles the direct messages at the beginning of what came together, as `parser.take` does.
     """
     feed = reader.feed_data
-    # The beginning of a message whose end is still to come. The stream gets whole messages alone: otherwise,
+    # The beginning of a message whose end is still to come. The stream gets only whole messages: otherwise,
     # the next direct message would have to wait until that beginning is read.
     kept = b""
 

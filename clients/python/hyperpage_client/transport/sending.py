@@ -24,7 +24,7 @@ RawMessage = tuple[str, str, bytes, Mapping[str, str] | None]
 SLICE_BYTES = 512 * 1024
 
 
-# Characters that would end a word or a line in a subject: the text behind them could be any command.
+# Characters that would end a word or a line in a subject: the text behind them could be any protocol line.
 _ends_a_word = re.compile(r"[ \t\r\n]").search
 
 
@@ -195,7 +195,7 @@ class SendingClient(Client):
             self._pending_data_size = 0
 
     def _flush_soon(self) -> None:
-        """Wakes that task, unless it was woken already. Without a connection, the next one wakes it."""
+        """Wakes nats-py's writing task, unless it was woken. Without a connection, the next one does so."""
         if self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 

@@ -29,7 +29,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A case: its `name`, a sentence, and `must`, what a client has to do.
 
     It is tried if the adapter has all its `needs`. Cases whose service is `killed` or `restored` have a
-    service apart from the others. It is killed once, for all these cases at the same time; while it is
+    service apart from the others. It is killed once, for all `killed` cases at the same time; while it is
     restored, no other case runs on it.
     """
 

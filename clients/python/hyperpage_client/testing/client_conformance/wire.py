@@ -235,7 +235,7 @@ class _Way:
         self._patterns: dict[str, str] = {}
 
     async def refuse(self, words: bytes) -> None:
-        """Lets the client log in, and refuses it."""
+        """Takes in the login of the client, and refuses it."""
         greeting = await read_frame(self._server[0])
         self._server[1].close()
         if greeting is not None:

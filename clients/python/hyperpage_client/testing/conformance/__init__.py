@@ -12,7 +12,7 @@ command may lead to.
 
 checking   `check_laws`, and the shortest history that breaks a law
 program    the same from the command line
-laws       the checks at the end of a history
+laws       the checks of a history
 life       a history that runs against a service: commands, answers and rows
 histories  the commands of a history, by its seed
 values     JSON by a schema

@@ -1,4 +1,4 @@
-"""Cases about refusals: a client hands them on, and does not send the command again."""
+"""Cases about final refusals: a client hands them on, and does not send the command again."""
 
 from typing import Any
 
