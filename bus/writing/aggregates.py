@@ -1,7 +1,7 @@
 """The states of aggregates, as the writer's open transaction sees them.
 
-Everything here follows from the log, is owned by the writer's thread, and can be taken back: each change is
-noted in a journal, and a command that fails, or a commit that does, undoes its part of it.
+Everything here follows from the log, and belongs to the writer's thread. Each change is noted in a journal:
+when a command or a commit fails, its changes are undone.
 """
 
 from collections.abc import Iterable
@@ -20,15 +20,15 @@ from domain.decider import ABSENT, Aggregate, Lease, Transition
 from domain.messages import Recorded, stream_name
 from domain.schedules import Schedule
 
-# A stream is read from its last kept state on, and a state is kept about as often as this many events.
+# A snapshot of a state is kept after so many events of its stream, which is read from its last snapshot on.
 SNAPSHOT_INTERVAL = 100
 
 
 class Aggregates:
-    """A cache of hot states, indexes of jobs and schedules, and the leases that are out, with a journal.
+    """A cache of hot states, indexes of jobs and schedules, and the present leases, with a journal.
 
-    `capacity` is how many states stay in memory between transactions, `maximum_bytes` what they may weigh
-    together: a thousand jobs of 200 kB are few, and 200 MB.
+    `capacity` is how many states stay in memory between transactions, `maximum_bytes` how large they may be
+    together. Both are needed: a thousand jobs of 200 kB are few states, but 200 MB.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Aggregates:
     ) -> None:
         self._connection = connection
         self._hot = HotStates(capacity, maximum_bytes)
-        # Streams without events when the open transaction began; what came since is hot.
+        # Streams that had no events when the open transaction began. One that got some since is in `_hot`.
         self._empty: set[str] = set()
         self._lease_journal: list[tuple[str, Lease | None]] = []
         self.journal: list[Transition] = []
@@ -62,7 +62,7 @@ class Aggregates:
         return found
 
     def look_ahead(self, streams: Iterable[str]) -> None:
-        """Finds, in one go, which of these streams are empty; that is what most new keys turn out to be."""
+        """Finds, in one query, which of these streams are empty: most keys of new commands are new."""
         unknown = tuple(self._hot.missing(streams))
         if unknown:
             found = self._connection.execute(
@@ -72,18 +72,18 @@ class Aggregates:
             self._empty = {stream for (stream,) in found}
 
     def read_ahead(self, table: str, keys: Iterable[str]) -> None:
-        """Reads, in one go, those of these aggregates that are not in memory."""
+        """Reads, in one query, those of these aggregates that are not in memory."""
         streams = {stream_name(table, key): key for key in keys}
         unknown = [streams[stream] for stream in self._hot.missing(streams)]
         for key, found in read_aggregates(self._connection, table, unknown).items():
             self._hot.put(stream_name(table, key), found)
 
     def is_hot(self, table: str, key: str) -> bool:
-        """Whether it is in memory."""
+        """Whether the aggregate is in memory."""
         return stream_name(table, key) in self._hot
 
     def apply(self, table: str, stream: str, before: Aggregate, recorded: Recorded) -> Aggregate:
-        """Evolves an aggregate, as it is now, by an event of the open transaction in its stream."""
+        """The aggregate after an event of the open transaction; `before` is what it was until now."""
         state = BY_TABLE[table].evolve(before.state, recorded)
         after = Aggregate(recorded.version, recorded.position, state)
         self.journal.append(Transition(table, recorded.key, before, after, recorded))
@@ -100,7 +100,7 @@ class Aggregates:
         return {job_id: self.leases.get(job_id) for job_id, _ in self._lease_journal}
 
     def mark(self) -> tuple[int, int]:
-        """Where things stand, for `undo_to`."""
+        """The present ends of the journals, for `undo_to`."""
         return len(self.journal), len(self._lease_journal)
 
     def undo_all(self) -> None:
@@ -119,7 +119,7 @@ class Aggregates:
             self._replace(one.table, one.key, stream_name(one.table, one.key), one.after.state, one.before)
 
     def settle(self) -> None:
-        """The transaction is on disk: nothing of it is taken back any more, and cold states may go."""
+        """Notes that the transaction is on disk: it is not undone any more, and cold states may go."""
         self.journal.clear()
         self._lease_journal.clear()
         self._empty = set()

@@ -1,10 +1,10 @@
-"""`Checkpoints` of the WAL, nearly all of each beside the writer: it does only the last bit itself.
+"""`Checkpoints` of the WAL. Another thread does nearly all of each, the writer only the rest.
 
-A checkpoint brings pages from the WAL into the file, and syncs it. With random keys these are nearly as many
-as were written, here and there in the file. While another connection does that, the writer goes on, so that
-a rest is left at its end; the writer brings this into the file between two groups, and the WAL begins anew
-with its next transaction. If the other connection did all of it, there would be a rest for as long as there
-is much to do, and the WAL would grow.
+A checkpoint copies pages from the WAL into the file, and syncs it. With random keys, nearly every page that
+was written is another one, so the copies go all over the file. The writer goes on while another connection
+does that, and writes more pages into the WAL. It copies this rest itself, between two groups; its next
+transaction then begins the WAL anew. If the other connection did all of it, there would be a rest for as long
+as many commands come, and the WAL would grow.
 """
 
 import logging
@@ -18,33 +18,34 @@ import apsw
 from bus.log.damage import Damage
 from migrations.connection import open_checkpointer
 
-# A checkpoint begins once so many pages of 4 KiB are in the WAL.
+# A checkpoint begins once this many pages of 4 KiB are in the WAL.
 CHECKPOINT_PAGES = 4_000
-# The most that the writer brings into the file itself, and what is written until something is tried again.
+# The most pages that the writer copies itself, unless there are `MOST_PAGES`. After a checkpoint that was not
+# whole, another one begins once this many more are written.
 REST_PAGES = 1_000
-# With so many pages in the WAL, the writer brings in whatever is left: the other one is too slow, or fails.
+# With this many pages in the WAL, the writer copies all that is left: the other thread is too slow, or fails.
 MOST_PAGES = 16_000
 
-# SQLite's count begins anew there.
+# SQLite's count of written pages begins again at 0 there.
 _COUNTS = 2**32
 
 logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Those of the WAL of the writing connection. Used by the writer's thread; `damage` is told what is met.
+    """The checkpoints of the writing connection's WAL. Used by the writer's thread; `damage` notes errors.
 
-    The other thread is there for the length of a `with` block.
+    The other thread runs for the length of a `with` block.
     """
 
     def __init__(self, connection: apsw.Connection, damage: Damage) -> None:
         self._connection = connection
-        # A connection can't even be asked for its file while another thread uses it.
+        # The file is asked for now: while another thread uses the connection, even that is not allowed.
         self._open = partial(open_checkpointer, connection.filename, connection.open_vfs)
         self._damage = damage
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._running: Future[bool] | None = None
-        # By SQLite's count of pages written: when the last one ended, and when the one that runs began.
+        # SQLite's count of written pages when the last checkpoint ended, and when the running one began.
         self._ended_at = self._began_at = 0
         self._pages = CHECKPOINT_PAGES
 
@@ -55,11 +56,11 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
-        # Who follows another log has the same connection, and nobody beside it.
+        # A follower uses the same connection, and has no other thread for checkpoints.
         self._connection.wal_autocheckpoint(CHECKPOINT_PAGES)
 
     def go_on(self) -> None:
-        """Does what is to be done between two transactions, which mostly is nothing."""
+        """Begins or ends a checkpoint, if one is due; called between two transactions."""
         count = self._count()
         written = (count - self._ended_at) % _COUNTS
         if self._running is None:
@@ -77,7 +78,7 @@ class Checkpoints:
         self._began_at = count
         try:
             self._running = self._thread.submit(self._bring_beside)
-        except RuntimeError as error:  # no thread is to be had
+        except RuntimeError as error:  # no thread can be started
             self._end(count, is_whole=self._failed(error))
 
     def _end(self, count: int, *, is_whole: bool) -> None:
@@ -88,15 +89,15 @@ class Checkpoints:
         try:
             with closing(self._open()) as connection:
                 return self._bring(connection)
-        except Exception as error:  # the writer would meet it, which must outlive even a defect here
+        except Exception as error:  # it would be raised in the writer, which must survive even a defect here
             return self._failed(error)
 
     def _bring(self, connection: apsw.Connection) -> bool:
-        """Whether all that the WAL had is in the file, which readers may prevent for a while."""
+        """Whether all pages of the WAL are now in the file. Readers may prevent that for a while."""
         try:
             written, brought = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
-            # A backup makes one.
+            # A backup makes a checkpoint just now.
             return False
         except apsw.Error as error:
             return self._failed(error)

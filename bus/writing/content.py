@@ -1,6 +1,6 @@
-"""`Content`: all that one transaction writes, and `write`, the one way in which it gets into the file.
+"""`Content`: all that one transaction writes, and `write`, the only function that writes it into the file.
 
-The writer writes what it has decided, a follower what another one has decided: the same rows in every table.
+The writer writes what it has decided, a follower what the leader has decided: the same rows in every table.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,9 +26,10 @@ class WrittenTables(Protocol):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What a transaction adds to the log that ended with `before`.
+    """What a transaction adds to a log that ended with `before`.
 
-    Each answer comes with how many events say all of it. A lease that ended is `None`.
+    Each answer comes with the number of events from which it can be told again; 0 if it says more than they
+    do. A lease that ended is `None`.
     """
 
     before: chain.Head
@@ -41,17 +42,17 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replication(Protocol):
-    """Where each transaction goes before it is committed; called in the writer's thread."""
+    """Stores each transaction in the cluster's log before it is committed. Called in the writer's thread."""
 
     async def store(self, content: Content) -> None:
-        """Returns when others have it: it is to be committed now.
+        """Returns when the cluster's log has the content: the caller commits it then.
 
         Raises:
-            Unavailable: they do not, or nobody knows. It is to be rolled back.
+            Unavailable: the log does not have it, or that is unknown. The caller rolls back.
         """
 
     def not_committed(self) -> None:
-        """Hears that what was stored last could not be committed here: the file lacks it."""
+        """Notes that the content stored last could not be committed here: the file lacks it."""
 
 
 def write(
@@ -61,7 +62,7 @@ def write(
     answers: Answers,
     content: Content,
 ) -> None:
-    """Writes it, as part of the caller's transaction; `aggregates` has applied its events."""
+    """Writes the content, as part of the caller's transaction; `aggregates` has applied its events."""
     if content.rows:
         chain.insert(connection, content.rows)
         projections.write(connection, aggregates.journal)
@@ -71,7 +72,7 @@ def write(
 
 
 def read_leases(connection: apsw.Connection, job_ids: Collection[str] | None = None) -> list[Lease]:
-    """The leases that are out, as the file has them; of all jobs, or of these."""
+    """The present leases, as the file has them: of all jobs, or of these."""
     if job_ids is None:
         rows = connection.execute(_LEASES)
     elif job_ids:

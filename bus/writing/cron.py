@@ -1,4 +1,7 @@
-"""The times of a cron expression in a time zone. Here, since the rules of time zones are the machine's."""
+"""The times of a cron expression in a time zone.
+
+They are no part of the domain, since the rules of time zones belong to the machine.
+"""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -8,12 +11,12 @@ from cronsim import CronSim, CronSimError
 
 from domain.errors import Invalid
 
-# How many times of the library are looked through. When clocks go back, the first may be an hour old, and
-# there are never more of those than in a day.
+# How many times of the library are tried. When clocks go back, its first times may lie up to an hour in the
+# past; they are never more than a day has minutes.
 _CANDIDATES = 24 * 60
 
 
-# The names that crontab(5) has for five fields; that of a start of the machine is none of a time.
+# The names in crontab(5) that stand for five fields. `@reboot` is left out: it names no time.
 NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -26,13 +29,13 @@ NAMED = {
 
 
 def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
-    """The first time behind `at`, or the last one that is not, in milliseconds; `None` if there is none.
+    """The first time after `at`, in milliseconds, or the last one up to it if `before`; `None` without one.
 
-    If clocks go forward over the time of a run, it runs at once; if they go back over it, it runs once. Runs
-    of every hour or more often just go on: as Debian's cron has it, see cron(8).
+    If clocks go forward past the time of a run, it runs at once; if they go back past it, it runs once.
+    Schedules that run every hour or more often just go on. This is how Debian's cron works, see cron(8).
 
     Raises:
-        Invalid: the expression has not five good fields, or nobody knows the time zone.
+        Invalid: the expression does not have five valid fields, or there is no such time zone.
     """
     fields = NAMED.get(expression, expression)
     if len(fields.split()) != 5:
@@ -41,7 +44,7 @@ def cron_time(expression: str, time_zone: str, at: int, *, before: bool = False)
             hint=f"minute hour day month weekday, or one of {', '.join(NAMED)}",
             path="$.cron",
         )
-    # Seconds are enough: a cron time has no part of one.
+    # Whole seconds are enough: a cron time has no fraction of one.
     moment = datetime.fromtimestamp(at // 1_000, UTC)
     start = (moment + timedelta(seconds=1) if before else moment).astimezone(zone_of(time_zone))
     try:
@@ -59,7 +62,7 @@ def zone_of(name: str) -> ZoneInfo:
     """The time zone of a name.
 
     Raises:
-        Invalid: nobody knows it.
+        Invalid: there is no such time zone.
     """
     try:
         return ZoneInfo(name)

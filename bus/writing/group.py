@@ -1,4 +1,4 @@
-"""One group commit in the making: what its commands lead to, and how it is written."""
+"""`Group`: decides one group of commands, and writes what they led to."""
 
 import logging
 import re
@@ -28,10 +28,10 @@ from domain.messages import KEY_PATTERN, KEY_RULES, Recorded, stream_name
 from hyperpage_client.contract.commands import CommandAnswer
 from hyperpage_client.contract.headers import EXPECTED_VERSION
 
-# The size of one answer in a batch without its result; a thousand of them leave room for claims.
+# The room kept for each answer of a batch, without its result. A thousand of them leave room for claims.
 _ENVELOPE_IN_BATCH_BYTES = 512
 
-# What a decision of somebody else's may lead to at most: an event is a message, too.
+# The limits of a decision by an installed aggregate (`OTHERS`): each of its events becomes a message.
 MAXIMUM_EVENTS = 1_000
 MAXIMUM_EVENT_BYTES = 512 * 1024
 
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class Group(GroupContext):
-    """One transaction in the making, and the context of what is decided in it."""
+    """One group in the making, and the context of the decisions in it."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Group(GroupContext):
         self._allowed_secrets = allowed_secrets
         self._entries: list[chain.Entry] = []
         self._remembered: dict[str, tuple[bytes, bytes]] = {}
-        # Each with how many events say all of it.
+        # Each with the number of events from which it can be told again; 0 if it says more.
         self._new_answers: dict[str, tuple[Answer, int]] = {}
         self.notices: list[Notice] = []
-        # Accepted in spite of what looks like a credential in them.
+        # Accepted requests, although parts of them look like credentials.
         self.let_through: list[Request] = []
         self.commands = 0
         self.tally = Tally()
@@ -95,7 +95,7 @@ class Group(GroupContext):
             self._work = None
 
     def write(self) -> Content:
-        """Writes what the group decided, and answers with it."""
+        """The content that the group decided, once it is written."""
         rows, _ = chain.extend(self._head, self._entries, self.now)
         content = Content(
             before=self._head,
@@ -107,9 +107,9 @@ class Group(GroupContext):
         return content
 
     def _recall(self, requests: list[Request]) -> None:
-        """Reads, in one go, what was answered before to the group's command ids."""
+        """Reads, in one query, the remembered answers to the group's command ids."""
         ids = {one for request in requests if (one := request.remembered_as) is not None}
-        # Those of tokens, which were everybody's once.
+        # Tokens once had no command ids of their own: their older answers are kept without an owner.
         before = {one for request in requests if (one := request.remembered_before_as) is not None}
         if ids:
             for command_id, request_hash, position, answer in self._answers.recall(ids | before).values():
@@ -119,7 +119,7 @@ class Group(GroupContext):
                     self._remembered.setdefault(owned, self._remembered[command_id])
 
     def _principal_of(self, command_id: str, position: int) -> str | None:
-        """Who sent the command whose last event stands there; `None` where none does, or nobody can tell."""
+        """The principal that sent the command whose last event is there; `None` if none is, or unknown."""
         principal: str | None = self._connection.execute(
             "SELECT metadata ->> 'principal' FROM events WHERE position = ? AND command_id = ?",
             (position, command_id),
@@ -164,7 +164,7 @@ class Group(GroupContext):
         return _outcomes(bodies)
 
     def _outcome(self, request: Request | Refusal, index: int | None = None) -> Outcome:
-        """What a command led to; `index` is its place in its batch, if that goes on without it."""
+        """The outcome of a command. `index` is its place in a batch that goes on if it is refused."""
         if isinstance(request, Refusal):
             self.tally.add(UNKNOWN, request.code)
             return refused(request)
@@ -177,8 +177,7 @@ class Group(GroupContext):
         except apsw.Error:
             raise
         except BaseException as defect:
-            # Whatever it is: nobody ends this thread by an exception, and `sys.exit` in somebody's decision
-            # is no more than a defect of it.
+            # No exception of a decider may end the writer's thread: a `sys.exit` in one is just a defect.
             error = internal(
                 logger,
                 "a command could not be decided",
@@ -227,7 +226,7 @@ class Group(GroupContext):
         return answer
 
     def _require_room(self, answer: bytes) -> None:
-        # Answers that were given one by one, above all to claims, may be too large for one batch together.
+        # Answers that were given one by one, above all to claims, may together be too large for one batch.
         if len(answer) > self.answer_bytes_left + _ENVELOPE_IN_BATCH_BYTES:
             raise TooLarge(
                 "what was answered before does not fit into the answer to this batch",
@@ -237,7 +236,7 @@ class Group(GroupContext):
             )
 
     def _decide(self, request: Request) -> tuple[Decision, str | None, Aggregate]:
-        """The decision, and the one aggregate that it is about with its key, if it is about one."""
+        """The decision, with the key and the aggregate that it is about, if it is about one."""
         if request.verb.key is None:
             if request.expected_version is not None:
                 raise Invalid(
@@ -247,7 +246,7 @@ class Group(GroupContext):
             return request.verb.decide(None, request.command, self, None), None, ABSENT
         key = request.verb.key(request.command)
         if key is None:
-            # Nobody else has a new key: its stream is empty.
+            # No other aggregate has a new key, so its stream is empty.
             key, aggregate = self.new_key(), ABSENT
         else:
             if request.decider.table in OTHERS:
@@ -271,7 +270,7 @@ class Group(GroupContext):
             table = TABLE_OF[type(event)]
             if is_others:
                 _require_key(event_key)
-            # The first event is nearly always one of the aggregate that was decided about.
+            # The first event is nearly always of the aggregate that the decision is about.
             is_known = not types and event_key == key and table == request.decider.table
             before = aggregate if is_known else self._aggregates.get(table, event_key)
             if is_others and may_be_unbounded(type(event), OF_EVENTS):
@@ -288,7 +287,7 @@ class Group(GroupContext):
                 table, stream, before, Recorded(position, event_key, version, self.now, event)
             )
             if table in OTHERS:
-                # Here, where it costs this command alone: in the tables, it would cost the whole group.
+                # Here, a row that does not fit fails this command alone; later it would fail the whole group.
                 self._projections.require_row(table, event_key, last)
             types.append(type_name)
         for job_id, lease in decision.leases.items():
@@ -310,7 +309,7 @@ class Group(GroupContext):
 
 
 def _require_key(key: object) -> None:
-    """Returns if it is one; the commands of somebody else may say so of any text."""
+    """Refuses what is not a key: an installed aggregate may take anything for one."""
     if not (isinstance(key, str) and _KEY.match(key)):
         raise Invalid("this is not a key", hint=KEY_RULES[KEY_PATTERN], path="$")
 
@@ -323,7 +322,7 @@ def _stream_named(request: Request) -> str | None:
     try:
         key = None if request.verb.key is None else request.verb.key(request.command)
     except Refusal:
-        # It is refused when its turn comes, and its neighbours are not.
+        # The command is refused when its turn comes. The others of the group are not.
         return None
     return None if key is None else stream_name(request.decider.table, key)
 
@@ -331,7 +330,7 @@ def _stream_named(request: Request) -> str | None:
 def _expect(request: Request, expected: int, aggregate: Aggregate, key: str, now: int) -> None:
     if expected == aggregate.version:
         return
-    # Zero means that it must not exist. After its aggregate was deleted, a stream goes on, but there is none.
+    # Zero means that the aggregate must not exist. A deleted one does not, though its stream has a version.
     if expected == 0 and not request.decider.exists(aggregate.state, now):
         return
     raise VersionConflict(

@@ -1,9 +1,10 @@
 """`GroupCommits`: each group of commands is stored as a whole, or refused as a whole.
 
-    BEGIN ─▶ decide, evolve ─▶ rows, answers, leases ─▶ others have it ─▶ COMMIT ─▶ outcomes
+    BEGIN ─▶ decide, evolve ─▶ rows, answers, leases ─▶ cluster's log ─▶ COMMIT ─▶ outcomes
                └───────────────┴─────── fails ────────┴──────┴──▶ ROLLBACK, states as before ─▶ `unavailable`
 
-A group that fails by a defect is decided again, one command after the other: the neighbours are stored.
+If a group fails by a defect, each of its submissions is decided again in a group of its own, so that the
+others are stored.
 """
 
 import logging
@@ -34,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 
 class GroupCommits:
-    """The end of the log, and what moves it. Used by the writer's thread alone; any may read `head`.
+    """Commits groups at the end of the log. Used by the writer's thread alone; any thread may read `head`.
 
-    `now_ms` is asked once a group, which begins at that time, or at that of the last event if this is later.
+    `now_ms` is asked once a group. Its answer is the group's time, unless the last event has a later one.
     """
 
     def __init__(
@@ -98,14 +99,14 @@ class GroupCommits:
             content = group.write()
             decided = replicated = time.perf_counter()
             self._require_ours()
-            # The transaction is open, all of it is written, and nobody has been told: what is raised from
-            # here on takes it back.
+            # The transaction is open, all of it is written, and no sender has an answer yet. An exception
+            # from here on rolls it back.
             if self._replication is not None and content:
                 await self._replication.store(content)
                 is_replicated = True
                 replicated = time.perf_counter()
             await self._transactions.commit()
-        except Exception as error:  # the thread that everybody waits for must outlive even a defect here
+        except Exception as error:  # the writer's thread must survive even a defect here
             if not self._is_stored(content.rows):
                 if is_replicated and self._replication is not None:
                     self._replication.not_committed()
@@ -119,8 +120,8 @@ class GroupCommits:
             raise not_ours()
 
     def _is_stored(self, rows: list[chain.Row]) -> bool:
-        # A commit may report a failure behind it, in a WAL checkpoint. If its rows were taken for not stored,
-        # every later group would collide with them; so would it with answers.
+        # A commit that succeeded may report the failure of the WAL checkpoint after it. If its rows or its
+        # answers were taken for not stored, every later group would collide with them.
         if self._connection.in_transaction:
             return False
         try:
@@ -133,7 +134,7 @@ class GroupCommits:
     def _settled(
         self, group: Group, submissions: list[Submission], content: Content, times: GroupTimes
     ) -> Commit:
-        """What became of a group that is on disk."""
+        """The result of a group that is on disk."""
         rows = content.rows
         self._statistics.failures.count(self._aggregates.journal)
         self._aggregates.settle()
@@ -144,7 +145,7 @@ class GroupCommits:
         self._statistics.count(group, len(rows), times)
         self.group_limit = limit_after(group.commands, times)
         if not self._is_ours():
-            # It is stored here, and perhaps not where somebody serves now.
+            # The group is stored here, but the service that took over may not have it.
             refuse(submissions, not_ours(outcome="unknown"))
         return Commit(
             *(submissions, rows, group.notices, group.new_answers, group.let_through, times),
@@ -154,7 +155,7 @@ class GroupCommits:
     async def _taken_back(
         self, submissions: list[Submission], error: Exception, *, is_replicated: bool
     ) -> Commit:
-        """What became of a group that is not on disk, with everything as it was before it."""
+        """The result of a group that is not on disk, once everything is as it was before it."""
         self._damage.note(error, "the writer")
         if not isinstance(error, Refusal):
             logger.error("a group of commands was not stored: %s", words_of(error))
@@ -172,10 +173,10 @@ class GroupCommits:
                 retry_after_ms=1_000,
             )
         if is_replicated:
-            # The log has it, so it will be done, here or where somebody else leads.
+            # The cluster's log has the group, so it will be applied, here or by another leader.
             error = not_ours(outcome="unknown")
         if isinstance(error, Unavailable):
-            # Those that must only be decided behind some that failed.
+            # Submissions that are `in_order` must not be decided before those that failed.
             followers = self._queue.take_in_order() if any(one.in_order for one in submissions) else []
             every = [*submissions, *followers]
             count_refused(self._statistics.outcomes, every, error.code)

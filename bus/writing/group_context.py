@@ -1,4 +1,4 @@
-"""The context of a decision beside its own state, as the writer's open transaction has it."""
+"""`GroupContext`: what a decision may look up beside its own state, in the writer's open transaction."""
 
 import random
 from collections.abc import Iterable, Iterator, Set
@@ -31,10 +31,10 @@ READ_TOGETHER = 64
 UNFINISHED = STATES - FINISHED
 
 
-# Where a job that has ended stands among the others of its state: a place of their index.
+# The place of an ended job among those of its state, in their index: when it ended, its queue, its rowid.
 Place = tuple[int, str, int]
 FRONT: Place = (0, "", 0)
-# Its id, its group and its place.
+# The id of a job, its group, and its place.
 PlacedJob = tuple[str, str | None, Place]
 
 
@@ -67,18 +67,18 @@ class Projections(Protocol):
     def expired_results(
         self, connection: apsw.Connection, now: int, behind: Place, limit: int
     ) -> Iterator[PlacedJob]:
-        """At most `limit` completed jobs whose result is not to be kept any more, those behind a place."""
+        """At most `limit` completed jobs whose results are kept no longer, those behind a place."""
 
     def throttled_limits(self, connection: apsw.Connection, now: int) -> Iterator[str]:
-        """The keys of rate limits whose wait goes on, as the tables have it."""
+        """The keys of rate limits that are throttled still, as the tables have it."""
 
     def next_runs(self, connection: apsw.Connection) -> Iterator[tuple[str, int]]:
-        """Every schedule that makes jobs, with the time of its next one, as the tables have it."""
+        """Every schedule that makes jobs, with the time of its next run, as the tables have it."""
 
     def matching_jobs(
         self, connection: apsw.Connection, search: Search, limit: int
     ) -> Iterator[tuple[int, str]]:
-        """At most `limit` jobs that are meant, as the tables have it: `created_position` and id, in order."""
+        """At most `limit` jobs that match, as the tables have it: `created_position` and id, in order."""
 
     def expired(self, connection: apsw.Connection, now: int, limit: int) -> list[tuple[str, str]]:
         """Aggregates that have expired, by table and key, as the tables have it; `limit` of each table."""
@@ -90,10 +90,10 @@ class Projections(Protocol):
 
 
 class GroupContext:
-    """The domain's context for the commands of one group: all that came before them in it is seen.
+    """The domain's context for the commands of one group. Each sees the changes of those before it.
 
-    Small things are kept in memory, by `aggregates`. Others are read from the tables and compared with the
-    changes of the transaction since.
+    `aggregates` keeps small things in memory. Others are read from the tables, and corrected by the changes
+    of the open transaction.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class GroupContext:
         self._ids = new_ids(now)
         self.now = now
         self.answer_bytes_left = answer_bytes_left
-        # That of the batch which is decided; a command that comes alone has one of its own.
+        # The budget of the batch that is decided now. A command outside of a batch has one of its own.
         self._work: Budget | None = None
-        # The beginnings of the keys that the sender of the command may use; none: it may use all.
+        # The prefixes of the keys that the sender of the command may use; without any, it may use all.
         self.keys: tuple[str, ...] = ()
 
     @property
@@ -154,7 +154,7 @@ class GroupContext:
         retry_at = due.held_until(queue, types, self.now) if are_fewer else None
         waits_for_ends = are_fewer and due.waits_for_ends(queue, types)
         if not all(self._aggregates.is_hot(JOBS, job_id) for job_id in ids):
-            # Where many wait, those that have waited longest are in the file alone.
+            # If many jobs wait, those that have waited longest are not in memory any more.
             following = max(limit, READ_TOGETHER)
             self._aggregates.read_ahead(
                 JOBS, due.next(queue, types, following, self.now, self.keys, self._permits())
@@ -181,7 +181,7 @@ class GroupContext:
     def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Job]:
         known = self._with_key(self._aggregates.jobs.unique.newest_first(key), key, states, created_since)
         found = list(islice(known, limit))
-        # Finished jobs are not in memory: their table's index knows them.
+        # Finished jobs are not in memory: an index of their table finds them.
         if states <= UNFINISHED:
             return found
         ids = self._projections.unique_jobs(self._connection, key, states, created_since)
@@ -190,7 +190,7 @@ class GroupContext:
         return sorted(by_id.values(), key=lambda job: job.created_position, reverse=True)[:limit]
 
     def _with_key(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Iterator[Job]:
-        """Those of these jobs that are what is asked for, in the open transaction; the newest come first."""
+        """Those of the jobs, given newest first, that fit, as the open transaction has them."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
             if job is None or job.unique_key != key:
@@ -207,7 +207,7 @@ class GroupContext:
         known = self._aggregates.jobs.dependents
         ids = known.first(job_id, limit, failed=failed) if known.is_awaited(job_id) else []
         states = (self._aggregates.get(JOBS, waiting).state for waiting in ids)
-        # A row that no event made may have been taken for a job at the start.
+        # At the start, a row that was made by no event may have been taken for a job.
         return [job for job in states if job is not None and job_id in job.waiting_for]
 
     def group_counts(self, group_id: str) -> GroupCounts:
@@ -225,7 +225,7 @@ class GroupContext:
             if job is not None and awaited is not None and awaited[0] == group_id:
                 jobs.append(job)
             else:
-                # It must not hide the others.
+                # A wrong entry must not take the place of a job that does wait.
                 known.forget(job_id, group_id)
         return jobs
 

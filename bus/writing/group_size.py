@@ -2,12 +2,12 @@
 
 from bus.writing.submission import GroupTimes
 
-# How many commands a group takes at first. Fewer would not make a commit cheaper for each. With more, the
-# senders of the first would wait for the last, and nobody would send the next ones meanwhile.
+# How many commands a group takes at first. With fewer, a commit would not be cheaper for each. With more, the
+# senders of the first commands would wait for the last one, and send no new ones meanwhile.
 GROUP_COMMANDS = 128
 # How many a group takes at most, if commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024
-# How long deciding a group is to take at most, and how few there are in it for that.
+# How long deciding a group is to take at most. If it takes longer, groups get smaller, down to this many.
 LONGEST_GROUP_SECONDS = 0.1
 FEWEST_GROUP_COMMANDS = 4
 
@@ -15,8 +15,8 @@ FEWEST_GROUP_COMMANDS = 4
 def limit_after(commands: int, times: GroupTimes) -> int:
     """How many commands the next group takes: deciding them is to take twice as long as the last commit.
 
-    The way to others before it counts for it: all of a group share that. Where deciding takes long, they are
-    fewer: those of others come in between.
+    Replication counts as part of the commit, since all commands of a group share it. If deciding takes long,
+    groups are smaller, so that commands of other senders come in between.
     """
     deciding, committing = times.decided - times.began, times.committed - times.decided
     if deciding > LONGEST_GROUP_SECONDS:

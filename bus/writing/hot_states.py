@@ -1,4 +1,4 @@
-"""The states that stay in memory between transactions: those used last, as far as there is room."""
+"""The states that stay in memory between transactions: those used most recently, within bounds."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ _DECODED = 4
 
 
 class _Place(msgspec.Struct, gc=False):
-    """Where an aggregate is kept. `weight` is what it weighed when it was weighed last.
+    """A cached aggregate. `weight` is its size in bytes when it was weighed last.
 
-    `is_listed` is whether it stands among those that are to be weighed.
+    `is_listed` says that it is among those that are still to be weighed.
     """
 
     aggregate: Aggregate
@@ -29,10 +29,10 @@ class _Place(msgspec.Struct, gc=False):
 
 
 class HotStates:
-    """Aggregates by stream, the one used last at the end, with what they weigh.
+    """Aggregates by stream, the one used last at the end, with their sizes.
 
-    While a transaction is open it takes all that comes; `shrink` brings it back to its bounds. Only then are
-    the new states weighed, each once, however often it changed meanwhile.
+    While a transaction is open, every state is kept; `shrink` then brings the cache back within its bounds.
+    Only then are the new states weighed, each once, however often it changed meanwhile.
     """
 
     def __init__(self, capacity: int, maximum_bytes: int) -> None:
@@ -63,7 +63,7 @@ class HotStates:
         return place.aggregate
 
     def put(self, stream: str, aggregate: Aggregate) -> None:
-        """From now on the stream is this."""
+        """Keeps the aggregate as the stream's present one."""
         place = self._places.get(stream)
         if place is None:
             place = self._places[stream] = _Place(aggregate)
@@ -74,7 +74,7 @@ class HotStates:
             self._not_weighed.append(place)
 
     def shrink(self) -> None:
-        """Lets go of those used longest ago, until there are few enough and they weigh little enough."""
+        """Drops the states used longest ago, until both their number and their size are within bounds."""
         for place in self._not_weighed:
             weight = _weight(place.aggregate.state)
             self.size_bytes += weight - place.weight

@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """A thread in whose event loop one thing is done, and beside it what others have it carry out.
+    """A thread whose event loop runs one coroutine, its work, and others that other threads hand it.
 
-    `ending` is undone in that loop when the one thing has ended, or failed.
+    `ending` holds what is closed in that loop when the work has ended, or failed.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,17 +27,17 @@ class LoopThread:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is there."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     @property
     def is_current(self) -> bool:
-        """Whether it is the thread that asks."""
+        """Whether the caller runs in this thread."""
         return threading.get_ident() == self._thread.ident
 
     @property
     def silent_seconds(self) -> float:
-        """For how long its loop owes a sign: each look asks for one, unless one is asked for already."""
+        """For how long the loop has not given the sign asked for last. Each read asks, if none is due."""
         asked_at = self._asked_at
         if asked_at is None:
             self._asked_at = time.monotonic()
@@ -48,7 +48,7 @@ class LoopThread:
         self._asked_at = None
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begins `work`, with whose end the thread ends."""
+        """Starts the thread, which runs `work` and ends with it."""
         self._work = work
         self._loop = asyncio.new_event_loop()
         self._thread.start()
@@ -58,7 +58,7 @@ class LoopThread:
         self._thread.join()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, or its error, which this thread carries out; called from another's loop.
+        """The result of `work`, or its error. This thread runs it; the caller is in another thread's loop.
 
         Raises:
             RuntimeError: the thread has ended.
@@ -71,15 +71,15 @@ class LoopThread:
         return await asyncio.wrap_future(result)
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Has this thread call something; called from any."""
-        # One that has ended has nobody left who could be told.
+        """Has this thread call `callback`; any thread may ask for that."""
+        # The loop of a thread that has ended is closed, and nothing is left to be called.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
     async def give_turns(self, seconds: float, *, while_true: Callable[[], bool]) -> None:
-        """Gives all else in the loop a turn, and more while that holds; for the work alone.
+        """Gives all else in the loop a turn, and more of them while that holds. For the work alone.
 
-        They end when they have taken so many seconds of the processor.
+        The turns end when they have taken so many seconds of processor time.
         """
         until = time.thread_time() + seconds
         await asyncio.sleep(0)
@@ -87,9 +87,9 @@ class LoopThread:
             await asyncio.sleep(0)
 
     async def rest(self, seconds: float) -> None:
-        """Returns when somebody wakes this thread, or after that time; for the work alone.
+        """Returns when `wake` is called, or after that time. For the work alone.
 
-        Whoever wakes it while it does not rest is not remembered: it looks for itself before it rests.
+        A `wake` outside of a rest is not remembered: the work looks for something to do before it rests.
         """
         self._resting = self._loop.create_future()
         end = self._loop.call_later(seconds, self._end_rest)

@@ -12,9 +12,9 @@ from bus.writing.submission import GroupTimes
 class Statistics(msgspec.Struct):
     """Counts since the start; `last_failure` is why the last commit failed, `None` if it did not.
 
-    `upkeep_failure` is the same of what the service does of its own accord. `busy_since` (by the monotonic
-    clock) is since when the thread has been at its present group or errand; `None` while it waits. Written
-    by the writer's thread, read by any.
+    `upkeep_failure` is the same of the last look for upkeep. `busy_since` is when the thread began its
+    present group or errand, by the monotonic clock; `None` while it waits. Written by the writer's thread,
+    read by any.
     """
 
     groups: int = 0
@@ -37,7 +37,7 @@ class Statistics(msgspec.Struct):
     cache: PageCache = PageCache()
 
     def count(self, group: Group, events: int, times: GroupTimes) -> None:
-        """Takes in a group that was stored."""
+        """Counts a group that was stored."""
         self.last_failure = None
         self.groups += 1
         self.commands += group.commands

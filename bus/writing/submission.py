@@ -17,7 +17,7 @@ from domain.messages import Metadata
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One decoded command. `metadata` is the JSON for its events, where the caller said anything."""
+    """One decoded command. `metadata` is the JSON for its events, if the sender gave any."""
 
     name: str
     decider: Decider
@@ -25,9 +25,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     command: Any
     command_id: str | None = None
     expected_version: int | None = None
-    # Whose command id it is, where that is not everybody's.
+    # The principal that owns the command id; `None` if the id is shared by all that have none of their own.
     owner: str | None = None
-    # The beginnings of the keys that its sender may use; none: it may use all.
+    # The prefixes of the keys that its sender may use; without any, it may use all.
     keys: tuple[str, ...] = ()
     metadata: str | None = None
     # The parts of its body that look like credentials. It is refused for them unless they are allowed.
@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def remembered_before_as(self) -> str | None:
-        """The id under which it was remembered before tokens had ids of their own; `None`: it was not."""
+        """The id under which tokens' answers were once remembered; `None` if no token sent the command."""
         is_tokens = self.owner is not None and self.owner.startswith(TOKENS)
         return self.command_id if is_tokens else None
 
@@ -57,9 +57,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """One command, or a batch, that waits for the writer. It comes back with its outcome set.
 
-    `context` is the sender's own, `sender` its name; `None`: the service itself, or nobody can tell. If one
-    that is `in_order` could not be stored, the later ones that are so, too, fail with it, so that none of
-    them is decided first. The outcome of a message that was malformed as a whole is there from the start.
+    `context` belongs to the caller and comes back as it was. `sender` is the sender's name; `None` if that is
+    the service itself, or unknown. If a submission that is `in_order` cannot be stored, all later ones that
+    are `in_order` fail with it, so that none of them is decided first. The outcome of a message that was
+    malformed as a whole is there from the start.
     """
 
     requests: list[Request | Refusal]
@@ -73,9 +74,9 @@ class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
 
 
 class GroupTimes(msgspec.Struct, frozen=True):
-    """When a group was begun, decided with its rows written, had by others, and on disk.
+    """When a group was begun, decided with its rows written, in the cluster's log, and on disk.
 
-    By `time.perf_counter`. Where nobody else needs to have it, `replicated` is when it was decided.
+    By `time.perf_counter`. Without replication, `replicated` is the same as `decided`.
     """
 
     began: float
@@ -85,7 +86,7 @@ class GroupTimes(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """The result of a group, told after it is on disk (or, if `rows` is empty, needs no disk)."""
+    """The result of a group, announced once it is on disk (or, if `rows` is empty, needs no disk)."""
 
     submissions: list[Submission]
     rows: list[chain.Row]
@@ -101,13 +102,13 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 def all_refused(submissions: list[Submission], refusal: Refusal) -> Commit:
-    """The result of a group of which all was refused."""
+    """The result of a group whose commands are all refused."""
     refuse(submissions, refusal)
     return Commit(submissions, [], [], [])
 
 
 def refuse(submissions: Iterable[Submission], refusal: Refusal) -> None:
-    """Gives all of them that outcome."""
+    """Gives all of the submissions this refusal as their outcome."""
     outcome = refused(refusal)
     for one in submissions:
         one.outcome = outcome
@@ -119,7 +120,7 @@ def correlation_id_in(metadata: str | None) -> str | None:
 
 
 def count_refused(tally: Tally, submissions: Iterable[Submission], code: str) -> None:
-    """Counts commands that were refused together, for a reason that is not theirs."""
+    """Counts commands that were refused together, for a reason that lies in none of them."""
     for one in submissions:
         for request in one.requests:
             tally.add(request.name if isinstance(request, Request) else UNKNOWN, code)
@@ -138,5 +139,5 @@ def joined(commits: list[Commit]) -> Commit:
 
 
 def refused(refusal: Refusal) -> Outcome:
-    """The outcome of a request that is not carried out."""
+    """The outcome of a request that is refused."""
     return Outcome(codec.error_body(refusal), refusal)

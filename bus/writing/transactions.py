@@ -1,4 +1,4 @@
-"""`Transactions` of the writing connection: what may take long has another thread than the writer's loop."""
+"""`Transactions` of the writing connection. Steps that may take long run beside the writer's loop."""
 
 import asyncio
 import time
@@ -13,17 +13,17 @@ from bus.log.damage import Damage
 from bus.writing.loop_thread import LoopThread
 from migrations.connection import BUSY_TIMEOUT_MS, write_transaction
 
-# A commit has another thread if the last one took longer: the disk may have stopped. To hand over each would
-# cost a command 3 µs of the processor's time, and one that is alone 100.
+# A commit runs in another thread if the last one took longer: the disk may have stopped. To hand over every
+# commit would cost 3 µs of processor time per command, and 100 µs for a command that is alone in its group.
 QUICK_COMMIT_SECONDS = 0.1
-# How often a lock is tried that another program has.
+# How long to wait between two tries for a lock that another program has.
 LOCK_PAUSE_SECONDS = 0.01
 
 
 class Transactions:
-    """One after the other, all begun in the loop of `thread`. `damage` is told what errands meet.
+    """Transactions, one after the other, all begun in the loop of `thread`. `damage` notes errands' errors.
 
-    The other thread is there for the length of a `with` block.
+    The other thread runs for the length of a `with` block.
     """
 
     def __init__(self, connection: apsw.Connection, thread: LoopThread, damage: Damage) -> None:
@@ -41,11 +41,11 @@ class Transactions:
         self._disk.shutdown()
 
     def wait_for_locks(self) -> None:
-        """From now on, a lock of another program is waited for, but never in the loop."""
+        """Makes SQLite wait for a lock of another program from now on, but never in the loop."""
         self._connection.set_busy_handler(self._is_waited_for)
 
     async def begin(self) -> None:
-        """Opens one, as the only one that writes.
+        """Opens a transaction, with the store's lock for writing.
 
         Raises:
             apsw.Error: the store cannot be written, or another program keeps its lock.
@@ -53,14 +53,14 @@ class Transactions:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
-            # Another program has the store's lock. Messages are read while this one waits for it.
+            # Another program has the store's lock. The loop reads messages while another thread waits for it.
             await self._beside(self._connection.execute, "BEGIN IMMEDIATE")
 
     async def commit(self) -> None:
-        """Has on disk what was written.
+        """Commits the open transaction; it is on disk then.
 
         Raises:
-            apsw.Error: it may be there, or not.
+            apsw.Error: it may be on disk, or not.
         """
         if self.commit_seconds <= QUICK_COMMIT_SECONDS:
             self._connection.execute("COMMIT")
@@ -75,15 +75,15 @@ class Transactions:
                 self._connection.execute("ROLLBACK")
 
     async def run(self, errand: Callable[[apsw.Connection], Any]) -> Any:
-        """What an errand answers in a transaction of its own, or its exception; beside the loop."""
+        """The result of an errand, or its exception, returned; in its own transaction, beside the loop."""
         return await self._beside(self._run, errand)
 
     async def overwrite(self) -> None:
-        """Commits something behind a commit that failed.
+        """Commits something after a commit that failed.
 
-        One whose fsync failed stands in the WAL as a whole. SQLite passes over it, but the recovery after a
-        crash would not: commands that were answered as not stored would be there. Another commit takes its
-        place.
+        A commit whose fsync failed is in the WAL as a whole. SQLite ignores it, but the recovery after a
+        crash would not: commands that were answered as not stored would be there. The new commit overwrites
+        it.
         """
         await self.run(write_something)
 

@@ -1,4 +1,4 @@
-"""Commands of the service's own accord, which nobody sends.
+"""`Upkeep`: commands that the service itself gives, without any sender.
 
 The writer asks for them every half second and takes them into the next group, so that they are decided,
 stored and undone like all others.
@@ -18,7 +18,7 @@ from domain.jobs.limits import DEFAULT_LEASE_MS, DEPENDENTS_AT_ONCE
 
 # How many of each kind one group gets at most; the rest follows in the next one.
 MAXIMUM_COMMANDS = 1_000
-# The same for jobs that wait for others, and for what they wait for: a group may have to be counted.
+# The same for jobs that wait for jobs or groups, and for what they wait for: a group may have to be counted.
 MAXIMUM_TOLD = 1_000
 MAXIMUM_LOOKED_AT = 100
 # The same for jobs that may leave the tables.
@@ -26,16 +26,16 @@ MAXIMUM_PRUNED = 500
 
 
 class Upkeep:
-    """Finds what is to be done. Owned by the writer's thread.
+    """Finds the upkeep that is due. Owned by the writer's thread.
 
     `orphans` are running jobs without a lease: it was lost with a restore, or its rescue was not stored.
-    `began_at` is when the service did: a worker that finished while it was away has some time to say so.
+    `began_at` is when the service began: a worker whose job ended while it was down has time to say so.
     `ended_jobs` answers with the jobs that ended in a state until a time, behind a place, up to a limit; they
-    are archived once that is longer ago than `prune_after_ms` says. So are those of `expired_results`, which
-    have said themselves how long they stay.
-    `expired_rows` answers with the tables and keys of what has expired by a time, up to a limit of each.
-    `has_more` says that there is more to do at once than one group takes. `failures` are why some of it could
-    not be found the last time.
+    are archived once they ended longer ago than `prune_after_ms` says. So are the jobs of `expired_results`,
+    which were given a time for their results to stay.
+    `expired_rows` answers with the tables and keys of rows that expired by a time, up to a limit of each.
+    `has_more` says that there is more to do at once than one group takes. `failures` are the errors for which
+    some kinds of upkeep could not be found the last time.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Upkeep:
         self._expired_results = expired_results
         self._prune_after_ms = prune_after_ms
         self._expired_rows = expired_rows
-        # Where the last look at the jobs that ended in a state came to.
+        # The place of the last ended job that was looked at, by state, and of the last expired result.
         self._scanned: dict[str, Place] = {}
         self.orphans: set[str] = set()
         self.began_at = 0
         self.has_more = False
         self.failures: list[Exception] = []
-        # How many jobs waited for what portions were for, the last time.
+        # By command, how many jobs waited for each key that got portions at the last call.
         self._told: dict[str, dict[str, int]] = {}
 
     def commands(self, now: int) -> list[Submission]:
@@ -78,7 +78,7 @@ class Upkeep:
         for found in kinds:
             try:
                 commands += found()
-            # The rows that it reads may be damaged: the other kinds come all the same.
+            # The rows that one kind reads may be damaged: the other kinds come all the same.
             except Exception as error:
                 self.failures.append(error)
         return commands
@@ -108,21 +108,21 @@ class Upkeep:
         return [key for key, next_run_at in next_runs.items() if next_run_at <= now][:MAXIMUM_COMMANDS]
 
     def _outdated(self, now: int) -> list[str]:
-        """Jobs that ended so long ago that they leave the tables, as the settings say, or they themselves.
+        """The jobs to archive: they ended long enough ago, by the settings or by their own time for results.
 
-        Not those for which others wait.
+        Jobs that others wait for stay.
         """
         limit = MAXIMUM_PRUNED // (1 + len(self._prune_after_ms))
         found = self._looked_through("result", partial(self._expired_results, now), limit)
         for state, age_ms in self._prune_after_ms.items():
             found += self._looked_through(state, partial(self._ended_jobs, state, now - age_ms), limit)
-        # In either way, or in both.
+        # A job may be found in both ways.
         return list(dict.fromkeys(found))
 
     def _looked_through(
         self, name: str, jobs_behind: Callable[[Place, int], Iterable[PlacedJob]], limit: int
     ) -> list[str]:
-        """Those for which nobody waits of the next jobs, behind those that were looked at the last time."""
+        """The next ended jobs, behind those looked at the last time, without those that others wait for."""
         jobs = self._aggregates.jobs
         rows = list(jobs_behind(self._scanned.get(name, FRONT), limit))
         found = [
@@ -131,18 +131,18 @@ class Upkeep:
             if not jobs.dependents.is_awaited(job_id)
             and (group_id is None or not jobs.groups.is_awaited(group_id))
         ]
-        # Those that stay must not hide the ones behind them: from the front again after the last one.
+        # Jobs that stay must not hide those behind them. After the last one, it begins at the front again.
         is_full = len(rows) == limit
         self._scanned[name] = rows[-1][2] if is_full else FRONT
         self.has_more |= is_full and bool(found)
         return found
 
     def _expired(self, now: int) -> Iterator[Submission]:
-        """Commands that end what has expired by now, of each table the longest expired first.
+        """Commands that end the rows that have expired by now, of each table the longest expired first.
 
-        They are found by an index of their table. Nothing is kept in memory, so a restart loses none; what
-        could not be written is found again the next time. A value that has expired is not shown, even while
-        its command still waits.
+        An index of each table finds them. Nothing is kept in memory, so a restart loses none; a command that
+        could not be stored is found again the next time. A row that has expired is not shown, even while its
+        command still waits.
         """
         for table, key in self._expired_rows(now, MAXIMUM_COMMANDS):
             yield _submission(f"{table}.{EXPIRE}", key)
@@ -150,9 +150,9 @@ class Upkeep:
     def _portions(
         self, name: str, waited_for: dict[str, Any], count: Callable[[str], int]
     ) -> Iterator[Submission]:
-        """Commands for portions of the jobs that wait for these, as many as one group gets.
+        """Commands that each decide a portion of the jobs that wait for a key, as many as fit in a group.
 
-        What nobody waits for any longer leaves `waited_for`; what gets a command comes last the next time.
+        A key that no job waits for any longer leaves `waited_for`; one that gets commands moves to its end.
         """
         told = self._told.get(name, {})
         has_gone_on = not told or any(count(key) < before for key, before in told.items())
@@ -171,7 +171,7 @@ class Upkeep:
             told[key] = waiting
             portions += [key] * -(-min(waiting, left) // DEPENDENTS_AT_ONCE)
             left -= waiting
-        # As long as any of it is done, the next portions come at once.
+        # As long as the last portions had an effect, the next ones come at once.
         self.has_more |= has_gone_on and (left < 0 or len(waited_for) > len(told))
         return _each(name, portions)
 
@@ -182,7 +182,7 @@ def _each(name: str, keys: Iterable[str]) -> Iterator[Submission]:
 
 
 def _submission(name: str, key: str) -> Submission:
-    """A command that has the key of its aggregate alone."""
+    """A command with one field, the key of its aggregate."""
     decider, verb = VERBS[name]
     (field,) = verb.command.__struct_fields__
     request = Request(name=name, decider=decider, verb=verb, command=verb.command(**{field: key}))

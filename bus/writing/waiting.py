@@ -1,11 +1,11 @@
-"""`Waiting`: what waits for the writer, in a lane for each sender.
+"""`Waiting`: the queue of the writer, with a lane for each sender.
 
-Each lane is worked off in order, and all of them in turns, so that nobody waits behind all that another has
-sent. And no sender takes all the room: the less of it is left, the less may wait in one lane.
+The commands of a lane are taken in order, and the lanes take turns, so that no sender waits behind all that
+another one has sent. Nor does a sender take all the room: the less is left, the less may wait in one lane.
 
-Nor does anybody wait for long: from how many commands are taken in a second follows when one would have its
-turn that comes now, and if that is too late, its sender is told so before it is even read. So what is let in
-is answered soon, however much is sent; and who sends less than its share is let in, whatever others send.
+No command waits for long. The rate at which commands are taken tells when a new one would have its turn. If
+that is too late, it is refused as busy before it is even decoded. So each command that is let in is answered
+soon, however many are sent; and a sender of less than its share is let in, whatever the others send.
 """
 
 import math
@@ -26,30 +26,30 @@ MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 RETRY_AFTER_MS = 100
 # How long a command may wait until it is taken.
 BUSY_AFTER_MS = 250
-# So many may come while nothing waits, however long they take: a burst is no overload.
+# This many may come once nothing waits, however long they take: a burst is no overload.
 BURST_COMMANDS = 1_000
-# So many may wait in any case: two groups, so that the writer never waits for the next one.
+# This many may wait in any case: two groups, so that the writer never waits for the next one.
 FEWEST_WAITING_COMMANDS = 256
-# The time over which is taken how many go in a second.
+# The time over which the rate of the commands taken is measured.
 RATE_NS = 250_000_000
-# What comes so soon after something was turned away is no burst.
+# For this long after a command was refused as busy, what comes is no burst.
 CALM_SECONDS = 1.0
-# How many times what is left one sender may have. All together have a quarter more of room than one alone,
-# which has four fifths of it, therefore; the next one has four fifths of the rest. Those who have most get
-# nothing more until there is room again.
+# One sender may have this many times the room that is left. The whole room is a quarter more than the most
+# for one sender, so that one may have four fifths of it, and the next one four fifths of the rest. The senders
+# that have most get no more until there is room again.
 _SHARE = 4
 _ROOM_COMMANDS = MAXIMUM_WAITING_COMMANDS * (_SHARE + 1) // _SHARE
 _ROOM_BYTES = MAXIMUM_WAITING_BYTES * (_SHARE + 1) // _SHARE
 
-# The lane of those that must be decided in order, whoever sent them. No sender has that name.
+# The lane of all submissions that must be decided in order, of any sender. No sender has that name.
 _IN_ORDER = ""
 
-# What is done in a transaction of its own, and who hears of its result or error.
+# A function that runs in a transaction of its own, and the one that is called with its result or error.
 Errand = tuple[Callable[[apsw.Connection], Any], Callable[[Any], None]]
 
 
 class _Lane:
-    """What waits of one sender."""
+    """The waiting submissions of one sender."""
 
     __slots__ = ("commands", "size_bytes", "submissions")
 
@@ -62,8 +62,8 @@ class _Lane:
 class Waiting:
     """Commands, those of a sender in the order in which they came, and errands.
 
-    Any thread may add some; `wake` hears of it. What comes may wait for `busy_after_ms`; 0: for ever. `clock`
-    counts nanoseconds.
+    Any thread may add some; `wake` is called then. A command may wait for `busy_after_ms`; 0: for ever.
+    `clock` counts nanoseconds.
     """
 
     def __init__(
@@ -78,25 +78,26 @@ class Waiting:
         self._too_late = refused(
             Busy("too much is sent to wait for", hint="try again", retry_after_ms=busy_after_ms)
         )
-        # How many commands go in a nanosecond while the writer is at it all the time; without bound, where it
-        # has not been lately.
+        # How many commands are taken in a nanosecond while the writer is busy all the time; infinite, if it
+        # has not been so lately.
         self._rate = math.inf
         self._taken_at = self._clock()
         self._taken = 0
         self._are_left = False
-        # How many have come since none waited; those to be decided in order come when there is room.
+        # How many have come since none waited, without those to be decided in order: these come when there is
+        # room.
         self._burst = 0
-        # When something was turned away for the last time.
+        # When a command was last refused as busy.
         self._turned_away_at: int | None = None
-        # Whether what was read lately had waited for long before; whoever reads says so.
+        # Whether a message read lately had waited for long before. The reader of messages sets it.
         self.is_read_late = False
         self._lock = threading.Lock()
-        # The next one to be taken from is the first; empty ones are not kept.
+        # The first lane is the next to be taken from. Empty lanes are not kept.
         self._lanes: dict[str | None, _Lane] = {}
         self._errands: deque[Errand] = deque()
         self._bytes = 0
         self.commands = 0
-        # How many were taken so far that need not be decided in order.
+        # How many commands were taken so far, without those to be decided in order.
         self.requests = 0
         self.is_closed = False
 
@@ -104,20 +105,20 @@ class Waiting:
         return bool(self._lanes or self._errands)
 
     def close(self) -> None:
-        """Takes nothing more."""
+        """Refuses all that comes from now on."""
         with self._lock:
             self.is_closed = True
         self._wake()
 
     def too_late(self, sender: str | None, arrived_ns: int) -> Outcome | None:
-        """The outcome of what a sender has sent, and has arrived at that time, if it would wait too long.
+        """The refusal of a message that arrived at that time, if it would wait too long; else `None`.
 
-        Nobody need read it then.
+        A message that is refused need not be decoded.
         """
         lane = self._lanes.get(sender)
         if lane is None or self._burst < BURST_COMMANDS:
             return None
-        # Those of others take turns with its own.
+        # Commands of the other lanes take turns with the sender's own.
         ahead = min(lane.commands * len(self._lanes), self.commands)
         if ahead < FEWEST_WAITING_COMMANDS:
             return None
@@ -128,29 +129,29 @@ class Waiting:
         return self._too_late
 
     def has_turned_away_within(self, seconds: float) -> bool:
-        """Whether a command was refused as busy, so short a time ago."""
+        """Whether a command was refused as busy within the last so many seconds."""
         at = self._turned_away_at
         return at is not None and self._clock() - at < seconds * 1e9
 
     def was_read_late(self) -> bool:
-        """Whether what was read since the last look had waited for long before, so that there may be more."""
+        """Whether messages read since the last call had waited for long before: there may be more of them."""
         was_late, self.is_read_late = self.is_read_late, False
         return was_late
 
     @property
     def wait_seconds(self) -> float:
-        """How long what comes now will wait, if all that waits is taken before it."""
+        """How long a command that comes now will wait, if all waiting ones are taken before it."""
         return self.commands / self._rate / 1e9
 
     def submit(self, submissions: list[Submission]) -> list[Submission]:
-        """Takes what there is room for, in order, and answers with what was refused: see the writer's."""
+        """Queues what there is room for, in order, and answers with what was refused: see `Writer.submit`."""
         turned_away = []
         with self._lock:
             for one in submissions:
                 if self.is_closed:
                     one.outcome = refused(shutting_down())
                     turned_away.append(one)
-                # A smaller one must not pass by one that was turned away.
+                # A smaller submission must not overtake one that was refused.
                 elif turned_away or not self._is_taken(one):
                     self._turned_away_at = self._clock()
                     one.outcome = refused(
@@ -161,7 +162,7 @@ class Waiting:
         return turned_away
 
     def _is_taken(self, one: Submission) -> bool:
-        """Whether there is room for one, which has it then."""
+        """Whether there is room for a submission, which is queued then."""
         sender, count = _IN_ORDER if one.in_order else one.sender, len(one.requests)
         lane = self._lanes.get(sender) or _Lane()
         own, own_bytes = lane.commands + count, lane.size_bytes + one.size_bytes
@@ -178,7 +179,7 @@ class Waiting:
         return True
 
     def add_errand(self, errand: Errand) -> bool:
-        """Whether it was taken, which it is until the end."""
+        """Whether the errand was queued; it is not once this is closed."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -187,7 +188,7 @@ class Waiting:
         return True
 
     def take(self, limit: int) -> tuple[list[Submission], list[Errand]]:
-        """The first submissions of each lane, with so many commands or a few more, and all errands."""
+        """The first submissions of each lane, with `limit` commands or a few more, and all errands."""
         with self._lock:
             taken: list[Submission] = []
             count = 0
@@ -209,7 +210,7 @@ class Waiting:
                 lane.commands -= commands
                 lane.size_bytes -= size_bytes
                 self._bytes -= size_bytes
-                # Behind the others now, if there is more of it.
+                # The lane goes behind the others, unless it is empty.
                 del self._lanes[sender]
                 if lane.submissions:
                     self._lanes[sender] = lane
@@ -222,12 +223,12 @@ class Waiting:
             return taken, errands
 
     def errands_are_done(self) -> None:
-        """Says that what was taken is begun only now: the errands came first."""
+        """Notes that the group taken last begins only now: the errands were done first."""
         with self._lock:
             self._taken_at = self._clock()
 
     def _measure(self) -> None:
-        """Sees how long those took that were taken last, if others waited for that."""
+        """Measures the rate by how long the last group took, if commands waited for it."""
         now = self._clock()
         took_ns, self._taken_at = now - self._taken_at, now
         if self._are_left:
@@ -235,11 +236,11 @@ class Waiting:
             weight = 1.0 if self._rate == math.inf else min(took_ns / RATE_NS, 1.0)
             self._rate = taken if weight == 1 else self._rate + weight * (taken - self._rate)
         elif took_ns > RATE_NS:
-            # It had nothing to do: there is nothing to tell from.
+            # The writer was idle for so long that the old rate says nothing any more.
             self._rate = math.inf
 
     def take_in_order(self) -> list[Submission]:
-        """All that are only to be decided behind each other."""
+        """All waiting submissions that must be decided in order, taken out of the queue."""
         with self._lock:
             lane = self._lanes.pop(_IN_ORDER, None)
             if lane is None:
@@ -260,5 +261,5 @@ def not_ours(**details: Any) -> Unavailable:
 
 
 def shutting_down() -> Unavailable:
-    """Said to whoever comes too late."""
+    """The refusal of commands and errands that come after the end."""
     return Unavailable("the service is shutting down", retry_after_ms=1_000)

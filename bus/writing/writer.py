@@ -1,14 +1,14 @@
-"""The single writer: everything that waits becomes one transaction, with one time, one commit and one fsync.
+"""The single writer: all waiting commands become one transaction, with one time, one commit and one fsync.
 
     submit ──▶ waiting ──▶ [ group: decide, evolve ─▶ events, rows, answers ─▶ COMMIT ] ──▶ outcomes
 
 It runs in a thread of its own, which owns the connection, the states and the head of the log. Nothing is
-answered before the commit is on disk; what waits while a commit runs forms the next group, so there is no
-timer and no delay when idle. One command's failure never fails its neighbours; a commit's failure fails all.
+answered before the commit is on disk. Commands that come while a commit runs form the next group, so there is
+no timer and no delay when idle. A command that fails never fails the others; a commit that fails, fails all.
 
-The thread has an event loop, in which may live whatever brings commands and sends answers: then nothing is
-handed from thread to thread on a command's way. It stands still for a quick commit; for a slow one, and for
-errands, it has another thread, so that messages are read and decoded meanwhile.
+The thread has an event loop. The code that receives commands and sends answers may run in it, too: then no
+command is handed from thread to thread. The loop stands still for a quick commit. A slow commit, or an errand,
+runs in another thread, so that messages are read and decoded meanwhile.
 """
 
 import logging
@@ -42,8 +42,8 @@ from domain.jobs.groups import counts_of
 from domain.jobs.workers import SeenWorker
 from domain.rate_limits import TABLE as RATE_LIMITS
 
-# How long is read between two groups, while what comes has waited at the broker: more comes then than one
-# reading takes, and to refuse it takes a fraction of what a group does.
+# How long messages are read between two groups while new ones have waited at the broker: there are more than
+# one reading takes then, and to refuse them takes a fraction of what a group does.
 READING_SECONDS = 0.02
 # How often upkeep is looked for: above all, this is how soon an expired lease leads to a rescue.
 UPKEEP_SECONDS = 0.5
@@ -52,16 +52,16 @@ logger = logging.getLogger(__name__)
 
 
 class Writer:
-    """The thread that writes. `on_commit` is called there, once a group; it answers, and returns soon.
+    """The thread that writes. `on_commit` is called there, once a group; it sends answers, and returns soon.
 
-    `thread` carries out what others have for its loop, from the start to the end of the writer.
+    `thread` runs coroutines of other threads in its loop, from the start to the end of the writer.
 
-    `clock` answers with milliseconds since the epoch. `prune_after_ms` says how long ago jobs that ended in
-    a state have ended when they are archived; those of other states stay. `allowed_secrets` is where what
+    `clock` answers with milliseconds since the epoch. `prune_after_ms` says, by state, how long after their
+    end jobs are archived; those of other states stay. `allowed_secrets` are the places where a value that
     looks like a credential is stored all the same. `is_ours` says whether the store is this service's to
     write: while it is not, every command is answered `unavailable`. Commands that would wait longer than
-    `busy_after_ms` are refused; whoever takes them in asks the `queue`. `damage` is told what is met.
-    `replication` has each group before it is committed.
+    `busy_after_ms` are refused: the code that receives them asks `queue`. `damage` notes errors.
+    `replication` stores each group before it is committed.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Writer:
         )
 
     def start(self) -> None:
-        """Takes in what waits and which leases are out, and begins to serve."""
+        """Reads the unfinished jobs and the present leases, and begins to serve."""
         now = self._commits.now()
-        # Workers could not reach us while we were away: each lease gets one full length.
+        # Workers could not reach the service while it was down: each lease gets one full length.
         leases = [
             msgspec.structs.replace(one, expires_at=max(one.expires_at, now + one.lease_ms))
             for one in read_leases(self._connection)
@@ -130,7 +130,7 @@ class Writer:
         self.thread.start(self._serve())
 
     def reload(self) -> None:
-        """Takes in anew what is to be done, as after a repair; between two groups."""
+        """Reads the unfinished jobs and the schedules anew, as after a repair; between two groups."""
         self._aggregates.jobs = JobIndexes(
             self._projections.open_jobs(self._connection),
             self._projections.ended_dependencies(self._connection),
@@ -147,7 +147,7 @@ class Writer:
         self._aggregates.next_runs = dict(self._projections.next_runs(self._connection))
 
     def stop(self) -> None:
-        """Ends after the open transaction and all that waits; blocks until then."""
+        """Ends after the open transaction and all waiting commands; blocks until then."""
         self.queue.close()
         self.thread.join()
 
@@ -168,7 +168,7 @@ class Writer:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether anything waits, or is being decided and not yet answered. Any thread may ask."""
+        """Whether a command or errand waits, or is not answered yet. Any thread may ask."""
         return bool(self.queue) or self.statistics.busy_since is not None
 
     @property
@@ -184,17 +184,20 @@ class Writer:
         return self._aggregates.jobs.depths(now)
 
     def seen_workers(self) -> list[SeenWorker]:
-        """Who has asked for jobs lately. Any thread may ask."""
+        """The workers that have claimed jobs lately. Any thread may ask."""
         return self._aggregates.workers.all()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread is there that writes."""
+        """Whether the writer's thread runs."""
         return self.thread.is_alive
 
     @property
     def stalled_seconds(self) -> float:
-        """For how long it has been at one group, errand or message, as far as was looked since then."""
+        """For how long the thread has been at one group, errand or message.
+
+        The time of a message counts from the first read of this property since it began.
+        """
         busy_since = self.statistics.busy_since
         busy_seconds = 0.0 if busy_since is None else time.monotonic() - busy_since
         return max(busy_seconds, self.thread.silent_seconds)
@@ -211,7 +214,7 @@ class Writer:
     def submit(self, submissions: list[Submission]) -> list[Submission]:
         """Queues what there is room for, in order, and answers with what was refused.
 
-        Those have their outcome set: `busy`, or `unavailable` while shutting down.
+        The refused ones have their outcome set: `busy`, or `unavailable` while shutting down.
         """
         return self.queue.submit(submissions)
 
@@ -229,14 +232,14 @@ class Writer:
             with self._checkpoints, self._transactions:
                 await self._write()
         finally:
-            # Also after a defect: nobody is to wait for a writer that is gone.
+            # Also after a defect: no command is to wait for a writer that has ended.
             self.queue.close()
 
     async def _write(self) -> None:
         while True:
             self.statistics.busy_since = None
             if self.queue or self._upkeep.has_more:
-                # Messages are read between two groups: the broker gives up whoever reads none for long.
+                # Messages are read between two groups: the broker drops a client that reads none for long.
                 await self.thread.give_turns(READING_SECONDS, while_true=self.queue.was_read_late)
             elif not self.queue.is_closed:
                 await self.thread.rest(UPKEEP_SECONDS)
@@ -257,7 +260,7 @@ class Writer:
                 return
 
     def _add_upkeep(self, group: list[Submission]) -> None:
-        """Adds what the service does of its own accord."""
+        """Adds the commands of upkeep that are due, if it is time to look for them."""
         if time.monotonic() < self._next_upkeep and not self._upkeep.has_more:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
