@@ -35,8 +35,8 @@ RATE_NS = 250_000_000
 # For this long after a command was refused as busy, what comes is no burst.
 CALM_SECONDS = 1.0
 # One sender may have this many times the room that is left. The whole room is a quarter more than the most
-# for one sender, so that one may have four fifths of it, and the next one four fifths of the rest. The senders
-# that have most get no more until there is room again.
+# for one sender, so that one may have four fifths of it, and the next one four fifths of the rest. The
+# senders that have most get no more until there is room again.
 _SHARE = 4
 _ROOM_COMMANDS = MAXIMUM_WAITING_COMMANDS * (_SHARE + 1) // _SHARE
 _ROOM_BYTES = MAXIMUM_WAITING_BYTES * (_SHARE + 1) // _SHARE

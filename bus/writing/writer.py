@@ -7,7 +7,7 @@ answered before the commit is on disk. Commands that come while a commit runs fo
 no timer and no delay when idle. A command that fails never fails the others; a commit that fails, fails all.
 
 The thread has an event loop. The code that receives commands and sends answers may run in it, too: then no
-command is handed from thread to thread. The loop stands still for a quick commit. A slow commit, or an errand,
+command is handed from thread to thread. The loop stands still for a quick commit. A slow commit or an errand
 runs in another thread, so that messages are read and decoded meanwhile.
 """
 

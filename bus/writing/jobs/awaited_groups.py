@@ -1,25 +1,25 @@
-"""Groups that jobs wait for: what each has come to, and which of the jobs that wait need not any longer."""
+"""Groups that jobs wait for: the counts of each, and which of the waiting jobs need not wait any longer."""
 
 from collections.abc import Callable
 from itertools import chain, islice
 
 from domain.jobs.groups import GroupCounts, kind_of, verdict
 
-# Jobs about which is decided alike, since they wait for the same: `when`, and `on_dependency_failure`. Apart
-# from them those that are held, about which nothing is decided.
+# The kind of a waiting job: `when`, and `on_dependency_failure`. Jobs of one kind wait for the same, and are
+# decided alike. Held jobs are a kind of their own, about which nothing is decided.
 _Kind = tuple[str, str]
 HELD: _Kind = ("held", "")
-# Of so many groups that nobody waits for, the counts are kept: those that were asked for last.
+# For how many groups without waiting jobs the counts are kept: those asked for last.
 MAXIMUM_RECENT = 1_000
 
 
 class AwaitedGroups:
     """Waiting jobs by the group that they wait for, with the counts of these. Owned by the writer's thread.
 
-    A group is counted in the tables, by `stored`, when somebody asks what it has come to, and kept up to date
-    from then on as long as a job waits for it, and a while longer: so what the end of a job costs does not
-    grow with its group, nor what one more costs that waits for it.
-    `to_look_at` are groups that have changed: not all that follows from that may be decided yet.
+    A group is counted in the tables, by `stored`, when its counts are asked for. From then on the counts are
+    kept up to date as long as a job waits for the group, and a while longer. So neither the end of a job nor
+    another waiting job costs more when the group is larger.
+    `to_look_at` are groups that have changed: some of the jobs that wait for them may not be decided yet.
     """
 
     def __init__(self, stored: Callable[[str], GroupCounts]) -> None:
@@ -27,7 +27,7 @@ class AwaitedGroups:
         self._waiting: dict[str, dict[_Kind, dict[str, int]]] = {}
         self._counts: dict[str, GroupCounts] = {}
         self._recent: dict[str, None] = {}
-        # What the open transaction has changed: the tables do not have it yet.
+        # The changes of the open transaction, which the tables do not have yet.
         self._changes: dict[str, GroupCounts] = {}
         self.to_look_at: dict[str, None] = {}
 
@@ -50,7 +50,7 @@ class AwaitedGroups:
                 self._keep_a_while(group_id)
 
     def forget(self, job_id: str, group_id: str) -> None:
-        """The job does not wait for the group, nor ever has: a row said so that no event made."""
+        """Removes a job that has never waited for the group: its row was made by no event."""
         for kind in list(self._waiting.get(group_id, ())):
             self.remove(job_id, group_id, kind)
 
@@ -73,7 +73,7 @@ class AwaitedGroups:
         return group_id in self._waiting
 
     def counts(self, group_id: str) -> GroupCounts:
-        """What the group has come to, as the open transaction has it."""
+        """The counts of the group, as the open transaction has them."""
         known = self._counts.get(group_id)
         if known is None:
             known = self._stored(group_id).plus(self._changes.get(group_id, GroupCounts()))
@@ -83,26 +83,26 @@ class AwaitedGroups:
         return known
 
     def first(self, group_id: str, counts: GroupCounts, limit: int) -> list[str]:
-        """At most `limit` of the jobs that do not wait any longer when the group is like that.
+        """At most `limit` of the jobs that need not wait any longer if the group has these counts.
 
-        Of those that wait for the same, whoever began to wait first comes first.
+        Of one kind, the job that began to wait first comes first.
         """
         return list(islice(chain.from_iterable(self._free(group_id, counts)), limit))
 
     def undecided(self, group_id: str) -> int:
-        """How many of the jobs that wait for the group need not any longer."""
+        """How many of the jobs that wait for the group need not wait any longer."""
         if group_id not in self._waiting:
             return 0
         return sum(map(len, self._free(group_id, self.counts(group_id))))
 
     def sort(self) -> None:
-        """Whoever came first begins to wait first: at a start, the tables give the jobs in any order."""
+        """Puts waiting jobs in the order of their making: at a start, the tables give them in any order."""
         for kinds in self._waiting.values():
             for kind, jobs in kinds.items():
                 kinds[kind] = dict(sorted(jobs.items(), key=lambda job: job[1]))
 
     def _free(self, group_id: str, counts: GroupCounts) -> list[dict[str, int]]:
-        """The jobs that do not wait any longer, by kind."""
+        """The jobs that need not wait any longer, by kind."""
         return [
             jobs
             for kind, jobs in self._waiting.get(group_id, {}).items()
@@ -110,7 +110,7 @@ class AwaitedGroups:
         ]
 
     def _keep_a_while(self, group_id: str) -> None:
-        """Counts outlive those who wait: whoever comes next asks again, and jobs of the group may be many."""
+        """Keeps the counts of a group: the next job that waits needs them, and to count may take long."""
         self._recent.pop(group_id, None)
         self._recent[group_id] = None
         if len(self._recent) > MAXIMUM_RECENT:

@@ -1,4 +1,4 @@
-"""The waiting jobs of one type in one queue: lanes whose turn it is, and lanes held up at a gate."""
+"""The waiting jobs of one type in one queue: lanes that take turns, and lanes held up at a gate."""
 
 import heapq
 from collections.abc import Iterable, Mapping
@@ -10,27 +10,27 @@ from bus.writing.jobs.turns import Round, Turns
 
 
 class Permits(Protocol):
-    """What may be handed out in one claim."""
+    """Says which jobs may be handed out in one claim."""
 
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
-        """The gate that the job has to wait at, and until when: `None`, until something changes about it."""
+        """The gate that holds the job up, if one does, and until when: `None` if until a change."""
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
-        """The job is handed out with the next ones, unless it is not the asker's own."""
+        """Counts the job as handed out in this claim, unless the sender may not have it."""
 
     def counted(self, counted: Counted) -> int:
-        """How many there are without those of this claim: gates with no higher limit stay shut.
+        """The count without the jobs of this claim: gates with no higher limit stay shut after it.
 
-        0 where some of them may not.
+        0 if some of these gates may open all the same.
         """
 
 
 class _Stop:
-    """Lanes that wait at a gate. It is `open` where they may pass, as far as is known.
+    """The lanes that are held up at a gate. The gate is `open` if they may pass, as far as is known.
 
-    Then the best of them, `released`, is among those that are looked at; the next one follows when that one
-    has had its turn. So what opens and shuts costs the same however many wait. When it shuts, or another one
-    has come to be the best, the released one stands here again.
+    While it is open, the best lane, `released`, stands among the passing ones; the next one follows when that
+    one has had its turn. So to open or shut a gate costs the same, however many lanes wait. When the gate
+    shuts, or another lane has become the best, the released one stands here again.
     """
 
     __slots__ = ("held", "open", "released", "ticket", "until")
@@ -44,9 +44,10 @@ class _Stop:
 
 
 class JobsOfType:
-    """Each lane with due jobs stands in one place: among the `_passing`, or at the gate that held it up.
+    """The lanes of one type in one queue.
 
-    So a lane that is held up costs a claim nothing, and each change of a gate costs one look at one of them.
+    Each lane with due jobs stands in one place: among the `_passing` ones, or at the gate that holds it up.
+    So a lane that is held up costs a claim nothing, and each change of a gate costs a look at one lane.
     """
 
     __slots__ = (
@@ -72,9 +73,9 @@ class JobsOfType:
         self._passing = Turns(of_queue)
         self._stops: dict[Gate, _Stop] = {}
         self._until: list[tuple[int, int, Gate]] = []
-        # Gates that are shut until nobody knows when: until another job ends, or something is heard of calls.
+        # Gates that are shut for an unknown time: until another job ends, or more is known of calls.
         self._awaited: dict[str, set[Gate]] = {"running": set(), "begins": set(), "calls": set()}
-        # In the order of the changes: a set of texts has another one in each process.
+        # In the order of the changes. A set would have another order in each process.
         self._to_look_at: dict[Gate, None] = {}
         self._ticket = count()
         self.to_come = ToCome()
@@ -102,7 +103,7 @@ class JobsOfType:
         lane = self._lanes[job.key, job.gates]
         lane.remove()
         if lane.count:
-            # Where it is held up, that may have been for the one that left.
+            # If the lane is held up, the job that left may be the reason.
             if lane.turns is not None and lane.place == (-job.priority, job.run_at, job.created_position):
                 self._place(lane)
             return
@@ -119,7 +120,7 @@ class JobsOfType:
         return gate in self._lanes_by_gate
 
     def look_at(self, gate: Gate) -> None:
-        """Something has changed about what it counts."""
+        """Notes that the count of a gate has changed: the next search looks at the gate."""
         if gate in self._stops:
             self._to_look_at[gate] = None
 
@@ -144,23 +145,23 @@ class JobsOfType:
         if gate is None or lane.best() is None:
             self._place(lane)
         else:
-            # Whose turn it is at the gate now may be another one.
+            # Another lane may have the next turn at the gate.
             self._release(gate, self._stops[gate])
         return entry
 
     def put_back(self, lane: Lane, entry: DueEntry) -> None:
-        """The search is over, and did not take the job, after all."""
+        """Puts a job back into its lane when the search that took it out is over."""
         lane.push(entry)
         turns = lane.turns
         if turns is None or turns is self._passing:
             self._place(lane)
         else:
-            # It is held up on account of the job alone, and its gate is looked at before the next search.
+            # This job alone may hold the lane up; the gate is looked at before the next search.
             turns.leave(lane)
             turns.put(lane)
 
     def take_turns_anew(self) -> None:
-        """Puts in their places the keys that have an earlier turn than before."""
+        """Puts the keys that have an earlier turn than before in their new places."""
         for gate, stop in self._stops.items():
             for key in self._round.changed & stop.held.keys():
                 stop.held.place(key)
@@ -169,9 +170,9 @@ class JobsOfType:
             self._passing.place(key)
 
     def held_until(self, unforeseen: int) -> int | None:
-        """When the first of the lanes that are held up may go on; `None` where nobody can tell.
+        """When the first of the lanes that are held up may go on; `None` if that is unknown.
 
-        `unforeseen` is the guess for those that wait for calls.
+        `unforeseen` is the guess for lanes that wait for calls.
         """
         while self._until and not self._counts(self._until[0]):
             heapq.heappop(self._until)
@@ -186,7 +187,7 @@ class JobsOfType:
         return bool(self._awaited["running"])
 
     def _look(self, now: int) -> None:
-        """Lets go on what may have come to be free, and takes in what is due."""
+        """Opens the gates that may let lanes pass by now, and places the lanes of jobs that became due."""
         for gate in self._to_look_at:
             self._open(gate)
         self._to_look_at.clear()
@@ -194,7 +195,7 @@ class JobsOfType:
             entry = heapq.heappop(self._until)
             if self._counts(entry):
                 self._open(entry[-1])
-        # Entries that do not count are never more than the others, however often a gate changes.
+        # Outdated entries are dropped before they are many, however often a gate changes.
         if len(self._until) > 2 * len(self._stops) + 64:
             self._until = list(filter(self._counts, self._until))
             heapq.heapify(self._until)
@@ -204,13 +205,13 @@ class JobsOfType:
                 self._place(lane)
 
     def _place(self, lane: Lane) -> None:
-        """Puts a lane among those that are looked at, if it has a due job."""
+        """Puts a lane among the passing ones, if it has a due job."""
         self._leave(lane)
         if lane.best() is not None:
             self._passing.put(lane)
 
     def _leave(self, lane: Lane) -> None:
-        """The lane stands nowhere; if it was released by a gate, the next one is."""
+        """Takes a lane from its place. If a gate had released it, the gate releases the next one."""
         if lane.turns is None:
             return
         turns = lane.turns
@@ -231,7 +232,7 @@ class JobsOfType:
                 self._awaited[gate.kind].add(gate)
             else:
                 heapq.heappush(self._until, (until, stop.ticket, gate))
-        # Shut before the lane leaves: no other one is released in its place.
+        # The gate is shut before the lane leaves, so that it releases no other one in its place.
         released_by = self._end_release(lane)
         self._passing.leave(lane)
         stop.held.put(lane)
@@ -248,11 +249,11 @@ class JobsOfType:
         self._release(gate, stop)
 
     def _release(self, gate: Gate, stop: _Stop) -> None:
-        """Lets the lane whose turn it is be looked at, if the gate is open, and no other one."""
+        """Puts the lane whose turn it is among the passing ones, if the gate is open, and no other lane."""
         self._recall(stop)
         while stop.open and (lane := stop.held.best()) is not None:
             stop.held.leave(lane)
-            # Its jobs may have left without a word.
+            # The due jobs of a lane may have left while it stood here.
             if lane.best() is not None:
                 lane.released_by, stop.released = gate, lane
                 self._passing.put(lane)
@@ -263,7 +264,7 @@ class JobsOfType:
         self._forget((gate,))
 
     def _recall(self, stop: _Stop) -> None:
-        """The lane that was released stands at the gate again."""
+        """Puts the lane that was released back at the gate."""
         lane = stop.released
         if lane is not None:
             self._end_release(lane)
@@ -272,7 +273,7 @@ class JobsOfType:
                 stop.held.put(lane)
 
     def _end_release(self, lane: Lane) -> Gate | None:
-        """The lane is on its way by no gate's word any more; the one that let it go."""
+        """The gate that had released the lane, if one had; from now on the lane is not released."""
         gate, lane.released_by = lane.released_by, None
         if gate is not None:
             self._stops[gate].released = None
@@ -284,7 +285,7 @@ class JobsOfType:
         return gate
 
     def _forget(self, gates: Iterable[Gate]) -> None:
-        """Drops those gates at which nobody waits."""
+        """Drops those of the gates at which no lane waits."""
         for gate in gates:
             stop = self._stops.get(gate)
             if stop is not None and not stop.held.count and stop.released is None:

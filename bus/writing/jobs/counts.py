@@ -7,7 +7,7 @@ from domain.limiting import CountedRate
 
 # What attempts are counted for: the key of a rate, or a queue, and how long the window is.
 RateOf = tuple[str | None, str | None, int]
-# From so many on, it is worth looking for those that are over.
+# With at least this many rates, those whose begins are all over are looked for.
 _FEW = 64
 
 
@@ -44,8 +44,8 @@ class RunningJobs:
 class Begins:
     """When attempts began, by what they are counted for. Owned by the writer's thread.
 
-    A begin is kept as long as its window is long. Nothing is heard when it is over, and clients choose the
-    keys: so those of which all is over are dropped whenever there are twice as many as the last time.
+    A begin is kept for the length of its window. No event says when that is over, and clients choose the
+    keys. So rates whose begins are all over are dropped whenever there are twice as many as the last time.
     """
 
     def __init__(self, known: Iterable[tuple[CountedRate, int]] = ()) -> None:
@@ -59,7 +59,7 @@ class Begins:
         return len(self._times)
 
     def add(self, counted: CountedRate, at: int) -> None:
-        """An attempt began; none that is known began later."""
+        """Notes that an attempt began; none that is known began later."""
         times = self._times.get(_rate_of(counted))
         if times is None:
             if len(self._times) >= self._drop_beyond:
@@ -68,13 +68,13 @@ class Begins:
         times.append(at)
 
     def remove(self, counted: CountedRate) -> None:
-        """The attempt that began last has not, after all."""
+        """Takes back the begin of the attempt that began last."""
         times = self._times.get(_rate_of(counted))
         if times:
             times.pop()
 
     def allowed_from(self, counted: CountedRate, limit: int, taken: int, now: int) -> int:
-        """From when on another attempt may begin, beside so many that begin now."""
+        """When another attempt may begin, beside `taken` ones that begin now."""
         times = self._times.get(_rate_of(counted), ())
         while times and times[0] <= now - counted.window_ms:
             times.popleft()
@@ -84,7 +84,7 @@ class Begins:
         return (times[over] if over < len(times) else now) + counted.window_ms
 
     def room(self, counted: CountedRate, limit: int, now: int) -> tuple[int, int]:
-        """How many attempts may begin now, and when the next one behind them may."""
+        """How many attempts may begin now, and when the next one after them may."""
         next_at = self.allowed_from(counted, limit, 0, now)
         room = max(0, limit - len(self._times.get(_rate_of(counted), ())))
         return room, self.allowed_from(counted, limit, room, now) if room else next_at

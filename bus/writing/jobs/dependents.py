@@ -5,14 +5,14 @@ from heapq import nsmallest
 
 
 class Dependents:
-    """Waiting jobs by what they wait for. Owned by the writer's thread.
+    """Waiting jobs by the jobs that they wait for. Owned by the writer's thread.
 
-    `ended` are jobs that have ended while others waited for them, and whether they failed: what that does to
-    the others may not be decided yet.
+    `ended` are jobs that have ended while others waited for them, and whether they failed: the jobs that wait
+    for them may not all be decided yet.
     """
 
     def __init__(self) -> None:
-        # Patient ones go on waiting when a job that they wait for fails.
+        # Patient jobs go on waiting when a job that they wait for fails.
         self._patient: dict[str, dict[str, int]] = {}
         self._impatient: dict[str, dict[str, int]] = {}
         self.ended: dict[str, bool] = {}
@@ -45,7 +45,7 @@ class Dependents:
         return nsmallest(limit, jobs, key=lambda job: jobs[job])
 
     def left(self, job_id: str) -> int:
-        """How many of the jobs that wait for this one, which has ended, need not any longer."""
+        """How many of the jobs that wait for this one, which has ended, need not wait any longer."""
         impatient = len(self._impatient.get(job_id, ()))
         return impatient if self.ended.get(job_id) else impatient + len(self._patient.get(job_id, ()))
 

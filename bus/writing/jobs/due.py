@@ -1,4 +1,4 @@
-"""Which job is next: the waiting jobs of every queue, in memory, in the order of handing out."""
+"""`DueJobs`: the waiting jobs of every queue, in memory, in the order in which they are handed out."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
@@ -11,9 +11,10 @@ from bus.writing.jobs.lane import Counted, DueEntry, Gate, Lane, WaitingJob
 from bus.writing.jobs.turns import Round
 from domain.rate_limits.job_calls import Account, accounts_over
 
-# How many jobs of others one search passes over. Who shares a queue with so many wants one of its own.
+# How many jobs one search passes over because the sender may not use their keys. A user that shares a queue
+# with so many needs a queue of its own.
 MAXIMUM_PASSED_OVER = 10_000
-# When to ask again where jobs wait for what nobody can foresee: for calls that somebody may not make, say.
+# When to ask again if jobs wait for something that cannot be foreseen, such as calls that are never made.
 ASK_AGAIN_MS = 1_000
 
 
@@ -21,14 +22,14 @@ _limit = attrgetter("limit")
 
 
 class _Gates(msgspec.Struct, gc=False):
-    """The gates that count the same, in the order of their limits; with the types that have to pass each."""
+    """The gates that count the same, in the order of their limits, and the types that have to pass each."""
 
     by_limit: list[Gate]
     types: dict[Gate, dict[JobsOfType, None]]
 
 
 class _Queue(msgspec.Struct, gc=False):
-    """The waiting jobs of a queue by type, and whose turn it is."""
+    """The waiting jobs of a queue by type, and the turns of their keys."""
 
     round: Round
     types: dict[str, JobsOfType]
@@ -39,7 +40,7 @@ class DueJobs:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        # Where there are jobs that have to pass a gate, by what it counts.
+        # The gates that waiting jobs have to pass, by what they count.
         self._by_counted: dict[Counted, _Gates] = {}
         # The rate limits that jobs draw on, by the accounts whose waits hold them up.
         self._by_account: dict[Account, dict[str, None]] = {}
@@ -57,7 +58,7 @@ class DueJobs:
     def add(self, job: WaitingJob) -> None:
         """From now on the job waits."""
         if self._by_id.setdefault(job.id, job) is not job:
-            # It waits already, perhaps in another lane: its row was made by no event.
+            # The job waits already, perhaps in another lane: its row was made by no event.
             self.remove(job.id)
             self._by_id[job.id] = job
         queue = self._queues.get(job.queue)
@@ -103,7 +104,7 @@ class DueJobs:
         if types:
             return
         del gates.types[gate]
-        # Of those that count the same, each has another limit.
+        # Gates that count the same have different limits.
         del gates.by_limit[bisect_left(gates.by_limit, gate.limit, key=_limit)]
         if gates.types:
             return
@@ -114,13 +115,13 @@ class DueJobs:
                 del self._by_account[account]
 
     def handed_out(self, queue: str, key: str | None, job_id: str) -> None:
-        """A job that waits is handed out: its key has had a turn. Said before it is removed."""
+        """Notes that a waiting job is handed out: its key has had a turn. Called before it is removed."""
         if (found := self._queues.get(queue)) is not None:
             found.round.take(key, job_id)
             self._unsettled.add(queue)
 
     def not_handed_out(self, queue: str, key: str | None, job_id: str) -> None:
-        """The job was not handed out, after all."""
+        """Takes back that the job was handed out."""
         if (found := self._queues.get(queue)) is not None:
             found.round.give_back(key, job_id)
 
@@ -143,9 +144,9 @@ class DueJobs:
     ) -> list[str]:
         """At most `limit` ids of due jobs that may run.
 
-        Those of higher priority come first; of one priority, keys take turns; of one key, the earlier
-        `run_at` comes first, then the position. With `keys`, only ids that begin with one of them; of others,
-        `MAXIMUM_PASSED_OVER` are looked at. Without `permits`, no gate holds anybody up.
+        Jobs of higher priority come first; of one priority, keys take turns; of one key, the earlier `run_at`
+        comes first, then the position. With `keys`, only ids that begin with one of them; at most
+        `MAXIMUM_PASSED_OVER` others are passed over. Without `permits`, no gate holds a job up.
         """
         found_queue = self._queues.get(queue)
         if found_queue is None:
@@ -178,19 +179,19 @@ class DueJobs:
     def _put_back(
         self, taken: list[tuple[JobsOfType, Lane, DueEntry]], turns: Round, permits: Permits | None
     ) -> None:
-        """The caller takes them out with `remove`, and perhaps not all of them: they were only looked at."""
+        """Puts the jobs of a search back: the caller takes out with `remove` those that it hands out."""
         turns.end_search()
         for of_type, lane, entry in taken:
             of_type.put_back(lane, entry)
         for counted in {one: None for _, _, entry in taken for one in entry[-1].counts_for()}:
-            # Jobs of other lanes may be held up on account of these alone.
+            # Other lanes may be held up only because these jobs were counted.
             self.changed(counted, 0 if permits is None else permits.counted(counted))
 
     def held_until(self, queue: str, types: Iterable[str] | None, now: int) -> int | None:
-        """When to ask again where due jobs are held up; `None` where none is, or nobody can tell.
+        """When to ask again if due jobs are held up; `None` if none is, or if that is unknown.
 
-        That is when the first of them may go on, or when another job is due before. As far as `next` has
-        found out.
+        That is when the first of them may go on, or when another job becomes due, if that is earlier. Only
+        what `next` has found out counts.
         """
         chosen = self._of_types(queue, types)
         held = [one.held_until(now + ASK_AGAIN_MS) for one in chosen]
@@ -205,22 +206,22 @@ class DueJobs:
         return any(one.waits_for_ends for one in self._of_types(queue, types))
 
     def limits(self) -> list[str]:
-        """The rate limits that jobs wait for, or will draw on."""
+        """The rate limits that waiting jobs draw on."""
         return [key for kind, key, _ in self._by_counted if kind == "calls"]
 
     def limits_of(self, account: Account) -> list[str]:
-        """Those of them whose calls wait while the ones of an account do."""
+        """The rate limits of waiting jobs that are held up while the calls of an account are."""
         return list(self._by_account.get(account, ()))
 
     def limit_changed(self, limit: str) -> None:
-        """What is known of a rate limit is another thing: the jobs that wait for it are looked at again."""
+        """Notes that the state of a rate limit has changed: jobs that wait for it are looked at again."""
         self.changed(Gate("calls", limit).counted)
 
     def changed(self, counted: Counted, count: int = 0) -> None:
-        """More may be let through than before: those that are held up are looked at again.
+        """Notes that some gates may let more jobs through: those held up there are looked at again.
 
-        Not where `count`, which is how many there are, is as much as the limit: so many stay shut, however
-        many different limits a key has.
+        `count` is how many are counted now. Gates whose limit is not higher stay shut and are not looked at,
+        since a key may have many different limits; 0: all gates are looked at.
         """
         gates = self._by_counted.get(counted)
         if gates is None:
@@ -236,7 +237,7 @@ class DueJobs:
 
 
 def _chosen(by_type: Mapping[str, JobsOfType], types: Iterable[str] | None) -> list[JobsOfType]:
-    """The jobs of these types; of all, where none is named."""
+    """The jobs of these types, or of all types if `types` is `None`."""
     return list(by_type.values()) if types is None else [by_type[one] for one in set(types) if one in by_type]
 
 

@@ -1,4 +1,4 @@
-"""Attempts that failed, and jobs that did so for good, as they were counted since the start: `Failures`."""
+"""`Failures`: counts of attempts that failed, and of jobs that failed for good, since the start."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,9 +7,9 @@ from bus.measures import Few
 from domain.decider import Transition
 from domain.jobs import events
 
-# Clients choose the names of queues and types: so many pairs of them are told apart.
+# How many pairs of a queue and a type are counted apart: clients choose their names.
 MAXIMUM_PAIRS = 200
-# How an attempt failed, by the event that says so, and whether its job did, too.
+# By event: how an attempt failed, and whether its job failed with it.
 _ENDS: dict[type[Any], tuple[str, bool]] = {
     events.AttemptFailed: ("failed", False),
     events.Failed: ("failed", True),
@@ -29,7 +29,7 @@ class Failures:
         self._few = Few(MAXIMUM_PAIRS)
 
     def count(self, transitions: Iterable[Transition]) -> None:
-        """Takes in what a group led to, once it is stored."""
+        """Counts the failures in a group, once it is stored."""
         for one in transitions:
             end = _ENDS.get(type(one.recorded.event))
             if end is None:

@@ -1,8 +1,8 @@
 """Indexes of all unfinished jobs: the order of due ones, deadlines, keys, and jobs that wait for others.
 
-Owned by the writer's thread and fed with every change of a job, in both directions: a command that fails is
-undone by feeding its changes backwards. A row that was lost or tampered with may have left a job out of them:
-what is not known is removed without a word, and a rebuild of the tables brings it back.
+Owned by the writer's thread, and told of every change of a job. When a command fails, its changes are told
+again, backwards. A job may be missing here if its row was lost or tampered with: to remove a job that is not
+known does nothing, and a rebuild of the tables brings it back.
 """
 
 from collections.abc import Callable, Iterable
@@ -51,8 +51,8 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class JobIndexes:
     """The order of due jobs, what their limits count, deadlines, keys in use, and jobs that wait for others.
 
-    Filled with the unfinished jobs, and the ended ones that they wait for, each with whether it failed; with
-    the rate limits that have a wait; and with the begins of attempts that rates count, the earliest first.
+    Filled with the unfinished jobs; with the ended jobs that they wait for, and whether each failed; with the
+    rate limits that are throttled; and with the begins of attempts that rates count, the earliest first.
     `stored_group` counts the jobs of a group in the tables.
     """
 
@@ -80,7 +80,7 @@ class JobIndexes:
         self.dependents.ended.update(ended)
 
     def replace(self, old: Job | None, new: Job | None) -> None:
-        """A job was `old`, and is `new` from now on."""
+        """Notes that a job was `old`, and is `new` from now on."""
         attempts = 0 if old is None or new is None else new.attempt_position - old.attempt_position
         if old is not None:
             if new is not None and attempts > 0:
@@ -98,9 +98,9 @@ class JobIndexes:
             self.groups.member_changed(either.group_id, *states)
 
     def limit_changed(self, key: str, known: RateLimit | None) -> None:
-        """What is known of a rate limit is this from now on."""
+        """Notes the new state of a rate limit."""
         self.due.limit_changed(key)
-        # Who waits longer than before is found when the time comes.
+        # A job that has to wait longer than before is found at the time when it would have gone on.
         account = self.throttles.replace(key, known)
         if account is not None:
             for limit in self.due.limits_of(account):
@@ -125,13 +125,13 @@ class JobIndexes:
         return self._aside.get((queue, "running"), 0)
 
     def _begin(self, waiting: Job, running: Job) -> None:
-        """An attempt begins."""
+        """Notes that an attempt begins."""
         self.due.handed_out(waiting.queue, _turn_of(waiting), waiting.id)
         for one in running.counted:
             self.begins.add(one, running.updated_at)
 
     def _take_back(self, running: Job, waiting: Job) -> None:
-        """The attempt has not begun, after all."""
+        """Takes back that an attempt has begun."""
         self.due.not_handed_out(waiting.queue, _turn_of(waiting), waiting.id)
         for one in running.counted:
             self.begins.remove(one)
@@ -196,7 +196,7 @@ def _waiting(job: Job | OpenJob) -> WaitingJob:
 
 
 def awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
-    """The group that a job waits for, and how."""
+    """The group that a job waits for, if it waits for one, and its kind, as `AwaitedGroups` has it."""
     awaited = job.after_group
     if awaited is None or awaited.met_at is not None or job.state not in ("blocked", "held"):
         return None
@@ -204,7 +204,7 @@ def awaited_group(job: Job | OpenJob) -> tuple[str, tuple[str, str]] | None:
 
 
 def _turn_of(job: Job | OpenJob) -> str | None:
-    """The key whose turn the job takes; of those without one, it is that of all of them."""
+    """The key whose turn the job takes; `None` for jobs without one, which share a turn."""
     return None if job.concurrency is None else job.concurrency.key
 
 

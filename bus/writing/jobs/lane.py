@@ -16,7 +16,7 @@ Counted = tuple[str, str, int]
 
 
 class Gate(msgspec.Struct, frozen=True, gc=False):
-    """A limit that a job has to pass: of `running` jobs of a key, of those that `begin`, or its `calls`."""
+    """A limit that a job has to pass: on `running` jobs or `begins` of a key, or a rate limit of `calls`."""
 
     kind: Literal["running", "begins", "calls"]
     key: str
@@ -25,15 +25,15 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def counted(self) -> Counted:
-        """What it counts: those of other gates may count for it, too."""
+        """What the gate counts. Gates with other limits may count the same."""
         return self.kind, self.key, self.window_ms
 
 
 class WaitingJob(msgspec.Struct, frozen=True, gc=False):
     """The properties of a job that its place in the order depends on.
 
-    `key` is whose turn it takes; of the jobs without one it is that of all of them. `cost` is how many calls
-    it makes, of the limit that its gate says.
+    `key` is the key whose turn it takes; jobs without one share a turn. `cost` is how many calls of its rate
+    limit it makes.
     """
 
     id: str
@@ -47,27 +47,27 @@ class WaitingJob(msgspec.Struct, frozen=True, gc=False):
     cost: int = 1
 
     def counts_for(self) -> tuple[Counted, ...]:
-        """What has one more once the job runs: that of its gates, and its key, limited or not."""
+        """The counts that the job adds to once it runs: of its gates, and of its key, limited or not."""
         counted = tuple(gate.counted for gate in self.gates if gate.kind != "running")
         return counted if self.key is None else (*counted, ("running", self.key, 0))
 
 
 class Standing(Protocol):
-    """Where lanes stand, in an order of their own."""
+    """A place where lanes stand, in an order of its own."""
 
     def put(self, lane: "Lane") -> None:
-        """The lane stands here now, by its best job."""
+        """Puts the lane here, ordered by its best job."""
 
     def leave(self, lane: "Lane") -> None:
-        """The lane stands here no longer."""
+        """Takes the lane from here."""
 
 
 class Lane:
-    """The jobs of a lane that are due, best first; `count` is how many wait, those to come among them.
+    """The due jobs of a lane, best first; `count` is how many of its jobs wait, due or not.
 
-    A job that left stays in its heap until it comes up: what an entry holds is so only as long as `by_id`,
-    the waiting jobs of all lanes, has that very object. `turns` is where the lane stands, by the entry with
-    its `ticket`; `released_by` the gate that let it go on its way to be looked at.
+    A job that has left stays in the heap until it comes up: an entry is valid only as long as `by_id`, the
+    waiting jobs of all lanes, has that very object. `turns` is the place where the lane stands; the entry
+    with its `ticket` is the valid one. `released_by` is the gate that has released it from there, if one has.
     """
 
     __slots__ = ("by_id", "count", "due", "gates", "key", "place", "released_by", "ticket", "turns")
@@ -84,13 +84,13 @@ class Lane:
         self.released_by: Gate | None = None
 
     def push(self, entry: DueEntry) -> None:
-        """A job of the lane is due."""
+        """Adds the entry of a job that is due."""
         heapq.heappush(self.due, entry)
 
     def remove(self) -> None:
         """One of the jobs has left `by_id`."""
         self.count -= 1
-        # Entries of jobs that have left are never more than those that wait, however many are cancelled.
+        # Entries of jobs that have left are dropped before they are many, however many jobs are cancelled.
         if len(self.due) > 2 * self.count + 64:
             self.due = [entry for entry in self.due if self.holds(entry[-1])]
             heapq.heapify(self.due)
@@ -102,7 +102,7 @@ class Lane:
         return self.due[0] if self.due else None
 
     def holds(self, job: WaitingJob) -> bool:
-        """Whether the job waits still, as it is here."""
+        """Whether the job still waits, unchanged."""
         return self.by_id.get(job.id) is job
 
 
@@ -126,13 +126,13 @@ class ToCome:
         heapq.heappush(self._entries, (job.run_at, job.created_position, next(self._ticket), job, lane))
 
     def tidy(self, waiting: int) -> None:
-        """Drops those that have left, where they are more than all `waiting` jobs."""
+        """Drops entries of jobs that have left, if they are more than all `waiting` jobs."""
         if len(self._entries) > 2 * waiting + 64:
             self._entries = [entry for entry in self._entries if entry[-1].holds(entry[-2])]
             heapq.heapify(self._entries)
 
     def due(self, now: int) -> dict[Lane, None]:
-        """Hands to their lanes all that are due; these lanes."""
+        """The lanes that got jobs which are due by now; these jobs are handed to them."""
         lanes: dict[Lane, None] = {}
         while self._entries and self._entries[0][0] <= now:
             run_at, position, ticket, job, lane = heapq.heappop(self._entries)

@@ -1,4 +1,4 @@
-"""What may be handed out in one claim, by what runs and began, and by the rate limits: `ClaimPermits`."""
+"""`ClaimPermits`: which jobs may be handed out in one claim, by what runs and began, and by rate limits."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from domain.rate_limits.state import RateLimit
 
 
 class ClaimPermits:
-    """Answers by the states of the limits, and by what was taken before in the same claim.
+    """Decides by the states of the limits, and by the jobs taken before in the same claim.
 
-    `throttled_until` is how long others of the platform hold a limit up.
+    `throttled_until` says until when other limits of the platform hold a limit up.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class ClaimPermits:
         self._running = running
         self._begins = begins
         self._now = now
-        # How many jobs of each key.
+        # How many jobs this claim has taken, by what they count for, without calls.
         self._taken: Counter[Counted] = Counter()
-        # How many jobs, by limit and how many calls each of them makes.
+        # How many jobs it has taken, by rate limit and by how many calls each of them makes.
         self._calls: dict[str, Counter[int]] = {}
 
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
-        """The gate that the job has to wait at, and until when: `None`, until something changes about it."""
+        """The gate that holds the job up, if one does, and until when: `None` if until a change."""
         for gate in job.gates:
             allowed_from = self._allowed_from(gate, job)
             if allowed_from is None or allowed_from > self._now:
@@ -43,7 +43,7 @@ class ClaimPermits:
         return None
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
-        """The job is handed out with the next ones, unless it is not the asker's own."""
+        """Counts the job as handed out in this claim, unless the sender may not have it."""
         if not is_own:
             return
         for kind, key, window_ms in job.counts_for():
@@ -53,9 +53,9 @@ class ClaimPermits:
                 self._taken[kind, key, window_ms] += 1
 
     def counted(self, counted: Counted) -> int:
-        """How many there are without those of this claim: gates with no higher limit stay shut.
+        """The count without the jobs of this claim: gates with no higher limit stay shut after it.
 
-        0 where some of them may not: when a window has room is told by a time, which others have put off.
+        0 for begins and calls: the jobs of this claim may have put off the times until which gates are shut.
         """
         kind, key, _ = counted
         return self._running.of(key) if kind == "running" else 0

@@ -1,28 +1,28 @@
-"""Who asks for jobs, and for which: the workers that have claimed lately, in memory."""
+"""`SeenWorkers`: the workers that have claimed jobs lately, and for what they asked, in memory."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
 
 from domain.jobs.workers import SeenWorker
 
-# How many names they have together, of themselves and of types. A name has 800 bytes at most: 40 MB.
+# How many names all workers have together: their own, and those of types. With 800 bytes each at most: 40 MB.
 MAXIMUM_NAMES = 50_000
-# Of the worker, its queue, its host and its version.
+# The names of the worker, its queue, its host and its version.
 _OWN_NAMES = 4
-# A worker with all its hands full asks for nothing, for as long as its jobs take.
+# For how long a worker is kept without a claim. One that is fully busy claims nothing while its jobs run.
 FORGOTTEN_AFTER_MS = 3_600_000
 
 
 class SeenWorkers:
-    """The workers that claimed in the last hour, the latest ones where they are too many.
+    """The workers that claimed in the last hour; only the latest ones if they are too many.
 
-    Nothing of it is kept: after a start or a change of the leader, it begins anew. Owned by the writer's
+    Nothing of this is stored: it is empty after a start or a change of the leader. Owned by the writer's
     thread.
     """
 
     def __init__(self) -> None:
-        # In the order of their last claims. A plain dictionary would look for its first one among all that
-        # have moved away from there, at each claim.
+        # In the order of their last claims. A plain dictionary would pass over all places that workers have
+        # moved away from, at each claim, to find its first one.
         self._seen: OrderedDict[tuple[str, str, tuple[str, ...] | None], SeenWorker] = OrderedDict()
         self._names = 0
 
@@ -36,10 +36,10 @@ class SeenWorkers:
         host: str | None = None,
         version: str | None = None,
     ) -> None:
-        """A worker claims now, whether it gets a job or not."""
+        """Notes that a worker claims now, whether it gets a job or not."""
         # The same types are the same claim, in whatever order they come.
         place = (worker, queue, None if types is None else tuple(sorted(set(types))))
-        # What is known keeps its names: those of a further claim are others in memory.
+        # A known worker keeps its names: the equal ones of a new claim are other objects in memory.
         seen = self._seen.get(place)
         if seen is None:
             seen = SeenWorker(

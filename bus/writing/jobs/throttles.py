@@ -1,4 +1,4 @@
-"""Which platforms answer nobody at present: `Throttles`."""
+"""`Throttles`: the platforms that answer no calls at present."""
 
 import heapq
 from collections.abc import Iterable
@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from domain.rate_limits.job_calls import Account, account_of, accounts_over
 from domain.rate_limits.state import RateLimit
 
-# From so many on, it is worth looking for those that are over.
+# With at least this many entries, those that are over are looked for.
 _FEW = 64
 
 
 class Throttles:
-    """The limits whose waits count for others of their account, too. Owned by the writer's thread.
+    """The limits whose waits hold up others of their account, too. Owned by the writer's thread.
 
-    Clients choose the names of limits, and nothing is heard when a wait is over. So those that are over are
+    Clients choose the names of limits, and no event says when a wait is over. So waits that are over are
     dropped whenever there are twice as many as the last time, and cost a claim nothing until then.
     """
 
     def __init__(self, known: Iterable[RateLimit] = ()) -> None:
         self._waits: dict[str, tuple[Account, int]] = {}
-        # The longest of an account is the first; what is not among `_waits` does not count.
+        # Heaps: the longest wait of an account is the first. Entries that are not in `_waits` are outdated.
         self._by_account: dict[Account, list[tuple[int, str]]] = {}
         self._entries = 0
         self._drop_beyond = _FEW
@@ -31,7 +31,7 @@ class Throttles:
         return self._entries
 
     def replace(self, key: str, known: RateLimit | None) -> Account | None:
-        """A limit is this from now on; whose calls wait less long by that than they did, if anybody's."""
+        """The account whose calls wait less long, if any does, now that a limit has this state."""
         before = self._waits.pop(key, None)
         account = None if known is None else account_of(known)
         if known is None or known.throttled_until is None or account is None:
@@ -47,7 +47,7 @@ class Throttles:
         return before[0] if before is not None and is_shorter else None
 
     def until(self, key: str) -> int:
-        """Until when nothing is to be had of a limit on account of its platform; 0 without any such wait."""
+        """Until when the platform of a limit holds up its calls; 0 if it does not."""
         return max(map(self._longest, accounts_over(key)))
 
     def _longest(self, account: Account) -> int:
@@ -61,7 +61,7 @@ class Throttles:
         return self._waits.get(entry[1]) == (account, -entry[0])
 
     def _drop(self, now: int) -> None:
-        """Leaves those alone whose wait goes on."""
+        """Drops the limits whose wait is over."""
         self._waits = {key: wait for key, wait in self._waits.items() if wait[1] > now}
         self._by_account = {}
         for key, (account, until) in self._waits.items():

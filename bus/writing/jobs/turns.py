@@ -1,4 +1,4 @@
-"""Whose turn it is: lanes of keys that take turns, and the turns of a queue."""
+"""`Turns`: lanes whose keys take turns. `Round`: the turns of the keys of a queue."""
 
 import heapq
 from collections.abc import KeysView
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bus.writing.jobs.lane import Gate, Lane
 
-# A turn that was taken in a search alone: later than all that were taken in truth.
+# Turns that are taken in a search alone are counted from here: they are later than all others.
 _IN_SEARCH = 2**62
 
 
@@ -15,14 +15,14 @@ class Gated(Protocol):
     """Lanes that have to pass gates."""
 
     def look_at(self, gate: Gate) -> None:
-        """Whose turn it is there may have changed."""
+        """Notes that another lane may have the next turn at the gate."""
 
 
 class Round:
-    """Who of a queue has had a turn last. Owned by the writer's thread.
+    """The turns of the keys of a queue. Owned by the writer's thread.
 
-    A key that comes to have waiting jobs is behind those that wait already; one that was handed a job goes
-    behind all others. Where there is one key only, nobody counts.
+    A key that gets its first waiting job goes behind the keys that wait already. A key goes behind all others
+    when a job of it is handed out. With one key only, turns are not counted.
     """
 
     __slots__ = (
@@ -45,18 +45,18 @@ class Round:
         self._waiting: dict[str | None, int] = {}
         # Keys without waiting jobs: they keep their place until the transaction has settled.
         self._left: set[str | None] = set()
-        # Who had which turn before a job of it was handed out in the open transaction.
+        # By job that was handed out in the open transaction: the turn that its key had before.
         self._before: dict[str, int] = {}
-        # Turns that were taken in the search under way, and where they made entries later than they are.
+        # Turns that were taken in the search under way, and the entries that stand too late because of them.
         self._searched: dict[str | None, int] = {}
         self._last_searched = _IN_SEARCH
         self.overtaken: list[tuple[Turns, str | None]] = []
         # Keys that have an earlier turn than before.
         self.changed: set[str | None] = set()
-        # By key, the gates that have let one of its lanes go on while other keys wait there. When the key has
-        # had a turn, it may be that of another one.
+        # By key, the gates that have released one of its lanes while other keys wait there. When the key has
+        # had a turn, the next turn there may be that of another key.
         self.contested: dict[str | None, dict[tuple[Gated, Gate], None]] = {}
-        # The gates where that was so in the search under way.
+        # The gates where a key has had such a turn in the search under way.
         self._compared: dict[tuple[Gated, Gate], None] = {}
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Round:
         return self._searched.get(key) or self._turns.get(key, 0)
 
     def add(self, key: str | None) -> None:
-        """A job with the key waits."""
+        """Notes that another job with the key waits."""
         waiting = self._waiting.get(key, 0)
         self._waiting[key] = waiting + 1
         if not waiting:
@@ -76,13 +76,13 @@ class Round:
             self._left.discard(key)
 
     def remove(self, key: str | None) -> None:
-        """A job with the key has left."""
+        """Notes that a job with the key waits no longer."""
         self._waiting[key] -= 1
         if not self._waiting[key]:
             self._left.add(key)
 
     def take(self, key: str | None, job_id: str) -> None:
-        """A job with the key was handed out."""
+        """Notes that a job with the key was handed out."""
         self._before[job_id] = self._turns.get(key, self._last)
         if len(self._turns) > 1:
             self._last += 1
@@ -91,14 +91,14 @@ class Round:
                 lanes.look_at(gate)
 
     def give_back(self, key: str | None, job_id: str) -> None:
-        """The job was not handed out, after all."""
+        """Takes back that the job was handed out."""
         before = self._before.pop(job_id, None)
         if before is not None:
             self._turns[key] = before
             self.changed.add(key)
 
     def settle(self) -> bool:
-        """The open transaction is on disk, or was taken back; whether any key is left."""
+        """Whether any key is left, when the open transaction is on disk or was taken back."""
         self._before.clear()
         for key in self._left:
             del self._turns[key], self._waiting[key]
@@ -106,7 +106,7 @@ class Round:
         return bool(self._turns)
 
     def take_in_search(self, key: str | None) -> None:
-        """A job with the key is the next one, as far as this search goes."""
+        """Gives the key a turn that counts in this search alone."""
         if len(self._turns) > 1:
             self._last_searched += 1
             self._searched[key] = self._last_searched
@@ -119,7 +119,7 @@ class Round:
         return key in self._searched
 
     def end_search(self) -> None:
-        """Everybody has the turn again that they had before the search."""
+        """Gives each key the turn again that it had before the search."""
         self._searched.clear()
         self._last_searched = _IN_SEARCH
         for turns, key in self.overtaken:
@@ -131,7 +131,7 @@ class Round:
 
 
 class Turns:
-    """Lanes that stand in one place: their keys in turn, within a key the one with the best job first.
+    """The lanes that stand in one place. Keys take turns; of one key, the lane with the best job is first.
 
     Owned by the jobs of one type in one queue.
     """
@@ -143,7 +143,7 @@ class Turns:
         self._lanes: dict[str | None, list[tuple[int, int, int, int, Lane]]] = {}
         # The keys by the best job of each: its priority, the turn, when it is due, its position.
         self._order: list[tuple[int, int, int, int, int, str | None]] = []
-        # The ticket of the one entry of a key that counts.
+        # By key, the ticket of its one valid entry in `_order`.
         self._entry: dict[str | None, int] = {}
         self._ticket = count()
         self.count = 0
@@ -153,7 +153,7 @@ class Turns:
         return self._lanes.keys()
 
     def put(self, lane: Lane) -> None:
-        """The lane, which has a due job, stands here now, by its best one."""
+        """Puts the lane, which has a due job, here, ordered by its best one."""
         entry = lane.best()
         assert entry is not None, "only lanes with due jobs take turns"
         lane.place, lane.turns, lane.ticket = entry[:3], self, next(self._ticket)
@@ -162,12 +162,12 @@ class Turns:
         heapq.heappush(lanes, (*lane.place, lane.ticket, lane))
         if lanes[0][-1] is lane:
             self.place(lane.key)
-        # Entries that do not count are never more than the others, however often lanes come and go.
+        # Outdated entries are dropped before they are many, however often lanes come and go.
         if len(self._order) > 2 * self.count + 64 or len(lanes) > 2 * self.count + 64:
             self._tidy()
 
     def leave(self, lane: Lane) -> None:
-        """The lane stands here no longer."""
+        """Takes the lane from here."""
         lane.turns = None
         self.count -= 1
 
@@ -181,13 +181,13 @@ class Turns:
             lane = self._first(key)
             if lane is not None and place == self._place(lane):
                 return lane
-            # Its best lane has left, or it has had a turn.
+            # The best lane of the key has left, or the key has had a turn.
             heapq.heappop(self._order)
             self.place(key)
         return None
 
     def place(self, key: str | None) -> None:
-        """Puts a key where it belongs."""
+        """Puts a key in its place in the order."""
         lane = self._first(key)
         if lane is not None:
             priority, turn, run_at, position = self._place(lane)

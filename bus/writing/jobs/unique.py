@@ -14,11 +14,11 @@ _Place = tuple[int, str]
 class UniqueJobs:
     """Job ids by unique key. Owned by the writer's thread.
 
-    A job that finishes stays until the transaction has settled: its row does not tell of it before.
+    A job that finishes stays until the transaction has settled: its row does not say so before.
     """
 
     def __init__(self) -> None:
-        # In the order of their positions: whoever asks wants a few of the newest, of however many.
+        # In the order of their positions: a caller wants the newest few of any number of jobs.
         self._by_key: dict[str, list[_Place]] = {}
         self._left: set[tuple[str, _Place]] = set()
 
@@ -31,13 +31,13 @@ class UniqueJobs:
             insort(jobs, place)
 
     def remove(self, key: str, job_id: str, created_position: int) -> None:
-        """From now on the job is finished, or has never been; nothing happens if it is not known."""
+        """From now on the job is finished, or was taken back; nothing happens if it is not known."""
         place = (created_position, job_id)
         if _has(self._by_key.get(key, ()), place):
             self._left.add((key, place))
 
     def newest_first(self, key: str) -> Iterator[str]:
-        """The jobs with a key, unfinished or finished by the open transaction; some may never have been."""
+        """The jobs with a key: unfinished, or finished or taken back in the open transaction."""
         return (job_id for _, job_id in reversed(self._by_key.get(key, ())))
 
     def settle(self) -> None:
