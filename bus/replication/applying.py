@@ -1,7 +1,8 @@
-"""Brings a file forward by the frames of a log: the same rows in every table as the leader's file has.
+"""`Applier`: brings a file forward by the frames of a log. Its tables get the same rows as the leader's file.
 
-Rows must follow from those that are there by their hashes. What the file has already is compared and passed
-over, so a log may be read again from anywhere before its end. What was answered is what the log says.
+New rows must follow from the file's rows by their hashes. Rows that the file has already are compared and
+passed over, so a log may be read again from any place before its end. If the file remembers another answer
+than the log has, that of the log replaces it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ from migrations.rows import insert_rows
 
 
 class NewerEventError(LogStreamError):
-    """A newer version has written what this one does not know."""
+    """A newer version of this program has written an event that this one does not know."""
 
 
 # How many events go into one transaction at most, when a follower is far behind.
@@ -56,7 +57,8 @@ class Applier:
         self._answers = Answers(connection)
         self.head = chain.read_head(connection)
         self.history = History(connection, origin)
-        # The id of the last answer in what was applied, known before or not, since reading was begun.
+        # The command id of the last answer in the frames applied since `Reading.begin`, new to the file or
+        # not.
         self.last_answered: str | None = None
 
     def apply(self, frames: Sequence[Frame]) -> list[chain.Row]:
@@ -101,7 +103,7 @@ class Applier:
         return added
 
     def _other_leases(self, content: Content) -> set[str]:
-        """The jobs that have a lease now, and none in what is applied."""
+        """The jobs that have a lease now, and none in the content that is applied."""
         kept = {job_id for (job_id,) in self.connection.execute("SELECT job_id FROM job_leases")}
         return (kept | self._aggregates.changed_leases().keys()) - content.leases.keys()
 
@@ -109,25 +111,26 @@ class Applier:
         for command_id, own in self._answers.recall(answers).items():
             theirs, _ = answers.pop(command_id)
             if own != theirs:
-                # It led, was lost before it sent this, and somebody else has answered since.
+                # This member led, and ended before it sent its answer. A later leader has answered since.
                 replace_answer(self.connection, own, theirs)
         leases: dict[str, Lease | None] = self._aggregates.changed_leases()
         content = Content(before=self.head, rows=rows, answers=list(answers.values()), leases=leases)
         forks = [row for row in rows if row.type == TIMELINE_FORKED]
-        # Answers name the timeline of their events.
+        # Timelines come first: answers name the timeline of their events.
         insert_rows(self.connection, "INSERT OR IGNORE INTO timelines", [fork_of_row(row) for row in forks])
         write(self.connection, self._projections, self._aggregates, self._answers, content)
 
     def _evolve(self, rows: Iterable[chain.Row]) -> None:
         for row in rows:
             table, key = split_stream(row.stream)
-            # Others are of applications of the library, or of the log itself: they have no tables here.
+            # Other streams are of applications of the library, or of the log itself: they have no tables
+            # here.
             if table in BY_TABLE:
                 before = self._aggregates.get(table, key)
                 try:
                     recorded = to_recorded(row)
                 except (UnknownEventTypeError, msgspec.MsgspecError) as error:
-                    # Its hashes fit, so it is what was written.
+                    # The hashes of the row fit, so it is as it was written.
                     raise NewerEventError(
                         f"{error}, at position {row.position}: a newer version has written it",
                         "update this one",

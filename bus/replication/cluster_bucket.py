@@ -1,20 +1,21 @@
-"""The KV bucket in which members tell of themselves, and who leads: a value for each key, for a time.
+"""`ClusterBucket`: the KV bucket in which members and the leader tell of themselves, in values that expire.
 
     put ──▶ the stream's leader: is the key's last sequence the expected one? ──▶ stored by a majority
                                                                                       │ repeated at once
     last ◀── the stream's leader                           on_stored ◀────────────────┘
 
-What decides is asked of the stream's leader (`STREAM.MSG.GET`); `DIRECT.GET`, which any replica answers, may
-be behind. A value whose time is over is followed by a *marker*, which has a sequence of its own: whoever
-writes next expects that one. What the stream repeats on `cluster_changes` tells when to look; some of it may
-be lost. Times to live of single messages: NATS's ADR-43 and ADR-48, from nats-server 2.11 on.
+Questions that decide something go to the stream's leader (`STREAM.MSG.GET`); `DIRECT.GET`, which any replica
+answers, may be behind. When the time of a value is over, a *marker* follows it. It has a sequence of its own,
+which the next writer must expect. The stream repeats each message on `cluster_changes`, which tells members
+when to look; some of these may be lost. Times to live of single messages: NATS's ADR-43 and ADR-48, from
+nats-server 2.11 on.
 
-    ClusterError                   this one may not be a member as it is; `repair` says what to do
+    ClusterError                   this process may not be a member as it is; `repair` says what to do
     ├── OldBrokerError             the nats-server is too old
     ├── AnotherStoresClusterError  the cluster is another store's
-    ├── AnotherPrefixError         or another prefix's, whose streams have the same names
+    ├── AnotherPrefixError         the cluster is another prefix's, whose streams have the same names
     ├── NameTakenError             a live member has the name (bus.replication.members)
-    └── NoSuccessorError           who was named cannot lead next (bus.replication.members)
+    └── NoSuccessorError           the member that was named cannot lead next (bus.replication.members)
 """
 
 import logging
@@ -38,16 +39,16 @@ logger = logging.getLogger(__name__)
 NEEDED_VERSION = (2, 11)
 PREFIX = "hyperpage_prefix"
 _TRIES = 3
-# Nobody needs a marker for long: it is there to be seen.
+# How long a marker stays. It is not needed for long: members only have to see it.
 _MARKER_NS = 60 * 10**9
-# Who reads a table of all members asks for each; more than any cluster has.
+# How many keys are read at most, each by a request of its own; more than any cluster has members.
 MAXIMUM_KEYS = 100
 _MARKER_REASON = "Nats-Marker-Reason"
 _OPERATION = "KV-Operation"
 
 
 class ClusterError(RuntimeError):
-    """This one may not be a member as it is; `repair` says what to do."""
+    """This process may not be a member as it is; `repair` says what to do."""
 
     def __init__(self, problem: str, repair: str) -> None:
         super().__init__(f"{problem}; {repair}")
@@ -56,7 +57,7 @@ class ClusterError(RuntimeError):
 
 
 class OldBrokerError(ClusterError):
-    """The nats-server is too old for what is used."""
+    """The nats-server is too old for a cluster."""
 
 
 class AnotherStoresClusterError(ClusterError):
@@ -68,7 +69,7 @@ class AnotherPrefixError(ClusterError):
 
 
 class OthersEntryError(RuntimeError):
-    """Another one has written `entry` under a key of ours."""
+    """Another process has written `entry` under a key of this one."""
 
     def __init__(self, entry: "Entry") -> None:
         super().__init__(f"{entry.key} has message {entry.sequence}, which is another one's")
@@ -76,9 +77,9 @@ class OthersEntryError(RuntimeError):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands under a key: its value, empty where that has ended, and since when, by the broker's clock.
+    """The last entry of a key: its value, empty if that has ended, and since when, by the broker's clock.
 
-    `sequence` is what the next one to write expects; 0 where there is nothing.
+    `sequence` is what the next writer must expect; 0 if there is no entry.
     """
 
     key: str
@@ -99,7 +100,7 @@ class ClusterBucket:
         self._subjects = f"$KV.{names.cluster}."
 
     async def prepare(self, *, store_id: str, replicas: int) -> None:
-        """Makes the bucket with so many replicas, or finds it; one is for a nats-server that is no cluster.
+        """Makes the bucket with so many replicas, or finds it; 1 is for a nats-server that is no cluster.
 
         Raises:
             OldBrokerError: nats-server 2.11 is needed.
@@ -115,16 +116,16 @@ class ClusterBucket:
         metadata = {STORE_ID: store_id, PREFIX: self._names.prefix}
         report = await ensure_replicated(self._api, self._config(metadata), replicas, require_own)
         if not report.config.get("allow_msg_ttl"):
-            # The server that made it is older than the one that we are connected with.
+            # The nats-server that made it is older than the one that this process is connected with.
             raise _too_old("the nats-server that made the bucket")
 
     async def store_id(self) -> str | None:
-        """The store whose cluster this is; None where there is no cluster yet."""
+        """The store whose cluster this is; None if there is no cluster yet."""
         report = await self._api.report(self._stream)
         return None if report is None else report.metadata.get(STORE_ID)
 
     async def last(self, key: str) -> Entry:
-        """What stands under a key, as the stream's leader says."""
+        """The last entry of a key, as the stream's leader has it."""
         message = await self._api.last_message(self._stream, self._subjects + key)
         if message is None:
             return Entry(key=key)
@@ -132,7 +133,7 @@ class ClusterBucket:
         return Entry(key=key, sequence=message.sequence, value=value, stored_at=message.time)
 
     async def entries(self, keys: str) -> tuple[list[Entry], datetime | None]:
-        """What stands under all keys that match, without those that have ended, and the broker's time."""
+        """The last entries of all keys that match, without those that have ended, and the broker's time."""
         report = await self._api.report_with(self._stream, self._subjects + keys)
         if report is None:
             return [], None
@@ -143,13 +144,13 @@ class ClusterBucket:
     async def put(
         self, key: str, value: bytes, *, expected: int, lives_seconds: int | None, timeout_ms: int
     ) -> int:
-        """Writes a value over the one of sequence `expected`; its own sequence.
+        """The sequence of a value, now written over the entry of sequence `expected`.
 
-        Without `lives_seconds`, it stays until another one is written.
+        Without `lives_seconds`, it stays until another value is written.
 
         Raises:
-            WrongSequenceError: another one stands there; or this one, if it was sent before.
-            UnansweredError: it may stand there, now or soon. JetStreamError: it does not.
+            WrongSequenceError: another entry is there; or this one, if it was sent before.
+            UnansweredError: the value may be stored, now or soon. JetStreamError: it is not stored.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)}
         if lives_seconds is not None:
@@ -157,7 +158,7 @@ class ClusterBucket:
         return await self._api.store(self._subjects + key, value, headers, timeout_ms=timeout_ms)
 
     async def agreed(self, key: str, own: bytes) -> bytes:
-        """What all members have under a key, for good: what the first of them gave.
+        """The value that all members have under a key, for good: the one that the first of them gave.
 
         Raises:
             JetStreamError: the bucket does not answer.
@@ -170,7 +171,7 @@ class ClusterBucket:
                 key, own, expected=entry.sequence, lives_seconds=None, timeout_ms=REQUEST_TIMEOUT_MS
             )
         except WrongSequenceError:
-            # Another one was quicker.
+            # Another member was quicker.
             return (await self.last(key)).value
         return own
 
@@ -189,10 +190,10 @@ class ClusterBucket:
         lives_seconds: int | None,
         timeout_ms: int,
     ) -> int:
-        """As `put`, also where what stands there `is_own`: it may have been stored without an answer.
+        """As `put`, but also over a later entry that `is_own`: it may have been stored without an answer.
 
         Raises:
-            OthersEntryError: another one stands there. UnansweredError, JetStreamError: as `put`.
+            OthersEntryError: another process's entry is there. UnansweredError, JetStreamError: as `put`.
         """
         for _ in range(_TRIES):
             try:
@@ -208,9 +209,9 @@ class ClusterBucket:
 
     @asynccontextmanager
     async def listening(self, on_stored: Callable[[Entry], None]) -> AsyncIterator[None]:
-        """Has `on_stored` hear what is stored, in order, whoever has sent it; it must not take long.
+        """Calls `on_stored` with each entry that is stored, in order, by any process; it must not take long.
 
-        Sequences follow each other without a gap, unless something was lost on the way.
+        Sequences follow each other without a gap, unless a message was lost on the way.
         """
         begin = len(self._names.cluster_changes) - 1
 

@@ -1,4 +1,4 @@
-"""Where a file and a log go apart since a leader took over without what the file has: `last_in_common`."""
+"""`last_in_common`: where a file and a log part, after a leader took over without all that the file has."""
 
 from bus.log.chain import Head
 from bus.replication.frame import Frame, FrameError, Frames
@@ -7,11 +7,12 @@ from bus.replication.log_stream import DivergedLogError, GapError, LaterTimeline
 
 
 async def last_in_common(log: LogStream, file: History, head: Head) -> Head | None:
-    """Where a file shares all with a log of a later timeline, or before; None where the log leads on from it.
+    """A place up to which a file shares all with a log of a later timeline; None if the log leads on from it.
 
-    What the file should have behind that, the log has. The file ends with `head`.
+    The log has all that the file should have after that place. The file ends with `head`.
 
-    Where they differ in another way, or the log has what is no frame, this is not said: who follows it tells.
+    It is None, too, if they differ in another way, or the log has a message that is no frame: a follower
+    reports that itself.
 
     Raises:
         LogStreamError: the log is another store's, or gone. JetStreamError: it cannot be read.
@@ -39,13 +40,13 @@ async def _last_in_common(log: LogStream, file: History, head: Head) -> Head | N
                 if not _goes_with(file, head, frame):
                     return common or frame.before
                 if frame.rows:
-                    # All of it comes again, answers that changed nothing among them.
+                    # The place is before this frame: it is applied again, with later answers without events.
                     common = frame.before
     return common
 
 
 async def _first_frame(log: LogStream, sequence: int, end: LogEnd) -> Frame | None:
-    """The first whole frame from a message on."""
+    """The first whole frame at a sequence or after it."""
     frames = Frames(log.name)
     while sequence <= end.sequence:
         for message in await log.read(sequence):

@@ -1,4 +1,4 @@
-"""A follower's side of the log: frames in order, from where a file ends to where the log does.
+"""`Follower`: a follower's side of the log. It applies frames in order, from its file's end to the log's.
 
     find where the file ends in the log ──▶ read and apply ──▶ at its end ──▶ wait for more
               ▲                                    │ anything odd      │ nothing for a second: ask for the end
@@ -29,14 +29,14 @@ from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.transport.jetstream_answers import StoredMessage
 from hyperpage_client.waiting import Trouble, is_set_within
 
-# A replica may be late; what the log's leader has is there within this time, or something is wrong.
+# A replica may be late. It has what the log's leader has within this time, or something is wrong.
 LATE_SECONDS = 10.0
 LATE_PAUSE_SECONDS = 0.02
 # How often the end of the log is asked for while nothing comes; nothing tells us when the stream is deleted.
 LOOK_INTERVAL_MS = 1_000
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
-# A file that meets these cannot lead until somebody does something.
+# The errors for which a member cannot lead until an operator does something.
 NOT_TO_LEAD_WITH = (DivergedLogError, FrameError, NewerEventError)
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Reading:
         self._frames = Frames(log.name)
         self._on_applied = on_applied
         self.sequence = sequence
-        # Where that message belongs; None before the first one.
+        # The place of that message; None before the first one.
         self._last: Place | None = None
 
     @classmethod
@@ -68,7 +68,7 @@ class Reading:
         end: LogEnd,
         on_applied: Callable[[list[chain.Row]], None] | None = None,
     ) -> Self:
-        """Reading from where the file ends, or the log, if that is before it: there, both are compared.
+        """A reading from the end of the file on, or of the log, if that is earlier: there, both are compared.
 
         Raises:
             EarlierTimelineError, LaterTimelineError: the log is of another timeline.
@@ -105,19 +105,19 @@ class Reading:
                 await asyncio.sleep(LATE_PAUSE_SECONDS)
 
     def is_of_another_log(self, end: LogEnd) -> bool:
-        """Whether the log is another one than was read: it ends before that, or with another message."""
+        """Whether another log was read until now: this one ends earlier, or with another message."""
         if end.sequence != self.sequence or self._last is None or end.place is None:
             return end.sequence < self.sequence
-        # Two messages of one term are of one leader, which never puts one in the place of another.
+        # All messages of a term are of one leader, which never stores two at one sequence.
         return end.place.term != self._last.term
 
     async def _require_unbroken(self, place: Place) -> None:
-        """Returns if what comes next, which belongs there, comes behind what was read last.
+        """Refuses the next message, which has this place, if it does not follow the message read last.
 
-        A broker that has lost its end gives the same sequences to what comes then, which is of another term.
+        A broker that has lost the end of the log gives the same sequences to new messages, of another term.
 
         Raises:
-            LogStreamError: it does not. JetStreamError: that cannot be seen.
+            LogStreamError: it does not follow. JetStreamError: that cannot be seen.
         """
         if self._last is None or self._last.term == place.term:
             return
@@ -129,7 +129,7 @@ class Reading:
             )
 
     async def _apply(self, messages: Sequence[StoredMessage]) -> None:
-        """Applies the frames that these messages bring to an end, several in one transaction."""
+        """Applies the frames that these messages complete, several in one transaction."""
         frames: list[Frame] = []
         events = 0
         try:
@@ -143,7 +143,7 @@ class Reading:
                     together, frames, events = frames, [], 0
                     await self._carry_out(together)
         except FrameError:
-            # What came before it is sound.
+            # The frames before it are sound.
             await self._carry_out(frames)
             raise
         await self._carry_out(frames)
@@ -156,7 +156,7 @@ class Reading:
         except NewerEventError:
             if len(frames) == 1:
                 raise
-            # What came before it is sound.
+            # The frames before the one with the event are sound.
             for frame in frames:
                 await self._carry_out([frame])
             return
@@ -165,7 +165,7 @@ class Reading:
 
 
 async def catch_up(log: LogStream, applier: Applier) -> LogEnd:
-    """Where the log ended, with everything up to there applied.
+    """The end of the log, with everything up to there applied.
 
     Raises:
         What `Reading.begin` and `Reading.up_to` do.
@@ -180,9 +180,9 @@ class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a follower is.
 
     `position` is that of its file's end, `log_position` that of the log's, as far as it is known.
-    `age_ms` says how long ago it was known to have all that the log had; None: not since it follows, which it
-    does for `follows_ms`.
-    `problem` says why nothing comes now, `repair` what an operator can do, where there is anything.
+    `age_ms` is how long ago it was known to have all that the log had; None: never since it began to follow,
+    `follows_ms` ago.
+    `problem` says why nothing comes now, `repair` what an operator can do, if there is anything.
     """
 
     position: int
@@ -203,10 +203,10 @@ class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Follower:
-    """Has a file follow the log, for ever. All but `state` and `head` is called on the event loop's thread.
+    """Makes a file follow the log, for ever. All but `state` and `head` is called on the event loop's thread.
 
-    `connection` is the relay user's, and comes back for ever. `on_applied` hears of the rows that were added,
-    on the event loop's thread, once they are on disk. `damage` is told what is met of the file.
+    `connection` is the relay user's, and reconnects for ever. `on_applied` is called with the rows that were
+    added, on the event loop's thread, once they are on disk. `damage` notes errors of the file.
     """
 
     def __init__(
@@ -226,9 +226,9 @@ class Follower:
         self._on_applied = on_applied
         self._damage = damage or Damage()
         self._stopped, self._news = asyncio.Event(), asyncio.Event()
-        # The sequence of the last message that the broker told of.
+        # The sequence of the last message that the broker announced.
         self._told = 0
-        # Whether the log and the file go apart, or the log has what is no frame; None: that is not known yet.
+        # Whether an error of `NOT_TO_LEAD_WITH` was met since the file last had all; None: not known yet.
         self.is_apart: bool | None = None
         self._log_position: int | None = None
         self._current_at: float | None = None
@@ -252,7 +252,7 @@ class Follower:
 
     @property
     def state(self) -> FollowerState:
-        """How far it is, now. Any thread may ask."""
+        """How far the follower is now. Any thread may ask."""
         current_at, now = self._current_at, time.monotonic()
         return FollowerState(
             position=self._applier.head.position,
@@ -264,10 +264,10 @@ class Follower:
         )
 
     async def run(self) -> None:
-        """Follows until `stop`. What goes wrong stands in `state`, and is tried again.
+        """Follows until `stop`. An error is shown in `state`, and the following is tried again.
 
         Raises:
-            OutdatedFileError: the file is to be made anew first.
+            OutdatedFileError: the file has to be made anew first.
         """
         subscription = await self._connection.subscribe_direct(
             self._names.live(self._names.frames), handler=self._hear
@@ -291,7 +291,7 @@ class Follower:
                 logger.debug("the end of following was not told: %s", error)
 
     def stop(self) -> None:
-        """Ends `run` once what is being applied is in the file."""
+        """Ends `run` once the frames being applied are in the file."""
         self._stopped.set()
         self._news.set()
 
@@ -302,7 +302,7 @@ class Follower:
             end = await self._log.end()
             self._log_position = end.position
             if reading is None or reading.is_of_another_log(end):
-                # At the start, or where the stream was made anew, or has lost its end.
+                # At the start, or if the stream was made anew, or has lost its end.
                 reading = await Reading.begin(self._log, self._applier, end, self._on_applied)
             await reading.up_to(end.sequence)
             self._require_all_there(end)
@@ -310,7 +310,7 @@ class Follower:
             await self._follow_news(reading, looked_at + LOOK_INTERVAL_MS / 1_000)
 
     async def _follow_news(self, reading: Reading, until: float) -> None:
-        """Reads what the broker tells of, without asking for the log's end each time."""
+        """Reads the messages that the broker announces, without asking for the log's end each time."""
         while (left := until - time.monotonic()) > 0 and not self._stopped.is_set():
             if await is_set_within(self._news, left * 1_000):
                 self._news.clear()

@@ -1,18 +1,18 @@
-"""A frame: one group commit of the leader's, as the log stream has it and a follower applies it.
+"""A frame: one group commit of a leader, as the log stream has it and a follower applies it.
 
     message     "HPL", the format, where it belongs: term, position before it, last position, part, parts;
                 CRC-32 of that
                 SHA-256 of what follows, zstd of MessagePack; or a part of these
 
-The first frame of a leader is its *term*: it has a name, all leases that there are, and nothing else. A
-frame that is larger than one message may be comes in parts, which follow each other; only all of them
-together are one, and those of a leader that did not come to the end are passed over. The hashes of its rows
-follow from `before`, the log's end before it, so each frame vouches for where it belongs.
+The first frame of a leader is its *term*: it has the leader's name, all leases that there are, and nothing
+else. A frame that is too large for one message comes in parts, which follow each other. Readers pass over the
+parts of a frame that its leader did not complete. The hashes of a frame's rows follow from `before`, the end
+of the log before it, so each frame proves where it belongs.
 
-    FrameError             what is in a message is no frame that may be applied; `repair` says what to do
+    FrameError             a message is no frame that may be applied; `repair` says what to do
     ├── DamagedFrameError  its bytes are not those that were sent
     ├── NewerFrameError    a newer version of this program has written it
-    └── ForeignFrameError  it is of another store, or nobody's of ours
+    └── ForeignFrameError  no leader has written it
 """
 
 import hashlib
@@ -31,19 +31,19 @@ from domain.decider import Lease
 from domain.errors import TooLarge
 from hyperpage_client.transport.jetstream_answers import StoredMessage
 
-# The newest form, and the first one: each is read as long as somebody writes it, and written as long as
-# somebody reads no newer one. What a frame has more than before needs a new form: who does not know a field
-# of the MessagePack passes it over.
+# The newest form of frames, and the first one. A form is read as long as a member writes it, and written as
+# long as a member reads no newer one. A new field of a frame needs a new form: a reader passes over a field
+# of the MessagePack that it does not know.
 FORMAT = 2
 FIRST_FORMAT = 1
-# The first one that says whether a log trails. Such a frame has it, whatever others read: who passed that
-# over would begin no timeline.
+# The first form that says whether a log trails. A frame that trails always has at least this form: a member
+# that passed the field over would not begin a timeline.
 TRAILING_FORMAT = 2
-# Below the most that a broker takes in one message by default, with headers.
+# Less than the most that a broker takes in one message by default, with headers.
 PART_BYTES = 900 * 1024
 # A group may hold as much as may wait for the writer, and some more around it.
 MAXIMUM_FRAME_BYTES = 320 * 1024 * 1024
-# Fast, and for the small groups of a service that is not busy about as small as any other.
+# This level is fast, and small groups, those of a service that is not busy, get about as small as with any.
 LEVEL = 1
 
 _MAGIC = b"HPL"
@@ -74,22 +74,22 @@ class NewerFrameError(FrameError):
 
 
 class ForeignFrameError(FrameError):
-    """It is another store's, or nobody's."""
+    """No leader has written it."""
 
 
-# The seventh is text, bytes or nothing; the decoder knows no such type.
+# The seventh value is text, bytes or nothing, which the decoder has no type for.
 _Row = tuple[int, str, int, str, int, str | None, Any, str | None, bytes]
 _Answer = tuple[str, bytes, int, str, int]
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a leader has stored in its term behind `before`. `leader` is the name in a term's first frame.
+    """What a leader has stored in its term after `before`. `leader` is the name in a term's first frame.
 
-    Where `leases` are `all_leases`, there are no others: whoever applies it ends those that it does not name.
-    Where the log `trails`, its leader may have answered more behind it than it has.
+    With `all_leases`, there are no other `leases`: a file that applies the frame ends those that it does not
+    name. If the log `trails`, its leader may have answered more than the log has.
 
-    Rows in the order of the table's columns; answers as (command id, hash of the request, position, answer,
-    how many events say all of it).
+    Rows are in the order of the table's columns; answers are (command id, hash of the request, position,
+    answer, number of the events that it can be told from, or 0).
     """
 
     store_id: str
@@ -106,12 +106,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def last(self) -> int:
-        """The position at which the log ends behind it."""
+        """The position at which the log ends after this frame."""
         return self.rows[-1][0] if self.rows else self.before.position
 
     @property
     def content(self) -> Content:
-        """The same, as it is written into a file."""
+        """The content of the frame, as it is written into a file."""
         leases: dict[str, Lease | None] = {one.job_id: one for one in self.leases}
         return Content(
             before=self.before,
@@ -122,7 +122,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Place(NamedTuple):
-    """Where a message belongs: the term, where the log ends before and behind its frame, which part it is."""
+    """Where a message belongs: its term, where the log ends before and after its frame, which part it is."""
 
     term: int
     after: int
@@ -151,10 +151,12 @@ _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 def messages_of(frame: Frame, part_bytes: int = PART_BYTES, *, form: int | None = None) -> list[bytes]:
-    """The messages of a frame, in order, of a form, or the first one for such; by default, of the newest.
+    """The messages of a frame, in order. They have this form, or the newest by default.
+
+    A frame that trails has at least the first form that can say so.
 
     Raises:
-        TooLarge: it is larger than whoever reads it takes.
+        TooLarge: it is larger than readers take.
     """
     content = _encode(frame)
     if len(content) > MAXIMUM_FRAME_BYTES:
@@ -208,7 +210,7 @@ def place_of(stream: str, message: StoredMessage) -> Place:
 
 
 def _frame_in(name: str, whole: bytes) -> Frame:
-    """The frame of the contents of its messages, one behind the other."""
+    """The frame in the joined contents of its messages."""
     digest, packed = whole[:_DIGEST_BYTES], whole[_DIGEST_BYTES:]
     if hashlib.sha256(packed).digest() != digest:
         raise _damaged(name, "its SHA-256 does not fit")
@@ -219,7 +221,7 @@ def _frame_in(name: str, whole: bytes) -> Frame:
 
 
 def _unpacked(packed: bytes) -> bytes:
-    # A forged one might be as large as the memory.
+    # A forged frame might unpack to more than the memory.
     with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
         content = reader.read(MAXIMUM_FRAME_BYTES)
         if reader.read(1):
@@ -236,7 +238,7 @@ def _damaged(name: str, why: str) -> DamagedFrameError:
 
 
 class Frames:
-    """Puts the messages of a stream together, in order: whole frames."""
+    """Joins the messages of a stream, given in order, into whole frames."""
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
@@ -245,17 +247,17 @@ class Frames:
         self._size = 0
 
     def take(self, message: StoredMessage) -> Frame | None:
-        """The frame that ends with a message; `None` where its end is still to come.
+        """The frame that ends with a message; `None` if the message does not complete one.
 
         Raises:
-            FrameError: it is none, damaged, or newer than this program.
+            FrameError: the message is no frame, or damaged, or newer than this program.
         """
         place = place_of(self._stream, message)
         if place.part == 1 or self._begun is None or self._begun._replace(part=place.part) != place:
-            # What was begun before was never ended; or the log had no room for its end, and it comes again.
+            # The frame begun before never ended; or the log had no room for its end, and it comes again.
             self._drop()
         if place.part != len(self._parts) + 1:
-            # The end of something whose beginning is gone: only the whole counts.
+            # The beginning of this frame is gone: only a whole frame counts.
             self._drop()
             return None
         self._begun = place

@@ -1,4 +1,4 @@
-"""What a file has of a log's history, and whether the log leads on from it: `History`."""
+"""`History`: the events and timelines of a file, and whether a log leads on from them."""
 
 import apsw
 
@@ -18,7 +18,7 @@ Timelines = tuple[tuple[int, int], ...]
 
 
 def restored_timeline(connection: apsw.Connection) -> int:
-    """The last timeline of a file that a restore began; 0 where none did."""
+    """The last timeline of a file that a restore began; 0 if none did."""
     timeline = connection.execute(
         "SELECT max(data ->> '$.timeline') FROM events"
         " WHERE stream = ? AND type = ? AND data ->> '$.leader' IS NULL",
@@ -28,14 +28,14 @@ def restored_timeline(connection: apsw.Connection) -> int:
 
 
 def fork_of_row(row: chain.Row) -> tuple[int, int]:
-    """The timeline that an event begins, and where."""
+    """The timeline that an event begins, and the position of that event."""
     event = decode_event(row.type, row.data or b"")
     assert isinstance(event, TimelineForked), row.type
     return event.timeline, row.position
 
 
 class History:
-    """Compares frames with a file, which `connection` reads: its events, and nothing else."""
+    """Compares frames with the events of a file, which `connection` reads."""
 
     def __init__(self, connection: apsw.Connection, origin: Origin) -> None:
         self._connection = connection
@@ -43,12 +43,12 @@ class History:
         self.origin = origin
 
     def require_following(self, head: chain.Head, timelines: Timelines, frame: Frame) -> Timelines:
-        """The timelines of the file with a frame, if it may have that behind `head`, or has it already.
+        """The timelines of the file with a frame, if that may follow `head`, or is in the file already.
 
         Raises:
             DivergedLogError: the file has other events than the log. OutdatedFileError: events between them
                 are missing, or a leader was restored or took over without all that the file has.
-            AnotherStoresLogError: it is of another store.
+            AnotherStoresLogError: the frame is of another store.
         """
         if frame.store_id != self.origin.store_id:
             raise AnotherStoresLogError(
@@ -58,13 +58,14 @@ class History:
         if (fork := _fork_in(frame)) is not None and fork[1] == head.position + 1:
             timelines = (*timelines, fork)
         begun = (timeline for timeline, first in reversed(timelines) if max(1, frame.last) >= first)
-        # A store that was never served may have none yet.
+        # A store that was never served may have no timeline yet.
         of_file = next(begun, 1)
         if frame.timeline < self._restored:
             raise self._is_earlier(frame.timeline)
         if frame.timeline > of_file:
             raise self._is_later(frame.timeline)
-        # What a leader began may be gone from the log with its end; whoever went on there has begun nothing.
+        # A timeline that a leader began may be lost with the end of the log. A leader that went on there has
+        # not begun it.
         if frame.timeline < of_file or not self._agrees(head, frame):
             raise DivergedLogError(
                 f"the log has other events than this file, from position {frame.before.position} on",
@@ -74,12 +75,12 @@ class History:
         return timelines
 
     def require_timeline(self, timeline: int) -> None:
-        """Returns if a log that began with that timeline may be the file's.
+        """Refuses a log that was made with a timeline which does not fit the file.
 
-        Whoever is restored begins a log of its own; those that a leader begins are in the log.
+        A restored store begins a log of its own. The timelines that leaders begin are in the log.
 
         Raises:
-            EarlierTimelineError, LaterTimelineError: it is not.
+            EarlierTimelineError, LaterTimelineError: it does not fit.
         """
         if timeline < self._restored:
             raise self._is_earlier(timeline)
@@ -87,7 +88,7 @@ class History:
             raise self._is_later(timeline)
 
     def ends_restored(self, head: chain.Head) -> bool:
-        """Whether a file that ends there was restored, and nothing was answered since."""
+        """Whether a file that ends there was restored, and has no event since."""
         return self.origin.timelines[-1:] == ((self._restored, head.position),)
 
     def _is_earlier(self, timeline: int) -> EarlierTimelineError:
@@ -104,7 +105,7 @@ class History:
         )
 
     def _agrees(self, head: chain.Head, frame: Frame) -> bool:
-        """Whether the hashes of a frame fit those of the file, where both know them."""
+        """Whether the hashes of a frame fit those of the file, as far as both have them."""
         before = frame.before.position
         if before > head.position:
             raise GapError(
@@ -132,7 +133,7 @@ class History:
 
 
 def _fork_in(frame: Frame) -> tuple[int, int] | None:
-    """The timeline that a frame begins, and where: a fork has a frame of its own."""
+    """The timeline that a frame begins, if it does, and where: a fork has a frame of its own."""
     if not frame.rows or frame.rows[0][3] != TIMELINE_FORKED:
         return None
     return fork_of_row(chain.Row(*frame.rows[0]))

@@ -1,13 +1,14 @@
-"""Who leads, as one member sees it, and from when on another one may.
+"""`LeaderWatch`: who leads, as one member sees it, and when another member may.
 
     the bucket ── all that it stores ──▶ LeaderWatch ──▶ on_change, `leader`
-               ◀── a look, each second ──┘       └────▶ `vacant`: nobody leads, and nobody thinks so either
+               ◀── a look, each second ──┘       └────▶ `vacant`: no member leads, nor believes that it does
 
-Whoever held the lease relies on it for two thirds of its life from when it sent the last renewal. A successor
-counts a little more from when it *heard* of that one, by a clock of its own, and does not trust a broker to
-have waited for the lease's end: brokers' clocks may differ. A lease lives for longer than that, so nobody
-waits who has heard everything; who has just begun to listen, or missed something, counts from then on. One
-that was given up is vacant at once. (C. Gray and D. Cheriton: Leases, SOSP 1989.)
+A leader relies on its lease for two thirds of the lease's life, from when it sent the last renewal. A
+successor counts a little more, from when it *heard* of that renewal, by its own clock. It does not trust a
+broker to have waited for the lease's end: brokers' clocks may differ. A lease lives for longer than the
+successor counts, so a member that has heard all messages does not wait. One that has just begun to listen, or
+missed a message, counts from then on. A lease that was given up is vacant at once. (C. Gray and D. Cheriton:
+Leases, SOSP 1989.)
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from bus.transport.jetstream import JetStreamError
 from hyperpage_client.documents import decoded
 
 KEY = "leader"
-# How long a lease that was handed over is left to whom it is for.
+# How long a lease that was handed over is left to the member that it was handed to.
 HEAD_START_SECONDS = 2.0
-# What the bucket repeats may be lost, so it is looked at, too.
+# How often the bucket is looked at: the messages that it repeats may be lost.
 LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
 
@@ -43,7 +44,7 @@ class LeaseLife(msgspec.Struct, frozen=True):
 
     @property
     def wait_seconds(self) -> float:
-        """How long others wait, from when they heard of that: clocks do not run equally fast."""
+        """How long others wait, from when they heard of that renewal: clocks do not run equally fast."""
         return self.valid_seconds * 1.1
 
     @property
@@ -56,9 +57,9 @@ USUAL_LIFE = LeaseLife()
 
 
 class Leader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who leads: its name, which process of that name, its term, where its HTTP API is.
+    """The member that leads: its name, which process of that name, its term, where its HTTP API is.
 
-    One that `gave_up` leads no more; `successor` is whom it left the lease to, if anybody.
+    One that `gave_up` leads no more; `successor` is the member that it left the lease to, if it named one.
     """
 
     name: str
@@ -73,7 +74,7 @@ _decode = msgspec.json.Decoder(Leader).decode
 
 
 def leader_in(entry: Entry) -> Leader | None:
-    """Who stands in an entry of the bucket; nobody, where that has ended or is nobody's of ours."""
+    """The leader in an entry of the bucket; None if the entry has ended, or names no leader."""
     try:
         return decoded(_decode, entry.value) if entry.value else None
     except msgspec.DecodeError:
@@ -84,8 +85,8 @@ def leader_in(entry: Entry) -> Leader | None:
 class LeaderWatch:
     """Watches the lease. Used in one event loop; `leader` may be read from any thread.
 
-    `on_change` hears in that loop, at once, of another leader or term, or of none. `clock` counts seconds
-    from any moment; those in which the machine slept should count, too.
+    `on_change` is called in that loop, at once, with another leader or term, or with None. `clock` counts
+    seconds from any moment; those in which the machine slept should count, too.
     """
 
     def __init__(
@@ -101,29 +102,29 @@ class LeaderWatch:
         self._bucket = bucket
         self._on_change = on_change
         self.clock = clock
-        # The newest that is known of the key, and who stands there.
+        # The newest known entry of the key, and the leader in it.
         self._entry: Entry | None = None
         self._found: Leader | None = None
-        # The sequence up to which all was heard that the bucket stored.
+        # The sequence of the last message heard from the bucket.
         self._heard: int | None = None
-        # The latest moments at which somebody may have renewed the lease, and have left it to another.
+        # The latest moments at which a leader may have renewed the lease, and may have given it up.
         self._renewed_at = self._left_at = clock()
         self._news = asyncio.Event()
         self._look_again = asyncio.Event()
 
     @property
     def has_looked(self) -> bool:
-        """Whether it knows who leads, or that nobody does."""
+        """Whether it knows who leads, or that no member does."""
         return self._entry is not None
 
     @property
     def silent_seconds(self) -> float:
-        """How long ago whoever leads may last have said so. Any thread may ask."""
+        """How long ago a leader may last have renewed the lease. Any thread may ask."""
         return self.clock() - self._renewed_at
 
     @property
     def sequence(self) -> int:
-        """What whoever writes next must expect."""
+        """The sequence that the next writer of the lease must expect."""
         return 0 if self._entry is None else self._entry.sequence
 
     async def run(self) -> None:
@@ -147,7 +148,7 @@ class LeaderWatch:
         """
         before = self._entry
         entry = await self._bucket.last(KEY)
-        # What was heard meanwhile may be newer.
+        # An entry that was heard meanwhile may be newer.
         if before is self._entry or self._entry is None or entry.sequence > self._entry.sequence:
             self._note(entry, was_heard=False)
 
@@ -162,7 +163,7 @@ class LeaderWatch:
             await _set_or_later(self._news, seconds)
 
     def _vacant_in(self, name: str) -> float:
-        """In how many seconds it is, if nothing happens."""
+        """In how many seconds that member may try, if nothing happens."""
         if self._entry is None:
             return float("inf")
         if self._found is None:
@@ -174,7 +175,7 @@ class LeaderWatch:
         return self._left_at + HEAD_START_SECONDS - self.clock()
 
     def _hear(self, entry: Entry) -> None:
-        """Takes in what the bucket has stored, under whichever key."""
+        """Takes in an entry that the bucket has stored, under any key."""
         is_next = self._heard is not None and entry.sequence == self._heard + 1
         self._heard = entry.sequence
         if not is_next:
@@ -186,7 +187,7 @@ class LeaderWatch:
 
     def _note(self, entry: Entry, *, was_heard: bool) -> None:
         known = self._entry
-        # In a bucket that was made anew, sequences begin anew.
+        # Values are compared, too: in a bucket that was made anew, sequences begin again.
         if known is not None and (entry.sequence, entry.value) == (known.sequence, known.value):
             return
         before, self._found = self._found, leader_in(entry)

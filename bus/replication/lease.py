@@ -2,17 +2,17 @@
 
     acquire ─▶ held ── renewed each second        `is_valid`: until 2 s after the last renewal was sent
                 │                                  in the bucket: until 3 s after it was stored
-                ├── release ──▶ left to another member, or to any: had at once
-                └── not renewed for 2 s, or in another's hands: LeaseLostError
+                ├── release ──▶ left to another member, or to any, which may have it at once
+                └── not renewed for 2 s, or held by another member: LeaseLostError
 
-No answered command rests on this. What fences a leader off is the sequence that its next frame must expect in
-the log (`bus.replication.replicating`): of two leaders, one stores nothing. The lease has one member lead and
-not all of them try, and has a leader that was frozen or cut off refuse to answer from a file that others have
-left behind. It needs clocks that run equally fast within a tenth (none has to be right), and a majority of
-brokers that have not forgotten what they stored.
+No answered command rests on the lease. A leader is fenced off by the sequence that its next frame must expect
+in the log (`bus.replication.replicating`): of two leaders, one stores nothing. With the lease, one member
+leads and not all of them try, and a leader that was frozen or cut off refuses to answer from a file that may
+be outdated. It needs clocks that run equally fast within a tenth (none has to be right), and a majority of
+nats-servers that have not lost what they stored.
 
-While the bucket's stream has no leader, nothing is renewed: nats-server takes 4 to 10 s to choose another one
-after the machine with the last one is lost. Then a lease ends although its holder lives.
+While the bucket's stream has no leader, no lease is renewed: nats-servers take 4 to 10 s to choose another
+one after the machine with the last one is lost. A lease may end then although its holder lives.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class LeaseLostError(RuntimeError):
 
 
 class Lease:
-    """One member's hold on the lease, which it has or has not. Used in one event loop, but for `is_valid`.
+    """The lease as one member has it, or tries to get it. Used in one event loop, but for `is_valid`.
 
     `instance` tells processes of one name apart, `address` is where its HTTP API is.
     """
@@ -53,7 +53,7 @@ class Lease:
         self._bucket = bucket
         self._watch = watch
         self._life = watch.life
-        # A second attempt fits into what is left of its validity.
+        # So short that a second attempt fits into the lease's validity.
         self._timeout_ms = int(300 * self._life.valid_seconds)
         self._clock = watch.clock
         self._said = Leader(name=name, instance=instance, term=0, address=address)
@@ -66,12 +66,12 @@ class Lease:
     def is_valid(self) -> bool:
         """Whether this member holds the lease, and no other one does. Any thread may ask; it costs nothing.
 
-        False as soon as that is not certain. Whoever answers from a file asks *after* it has read there.
+        False as soon as that is not certain. Code that answers from the file asks *after* it has read there.
         """
         return self._clock() < self._valid_until
 
     async def acquire(self, term: int) -> bool:
-        """Whether this member holds the lease now, for a term; it has to `keep` it. Waits for nobody.
+        """Whether this member got the lease, for a term; it has to `keep` it. It does not wait for a vacancy.
 
         Raises:
             JetStreamError: the bucket does not answer. A lease that it stores nevertheless ends by itself.
@@ -81,7 +81,8 @@ class Lease:
             if not self._watch.is_vacant_for(self._said.name):
                 return False
             self._said = msgspec.structs.replace(self._said, term=term)
-            # Of this moment: what is heard while the message is on its way, is not what was looked at.
+            # Both of this moment: while the message is on its way, the watch may hear of an entry that was
+            # not looked at.
             expected, began = self._watch.sequence, self._clock()
             try:
                 self._sequence = await self._bucket.put(
@@ -92,16 +93,16 @@ class Lease:
                     timeout_ms=self._timeout_ms,
                 )
             except WrongSequenceError:
-                # Another one was quicker.
+                # Another member was quicker.
                 return False
             self._is_held, self._valid_until = True, began + self._life.valid_seconds
         return self.is_valid
 
     async def keep(self) -> None:
-        """Renews it for as long as it is held.
+        """Renews the lease for as long as it is held.
 
         Raises:
-            LeaseLostError: it is not any more: lost, or released. By then `is_valid` says so.
+            LeaseLostError: it is held no more: lost, or released. `is_valid` is false by then.
         """
         seconds = self._life.renew_seconds
         while True:
@@ -117,7 +118,7 @@ class Lease:
                     seconds = _RETRY_SECONDS
 
     async def tell(self, term: int) -> None:
-        """Says, with a renewal, which term its holder leads in.
+        """Renews the lease, with the term that this member leads in.
 
         Raises:
             LeaseLostError, JetStreamError: as for any renewal.
@@ -128,21 +129,21 @@ class Lease:
                 await self._renew()
 
     async def release(self, successor: str = "") -> None:
-        """Gives it up, to a member of that name or to any, which may have it at once; if it is held at all.
+        """Gives the lease up, if it is held: the member of that name, or any, may have it at once.
 
         Raises:
             JetStreamError: others may not know; it ends by itself. LeaseLostError: it was lost before.
         """
         async with self._writing:
             if self._is_held:
-                # Before anybody may hear of it.
+                # Before another member can hear of it.
                 self._lose()
                 left = msgspec.structs.replace(self._said, gave_up=True, successor=successor)
-                # It stays until the next one has it, who need not wait for its end.
+                # The entry stays until the next holder writes its own, and need not wait for an end.
                 await self._write(left, lives_seconds=None)
 
     async def _renew(self) -> None:
-        """Renews it in time, or gives it up: also where it is renewed, but too late."""
+        """Renews the lease in time; otherwise it is lost, also if it was renewed, but too late."""
         began = self._clock()
         if self.is_valid:
             await self._write(self._said, lives_seconds=self._life.seconds)
@@ -152,7 +153,7 @@ class Lease:
         self._valid_until = began + self._life.valid_seconds
 
     async def _write(self, leader: Leader, *, lives_seconds: int | None) -> None:
-        """Writes it over our own last one."""
+        """Writes the lease's entry over this process's last one."""
 
         def is_own(entry: Entry) -> bool:
             found = leader_in(entry)

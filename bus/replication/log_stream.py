@@ -1,16 +1,16 @@
-"""The stream of frames: made where it is missing, read, and where it ends.
+"""`LogStream`: the stream of frames. It is made if it is missing, read, and written at its end.
 
-What decides is asked of the stream's leader (`STREAM.INFO`, `STREAM.MSG.GET`). Frames themselves may be read
-from any replica: each says what it follows, so one that is not there yet is only late.
+Questions that decide something go to the stream's leader (`STREAM.INFO`, `STREAM.MSG.GET`). Frames may be
+read from any replica: each says what it follows, so one that a replica lacks is only late.
 
     LogStreamError             the log cannot be followed or led; `repair` says what to do
     ├── AnotherStoresLogError  it is another store's
     ├── TooFewReplicasError    the broker is no cluster, or too small a one
-    ├── DivergedLogError      it is not the one that this file is of
+    ├── DivergedLogError       it has other events than this file
     │   └── EarlierTimelineError  the file was restored, and the log was not begun anew yet
-    └── OutdatedFileError     the file is to be made anew before it can follow
-        ├── GapError            the log begins behind its end
-        └── LaterTimelineError  the log goes on without what the file has: a leader was restored, or took over
+    └── OutdatedFileError      the file has to be made anew before it can follow
+        ├── GapError            the log begins after the end of the file
+        └── LaterTimelineError  a leader was restored, or took over, without all that the file has
 """
 
 import time
@@ -29,17 +29,17 @@ from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.transport.jetstream_answers import NO_PEERS, StoredMessage, StreamReport
 
-# The broker remembers the ids of messages for so long, and ours have none: sequences tell.
+# How long the broker remembers the ids of messages. Frames have none: their sequences tell repeated ones.
 _DUPLICATE_WINDOW_NS = 100_000_000
-# Another one has just made the stream.
+# The broker's error code when another process has just made the stream.
 _NAME_IN_USE = 10058
 EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
-# What to do where the streams of a cluster are another store's.
+# The repair if the streams of a cluster are another store's.
 BEGIN_EMPTY = (
     "a member of that one begins with an empty data directory; a store of its own needs another prefix,"
     " or another nats-server"
 )
-# How long an answer is waited for. A cluster chooses another leader within as much.
+# How long to wait for an answer. A cluster can choose another leader of the stream in that time.
 APPEND_TIMEOUT_MS = 2_000
 
 
@@ -61,38 +61,38 @@ class TooFewReplicasError(LogStreamError):
 
 
 class DivergedLogError(LogStreamError):
-    """The log is not the one that this file is of."""
+    """The log has other events than this file."""
 
 
 class EarlierTimelineError(DivergedLogError):
-    """The log is of a timeline before that of the file: whoever leads with such a file begins it anew."""
+    """The log is of an earlier timeline than the file: a leader with such a file begins the log anew."""
 
 
 class OutdatedFileError(LogStreamError):
-    """The file is to be made anew before it can follow, of a backup or the archive."""
+    """The file has to be made anew, from a backup or the archive, before it can follow."""
 
 
 class GapError(OutdatedFileError):
-    """The log begins behind the end of the file."""
+    """The log begins after the end of the file."""
 
 
 class LaterTimelineError(OutdatedFileError):
-    """The log is of a timeline behind that of the file: one that was restored leads, or took over."""
+    """The log is of a later timeline than the file: a leader was restored, or took over without its end."""
 
 
 class Tail(NamedTuple):
-    """The last message of the log: its sequence and its body; None where it is not there any more."""
+    """The last message of the log: its sequence, and its body, or None if that is there no more."""
 
     sequence: int
     body: bytes | None
 
 
 class LogEnd(msgspec.Struct, frozen=True):
-    """Where the log ends: the sequence of its last message, and that message; the first that is there.
+    """Where the log ends: the `sequence` and `place` of its last `message`; `first` is its oldest sequence.
 
-    `position` is where its last whole frame ends, as far as that message tells; where there is none, the one
-    behind which it begins. `timeline` is the one that it began with, `made_at` the sequence: one that
-    is made later has a higher one.
+    `position` is where its last whole frame ends, as far as that message tells; without a message, the
+    position after which it begins. `timeline` is the one that the log was made with, `made_at` the sequence
+    that it was made with: a log made later has a higher one.
     """
 
     sequence: int = 0
@@ -105,19 +105,19 @@ class LogEnd(msgspec.Struct, frozen=True):
 
     @property
     def tail(self) -> Tail:
-        """What the next message is to follow."""
+        """The message that the next one has to follow."""
         return Tail(self.sequence, None if self.message is None else self.message.payload)
 
     @property
     def position(self) -> int:
         if self.place is None:
             return self.begins
-        # One that was begun and not ended counts only as far as it says where it was to go on.
+        # A frame that is not whole tells only where the log ended before it.
         return self.place.last if self.place.part == self.place.parts else self.place.after
 
 
 class LogBeginning(msgspec.Struct, frozen=True):
-    """Where the log begins: what its first frame goes on behind. `timeline` is the one it was made with."""
+    """Where the log begins: the position before its first frame. `timeline` is the one it was made with."""
 
     timeline: int
     position: int
@@ -126,7 +126,7 @@ class LogBeginning(msgspec.Struct, frozen=True):
 
 
 class LogStream:
-    """The log of one store, over the relay's connection. All raise `JetStreamError`, too."""
+    """The log of one store, over the relay's connection. All methods raise `JetStreamError`, too."""
 
     def __init__(self, connection: LeanClient, names: BusNames, store_id: str) -> None:
         self.api = JetStreamApi(connection)
@@ -136,10 +136,10 @@ class LogStream:
 
     @classmethod
     async def there(cls, connection: LeanClient, names: BusNames) -> Self | None:
-        """The log that is there, whosever it is; None where there is none.
+        """The present log, whichever store it belongs to; None if there is none.
 
         Raises:
-            AnotherStoresLogError: the stream is nobody's of ours.
+            AnotherStoresLogError: the stream names no store.
         """
         report = await JetStreamApi(connection).report(names.log)
         if report is None:
@@ -152,14 +152,14 @@ class LogStream:
     async def prepare(
         self, replicas: int, *, timeline: int, position: int, limits: Limits = NO_LIMITS
     ) -> StreamReport:
-        """The stream with so many replicas; where there is none, it is made, to go on behind that position.
+        """The stream with so many replicas. If there is none, it is made, to go on after that position.
 
         Raises:
             AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
         """
         made_with = {
-            # A leader of a stream that was deleted may come back, and is not to send what fits into this one:
-            # so none of them has the sequences of another.
+            # A leader of a stream that was deleted may come back. No message of it must fit into this stream,
+            # so no two streams have the same sequences.
             "first_seq": time.time_ns() // 1_000,
             "metadata": {STORE_ID: self.store_id, TIMELINE: str(timeline), LOG_BEGINS: str(position)},
         }
@@ -172,7 +172,7 @@ class LogStream:
             "subjects": [self._names.frames],
             "retention": "limits",
             "storage": "file",
-            # A frame that there is no room for is refused, and its group with it.
+            # A frame without room is refused, and its group with it.
             "discard": "new",
             "allow_direct": True,
             "no_ack": False,
@@ -196,7 +196,7 @@ class LogStream:
             )
 
     async def begin_anew(self, *, timeline: int, position: int) -> None:
-        """Deletes the stream, and makes it for a log that goes on behind a position of another timeline.
+        """Deletes the stream, and makes it for a log that goes on after a position of another timeline.
 
         Raises:
             AnotherStoresLogError: it is another store's.
@@ -242,7 +242,7 @@ class LogStream:
         return LogEnd(counts.last_seq, place, message, counts.first_seq, timeline, begins, made_at)
 
     async def beginning(self) -> LogBeginning:
-        """Where it begins: a file that ends before that needs something else first.
+        """Where the log begins: a file that ends before that needs a backup or the archive first.
 
         Raises:
             ForeignFrameError: its first message is not a leader's. LogStreamError: the stream is gone.
@@ -255,7 +255,7 @@ class LogStream:
             if report.state.messages == 0:
                 return LogBeginning(timeline, position, timeline)
             message = await self.api.message_at(self.name, report.state.first_seq)
-            # The first ones may go meanwhile.
+            # The oldest messages may be deleted meanwhile.
             if message is not None:
                 newest = await self._newest_timeline(timeline)
                 return LogBeginning(timeline, place_of(self.name, message).after, newest)
@@ -264,12 +264,12 @@ class LogStream:
         try:
             last = await self.last_frame(await self.end())
         except (FrameError, LogStreamError):
-            # Who follows it tells.
+            # A follower reports the problem itself.
             return first
         return first if last is None else last.timeline
 
     async def last_frame(self, end: LogEnd) -> Frame | None:
-        """The last whole frame of a log that ends there; None where there is none.
+        """The last whole frame of a log that ends there; None if there is none.
 
         Raises:
             FrameError: it cannot be read.
@@ -278,7 +278,7 @@ class LogStream:
         while last >= end.first:
             message = await self.api.message_at(self.name, last)
             place = None if message is None else place_of(self.name, message)
-            # One that was begun and not ended does not count.
+            # A frame that was begun and not ended does not count.
             if message is not None and place is not None and place.part == place.parts:
                 frames = Frames(self.name)
                 for sequence in range(max(end.first, last - place.parts + 1), last):
@@ -290,7 +290,7 @@ class LogStream:
         return None
 
     async def first_reaching(self, position: int, end: LogEnd) -> int | None:
-        """The sequence of the first frame that ends at a position or behind it; `None`: there is none."""
+        """The sequence of the first frame that ends at a position or after it; None if there is none."""
         if end.place is None or end.place.last < position:
             return None
         low, high = end.first, end.sequence
@@ -304,9 +304,9 @@ class LogStream:
         return low
 
     async def drop_before(self, position: int) -> int:
-        """Has the frames go that end before a position; how many messages these were.
+        """The number of messages deleted: those of frames that end before a position.
 
-        Those that stay lead on from there. The last one always stays.
+        The messages that stay lead on from there. The last one always stays.
 
         Raises:
             What `end` does.
@@ -323,25 +323,25 @@ class LogStream:
         return await self.api.messages_from(self.name, sequence)
 
     async def append(self, body: bytes, tail: Tail) -> Tail:
-        """Stores a message right behind `tail`; where the log ends then.
+        """The new end of the log, with a message stored right after `tail`.
 
-        It expects that sequence there, so it is stored behind nothing else, and may be sent again: it is
-        stored once at most. A frame's parts are sent one after the other, each once the one before it is
-        known to be there: otherwise the last part could follow somebody else's messages.
+        The message expects the sequence of `tail`, so it is stored after nothing else, and may be sent again:
+        it is stored once at most. The parts of a frame are sent one after the other, each once the one before
+        is known to be stored: otherwise the last part could follow another leader's messages.
 
         Raises:
             WrongSequenceError: the log does not end there, or the message is there already.
             StreamFullError: there is no room. UnansweredError: it may be stored, now or soon.
             JetStreamError: for another reason, it is not stored.
         """
-        # Not the id of the message there, too: nats-server compares that on each replica (`Publisher`).
+        # It does not expect the id of `tail`, too: nats-server compares ids on each replica (`Publisher`).
         headers = {EXPECTED_LAST_SEQUENCE: str(tail.sequence)}
         sequence = await self.api.store(self._names.frames, body, headers, timeout_ms=APPEND_TIMEOUT_MS)
         return Tail(sequence, body)
 
 
 def _made_for(report: StreamReport) -> tuple[int, int]:
-    """The timeline of the log, and the position behind which it was begun."""
+    """The timeline that the log was made with, and the position after which it begins."""
     return int(report.metadata.get(TIMELINE, "1")), int(report.metadata.get(LOG_BEGINS, "0"))
 
 
@@ -352,10 +352,10 @@ async def ensure_replicated(
     require_own: Callable[[StreamReport], None],
     made_with: Mapping[str, Any] = MappingProxyType({}),
 ) -> StreamReport:
-    """The stream with the settings that it needs and so many replicas, or more; made where there is none.
+    """The stream with the settings that it needs and so many replicas, or more; made if there is none.
 
-    `require_own` raises what it likes where a stream that is there is not ours, before anything is changed.
-    One that is made gets what it is `made_with`, too, which stays as it is later.
+    `require_own` raises an error if the stream is not this store's, before anything is changed. A new stream
+    gets the settings `made_with`, too, which are never changed later.
 
     Raises:
         TooFewReplicasError: the broker has not so many. JetStreamError: it refuses, or does not answer.
@@ -385,7 +385,7 @@ async def ensure_replicated(
 
 
 async def _made(api: JetStreamApi, config: dict[str, Any]) -> StreamReport:
-    """The stream, made by this one, or by another one at the same moment."""
+    """The stream, made by this process, or by another one at the same moment."""
     try:
         return await api.create(config)
     except JetStreamError as error:

@@ -1,13 +1,13 @@
-"""The members of a cluster: what each tells of itself every second, and who of them is live.
+"""The members of a cluster: what each tells of itself every second, and which of them are live.
 
     Membership.join ─▶ told under `member.<name>` ── every second ──▶ leave
                             │ kept for 3 s
     live_members ◀──────────┘
 
-One name is one process. Whoever finds another process under its name waits whether that tells of itself once
-more: then the name is taken; otherwise it ended without a word, and its name is free.
+Each name belongs to one process. A process that finds another one under its name waits. If the other one
+tells of itself once more, the name is taken. Otherwise the other one has crashed, and the name is free.
 
-Ages are by the broker's clock. What members' own clocks show is told, and nothing is decided by it.
+Ages are by the broker's clock. Members tell the time of their own clocks, too, but nothing is decided by it.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from hyperpage_client.contract.subjects import escape
 from hyperpage_client.documents import decoded
 
 TELL_SECONDS = 1.0
-# How long the bucket keeps what is not told again.
+# How long the bucket keeps what a member told, unless it tells it again.
 LIVE_SECONDS = 3
-# For a name whose process ended without a word, until nobody can take it for live any more.
+# How long a member waits for the name of a process that crashed: until no member can take that for live.
 FREE_AFTER_SECONDS = 2.0 * LIVE_SECONDS
-# How long frames stay as old members read them once there is none any more.
+# How long frames keep the form that an older member reads after that was last seen.
 OLDER_FORM_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _TIMEOUT_MS = 900
@@ -46,11 +46,11 @@ class NameTakenError(ClusterError):
 
 
 class NoSuccessorError(ClusterError):
-    """Who was named cannot lead next."""
+    """The member that was named cannot lead next."""
 
 
 class Role(StrEnum):
-    """What a member does: it leads, may lead, or never will."""
+    """The role of a member: it leads, may lead, or never leads."""
 
     LEADER = "leader"
     MEMBER = "member"
@@ -61,9 +61,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """What a member tells of itself. `instance` tells processes of one name apart.
 
     Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` where
-    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. One that `could_lead`
-    has a file that goes with the log, as far as it knows, and does not stand still. Of one that leads with a
-    log that trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`.
+    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. A member `could_lead` if
+    its file agrees with the log, as far as it knows, and its writer is not stuck. Of a leader whose log
+    trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`.
     It reads frames up to the format `reads`.
     """
 
@@ -75,7 +75,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     address: str
     time_ms: int
-    # Those of before do not tell.
+    # Members of older versions do not tell this and the rest.
     could_lead: bool = True
     log_lag_events: int | None = None
     log_lag_seconds: float | None = None
@@ -83,12 +83,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_candidate(self) -> bool:
-        """Whether the lead may be left to it."""
+        """Whether a leader may leave the lease to this member."""
         return self.could_lead and self.role is not Role.FOLLOWER
 
 
 class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A member, and how old that is; `clock_ahead_ms` is how far its clock is ahead of the broker's."""
+    """What a member told, and its age; `clock_ahead_ms` is how far its clock is ahead of the broker's."""
 
     member: Member
     age_ms: int
@@ -98,18 +98,18 @@ class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
 class CommonForm:
     """The newest form of frames that all members read; any thread may ask for `form`.
 
-    It is the first one until they were seen. A newer one than before has to be read by all who were live for
-    a minute: one that is started anew is away for a moment.
+    It is the first form until members were seen. It gets newer only when all members of the last minute read
+    the newer one: a member that is started again is away for a moment.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # When somebody last read no newer one than each of the older forms.
+        # By older form, when a member was last seen that reads no newer one; at first, the start.
         self._read_at = dict.fromkeys(range(FIRST_FORMAT, FORMAT), clock())
         self.form = FIRST_FORMAT
 
     def note(self, members: Sequence[LiveMember]) -> None:
-        """Takes in who is live."""
+        """Takes in the members that are live now."""
         now = self._clock()
         reads = min((one.member.reads for one in members), default=FIRST_FORMAT)
         if reads < FORMAT:
@@ -128,7 +128,7 @@ _decode = msgspec.json.Decoder(Member).decode
 
 
 async def live_members(bucket: ClusterBucket) -> list[LiveMember]:
-    """Those who have told of themselves within the last seconds, by name.
+    """The members that have told of themselves within the last `LIVE_SECONDS`, by name.
 
     Raises:
         JetStreamError: the bucket does not answer.
@@ -145,7 +145,7 @@ async def live_members(bucket: ClusterBucket) -> list[LiveMember]:
 
 
 def require_successor(others: Sequence[LiveMember], name: str, *, position: int, most_behind: int) -> Member:
-    """The live member of that name, which may lead, and is near a position; of no name, the one nearest.
+    """The live member of that name, if it may lead and is near a position; without a name, the nearest one.
 
     Raises:
         NoSuccessorError: there is none, it only follows, it could not lead, or it lacks more than
@@ -178,7 +178,7 @@ def require_successor(others: Sequence[LiveMember], name: str, *, position: int,
 
 
 class Membership:
-    """One process's place among the members. `describe` says how it is, and is called in the event loop."""
+    """The membership of one process. `describe` answers with how it is, and is called in the event loop."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class Membership:
         self._telling = asyncio.Lock()
 
     async def join(self) -> None:
-        """Returns when it is a member.
+        """Makes the process a member.
 
         Raises:
             NameTakenError: another live process has the name. JetStreamError: the bucket does not answer.
@@ -216,10 +216,10 @@ class Membership:
                 raise self._taken() from None
 
     async def run(self) -> None:
-        """Tells again and again, until it is cancelled; it has joined.
+        """Tells of the process every second, until it is cancelled; it must have joined.
 
         Raises:
-            NameTakenError: another process took the name while this one was not heard of.
+            NameTakenError: another process took the name while this one could not tell of itself.
         """
         while True:
             await asyncio.sleep(TELL_SECONDS)
@@ -229,7 +229,7 @@ class Membership:
                 logger.debug("the cluster was not told of this member: %s", error)
 
     async def tell(self) -> None:
-        """Tells how it is now, as when its role has changed.
+        """Tells how the process is now, for example when its role has changed.
 
         Raises:
             NameTakenError: as `run`. JetStreamError: the bucket does not answer.
@@ -251,7 +251,7 @@ class Membership:
                 raise self._taken() from None
 
     async def leave(self) -> None:
-        """Takes itself off the list; what cannot be told, ends by itself."""
+        """Ends the entry of the process. If that cannot be told, the entry ends by itself."""
         async with self._telling:
             if self._sequence is None:
                 return
@@ -262,7 +262,7 @@ class Membership:
                 logger.debug("the cluster was not told that this member leaves: %s", error)
 
     async def _free(self) -> Entry:
-        """What stands under the name, once no other live process does."""
+        """The last entry under the name, once no other live process has it."""
         first = entry = await self._bucket.last(self._key)
         until = self._clock() + FREE_AFTER_SECONDS
         while self._is_others(entry) and self._clock() < until:

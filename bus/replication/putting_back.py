@@ -1,8 +1,8 @@
-"""What a log lacks at its end, out of a file that has it: `Lacking`; a leader's first and last frame.
+"""`Lacking`: the frames that a log lacks at its end, made from a file. And the first frames of a leader.
 
-A broker may lose the end of what it has acknowledged, and a log that trails was not sent it yet. A file that
-goes on behind it has all that is missing: its events, the answers that were remembered with them, and, as
-they are now, the leases.
+A broker may lose the end of a log that it has acknowledged; the end of a log that trails may not have been
+sent yet. A file that goes on after the log has all that is missing: the events, the answers that were
+remembered with them, and the leases as they are now.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,20 +22,20 @@ from domain.catalogue import TIMELINE_FORKED, TIMELINE_STREAM, TimelineForked, e
 from domain.decider import Lease
 from domain.messages import split_stream
 
-# How many events go into one frame, and how many answers; and how many bytes of the data of these, and of
-# those. To them comes what the last transaction has more.
+# How many events go into one frame, how many answers, and how many bytes of either. The rest of the frame's
+# last transaction comes on top of that.
 FRAME_EVENTS = 2_000
 FRAME_ANSWERS = 2_000
 FRAME_BYTES = 8 * 1024 * 1024
-# A transaction with larger answers is parted between two commands: no frame might hold it.
+# A transaction with larger answers is parted between two commands: it might not fit into a frame.
 TRANSACTION_BYTES = 32 * 1024 * 1024
 
 
 class Lacking:
-    """What a file has behind a place in its log, in frames of one term; used by one thread at a time.
+    """What a file has after the end of its log, in frames of one term; used by one thread at a time.
 
-    `answers` is the number of the last answer that is there already, `leases` are those that are known there;
-    None: nobody knows. Nothing is kept here: all is read when it is asked for.
+    `answers` is the number of the last answer that the log has, `leases` are the leases that it has; None:
+    that is unknown. Nothing is kept in memory: all is read when it is asked for.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Lacking:
         self.before = before
 
     def next(self, connection: apsw.Connection, leases_of: Collection[str] | None = None) -> Frame | None:
-        """The next frame, which `before` goes on behind then; None where there is nothing now.
+        """The next frame, at whose end `before` is then; None if there is nothing now.
 
-        Whoever lacks some of it comes to the same tables, answers and leases by them. A transaction is not
-        parted, but for one with more than `TRANSACTION_BYTES` of answers. `connection` sees one moment.
+        A file that applies the frames gets the same tables, answers and leases. A transaction is not parted,
+        unless it has more than `TRANSACTION_BYTES` of answers. `connection` reads one snapshot.
 
-        Leases are compared of jobs with an event, and of those in `leases_of`; None: of all.
+        The leases compared are those of jobs with an event, and of jobs in `leases_of`; None: all leases.
 
         Raises:
             BrokenChainError, LostAnswerError, apsw.Error: the file is damaged.
@@ -75,7 +75,7 @@ class Lacking:
         known, changed = self._leases, dict[str, Lease | None]()
         if known is not None and is_end:
             changed = self._changed_leases(connection, known, rows, leases_of)
-        # Before the end, they would be of jobs that nobody knows there.
+        # Before the end of the file, leases might be of jobs that the log does not have yet.
         self._passed_leases = not is_end
         if not is_new and not changed:
             return None
@@ -119,7 +119,7 @@ class Lacking:
         rows: list[chain.Row] = []
         size_bytes = 0
         for row in chain.rows_that_follow(connection, self.before):
-            # All events of a transaction have one time. A frame is of one timeline.
+            # All events of a transaction have the same time. A frame is of one timeline.
             is_full = len(rows) >= FRAME_EVENTS or size_bytes >= FRAME_BYTES
             if rows and (
                 (is_full and row.recorded_at != rows[-1].recorded_at) or row.type == TIMELINE_FORKED
@@ -132,16 +132,16 @@ class Lacking:
     def _next_answers(
         self, connection: apsw.Connection, rows: list[chain.Row]
     ) -> tuple[list[tuple[Answer, int]], int, int | None]:
-        """The answers up to the end of rows, and the number of the last one.
+        """The answers up to the end of the rows, the number of the last one, and None.
 
-        Where these are too many, those of the first rows; and how many rows that are.
+        If they are too many: the answers of the first rows, the number of the last one, and how many rows.
         """
         answers: list[tuple[Answer, int]] = []
         before = self.before.position
         number, reached, size_bytes = self._answers, before, 0
         for next_number, answer, events in read_behind(connection, number, before + len(rows)):
             if len(answers) >= FRAME_ANSWERS or size_bytes >= FRAME_BYTES:
-                # A command that is answered at the position of the one before it did nothing.
+                # A command that was answered at the position of the one before it led to no event.
                 up_to = answer.position - 1 if answer.position > reached else answer.position
                 may_part = size_bytes >= TRANSACTION_BYTES
                 for count in range(up_to - before, reached - before - 1, -1):
@@ -154,14 +154,14 @@ class Lacking:
 
 
 def _is_between_transactions(rows: list[chain.Row], count: int) -> bool:
-    """Whether no transaction is parted behind so many rows: all events of one have one time."""
+    """Whether no transaction is parted after so many rows: all events of one have the same time."""
     return not 0 < count < len(rows) or rows[count - 1].recorded_at != rows[count].recorded_at
 
 
 def frames_lacking(applier: Applier, position: int, term: int, *, trails: bool = False) -> Iterator[Frame]:
     """The frames that lead from a log's end, at a position of the file, to the end of the file; in order.
 
-    All that the log has from that position on has been applied (see `Reading.begin`).
+    All frames that the log has from that position on must have been applied (see `Reading.begin`).
 
     Raises:
         What `Lacking.next` does.
@@ -177,7 +177,7 @@ def frames_lacking(applier: Applier, position: int, term: int, *, trails: bool =
 
 
 def lacking_nothing(applier: Applier, term: int) -> Lacking:
-    """What a file will have behind its end in a term that trails: nothing yet."""
+    """The `Lacking` for a term that trails, whose log has all of the file so far."""
     leases = {one.job_id: one for one in read_leases(applier.connection)}
     return Lacking(applier.origin, term, applier.head, last_number(applier.connection), leases, trails=True)
 

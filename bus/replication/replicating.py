@@ -1,18 +1,18 @@
-"""The leader's side of the log: no group is committed that the log does not have.
+"""`Replicator`: the leader's side of the log. No group is committed that the log does not have.
 
     decide, write rows ──▶ frame into the log ──▶ stored ──▶ COMMIT ──▶ answers
-                                 │ refused, or nobody knows: look where the log ends
-                                 ├── ours is its last ──▶ COMMIT
-                                 ├── it ends where it did ──▶ send the same again: it is stored once at most
-                                 └── another's, or nothing to be had for long ──▶ ROLLBACK, and lead no more
+                                 │ refused, or unknown: look where the log ends
+                                 ├── with this frame ──▶ COMMIT
+                                 ├── where it did before ──▶ send the same again: it is stored once at most
+                                 └── with another leader's, or no answer for long ──▶ ROLLBACK, lead no more
 
-From a leader's *term* on (`bus.replication.terms`), the log refuses what any leader before it sends, since
-each message expects the one before it, by its sequence: this is all that safety rests on. A log that has lost
-its end may come to the same sequence with another one's messages; so a leader that was silent for a moment
-looks at what its message stands behind before it commits. One that has ended leading never sends again; what
-it has sent may still arrive until the next term does, so its outcome is unknown until then.
+From a leader's *term* on (`bus.replication.terms`), the log refuses the messages of all earlier leaders,
+since each message expects the sequence of the one before it. Safety rests on this alone. A log that has lost
+its end may reach the same sequence with another leader's messages. So a leader that was silent for a moment
+looks at the message before its own, before it commits. A leader that has ended never sends again. A message
+that it has sent may still arrive until the next term begins, so its outcome is unknown until then.
 
-Where the log trails, nothing waits for it, and frames come out of the file (`bus.replication.trailing`).
+If the log trails, no group waits for it, and frames are made from the file (`bus.replication.trailing`).
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from domain.errors import Unavailable
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 
-# How long a group waits for a log of which nothing is heard. Its callers have given up long before, and ask
-# again with the same ids.
+# How long a group waits for a log that does not answer. Its callers have given up long before, and ask again
+# with the same ids.
 HOLD_SECONDS = 10.0
-# How long a leader is sure of the log's end without a look. Until nats-servers that lose what they had answer
-# again, and another member leads, it takes longer; one that commits all the time never has to look.
+# How long a leader is sure of the log's end without a look. It takes longer until nats-servers that have lost
+# messages answer again and another member leads. A leader that commits all the time never has to look.
 SURE_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
@@ -48,9 +48,9 @@ logger = logging.getLogger(__name__)
 class Replicator:
     """The leader of a term. `store` and `open` are called in the writer's thread, all else from any.
 
-    `connect` makes the connection on which frames go out. `on_end` is told, in the writer's thread, why it
-    leads no more. A group waits for the log for `hold_seconds` at most. `form` says of which form frames are
-    to be now, so that all read them.
+    `connect` makes the connection on which frames go out. `on_end` is called, in the writer's thread, with
+    the reason why it leads no more. A group waits for the log for `hold_seconds` at most. `form` answers with
+    the form of frames that all members read now.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Replicator:
             await self._connection.close()
 
     async def store(self, content: Content) -> None:
-        """Returns when the log has it.
+        """Returns when the log has the content.
 
         Raises:
-            Unavailable: the log does not have it, or nobody knows; `details.outcome` says which.
+            Unavailable: the log does not have it, or that is unknown; `details.outcome` says which.
         """
         term = self.term
         await self.store_frame(
@@ -94,7 +94,7 @@ class Replicator:
         )
 
     async def store_frame(self, frame: Frame) -> None:
-        """Returns when the log has that frame of this term.
+        """Returns when the log has the frame, which is of this term.
 
         Raises:
             Unavailable: as `store`.
@@ -115,14 +115,14 @@ class Replicator:
         self._end("the log has a group that could not be committed here")
 
     async def _store(self, body: bytes, until: float) -> None:
-        """Returns when a message is the log's last, behind this leader's own last one."""
+        """Returns when a message is the log's last, after this leader's own last one."""
         pause = FIRST_PAUSE_SECONDS
         may_be_there = False
         while True:
             try:
                 log = await self._opened()
             except (RuntimeError, nats.errors.Error, OSError) as error:
-                # No nats-server lets us in.
+                # No nats-server accepts a connection.
                 problem: Exception = error
             else:
                 is_there, problem = False, _UNSURE
@@ -131,7 +131,7 @@ class Replicator:
                     is_there = True
                 except StreamFullError as error:
                     if not may_be_there:
-                        # Parts before it are there, and count for nothing without it.
+                        # Parts of the frame that were stored before do not count without this one.
                         raise Unavailable(
                             f"the log of the cluster has no room: {error.problem}",
                             hint="try again",
@@ -154,7 +154,7 @@ class Replicator:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _is_stored(self, log: LogStream, body: bytes) -> bool:
-        """Whether the log ends with this message; not yet, where it ends as it did before.
+        """Whether the log ends with this message; False if it ends as it did before.
 
         Raises:
             Unavailable: it has gone on without this leader.
@@ -180,13 +180,13 @@ class Replicator:
         raise leads_no_more(outcome="unknown")
 
     async def _is_behind_own(self, log: LogStream) -> bool:
-        """Whether the message that was just stored stands behind this leader's own; False: not known yet.
+        """Whether the message that was just stored follows this leader's own last one; False: not known yet.
 
-        Where the log has lost its end, another leader's messages may have come to the same sequences, so that
-        what this one's message expects is met.
+        If the log has lost its end, another leader's messages may have got the same sequences. Then the
+        message was stored after one of these, with the sequence that it expects.
 
         Raises:
-            Unavailable: another one's message stands there.
+            Unavailable: it follows another leader's message.
         """
         if self._tail.body is None or time.monotonic() - self._sure_at < SURE_SECONDS:
             return True
@@ -195,7 +195,7 @@ class Replicator:
         except JetStreamError as error:
             logger.debug("what stands before the last message cannot be seen: %s", error)
             return False
-        # The oldest messages go when a backup has them.
+        # The oldest messages are deleted when a backup has their events.
         if before is None or before.payload == self._tail.body:
             return True
         self._end("the log has lost its end, and another one has led since")
@@ -215,13 +215,13 @@ class Replicator:
 
 
 def _may_be_stored(error: Exception) -> bool:
-    """Whether a message may be in the log, now or soon, of which that came."""
+    """Whether a message may be in the log, now or soon, although storing it raised this error."""
     is_known = isinstance(error, JetStreamError)
     return not is_known or isinstance(error, UnansweredError | WrongSequenceError)
 
 
 def leads_no_more(**details: str) -> Unavailable:
-    """The refusal of commands by one that has ended leading."""
+    """The refusal of commands by a leader that has ended."""
     return Unavailable(
         "this one leads the cluster no more",
         hint="try again, with the same command id",

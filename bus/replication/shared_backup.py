@@ -1,11 +1,11 @@
-"""The newest proven backup of a store, on the nats-servers, where each member reaches it: `SharedBackups`.
+"""`SharedBackups`: the newest proven backup of a store, on the nats-servers, where each member reaches it.
 
-    who leads ── put, in chunks ──▶ the one object of an object store, as many copies as of the log
-                                                     │ what it replaces goes once it is whole
-    who has none that leads to the log ◀── get ──────┘
+    the leader ── put, in chunks ──▶ the one object of an object store, as many copies as of the log
+                                                     │ the one before is deleted once this one is whole
+    a member without one that leads to the log ◀ get ┘
 
-An object of NATS's ADR-20, which nats-py reads and writes; `nats object` shows it. What is in it is for those
-who use it to say, and to check.
+The object is one of NATS's ADR-20: nats-py reads and writes it, `nats object` shows it. The callers choose
+its content, and check it.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from hyperpage_client.transport.connection import LeanClient
 from hyperpage_client.transport.jetstream_answers import StreamReport
 
 NAME = "newest"
-# The header of the object that has what describes the backup.
+# The header of the object that has the description of the backup.
 _DESCRIBED_BY = "Hyperpage-Metadata"
-# A transfer has so long, and a second more for each of so many bytes: nats-py waits for ever for what went
-# with a connection.
+# A transfer may take this long, and a second more for each `BYTES_A_SECOND`: nats-py waits for ever for what
+# was lost with a connection.
 TRANSFER_SECONDS = 60.0
 BYTES_A_SECOND = 1024 * 1024
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class SharedBackup(msgspec.Struct, frozen=True, kw_only=True):
-    """The backup that is there: the name of its file, what describes it, and how many bytes it has.
+    """The backup on the nats-servers: the name of its file, its description, and its size in bytes.
 
     `content` is the subject of its chunks.
     """
@@ -52,7 +52,7 @@ class SharedBackup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SharedBackups:
-    """The object store of one store, over the relay's connection. All raise `JetStreamError`, too."""
+    """The object store of one store, over the relay's connection. All methods raise `JetStreamError`, too."""
 
     def __init__(self, connection: LeanClient, names: BusNames, store_id: str) -> None:
         self.name = names.backups
@@ -67,8 +67,8 @@ class SharedBackups:
     async def prepare(self, replicas: int) -> None:
         """Makes the object store with so many replicas, or finds it.
 
-        How much it may take is left to who puts something there: a limit of the stream's would be set aside
-        on each nats-server.
+        The caller of `put` decides how large a backup may be: each nats-server would set aside the room of a
+        stream with a limit.
 
         Raises:
             AnotherStoresClusterError: it is another store's. TooFewReplicasError: the broker has not so many.
@@ -87,7 +87,7 @@ class SharedBackups:
         await ensure_replicated(self._api, config, replicas, self._require_own)
 
     async def newest(self) -> SharedBackup | None:
-        """The backup that is there, whole as far as the number of its chunks tells; None: there is none.
+        """The present backup, if it is whole by the number of its chunks; None if there is none.
 
         Raises:
             AnotherStoresClusterError: it is another store's.
@@ -111,14 +111,14 @@ class SharedBackups:
         )
 
     async def put(self, name: str, metadata: str, file: BufferedIOBase, size: int) -> None:
-        """Puts a backup there, of which there are that many bytes; the one before it goes then.
+        """Stores a backup of `size` bytes, and then deletes the one before it.
 
         Raises:
-            JetStreamError: there is no room for it, say; the one before is still there.
+            JetStreamError: it was not stored, for want of room, say; the one before is still there.
         """
         described = ObjectMeta(name=NAME, description=name, headers={_DESCRIBED_BY: [metadata]})
         with self._explained("putting a backup into"):
-            # What somebody began to put there and did not end would stay for ever.
+            # The chunks of a `put` that never ended would stay for ever.
             before = await self.newest()
             for left in (await self._chunks()).keys() - {before and before.content}:
                 await self._context.purge_stream(self.stream, subject=left)
@@ -126,10 +126,10 @@ class SharedBackups:
                 await self._objects.put(NAME, file, described)
 
     async def get(self, backup: SharedBackup, file: BufferedIOBase) -> bool:
-        """Writes the content of a backup that was seen there; whether it is as it was put there.
+        """Whether the content of a backup, now written into `file`, is as it was stored, by its digest.
 
         Raises:
-            JetStreamError: it is another one by now, or does not come.
+            JetStreamError: the backup was replaced since `newest` found it, or cannot be read.
         """
         with self._explained("reading a backup from"):
             try:
@@ -142,7 +142,7 @@ class SharedBackups:
         return True
 
     async def _chunks(self) -> dict[str, int]:
-        """How many chunks there are, by the subject of those that belong together."""
+        """How many chunks each object has, by the subject of its chunks."""
         report = await self._api.report_with(self.stream, f"{self._subjects}C.>")
         return {} if report is None else dict(report.state.subjects)
 
@@ -165,7 +165,7 @@ class SharedBackups:
                 f"{problem} failed: {error.description}", "have room for it on the nats-servers"
             ) from error
         except (nats.errors.Error, TimeoutError) as error:
-            # nats-py has it all in lower case.
+            # nats-py gives a violation in lower case.
             if self._subjects.lower() in (violation := self._connection.last_violation or ""):
                 raise JetStreamError(
                     f"{problem} failed: {violation}",

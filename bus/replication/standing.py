@@ -1,8 +1,8 @@
-"""How a cluster stands, as one of its members sees it: who leads, who is live, and how its log is kept.
+"""`Standing`: the state of a cluster, as a member sees it: who leads, who is live, how the log is kept.
 
-    Standing.run ── a look, every other second ──▶ `state`, from memory, for whoever asks
+    Standing.run ── a look, every other second ──▶ `state`, from memory
 
-Nothing is decided by what stands here: it is for people and for those who watch.
+Nothing is decided by this state: it is for people and for monitoring.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class LogCopy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """The stream of the log: how large it is, and who keeps it. `limit_bytes` is None where there is none.
+    """The stream of the log: its size, and the nats-servers that keep it. `limit_bytes` is None without one.
 
     There are to be so many `replicas`, of which `quorum` have to be available for anything to be stored.
-    `copies` are empty where the nats-server is no cluster.
+    `copies` are empty if the nats-server is no cluster.
     """
 
     stream: str
@@ -54,18 +54,18 @@ class LogStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_quorum(self) -> bool:
-        """Whether it stores something, as its leader sees it."""
+        """Whether the stream can store messages, as its leader sees it."""
         return self.available >= self.quorum
 
 
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     """What a member knows of its cluster.
 
-    `leader` is None while nobody is known to lead, for `leaderless_seconds` by now. `leader_changes` counts
-    how often another one led than before, since the start. `members` and `log` are as old as
+    `leader` is None while no member is known to lead, for `leaderless_seconds` by now. `leader_changes`
+    counts how often another member led than before, since the start. `members` and `log` are as old as
     `looked_seconds_ago`; None: they were never seen. `problem` says why the last look failed.
     `kept_from_leading` says why this member could not lead the last time that it tried, `repair` what to do.
-    `not_shared` says why this one kept no backup on the nats-servers for new members when it led last.
+    `not_shared` says why this member kept no backup on the nats-servers for new ones when it led last.
     """
 
     name: str
@@ -85,7 +85,8 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
 class Standing:
     """Looks at a cluster again and again. `state` may be asked by any thread; the rest by the event loop.
 
-    `note_leader` is to hear whatever `watch` does. `clock` counts seconds, from any moment.
+    `note_leader` has to be called with each change that `watch` sees. `clock` counts seconds, from any
+    moment.
     """
 
     def __init__(
@@ -114,9 +115,9 @@ class Standing:
         self._leader_changes = 0
         self._leaderless_since = clock()
         self._is_led = False
-        # Why this member does not lead, where it may.
+        # Why this member does not lead, although it may.
         self.trouble: Trouble | None = None
-        # Why it keeps no backup where new members find it.
+        # Why this member keeps no backup on the nats-servers for new members.
         self.sharing: Trouble | None = None
 
     async def run(self) -> None:
@@ -142,7 +143,7 @@ class Standing:
         self._looked_at, self._problem = self._clock(), None
 
     def note_leader(self, leader: Leader | None) -> None:
-        """Takes in who leads from now on."""
+        """Notes the member that leads from now on; None: no member does."""
         is_led = leader is not None and leader.term > 0
         if self._is_led and not is_led:
             self._leaderless_since = self._clock()
@@ -153,7 +154,7 @@ class Standing:
 
     @property
     def state(self) -> ClusterState:
-        """How it stands now."""
+        """The state of the cluster now."""
         now, leaderless_seconds = self._clock(), self._leaderless_seconds()
         looked_at, trouble = self._looked_at, self.trouble
         return ClusterState(
@@ -173,9 +174,9 @@ class Standing:
 
     def _leaderless_seconds(self) -> float:
         if not self._is_led:
-            # Never 0, which says that somebody leads.
+            # Never 0, which says that a member leads.
             return max(self._clock() - self._leaderless_since, 0.001)
-        # A bucket that nothing is stored in does not tell that a lease has ended, either.
+        # While nothing can be stored in the bucket, it does not tell that a lease has ended, either.
         silent = self._watch.silent_seconds
         return silent if silent > self._watch.life.seconds else 0.0
 
@@ -185,7 +186,7 @@ def _problem_of(trouble: Trouble | None) -> str | None:
 
 
 def log_standing(stream: str, report: StreamReport) -> LogStanding:
-    """What JetStream says of the stream of the log."""
+    """The standing of the log, by JetStream's report of its stream."""
     config, counts, cluster = report.config, report.state, report.cluster
     limit_bytes, replicas = config.get("max_bytes", -1), config.get("num_replicas", 1)
     copies = [
@@ -207,6 +208,7 @@ def log_standing(stream: str, report: StreamReport) -> LogStanding:
 
 
 def _is_there(copy: StreamCopy) -> bool:
-    # One that a new leader has not heard of yet is silent for 0, as one is that has just spoken.
+    # A new leader of the stream gives 0 as the silence of a copy that it has not heard of yet, and also of
+    # one that it has just heard of.
     has_spoken = copy.current or copy.silent_ns > 0
     return has_spoken and not copy.offline and copy.silent_ns < COPY_SILENT_SECONDS * 10**9

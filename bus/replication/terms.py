@@ -1,11 +1,12 @@
-"""A leader's first act: its *term* in the log, from which on whoever led before stores nothing. `take_term`.
+"""`take_term`: a new leader begins its *term* in the log. From then on, earlier leaders store nothing there.
 
     everything in the log applied ──▶ what it lacks is put back ──▶ [a timeline is begun] ──▶ term
 
-A leader whose log trails may have answered what it has not sent yet. Whoever comes after one that did not
-send its last frame, and has not its file, cannot know: so it begins a timeline, as a restore does. Positions
-may mean something else from there on, and nobody takes that for what was answered before. A log that is made
-again, since it was deleted, says nothing of that: there, a timeline begins where others were told of more.
+A leader whose log trails may have answered commands that it has not sent yet. If it did not send its last
+frame, a successor without its file cannot know them. So the successor begins a timeline, as a restore does:
+from there on, positions may be those of other events, and clients do not take these for the ones answered
+before. A log that was deleted and made again does not say whether it trailed: a timeline begins then if
+others were told of a later position.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A leader's turn: its number, the message that began it, and the log's identity.
+    """The term of a leader: its number, the message that began it, and the log's identity.
 
     `made_at` is the sequence that the log was made with.
     """
@@ -47,18 +48,18 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What others had been told of the store: a last position, and the highest timeline that they know."""
+    """What subscribers and members were told of the store: the last position, and the highest timeline."""
 
     position: int = 0
     timeline: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Who takes a term, and how: all that `take_term` asks of the one who is to lead.
+    """The member that takes a term, and how: all that `take_term` needs to know of the one that is to lead.
 
-    `may_lead` is asked right before each step that takes the log from others. The log `trails` in this term.
-    `has_all` says whether the file has all that was answered by the leader that wrote the end of a log, as
-    its own file has. Frames are of that `form`.
+    `may_lead` is asked right before each step that takes the log from other leaders. `trails` says whether
+    the log does in this term. `has_all` says whether the file has all that the leader which wrote the end of
+    a log has answered, as that leader's own file has. `form` is the form of the frames.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     told: Callable[[], Awaitable[Told]] | None = None
 
     async def others(self) -> Told:
-        """What they have been told, as far as anybody says."""
+        """What subscribers and members were told, as far as it is known."""
         return Told() if self.told is None else await self.told()
 
     def require(self) -> None:
@@ -78,14 +79,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def take_term(log: LogStream, applier: Applier, claim: Claim) -> Term:
-    """Begins a term, with everything in the log applied: from here on, whoever led before stores nothing.
+    """Begins a term, with everything in the log applied: from here on, earlier leaders store nothing.
 
-    What the log lacks at its end and the file has, is put back first: a broker may lose what it has stored,
-    and a log that trails may lack what this one answered. A file that was restored since gets a log of its
-    own: that of the timeline before is deleted.
+    What the file has and the log lacks at its end is put back first: a broker may lose messages that it has
+    stored, and a log that trails may lack what this member answered. If the file was restored since, it gets
+    a new log: that of the timeline before is deleted.
 
     Raises:
-        LeaseLostError: it may not lead any more.
+        LeaseLostError: the member may not lead any more.
         LogStreamError, FrameError: the log is not this file's, or cannot be read.
         JetStreamError: the broker refuses, or does not answer, for 30 s.
     """
@@ -110,21 +111,21 @@ async def take_term(log: LogStream, applier: Applier, claim: Claim) -> Term:
                 )
             return await _taken(log, applier, claim, end, attempt)
         except JetStreamError:
-            # Also where another one was quicker, or where it is not known whether it was stored.
+            # This is tried again, too, if another leader was quicker, or if it is unknown what was stored.
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
 
 
 class _Attempt:
-    """What has been sent so far, stored or not, and whether the leader before may have answered more."""
+    """The frames sent so far, stored or not, and whether the leader before may have answered more."""
 
     def __init__(self) -> None:
         self._sent: set[bytes] = set()
         self._may_lack = False
 
     async def append(self, log: LogStream, claim: Claim, frame: Frame, tail: Tail) -> Tail:
-        """Stores a frame behind `tail`; where the log ends then."""
+        """The new end of the log, with a frame stored after `tail`."""
         for body in messages_of(frame, form=claim.form):
             claim.require()
             self._sent.add(sha256(body).digest())
@@ -135,7 +136,7 @@ class _Attempt:
         """Whether the leader that wrote the end of the log may have answered more than the file has."""
         if last is None or not last.trails or end.message is None:
             return False
-        # What this one has put back says nothing new.
+        # If this member has put back the end of the log, that says nothing of the leader before.
         if sha256(end.message.payload).digest() not in self._sent:
             self._may_lack = not claim.has_all(end)
         return self._may_lack
@@ -144,14 +145,15 @@ class _Attempt:
 async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, attempt: _Attempt) -> Term:
     number, tail, told = 1, end.tail, Told()
     if end.place is None:
-        # Others may know of what a restored file has not; its timeline says so already.
+        # Others may have been told of more than a restored file has: its timeline says so already.
         if not applier.history.ends_restored(applier.head):
             told = await claim.others()
         may_lack = told.position > applier.head.position
     else:
         number, last = end.place.term + 1, await log.last_frame(end)
         may_lack = attempt.may_lack(claim, end, last)
-        # Until all of it is there, whoever comes next must know that there may be more.
+        # If the log trailed, these frames do, too: a leader that comes before all are there must know of
+        # that.
         trailed = last is not None and last.trails
         frames = frames_lacking(applier, end.position, number, trails=trailed)
         is_whole = True

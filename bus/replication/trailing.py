@@ -1,11 +1,12 @@
-"""The leader's side of a log that trails: each group is in it soon after it was answered. `Trailing`.
+"""`Trailing`: the leader's side of a log that trails, which gets each group soon after that was answered.
 
     COMMIT ──▶ answers ──▶ notify ──▶ what the log lacks, out of the file ──▶ stored ──▶ and so on
-                                                                                └── lag: what is not
+                                                                                └── lag: what is not stored
 
-Nothing waits for the log, and nothing is kept in memory for it. What a leader answered and did not send is
-lost to the others with it, so the frames of such a term say that they trail, and whoever comes after one
-begins a timeline (`bus.replication.terms`); but for a last frame, once all was sent and no more is decided.
+No command waits for the log, and nothing is kept in memory for it. If a leader is lost, the others lose what
+it answered and did not send. So the frames of such a term say that they trail, and the leader that comes
+after such a frame begins a timeline (`bus.replication.terms`). Only the last frame, sent once all is sent and
+no more commands are decided, does not trail.
 """
 
 import asyncio
@@ -31,8 +32,8 @@ from domain.errors import Unavailable
 from hyperpage_client.tasks import to_its_end
 from hyperpage_client.waiting import Trouble, is_set_within
 
-# A frame begins so long after the one before it at the earliest, and has all that was committed by then: many
-# groups cost the nats-servers, and all who follow, little more than one.
+# The shortest time from one frame to the next. A frame has all that was committed by then, so many groups
+# cost the nats-servers and the followers little more than one.
 PACE_SECONDS = 0.02
 FIRST_RETRY_MS = 50
 LONGEST_RETRY_MS = 1_000
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrailState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a log is that trails. The oldest event that it lacks has waited for `lag_seconds`."""
+    """How far a log that trails is. The oldest event that it lacks has waited for `lag_seconds`."""
 
     position: int
     lag_events: int
@@ -50,9 +51,10 @@ class TrailState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trailing:
-    """The log of one term, behind the file of who leads. All but `state` is called in one event loop.
+    """The log of one term, which trails the leader's file. All but `state` is called in one event loop.
 
-    `read` lends connections to the file, in other threads; `lacking` says what the log has of it by now.
+    `read` lends connections to the file, in other threads; `lacking` knows what the log has of the file by
+    now.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Trailing:
         self._changed_leases: set[str] = set()
         self._news, self._has_ended = asyncio.Event(), asyncio.Event()
         self._is_to_end = self._is_through = False
-        # While it is, what leads decides.
+        # While it is open, the leader decides commands.
         self.is_open = True
         self._trouble = Trouble(
             "sending to the log", logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS
@@ -79,7 +81,7 @@ class Trailing:
 
     @property
     def state(self) -> TrailState:
-        """How far it is, now. Any thread may ask."""
+        """How far the log is now. Any thread may ask."""
         since = self._waiting_since
         return TrailState(
             position=self._position,
@@ -89,8 +91,8 @@ class Trailing:
         )
 
     def notify(self, commit: Commit) -> None:
-        """Says what was committed."""
-        # It may be in the log before it is told.
+        """Notes what was committed."""
+        # The log may have it already.
         if commit.rows and commit.rows[-1].position > self._position:
             self._head = commit.rows[-1].position
             if self._waiting_since is None:
@@ -99,7 +101,7 @@ class Trailing:
         self._news.set()
 
     async def run(self) -> None:
-        """Sends until the log has the last frame, or this one leads no more; it tries again what fails."""
+        """Sends until the log has the last frame, or this member leads no more. What fails is tried again."""
         try:
             while self.replicator.ended is None and not self._is_through:
                 self._news.clear()
@@ -112,9 +114,9 @@ class Trailing:
             self._has_ended.set()
 
     async def finish(self, seconds: float) -> bool:
-        """Whether the log has all of it within that time, and says so; nothing more may be committed.
+        """Whether the log gets everything, with the last frame, in that time; nothing more may be committed.
 
-        Then nobody begins a timeline for what comes next.
+        Then the next leader begins no timeline.
         """
         self._is_to_end = True
         self._news.set()
@@ -122,11 +124,11 @@ class Trailing:
         return self._is_through
 
     async def _go_on(self) -> None:
-        """Sends the next frame; where there is none, the last one, or it waits for more."""
+        """Sends the next frame. If there is none, sends the last one at the end, or waits for more."""
         is_to_end, began = self._is_to_end, time.monotonic()
         changed, self._changed_leases = self._changed_leases, set()
         try:
-            # What was committed last may not have been told.
+            # The last commit may not have been announced yet: at the end, all leases are compared.
             frame = await to_its_end(partial(self._next, None if is_to_end else changed))
         except BaseException:
             self._changed_leases |= changed
@@ -143,7 +145,7 @@ class Trailing:
 
     def _next(self, leases_of: set[str] | None) -> Frame | None:
         with self._read() as connection:
-            # One moment, whatever is committed meanwhile.
+            # A snapshot, whatever is committed meanwhile.
             connection.execute("BEGIN")
             try:
                 return self._lacking.next(connection, leases_of)
@@ -151,14 +153,14 @@ class Trailing:
                 end_snapshot(connection)
 
     async def _store(self, frame: Frame) -> None:
-        """Returns when the log has a frame, or this one leads no more."""
+        """Returns when the log has a frame, or this member leads no more."""
         while self.replicator.ended is None:
             try:
                 await self.replicator.store_frame(frame)
                 self._trouble.recovered()
                 return
             except Unavailable as error:
-                # There is no room.
+                # The log has no room.
                 self._trouble.failed(error)
                 await asyncio.sleep(self._trouble.next_pause_ms() / 1_000)
 
@@ -166,11 +168,11 @@ class Trailing:
         if self.replicator.ended is None:
             self._position = position
             self._head = max(self._head, position)
-            # Whatever is left was committed after the reading, and has waited at most since then.
+            # Events that are left were committed after the reading, and have waited at most since then.
             self._waiting_since = None if self._head == position else read_at
 
     def _last(self) -> Frame:
-        """The last frame, which has nothing and does not trail."""
+        """The last frame, which is empty and does not trail."""
         term = self.replicator.term
         content = Content(before=self._lacking.before)
         return frame_of(content, store_id=term.store_id, timeline=term.timeline, term=term.number)
