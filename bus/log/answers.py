@@ -1,12 +1,12 @@
 """The answers that are remembered: the same command id gets the same bytes, for ever.
 
-Most of them say what the log says, too: they are told again from it, and take a fifth of the room.
+Most answers say only what the log says, too: they are told again from it, and take a fifth of the room.
 
-Ids may be random UUIDs. In an index, each new one would touch a page of its own, and a page that a commit
-writes costs as much as a third of all else that a command takes of the writer. So new ids wait in a temporary
-table, and go over into `command_ids` many at a time, in the order of their hashes, so that they share pages:
-a sweep from the lowest hash to the highest, and from the beginning again. Those that wait when the process
-ends are found by the numbers of their answers.
+Command ids may be random UUIDs. In an index, each new one would touch a page of its own, and to write a page
+costs a commit a third of all else that the writer does for a command. So new ids wait in a temporary table,
+and move into `command_ids` many at a time, in the order of their hashes, so that they share pages. This is a
+sweep from the lowest hash to the highest, which then begins again. Ids that still wait when the process ends
+are found by the numbers of their answers.
 """
 
 import re
@@ -23,16 +23,16 @@ from hyperpage_client.documents import decoded
 from migrations.command_ids import id_hash
 from migrations.rows import insert_rows
 
-# How many ids wait at least, and how many go over at once. With a million answers, a page takes 14 at a time.
+# How many ids wait at least, and how many move at once. With a million answers, a page gets 14 at a time.
 WAITING_IDS = 65_536
 STRIDE = 1_024
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-# What JSON writes as it is. Keys and the names of event types have nothing else.
+# Text that JSON writes without escapes. Keys and the names of event types are always such text.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
-# SQL for what a row of `command_answers`, named `kept`, says.
+# SQL for the command id of a row of `command_answers` that is named `kept`.
 ID = "coalesce(kept.command_id, (SELECT command_id FROM events WHERE events.position = kept.position))"
-# An answer is never made anew in another form: it would be another one.
+# This form must never change: an answer that is told again must have the same bytes.
 _FROM_THE_LOG = """(
     SELECT '{"command_id":"' || last.command_id || '","stream":"' || stream || '","version":' || version
     || ',"position":' || last.position || ',"timeline":'
@@ -47,7 +47,7 @@ SELECT = (
     f"SELECT {ID}, request_hash, kept.position, coalesce(answer, {_FROM_THE_LOG}),"
     " iif(answer ISNULL, kept.events, 0), number FROM command_answers AS kept"
 )
-# For who can't have a temporary table.
+# The waiting ids, on a connection that cannot have a temporary table.
 _TAIL = (
     "SELECT number FROM command_answers WHERE number > (SELECT max(up_to) FROM command_ids_made)"
     " AND id_hash IN (SELECT value FROM carray(?1))"
@@ -62,7 +62,7 @@ _MAKE_WAITING = (
 
 
 class Answer(NamedTuple):
-    """An answer to an id (of whom, see `OWNED_BY`) and a request, and where the log ended with it."""
+    """An answer to a command id (with its owner, see `OWNED_BY`) and a request, and the log's end with it."""
 
     command_id: str
     request_hash: bytes
@@ -79,7 +79,7 @@ UNREADABLE = (apsw.Error, UnicodeDecodeError, LostAnswerError)
 
 
 class _Sweep(NamedTuple):
-    """How many ids wait, and from which hash on the next ones go over."""
+    """How many ids wait, and the hash from which on the next ones move."""
 
     waiting: int
     reached: int
@@ -90,10 +90,10 @@ class _Sweep(NamedTuple):
 
 
 class Answers:
-    """The remembered answers of a store, for the one who writes; transactions are the caller's.
+    """The remembered answers of a store, for the thread that writes; transactions are the caller's.
 
-    In each there is one `remember`, and `settle` once it is on disk; nothing follows one that failed. Where
-    the connection may not write, they can be recalled.
+    Each transaction has one `remember`. `settle` follows once it is on disk; nothing follows if it failed. On
+    a connection that may not write, answers can only be recalled.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -108,7 +108,7 @@ class Answers:
         self._sweep = self._next = _Sweep(waiting, _LOWEST, last, last)
 
     def recall(self, command_ids: Collection[str]) -> dict[str, Answer]:
-        """Those of the ids that an answer is remembered for.
+        """The remembered answers to these ids, by id.
 
         Raises:
             LostAnswerError: the log lacks events.
@@ -122,7 +122,7 @@ class Answers:
     def remember(self, answers: Iterable[tuple[Answer, int]]) -> None:
         """Keeps answers to ids that have none yet, each with how many events its command led to.
 
-        That is 0 where an answer has more to say than its events.
+        That number is 0 if an answer says more than its events.
         """
         waiting, reached, number, begun_after = self._sweep
         rows: list[tuple[Any, ...]] = []
@@ -144,12 +144,12 @@ class Answers:
             self._next = self._go_over(self._next)
 
     def are_stored(self) -> bool:
-        """Whether there is something that was remembered last, and it is there outside of a transaction."""
+        """Whether the last `remember` had answers, and they are stored; asked outside of a transaction."""
         number = self._next.last_number
         return number > self._sweep.last_number and number == last_number(self._connection)
 
     def settle(self) -> None:
-        """What was remembered is on disk."""
+        """Notes that the answers of the last `remember` are on disk."""
         self._sweep = self._next
 
     def _go_over(self, sweep: _Sweep) -> _Sweep:
@@ -168,7 +168,7 @@ class Answers:
         waiting = sweep.waiting - self._connection.changes()
         if end < _HIGHEST:
             return sweep._replace(waiting=waiting, reached=end + 1)
-        # All that waited when the sweep began has gone over.
+        # All ids that waited when the sweep began have moved.
         execute("UPDATE command_ids_made SET up_to = ?", (sweep.begun_after,))
         return _Sweep(waiting, _LOWEST, sweep.last_number, sweep.last_number)
 
@@ -176,7 +176,7 @@ class Answers:
 def read_answers(
     connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
 ) -> list[Answer]:
-    """The answers of a part of the log, which begins and ends with positions; `number`: see `first_number`.
+    """The answers from a position on, up to another one or to the end; `number`: see `first_number`.
 
     Raises:
         LostAnswerError: the log lacks the events of one.
@@ -187,13 +187,13 @@ def read_answers(
 def each_answer(
     connection: apsw.Connection, first: int, last: int | None = None, number: int = 0
 ) -> Iterator[Answer]:
-    """The same, one by one: those of a long part take much memory together."""
+    """The same, one by one: the answers of a long part of the log take much memory together."""
     where = "number >= ? AND position >= ? AND position <= ?"
     return _read(connection, where, number, first, chain.or_last(last))
 
 
 def first_number(connection: apsw.Connection, position: int, known: int = 0) -> int:
-    """The number below which no answer is of a position or one behind it; `known`: of one before."""
+    """The number below which no answer is at a position or after it; `known`: that of an earlier position."""
     found = connection.execute(
         "SELECT number FROM command_answers WHERE number >= ? AND position >= ? ORDER BY number LIMIT 1",
         (known, position),
@@ -202,13 +202,13 @@ def first_number(connection: apsw.Connection, position: int, known: int = 0) -> 
 
 
 def last_number(connection: apsw.Connection) -> int:
-    """The number of the answer that was remembered last; 0 where there is none."""
+    """The number of the answer that was remembered last; 0 if there is none."""
     number: int = connection.execute("SELECT coalesce(max(number), 0) FROM command_answers").get
     return number
 
 
 def positions_of(connection: apsw.Connection, command_id: str, limit: int) -> list[int]:
-    """The positions at which commands of an id were answered, whosever they were."""
+    """The positions at which commands of an id were answered, of any owner."""
     if "\0" in command_id:
         return []  # No command has such an id.
     found = connection.execute(
@@ -256,10 +256,10 @@ def take_over(connection: apsw.Connection, answers: Iterable[Answer]) -> None:
 
 
 def verify_answers(connection: apsw.Connection) -> None:
-    """Returns if every answer can be told, and the index of ids leads to those that it has.
+    """Checks that every answer can be told, and that the index has no answer under another id.
 
     Raises:
-        LostAnswerError: one cannot, or does not. UnicodeDecodeError: a text was damaged.
+        LostAnswerError: one cannot be told, or is indexed wrongly. UnicodeDecodeError: a text was damaged.
     """
     for answer in _read(connection, "true"):
         if not is_json(answer.answer):
@@ -273,7 +273,7 @@ def verify_answers(connection: apsw.Connection) -> None:
 
 
 def index_ids(connection: apsw.Connection) -> None:
-    """Makes the index of ids anew, whatever is in it."""
+    """Makes the index of ids anew."""
     connection.execute(
         "DELETE FROM command_ids;"
         " INSERT INTO command_ids SELECT id_hash, number FROM command_answers ORDER BY 1, 2;"
@@ -288,10 +288,10 @@ def _read(connection: apsw.Connection, where: str, *bindings: Any) -> Iterator[A
 
 
 def answer_of(row: Sequence[Any]) -> Answer:
-    """The answer in what `SELECT` finds.
+    """The answer in a row that `SELECT` found.
 
     Raises:
-        LostAnswerError: the log lacks the events of it.
+        LostAnswerError: the log lacks its events.
     """
     if None in row:
         raise LostAnswerError(f"the log lacks what was answered at position {row[2]}")
@@ -308,7 +308,7 @@ def is_json(text: str) -> bool:
 
 
 def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str = "") -> list[int]:
-    """The numbers of the answers that ids may mean, and those of others with the same hash."""
+    """The numbers of the answers to these ids, and of others whose ids have the same hashes."""
     hashes = [id_hash(without_owner(one)) for one in command_ids]
     if not hashes:
         return []
@@ -322,7 +322,7 @@ def _numbers(connection: apsw.Connection, command_ids: Iterable[str], more: str 
 
 
 def without_owner(command_id: str) -> str:
-    """An id without its owner."""
+    """A command id without its owner."""
     return command_id.partition(OWNED_BY)[0]
 
 

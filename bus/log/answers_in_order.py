@@ -1,6 +1,6 @@
-"""Answers in the order in which they were remembered, which their numbers say: `number_at`, `read_behind`.
+"""Answers in the order in which they were remembered, by their numbers: `number_at`, `read_behind`.
 
-One is replaced where a log has another one: `replace_answer`.
+`replace_answer` replaces an answer if a log has another one.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from migrations.command_ids import id_hash
 
 
 def number_at(connection: apsw.Connection, position: int, last_id: str | None) -> int:
-    """The number of the last answer before a position, or of that to `last_id` where that is behind it."""
+    """The number of the last answer before a position, or of the answer to `last_id`, if that is later."""
     for number, command_id, answered_at in connection.execute(
         f"SELECT number, {ID}, kept.position FROM command_answers AS kept ORDER BY number DESC"
     ):
@@ -23,9 +23,9 @@ def number_at(connection: apsw.Connection, position: int, last_id: str | None) -
 
 
 def read_behind(connection: apsw.Connection, number: int, position: int) -> Iterator[tuple[int, Answer, int]]:
-    """What was remembered behind an answer of that number, up to a position, in that order.
+    """The answers that were remembered after that number, up to a position, in that order.
 
-    Each comes with its number, and how many events say all of it, as `remember` takes it.
+    Each comes with its number, and with the number of events as `remember` takes it.
 
     Raises:
         LostAnswerError: the log lacks the events of one.
@@ -37,9 +37,9 @@ def read_behind(connection: apsw.Connection, number: int, position: int) -> Iter
 
 
 def replace_answer(connection: apsw.Connection, own: Answer, theirs: Answer) -> None:
-    """Has another answer to an id in the place of one that `Answers` of this connection remember.
+    """Replaces an answer that the `Answers` of this connection remember by another one to the same id.
 
-    It keeps its number. It is part of the caller's transaction.
+    The answer keeps its number. The change is part of the caller's transaction.
     """
     connection.execute(
         "UPDATE command_answers"

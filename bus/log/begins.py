@@ -1,4 +1,4 @@
-"""When attempts began that rates count, as the log has it."""
+"""The begins of attempts that rates count, as the log has them."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from domain.limiting import MAXIMUM_RATE_WINDOW_MS, CountedRate
 
 
 class _Claimed(msgspec.Struct, gc=False):
-    """The part of the event that is looked at."""
+    """The part of a `job.claimed.v1` event that is read."""
 
     counted: tuple[CountedRate, ...] = ()
 
@@ -21,13 +21,13 @@ _decode = msgspec.json.Decoder(_Claimed).decode
 def counted_begins(
     connection: apsw.Connection, now: int, damage: Damage
 ) -> Iterator[tuple[CountedRate, int]]:
-    """What attempts count for whose window is not over, and when they began, the earliest first.
+    """The rates that begun attempts count for, while their windows last, and when each began, earliest first.
 
-    They are in the log also where their jobs have left the tables; an index has them by their time. One that
-    cannot be read is not counted, and `damage` is told: the service must start all the same.
+    The log has them even if their jobs have left the tables; an index has them by time. An event that cannot
+    be read is not counted, and `damage` notes it: the service must start all the same.
     """
     for position, at, data in connection.execute(
-        # As they are on disk: SQLite would raise at what is no JSON, and apsw at what is no text.
+        # Data is read as bytes: SQLite would raise for invalid JSON, and apsw for invalid text.
         "SELECT position, recorded_at, CAST(data AS BLOB) FROM events"
         " WHERE type = 'job.claimed.v1' AND json_valid(data) AND data ->> 'counted' IS NOT NULL"
         " AND recorded_at > ? ORDER BY recorded_at, position",

@@ -1,7 +1,7 @@
 """The log itself: rows of the `events` table, chained by their hashes.
 
-Everything that appends goes through `extend` and `insert`, inside a write transaction of its caller's; so
-positions have no gap, times never go back, and every hash vouches for all that came before it.
+Everything is appended by `extend` and `insert`, in a write transaction of the caller. So positions have no
+gap, times never go back, and every hash vouches for all rows before it.
 """
 
 import struct
@@ -104,7 +104,7 @@ def chain_hash(
 
 
 def extend(head: Head, entries: Iterable[Entry], now: int) -> tuple[list[Row], Head]:
-    """The rows that append `entries` behind `head` at `now` (never before the head's), and the new head."""
+    """The rows that append `entries` after `head`, at `now` or the head's later time, and the new head."""
     position, previous = head.position, head.hash
     recorded_at = max(now, head.recorded_at)
     rows = []
@@ -161,7 +161,7 @@ def read_head(connection: apsw.Connection) -> Head:
 
 
 def end_of_next(connection: apsw.Connection, after: int, *, most: int, most_bytes: int) -> int | None:
-    """The last position of the next events behind `after`; `None` at the end of the log.
+    """The last position of the next events that follow `after`; `None` at the end of the log.
 
     They are at most `most`, and their data have at most `most_bytes`, unless there is only one.
     """
@@ -190,7 +190,7 @@ def read_stream(
     up_to_position: int | None = None,
     up_to_version: int | None = None,
 ) -> Iterator[Row]:
-    """A stream's rows in order, from behind a version, as far as a position or version reaches."""
+    """A stream's rows in order, after a version, and up to a position or a version."""
     # Positions in a stream grow with its versions, so the index on (stream, version) gives the order.
     for row in connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE stream = ? AND version > ? AND version <= ? AND position <= ?"
@@ -221,7 +221,7 @@ def position_at(connection: apsw.Connection, time_ms: int) -> int:
 
 
 def verify_chain(connection: apsw.Connection, start: Head | None = None, *, limit: int | None = None) -> Head:
-    """Recomputes every hash behind `start`, or the next `limit`, and answers with where that ended.
+    """Recomputes every hash after `start`, or the next `limit`, and answers with the head that it came to.
 
     Raises:
         BrokenChainError: a row does not follow from the one before it, a position is missing, or a row stands
@@ -235,7 +235,7 @@ def verify_chain(connection: apsw.Connection, start: Head | None = None, *, limi
 
 
 def rows_that_follow(connection: apsw.Connection, start: Head) -> Iterator[Row]:
-    """The rows behind `start`, each of which follows from the one before it by its hash.
+    """The rows after `start`, each of which follows from the one before it by its hash.
 
     Raises:
         BrokenChainError: the next one does not.
@@ -263,12 +263,12 @@ def _following(connection: apsw.Connection, start: Head, limit: int | None) -> I
             yield row
             position, previous = row[0], expected
     except (UnicodeDecodeError, TypeError, AttributeError) as error:
-        # A text was damaged, on the disk perhaps, or it is no text any more.
+        # A text was damaged, perhaps on the disk, or the value is no text any more.
         raise BrokenChainError(position + 1) from error
 
 
 def or_last(bound: int | None) -> int:
-    """A bound in SQL; where there is none, one beyond every version and position."""
+    """The bound for SQL; if there is none, a number beyond every version and position."""
     return 2**63 - 1 if bound is None else bound
 
 
@@ -283,7 +283,7 @@ def _text(value: str) -> bytes:
     return (_TEXT_HEADS[length] if length < _HEADS else b"T" + _LENGTH(length)) + encoded
 
 
-# Types are few, and a group of events has one time.
+# These are cached: types are few, and all events of a group have the same time.
 @lru_cache(maxsize=256)
 def _repeated(value: str | int) -> bytes:
     return _integer(value) if isinstance(value, int) else _text(value)

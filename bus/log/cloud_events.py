@@ -1,7 +1,7 @@
 """The log as CloudEvents 1.0 in JSON, which is what subscribers get.
 
-SQLite makes them, from the columns of `events`. A thousand of them take it 4 ms, and none of Python's time:
-its global lock is what commands wait for.
+SQLite makes them from the columns of `events`. It takes 4 ms for a thousand, without Python's global lock,
+which commands would wait for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _EXTENSIONS = ("actor", "correlation_id", "causation_id", "traceparent", "princi
 class Origin(msgspec.Struct):
     """Where events come from: the store, and at which position each of its timelines begins (in order).
 
-    Those of a store that follows a log become more when its leader begins one. Any thread may look.
+    A store that follows a log gets another timeline when a leader begins one. Any thread may read them.
     """
 
     store_id: str
@@ -23,7 +23,7 @@ class Origin(msgspec.Struct):
 
     @property
     def timeline(self) -> int:
-        """The timeline that goes on now."""
+        """The present timeline."""
         return self.timelines[-1][0]
 
     def timeline_at(self, position: int) -> int:
@@ -34,7 +34,7 @@ class Origin(msgspec.Struct):
         raise LookupError(f"no timeline reaches back to position {position}")
 
     def event_id(self, position: int) -> str:
-        """`<timeline>-<position>`: an event's id, and its message's."""
+        """`<timeline>-<position>`: the id of an event, and of its message."""
         return f"{self.timeline_at(position)}-{position}"
 
 
@@ -54,8 +54,8 @@ def event_id_sql(origin: Origin, position: str = "position") -> str:
 def cloud_event_sql(origin: Origin) -> str:
     """SQL for the event of a row of `events`, as text.
 
-    `data` is spliced in as it is stored: it is JSON, and was checked when it came in. What is not text there
-    is not the domain's, and nobody's to read.
+    `data` is spliced in as it is stored: it is JSON, and was checked when it came in. Data that is not text
+    is not of the domain, and is shown as null.
     """
     source = msgspec.json.encode(f"hyperpage/{origin.store_id}").decode()
     return " || ".join(
@@ -63,7 +63,7 @@ def cloud_event_sql(origin: Origin) -> str:
             f"""'{{"specversion":"1.0","id":"' || {event_id_sql(origin)}""",
             sql_text(f'","source":{source},"type":"hyperpage.'),
             """type || '","subject":' || json_quote(stream)""",
-            # A third of what `strftime` takes.
+            # This takes a third of the time of `strftime`.
             """',"time":"' || date(recorded_at / 1000, 'unixepoch')""",
             """'T' || time(recorded_at / 1000, 'unixepoch') || '.' || substr(1000 + recorded_at % 1000, 2)""",
             """'Z","datacontenttype":"application/json","sequence":"' || position""",
@@ -80,7 +80,7 @@ def cloud_event_sql(origin: Origin) -> str:
 def stream_events(
     connection: apsw.Connection, origin: Origin, stream: str, after_version: int
 ) -> Iterator[tuple[int, bytes]]:
-    """A stream's events behind a version, in order, each with its version."""
+    """A stream's events after a version, in order, each with its version."""
     for version, event in connection.execute(
         f"SELECT version, {cloud_event_sql(origin)} FROM events"
         " WHERE stream = ? AND version > ? ORDER BY version",
@@ -92,7 +92,7 @@ def stream_events(
 def scan_events(
     connection: apsw.Connection, origin: Origin, after: int, *, streams: Sequence[str], limit: int
 ) -> Iterator[tuple[int, bytes | None]]:
-    """The next `limit` positions behind `after`, each with its event if its stream matches (as by GLOB)."""
+    """The `limit` positions that follow `after`, each with its event if its stream matches (as by GLOB)."""
     matches = " OR ".join("stream GLOB ?" for _ in streams)
     for position, event in connection.execute(
         f"SELECT position, iif({matches}, {cloud_event_sql(origin)}, NULL)"

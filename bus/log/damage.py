@@ -1,4 +1,4 @@
-"""What is found damaged of a store, by whomever reads or writes it: `Damage`."""
+"""`Damage`: the damage of a store that its readers and writers have found."""
 
 import logging
 import time
@@ -12,17 +12,17 @@ from bus.log.chain import BrokenChainError
 
 logger = logging.getLogger(__name__)
 
-# What a file does that is not what SQLite, or the service, has written.
+# The errors of a file that is not as SQLite, or the service, has written it.
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, BrokenChainError)
-# What such a file may lead to, and something else, too: a look at all of it tells.
+# Errors that such a file may lead to, but that may have another cause: a look at the whole file tells.
 _SUSPICIOUS = (UnicodeDecodeError, LostAnswerError)
 
 
 class Damage:
-    """The damage of one store, told by any thread. `problem` is what was found, `None` while nothing was.
+    """The damage of one store, noted by any thread. `problem` is what was found, `None` while nothing was.
 
-    `is_confirmed` says that a look at the whole file has found it, too; `suspected_at` when, by the monotonic
-    clock, a look was asked for last.
+    `is_confirmed` says that a look at the whole file has found it, too. `suspected_at` is when such a look
+    was asked for last, by the monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Damage:
 
     @contextmanager
     def noted(self, who: str) -> Iterator[None]:
-        """Notes what damage is met in the block, which is raised as ever."""
+        """Notes an error in the block, if it tells of damage; it is raised all the same."""
         try:
             yield
         except Exception as error:
@@ -47,26 +47,26 @@ class Damage:
             self.suspect(f"{who} met {error}")
 
     def found(self, problem: str) -> None:
-        """Says that there is damage."""
+        """Notes that there is damage."""
         if self.problem is None:
             self.suspect(problem)
             self.problem = problem
 
     def suspect(self, why: str) -> None:
-        """Has all of the file looked at soon, unless damage was found that way already."""
+        """Asks for a look at the whole file, unless one has found damage already."""
         if self.is_confirmed:
             return
         logger.error("the store may be damaged: %s", why)
         self.suspected_at = time.monotonic()
 
     def confirm(self, problem: str) -> None:
-        """Says that a look at the whole file has found damage."""
+        """Notes that a look at the whole file has found damage."""
         if not self.is_confirmed:
             logger.error("the store is damaged: %s", problem)
         self.problem, self.is_confirmed = problem, True
 
     def refute(self) -> None:
-        """Says that a look at the whole file has found nothing."""
+        """Notes that a look at the whole file has found no damage."""
         if self.problem is not None:
             logger.warning("all of the store was looked at, and nothing is wrong with it any more")
         self.problem, self.is_confirmed = None, False

@@ -1,4 +1,4 @@
-"""How well the page cache of a connection does."""
+"""`PageCache`: the hits and misses of a connection's page cache."""
 
 import apsw
 import msgspec
@@ -18,7 +18,7 @@ class PageCache(msgspec.Struct, frozen=True):
         return self.hits / looked_up if looked_up else None
 
     def later(self, found: "PageCache") -> "PageCache":
-        """With what was found since; the memory is what was found."""
+        """These counts plus those found since; the memory is the one found."""
         return PageCache(self.hits + found.hits, self.misses + found.misses, found.used_bytes)
 
 

@@ -23,7 +23,7 @@ class PoolExhaustedError(TimeoutError):
 
 
 class PoolClosedError(RuntimeError):
-    """The pool was closed; it hands out nothing any more."""
+    """The pool was closed, and lends no connections any more."""
 
     def __init__(self) -> None:
         super().__init__("the pool of reading connections is closed")
@@ -37,10 +37,9 @@ class _Idle(msgspec.Struct, frozen=True):
 class ReaderPool:
     """Lends connections that cannot write; any thread may ask.
 
-    `maximum` is how many there are at most, `in_use` how many are lent at this moment. `idle_seconds` is
-    after how long one that nobody uses is closed, `wait_seconds` how long a reader waits for one while all
-    are in use. `clock` counts seconds from whenever. `has_views`: see `distrust`.
-    `damage` is what readers met.
+    `maximum` is how many there are at most, `in_use` how many are lent at this moment. A connection that is
+    idle for `idle_seconds` is closed. A reader waits for one for `wait_seconds` while all are in use. `clock`
+    counts seconds from any moment. `has_views`: see `distrust`. `damage` is what readers have found.
     """
 
     def __init__(
@@ -62,11 +61,12 @@ class ReaderPool:
         self._has_views = has_views
         # Guards everything below, and is notified when a connection comes back.
         self._returned = Condition()
-        # The longest idle on the left. Lent from the right, so that few are warm and the rest can go.
+        # The longest idle ones on the left. They are lent from the right, so that few stay warm and the rest
+        # can be closed.
         self._idle: deque[_Idle] = deque()
         self.in_use = 0
         self._closed = False
-        # Counts of connections that are closed, and of the others as they were last looked at.
+        # The counts of connections that were idle too long, and of the others when they were last looked at.
         self._cache = PageCache()
 
     @property
@@ -102,7 +102,7 @@ class ReaderPool:
             self._give_back(connection)
 
     def separate(self) -> apsw.Connection:
-        """One that is not lent: its owner closes it, and it does not count.
+        """A connection outside of the pool: its owner closes it, and it does not count.
 
         Raises:
             apsw.CantOpenError: there is no file.
@@ -110,14 +110,14 @@ class ReaderPool:
         return open_reader(self._path, has_views=self._has_views)
 
     def close_idle(self) -> None:
-        """Closes connections that were idle too long. Every use does so too: only a pool at rest needs it."""
+        """Closes connections that were idle too long. Each use does so, too; only an idle pool needs this."""
         with self._returned:
             expired = self._expired()
         for connection in expired:
             connection.close()
 
     def close(self) -> None:
-        """Closes idle connections now, lent ones when they come back. Who waits gets a `PoolClosedError`."""
+        """Closes idle connections now, lent ones when they return. Waiting readers get `PoolClosedError`."""
         with self._returned:
             self._closed = True
             connections = [idle.connection for idle in self._idle]
@@ -149,7 +149,7 @@ class ReaderPool:
             raise
 
     def _give_back(self, connection: apsw.Connection) -> None:
-        # One that is still reading would keep the WAL from ever being reset.
+        # A connection that is still reading would keep the WAL from ever being reset.
         is_still_reading = connection.txn_state() != apsw.SQLITE_TXN_NONE
         with self._returned:
             leaving = self._expired()

@@ -1,4 +1,4 @@
-"""The log as it is asked for: a stream, a part of all, and a row as it was."""
+"""Queries of the log: the events of a stream or of a part of the log, and a row as it was."""
 
 import glob
 from collections.abc import Callable, Iterable
@@ -40,9 +40,9 @@ class Items:
         return True
 
     def take_all(self, numbered: Iterable[tuple[int, bytes | None]], before: int) -> tuple[int, bool]:
-        """Takes items for as long as there is room for one that is not None.
+        """Takes items until there is no room for one; None takes no room.
 
-        The number of the last that was passed (`before` where there was none), and whether it was the end.
+        The number of the last item that was passed (`before` if none was), and whether it was the end.
         """
         last = before
         for number, item in numbered:
@@ -55,12 +55,12 @@ class Items:
         return len(self._items)
 
     def as_json(self) -> bytes:
-        """The array of them."""
+        """The items as a JSON array."""
         return b"[" + b",".join(self._items) + b"]"
 
 
 def history(connection: apsw.Connection, table: str, key: str, after: int, limit: int) -> bytes:
-    """A stream's events behind version `after`: `{"items": […], "next": version or null}`.
+    """A stream's events that follow version `after`: `{"items": […], "next": version or null}`.
 
     Raises:
         NotFound: the stream is empty.
@@ -86,7 +86,7 @@ def as_of(
 
     Raises:
         Invalid: not exactly one of the two is given.
-        NotFound: there was none then.
+        NotFound: there was no such row then.
     """
     if (position is None) == (time_ms is None):
         raise Invalid("either a position or a time", path="$")
@@ -102,8 +102,8 @@ def read_events(connection: apsw.Connection, query: ReadEvents, rights: Rights =
     """Events in order: `{"items": […], "next": …, "head": …, "store_id": …, "timelines": […]}`.
 
     `next` is what to pass as `after` for the following page, and null at the head of the log, whose
-    position is `head`. `timelines` are those of the log, each with its first position. Of limited rights, it
-    is as if there were no other events than their own, and forks.
+    position is `head`. `timelines` are those of the log, each with its first position. With limited rights,
+    it is as if there were no other events than those that the user may see, and forks.
     """
     if query.table is not None and query.stream is not None:
         raise Invalid("either a table or a stream", path="$")

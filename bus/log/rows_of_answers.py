@@ -1,4 +1,4 @@
-"""Remembered answers out of a file that may be damaged, and into another one with the same events."""
+"""Remembered answers, read from a file that may be damaged, and kept in another one with the same events."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -11,21 +11,22 @@ from bus.log.answers import UNREADABLE, each_answer, is_json, last_number, witho
 from migrations.command_ids import id_hash
 from migrations.rows import insert_rows
 
-# No row is smaller: the hash of its request alone has 32.
+# No row is smaller: the hash of its request alone has 32 bytes.
 _LEAST_ROW_BYTES = 40
-# A page has no more rows, so that with one damaged page no more of them are wrong in a row.
+# A page has no more rows than this, so one damaged page cannot make more of them wrong one after the other.
 _ROWS_OF_A_PAGE = 128
 
 
 def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
     """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
 
-    What cannot be read is passed over, so the file may be damaged: any value of a row may be any.
+    Rows that cannot be read are passed over, so the file may be damaged. A row that was read may have any
+    values.
     """
     number, highest, before = -1, 0, 0
     with suppress(*UNREADABLE):
         number = last_number(connection)
-        # Numbers have no gaps: those above are damaged ones.
+        # Numbers have no gaps: a number above what the file has room for is damaged.
         highest = connection.pragma("page_count") * connection.pragma("page_size") // _LEAST_ROW_BYTES
     while number > 0 and before <= _ROWS_OF_A_PAGE:
         try:
@@ -40,11 +41,11 @@ def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[An
         if row is None:
             return
         *kept, found = row
-        # Where the order is damaged, it leads down all the same.
+        # If the order is damaged, the number goes down all the same.
         number = min(number, found) - 1
         if not isinstance(kept[2], int):
             continue
-        # One position may be wrong; that of all the rows of a page, and one more, is where it ends.
+        # A damaged page may have wrong positions. If more rows than a page has are before `first`, it ends.
         before = before + 1 if kept[2] < first else 0
         if before == 0:
             yield tuple(kept)
@@ -53,7 +54,7 @@ def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[An
 def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Keeps answers of another file with the same events, to ids that have none yet. The ids are indexed.
 
-    What is not whole, or answers at a position that there is not, is passed over.
+    Rows that are not whole, or whose position is behind the end of the log, are passed over.
     """
     for row in rows:
         known = connection.execute(
@@ -74,7 +75,7 @@ def _take_over(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
             [row],
         )
     except apsw.ConstraintError:
-        # A value is none of its column's type.
+        # A value is not of its column's type.
         return
     number = last_number(connection)
     try:

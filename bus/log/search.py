@@ -1,4 +1,4 @@
-"""The log read from its end, by what events say of themselves, and what caused what."""
+"""Events found by what is in them, from the end of the log, and by their causes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ from domain.errors import Invalid, NotFound
 MAXIMUM_CHAIN = 500
 _CORRELATION = "metadata ->> '$.correlation_id'"
 _CAUSATION = "metadata ->> '$.causation_id'"
-# Spelled as in the indexes, or they would not be used.
+# Spelled as in the indexes; otherwise SQLite would not use these.
 _CORRELATED = f"json_valid(metadata) AND {_CORRELATION} = ?"
 _CAUSED = f"json_valid(metadata) AND {_CAUSATION} = ?"
 
@@ -44,7 +44,7 @@ def find_events(connection: apsw.Connection, query: FindEvents) -> bytes:
 def _backwards(
     connection: apsw.Connection, query: FindEvents, before: int
 ) -> Iterator[tuple[int, bytes | None]]:
-    """Positions before one, from the end of the log, each with its event if it is meant."""
+    """The positions before `before`, backwards, each with its event if that matches the query."""
     conditions, bindings = _conditions(query)
     event = cloud_event_sql(read_origin(connection))
     if query.stream is not None or query.correlation_id is not None:
@@ -80,8 +80,8 @@ def _conditions(query: FindEvents) -> tuple[list[str], list[Any]]:
 def find_chain(connection: apsw.Connection, query: FindChain) -> bytes:
     """`{"items": [{"cause": position or null, "event": …}], "complete": bool}`, in the order of the log.
 
-    The cause of an event is the one that it names, or the last one of the command that it names, where that
-    is among the items. `complete` is false where there is more than an answer holds.
+    The cause of an event is the event that it names, or the last one of the command that it names, if that is
+    among the items. `complete` is false if there are more events than an answer holds.
 
     Raises:
         NotFound: there is no event at that position.
@@ -98,7 +98,7 @@ def find_chain(connection: apsw.Connection, query: FindChain) -> bytes:
 
 
 class _Chain:
-    """Events that hang together, found step by step; each step is a look-up in an index."""
+    """Events linked by causes and correlation ids, found step by step; each step is a look-up in an index."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -163,7 +163,7 @@ class _Chain:
             self._take_command(causation_id)
 
     def _named_position(self, event_id: str) -> int | None:
-        """The position in an event's id; none of an event of a timeline that is no more."""
+        """The position in an event's id; `None` if it is no id of an event of this log."""
         timeline, _, position = event_id.partition("-")
         if not (timeline.isdecimal() and position.isdecimal() and event_id.isascii() and len(position) < 19):
             return None
@@ -171,7 +171,7 @@ class _Chain:
         return found if found >= 1 and self._origin.event_id(found) == event_id else None
 
     def _take_command(self, command_id: str, near: int | None = None) -> None:
-        """Takes the events of a command: close to one of them, or to where it was answered."""
+        """Takes the events of a command, around one of them at `near`, or around where it was answered."""
         # Several users may have used the same id, each for a command of its own.
         for answered in (
             (near,) if near is not None else positions_of(self._connection, command_id, MAXIMUM_CHAIN)
@@ -183,7 +183,7 @@ class _Chain:
                 self._take("position BETWEEN ? AND ? AND command_id = ?", first, last, command_id)
 
     def _neighbours(self, position: int, command_id: str, order: str) -> int:
-        """How far the events of a command reach to one side: they stand together."""
+        """The last position in one direction of a command's events around a position: they stand together."""
         comparison = "<" if order == "DESC" else ">"
         for neighbour, its_command in self._connection.execute(
             f"SELECT position, command_id FROM events WHERE position {comparison} ?"

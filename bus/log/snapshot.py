@@ -1,4 +1,4 @@
-"""One look at a store, however many statements it takes: `begin_snapshot` and `end_snapshot`."""
+"""Statements that all see a store at one moment: `begin_snapshot` and `end_snapshot`."""
 
 import apsw
 
@@ -7,23 +7,23 @@ from hyperpage_client.contract.log_place import LogPlace
 
 
 def begin_snapshot(connection: apsw.Connection, known: LogPlace, damage: Damage) -> LogPlace:
-    """Where the log is in what is read until the end of the snapshot, whatever is written meanwhile.
+    """Where the log ends in the snapshot that begins now; what is written later is not seen until its end.
 
-    `known` is a place that the log had come to before. It is the answer where the end of the log cannot be
-    read; `damage` is told then.
+    `known` is a place that the log had come to before. It is the answer if the end of the log cannot be read;
+    `damage` notes that.
     """
     connection.execute("BEGIN")
     try:
         position = connection.execute("SELECT max(position) FROM events").get
     except apsw.Error as error:
-        # What is asked for may well be readable.
+        # The rows that the caller wants may be readable all the same.
         damage.note(error, "a reader")
         return known
     return LogPlace(known.timeline, int(position or 0))
 
 
 def end_snapshot(connection: apsw.Connection) -> None:
-    """Lets the connection see what is new."""
+    """Ends the snapshot: the connection sees what was written since."""
     # Some failures have ended it already.
     if connection.in_transaction:
         connection.execute("COMMIT")

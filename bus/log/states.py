@@ -52,7 +52,7 @@ def read_aggregates(connection: apsw.Connection, table: str, keys: Iterable[str]
         "SELECT position, stream, version, type, recorded_at, data"
         " FROM carray(?) CROSS JOIN events ON stream = value"
         " WHERE NOT EXISTS (SELECT 1 FROM snapshots WHERE snapshots.stream = value) ORDER BY version",
-        # No event has such a key, but a row that was tampered with may, and `carray` takes none.
+        # No event has such a key, but a row that was tampered with may, and `carray` does not take it.
         (apsw.carray(tuple(stream_name(table, key) for key in keys if "\0" not in key)),),
     ):
         position, stream, version, type_name, recorded_at, data = row
