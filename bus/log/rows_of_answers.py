@@ -20,8 +20,7 @@ _ROWS_OF_A_PAGE = 128
 def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[Any, ...]]:
     """The rows of answers from a position on, the last one first, as they are kept; for `take_over_rows`.
 
-    Rows that cannot be read are passed over, so the file may be damaged. A row that was read may have any
-    values.
+    Rows that cannot be read are passed over, so the file may be damaged. The rows may have any values.
     """
     number, highest, before = -1, 0, 0
     with suppress(*UNREADABLE):
@@ -54,7 +53,7 @@ def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[An
 def take_over_rows(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Keeps answers of another file with the same events, to ids that have none yet. The ids are indexed.
 
-    Rows that are not whole, or whose position is behind the end of the log, are passed over.
+    Rows that are not whole, or whose position is after the end of the log, are passed over.
     """
     for row in rows:
         known = connection.execute(

@@ -57,8 +57,7 @@ class Applier:
         self._answers = Answers(connection)
         self.head = chain.read_head(connection)
         self.history = History(connection, origin)
-        # The command id of the last answer in the frames applied since `Reading.begin`, new to the file or
-        # not.
+        # The command id of the last answer in the frames applied since `Reading.begin`, new or known.
         self.last_answered: str | None = None
 
     def apply(self, frames: Sequence[Frame]) -> list[chain.Row]:
@@ -123,8 +122,7 @@ class Applier:
     def _evolve(self, rows: Iterable[chain.Row]) -> None:
         for row in rows:
             table, key = split_stream(row.stream)
-            # Other streams are of applications of the library, or of the log itself: they have no tables
-            # here.
+            # Other streams, of applications of the library or of the log itself, have no tables here.
             if table in BY_TABLE:
                 before = self._aggregates.get(table, key)
                 try:

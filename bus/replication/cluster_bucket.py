@@ -100,12 +100,12 @@ class ClusterBucket:
         self._subjects = f"$KV.{names.cluster}."
 
     async def prepare(self, *, store_id: str, replicas: int) -> None:
-        """Makes the bucket with so many replicas, or finds it; 1 is for a nats-server that is no cluster.
+        """Makes the bucket with that many replicas, or finds it; 1 is for a nats-server that is no cluster.
 
         Raises:
             OldBrokerError: nats-server 2.11 is needed.
             AnotherStoresClusterError, AnotherPrefixError: it is not ours.
-            TooFewReplicasError: the broker has not so many.
+            TooFewReplicasError: the broker cannot keep that many.
             JetStreamError: it does not answer, or refuses; a cluster does so for seconds after its start.
         """
         self._require_version()

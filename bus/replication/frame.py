@@ -66,15 +66,15 @@ class FrameError(RuntimeError):
 
 
 class DamagedFrameError(FrameError):
-    """Its bytes are not those that were sent."""
+    """The bytes of a frame are not those that were sent."""
 
 
 class NewerFrameError(FrameError):
-    """A newer version of this program has written it."""
+    """A newer version of this program has written the frame."""
 
 
 class ForeignFrameError(FrameError):
-    """No leader has written it."""
+    """No leader has written the message."""
 
 
 # The seventh value is text, bytes or nothing, which the decoder has no type for.

@@ -49,7 +49,7 @@ class LeaseLife(msgspec.Struct, frozen=True):
 
     @property
     def renew_seconds(self) -> float:
-        """How often it is renewed."""
+        """The time from one renewal to the next."""
         return self.seconds / 3
 
 
@@ -205,7 +205,7 @@ class LeaderWatch:
 
 
 async def _set_or_later(event: asyncio.Event, seconds: float) -> None:
-    """Returns when an event is set, at the latest in so many seconds."""
+    """Returns when an event is set, at the latest after that many seconds."""
     try:
         async with asyncio.timeout(seconds if seconds != float("inf") else None):
             await event.wait()

@@ -77,7 +77,7 @@ class GapError(OutdatedFileError):
 
 
 class LaterTimelineError(OutdatedFileError):
-    """The log is of a later timeline than the file: a leader was restored, or took over without its end."""
+    """The log is of a later timeline: a leader was restored, or took over without all that the file has."""
 
 
 class Tail(NamedTuple):
@@ -152,10 +152,11 @@ class LogStream:
     async def prepare(
         self, replicas: int, *, timeline: int, position: int, limits: Limits = NO_LIMITS
     ) -> StreamReport:
-        """The stream with so many replicas. If there is none, it is made, to go on after that position.
+        """The stream with that many replicas. If there is none, it is made, to go on after that position.
 
         Raises:
-            AnotherStoresLogError: it is another store's. TooFewReplicasError: the broker has not so many.
+            AnotherStoresLogError: it is another store's.
+            TooFewReplicasError: the broker cannot keep that many.
         """
         made_with = {
             # A leader of a stream that was deleted may come back. No message of it must fit into this stream,
@@ -352,13 +353,14 @@ async def ensure_replicated(
     require_own: Callable[[StreamReport], None],
     made_with: Mapping[str, Any] = MappingProxyType({}),
 ) -> StreamReport:
-    """The stream with the settings that it needs and so many replicas, or more; made if there is none.
+    """The stream with the settings `needed` and that many replicas, or more; made if there is none.
 
     `require_own` raises an error if the stream is not this store's, before anything is changed. A new stream
     gets the settings `made_with`, too, which are never changed later.
 
     Raises:
-        TooFewReplicasError: the broker has not so many. JetStreamError: it refuses, or does not answer.
+        TooFewReplicasError: the broker cannot keep that many.
+        JetStreamError: it refuses, or does not answer.
     """
     name = needed["name"]
     try:

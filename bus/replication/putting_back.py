@@ -1,4 +1,4 @@
-"""`Lacking`: the frames that a log lacks at its end, made from a file. And the first frames of a leader.
+"""`Lacking`: the frames that a log lacks at its end, made from a file. Also the first frame of a term.
 
 A broker may lose the end of a log that it has acknowledged; the end of a log that trails may not have been
 sent yet. A file that goes on after the log has all that is missing: the events, the answers that were

@@ -46,11 +46,11 @@ logger = logging.getLogger(__name__)
 
 
 class Replicator:
-    """The leader of a term. `store` and `open` are called in the writer's thread, all else from any.
+    """The leader of a term. Its methods are called in one event loop: the writer's, unless the log trails.
 
-    `connect` makes the connection on which frames go out. `on_end` is called, in the writer's thread, with
-    the reason why it leads no more. A group waits for the log for `hold_seconds` at most. `form` answers with
-    the form of frames that all members read now.
+    Any thread may read `ended` and `waits_since`. `connect` makes the connection on which frames go out.
+    `on_end` is called in that loop with the reason why it leads no more. A group waits for the log for
+    `hold_seconds` at most. `form` answers with the form of frames that all members read now.
     """
 
     def __init__(

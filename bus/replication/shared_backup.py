@@ -65,13 +65,14 @@ class SharedBackups:
         self._objects = ObjectStore(names.backups, self.stream, self._context)
 
     async def prepare(self, replicas: int) -> None:
-        """Makes the object store with so many replicas, or finds it.
+        """Makes the object store with that many replicas, or finds it.
 
         The caller of `put` decides how large a backup may be: each nats-server would set aside the room of a
         stream with a limit.
 
         Raises:
-            AnotherStoresClusterError: it is another store's. TooFewReplicasError: the broker has not so many.
+            AnotherStoresClusterError: it is another store's.
+            TooFewReplicasError: the broker cannot keep that many.
         """
         config = {
             "name": self.stream,

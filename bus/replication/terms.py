@@ -152,8 +152,7 @@ async def _taken(log: LogStream, applier: Applier, claim: Claim, end: LogEnd, at
     else:
         number, last = end.place.term + 1, await log.last_frame(end)
         may_lack = attempt.may_lack(claim, end, last)
-        # If the log trailed, these frames do, too: a leader that comes before all are there must know of
-        # that.
+        # If the log trailed, these frames do, too: a leader that comes before all are there must know that.
         trailed = last is not None and last.trails
         frames = frames_lacking(applier, end.position, number, trails=trailed)
         is_whole = True

@@ -53,8 +53,7 @@ class TrailState(msgspec.Struct, frozen=True, kw_only=True):
 class Trailing:
     """The log of one term, which trails the leader's file. All but `state` is called in one event loop.
 
-    `read` lends connections to the file, in other threads; `lacking` knows what the log has of the file by
-    now.
+    `read` lends connections to the file, in other threads; `lacking` knows what the log has of it by now.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from domain.decider import ABSENT, Aggregate, Lease, Transition
 from domain.messages import Recorded, stream_name
 from domain.schedules import Schedule
 
-# A snapshot of a state is kept after so many events of its stream, which is read from its last snapshot on.
+# After how many events of a stream a snapshot is kept. A stream is read from its last snapshot on.
 SNAPSHOT_INTERVAL = 100
 
 

@@ -190,7 +190,7 @@ class GroupContext:
         return sorted(by_id.values(), key=lambda job: job.created_position, reverse=True)[:limit]
 
     def _with_key(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Iterator[Job]:
-        """Those of the jobs, given newest first, that fit, as the open transaction has them."""
+        """The jobs, of ids with the newest first, that fit the other arguments in the open transaction."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
             if job is None or job.unique_key != key:

@@ -79,7 +79,7 @@ class LoopThread:
     async def give_turns(self, seconds: float, *, while_true: Callable[[], bool]) -> None:
         """Gives all else in the loop a turn, and more of them while that holds. For the work alone.
 
-        The turns end when they have taken so many seconds of processor time.
+        The turns end when they have taken that many seconds of processor time.
         """
         until = time.thread_time() + seconds
         await asyncio.sleep(0)

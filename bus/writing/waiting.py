@@ -20,7 +20,7 @@ import apsw
 from bus.writing.submission import Outcome, Submission, refused
 from domain.errors import Busy, Unavailable
 
-# Of one sender.
+# The most that may wait of one sender.
 MAXIMUM_WAITING_COMMANDS = 20_000
 MAXIMUM_WAITING_BYTES = 256 * 1024 * 1024
 RETRY_AFTER_MS = 100
@@ -129,7 +129,7 @@ class Waiting:
         return self._too_late
 
     def has_turned_away_within(self, seconds: float) -> bool:
-        """Whether a command was refused as busy within the last so many seconds."""
+        """Whether a command was refused as busy within that many seconds before now."""
         at = self._turned_away_at
         return at is not None and self._clock() - at < seconds * 1e9
 

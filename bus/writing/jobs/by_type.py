@@ -156,7 +156,7 @@ class JobsOfType:
         if turns is None or turns is self._passing:
             self._place(lane)
         else:
-            # This job alone may hold the lane up; the gate is looked at before the next search.
+            # The lane may be held up only because this job was counted. The next search looks at the gate.
             turns.leave(lane)
             turns.put(lane)
 

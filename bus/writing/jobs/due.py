@@ -12,7 +12,7 @@ from bus.writing.jobs.turns import Round
 from domain.rate_limits.job_calls import Account, accounts_over
 
 # How many jobs one search passes over because the sender may not use their keys. A user that shares a queue
-# with so many needs a queue of its own.
+# with more of them needs a queue of its own.
 MAXIMUM_PASSED_OVER = 10_000
 # When to ask again if jobs wait for something that cannot be foreseen, such as calls that are never made.
 ASK_AGAIN_MS = 1_000

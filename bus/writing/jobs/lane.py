@@ -67,7 +67,7 @@ class Lane:
 
     A job that has left stays in the heap until it comes up: an entry is valid only as long as `by_id`, the
     waiting jobs of all lanes, has that very object. `turns` is the place where the lane stands; the entry
-    with its `ticket` is the valid one. `released_by` is the gate that has released it from there, if one has.
+    with its `ticket` is the valid one. `released_by` is the gate that has released it, if one has.
     """
 
     __slots__ = ("by_id", "count", "due", "gates", "key", "place", "released_by", "ticket", "turns")

@@ -1,7 +1,7 @@
 """Which unfinished jobs have a unique key.
 
 Finished ones are found by an index of their table instead: there may be any number of them, and they may stay
-for ever, while what is unfinished is in memory anyway.
+for ever, while unfinished ones are in memory anyway.
 """
 
 from bisect import bisect_left, insort
