@@ -5,7 +5,7 @@ read from any replica: each says what it follows, so one that a replica lacks is
 
     LogStreamError             the log cannot be followed or led; `repair` says what to do
     ├── AnotherStoresLogError  it is another store's
-    ├── TooFewReplicasError    the broker is no cluster, or too small a one
+    ├── TooFewReplicasError    the broker is no cluster, or too small a cluster
     ├── DivergedLogError       it has other events than this file
     │   └── EarlierTimelineError  the file was restored, and the log was not begun anew yet
     └── OutdatedFileError      the file has to be made anew before it can follow
@@ -57,7 +57,7 @@ class AnotherStoresLogError(LogStreamError):
 
 
 class TooFewReplicasError(LogStreamError):
-    """The broker is no cluster, or too small a one."""
+    """The broker is no cluster, or too small a cluster."""
 
 
 class DivergedLogError(LogStreamError):

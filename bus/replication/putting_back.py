@@ -57,7 +57,7 @@ class Lacking:
         self.before = before
 
     def next(self, connection: apsw.Connection, leases_of: Collection[str] | None = None) -> Frame | None:
-        """The next frame, at whose end `before` is then; None if there is nothing now.
+        """The next frame; None if there is nothing now. `before` becomes the end of that frame.
 
         A file that applies the frames gets the same tables, answers and leases. A transaction is not parted,
         unless it has more than `TRANSACTION_BYTES` of answers. `connection` reads one snapshot.

@@ -39,7 +39,7 @@ class LogCopy(msgspec.Struct, frozen=True, kw_only=True):
 class LogStanding(msgspec.Struct, frozen=True, kw_only=True):
     """The stream of the log: its size, and the nats-servers that keep it. `limit_bytes` is None without one.
 
-    There are to be so many `replicas`, of which `quorum` have to be available for anything to be stored.
+    `replicas` is how many copies there are to be; `quorum` of them have to be available to store anything.
     `copies` are empty if the nats-server is no cluster.
     """
 

@@ -123,7 +123,7 @@ class Trailing:
         return self._is_through
 
     async def _go_on(self) -> None:
-        """Sends the next frame. If there is none, sends the last one at the end, or waits for more."""
+        """Sends the next frame. If there is none: the last frame, if this is to end, or it waits for more."""
         is_to_end, began = self._is_to_end, time.monotonic()
         changed, self._changed_leases = self._changed_leases, set()
         try:

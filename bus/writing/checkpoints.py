@@ -2,9 +2,9 @@
 
 A checkpoint copies pages from the WAL into the file, and syncs it. With random keys, nearly every page that
 was written is another one, so the copies go all over the file. The writer goes on while another connection
-does that, and writes more pages into the WAL. It copies this rest itself, between two groups; its next
-transaction then begins the WAL anew. If the other connection did all of it, there would be a rest for as long
-as many commands come, and the WAL would grow.
+does that, and writes more pages into the WAL. The writer copies this rest itself, between two groups; its
+next transaction then begins the WAL anew. If the other connection did all of it, there would be a rest for as
+long as many commands come, and the WAL would grow.
 """
 
 import logging

@@ -37,7 +37,10 @@ class LoopThread:
 
     @property
     def silent_seconds(self) -> float:
-        """For how long the loop has not given the sign asked for last. Each read asks, if none is due."""
+        """For how long the loop has not run the last callback sent to see whether it does.
+
+        Each read sends one, unless one has not run yet.
+        """
         asked_at = self._asked_at
         if asked_at is None:
             self._asked_at = time.monotonic()

@@ -75,7 +75,10 @@ class Transactions:
                 self._connection.execute("ROLLBACK")
 
     async def run(self, errand: Callable[[apsw.Connection], Any]) -> Any:
-        """The result of an errand, or its exception, returned; in its own transaction, beside the loop."""
+        """The result of an errand, or its exception, which is not raised.
+
+        The errand runs beside the loop, in a transaction of its own.
+        """
         return await self._beside(self._run, errand)
 
     async def overwrite(self) -> None:

@@ -13,7 +13,10 @@ class Permits(Protocol):
     """Says which jobs may be handed out in one claim."""
 
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
-        """The gate that holds the job up, if one does, and until when: `None` if until a change."""
+        """The gate that holds the job up, if one does, and until when.
+
+        `None` as the time: until the count of the gate changes.
+        """
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
         """Counts the job as handed out in this claim, unless the sender may not have it."""

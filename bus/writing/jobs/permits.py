@@ -35,7 +35,10 @@ class ClaimPermits:
         self._calls: dict[str, Counter[int]] = {}
 
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
-        """The gate that holds the job up, if one does, and until when: `None` if until a change."""
+        """The gate that holds the job up, if one does, and until when.
+
+        `None` as the time: until the count of the gate changes.
+        """
         for gate in job.gates:
             allowed_from = self._allowed_from(gate, job)
             if allowed_from is None or allowed_from > self._now:

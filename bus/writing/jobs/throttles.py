@@ -31,7 +31,7 @@ class Throttles:
         return self._entries
 
     def replace(self, key: str, known: RateLimit | None) -> Account | None:
-        """The account whose calls wait less long, if any does, now that a limit has this state."""
+        """Notes the new state of a limit. The account whose calls now wait less long than before, if any."""
         before = self._waits.pop(key, None)
         account = None if known is None else account_of(known)
         if known is None or known.throttled_until is None or account is None:
