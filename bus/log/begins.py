@@ -27,7 +27,7 @@ def counted_begins(
     be read is not counted, and `damage` notes it: the service must start all the same.
     """
     for position, at, data in connection.execute(
-        # Data is read as bytes: SQLite would raise for invalid JSON, and apsw for invalid text.
+        # Only valid JSON, and as bytes: SQLite would raise for other data, and apsw for invalid text.
         "SELECT position, recorded_at, CAST(data AS BLOB) FROM events"
         " WHERE type = 'job.claimed.v1' AND json_valid(data) AND data ->> 'counted' IS NOT NULL"
         " AND recorded_at > ? ORDER BY recorded_at, position",

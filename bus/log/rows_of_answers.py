@@ -44,7 +44,8 @@ def read_last_rows(connection: apsw.Connection, first: int) -> Iterator[tuple[An
         number = min(number, found) - 1
         if not isinstance(kept[2], int):
             continue
-        # A damaged page may have wrong positions. If more rows than a page has are before `first`, it ends.
+        # A damaged page may have wrong positions, so this ends only when more rows than a page has, one after
+        # the other, are before `first`.
         before = before + 1 if kept[2] < first else 0
         if before == 0:
             yield tuple(kept)

@@ -163,7 +163,7 @@ class _Chain:
             self._take_command(causation_id)
 
     def _named_position(self, event_id: str) -> int | None:
-        """The position in an event's id; `None` if it is no id of an event of this log."""
+        """The position in an event's id; `None` if it is no such id, or its timeline has no such position."""
         timeline, _, position = event_id.partition("-")
         if not (timeline.isdecimal() and position.isdecimal() and event_id.isascii() and len(position) < 19):
             return None

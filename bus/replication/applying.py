@@ -110,7 +110,8 @@ class Applier:
         for command_id, own in self._answers.recall(answers).items():
             theirs, _ = answers.pop(command_id)
             if own != theirs:
-                # This member led, and ended before it sent its answer. A later leader has answered since.
+                # This member led, and was lost before it sent this answer to the log. A later leader has
+                # answered the command since.
                 replace_answer(self.connection, own, theirs)
         leases: dict[str, Lease | None] = self._aggregates.changed_leases()
         content = Content(before=self.head, rows=rows, answers=list(answers.values()), leases=leases)

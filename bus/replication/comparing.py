@@ -40,7 +40,8 @@ async def _last_in_common(log: LogStream, file: History, head: Head) -> Head | N
                 if not _goes_with(file, head, frame):
                     return common or frame.before
                 if frame.rows:
-                    # The place is before this frame: it is applied again, with later answers without events.
+                    # The place before this frame: it is applied again, and so are frames with answers alone
+                    # that follow it.
                     common = frame.before
     return common
 

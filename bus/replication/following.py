@@ -264,7 +264,7 @@ class Follower:
         )
 
     async def run(self) -> None:
-        """Follows until `stop`. An error is shown in `state`, and the following is tried again.
+        """Follows until `stop`. After an error, which `state` shows, it tries again.
 
         Raises:
             OutdatedFileError: the file has to be made anew first.

@@ -44,7 +44,7 @@ class LeaseLife(msgspec.Struct, frozen=True):
 
     @property
     def wait_seconds(self) -> float:
-        """How long others wait, from when they heard of that renewal: clocks do not run equally fast."""
+        """How long others wait, from when they heard of the last renewal: clocks do not run equally fast."""
         return self.valid_seconds * 1.1
 
     @property

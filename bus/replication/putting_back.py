@@ -1,4 +1,4 @@
-"""`Lacking`: the frames that a log lacks at its end, made from a file. Also the first frame of a term.
+"""`Lacking`: the frames that a log lacks at its end, made from a file. Also what begins a term or a timeline.
 
 A broker may lose the end of a log that it has acknowledged; the end of a log that trails may not have been
 sent yet. A file that goes on after the log has all that is missing: the events, the answers that were
@@ -35,7 +35,7 @@ class Lacking:
     """What a file has after the end of its log, in frames of one term; used by one thread at a time.
 
     `answers` is the number of the last answer that the log has, `leases` are the leases that it has; None:
-    that is unknown. Nothing is kept in memory: all is read when it is asked for.
+    that is unknown. Events and answers are not kept in memory: they are read when they are asked for.
     """
 
     def __init__(

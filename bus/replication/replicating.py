@@ -154,7 +154,7 @@ class Replicator:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _is_stored(self, log: LogStream, body: bytes) -> bool:
-        """Whether the log ends with this message; False if it ends as it did before.
+        """Whether the log ends with this message; False if it ends as it did before, or cannot be seen.
 
         Raises:
             Unavailable: it has gone on without this leader.

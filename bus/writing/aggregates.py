@@ -83,7 +83,7 @@ class Aggregates:
         return stream_name(table, key) in self._hot
 
     def apply(self, table: str, stream: str, before: Aggregate, recorded: Recorded) -> Aggregate:
-        """The aggregate after an event of the open transaction; `before` is what it was until now."""
+        """Evolves `before`, the present aggregate, by an event of the open transaction; keeps the result."""
         state = BY_TABLE[table].evolve(before.state, recorded)
         after = Aggregate(recorded.version, recorded.position, state)
         self.journal.append(Transition(table, recorded.key, before, after, recorded))

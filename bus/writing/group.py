@@ -119,7 +119,7 @@ class Group(GroupContext):
                     self._remembered.setdefault(owned, self._remembered[command_id])
 
     def _principal_of(self, command_id: str, position: int) -> str | None:
-        """The principal that sent the command whose last event is there; `None` if none is, or unknown."""
+        """The principal that sent the command whose last event is at a position; `None` if unknown."""
         principal: str | None = self._connection.execute(
             "SELECT metadata ->> 'principal' FROM events WHERE position = ? AND command_id = ?",
             (position, command_id),

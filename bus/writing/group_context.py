@@ -31,7 +31,8 @@ READ_TOGETHER = 64
 UNFINISHED = STATES - FINISHED
 
 
-# The place of an ended job among those of its state, in their index: when it ended, its queue, its rowid.
+# The place of an ended job in the index that is looked through: when it ended, its queue, its rowid. Of an
+# expired result: when it expired, nothing, the rowid of its job.
 Place = tuple[int, str, int]
 FRONT: Place = (0, "", 0)
 # The id of a job, its group, and its place.
@@ -190,7 +191,7 @@ class GroupContext:
         return sorted(by_id.values(), key=lambda job: job.created_position, reverse=True)[:limit]
 
     def _with_key(self, ids: Iterable[str], key: str, states: Set[str], created_since: int) -> Iterator[Job]:
-        """The jobs, of ids with the newest first, that fit the other arguments in the open transaction."""
+        """The jobs among `ids`, the newest first, that fit the other arguments in the open transaction."""
         for job_id in ids:
             job: Job | None = self._aggregates.get(JOBS, job_id).state
             if job is None or job.unique_key != key:

@@ -2,8 +2,8 @@
 
 from bus.writing.submission import GroupTimes
 
-# How many commands a group takes at first. With fewer, a commit would not be cheaper for each. With more, the
-# senders of the first commands would wait for the last one, and send no new ones meanwhile.
+# How many commands a group takes at first. With fewer, each would bear more of what a commit costs. With
+# more, the senders of the first commands would wait for the last one, and send no new ones meanwhile.
 GROUP_COMMANDS = 128
 # How many a group takes at most, if commits are slow.
 MAXIMUM_GROUP_COMMANDS = 1_024

@@ -46,7 +46,7 @@ class Statistics(msgspec.Struct):
         self.group_sizes.observe(group.commands)
         self.group_durations.observe(times.committed - times.began)
         if events:
-            # Without rows, nothing was written, and it took no time.
+            # A group without events may have written nothing, in no time: none of these counts.
             self.commit_durations.observe(times.committed - times.replicated)
         if times.replicated > times.decided:
             self.replication_durations.observe(times.replicated - times.decided)

@@ -58,7 +58,7 @@ class Submission(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """One command, or a batch, that waits for the writer. It comes back with its outcome set.
 
     `context` belongs to the caller and comes back as it was. `sender` is the sender's name; `None` if that is
-    the service itself, or unknown. If a submission that is `in_order` cannot be stored, all later ones that
+    the service itself, or unknown. If a submission that is `in_order` cannot be stored, all waiting ones that
     are `in_order` fail with it, so that none of them is decided first. The outcome of a message that was
     malformed as a whole is there from the start.
     """
@@ -86,7 +86,7 @@ class GroupTimes(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """The result of a group, announced once it is on disk (or, if `rows` is empty, needs no disk)."""
+    """The result of a group, announced once all that the group wrote, if anything, is on disk."""
 
     submissions: list[Submission]
     rows: list[chain.Row]

@@ -110,7 +110,7 @@ class AwaitedGroups:
         ]
 
     def _keep_a_while(self, group_id: str) -> None:
-        """Keeps the counts of a group: the next job that waits needs them, and to count may take long."""
+        """Keeps the counts of a group without waiting jobs: the next one needs them; counting may be slow."""
         self._recent.pop(group_id, None)
         self._recent[group_id] = None
         if len(self._recent) > MAXIMUM_RECENT:

@@ -15,7 +15,7 @@ class Permits(Protocol):
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
         """The gate that holds the job up, if one does, and until when.
 
-        `None` as the time: until the count of the gate changes.
+        `None` as the time: until another job of the key ends, or more is known of the calls.
         """
 
     def took(self, job: WaitingJob, *, is_own: bool) -> None:
@@ -123,7 +123,7 @@ class JobsOfType:
         return gate in self._lanes_by_gate
 
     def look_at(self, gate: Gate) -> None:
-        """Notes that the count of a gate has changed: the next search looks at the gate."""
+        """Notes that what a gate counts has changed: the next search looks at the gate."""
         if gate in self._stops:
             self._to_look_at[gate] = None
 

@@ -37,7 +37,7 @@ class ClaimPermits:
     def refusal(self, job: WaitingJob) -> tuple[Gate, int | None] | None:
         """The gate that holds the job up, if one does, and until when.
 
-        `None` as the time: until the count of the gate changes.
+        `None` as the time: until another job of the key ends, or more is known of the calls.
         """
         for gate in job.gates:
             allowed_from = self._allowed_from(gate, job)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from domain.rate_limits.job_calls import Account, account_of, accounts_over
 from domain.rate_limits.state import RateLimit
 
-# With at least this many entries, those that are over are looked for.
+# With more than this many entries, those that are over are looked for.
 _FEW = 64
 
 

@@ -98,7 +98,7 @@ class Round:
             self.changed.add(key)
 
     def settle(self) -> bool:
-        """Whether any key is left, when the open transaction is on disk or was taken back."""
+        """Notes that the open transaction is on disk, or was taken back. Whether any key is left."""
         self._before.clear()
         for key in self._left:
             del self._turns[key], self._waiting[key]
