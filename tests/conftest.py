@@ -1,9 +1,9 @@
-"""What every test may ask for."""
+"""Fixtures and settings for all tests."""
 
 import os
 
-# No test depends on which aggregates of others happen to be installed. Said before anything of ours is
-# imported, since the catalogue is made then.
+# No test depends on which other packages with aggregates happen to be installed. It is set before any module
+# of ours is imported, since the catalogue is made then.
 os.environ["HYPERPAGE_AGGREGATES"] = "none"
 
 import gc
@@ -25,7 +25,7 @@ from tests.support.services.asking import HttpTalk
 settings.register_profile("hyperpage", deadline=None, print_blob=True, max_examples=examples(100))
 settings.load_profile("hyperpage")
 
-# More need more memory than a usual machine has to spare.
+# More workers need more memory than a usual machine has to spare.
 MOST_WORKERS = 8
 
 # A shell's background jobs ignore Ctrl-C, and so would every program that a test sends it to.
@@ -39,7 +39,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Thousands of tests stay until the end: the collector need not look at them again and again."""
+    """Freezes the collected tests, thousands of objects, so that the garbage collector never scans them."""
     gc.disable()
     try:
         return (yield)
@@ -50,14 +50,14 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where laws are tried with all of their examples, they are part of what is proven."""
+    """Marks tests of Hypothesis `prove` in a run that tries all of their examples."""
     for item in items:
         if IN_FULL and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("prove")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have counted stands at the end of a run, also where they pass."""
+    """Prints the figures that tests have counted at the end of a run, also of tests that pass."""
     reports = [one for status in ("passed", "failed") for one in terminalreporter.stats.get(status, [])]
     if figures := figures_in(reports):
         terminalreporter.section("figures")
@@ -99,7 +99,7 @@ def nats_container_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
-    """A real S3-compatible server, which is gone after the session; who asks for it is let in."""
+    """A real S3-compatible server for the session, with its credentials in the environment of the tests."""
     server = BucketServer(tmp_path_factory.mktemp("bucket-server") / "data")
     with pytest.MonkeyPatch.context() as patched:
         for name, value in CREDENTIALS.items():
@@ -110,12 +110,12 @@ def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketSe
 
 @pytest.fixture
 def clock() -> Clock | None:
-    """Where the service of `talk` has its time from: the machine, unless a file has another clock."""
+    """The clock of the service of `talk`: the machine's, unless a test module overrides this fixture."""
     return None
 
 
 @pytest.fixture
 def talk(tmp_path: Path, clock: Clock | None) -> Iterator[HttpTalk]:
-    """A service of the test's own, which is asked on the bus and over HTTP."""
+    """A service for one test, which is asked on the bus and over HTTP."""
     with HttpTalk(tmp_path, clock=clock) as talk:
         yield talk

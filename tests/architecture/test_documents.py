@@ -1,4 +1,4 @@
-"""What the documents say of the tree is there: paths, and the modules of each package."""
+"""The paths that documents name exist, and a package that lists its modules lists all of them."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def test_each_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text))
 
     assert len(named) > 60
-    # Whatever is written in another way would not be looked at.
+    # A test that is named in any other form would not be checked.
     assert set(re.findall(r"\btest_\w+\b(?!\.py)", text)) == {name for name, _ in named}
     assert {name for name, path in named if f"def {name}(" not in _text_of(path)} == set()
 
@@ -48,7 +48,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def _anchors(text: str) -> set[str]:
-    """Those that GitHub makes of headings."""
+    """The anchors that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

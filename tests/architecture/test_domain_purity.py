@@ -1,4 +1,4 @@
-"""What the import contract cannot see of the domain's purity: asking an allowed module for the time, say."""
+"""Checks of the domain's purity that an import contract cannot make: no clock is read, nothing is opened."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from tests.support.repository import ROOT
 
 DOMAIN = ROOT / "domain"
-# Of modules that only `domain.installed.library` may import: what it may have of them. No clock, no chance.
+# By module that only `domain.installed.library` may import: the names that it may use. No clock, no chance.
 OF_THE_LIBRARY = {
     "eventsourcing.domain": {
         "Aggregate",

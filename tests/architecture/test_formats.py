@@ -1,4 +1,4 @@
-"""What is kept and sent has a number for its form, and another one where the form is another."""
+"""Each format that is stored or sent has a number, and gets the next one when its shape changes."""
 
 import msgspec
 import pytest
@@ -41,7 +41,7 @@ def test_a_format_grows_under_its_number_and_changes_with_another() -> None:
             with_shapes(record, {"it": (other, 1)})
         assert with_shapes(record, {"it": (other, 2)})["it"].keys() == {"1", "2"}
 
-    # Who refuses what it does not know does not pass over what is new.
+    # A strict reader refuses unknown fields, so even a field with a default needs the next number.
     strict = with_shapes({}, {"it": (kept(("name", str), forbid_unknown_fields=True), 1)})
     with pytest.raises(ValueError, match="give it the next number"):
         with_shapes(strict, {"it": (kept(("name", str), ("size", int, 0), forbid_unknown_fields=True), 1)})

@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts in pyproject.toml hold, and they notice what breaks them."""
+"""The import contracts in pyproject.toml hold, and a forbidden import breaks them."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ FORBIDDEN = [
     ("ops.http.routing", "ops.http.routes"),
     ("ops.console.visit", "ops.console.pages"),
 ]
-# Beside the interpreter, so that it is this environment's own.
+# The program beside the interpreter, which is that of this environment.
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 
@@ -68,7 +68,7 @@ def test_a_forbidden_import_breaks_a_contract(tmp_path: Path):
     checked = lint_imports(tmp_path)
 
     assert checked.returncode == 1, checked.stdout + checked.stderr
-    # Each by itself, and not only by way of another one.
+    # Each forbidden import is reported itself, and not only as part of a longer chain.
     broken = re.findall(
         r"^(\S+) is not allowed to import (\S+):\n\n-\s+(\S+) -> (\S+) \(l", checked.stdout, re.MULTILINE
     )
@@ -121,7 +121,7 @@ def test_a_client_needs_nothing_of_the_writing_side():
 
 
 def make_house(folder: Path, sources: dict[str, str]) -> None:
-    """Lays the packages that the contracts name under them, each with the source that is given for it."""
+    """Writes the packages that the contracts name into `folder`, each empty or with its given source."""
     shutil.copy(ROOT / "pyproject.toml", folder)
     for package in sorted({*PACKAGES, *rooms(), *sources}):
         parts = package.split(".")

@@ -12,7 +12,7 @@ from tests.support.repository import ROOT
 
 THIS = "tests/architecture/test_lock.py"
 TEXTS = {".py", ".md", ".toml", ".service", ".html", ".yaml", ".conf", ""}
-# Our own name, with an extra or behind an installer: on the index it is somebody else's, or nobody's yet.
+# Our own name, with an extra or behind an installer: on the index, that name is another project's, or free.
 TOLD_TO_INSTALL = (
     r"hyperpage-persistence\[|\b(?:pipx?|uvx|uv tool|uv pip|uv) (?:install|add) [^\n`]*\bhyperpage-"
 )
@@ -29,7 +29,7 @@ def test_packages_come_from_the_public_index_and_not_from_where_one_machine_take
 
 def test_nobody_is_told_to_install_a_name_that_is_not_ours_on_the_index():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    # Where the extras are defined, the name is this very project's; and a test has wheels, and no network.
+    # The first two define this project's own extras; the test installs from wheels, without a network.
     fine = {"pyproject.toml", "uv.lock", "tests/e2e/ops/analytics/test_offline.py", THIS}
     told = [
         f"{name}: {found[0]}"
@@ -56,7 +56,7 @@ def test_what_installs_and_builds_is_pinned_by_hashes_as_the_lock_has_it():
         found[1]: (found[2], set(re.findall(r"--hash=(\S+)", found[3])))
         for found in re.finditer(r"^(\S+)==(\S+)((?: \\\n    --hash=\S+)+)$", text, re.MULTILINE)
     }
-    # Every line belongs to one of them.
+    # Every line of the file belongs to one of these requirements.
     assert len(text.splitlines()) == sum(1 + len(hashes) for _, hashes in written.values())
     assert written == {
         name: (one["version"], {file["hash"] for file in [*one["wheels"], one["sdist"]]})

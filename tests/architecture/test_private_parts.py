@@ -12,9 +12,9 @@ from tests.support.repository import ROOT
 
 CLIENT = ROOT / "clients/python/hyperpage_client"
 TRANSPORT = CLIENT / "transport"
-# Public names for what its users have no business with.
+# Modules of nats-py that have public names, but are no part of its interface.
 INNER_MODULES = ("nats.aio.transport", "nats.protocol")
-# What any client has of its own, and what is of this program in `LeanClient`.
+# The private attributes of any client of nats-py, and the private names of our `LeanClient`.
 PRIVATE = {name for name in (*vars(Client()), *dir(LeanClient)) if name.startswith("_") and name[1] != "_"}
 
 
@@ -40,7 +40,7 @@ def touched(source: str) -> list[str]:
         if isinstance(node, ast.ClassDef):
             found += [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in of_nats]
         elif isinstance(node, ast.Attribute) and node.attr in PRIVATE:
-            # What is called the same in a class of ours is its own.
+            # A name on `self` or `cls` belongs to our own class, even if nats-py uses the same one.
             is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
             found += [] if is_own else [node.attr]
     return found

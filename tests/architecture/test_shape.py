@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.support.repository import ROOT
 
 PRODUCT = ("bus", "clients", "domain", "migrations", "ops", "projections")
-# Kinds of tests that are about all rooms at once.
+# Folders of tests that belong to no single package.
 FLAT = {"architecture", "benchmarks", "lab", "support"}
 LONGEST_FILE, LONGEST_FUNCTION, MOST_FILES = 400, 60, 20
-# The first line of a module that is as long as what it is made of.
+# In the first line of a generated module, whose length depends on its source.
 MADE = "Made by `make client`."
 
 
@@ -24,7 +24,7 @@ def sources(*folders: str, kinds: Sequence[str] = ("py",)) -> Iterator[Path]:
 
 
 def written() -> Iterator[Path]:
-    """The modules of the product that somebody writes."""
+    """The modules of the product that are written by hand, not generated."""
     for path in sources(*PRODUCT):
         if MADE not in (ROOT / path).read_text().partition("\n")[0]:
             yield path
@@ -63,7 +63,7 @@ def test_no_test_module_imports_another():
 
 def test_tests_are_in_a_folder_like_that_of_what_they_test():
     rooms = {path.parent for path in sources("tests") if path.parts[1] not in FLAT and len(path.parts) > 3}
-    # The lab has tests of its own.
+    # The folders below `tests` count, too: the lab has tests of its own.
     tops = (ROOT, ROOT / "tests", ROOT / "clients/python")
     lost = [str(room) for room in rooms if not any(top.joinpath(*room.parts[2:]).is_dir() for top in tops)]
     assert lost == []

@@ -14,7 +14,7 @@ def syncing_functions() -> Iterator[str]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             text = path.read_text(encoding="utf-8")
-            # To parse every module takes two seconds.
+            # Parsing every module would take two seconds.
             if "fsync" not in text and "fdatasync" not in text:
                 continue
             for function in ast.walk(ast.parse(text)):
@@ -26,5 +26,5 @@ def syncing_functions() -> Iterator[str]:
 
 
 def test_the_lab_knows_every_line_that_syncs() -> None:
-    """One that is new belongs to what `tests/lab/cuts` records, or has a reason why it does not."""
+    """A new line that syncs is recorded by `tests/lab/cuts`, or listed with the reason why it is not."""
     assert set(syncing_functions()) == PLAYED | NOT_PLAYED.keys()

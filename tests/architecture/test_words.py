@@ -1,4 +1,4 @@
-"""What users are told when something fails: what is wrong, what that means, and what to do."""
+"""The messages that users get when something fails: what is wrong, what that means, and what to do."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ PRODUCT = ("bus", "clients", "domain", "migrations", "ops", "projections")
 SOURCES = [path for top in PRODUCT for path in sorted((ROOT / top).rglob("*.py"))]
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "ops" / "deploy").iterdir()]
-# What is asked for in vain however often: it has to be changed first.
+# Failures for which a retry is useless: something has to be changed first.
 FOR_GOOD = {
     "Invalid",
     "Forbidden",
@@ -38,14 +38,14 @@ FOR_GOOD = {
     "SettingsError",
 }
 HINTS = ("hint", "repair")
-# Their constructors ask for a hint, or make one. What a client raises has that of the service.
+# Their constructors ask for a hint, or make one. An error that a client raises has the hint of the service.
 HAS_ITS_OWN = {RuleViolated, Behind}
 CLIENT = "bus.client"
 
 
 @cache
 def nodes() -> list[tuple[str, ast.AST]]:
-    """All that is looked at in these tests, walked once, and not before the first of them runs."""
+    """The nodes of the product that these tests look at, collected once, when the first of them runs."""
     kinds = ast.Call | ast.Constant | ast.JoinedStr | ast.ExceptHandler | ast.ClassDef | FUNCTION
     return [
         (path.relative_to(ROOT).as_posix(), node)
@@ -70,7 +70,7 @@ def calls() -> Iterator[tuple[str, ast.Call, str]]:
 
 
 def text_of(node: ast.AST) -> str | None:
-    """The text that a node stands for, with `…` for what is put in; `None`: none is written there."""
+    """The text that a node stands for, with `…` for each inserted value; `None` if it stands for none."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -83,7 +83,7 @@ def text_of(node: ast.AST) -> str | None:
 
 
 def positions() -> dict[str, set[int]]:
-    """Where a hint stands among the arguments of whatever takes one, by its name; a class's is its heirs'."""
+    """The positions of a hint among the arguments, by function or class; subclasses inherit theirs."""
     found: dict[str, set[int]] = {}
     bases: dict[str, list[str]] = {}
     for _, node in nodes():
@@ -113,7 +113,7 @@ def positions() -> dict[str, set[int]]:
 
 
 def hints() -> Iterator[tuple[str, str, ast.expr]]:
-    """Each hint that is handed over: where, to whom, and what is written there."""
+    """Each hint that is passed as an argument: the place, the name of what is called, and the argument."""
     takers = positions()
     for where, call, name in calls():
         for keyword in call.keywords:
@@ -133,7 +133,7 @@ def test_no_hint_that_is_written_somewhere_is_empty(said: list[tuple[str, str, a
     found = [(where, text_of(value)) for where, _, value in said]
     assert len(found) > 300
     assert [where for where, text in found if text is not None and len(text.split()) < 2] == []
-    # Nor does one become empty for want of a better, unless it is about something that is well.
+    # No hint has an empty fallback either, except in findings of `doctor`, which may be about healthy parts.
     wanting = [
         where
         for where, name, value in said
@@ -152,7 +152,7 @@ def test_a_hint_is_left_out_only_where_there_is_a_usual_one():
             left_out |= {node.name for one in made if _has_an_empty_hint(one)}
         elif isinstance(node, FUNCTION) and node.name != "__init__" and _has_an_empty_hint(node):
             left_out.add(f"{path}:{node.name}")
-    # `Search` repairs; and whoever meets JetStream's own errors knows what to do about them.
+    # The `repair` of `Search` is no hint; a `JetStreamError` has one only where an operator can do something.
     assert left_out == {"Refusal", "BackupError", "Unreachable", "Search", "JetStreamError"}
 
 
@@ -196,7 +196,7 @@ def test_nobody_is_told_to_try_again_what_never_succeeds(said: list[tuple[str, s
 
 
 def test_no_text_misleads():
-    # A file may be the only copy; and SQLite says "not an error" of a full disk.
+    # A file may be the only copy; and SQLite can say "not an error" when a disk is full.
     wrong = re.compile(
         r"\b(?:may|can) be (?:deleted|removed|ignored)\b|\bnot an error\b|\bshould never happen\b"
     )
@@ -205,7 +205,7 @@ def test_no_text_misleads():
         for path, node in nodes()
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and wrong.search(node.value)
     ]
-    # Docstrings are for those who read the code.
+    # Texts of several lines are docstrings, which users never see.
     assert [
         (path, text) for path, text in found if path != "migrations/sqlite_words.py" and "\n" not in text
     ] == []
@@ -267,7 +267,7 @@ def test_every_command_that_somebody_is_told_to_type_is_there():
 
 def test_every_setting_that_somebody_is_told_to_change_is_there():
     known = {f"HYPERPAGE_{field.name.upper()}" for field in msgspec.structs.fields(Settings)}
-    # Where settings are read from, and what the broker's and the containers' files have of their own.
+    # Variables that say where settings are read from, and those of the broker's and the containers' files.
     known |= {f"HYPERPAGE_{name}" for name in ("CONFIG", "CONSOLE_LINK", "S3_ENDPOINT")}
     known |= {f"HYPERPAGE_NATS_{name}" for name in ("NAME", "PASSWORD", "IMAGE")}
     known |= {f"HYPERPAGE_{name}" for name in ("PUBLISH_HTTP", "PUBLISH_NATS", "TEST_NATS_IMAGE")}

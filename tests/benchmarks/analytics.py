@@ -38,7 +38,7 @@ SAMPLE_SECONDS = 0.02
 
 
 class Question(NamedTuple):
-    """The same question for both: `lake` where DuckDB is asked in other words."""
+    """A question for both engines; `lake` is its SQL for DuckDB, where that differs from SQLite's."""
 
     kind: str
     what: str
@@ -142,7 +142,7 @@ class Taken(NamedTuple):
 
 
 def measured(*command: str | Path) -> Taken:
-    """Runs a command of ours; its memory is that of all its processes together, what they share once."""
+    """Runs a command of ours; its memory is that of all its processes, shared pages counted once."""
     began, cpu_before = time.perf_counter(), _cpu_of_children()
     process = subprocess.Popen([sys.executable, "-m", "ops.cli", *map(str, command)], stdout=subprocess.PIPE)
     ended = threading.Event()
@@ -170,7 +170,7 @@ def _cpu_of_children() -> float:
 
 
 def _memory_of(process_id: int) -> int:
-    """What a process and those that it started hold, what they share once; 0 where they are about to end."""
+    """The bytes of a process and its children, with shared pages counted once; 0 if one has just ended."""
     try:
         return sum(map(memory_bytes, [process_id, *children(process_id)]))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -178,7 +178,7 @@ def _memory_of(process_id: int) -> int:
 
 
 def compare(backup: Backup, lake: Path, rounds: int, *, in_turn: bool) -> bool:
-    """Asks every question of both; whether all answers were the same."""
+    """Asks every question of both, and returns whether all answers were the same."""
     same = True
     sqlite = sqlite3.connect(f"file:{backup.path}?immutable=1", uri=True)
     engine = connect(lake, snapshot=backup.name)
@@ -204,14 +204,14 @@ def compare(backup: Backup, lake: Path, rounds: int, *, in_turn: bool) -> bool:
 
 
 def timed(connection: Any, query: str) -> tuple[float, list[Any]]:
-    """Seconds, and the answer."""
+    """The seconds that a query took, and its answer."""
     began = time.perf_counter()
     answer = connection.execute(query).fetchall()
     return time.perf_counter() - began, answer
 
 
 def is_same(one: list[Any], other: list[Any]) -> bool:
-    """Whether answers are the same; averages as far as the order of adding lets them."""
+    """True if both answers are the same; floats may differ by the order in which they were added up."""
     return len(one) == len(other) and all(
         len(row) == len(found)
         and all(
@@ -223,7 +223,7 @@ def is_same(one: list[Any], other: list[Any]) -> bool:
 
 
 def measure(folder: Path, *, events: int, jobs: int, rounds: int, in_turn: bool) -> bool:
-    """Makes what is needed and prints what is measured; whether all answers were the same."""
+    """Makes the files, prints the measurements, and returns whether all answers were the same."""
     store, backups, lake = folder / "hyperpage.db", folder / "backups", folder / "lake"
     if not store.exists():
         began = time.perf_counter()
@@ -244,7 +244,7 @@ def measure(folder: Path, *, events: int, jobs: int, rounds: int, in_turn: bool)
         add_events(store, 1_000)
         create_backup(store, backups, version="benchmark")
     show("a thousand events more", measured("analytics", "export", "--data", folder, "--json"))
-    # A file may have several names.
+    # A file may have several names, and counts once.
     size = sum({one.stat().st_ino: one.stat().st_size for one in lake.rglob("*.parquet")}.values())
     print(f"{'the lake':<24} {size / 1e6:6.0f} MB")
     return compare(backup, lake, rounds, in_turn=in_turn)

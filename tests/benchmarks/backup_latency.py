@@ -38,7 +38,7 @@ async def measure(
     ):
         load = PacedLoad(client, rate)
         working = asyncio.create_task(load.run())
-        # Caches warm up, and the first answers are not those of an hour later.
+        # Caches warm up: the first answers are slower than those of an hour later.
         await asyncio.sleep(seconds)
         for _ in range(rounds):
             began = time.perf_counter()
@@ -47,7 +47,7 @@ async def measure(
             answer = await operator.ask("hyperpage.adm.v1.backup.create", {})
             assert answer.code is None, answer.body
             backed_up = time.perf_counter()
-            # Commands that were sent in time are answered a little later.
+            # The last commands of the round are answered a little later.
             await asyncio.sleep(seconds)
             without.append([one.seconds for one in load.answered if began <= one.sent_at < ended])
             during.append([one.seconds for one in load.answered if ended <= one.sent_at < backed_up])

@@ -90,7 +90,7 @@ def copy_with_fsync(source: Path, target: Path) -> None:
 
 
 class Taken(NamedTuple):
-    """What something took, in seconds: of the clock, and of all processors together."""
+    """The seconds that some work took: by the clock, and of all processors together."""
 
     wall: float
     cpu: float
@@ -110,7 +110,7 @@ def _cpu_seconds() -> float:
 
 
 class Rounds:
-    """What things took, each beside a copy by `cp` that was made right before."""
+    """The times of each kind of work, each beside a copy by `cp` that was made right before."""
 
     def __init__(self, store: Path, folder: Path) -> None:
         self._store = store
@@ -119,8 +119,8 @@ class Rounds:
 
     def measure(self, what: str, work: Callable[[], object]) -> None:
         beside = taken(partial(copy_with_fsync, self._store, self._copy))
-        # Both write a new file, and to memory that has just become free: on a virtual machine, what has not
-        # been in use for long may cost several times as much.
+        # So both write a new file, and to memory that has just become free: on a virtual machine, memory that
+        # was not used for long may cost several times as much.
         self._copy.unlink()
         self._pairs.setdefault(what, []).append((taken(work), beside))
 
@@ -190,7 +190,7 @@ def back_up(places: Places) -> Backup:
 
 
 def restore_it(places: Places, backup: Backup) -> None:
-    """To a store beside it, so that the next round measures the same one."""
+    """Restores to a store beside the first, so that the next round measures the same one."""
     there = places.store.parent.with_name("restored") / places.store.name
     shutil.rmtree(there.parent, ignore_errors=True)
     elsewhere = msgspec.structs.replace(places, store=there)

@@ -45,7 +45,7 @@ def measure(
 
 
 def line(name: str, rounds: Sequence[Measured], idle: Sequence[Measured], in_flight: int) -> str:
-    """What one side did."""
+    """The line of one side: rate, latencies, its ratio to the idle responder, and the CPU of its parts."""
     rate, p50, p99 = (Figure.of(getattr(one, what) for one in rounds) for what in ("rate", "p50", "p99"))
     over = (
         ratio([one.p50 for one in rounds], [one.p50 for one in idle])
@@ -61,7 +61,7 @@ def line(name: str, rounds: Sequence[Measured], idle: Sequence[Measured], in_fli
 
 
 def beside(name: str, rounds: Sequence[Measured], first: Sequence[Measured]) -> str:
-    """What one copy took beside the first."""
+    """The line that compares one copy with the first: its rate, and the processor's time for a command."""
     parts = {
         "rate": ratio([one.rate for one in rounds], [one.rate for one in first]),
         "µs of the service": ratio(

@@ -72,7 +72,7 @@ class Sender:
         )
 
     async def measure(self, rate: int, seconds: float) -> Measured:
-        """One stretch; a command that could not be sent in time counts from when it was due."""
+        """Measures one stretch; a command that could not be sent in time counts from when it was due."""
         self._latencies = []
         processor_seconds = cpu_seconds(self._process_id)
         began = time.perf_counter()
@@ -109,7 +109,7 @@ class Sender:
 
 
 class Reader(asyncio.Protocol):
-    """One follower, that does no more with what it reads than to count it."""
+    """A follower that only counts what it reads."""
 
     def __init__(self, host: str, path: str) -> None:
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
@@ -132,7 +132,7 @@ class Reader(asyncio.Protocol):
         self.is_open = False
 
     def finish(self) -> dict[str, Any]:
-        """What was read."""
+        """The counts of all that was read."""
         self._count(self._rest)
         self._rest = b""
         return {name: getattr(self, name) for name in ("size_bytes", "frames", "events", "seen", "is_open")}
@@ -144,7 +144,7 @@ class Reader(asyncio.Protocol):
 
 
 def follow(url: str, path: str, count: int, orders: Connection) -> None:
-    """The process of the readers: there until something is said; then they say what they have read."""
+    """The process of the readers: it runs until an order comes, and then sends what they have read."""
     asyncio.run(_follow(url, path, count, orders))
 
 
@@ -190,7 +190,7 @@ async def _measure(service: Served, options: argparse.Namespace) -> dict[str, An
         readers = _readers(service.http_url or "", PATHS[options.path], options.readers)
         with readers as orders:
             followed.append(await sender.measure(options.rate, options.seconds))
-            # The last of what they get.
+            # The readers still get the last events.
             await asyncio.sleep(1.0)
             orders.send("enough")
             read += await asyncio.to_thread(orders.recv)

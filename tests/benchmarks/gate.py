@@ -61,7 +61,7 @@ class Finding(NamedTuple):
 
 
 def findings_of(load: Load, old: Sequence[Measured], new: Sequence[Measured]) -> Iterator[Finding]:
-    """What the rounds of one load say."""
+    """The findings from the rounds of one load: the processor's time of each part, and the clock."""
     more_than = CPU_ALONE_MORE_THAN if load.in_flight == 1 else CPU_MORE_THAN
     for part in old[0].cpu:
         by_part = quotients([one.cpu[part] for one in new], [one.cpu[part] for one in old])
@@ -71,7 +71,7 @@ def findings_of(load: Load, old: Sequence[Measured], new: Sequence[Measured]) ->
 
 
 def findings_by_instructions(copies: Mapping[str, Checkout]) -> Iterator[Finding]:
-    """What can be counted; nothing, and a word why, where it can't."""
+    """The finding from counted instructions; none, and a printed reason, if they can't be counted."""
     found = counter()
     if found is None:
         print("instructions: neither perf's counters nor valgrind is here")
@@ -108,7 +108,7 @@ def in_starts(
     """The rounds of each load by the copies' names, after each of several starts of their services."""
     rounds: dict[Load, dict[str, list[Measured]]] = {load: {name: [] for name in copies} for load in loads}
     for _ in range(options.starts):
-        # Whoever was started first comes second in the next start.
+        # The copy that was started first comes second in the next start.
         copies = dict(reversed(copies.items()))
         taken = measure(copies, loads, seconds=options.seconds, rounds=options.rounds, idle=False)
         for load, found in taken:

@@ -39,7 +39,7 @@ class Stretch(NamedTuple):
         """The cells of a row: a second accepted, their p50, p99 and most in ms, busy and their p99."""
         took = [took * 1000 for _, took in self.accepted] or [float("nan")]
         refused = [took * 1000 for _, took in self.busy] or [0.0]
-        # Until the last one is answered: what waits longer than is sent was not done meanwhile.
+        # Up to the last answer: a request that is answered after the sending ends was not done within it.
         seconds = max(due + took for due, took in self.accepted)
         latencies = (percentile(took, 50), percentile(took, 99), max(took))
         return [
@@ -52,7 +52,7 @@ class Stretch(NamedTuple):
 
     @property
     def recovered_after(self) -> float:
-        """When the last one was due that was busy, or took too long."""
+        """When the last request was due that was refused as `busy`, or took too long."""
         late = [due for due, took in self.accepted if took > RECOVERED_SECONDS]
         return max([0.0, *late, *(due for due, _ in self.busy)])
 
@@ -65,10 +65,10 @@ class Sender:
         self._answer()
 
     def send(self, *stretches: tuple[float, float], durable: int = 0) -> list[Stretch]:
-        """What became of stretches of so many a second for so many seconds.
+        """Sends stretches, each a rate per second and seconds, and returns the answers of each.
 
         Raises:
-            RuntimeError: something was refused that was not too much.
+            RuntimeError: a request was refused for another reason than `busy`.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"stretches": stretches, "durable": durable}) + "\n")
@@ -95,7 +95,7 @@ def sender(service: Served, kind: str) -> Iterator[Sender]:
 def measure(
     copy: Checkout, kind: str, shares: Sequence[float], *, seconds: float, durable: int
 ) -> Iterator[list[str]]:
-    """The cells of each row, the first of them the head's."""
+    """The cells of each row; the first row is the head."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-")))
         service = stack.enter_context(service_on(copy, folder / "service"))

@@ -71,7 +71,7 @@ def measure(names: list[str], bench: Bench) -> tuple[list[tuple[str, Row]], list
         print(f"\n{name}")
         try:
             with tempfile.TemporaryDirectory(prefix="hyperpage-benchmark-", dir=bench.folder) as folder:
-                # PostgreSQL does not run as root, and has to get to its folder.
+                # PostgreSQL does not run as root, and its user needs access to its folder.
                 Path(folder).chmod(0o711)
                 for row in SUBJECTS[name](bench._replace(folder=Path(folder))):
                     print(row.line(), flush=True)

@@ -1,4 +1,4 @@
-"""What every subject is told: where its files may be, how long to measure, and how many events are many."""
+"""The settings of a run, for every subject: the folder, the rounds, and the length of a long history."""
 
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -27,7 +27,7 @@ class Bench(NamedTuple):
 
 
 class Peers:
-    """Clients of other products' servers, started by `enter`; `missing` has the reasons of those not here."""
+    """Clients of other products' servers, started by `enter`; `missing` says why one can't be had here."""
 
     def __init__(self, bench: Bench, stack: ExitStack) -> None:
         self._folder = bench.folder / "peers"
@@ -37,7 +37,7 @@ class Peers:
         self.missing: dict[str, NotHereError] = {}
 
     def enter(self, *names: str) -> "Peers":
-        """Starts those of that name: `UmaDB`, `PostgreSQL`, `JetStream`, `eventsourcing`."""
+        """Starts the peers of these names: `UmaDB`, `PostgreSQL`, `JetStream`, `eventsourcing`."""
         for name in names:
             try:
                 self.sides[name] = self._stack.enter_context(self._driver(name))

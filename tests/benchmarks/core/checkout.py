@@ -17,7 +17,7 @@ from tests.benchmarks.core.processes import children, started, wait_for
 from tests.support.repository import ROOT
 
 IDLE_SUBJECT = "idle"
-# The benchmark's own modules are this copy's, whatever copy is measured: all are asked in the same way.
+# The benchmark's own modules are always those of this copy, so that all copies are measured in the same way.
 _BENCHMARK_OF_THIS_COPY = (
     "import runpy, sys, types; tests = sys.modules['tests'] = types.ModuleType('tests');"
     "tests.__path__ = [sys.argv.pop(1)]; runpy.run_module(sys.argv.pop(1), {}, '__main__', True)"
@@ -38,11 +38,11 @@ class Checkout(NamedTuple):
 
     @classmethod
     def at(cls, root: Path) -> Self:
-        """One with the environment that `make` makes in it."""
+        """The copy in this folder, with the environment that `make` makes in it."""
         return cls(root.absolute(), root.absolute() / ".venv" / "bin" / "python")
 
     def command(self, module: str, *arguments: str | Path) -> list[str | Path]:
-        """A module of this copy with these arguments."""
+        """The command that runs a module of this copy with these arguments."""
         return [self.python, "-m", module, *arguments]
 
     def driver(self, module: str, *arguments: str | Path) -> list[str | Path]:
@@ -51,19 +51,19 @@ class Checkout(NamedTuple):
         return [self.python, "-c", _BENCHMARK_OF_THIS_COPY, ROOT / "tests", name, *arguments]
 
     def in_process(self, module: str, *arguments: str) -> list[str | Path]:
-        """A driver that uses the parts of a service itself, and so what that copy's tests know of them."""
+        """A driver that uses the parts of a service itself, and so needs the copy's own `tests` package."""
         file = ROOT / "tests" / "benchmarks" / "drivers" / f"{module}.py"
         code = "import runpy, sys; runpy.run_path(sys.argv.pop(1), {}, '__main__')"
         return [self.python, "-c", code, file, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its processes are started with: of all copies, this one's modules are found."""
+        """The environment of its processes, in which Python finds the modules of this copy."""
         return {**_ENVIRONMENT, "HYPERPAGE_LOG_LEVEL": "ERROR", "PYTHONPATH": str(self.root)}
 
 
 class Served(NamedTuple):
-    """Something that answers requests: an address, and its processes by the part that they have."""
+    """A running server: its address, and the ids of its processes by part (`service`, `broker`)."""
 
     url: str
     processes: dict[str, list[int]]
@@ -151,7 +151,7 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def idle_responder_on(checkout: Checkout, folder: Path) -> Iterator[Served]:
-    """A responder that does nothing, on a nats-server of its own: what the bus alone takes."""
+    """A responder that does nothing, on a nats-server of its own: it shows what the bus alone takes."""
     with nats_server_on(checkout, folder) as server:
         command = checkout.driver("idle_responder", server.url, IDLE_SUBJECT)
         options = {"cwd": checkout.root, "env": checkout.environment, "stdout": subprocess.PIPE}

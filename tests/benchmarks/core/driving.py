@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tests.benchmarks.core.checkout import Checkout
 from tests.benchmarks.core.processes import cpu_of, started
 
-# What one round may take longer than it was told to.
+# How much longer than ordered a round may take.
 PATIENCE_SECONDS = 120.0
 
 
@@ -104,7 +104,7 @@ def in_turns(
         one.measure(level(side), warm_seconds)
     found: dict[str, list[Measured]] = {side: [] for side in sides}
     for number in range(rounds):
-        # Whoever comes first in a round is another one in the next.
+        # Each round begins with another side.
         order = list(sides.items())
         place = number % len(order)
         for side, one in order[place:] + order[:place]:

@@ -36,7 +36,7 @@ class Figure(NamedTuple):
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Figure:
-    """What ours are of theirs, round by round."""
+    """The ratio of our values to theirs, taken round by round."""
     return Figure.of(quotients(ours, theirs))
 
 
@@ -55,7 +55,7 @@ def percentile(values: Iterable[float], which: float) -> float:
 
 
 class Comparison(NamedTuple):
-    """What a change makes of something of which less is better: quotients new over old, one a round."""
+    """A comparison of a cost before and after a change: quotients new over old, one for each round."""
 
     quotients: list[float]
 
@@ -64,12 +64,12 @@ class Comparison(NamedTuple):
         return statistics.median(self.quotients)
 
     def is_worse(self, more_than: float) -> bool:
-        """Whether it takes more by over `more_than` (0.05 is 5 %), and not only by chance.
+        """True if the cost grew by over `more_than` (0.05 is 5 %), and not only by chance.
 
         Three quarters of the rounds have to say so: a single one that something else disturbed says nothing.
         """
         return percentile(self.quotients, 25) > 1 + more_than
 
     def is_better(self, by_more_than: float) -> bool:
-        """Likewise, for what takes less."""
+        """Likewise, if the cost shrank."""
         return percentile(self.quotients, 75) < 1 - by_more_than

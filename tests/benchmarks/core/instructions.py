@@ -23,17 +23,17 @@ Count = Callable[[Sequence[str | Path], Checkout], int]
 
 
 def counter() -> tuple[str, Count] | None:
-    """What counts instructions on this machine, and its name; None where nothing does."""
+    """The tool that counts instructions on this machine, as its name and a function; None if there is none."""
     if shutil.which("perf") and _by_perf(["true"], Checkout.here()):
         return "perf stat", _by_perf
     return ("callgrind", _by_callgrind) if shutil.which("valgrind") else None
 
 
 def instructions_of_a_command(count: Count, copy: Checkout) -> float:
-    """What one command takes in that copy.
+    """The instructions that one command takes in that copy.
 
     Raises:
-        RuntimeError: it can't be counted there.
+        RuntimeError: they can't be counted there.
     """
     few, many = (
         count(copy.in_process("in_process", str(groups)), copy) for groups in (_FEW_GROUPS, _MANY_GROUPS)
@@ -54,7 +54,7 @@ def _by_callgrind(command: Sequence[str | Path], copy: Checkout) -> int:
 
 
 def _run(command: Sequence[str | Path], copy: Checkout) -> str:
-    # The order of sets and the places in dictionaries are the same each time.
+    # With a fixed seed, sets and dictionaries are laid out the same in each run.
     environment = {**copy.environment, "PYTHONHASHSEED": "0"}
     done = subprocess.run(
         [str(one) for one in command],

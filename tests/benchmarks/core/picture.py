@@ -6,7 +6,7 @@ from html import escape
 from tests.benchmarks.core.rows import Row, said
 
 _ROW_HEIGHT, _TEXT_WIDTH, _UNIT_WIDTH, _RIGHT = 22, 520, 220, 190
-# What is far beyond its target needs no longer bar.
+# The longest bar, in targets: a figure further beyond its target gets no longer one.
 _MOST = 2.0
 
 

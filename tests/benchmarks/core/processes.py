@@ -9,7 +9,7 @@ from typing import Any
 
 START_SECONDS = 60.0
 END_SECONDS = 60.0
-# Of a process's clocks, the one that the scheduler keeps.
+# The number of the clock that the scheduler keeps, among the clocks of a process.
 _SCHEDULED = 2
 
 
@@ -30,7 +30,7 @@ def started(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
 
 
 def wait_for(condition: Callable[[], Any], what: str, process: subprocess.Popen[Any] | None = None) -> Any:
-    """What the condition gives back once it is true; a process that ends meanwhile is an error."""
+    """The value of the condition once it is true; if the process ends meanwhile, that is an error."""
     deadline = time.monotonic() + START_SECONDS
     while not (found := condition()):
         if process is not None and process.poll() is not None:
@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], Any], what: str, process: subprocess.Popen[
 
 
 def cpu_seconds(process_id: int) -> float:
-    """What a process has taken so far, in all of its threads, those that have ended too.
+    """The CPU time of a process so far, in all of its threads, including those that have ended.
 
     By the clock that Linux keeps for each process, whose number is made of the process's: `/proc/…/stat`
     counts in hundredths of a second, which is too rough for one request at a time.
@@ -52,7 +52,7 @@ def cpu_seconds(process_id: int) -> float:
 
 
 def cpu_of(process_ids: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Likewise, the sum of each group of processes by its name."""
+    """The CPU time of each group of processes, by the group's name."""
     return {name: sum(map(cpu_seconds, ids)) for name, ids in process_ids.items()}
 
 

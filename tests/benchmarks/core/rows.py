@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is reached; None where there is none, or nothing was measured."""
+        """True if the target is reached; None if there is no target, or nothing was measured."""
         return None if self.share is None else self.share >= 1
 
     @property
@@ -72,7 +72,7 @@ class Row(NamedTuple):
         return f"{bare.format(self.figure.least)} … {bare.format(self.figure.most)}"
 
     def line(self) -> str:
-        """As the terminal has it."""
+        """The row as the terminal shows it."""
         met = {True: "reached", False: "NOT YET", None: ""}[self.is_met]
         said = f"{self.what:<67} {self.value:>12} {self.aim:>9} {met:<8} {self.spread:<19} {self.beside}"
         return said.rstrip()
@@ -86,7 +86,7 @@ def said(value: float, unit: str) -> str:
 def over(
     what: str, ours: Sequence[Measured], theirs: Sequence[Measured], *, target: float | None = None
 ) -> Row:
-    """Commands per second beside another side's."""
+    """The row for the ratio of two sides' commands per second."""
     return Row(
         what,
         ratio([one.rate for one in ours], [one.rate for one in theirs]),
@@ -98,7 +98,7 @@ def over(
 def slower(
     what: str, ours: Sequence[Measured], theirs: Sequence[Measured], *, target: float | None = None
 ) -> Row:
-    """The median latency beside another side's."""
+    """The row for the ratio of two sides' median latencies."""
     return Row(
         what,
         ratio([one.p50 for one in ours], [one.p50 for one in theirs]),
@@ -114,7 +114,7 @@ def median_of(rounds: Sequence[Measured], what: str) -> float:
 
 
 def machine_of_this_run() -> dict[str, Any]:
-    """What the figures are of."""
+    """The machine that the figures were measured on, and when."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -123,13 +123,13 @@ def machine_of_this_run() -> dict[str, Any]:
         "processor": models[0] if models else platform.machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        # Of what else is at work, if nothing was measured in the minute before.
+        # It tells of other work on the machine, if nothing was measured in the minute before.
         "load_average": round(os.getloadavg()[0], 1),
     }
 
 
 class Kept(NamedTuple):
-    """What a file keeps of runs: the machine, and rows by the subjects that they are of."""
+    """The results that a file keeps: the machine, and the rows, each with its subject."""
 
     machine: dict[str, Any]
     rows: list[tuple[str, Row]]
@@ -141,7 +141,7 @@ class Kept(NamedTuple):
         return f"{where}, {on['measured_at']}, load average before it {on['load_average']}"
 
     def with_rest_of(self, file: Path) -> Self:
-        """Likewise, and what the file has of subjects that are not among these."""
+        """These results, with the file's rows of subjects that are not among these."""
         if not file.exists():
             return self
         subjects = {subject for subject, _ in self.rows}
@@ -150,7 +150,7 @@ class Kept(NamedTuple):
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """What `as_json` has written."""
+        """The results from a file that `as_json` made."""
         told = json.loads(file.read_text(encoding="utf-8"))
         rows = []
         for one in told["rows"]:

@@ -13,7 +13,7 @@ from tests.benchmarks.large_store import make_large_store
 from tests.benchmarks.peers.environment import CACHE
 from tests.support.repository import ROOT
 
-# A job has three events in its life and a little more, other things the rest.
+# Events of a store for each of its jobs: a little over three are the job's own, the rest are others'.
 EVENTS_OF_A_JOB = 5
 _CACHE_KIB = 64 * 1024
 
@@ -39,7 +39,7 @@ def long_history(events: int, folder: Path) -> Path:
 
 
 def _shape() -> str:
-    """A name for what decides how a store looks."""
+    """A hash of the sources that decide how such a store looks."""
     sources = sorted(
         [*(ROOT / "migrations").rglob("*.sql"), ROOT / "tests" / "benchmarks" / "large_store.py"]
     )
@@ -47,14 +47,14 @@ def _shape() -> str:
 
 
 class BareRows(NamedTuple):
-    """All rows of the tables that each command has one in: by the table, in the order of the log."""
+    """The rows of those tables in which each command has a row: by table, in the order of the log."""
 
     tables: dict[str, list[tuple[object, ...]]]
     commands: int
 
 
 def bare_rows(store: Path, most: int) -> BareRows:
-    """Those of the first so many commands of a stopped service that did nothing but to enqueue jobs."""
+    """The rows of the first `most` commands in the store of a stopped service that only enqueued jobs."""
     connection = open_reader(store)
     try:
         events = min(most, connection.execute("SELECT count(*) FROM events").get)

@@ -2,8 +2,8 @@
 
 `stock` is nats-py's own `request`, as services use it. `lean` publishes with a reply subject of its own under
 one subscription, and each answer sends the next request: about the least that a client in Python can take,
-so that what answers is measured rather than it. Another `--subject` sends the same to whom else is to be
-measured.
+so that the server is measured rather than the client. `--subject` sends the same to another server that is
+to be measured.
 """
 
 import argparse
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 60.0
 
 
 def is_refused(answer: Msg) -> bool:
-    """Whether an answer is a refusal; other answers may have headers, too."""
+    """True if an answer is a refusal; other answers may have headers, too."""
     return answer.headers is not None and ERROR_CODE in answer.headers
 
 

@@ -1,8 +1,8 @@
 """A driver that uses our own client: `… by_our_client URL KIND [--ids …] [--credentials FILE]`.
 
 Beside the kinds of `contents`, it sends `durable` commands, of which each is answered before the next. `ids`
-are those of jobs and commands; where they are `none`, the client makes one for the command itself, as it
-does for whoever gives it none.
+are those of jobs and commands; with `none`, the client makes the command's id itself, as it does for every
+caller that gives none.
 """
 
 import argparse

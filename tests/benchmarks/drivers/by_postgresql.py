@@ -1,8 +1,8 @@
 """A driver for PostgreSQL: `… by_postgresql FOLDER-OF-ITS-SOCKET MOST-CONNECTIONS`.
 
 Each request is a transaction of its own that inserts an event and a job's row: one prepared statement, one
-way there and back, which is the quickest that it can be had. A connection carries one at a time; the tables
-have the keys without which nobody would run them, and no other index.
+round trip, which is the quickest way. A connection carries one at a time; the tables have primary keys,
+without which no user would run them, and no other index.
 """
 
 import asyncio

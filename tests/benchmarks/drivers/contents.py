@@ -1,4 +1,4 @@
-"""What is sent: bodies and ids of commands and queries, made as cheaply as a client can.
+"""The bodies and ids of commands and queries that drivers send, made as cheaply as a client can.
 
 Ids are `none`, `random` (UUIDs of version 4, as most programs make them: for the command and for its job), or
 `ordered` (those of version 7, as ours does).
@@ -23,7 +23,7 @@ Headers = dict[str, str] | None
 
 
 class Content(NamedTuple):
-    """One kind of request: its subject, what makes the next one, and how many commands are in it."""
+    """A kind of request: its subject, the function that makes the next one, and the commands in each."""
 
     subject: str
     make: Callable[[], tuple[bytes, Headers]]

@@ -1,7 +1,7 @@
 """Groups of commands through a writer on a file, in this process: `… in_process GROUPS [FILE]`.
 
-What it takes is counted from outside. Bodies, ids and groups are the same in each run, however slow that is:
-a writer that is slow would take smaller groups, and its commits to another thread.
+Its instructions are counted from outside. Bodies, ids and groups are the same in each run, even in a slow
+one: otherwise, a slow writer would take smaller groups, and commit in another thread.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A driver that sends by the clock, whatever becomes of what it sent: `… open_loop URL KIND [--ids …]`.
+"""A driver that sends by the clock, without waiting for answers: `… open_loop URL KIND [--ids …]`.
 
 Orders come by lines of JSON: `{"stretches": [[RATE, SECONDS], …]}`, one stretch behind the other without a
 pause, each with so many requests a second; with `"durable": COUNT`, so many durable commands are stored
@@ -23,7 +23,7 @@ from tests.benchmarks.drivers.contents import content
 from tests.benchmarks.drivers.rounds import say
 
 ANSWER_SECONDS = 30.0
-# Finer than the event loop wakes up is no use.
+# The event loop would not wake up more precisely.
 TICK_SECONDS = 0.001
 DURABLE = "hyperpage.dcmd.v1.jobs.enqueue"
 CODE, BUSY = "Nats-Service-Error-Code", "429"
@@ -36,7 +36,7 @@ class OpenLoop:
         self._client = client
         self._content = content(kind, ids)
         self._inbox = client.new_inbox()
-        # When each was answered, and whether it was busy.
+        # By number of the request: when it was answered, and whether the answer was `busy`.
         self._answers: dict[int, tuple[float, bool]] = {}
         self._failure: str | None = None
 
@@ -53,7 +53,7 @@ class OpenLoop:
         await self._client.flush(timeout=60)
 
     async def run(self, stretches: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
-        """What became of each stretch.
+        """The answers of each stretch: when requests were due, and how long their answers took.
 
         Raises:
             RuntimeError: a request was refused for another reason than that too many came.
@@ -67,7 +67,7 @@ class OpenLoop:
             await self._send(due_at[-1], first=sent)
             sent += len(due_at[-1])
         give_up = time.perf_counter() + ANSWER_SECONDS
-        # An event would be one more thing to do for each answer.
+        # An `asyncio.Event` would be one more thing to do for each answer.
         while len(self._answers) < sent and time.perf_counter() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(TICK_SECONDS)
         if self._failure is not None:

@@ -1,6 +1,6 @@
-"""What all drivers share: orders come in by lines of JSON, and requests are kept in flight meanwhile.
+"""The loop that all drivers share: it reads orders, lines of JSON, and keeps requests in flight.
 
-Only what every Python has is imported, since drivers run in environments of other products, too.
+Only the standard library is imported, since drivers run in environments of other products, too.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from tests.benchmarks.core.checkout import Checkout
 from tests.support.repository import ROOT
 
 CACHE = ROOT / ".benchmark"
-# The versions that the documents' figures are of. JetStream is that of our own nats-server.
+# The versions that the figures in the documents were measured with. JetStream is our own nats-server's.
 PACKAGES = {
     "umadb": "umadb==0.7.8",
     "asyncpg": "asyncpg==0.32.0",
@@ -26,7 +26,7 @@ class NotHereError(Exception):
 
 
 def environment_with(package: str) -> Checkout:
-    """An environment in which that package of `PACKAGES` is, installed where it was not.
+    """An environment that has this package of `PACKAGES`; it is installed if it was missing.
 
     Raises:
         NotHereError: it can't be installed.
@@ -46,7 +46,7 @@ def environment_with(package: str) -> Checkout:
 
 
 def program_of_postgresql(name: str) -> Path:
-    """A program of PostgreSQL; its package is installed where apt is there and may do so.
+    """A program of PostgreSQL; its package is installed if apt is there and has the rights to.
 
     Raises:
         NotHereError: there is none.
@@ -63,7 +63,7 @@ def program_of_postgresql(name: str) -> Path:
 
 
 def _postgresql(name: str) -> Path | None:
-    # Debian keeps them out of the path.
+    # Debian keeps these programs out of the path.
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda one: int(one.parts[-3]))
     on_path = shutil.which(name)
     return versions[-1] if versions else Path(on_path) if on_path else None

@@ -38,9 +38,9 @@ def umadb_on(folder: Path) -> Iterator[Served]:
 
 @contextmanager
 def postgresql_on(folder: Path) -> Iterator[Served]:
-    """PostgreSQL as `initdb` sets it up, on a socket in its folder; not as root, who may not run it.
+    """PostgreSQL as `initdb` sets it up, on a socket in its folder; it refuses to run as root.
 
-    Others than root must be able to get to the folder.
+    The folder must be accessible for users other than root.
     """
     initdb, postgres = program_of_postgresql("initdb"), program_of_postgresql("postgres")
     user = _user()
@@ -67,7 +67,7 @@ def jetstream_on(folder: Path) -> Iterator[Served]:
 
 
 def _user() -> str | None:
-    """Whom a server runs as that refuses to run as root."""
+    """The user that PostgreSQL runs as in the place of root; None if this process is not root's."""
     if os.geteuid() != 0:
         return None
     import pwd

@@ -16,7 +16,7 @@ from tests.benchmarks.core.rows import Row, over
 from tests.benchmarks.drivers.contents import JOB
 
 WAITING, WORKERS, LIMITS = 100_000, 64, 10_000
-# Many of the jobs of a key may run, since nobody ends them here; and begin, in an hour.
+# Many jobs of a key may run at once and begin within an hour, since no worker here ends one.
 KEYED = {"limit": 5_000}
 HOUR_MS = 3_600_000
 FAR_AWAY = 4_102_444_800_000
@@ -40,7 +40,7 @@ async def enqueue(url: str, count: int, limits: int = 0, keys: int = 0) -> None:
 
 
 def _limited(number: int, limits: int, keys: int) -> dict[str, Any]:
-    """What a job has more than others."""
+    """The additional members of a job that has a budget or keys."""
     if keys:
         key = {"key": f"key-{number % keys}"}
         return {"concurrency": key | KEYED, "rate": key | KEYED | {"window_ms": HOUR_MS}}

@@ -16,7 +16,7 @@ from tests.benchmarks.core.rows import Row
 
 GROUPS = 400
 COMMANDS = GROUPS * 64
-# What it took when the target was set to be half of it.
+# The bytes of a command when the target was set to half of them.
 BYTES_BEFORE = 881
 
 

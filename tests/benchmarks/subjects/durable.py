@@ -1,7 +1,7 @@
 """Durable commands beside requests, by our own client, 256 in flight: a stream keeps them first.
 
-Without ids of their own, each has a new one from the client, which knows that nothing is kept under it;
-whoever chooses ids (here random ones) has the client look first for an answer that is kept.
+The client gives a command without an id a new one, and knows that no answer is kept under it. For ids that
+the caller chooses (here random ones), the client first looks for a kept answer.
 """
 
 from collections.abc import Iterator

@@ -26,7 +26,7 @@ from tests.benchmarks.core.stores import long_history
 SHORT = 10_000
 STREAM = "HYPERPAGE_EVENTS"
 FILLINGS = 3
-# What a service that rests takes of a processor, at most.
+# The most that a service at rest takes of a processor.
 AT_REST = 0.1
 LOADS = (Load("own", 64), Load("own", 256), Load("stock", 256), Load("lean", 256, ids="none"))
 
@@ -45,7 +45,7 @@ def rows(bench: Bench) -> Iterator[Row]:
             rest(one)
         yield _memory(f"memory of the service at rest, {events}", long)._replace(target=300, at_most=True)
         yield from _beside(bench, long, short)
-        # All jobs that wait are known in memory, and nobody has worked off what was enqueued meanwhile.
+        # The service keeps each waiting job in memory, and no worker has taken those that were enqueued.
         yield _memory(f"memory of the service, {events}, with the jobs of these loads", long)
 
 
@@ -56,7 +56,7 @@ def _memory(what: str, service: Served) -> Row:
 
 
 def _filling(bench: Bench, number: int) -> float:
-    """How fast the stream of a service is filled that is there for nothing else."""
+    """How fast a service fills its stream that does nothing else."""
     data = long_history(bench.events, bench.folder / f"filled-{number}")
     with service_on(Checkout.here(), data) as service:
         rate = asyncio.run(filled(service.url, bench.events))
@@ -82,7 +82,7 @@ def _beside(bench: Bench, long: Served, short: Served) -> Iterator[Row]:
 
 
 async def filled(url: str, events: int) -> float:
-    """Events a second with which the stream is filled up to so many."""
+    """The events per second with which the stream is filled up to `events`."""
     client = await nats.connect(url)
     stream = client.jetstream()
     began, first = time.perf_counter(), -1
@@ -102,7 +102,7 @@ async def filled(url: str, events: int) -> float:
 
 
 def rest(service: Served) -> None:
-    """Returns when all that a start brings with it is done."""
+    """Waits until the service has done all the work of its start."""
     ids = [one for some in service.processes.values() for one in some]
     before = sum(map(cpu_seconds, ids))
     for _ in range(600):

@@ -70,7 +70,7 @@ def _lean(found: Mapping[str, Sequence[Measured]]) -> Iterator[Row]:
     yield over("lean client, random ids, 256 in flight, over idle responder", random, found["idle, random"])
     yield over("random ids over none, lean client, 256 in flight", random, none, target=0.92)
     yield over("time-ordered ids over none, lean client, 256 in flight", ordered, none)
-    # What the client's own promises cost: ids, tries, types, a task for each command.
+    # The cost of the client's own promises: ids, tries, types, a task for each command.
     yield over(
         "own client over lean client, time-ordered ids, 256 in flight", found["own"], ordered, target=0.9
     )

@@ -1,8 +1,8 @@
-"""The machine's own limits: its disk's syncs, and what the bus takes where nothing is done.
+"""The machine's own limits: the syncs of its disk, and the bus with a responder that does nothing.
 
-Whatever has to be on disk before it is answered can't be quicker alone than one sync, nor than the idle
-responder, which says what client, nats-server and a second process take on this machine to hand over a
-message.
+A command that has to be on disk before it is answered can't, alone, be quicker than one sync, nor than the
+idle responder, which shows what client, nats-server and a second process take on this machine to hand over
+a message.
 """
 
 import os

@@ -1,9 +1,8 @@
-"""What the system before this one promised of its database, asked of this one as a program asks that is
-alone.
+"""Promises that the system before this one made of its database, checked here with a single client.
 
 There, a write was an SQL statement of the program itself, answered before it was surely on disk; here it is
-a command over the network, decided, synced and in the log. Reads are queries over the network, the join SQL
-on a reading connection. Backup, check and restore are of a store of 100 MB.
+a command over the network, decided, synced and in the log. Reads are queries over the network, the join is
+SQL on a reading connection. Backup, check and restore are of a store of 100 MB.
 """
 
 import threading
@@ -29,7 +28,7 @@ from tests.benchmarks.core.stores import long_history
 from tests.benchmarks.subjects.history import rest
 
 MEGABYTES = 100
-# By the kind of request: what it is, and the ms that were promised.
+# By kind of request: its name in the table, and the ms that were promised.
 ALONE = {
     "get": ("a row by its key", 1.0),
     "list": ("twenty rows by an indexed column", 5.0),
@@ -87,7 +86,7 @@ def _backups(bench: Bench) -> Iterator[Row]:
     store.parent.mkdir()
     make_store(store, MEGABYTES)
     places = Places(store=store, backups=bench.folder / "backups", archive=bench.folder / "archive")
-    # The first one recomputes the whole chain, each further one goes on from there, as every hour.
+    # The first backup recomputes the whole chain; each further one goes on from there, as hourly backups do.
     back_up(places)
     taken: dict[str, list[float]] = {"made": [], "checked": [], "restored": []}
     for _ in range(3):

@@ -1,6 +1,6 @@
 """A rebuild: all tables emptied, and made from the log again, by `hyperpage projections rebuild`.
 
-What the program takes to start goes out by the difference between a long history and a short one.
+The difference between a long history and a short one leaves out the time that the program takes to start.
 """
 
 import time
@@ -28,11 +28,11 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _rebuilt(bench: Bench, name: str, events: int) -> float:
-    """Seconds."""
+    """The seconds that a rebuild of a history of so many events takes."""
     data = long_history(events, bench.folder / name)
     connection = open_writer(data / "hyperpage.db")
     with write_transaction(connection):
-        # Attempts before the jobs that they are of.
+        # The attempts refer to jobs, so they go first.
         for table in sorted(TABLES, key=lambda one: one != "job_history"):
             connection.execute(f"DELETE FROM {table}")
     connection.close()

@@ -1,8 +1,8 @@
-"""What three copies cost: `sync` and `async` beside `off`, on the same three nats-servers, on one machine.
+"""The cost of three copies: `sync` and `async` beside `off`, on the same three nats-servers, on one machine.
 
-Each nats-server stores each group of commands, so that what they take of the processor is paid three times
-here, and once on each of three machines. Commands and jobs have random UUIDs. The follower comes behind that,
-beside the second nats-server, and each query goes to one service alone: to the one beside its nats-server.
+Each nats-server stores each group of commands, so their processor's time is paid three times here, and once
+on each of three machines. Commands and jobs have random UUIDs. The follower is measured after that, beside
+the second nats-server, and each query goes only to the service beside the nats-server that gets it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
         measure = partial(in_turns, seconds=bench.seconds, rounds=bench.rounds)
         replicated = {"replication": "sync", "replication_replicas": "3"}
-        # What the log has no more of, a follower takes from there.
+        # A follower takes from these folders the events that the log no longer has.
         replicated |= {name: str(bench.folder / name) for name in ("backups", "archive")}
         both = {
             "off": (service("off", 0, prefix="off"), f"off.{COMMAND}"),

@@ -1,6 +1,6 @@
-"""What a user of its own costs: its commands beside those of `app`, own client, 256 in flight.
+"""The cost of a separate user: its commands beside those of `app`, own client, 256 in flight.
 
-The broker maps its subjects, its answers go from one account to another, and its rights are looked at.
+The broker maps its subjects, its answers go from one account to another, and its rights are checked.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""What the service relies on in a broker, and what its users see through it: the same suite over each kind.
+"""The features of a broker that the service relies on and its users see: one suite for each kind of broker.
 
 The embedded nats-server runs everywhere; a stock NATS container where there is a Docker API.
 """
@@ -50,7 +50,7 @@ async def _service(broker: BrokerKind, folder: Path, *, fresh: bool = True) -> A
 
 
 async def _wipe(url: str) -> None:
-    """One container serves all tests: each begins with none of the streams."""
+    """Deletes all streams: one container serves all tests, and each of them begins without any."""
     client = await nats.connect(url)
     jetstream = client.jetstream()
     for stream in await jetstream.streams_info():
@@ -173,7 +173,7 @@ def test_the_mirrors_hold_what_a_query_answers(broker: BrokerKind, tmp_path: Pat
             async def has_it_no_more() -> bool:
                 return await mirrored() is None
 
-            # An answer does not wait for the mirrors.
+            # A command is answered before the mirror has its change.
             await until(has_it)
             await _ask(client, "cmd", "tool_configs.delete", {"tool_name": "git/hub"})
             await until(has_it_no_more)
@@ -268,7 +268,7 @@ def test_no_durable_command_keeps_the_next_one_waiting(
         async with _service(broker, tmp_path) as service, _application(tmp_path) as client:
             results = await client.subscribe(f"{PREFIX}.res.v1.>")
             answers = await client.subscribe("_INBOX.answers")
-            # Not by `publish`, which checks the subject: anybody's client may do without.
+            # `publish` would check the subject, but other clients may send without a check.
             client._skip_subject_validation = True
             await client.publish(f"{PREFIX}.dcmd.v1.{name}", body, reply="_INBOX.answers")
             assert json.loads((await answers.next_msg(timeout=10)).data)["stream"] == "CONTRACT_COMMANDS"

@@ -23,7 +23,7 @@ PYTHON = [sys.executable, str(ROOT / "clients/python/conformance/adapter.py")]
 WITHOUT_A_LOOP = [sys.executable, "-m", "conformance.sync_adapter"]
 TYPESCRIPT = ROOT / "clients/typescript/conformance/adapter.mts"
 WRONG = [sys.executable, "-m", "tests.support.programs.wrong_adapter"]
-# What finds each fault out; nothing finds one in the adapter that has none.
+# The cases that find each fault; none fails for the adapter without a fault.
 FOUND_BY = {
     "none": set[str](),
     "a new id for each attempt": {"a lost answer is asked for again, under the same id"},
@@ -73,7 +73,7 @@ def test_the_python_client_does_all_that_clients_must() -> None:
     assert (failures(said), missing(said)) == ([], [])
 
 
-# The same code as the one before, in a thread of its own.
+# Only with `prove`: it is the client of the test before, run in a thread of its own.
 @pytest.mark.prove
 def test_the_python_client_without_an_event_loop_does_all_but_follow_and_work() -> None:
     said = tried(*WITHOUT_A_LOOP)
@@ -83,7 +83,7 @@ def test_the_python_client_without_an_event_loop_does_all_but_follow_and_work() 
     assert lacks == {"Following the events", "Workers", "Mirrors"}
 
 
-# Its own tests run by default.
+# Only with `prove`: the TypeScript client's own tests run by default.
 @pytest.mark.prove
 def test_the_typescript_client_does_all_but_what_it_says_it_lacks(tmp_path: Path) -> None:
     node = needed_node()

@@ -24,7 +24,7 @@ Seen = list[Any]
 
 
 async def _publish(client: LeanClient, subject: str, **headers: str) -> Any:
-    """What JetStream says to a message, without what is different each time."""
+    """The parts of JetStream's answer to a published message that are the same each time."""
     named = {name.replace("_", "-"): value for name, value in headers.items()} or None
     try:
         answer = await client.request(subject, b"{}", timeout=5, headers=named)
@@ -36,7 +36,7 @@ async def _publish(client: LeanClient, subject: str, **headers: str) -> Any:
 
 
 async def _delivered(client: LeanClient, stream: str, consumer: str, batch: int, seconds: float = 30) -> Seen:
-    """What a pull brings: of messages where they stand and how often they came, and how it ends."""
+    """The result of a pull: each message's sequence, deliveries and number; then the status at the end."""
     inbox = client.new_inbox()
     seen: Seen = []
     ended = asyncio.Event()
@@ -68,7 +68,7 @@ async def _standing(api: JetStreamApi, stream: str) -> Any:
 
 
 async def _events(client: LeanClient, api: JetStreamApi) -> Seen:
-    """As the relay uses a stream."""
+    """What a broker answers to the relay's use of a stream."""
     seen: Seen = [await _standing(api, "HYPERPAGE_EVENTS"), await _publish(client, "hyperpage.evt.v1.a.b.c")]
     config = {
         "name": "HYPERPAGE_EVENTS",
@@ -105,11 +105,11 @@ async def _events(client: LeanClient, api: JetStreamApi) -> Seen:
 
 
 async def _commands(client: LeanClient, api: JetStreamApi) -> Seen:
-    """As the intake of durable commands uses its streams."""
+    """What a broker answers to the use of streams by the intake of durable commands."""
     name, subject = "HYPERPAGE_COMMANDS", "hyperpage.dcmd.v1.app_state.set"
     work = {"name": name, "subjects": ["hyperpage.dcmd.v1.>"], "storage": "file", "retention": "workqueue"}
     await api.create({**work, "discard": "new", "max_msgs": 3})
-    # On subjects that the relay may publish on.
+    # Its subjects are those that the relay may publish on.
     results = {"name": "HYPERPAGE_RESULTS", "subjects": ["hyperpage.evt.v1.>"], "storage": "file"}
     await api.create({**results, "max_msgs_per_subject": 1})
     seen: Seen = [await _publish(client, subject) for _ in range(4)]

@@ -27,7 +27,7 @@ from eventsourcing.persistence import IntegrityError, Tracking
 from eventsourcing.projection import Projection, ProjectionRunner
 from eventsourcing.system import MultiThreadedRunner, ProcessApplication, Runner, SingleThreadedRunner, System
 
-# The modules, since pytest would run the cases themselves if they had a name here.
+# The modules and not their classes, since pytest would run each imported test case here again.
 from eventsourcing.tests import application as library
 from eventsourcing.tests import projection as library_projections
 
@@ -165,7 +165,7 @@ class Dog(Aggregate):
 
 
 class Kennel(Application[UUID]):
-    """Where dogs are admitted and taught."""
+    """An application that admits and teaches dogs."""
 
     snapshotting_intervals: ClassVar[dict[Any, int]] = {Dog: 3}
 
@@ -349,7 +349,7 @@ def test_snapshots_are_taken_and_used_and_stay_out_of_the_log(environment: dict[
 
 
 def versions_read(kennel: Kennel) -> list[int]:
-    """Fills with the version of each event that the repository reads from now on."""
+    """A list to which the version of each event is added that the repository reads from now on."""
     read: list[int] = []
     select_events = kennel.recorder.select_events
 

@@ -1,4 +1,4 @@
-"""What the event store promises beyond what the eventsourcing library's cases ask of it."""
+"""Promises of the event store that the eventsourcing library's own test cases do not cover."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ DEADLINE_SECONDS = 30
 
 
 class Totals(TableTrackingRecorder):
-    """A view: how many there are, counted together with the tracking."""
+    """A view with a total that is stored in one transaction with the tracking."""
 
     def create_tables(self) -> None:
         super().create_tables()
@@ -57,7 +57,7 @@ class Totals(TableTrackingRecorder):
 
 
 class CountedApplicationRecorder(LogApplicationRecorder):
-    """An application recorder that an environment names."""
+    """An application recorder that is chosen by a name in the environment."""
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ class TestTheLog:
     def test_writers_on_several_connections_leave_no_gap_and_a_whole_chain(self, path: Path):
         factories = [Factory({Factory.SQLITE_DBNAME: str(path)}) for _ in range(4)]
         with ThreadPoolExecutor(len(factories)) as threads:
-            # Each opens the file, which none of them has made yet, and writes at once.
+            # The file does not exist yet; each thread opens it and writes at once.
             written = list(threads.map(insert_ten_times_three, factories))
 
         positions = sorted(position for positions in written for position in positions)
@@ -218,7 +218,7 @@ class TestSubscriptions:
     def test_one_that_waits_is_woken_by_a_commit_in_this_process(
         self, recorder: LogApplicationRecorder, monkeypatch: pytest.MonkeyPatch
     ):
-        # Without looking again and again, it must be told.
+        # Its polling never comes in time, so only a notification can wake it.
         monkeypatch.setattr(subscription_module, "POLL_SECONDS", 2 * DEADLINE_SECONDS)
         with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as thread:
             for position in range(1, 21):
@@ -447,7 +447,7 @@ class TestFailures:
         with ThreadPoolExecutor(1) as thread:
             inserting = thread.submit(recorder.insert_events, [stored()])
             assert wait([inserting], timeout=0.05).done == set()
-            # If it kept the GIL meanwhile, it would time out before this is reached.
+            # If the insert kept the GIL while it waits, it would time out before this line is reached.
             another.execute("ROLLBACK")
 
             assert inserting.result(DEADLINE_SECONDS) == [1]

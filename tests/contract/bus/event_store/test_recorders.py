@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from eventsourcing.persistence import AggregateRecorder
 
-# The module, since pytest would run the cases themselves if they had a name here.
+# The module and not its classes, since pytest would run each imported test case here again.
 from eventsourcing.tests import persistence as library
 from eventsourcing.utils import Environment
 
@@ -62,7 +62,7 @@ class TestApplicationRecorderOnFile(OnFile, library.ApplicationRecorderTestCase[
         return self.new_factory().application_recorder()
 
     def test_insert_subscribe(self) -> None:
-        # It needs a subscription that goes on while events are inserted; nothing else calls it.
+        # The library leaves this case to stores whose subscriptions see events as they are inserted.
         self.optional_test_insert_subscribe()
 
 
@@ -107,7 +107,7 @@ class TestNotificationIdsDoNotInterleaveInMemory(InMemory, TestNotificationIdsDo
 
 
 class OtherTrackingRecorder(TableTrackingRecorder):
-    """A tracking recorder that is asked for by its class."""
+    """A tracking recorder that is chosen by its class."""
 
 
 class TestFactory(library.InfrastructureFactoryTestCase[Factory]):
