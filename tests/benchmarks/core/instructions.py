@@ -23,7 +23,7 @@ Count = Callable[[Sequence[str | Path], Checkout], int]
 
 
 def counter() -> tuple[str, Count] | None:
-    """The tool that counts instructions on this machine, as its name and a function; None if there is none."""
+    """The tool that counts instructions on this machine, as a name and a function; None if there is none."""
     if shutil.which("perf") and _by_perf(["true"], Checkout.here()):
         return "perf stat", _by_perf
     return ("callgrind", _by_callgrind) if shutil.which("valgrind") else None

@@ -24,7 +24,7 @@ def test_a_seed_repeats_a_run_to_the_byte(runs: Runs):
     assert runs.run(8, often=often).trace != one.trace
 
 
-# Of the mutants, those that are noticed in every third run or so; all others have an experiment.
+# The mutants that about every third run notices; all others have an experiment.
 @pytest.mark.parametrize(
     "mutant", ["answers before the commit", "commits without a sync", "forgets the ids of commands"]
 )

@@ -11,7 +11,7 @@ from migrations.connection import open_reader
 from tests.support.repository import ROOT
 from tests.support.stores.backing_up import Stored
 
-# The file shrinks under an open connection: to a memory map, that is what an unreadable sector is.
+# The file shrinks under an open connection: for a memory map, that is the same as an unreadable sector.
 _READ_ON = """
 import os, sys
 from contextlib import closing

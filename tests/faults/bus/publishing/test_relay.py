@@ -57,7 +57,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A nats-server that dies again and again comes back ever more slowly, which is not what is tested."""
+    """Keeps the growing pauses before restarts of nats-server short: they are not tested here."""
     monkeypatch.setattr("bus.broker.server.LONGEST_RESTART_DELAY_MS", 200)
 
 
@@ -86,7 +86,7 @@ def test_a_stream_whose_description_was_lost_in_a_power_cut_is_filled_anew(tmp_p
         await relayed(broker, store)
 
         def lose() -> None:
-            # nats-server does not sync them. The messages are adopted by a stream that is made anew.
+            # nats-server does not sync these files. A stream that is made anew adopts the messages.
             for name in ("meta.inf", "meta.sum"):
                 (broker.streams / NAMES.events / name).unlink()
 
@@ -134,13 +134,13 @@ def test_a_stream_whose_messages_were_lost_in_a_power_cut_is_filled_anew(
                 await through(relay, store)
 
         def lose() -> None:
-            # nats-server knows how far the stream was, by `index.db`.
+            # By `index.db`, nats-server still knows where the stream ended.
             blocks = sorted((broker.streams / NAMES.events / "msgs").glob("*.blk"))
             assert len(blocks) == of
             damage(blocks[number])
 
         store.append(20, size=20 if of == 1 else 4_000)
-        # By such a limit, nats-server makes files of 32 kB.
+        # With such a limit, nats-server makes block files of 32 kB.
         await relayed_within(Limits(size_bytes=120_000))
         await broker.change(max_bytes=-1)
         await broker.restart(lose)
@@ -194,11 +194,11 @@ def test_whatever_becomes_of_the_stream_events_come_once_and_in_order(tmp_path: 
                 await until(lambda: broker.connection.is_connected)
         await relayed(broker, store)
         found = await broker.messages()
-        # Each is at its place, so none is there twice.
+        # Each message is at its place, so none is there twice.
         bodies = store.bodies()
         assert all(message.payload == bodies[message.sequence - 1] for message in found)
         assert await broker.last_sequence() == store.head.position
-        # The purge took the beginning; nothing else is missing.
+        # A purge took the beginning; nothing else is missing.
         assert [message.sequence for message in found] == list(
             range(store.head.position + 1 - len(found), store.head.position + 1)
         )
@@ -262,7 +262,7 @@ def test_a_stream_that_lost_its_last_messages_gets_them_again(tmp_path: Path):
 
 @pytest.mark.parametrize("place", ["in front of", "in the middle of"])
 def test_a_message_of_somebody_elses_hides_no_event_of_a_block(tmp_path: Path, place: str):
-    """It takes a sequence, and what was to have that is refused: what follows would hide that."""
+    """It takes a sequence, so the event that was to have it is refused; later messages would hide that."""
 
     async def scenario(broker: Broker, store: Store):
         connection, publish = broker.connection, broker.connection.publish_encoded
@@ -272,7 +272,7 @@ def test_a_message_of_somebody_elses_hides_no_event_of_a_block(tmp_path: Path, p
                 connection.publish_encoded = publish  # type: ignore[method-assign]
                 cut = messages.index(b"HPUB ", 0 if place == "in front of" else len(messages) // 2)
                 await publish(messages[:cut], count // 2)
-                # Through the relay user, who alone may.
+                # Sent by the relay user, since no other may publish there.
                 await connection.request("hyperpage.evt.v1.jobs.1.forged", b"{}", timeout=30)
                 messages = messages[cut:]
             await publish(messages, count)
@@ -282,7 +282,7 @@ def test_a_message_of_somebody_elses_hides_no_event_of_a_block(tmp_path: Path, p
         async with relay_of(broker, store) as relay:
             await until(lambda: "is not an event of this store" in (relay.state.problem or ""))
             assert "hyperpage stream refill --yes" in (relay.state.repair or "")
-            # Nothing comes behind it.
+            # No event comes behind that message.
             *published, last = await broker.bodies()
             assert (published, last) == (store.bodies()[: len(published)], b"{}")
             await relay.refill()
@@ -335,7 +335,7 @@ def test_the_loop_is_not_held_up_while_a_stream_is_filled(tmp_path: Path):
         gaps: list[float] = []
 
         async def watch() -> None:
-            # The loop's own work: what a busy machine gives to others meanwhile does not count.
+            # Counts the loop's own work, not the time that a busy machine gives to other programs.
             last = time.thread_time()
             while True:
                 await asyncio.sleep(0)
@@ -346,7 +346,7 @@ def test_the_loop_is_not_held_up_while_a_stream_is_filled(tmp_path: Path):
             watching = asyncio.create_task(watch())
             await through(relay, store)
             watching.cancel()
-        # Some milliseconds; the limit leaves room for a slow machine.
+        # Usually some milliseconds; the limit leaves room for a slow machine.
         assert sorted(gaps)[-10] < 0.1
 
     play(scenario, tmp_path)
@@ -371,7 +371,7 @@ async def load(relay: Relay, store: Store, chance: random.Random) -> AsyncIterat
 
 
 async def until_published(relay: Relay, position: int) -> None:
-    # After the stream was deleted, that is the whole log again.
+    # After the stream was deleted, the whole log is published again.
     await until(lambda: (relay.state.position or 0) >= position, seconds=60)
 
 

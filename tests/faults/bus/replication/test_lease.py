@@ -23,7 +23,7 @@ from tests.support.patience import until
 from tests.support.programs.leading_program import NAMES
 from tests.support.repository import ROOT
 
-# Some more than what a cluster needs to choose leaders and to end a lease.
+# A little more than a cluster needs to choose leaders and to end a lease.
 LEADS_WITHIN_SECONDS = 60.0
 TO_CANDIDATES = ("freeze it", "freeze it", "kill it")
 TO_SERVERS = ("freeze a server", "kill a server")
@@ -38,7 +38,7 @@ class Turn(NamedTuple):
 
 
 class Candidates:
-    """A process for each name; `blows` counts what was done to them and to the servers."""
+    """The candidates, a process for each name; `blows` counts the faults of them and of the servers."""
 
     def __init__(self, cluster: Cluster, folder: Path, chance: random.Random, lease_seconds: int) -> None:
         self.blows = Counter[str]()
@@ -60,7 +60,7 @@ class Candidates:
             process.wait()
 
     async def strike(self, kind: str) -> None:
-        """Does something to one of them, or to a server, and undoes it after a while."""
+        """Freezes or kills a candidate or a server, and undoes that after a while."""
         seconds = self._chance.uniform(0.1, 1.5) * self._lease_seconds
         name = (self.leading() if self._chance.random() < 0.7 else None) or self._chance.choice(NAMES)
         server = self._chance.choice(self._cluster.servers)
@@ -85,7 +85,7 @@ class Candidates:
                 server.start()
 
     def leading(self) -> str | None:
-        """Who has led last."""
+        """The name of the candidate that has led last; `None` if none has."""
         turns = self.turns()
         return max(turns, key=lambda turn: turn.end).who[0] if turns else None
 

@@ -1,4 +1,4 @@
-"""A durable command that takes the service down does so twice, whatever it is; all others are carried out."""
+"""A durable command that takes the service down does so only twice; all others are carried out."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.stores.looking_inside import log_of
 
 PROGRAM = "tests.support.programs.poisoned_program"
 SUBJECT = "hyperpage.dcmd.v1.app_state.set"
-# A supervisor's patience with a service that does not answer.
+# How long a supervisor waits for a service that does not answer.
 FROZEN_SECONDS = 3.0
 
 
@@ -93,7 +93,7 @@ def test_a_command_that_takes_the_service_down_twice_becomes_a_dead_letter(tmp_p
 
     async def scenario() -> None:
         await served.start()
-        # While this one is decided, all others come together.
+        # While this command is decided, all others arrive together.
         await store(served, ("waits", 1))
         await until((tmp_path / "waits").exists)
         await store(served, *honest[:50], ("poison", 1), *honest[50:])
@@ -105,12 +105,12 @@ def test_a_command_that_takes_the_service_down_twice_becomes_a_dead_letter(tmp_p
         assert "went down 2 times" in letter["reason"]
         result = await kept_result(served, "poison-1")
         assert result.said["error"]["message"] == letter["reason"]
-        # Whatever was in flight beside it is carried out, and nothing else.
+        # All commands in flight beside it are carried out, and no other.
         assert carried_out(tmp_path, "honest") == list(range(100))
         assert carried_out(tmp_path, "waits") == [1]
         assert carried_out(tmp_path, "poison") == []
 
-        # Where the defect is mended, it can be replayed.
+        # Once the defect is mended, the command can be replayed.
         served.stop()
         served.program = ("ops.cli",)
         await served.start()

@@ -18,12 +18,12 @@ from tests.support.patience import wait_for
 from tests.support.stores.looking_inside import states
 from tests.support.stores.writing import Reply, Sent, Store, batch, dump_tables, single
 
-# More than any group here needs.
+# More than any group here has.
 MANY = 1_000
 FOR_EVER = 10**9
 
-# An exception that a thread ends with is only a warning otherwise. No other warnings: what a test before left
-# open, and is collected here, is not its own.
+# An exception that ends a thread would otherwise be only a warning. Other warnings are no errors: they may be
+# about a file that an earlier test left open, and that is collected here.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
@@ -65,7 +65,7 @@ def prepare(store: Store) -> list[Sent]:
 
 
 def everything(store: Store) -> dict[str, Any]:
-    """What the file holds, and what the writer holds in memory."""
+    """The tables of the file, and the state that the writer keeps in memory."""
     names = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state", "events", "command_answers",
              "job_leases", "snapshots")  # fmt: skip
     aggregates = store.writer._aggregates
@@ -80,7 +80,7 @@ def everything(store: Store) -> dict[str, Any]:
 
 
 def recovered(store: Store, folder: Path) -> dict[str, list[tuple[str, ...]]]:
-    """The tables and the log as they would be found, were the machine to stop at this moment."""
+    """The tables and the log as a start would find them if the machine stopped at this moment."""
     folder.mkdir(parents=True)
     for suffix in ("", "-wal"):
         shutil.copy(f"{store.path}{suffix}", folder / f"{store.path.name}{suffix}")
@@ -105,7 +105,7 @@ def test_what_is_to_be_decided_in_order_is_not_decided_behind_a_group_that_faile
     in_order = [single(Sent("app_state.set", {"key": "k", "value": number})) for number in range(2_500)]
     for one in in_order:
         one.in_order = True
-    # Others have every second place of the first group: more than that, which change nothing, and one behind.
+    # Other commands get every second place of the first group. There are more; only the last has an effect.
     others = [single(Sent("app_state.delete", {"key": "absent"})) for _ in range(GROUP_COMMANDS)]
     others.append(single(Sent("app_state.set", {"key": "other", "value": 1})))
     with fragile.held():
@@ -169,7 +169,7 @@ def test_what_is_on_disk_is_answered_although_its_commit_reports_a_failure(
 
 def test_what_is_in_order_shares_nothing_with_a_failed_group_of_others(disk: FailingDisk, fragile: Store):
     commands = [Sent("app_state.set", {"key": "k", "value": number}) for number in range(2_500)]
-    # The first group has no place beside this one.
+    # The batch fills the first group.
     others = [batch(*commands[:GROUP_COMMANDS]), *map(single, commands[GROUP_COMMANDS:])]
     in_order = single(Sent("app_state.set", {"key": "in-order", "value": 1}))
     in_order.in_order = True
@@ -199,7 +199,7 @@ def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_rem
         has_failed = disk.failed > 0
         disk.heal()
         if not all_unavailable(replies):
-            # It is on disk; at most the WAL checkpoint behind it has failed.
+            # The group is on disk; at most the WAL checkpoint behind it has failed.
             break
         assert has_failed
         failures += 1
@@ -255,7 +255,7 @@ def test_a_full_disk_refuses_what_does_not_fit_and_takes_what_does_once_there_is
     assert all_unavailable(fragile.send_together(*commands))
     assert everything(fragile) == before
     assert "full" in (fragile.writer.statistics.last_failure or "")
-    # Small things still fit, and a WAL that cannot grow is no reason to forget them.
+    # A small command still fits, and is stored although the file cannot grow.
     assert fragile.send("app_state.set", {"key": "small", "value": 1}).code is None
 
     fragile.connection.pragma("max_page_count", 10**6)

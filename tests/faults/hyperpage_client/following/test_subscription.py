@@ -19,7 +19,7 @@ from ops.service.composition import Service
 from tests.support.patience import until
 from tests.support.services.serving import EVENTS, broker_of, client_of, kill_broker, relay_user, serving
 
-# A hot row among others, so that a stream of its own can be followed.
+# The key of a row that changes often, so that its stream can be followed alone.
 HOT = "hot"
 DISTURBANCES = 4
 EVENTS_BETWEEN = 150
@@ -31,13 +31,13 @@ async def kill(service: Service) -> None:
 
 
 async def wipe(service: Service) -> None:
-    """The broker comes back with nothing."""
+    """Restarts the broker without its streams."""
     streams = broker_of(service).home.path / "jetstream"
     await kill_broker(service, then=partial(shutil.rmtree, streams))
 
 
 async def delete_stream(service: Service) -> None:
-    """The relay makes it anew, and fills it from position 1."""
+    """Deletes the stream; the relay makes it anew, and fills it from position 1."""
     async with relay_user(service) as relay:
         await relay.jetstream().delete_stream(EVENTS)
 
@@ -48,7 +48,7 @@ async def purge(service: Service) -> None:
 
 
 async def cut(service: Service) -> None:
-    """From now on the stream keeps less than a subscriber may lag behind."""
+    """Limits the stream to fewer messages than a subscriber may lag behind."""
     async with relay_user(service) as relay:
         jetstream = relay.jetstream()
         config = (await jetstream.stream_info(EVENTS)).config
@@ -68,7 +68,7 @@ ALL: tuple[Disturbance, ...] = (kill, wipe, delete_stream, purge, cut, drop_cons
 
 
 class Load:
-    """Commands without a pause, until `stop`. `position` is that of the last answered one."""
+    """Sends commands without a pause, until `stop`. `position` is that of the last answered one."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -141,7 +141,7 @@ async def followed_under(folder: Path, disturbances: list[Disturbance]) -> None:
         of_hot = Follower(client.subscribe(stream=f"app_state/{HOT}"))
         for disturb in disturbances:
             await load.grows_by(EVENTS_BETWEEN)
-            # After the last one, the stream may not be there yet to be disturbed.
+            # After the disturbance before, the stream may not be there again yet.
             with suppress(NotFoundError):
                 await disturb(service)
         late = Follower(client.subscribe())
@@ -174,7 +174,7 @@ def test_a_subscriber_outlives_the_service_and_its_broker(tmp_path: Path):
     async def scenario():
         async with AsyncExitStack() as open_until_end:
             async with serving(tmp_path) as service:
-                # The address stays good: the broker comes back on the same port.
+                # The client's address stays good, since the broker comes back on the same port.
                 client = await open_until_end.enter_async_context(client_of(service))
                 follower = Follower(client.subscribe())
                 load = Load(client)

@@ -1,8 +1,8 @@
 """Many workers that are killed, stopped and frozen at random while they do many jobs: what the log says.
 
 The laws: every job completes, or has failed for a reason that it tells. A job is claimed again only after the
-claim before has ended, and what completes it is the newest claim. An attempt counts unless it was given back,
-and whoever is stopped by SIGTERM gives back what it does not finish.
+claim before has ended, and only the newest claim completes it. An attempt counts unless it was given back,
+and a worker that SIGTERM stops gives back the jobs that it does not finish.
 
 `make prove ARGS="-k nobody_holds -s"` prints what happened; `SEED=…` chooses the same blows again.
 """
@@ -32,7 +32,7 @@ from tests.support.services.at_work import enqueue_many
 from tests.support.services.serving import broker_of, client_of, serving
 from tests.support.stores.looking_inside import log_of
 
-# From one blow to the next, and from the last one to the last job.
+# The longest time from one blow to the next, and from the last one until all jobs are done.
 DEADLINE_SECONDS = 100
 ENDS_OF_A_CLAIM = {
     "job.completed.v1",
@@ -46,7 +46,7 @@ GIVEN_BACK = {"job.snoozed.v1", "job.interrupted.v1"}
 
 
 class Crew:
-    """Worker processes: as many at any time, whatever is done to them."""
+    """Worker processes: each that is lost is replaced, so that their number stays the same."""
 
     def __init__(self, url: str, client: Client, lease_ms: int) -> None:
         self._url = url
@@ -58,7 +58,7 @@ class Crew:
         self._ending: list[Process] = []
         self._hired = 0
         self.blows = Counter[str]()
-        # Those that SIGTERM ended, and those that lost their jobs before, since they were frozen.
+        # Workers that SIGTERM stopped, and workers that lost their jobs because they were frozen.
         self.stopped: set[str] = set()
         self.were_frozen: set[str] = set()
 
@@ -71,7 +71,7 @@ class Crew:
             self._awake[name] = await asyncio.create_subprocess_exec(*program, *arguments, cwd=ROOT)
 
     async def strike(self, blow: str, chance: random.Random) -> None:
-        """Kills, stops or freezes one of them."""
+        """Kills, stops or freezes one worker."""
         self.blows[blow] += 1
         name = chance.choice(list(self._awake))
         match blow:
@@ -89,7 +89,7 @@ class Crew:
                 self._thawing.append(asyncio.create_task(self._thaw(name)))
 
     async def go_home(self) -> list[int]:
-        """Stops all of them; the exit codes of all that there ever were."""
+        """Stops all workers, and returns the exit codes of all that there ever were."""
         await asyncio.gather(*self._thawing)
         for name in list(self._awake):
             self._stop(name)
@@ -109,7 +109,7 @@ class Crew:
         self.stopped.add(name)
 
     async def _thaw(self, name: str) -> None:
-        """Has one go on that was frozen, once all its jobs were given to others: it knows nothing of that."""
+        """Lets a frozen worker go on once all its jobs were given to others, of which it does not know."""
 
         async def has_lost_its_jobs() -> bool:
             return await self._client.count("jobs", worker=name, state="running") == 0
@@ -150,7 +150,7 @@ class Claim(NamedTuple):
 @pytest.mark.parametrize(
     ("workers", "jobs", "blows", "lease_ms", "rescue_delay_ms"),
     [
-        # Without the pause that jobs have after a rescue, which would be most of the time that it takes.
+        # Without the delay of jobs after a rescue, which would be most of the time of this test.
         (3, 100, 6, 2_000, 0),
         pytest.param(16, 5_000, 120, 6_000, RESCUE_DELAY_MS, marks=pytest.mark.prove),
     ],
@@ -186,7 +186,7 @@ def test_whatever_happens_to_workers_every_job_ends_and_nobody_holds_one_twice(
     print(dict(crew.blows), dict(kinds), dict(Counter(states.values())))
 
     assert len(states) == jobs
-    # One that had not yet begun is ended by SIGTERM itself, and has no claims.
+    # A worker that had not begun yet is ended by SIGTERM itself, and has no claims.
     assert set(exit_codes) <= {0, -signal.SIGKILL, -signal.SIGTERM}
     assert exit_codes.count(-signal.SIGKILL) == crew.blows["kill"]
     lost = {claim.worker for claim in claims if claim.end == "job.rescued.v1"}

@@ -33,7 +33,7 @@ class Handled:
 
     async def sync(self, job: JobContext) -> str:
         self.times[job.id] += 1
-        # Others have their turn.
+        # Lets other handlers run.
         await asyncio.sleep(0)
         return job.id
 
@@ -136,7 +136,7 @@ def test_jobs_go_on_through_a_broker_that_is_killed(tmp_path: Path):
                     await until(lambda reached=reached: len(handled.times) >= reached)  # type: ignore[misc]
                     await kill_broker(service)
                 await completed(client, 1_000)
-                # A job that is enqueued now is heard of again.
+                # The worker hears of a job that is enqueued now.
                 await enqueue(client, "afterwards")
                 await completed(client, 1_001)
             assert handled.times == Counter([*job_ids, "afterwards"])

@@ -1,4 +1,4 @@
-"""What a disk may have after a power cut, of recordings that are told by hand."""
+"""The states that a disk may be in after a power cut, from recordings that are written by hand."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The file system that remembers: what is done on it stands in its recording, in order, with who synced."""
+"""The file system that records: its recording has each change in order, with the code that synced."""
 
 import mmap
 import os

@@ -31,7 +31,7 @@ def test_what_was_answered_is_there_after_cuts_and_is_not_where_flushes_do_not_c
 
 
 def _without_flushes(recording: Recording, folder: Path, chance: random.Random) -> Iterator[bool]:
-    """Whether the store is broken, after cuts of a disk that does not keep what it was told to keep."""
+    """For each power cut of a disk that ignores flushes: True if the store is broken."""
     disk, store = recording.disk, folder / "cut" / "data" / "hyperpage.db"
     for crash in crash_images(disk.base, disk.journal, 5, chance, folder, flushes_count=False):
         heard = recording.applications.as_of(crash.at_ns)

@@ -1,4 +1,4 @@
-"""What a disk may hold after a power cut, made of its journal."""
+"""The contents that a disk may have after a power cut, made from its journal."""
 
 import random
 from pathlib import Path

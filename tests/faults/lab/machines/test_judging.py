@@ -1,4 +1,4 @@
-"""The lab's judge asks as a client may, and says what it was told."""
+"""The lab's judge asks as a client may, and reports the answer that it got."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ from tests.lab.machines.judging import ask_again
 from tests.support.services.raw_nats import RawNats
 from tests.support.services.serving import broker_of
 
-# Far more than a burst that is not too much (1,000), and all that may wait beside it.
+# Far more than an accepted burst (1,000) and all commands that may wait beside it.
 MANY = 2_000
 
 
 def _settings(folder: Path) -> Settings:
-    # Nothing that comes behind a burst may wait.
+    # A command behind a burst is refused rather than kept waiting.
     return Settings(data=folder, nats_port=0, no_http=True, busy_after_ms=1)
 
 

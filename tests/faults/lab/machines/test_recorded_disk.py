@@ -1,4 +1,4 @@
-"""Disks of the lab: what a killed process still holds does not keep them for ever."""
+"""Disks of the lab: files that a killed process still holds do not keep a disk mounted for ever."""
 
 import threading
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.lab.machines.recorded_disk import make_image, mounted, why_not
 
-# Until then, it is tried in vain; any time will do.
+# Until then, unmounting fails and is tried again; any time will do.
 HELD_SECONDS = 0.3
 
 

@@ -49,7 +49,7 @@ def outside(data: Path, tmp_path: Path) -> Path:
 
 
 def every_question(data: Path, folder: Path) -> list[Result]:
-    """What is asked of a lake, and made of it, in each way that there is."""
+    """The results of every command that reads a lake or makes a file of it."""
     names = [one["name"] for one in json.loads((data / "lake" / "lake.json").read_text())["snapshots"]]
     lake = ("--lake", data / "lake", "--data", data)
     asked = [

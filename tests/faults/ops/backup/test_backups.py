@@ -37,7 +37,7 @@ def filled(folder: Path, commands: int = 200) -> Stored:
 
 
 def killed(chance: random.Random, *arguments: str) -> bool:
-    """Whether a command was killed before it had ended, at a random moment of what it usually takes."""
+    """Runs a command and kills it at a random moment of its usual time; False if it had ended before."""
     process = subprocess.Popen(
         [*PROGRAM, *arguments],
         stdout=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ def kill_backups(folder: Path, rounds: int) -> None:
         for backup in list_backups(stored.folder):
             verify_backup(backup.path, whole=False)
         assert list_backups(stored.folder), f"round {number}"
-    # Leftovers are in nobody's way.
+    # Leftovers of killed backups do not hinder the next one.
     assert create_backup(stored.path, stored.folder, version=VERSION).metadata.position > 0
 
 
@@ -144,7 +144,7 @@ def test_a_full_disk_at_any_step_of_a_backup_is_told_and_leaves_none_behind(
         patched.setattr(module, step, full_disk)
         with pytest.raises(OSError, match="No space"):
             create_backup(stored.path, stored.folder, version=VERSION)
-    # One whose name could not be synced may stay: it is a file without metadata.
+    # A backup whose name could not be synced may stay: it is a file without metadata.
     left = [path for path in sorted(stored.folder.iterdir()) if path not in before]
     assert [one.metadata.description for one in list_backups(stored.folder)] == ["the first"]
     assert left == [] or (step == "sync_folder" and module is target and len(left) == 1)
@@ -180,7 +180,7 @@ def test_without_room_for_a_safety_backup_nothing_is_restored(
         raise apsw.FullError("database or disk is full")
 
     with monkeypatch.context() as patched:
-        # There is room for the store itself: backups are on another disk.
+        # Only the disk of the backups is full; the store is on another one.
         patched.setattr(create, "copy_store", no_room)
         with pytest.raises(apsw.FullError):
             restore(stored.places, Moment(position=5), version=VERSION)

@@ -19,9 +19,9 @@ from tests.support.stores.backing_up import VERSION, answers_of
 from tests.support.stores.looking_inside import log_of
 
 RATE = 2_000
-# On a machine that does other things as well.
+# The rate on a machine that does other work as well.
 MODEST_RATE = 500
-# Of one store, so that the last ones need not be compared with a million events.
+# The backups of one store are few, so that the last ones need not be compared with a million events.
 BACKUPS_OF_A_STORE = 25
 
 
@@ -51,12 +51,12 @@ async def make_backups(
             await asyncio.wait([working], timeout=0.01)
         for _ in range(count):
             answered = len(load.answered)
-            # It may take longer than a request is waited for.
+            # A backup may take longer than a request usually waits.
             asked = operator.ask("hyperpage.adm.v1.backup.create", {})
             waited: tuple[asyncio.Future[Any], ...] = (asked, working)
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
-                # It fails, so it does not go on for ever.
+                # The load ends by itself only if it fails: this raises its error.
                 await working
             done = (await asked).said
             made.append(Made(Path(done["path"]).name, done["metadata"]["position"], answered))

@@ -54,7 +54,7 @@ def _amounts(path: Path) -> list[int]:
 
 
 def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
-    """Makes and checks copies; in which units their progress was told."""
+    """Makes and checks copies, and returns the units in which their progress was counted."""
     ways = set()
     for number in range(count):
         copy.touch()
@@ -79,13 +79,13 @@ def _copy_many(store: Path, copy: Path, count: int) -> set[str]:
 def test_the_bytes_of_a_store_in_use_are_copied_as_they_were_at_one_moment(
     path: Path, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ):
-    # On a slow machine, too, a moment is waited for in which nobody writes.
+    # Copying waits long enough to find a moment without a write on a slow machine, too.
     monkeypatch.setattr(copying, "HOLD_WITHIN_MS", 10_000)
     with transferring(path):
         assert "bytes" in _copy_many(path, tmp_path / "copy.db", count)
 
 
-# The lock of whoever runs a checkpoint, in the file `-shm`. https://www.sqlite.org/walformat.html#wal_locks
+# Holds the lock of a running checkpoint, in the file `-shm`. https://www.sqlite.org/walformat.html#wal_locks
 CHECKPOINT_LOCK = """
 import fcntl, sys
 with open(sys.argv[1], "r+b") as file:
@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_is_waited_for(path: Path, tmp_path: Path, monke
     def pause(_: float) -> None:
         nonlocal pauses
         pauses += 1
-        # More than it comes back for when it has let the writer go on.
+        # Longer than the pauses between copying's attempts, in which it lets the writer go on.
         if pauses > copying.ATTEMPTS:
             other.communicate()
 
@@ -123,7 +123,7 @@ def test_it_goes_page_by_page_where_somebody_reads_for_long(path: Path, tmp_path
         reader.execute(f"SELECT count(*) {ALL}").fetchall()
         before = _amounts(path)
         while _amounts(path) == before:
-            # Later writes cannot leave the WAL.
+            # Waits for a write that cannot leave the WAL, since the reader is open.
             continue
         assert _copy_many(path, tmp_path / "copy.db", count) == {"pages"}
 
@@ -161,12 +161,12 @@ def test_a_store_that_was_never_opened_since_it_was_restored_is_copied(path: Pat
     assert _copy_many(path, tmp_path / "copy.db", 1) == {"pages"}
 
 
-# Where SQLite's locks on a file are, and what a reader holds of them. https://www.sqlite.org/src/file/src/os.h
+# The bytes of a file that a reader locks in SQLite. https://www.sqlite.org/src/file/src/os.h
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 
 
 def test_copying_leaves_the_locks_of_its_own_process_as_they_were(path: Path, tmp_path: Path):
-    """Else another process may take itself for the only one, and take the file out of WAL mode, say."""
+    """Otherwise another process may take itself for the only one, and take the file out of WAL mode, say."""
     program = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b');"
         f"fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, {SHARED_SIZE}, {SHARED_FIRST})"

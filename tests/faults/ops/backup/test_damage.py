@@ -86,7 +86,7 @@ class Gallery:
             )
             told = stored._told
             for stored.archiver in (in_the_clear, encrypted):
-                # Both are told of the same.
+                # Both archivers are notified of the same commits.
                 stored._told = told
                 stored.archive()
         stored.close()
@@ -120,7 +120,7 @@ class Gallery:
         with pytest.raises(BackupError) as caught:
             restore(
                 Places(store=nothing, backups=nothing.parent / "backups", archive=folder),
-                # The latest would be what can be had without it.
+                # A restore of the latest would do without the refused segment.
                 Moment(position=max(one.last for one in list_segments(folder))),
                 version=VERSION,
                 identities=[KEY],
@@ -189,7 +189,7 @@ def metadata_is_damaged(gallery: Gallery, form: Sealing, chance: random.Random) 
 
 
 def _members(content: bytes) -> dict[str, object]:
-    """The format that it still names; nobody asks one that is no JSON object any more."""
+    """The members of damaged metadata; what is no JSON object is refused before its format is looked at."""
     try:
         members: dict[str, object] = msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -231,7 +231,7 @@ def files_are_swapped(gallery: Gallery, form: Sealing, chance: random.Random) ->
 
 
 def backup_is_of_another_store(gallery: Gallery, form: Sealing, chance: random.Random) -> None:
-    """It lies among ours with its metadata, under a name of its own or of ours."""
+    """A foreign backup lies among ours with its metadata, under its own name or one of ours."""
     theirs = chance.choice(gallery.their_backups[form])
     name = chance.choice([theirs.name, chance.choice(gallery.our_backups[form]).name])
     place = gallery.folder / "moved" / name
@@ -253,7 +253,7 @@ def segment_is_damaged(gallery: Gallery, form: Sealing, chance: random.Random) -
 
 
 def segment_is_damaged_beside(gallery: Gallery, form: Sealing, chance: random.Random) -> None:
-    """What is readable of an encrypted segment without the key; a plain one has nothing beside it."""
+    """The metadata beside an encrypted segment, readable without the key; a plain segment has none."""
     segment = chance.choice(gallery.segments(gallery.ours, encrypted=True))
     beside = segment.path.with_name(segment.name + METADATA_SUFFIX)
     with healed(beside):
@@ -263,7 +263,7 @@ def segment_is_damaged_beside(gallery: Gallery, form: Sealing, chance: random.Ra
 
 
 def segment_is_missing(gallery: Gallery, form: Sealing, chance: random.Random) -> None:
-    """Or what must be known of an encrypted one. The last one is missed by nobody."""
+    """A segment is missing, or the metadata beside it. The last one is not taken: that would go unnoticed."""
     segment = chance.choice(gallery.segments(gallery.ours, encrypted=bool(form.recipients))[:-1])
     beside = segment.path.with_name(segment.name + METADATA_SUFFIX)
     path = chance.choice([segment.path, beside]) if segment.is_encrypted else segment.path
@@ -284,7 +284,7 @@ def segment_is_of_another_format(gallery: Gallery, form: Sealing, chance: random
 
 
 def segment_is_another(gallery: Gallery, form: Sealing, chance: random.Random) -> None:
-    """It is under the name of one of ours: a neighbour, or the other store's."""
+    """Another segment is under the name of one of ours: a neighbour, or one of the other store."""
     encrypted = bool(form.recipients)
     segment, neighbour = chance.sample(gallery.segments(gallery.ours, encrypted=encrypted), 2)
     other = chance.choice([neighbour, *gallery.segments(gallery.theirs, encrypted=encrypted)])

@@ -17,7 +17,7 @@ from tests.support.stores.backing_up import VERSION, Stored, answers_of
 from tests.support.stores.forging import places_in
 from tests.support.stores.pages import overwrite, pages_of
 
-# What becomes of the last row.
+# By name of the damage: the change of the last row, in SQL.
 DAMAGE = {
     "a low position": "position = 1",
     "no position": "position = NULL",
@@ -35,7 +35,7 @@ DAMAGE = {
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a stopped store, of which the backup has a half."""
+    """The folder of a stopped store, whose backup has the first half."""
     folder = tmp_path_factory.mktemp("stored") / "data"
     with Stored(folder) as stored:
         stored.work(20)
@@ -45,7 +45,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def change_last(store: Path, change: str) -> None:
-    """Changes the last row as damage does, which asks for no types."""
+    """Changes the last row without a check of types, as damage does."""
     with closing(apsw.Connection(str(store))) as connection:
         schema = "SELECT sql FROM sqlite_schema WHERE name = 'command_answers'"
         strict = connection.execute(schema).get
@@ -63,7 +63,7 @@ def _put_schema(connection: apsw.Connection, sql: str) -> None:
 
 
 def restored(folder: Path) -> list[Answer]:
-    """The answers of the latest; its log has all that there was."""
+    """The answers after a restore to the latest, which has the whole log."""
     places = places_in(folder)
     restore(places, Moment(latest=True), version=VERSION)
     with closing(open_reader(places.store)) as connection:

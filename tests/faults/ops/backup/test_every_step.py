@@ -29,7 +29,7 @@ def check_backup(before: Scene, after: Scene) -> None:
         assert same.read_bytes() == one.path.read_bytes()
         assert metadata_path(same).read_bytes() == metadata_path(one.path).read_bytes()
     assert after.rows == before.rows
-    # Leftovers are in nobody's way.
+    # Leftovers of the failed backup do not hinder the next one.
     after.back_up()
     assert len(after.require_backups_sound()) == len(kept) + 1
 
@@ -56,7 +56,7 @@ def check_archive(before: Scene, after: Scene) -> None:
 
 def check_restore(before: Scene, after: Scene) -> None:
     rows = before.rows
-    # As the next start does.
+    # The next start does the same.
     finish_swap(after.places.store)
     if after.rows == rows:
         assert tables_of(after.places.store) == tables_of(before.places.store)
@@ -64,7 +64,7 @@ def check_restore(before: Scene, after: Scene) -> None:
         assert after.rows[:-1] == rows[:RESTORED]
         assert after.rows[-1].type == "timeline.forked.v1"
         assert verify(after.places.store)["equal"]
-        # The events that were given up can be had again.
+        # A backup still has the events that the restore gave up.
         assert any(log_of(path) == rows for path in after.require_backups_sound())
     with closing(open_reader(after.places.store)) as connection:
         chain.verify_chain(connection)
@@ -92,7 +92,7 @@ WORK: dict[str, tuple[Callable[[Scene], None], Callable[[Scene, Scene], None]]] 
 def test_nothing_good_is_lost_at_any_step(
     tmp_path: Path, name: str, fault: Fault, most: int | None, monkeypatch: pytest.MonkeyPatch
 ):
-    # Set again by the merge, and as it was after the test.
+    # `Scene.merge` sets it, too; this restores the usual value after the test.
     monkeypatch.setattr(merging, "SMALL_SEGMENTS", 3)
     work, check = WORK[name]
     before = Scene.make(tmp_path / "before")
@@ -103,7 +103,7 @@ def test_nothing_good_is_lost_at_any_step(
     for step in chosen:
         after = before.copy(tmp_path / "after")
         end = fail_at(step, fault, lambda after=after: work(after))  # type: ignore[misc]
-        # Some steps only tidy up: what they free may go on being there.
+        # Some steps only tidy up: if they fail, a leftover stays, and the work is done all the same.
         assert end in ((None,) if fault is Fault.KILL else (TOLD, DONE)), f"step {step} of {steps}"
         ends[end] += 1
         try:

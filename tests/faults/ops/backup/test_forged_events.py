@@ -64,7 +64,7 @@ def backups(tmp_path_factory: pytest.TempPathFactory) -> dict[Sealing, Backup]:
 
 
 def forge(backup: Backup, folder: Path, statements: str, position: int) -> Backup:
-    """A backup with an event that is another, and with metadata in which everything fits."""
+    """A backup in which one event is forged, with metadata that fit it."""
     place = folder / backup.name
     forged = folder / "forged.db"
     with opened(backup, [KEY], scratch=folder) as plain:
@@ -87,7 +87,7 @@ def forge(backup: Backup, folder: Path, statements: str, position: int) -> Backu
 
 
 def refused(check: Callable[[], object]) -> tuple[str, int]:
-    """Why, and at which position."""
+    """The reason of the refusal, and the position at which the chain is broken."""
     with pytest.raises(BackupError) as caught:
         check()
     found = re.search(r"the hash chain is broken at position (\d+)", caught.value.message)

@@ -1,4 +1,4 @@
-"""What a backup has beside its log is made anew from the log or compared with it."""
+"""The tables of a backup beside its log are made anew from the log, or compared with it."""
 
 import shutil
 from contextlib import closing
@@ -30,7 +30,7 @@ from tests.support.stores.backing_up import VERSION, Stored, tables_of
 from tests.support.stores.forging import forged_backup, places_in
 from tests.support.stores.writing import Store
 
-# Tables that the log says all of, and a row of each that it does not.
+# Forgeries, as SQL, of tables that follow from the log alone: each makes a difference to it.
 FORGED_ROWS = {
     "a row that is another": """UPDATE app_state SET value = '"forged"'""",
     "a row that is not there": "INSERT INTO tool_configs (tool_name, config) VALUES ('forged', '{}')",
@@ -68,7 +68,7 @@ def test_a_forged_row_fails_a_drill_and_is_never_restored(backup: Backup, tmp_pa
     with pytest.raises(BackupError) as caught:
         drill(forged.place)
     assert caught.value.reason == "tables_differ"
-    # As if nobody had drilled it.
+    # As before the drill, which has marked it as unsound.
     update_metadata(forged.place, unsound="")
 
     made = tables_of(restored(forged, tmp_path / "restored"))
@@ -152,7 +152,7 @@ def test_an_index_that_hides_events_is_found_before_a_restore(backup: Backup, tm
 
 
 def test_what_the_archive_has_comes_as_rows_into_a_file_that_the_migrations_made(tmp_path: Path):
-    """Nothing in a segment is a statement, whatever its rows say."""
+    """Nothing in a segment is run as a statement, even if a row has SQL in it."""
     archived = Archived(tmp_path / "data")
     archived.work(30)
     archived.archive()

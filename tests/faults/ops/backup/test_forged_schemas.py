@@ -62,7 +62,7 @@ def test_nothing_that_a_backup_brings_along_is_restored(backup: Backup, tmp_path
     for moment in (
         Moment(backup=forged.name),
         Moment(),
-        # A time is looked up inside of it before anything else.
+        # To find a time, the backup itself is read before anything else.
         Moment(backup=forged.name, time=(forged.metadata.last_recorded_at or 0) - 1),
     ):
         with pytest.raises(BackupError) as caught:

@@ -20,7 +20,7 @@ ASKED_AT_ONCE = 200
 
 
 def lose_the_disk(folder: Path, seconds: float) -> float:
-    """How old, in seconds, the oldest answered command is that is missing."""
+    """The age, in seconds, of the oldest answered command that is missing."""
     folder.mkdir(exist_ok=True)
     data, archive = folder / "data", folder / "elsewhere" / "archive"
     elsewhere = {
@@ -49,7 +49,7 @@ def lose_the_disk(folder: Path, seconds: float) -> float:
         f" {restored.json['position']} from a backup and {restored.json['segments']} segments"
     )
     assert there > 0
-    # It is the end that is lost: each of the others answers as before, byte for byte, position included.
+    # Only the end is lost: all other commands are answered as before, byte for byte, position included.
     assert is_there == [True] * there + [False] * len(missing)
     return oldest
 

@@ -34,13 +34,13 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 def rooms(most_bytes: int, count: int | None) -> list[int]:
-    """How much room there is each time, in bytes: more and more, up to enough. `None`: page by page."""
+    """The free room of each try, in bytes, growing up to enough; page by page if `count` is `None`."""
     step = PAGE_BYTES if count is None else most_bytes // count // PAGE_BYTES * PAGE_BYTES
     return [*range(0, most_bytes, step), most_bytes]
 
 
 def is_done(work: Callable[[], object]) -> bool:
-    """Whether it was done; if not, it was told that the disk is full."""
+    """True if the work was done; False if it failed with the message that the disk is full."""
     try:
         work()
     except apsw.Error as error:
@@ -72,14 +72,14 @@ def test_a_backup_is_made_or_it_is_told_that_there_is_no_room(
         with disk.leaving(room):
             done.append(is_done(lambda: create_backup(store, folder, version=VERSION, sealing=sealing)))
         backups = list_backups(folder)
-        # That takes room as well, for what was compressed.
+        # Verifying a compressed backup takes room as well, so the disk is not filled here.
         for one in backups:
             verify_backup(one.place)
         assert len(backups) == 1 + done[-1], room
         for one in backups[:-1]:
             one.path.unlink()
             one.path.with_name(f"{one.name}.meta.json").unlink()
-        # Of what had no room, nothing is left that takes some.
+        # A backup that had no room leaves nothing that takes some.
         assert disk.free_bytes == free, room
     assert done == sorted(done)
     assert {True, False} == set(done)
@@ -114,7 +114,7 @@ def test_a_store_is_restored_or_as_it_was_where_there_is_no_room(
     done = []
     for room in rooms(6 * before.places.store.stat().st_size, count):
         after = before.copy(disk.folder / "after")
-        # The backups are elsewhere, and have room.
+        # The backups are on another disk, and have room.
         places = Places(store=after.places.store, backups=elsewhere, archive=after.places.archive)
         with disk.leaving(room):
             done.append(

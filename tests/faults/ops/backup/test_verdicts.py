@@ -42,7 +42,7 @@ PLACES = [
 
 
 class Whole(NamedTuple):
-    """A stopped store with two backups and an archive, and what it has; another as a crash leaves it."""
+    """A stopped store with two backups and an archive, its log and answers; `crashed` is as after a crash."""
 
     folder: Path
     crashed: Path
@@ -69,7 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 def settings_of(whole: Path, folder: Path) -> Settings:
     shutil.copytree(whole, folder)
-    # How far the archive is written is said of one folder.
+    # `archive.json` says how far the archive in one certain folder is written.
     said = folder / "archive.json"
     said.write_text(said.read_text().replace(str(whole), str(folder)))
     return Settings(data=folder)
@@ -134,7 +134,7 @@ def test_against_one_whole_backup_the_store_is_right_and_against_two_it_is_not(t
             other.clock.now += 1
             verdict = judge(stored.places)
             assert list(verdict.wrong)[:1] == [STORE if wrong == "store" else made.name]
-            # It may have what is nowhere else.
+            # The wrong backup may have events that are nowhere else.
             assert wrong == "store" or f"keep {made.name}" in verdict.hint
             assert "backup delete" not in verdict.hint
 
@@ -156,7 +156,7 @@ def test_store_backup_and_segment_are_damaged_and_what_is_left_has_everything(wh
     settings, chance = settings_of(whole.folder, tmp_path / "data"), random.Random(3)
     newest = local(list_backups(settings.backup_folder)[0].place)
     overwrite(newest, 9, chance)
-    # The events of the second one are in the newest backup, which is damaged, and in the store.
+    # The events of the second segment are in the newest backup, which is damaged, and in the store.
     segment = local(list_segments(settings.archive_folder)[1].place)
     segment.write_bytes(segment.read_bytes()[:-7] + b"damaged")
     with closing(apsw.Connection(str(settings.store_path))) as connection:
@@ -190,20 +190,20 @@ def test_a_young_store_whose_wal_is_damaged_anywhere_never_begins_anew_beside_it
     with Archived(tmp_path / "whole", 5) as stored:
         stored.work(10)
         stored.archive()
-        # All that it has is in its WAL, its tables and whose it is as well.
+        # All that the store has is in its WAL, with its tables and its identity.
         crashed = tmp_path / "crashed"
         shutil.copytree(tmp_path / "whole", crashed)
         log = log_of(stored.path)
     wal = (crashed / "hyperpage.db-wal").read_bytes()
     frames = range(32, len(wal), 24 + PAGE_BYTES)
-    # What is behind a transaction is not read.
+    # SQLite reads whole transactions only, so each cut is behind one.
     cuts = [32, *(at + 24 + PAGE_BYTES for at in frames if any(wal[at + 4 : at + 8]))]
     assert len(cuts) > 5
     for cut in cuts:
         shutil.rmtree(tmp_path / "data", ignore_errors=True)
         settings = settings_of(crashed, tmp_path / "data")
         (settings.data / "hyperpage.db-wal").write_bytes(wal[:cut])
-        # It is told, or made anew from the archive.
+        # The damage is reported, or the store is made anew from the archive.
         with suppress(DamagedStoreError):
             require_sound_store(settings, after_a_crash=True, version=VERSION)
             assert log_of(settings.store_path)[: len(log)] == log

@@ -1,4 +1,4 @@
-"""What is named to a command and is no regular file is refused at once: a FIFO, a device, a folder."""
+"""Commands refuse a path that is no regular file at once: a FIFO, a device, a folder."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 
 def run(plant: Plant, *arguments: str | Path) -> Result:
-    """In a process of its own where it would wait for ever."""
+    """Runs a command; in a process of its own if a mistake would have it wait for ever."""
     return (separately if plant is pipe else hyperpage)(*arguments)
 
 
@@ -141,7 +141,7 @@ def test_a_key_of_it_is_refused(data: Path, tmp_path: Path, plant: Plant):
 
 def test_a_body_that_is_larger_than_any_message_is_not_read_to_its_end(data: Path, tmp_path: Path):
     with (tmp_path / "body").open("wb") as file:
-        # It has no blocks on the disk, and would fill the memory.
+        # The file has no blocks on the disk, but would fill the memory.
         file.truncate(1 << 40)
     result = hyperpage("send", "app_state.set", f"@{tmp_path / 'body'}", "--data", data)
     assert result.code == 2
@@ -158,7 +158,7 @@ def test_a_metadata_file_that_is_larger_than_any_is_not_read_to_its_end(data: Pa
 
 
 def test_a_backup_that_does_not_fit_on_the_disk_fills_none(data: Path):
-    """A file of sixteen terabytes without blocks, of which the metadata say that it is right."""
+    """The backup is a file of sixteen terabytes without blocks, and its metadata name that size."""
     (backup,) = (data / "backups").glob("*.db")
     size = 15 << 40
     with backup.open("r+b") as file:

@@ -122,7 +122,7 @@ async def _damage_again_and_again(damaged: Damaged) -> None:
         report = await status(damaged.url)
         assert [one["note"] for one in report["notes"]].count("store_repaired") == MOST_IN_A_DAY
 
-        # A disk that does it again and again needs somebody who looks at it.
+        # A disk that damages the store again and again needs an operator who looks at it.
         await damaged.archived()
         with closing(apsw.Connection(str(damaged.store))) as connection:
             page = pages_of(connection, "events", "overflow")[0]

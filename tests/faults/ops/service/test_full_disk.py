@@ -15,7 +15,7 @@ from tests.support.services.serving import EVENTS, broker_of, published
 from tests.support.services.talking import Talk
 from tests.support.stores.relaying import connect
 
-# Room for a hundred values, with what the broker makes of them.
+# Room for a hundred values, including what the broker stores of them.
 MIB = 1024 * 1024
 SMALL_MIB, LARGE_MIB = 30, 150
 VALUE = "x" * 60_000
@@ -47,7 +47,7 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: S
         assert set(refused) == {"unavailable"}
         assert talk.position == len(answered) > 20
         assert talk.query("app_state.count").said == {"count": len(answered)}
-        # Whether the broker had no room to write, either.
+        # Tells whether the broker had no room to write, either.
         log = (disk.folder / "data" / "nats" / "nats-server.log").read_text()
         print(f"{len(answered)} answered; the broker's disk was full, too: {'no space left' in log}")
 
@@ -64,17 +64,17 @@ def test_a_full_disk_refuses_commands_and_all_goes_on_once_there_is_room(disk: S
 
 
 async def _answer(talk: Talk, number: int) -> Message:
-    """The answer, if need be of another nats-server: it is started again once its disk has room."""
+    """The answer, if need be after connecting anew: nats-server restarts once its disk has room."""
     body = {"key": f"k{number}", "value": VALUE}
     async with asyncio.timeout(COMES_WITHIN_SECONDS):
         while True:
             try:
                 answer = await talk.client.command("app_state.set", body, id=f"c{number}")
-                # Else the service is not connected yet.
+                # 503: the service is not connected yet.
                 if answer.status != "503":
                     return answer
             except OSError:
-                # It does not listen yet, or ends before it greets.
+                # nats-server does not listen yet, or ends before it greets.
                 with suppress(OSError, AssertionError):
                     await talk.connect()
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Leaders whose log trails are killed, or frozen, with answers that nobody else has."""
+"""Leaders are killed or frozen while the replicated log lacks commands that they have answered."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ async def members(folder: Path, server: NatsServer) -> AsyncIterator[tuple[Killa
 
 
 async def bound(relay: LeanClient, *, has_room: bool) -> None:
-    """Has the log take nothing, or whatever comes."""
+    """Limits the log to the size that it has, or takes the limit away."""
     api = JetStreamApi(relay)
     report = await api.report(LOG)
     assert report is not None
@@ -57,7 +57,7 @@ async def bound(relay: LeanClient, *, has_room: bool) -> None:
 
 
 async def set_value(client: Client, number: int) -> int:
-    """The position of a value that was set, by whoever leads."""
+    """Sets a value with the member that leads; returns the position of the event."""
     answer = await client.send("app_state.set", {"key": "k", "value": number}, timeout_seconds=60)
     assert answer.position is not None
     return answer.position
@@ -73,7 +73,7 @@ def content(member: Killable) -> dict[str, list[object]]:
         return replicated_content(connection)
 
 
-# Two processes, each started or gone on with for a lease's time, and more.
+# Only with `prove`: two processes start or go on, each of which takes a lease's time and more.
 @pytest.mark.prove
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "frozen"])
 def test_what_a_lost_leader_answered_alone_is_kept_and_it_follows_again_by_itself(
@@ -96,13 +96,13 @@ def test_what_a_lost_leader_answered_alone_is_kept_and_it_follows_again_by_itsel
             else:
                 first.send(signal.SIGSTOP)
             await bound(relay, has_room=True)
-            # Not by commands: one that is frozen is sent them, too, until its nats-server takes it for gone.
+            # Not asked by commands: a frozen leader still gets some, until its nats-server takes it for gone.
             await until(lambda: position(second) > shared, 60)
             if is_killed:
                 await first.start()
             else:
                 first.send(signal.SIGCONT)
-            # The event of the timeline, and the one behind it.
+            # The new leader's event of the timeline comes first, then this one.
             assert await set_value(client, 7) == shared + 2
             kept = first.folder / f"lost-events-timeline-1-{shared + 1}-{shared + 5}.jsonl"
             await until(kept.exists, 60)

@@ -26,8 +26,8 @@ def _replace(path: Path) -> None:
         (STORE, lambda path: path.rename(path.with_name("moved away")), "moved or deleted"),
         (STORE, Path.unlink, "moved or deleted"),
         (STORE, _replace, "replaced"),
-        # It has the commits of the last minutes, which nobody would find after a crash. A connection that is
-        # opened before somebody looks makes another one.
+        # The WAL has the commits of the last minutes, which would be lost after a crash. A connection that
+        # is opened before the service notices makes another WAL.
         (WAL, Path.unlink, "(moved or deleted|replaced)"),
     ],
     ids=["moved", "deleted", "replaced", "the WAL deleted"],

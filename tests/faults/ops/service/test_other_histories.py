@@ -1,4 +1,4 @@
-"""What was published is not the log that a service has: it answers no commands, and ends with a word."""
+"""A service whose stream has another history than its log answers no commands, and ends with a message."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_service_whose_stream_is_ahead_of_its_log_stops_to_answer_commands_and
         assert talk.command("app_state.set", {"key": "k", "value": 2}).code == "unavailable"
         talk.stop()
 
-        # Nor does the next one serve, until an operator has decided.
+        # Nor does the next service serve, until an operator has decided.
         with pytest.raises(OtherHistoryError, match="hyperpage stream refill"):
             talk.run(talk.service_anew().start())
         assert hyperpage("stream", "refill", "--yes", "--data", tmp_path).code == 0

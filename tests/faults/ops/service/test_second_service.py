@@ -1,4 +1,4 @@
-"""One directory, one service: a second one is refused, and whoever is killed leaves the way free."""
+"""One directory, one service: a second one is refused, and a killed one does not stand in the way."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.support.repository import ROOT
 from tests.support.services.raw_nats import RawNats
 
 READY_SECONDS = 30.0
-# The promise: nats-server is gone so soon after its service.
+# The promised time within which nats-server is gone after its service.
 GONE_SECONDS = patiently(5.0)
 
 
@@ -65,7 +65,7 @@ def is_running(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    # A zombie is gone, but for whoever has not asked yet.
+    # A zombie has ended; only its parent has not asked for its exit code yet.
     status = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(process_id)], capture_output=True, text=True, check=False
     )
@@ -164,7 +164,7 @@ def test_nats_server_is_gone_soon_after_its_service_was_killed(tmp_path: Path, s
     with serving(tmp_path) as process:
         child = nats_server_of(process)
         if stopped:
-            # It could not act on a signal that can be handled.
+            # A stopped process does not handle signals, so only SIGKILL ends it.
             os.kill(child, signal.SIGSTOP)
         process.kill()
         process.wait()
@@ -185,10 +185,10 @@ def test_a_killed_service_is_followed_by_another_with_all_that_was_answered(tmp_
             stores.add(runtime.store_id)
             process.kill()
             process.wait()
-            # It has told nobody that it went.
+            # It was killed, so it could not remove the file that says where it runs.
             assert read_runtime(tmp_path) is not None
 
-    # A client that knows its address finds it again.
+    # A client that knows the address finds the next service there.
     assert len(addresses) == 1
     assert len(stores) == 1
 

@@ -46,7 +46,7 @@ def test_of_a_frozen_service_and_its_successor_one_answers_and_the_other_ends(tm
                     again = await client.command("app_state.set", {"key": "before", "value": 1}, id="before")
                     assert await asyncio.to_thread(first.process.wait, ENDS_WITHIN_SECONDS) == 1
                     assert "another service" in first.log.read_text()
-                    # Each is there once, in the one history that goes on; the other refused its share.
+                    # Each accepted command is once in the history that goes on; the others were refused.
                     accepted = [answer for answer in answers if answer.code is None]
                     assert {answer.code for answer in answers} <= {None, "unavailable"}
                     assert [answer.said["position"] for answer in accepted] == list(

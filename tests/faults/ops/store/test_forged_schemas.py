@@ -1,4 +1,4 @@
-"""A store's file that somebody put there is not served, not written to, and doctor says what is in it."""
+"""A store's file with a forged schema is not served, not written to, and doctor says what is in it."""
 
 import shutil
 from pathlib import Path

@@ -21,7 +21,7 @@ def test_a_full_disk_is_told_where_sqlite_calls_it_an_io_error(tmp_path: Path) -
             closing(apsw.Connection(str(store))) as connection,
             pytest.raises(apsw.IOError) as caught,
         ):
-            # The index of the WAL has no room.
+            # There is no room for the index of the WAL.
             connection.execute("SELECT * FROM t")
     assert message_of(caught.value) == "there is no room on its disk"
     assert hint_of(caught.value).startswith("make room")

@@ -1,4 +1,4 @@
-"""A store of before is brought up to date as a whole, or left as it is."""
+"""A store of an older version is brought up to date as a whole, or left as it is."""
 
 from contextlib import closing
 from pathlib import Path
