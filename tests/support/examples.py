@@ -1,13 +1,13 @@
-"""How many examples a law is tried with: all in `make prove`, some by chance in each run of the suite."""
+"""The number of examples for a property: all in `make prove`, a random few in each run of the suite."""
 
 import os
 
 # `make prove` says so.
 IN_FULL = os.environ.get("EXAMPLES") == "all"
-# So many runs of the suite try as many as `make prove` does at once.
+# This many runs of the suite try as many examples as one `make prove`.
 RUNS = 4
 
 
 def examples(in_full: int) -> int:
-    """How many examples a run tries of a law that has so many in `make prove`."""
+    """The number of examples that this run tries of a property that has `in_full` in `make prove`."""
     return in_full if IN_FULL else -(-in_full // RUNS)

@@ -1,13 +1,13 @@
-"""What tests have counted, for the summary of a run."""
+"""Figures that tests have counted, for the summary of a run."""
 
 import pytest
 
-# Under this name a test tells one line, with pytest's `record_property`.
+# The name under which a test records a line, with pytest's `record_property`.
 FIGURE = "figure"
 
 
 def figures_in(reports: list[pytest.TestReport]) -> list[str]:
-    """The lines that tests have told, in the order of their reports."""
+    """The lines that tests have recorded, in the order of their reports."""
     return [
         line
         for report in reports

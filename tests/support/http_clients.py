@@ -1,7 +1,7 @@
-"""Clients for services that are asked in clear.
+"""HTTP clients for services without TLS.
 
-httpx reads all authorities of the machine for each client, whatever it is for, which takes longer than most
-of what is asked. These trust nobody, and read none.
+httpx reads all certificate authorities of the machine for each client, which takes longer than most requests.
+These clients trust no authority, and read none.
 """
 
 import ssl
@@ -12,10 +12,10 @@ _TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def asynchronous_client(url: str = "", *, timeout: float = 20) -> httpx.AsyncClient:
-    """A client of what is at `url`, which waits for so many seconds."""
+    """A client of the service at `url`, which waits for `timeout` seconds."""
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=timeout, verify=_TRUSTS_NOBODY)
 
 
 def client(url: str = "", *, timeout: float = 60) -> httpx.Client:
-    """The same for who has no event loop."""
+    """The same for callers without an event loop."""
     return httpx.Client(base_url=url, trust_env=False, timeout=timeout, verify=_TRUSTS_NOBODY)

@@ -1,8 +1,8 @@
-"""How long a test waits for what is promised within a time.
+"""How long a test waits for an effect that is promised within a time.
 
-Most of what tests wait for tells nobody when it is there: a file, another process, a part under test.
+Most of what tests wait for sends no signal when it is there: a file, another process, a part under test.
 
-A promise is about a machine that does nothing else. `make prove` holds the service to its word; the default
+A promise is about a machine that does nothing else. `make prove` checks the promised time; the default
 suite runs on any machine, beside anything, and waits several times as long before it fails.
 """
 
@@ -13,27 +13,27 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
-# Many times what the slowest needs, so that only a hang meets it.
+# Many times what the slowest effect takes, so that only a hang reaches it.
 COMES_WITHIN_SECONDS = 30.0
-# How many times as long as is promised.
+# The factor by which tests wait longer than promised.
 PATIENCE = float(os.environ.get("PATIENCE") or 6)
 
 
 def patiently(promised_seconds: float) -> float:
-    """How many seconds to wait for what is promised within so many."""
+    """The seconds to wait for an effect that is promised within `promised_seconds`."""
     return promised_seconds * PATIENCE
 
 
 def _pause(waited_seconds: float) -> float:
-    """How many seconds until the next look: what takes long is not asked for all the time.
+    """The seconds until the next check: the longer a test has waited, the less often it checks.
 
-    A tenth of what was waited already, so that a test waits no more than a tenth longer than it has to.
+    A tenth of the time that was waited already, so that a test waits at most a tenth longer than it has to.
     """
     return min(max(waited_seconds / 10, 0.005), 0.05)
 
 
 async def until(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> None:
-    """Returns when the condition holds, or what it answers with does once it is awaited."""
+    """Returns when the condition is true; a condition may also return an awaitable."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
         while True:
@@ -44,7 +44,7 @@ async def until(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECO
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = COMES_WITHIN_SECONDS) -> Any:
-    """What the condition answers once that is true.
+    """The value of the condition once it is true.
 
     Raises:
         TimeoutError: it never was.

@@ -1,4 +1,4 @@
-"""Three aggregates whose shapes are called as each other's, as ours, and as what is made of names."""
+"""Three aggregates whose types share names with each other, with ours, and with generated ones."""
 
 import enum
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def _decider(table: str, event_type: str, *kinds: Any) -> Decider:
 
 
 class First:
-    """What one author wrote."""
+    """Types of one author."""
 
     class Line(msgspec.Struct, frozen=True):
         a: int = 0
@@ -51,7 +51,7 @@ class First:
 
 
 class Second:
-    """What another wrote, in the same words."""
+    """Types of another author, with the same names."""
 
     class Line(msgspec.Struct, frozen=True):
         b: str = ""
@@ -64,7 +64,7 @@ class Second:
 
 
 class Third:
-    """Whose table is called as a row of ours."""
+    """Types of an aggregate whose table has the name of a row of ours."""
 
     class Line(msgspec.Struct, frozen=True):
         c: str | None = None

@@ -1,4 +1,4 @@
-"""Candidates for the lease of a cluster, by hands and clocks of a test's own."""
+"""Candidates for the lease of a cluster, whose steps and clocks a test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,9 +15,9 @@ from tests.support.patience import until
 
 STORE_ID = "store-1"
 BUCKET_STREAM = "KV_hyperpage_cluster"
-# The broker ends none of these within a test, however slow the machine is.
+# A lease that the broker does not end within a test, even on a slow machine.
 LONG = LeaseLife(60)
-# The shortest that a broker knows.
+# The shortest lease that a broker supports.
 SHORT = LeaseLife(1)
 
 
@@ -32,7 +32,7 @@ class Seconds:
 
 
 class Candidate:
-    """One member as far as the lease goes; `heard` is whom it has heard to lead, by name."""
+    """One member, as far as the lease goes; `heard` lists the names of the leaders that it heard of."""
 
     def __init__(
         self, connection: LeanClient, name: str, life: LeaseLife, clock: Callable[[], float] | None
@@ -48,7 +48,7 @@ class Candidate:
         self._watching: asyncio.Task[None] | None = None
 
     async def watches(self) -> None:
-        """Watches when this returns, and has looked."""
+        """Starts the watch; it has looked once when this returns."""
         self._watching = asyncio.create_task(self.watch.run())
         await until(lambda: self.watch.has_looked)
 
@@ -61,7 +61,7 @@ class Candidate:
         return self.watch.is_vacant_for(self.name)
 
     def waits(self) -> None:
-        """Lets so much time go by that nobody before it can think to lead, unless it hears of somebody."""
+        """Lets so much time pass that no earlier leader can still believe to lead, unless it hears of one."""
         self.seconds.now += self.watch.life.wait_seconds
 
     def _hear(self, leader: Leader | None) -> None:
@@ -75,7 +75,7 @@ async def emptied(connection: LeanClient, *, replicas: int = 1) -> None:
 
 
 async def prepared(bucket: ClusterBucket, replicas: int) -> None:
-    """Makes the bucket, or finds it, once the broker lets us."""
+    """Makes or finds the bucket, as soon as the broker allows it."""
 
     async def is_prepared() -> bool:
         try:

@@ -17,14 +17,14 @@ from ops.settings import Settings
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 
-# Of one attempt; who asks again gets the answer of the one that leads by then.
+# The timeout of one attempt; the next one gets the answer of the member that leads by then.
 ANSWER_SECONDS = 1.0
 
 
 class Members:
-    """Services by name, and an application of whoever leads.
+    """Services by name, and an application that talks to the leader.
 
-    Each knows all nats-servers, and takes the one beside it first: `a` the first one, and so on.
+    Each service knows all nats-servers, and tries the one beside it first: `a` the first one, and so on.
     """
 
     def __init__(self, cluster: Cluster, folder: Path, application: LeanClient) -> None:
@@ -34,7 +34,7 @@ class Members:
         self.services: dict[str, Service] = {}
 
     async def start(self, name: str, **settings: Any) -> Service:
-        """A member that follows or leads when this returns."""
+        """Starts a member, which follows or leads when this returns."""
         first = (ord(name) - ord("a")) % len(self._cluster.servers)
         urls = {}
         for user in (APP, RELAY, RESPONDER, ADMIN):
@@ -60,16 +60,16 @@ class Members:
 
     @property
     def leaders(self) -> list[str]:
-        """Who leads, by its own account."""
+        """The names of the members that hold themselves for the leader."""
         return [name for name, one in self.services.items() if one.role.leading is not None]
 
     async def led_by(self, *names: str) -> str:
-        """Who leads, once one of these does (any, if none are named)."""
+        """Waits until one of these members leads (any, if none are named); returns the leader's name."""
         await until(lambda: bool(set(self.leaders) & set(names or self.services)))
         return self.leaders[0]
 
     async def command(self, name: str, body: Any, command_id: str) -> Any:
-        """The answer to a command; asked again, with the same id, until somebody who leads has one."""
+        """The answer to a command; it is sent again, with the same id, until a leader answers."""
         found: list[Any] = []
 
         async def answered() -> bool:
@@ -92,7 +92,7 @@ class Members:
         return found[0]
 
     async def asked_once(self, name: str, body: Any, command_id: str) -> Any:
-        """The answer to a command that is sent once, and waited for."""
+        """The answer to a command that is sent only once."""
         answer = await self._application.request(
             f"hyperpage.cmd.v1.{name}",
             msgspec.json.encode(body),
@@ -105,7 +105,7 @@ class Members:
         return await self.command("app_state.set", {"key": key, "value": value}, command_id)
 
     async def replicas(self) -> dict[str, int]:
-        """On how many nats-servers each stream is."""
+        """By stream: the number of nats-servers that have a copy of it."""
         async with self._cluster.connected(RELAY) as relay:
             reports = [await JetStreamApi(relay).report(name) for name in await _streams(relay)]
         return {one.config["name"]: one.config["num_replicas"] for one in reports if one is not None}

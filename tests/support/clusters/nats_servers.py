@@ -36,11 +36,11 @@ from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
 
-# Below those that the kernel gives away by itself, so that a server that is started again has its own again.
+# Below the ports that the kernel gives away, so that a server that is started again gets its own again.
 _PORTS = range(20_000, 32_000)
-# A request that comes while nobody leads the cluster is never answered, so others must follow it soon.
+# A request that arrives while the cluster has no leader is never answered, so it is soon sent again.
 _ANSWERED_WITHIN_SECONDS = 0.25
-# Usually one or two; an election that nobody wins is held again after 4 to 9.
+# Usually one or two seconds; an election without a winner is repeated after 4 to 9.
 _READY_WITHIN_SECONDS = 60.0
 _PASSWORD = "for-tests-alone"
 
@@ -58,7 +58,7 @@ class ClusteredServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process, frozen or not."""
+        """True if there is a process, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -96,22 +96,22 @@ class ClusteredServer:
             self._process, self.is_frozen = None, False
 
     def freeze(self) -> None:
-        """Has it stand still, with its connections open."""
+        """Stops the process, with its connections open."""
         self._signal(signal.SIGSTOP)
         self.is_frozen = True
 
     def thaw(self) -> None:
-        """Has it go on."""
+        """Lets the process go on."""
         self._signal(signal.SIGCONT)
         self.is_frozen = False
 
     def wipe(self) -> None:
-        """Removes what a killed one has stored: it comes back as one that never was a member."""
+        """Removes the files of a killed server, which comes back as one that never was a member."""
         assert not self.is_running
         shutil.rmtree(self.folder / "jetstream", ignore_errors=True)
 
     def is_healthy(self) -> bool:
-        """Whether it has caught up with the others, in all of its streams."""
+        """True if it has caught up with the others, in all of its streams."""
         try:
             with urlopen(f"http://127.0.0.1:{self.monitoring_port}/healthz", timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -124,7 +124,7 @@ class ClusteredServer:
 
 
 class Cluster:
-    """The servers, from `start` to `stop`. `users` are those beside the service's own."""
+    """The servers, from `start` to `stop`. `users` are users beside the service's own."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Cluster:
             server.kill()
 
     async def heal(self) -> None:
-        """Has all of them run; returns when each has caught up."""
+        """Starts or thaws all servers; returns when each has caught up."""
         for server in self.servers:
             if server.is_frozen:
                 server.thaw()
@@ -176,7 +176,7 @@ class Cluster:
 
     @asynccontextmanager
     async def connected(self, user: str = RELAY, *, to: int | None = None) -> AsyncIterator[LeanClient]:
-        """A connection as a service has it, to any server that runs; `to` names one that is asked first."""
+        """A connection as a service has it, to any running server; the one numbered `to` is tried first."""
         urls = self.urls_for(user)
         if to is not None:
             urls = [urls[to], *(url for url in urls if url != urls[to])]
@@ -188,7 +188,7 @@ class Cluster:
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.05,  # type: ignore[arg-type]  # takes fractions, too
             connect_timeout=1,
-            # One that is frozen says nothing.
+            # A frozen server sends nothing, so pings have to notice it.
             ping_interval=1,
             max_outstanding_pings=2,
             error_cb=_ignored,
@@ -244,7 +244,7 @@ class Cluster:
                     "name": "ours",
                     "listen": f"127.0.0.1:{server.route_port}",
                     "routes": routes,
-                    # Three connections to each and one for each account help nobody on one machine.
+                    # The default (three connections to each, one for each account) is no use on one machine.
                     "pool_size": -1,
                 },
             }
@@ -271,11 +271,11 @@ class Cluster:
 
 
 class _PortTakenError(Exception):
-    """Somebody was quicker."""
+    """Another program has taken a port that was free before."""
 
 
 async def _asked(connection: LeanClient, subject: str, request: dict[str, Any]) -> dict[str, Any]:
-    """JetStream's answer; nothing where there is none."""
+    """JetStream's answer; empty if there is none."""
     try:
         answer = await connection.request(
             subject, msgspec.json.encode(request), timeout=_ANSWERED_WITHIN_SECONDS
@@ -287,7 +287,7 @@ async def _asked(connection: LeanClient, subject: str, request: dict[str, Any]) 
 
 
 async def _ignored(_: Exception) -> None:
-    """That servers go is what these tests are about."""
+    """Ignores lost connections: these tests kill servers on purpose."""
 
 
 def _with_password(name: str) -> BrokerUser:

@@ -8,9 +8,9 @@ from tests.support.services.watching import eventually, number_of_letters
 
 ROWS = 10_000
 MARKUP = "<img src=x onerror=alert(1)>'\"&"
-# Nowhere to break a line; 500 characters, of which fields take as many as they may have.
+# Nowhere to break a line; 500 characters, of which a field gets as many as it may have.
 UNBROKEN = ("Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 7)[:500]
-# Written from right to left, and with a mark that turns whatever follows unless it is kept apart.
+# Written from right to left, with a mark that also turns the text behind it unless the page isolates it.
 LEFTWARDS = "\u202eمرحبا بالعالم، שלום עולם" * 8
 # As long as a key may be.
 KEY = ("sync/github.com:acme-corporation/the-repository-with-a-long-name@" * 4)[:199] + "1"

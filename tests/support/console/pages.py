@@ -6,7 +6,7 @@ from ops.console.rendering import PREFIX
 from ops.console.routes import ROUTES
 from tests.support.console.hostile_store import CORRELATION_ID, KEY, LIMIT, ROWS, UNBROKEN
 
-# What answers to GET and is no page, and a page that only a service in a process of its own has.
+# Routes that answer to GET and are no pages, and a page that only a service in its own process has.
 ELSEWHERE = frozenset(
     f"{PREFIX}{path}"
     for path in ("/static/{name}", "/tail/stream", "/login", "/{rest:path}", "/backups/-/restore/end")
@@ -14,7 +14,7 @@ ELSEWHERE = frozenset(
 # Stands for the name of the backup that is there.
 BACKUP = "BACKUP"
 _KEY = quote(KEY, safe="")
-# Of pages that have a name in their path, or that look different in several ways.
+# The addresses of pages that have a name in their path, or several looks.
 _ADDRESSES = {
     "/jobs": ("", f"?{urlencode({'state': 'failed'})}", f"?{urlencode({'queue': KEY})}", "?text=nothing"),
     "/jobs/{key:path}": (
@@ -36,13 +36,13 @@ _ADDRESSES = {
     "/app_state/{key:path}": (f"/{_KEY}?position={ROWS + 130}",),
     "/backups/{name}": (f"/{BACKUP}",),
     "/dead_letters/{sequence}": ("/1",),
-    # Looking at other pages leaves lines there.
+    # Visits of other pages write lines to the audit log.
     "/audit": ("?action=backup.create",),
 }
 
 
 def addresses() -> list[str]:
-    """The addresses of all pages that are known; one without a name in its path is there by itself."""
+    """The addresses of all pages; a page without a name in its path needs no entry above."""
     return [
         f"{PREFIX}{path.partition('/{')[0]}{rest}"
         for path in _paths()
@@ -51,7 +51,7 @@ def addresses() -> list[str]:
 
 
 def without_address() -> list[str]:
-    """The paths of pages that nobody looks at."""
+    """The paths of pages that need an address above, and have none."""
     return [path for path in _paths() if "{" in path and path not in _ADDRESSES]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from ops.cli.main import application
 
-# A name in small letters, or what stands for anything: the rest of the line is not looked at as names.
+# A name, in small letters. A word such as COMMAND stands for any; the words behind it are not read as names.
 _NAME = re.compile(r"[a-z][a-z-]*")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _EVERYWHERE = {"--help", "--version"}
@@ -29,12 +29,12 @@ def _below(app: object, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def unknown_in(text: str, commands: Mapping[tuple[str, ...], set[str]]) -> Iterator[str]:
-    """The commands between backticks, and behind a prompt, that there are not, or not with these options."""
+    """The commands between backticks, or behind a prompt, that don't exist, or not with these options."""
     spans = re.findall(r"`(hyperpage [^`]+)`", text) + re.findall(
         r"^ *\$ (hyperpage .+)$", text, re.MULTILINE
     )
     for span in spans:
-        # Several commands may stand on one line, or one be a pipe's.
+        # A line may have several commands, or a pipe.
         for line in re.split(r"\s*(?:&&|\||;|>)\s*", " ".join(span.split())):
             if line.startswith("hyperpage ") and not _is_known(line, commands):
                 yield span

@@ -1,4 +1,4 @@
-"""What is answered is what is declared: a row, a result, the answer to a query."""
+"""A check that an answer (a row, a result, the answer to a query) is exactly of its declared type."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.services.raw_nats import Message, RawNats
 
 STREAM = "HYPERPAGE_EVENTS"
-# A test has less time than a subscriber.
+# Shorter than a subscriber would wait, since a test has less time.
 SILENCE_SECONDS = 1.0
 PAGE = 50
 
@@ -22,7 +22,7 @@ class Follower:
         self._timeline, self._position = 1, 0
 
     async def follow(self, url: str) -> None:
-        """Goes on for ever. What fails is begun again with the place that was reached."""
+        """Follows for ever. After a failure, it begins again at the place that it has reached."""
         while True:
             try:
                 async with await RawNats.connect(url) as client:
@@ -64,16 +64,16 @@ class Follower:
         self._timeline, self._position = event["timeline"], int(event["sequence"])
 
     async def _go_on_behind(self, client: RawNats) -> int:
-        """The place, or less where a restore has begun a newer timeline."""
+        """The position to go on behind: its own, or an earlier one if a restore began a newer timeline."""
         timelines = (await _read_log(client, 2**53 - 1, 1))["timelines"]
         return min([self._position, *(first - 1 for number, first in timelines if number > self._timeline)])
 
 
 async def _ask(client: RawNats, subject: str, body: Any = b"") -> Any:
-    """What is answered.
+    """The answer to a request.
 
     Raises:
-        ConnectionError: nobody is there, or whoever is, does not answer now.
+        ConnectionError: no service is there, or it refuses the request.
     """
     answer = await client.request(subject, body)
     if answer.status is not None or "Nats-Service-Error-Code" in answer.headers:
@@ -99,7 +99,7 @@ async def _make_consumer(client: RawNats) -> str:
 
 
 async def _fetch(client: RawNats, consumer: str) -> list[Message]:
-    """The messages of one request for more; it ends with any status, or with the silence."""
+    """The messages of one pull, which ends with any status, or when no more messages come."""
     inbox = f"{client.inbox}-fetch"
     arrived = client.subscribe(inbox)
     wish = {"batch": PAGE, "expires": round(SILENCE_SECONDS * 1e9)}

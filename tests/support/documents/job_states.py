@@ -1,6 +1,6 @@
 """The states of a job for the reference: a picture of how events move it, a table of what verbs do in each.
 
-Neither is written down anywhere: both are made of what happened when everything was tried.
+Neither is written by hand: both are made from what happened when every verb was tried in every state.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ _NOTHING = "–"
 
 
 class Move(NamedTuple):
-    """An event took a job from one state to another; `None` is outside the tables."""
+    """An event that took a job from one state to another; `None` is outside the tables."""
 
     before: str | None
     event: str
@@ -35,9 +35,9 @@ class Move(NamedTuple):
 
 
 class TriedVerb(NamedTuple):
-    """What a verb did to a job in a state: the state `after`, a `refusal` by its rule or code, or neither.
+    """The effect of a verb on a job in a state: the state `after`, a `refusal` by rule or code, or neither.
 
-    A job that is not there is in the state `None`, and one that leaves the tables is `gone`.
+    A job that does not exist is in the state `None`, and one that leaves the tables is `gone`.
     """
 
     verb: str
@@ -47,7 +47,7 @@ class TriedVerb(NamedTuple):
 
     @property
     def cell(self) -> str:
-        """As the table has it."""
+        """The cell of the table."""
         if self.refusal is not None:
             return f"`{self.refusal}`"
         return self.after or _NOTHING

@@ -1,4 +1,4 @@
-"""The shapes of what is kept, or sent, and read by another version of the program later.
+"""The shapes of all formats that are stored or sent, and read by another version of the program later.
 
     make formats    or    python -m tests.support.documents.kept_formats
 
@@ -34,8 +34,8 @@ from ops.store.led_terms import Led
 from tests.support.repository import ROOT
 
 RECORD = ROOT / "tests" / "support" / "documents" / "kept_formats.json"
-# What is kept, and the number of its form. Those without one in their content had no second form yet: it gets
-# a number in it with the first change that older programs would misread.
+# Each stored format with its number. A format without a number in its content had no second form yet: its
+# content gets one with the first change that older programs would misread.
 FORMATS: Mapping[str, tuple[Any, int]] = {
     "backup metadata": (metadata.Metadata, metadata.FORMAT),
     "archive segment, first line": (segment.Header, segment.FORMAT),
@@ -68,7 +68,7 @@ Record = dict[str, dict[str, Shape]]
 
 def shape_of(kind: Any) -> Shape:
     """The names, types and defaults of a format, without words about them."""
-    # As JSON has it, where a default may be no tuple.
+    # As JSON, since a default may be a tuple.
     shape: Shape = msgspec.json.decode(msgspec.json.encode(_without_words(msgspec.json.schema(kind))))
     return shape
 
@@ -105,7 +105,7 @@ def with_shapes(record: Record, formats: Mapping[str, tuple[Any, int]]) -> Recor
 
 
 def _has_only_grown(before: Any, now: Any) -> bool:
-    """Whether what was written by either is read by the other: members came that may be left out."""
+    """True if each version reads what the other writes: only members that may be left out were added."""
     if isinstance(before, dict) and isinstance(now, dict):
         is_object = isinstance(before.get("properties"), dict)
         if is_object and before.get("additionalProperties") is False and before != now:

@@ -256,7 +256,7 @@ def with_lease(body: dict[str, Any], lease: str) -> dict[str, Any]:
 
 
 def answer(store: Store, name: str, body: dict[str, Any]) -> bytes:
-    """What comes back, byte for byte.
+    """The answer to a command or query, byte for byte.
 
     Raises:
         Refusal: to a query.

@@ -17,7 +17,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def resolve(document: Any, reference: str) -> Any:
-    """What a reference within a document points at (RFC 6901)."""
+    """The part of a document that a reference points at (RFC 6901)."""
     assert reference.startswith("#/"), reference
     for part in reference[2:].split("/"):
         document = document[part.replace("~1", "/").replace("~0", "~")]
@@ -25,7 +25,7 @@ def resolve(document: Any, reference: str) -> Any:
 
 
 def reached(document: dict[str, Any], part: Any) -> Iterator[str]:
-    """What a part of a document refers to, also by way of others."""
+    """All references of a part of a document, including those of the parts that it refers to."""
     waiting, found = [*references(part)], set[str]()
     while waiting:
         if (name := waiting.pop()) not in found:

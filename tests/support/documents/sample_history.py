@@ -27,7 +27,7 @@ BEGAN = 1_791_158_400_000  # Monday, 5 October 2026, 00:00 UTC
 STORE_ID = "01998a2c-5c00-7000-8000-000000000005"
 SEED = 5
 HOURS = 48
-# A backup each, which shows how the file grows.
+# The hours from one backup to the next; the backups show how the file grows.
 BACKUP_HOURS = 16
 STEP_MS = 10_000
 LEASE_MS = 300_000
@@ -49,7 +49,7 @@ OUTAGE = (37.0, 39.5)
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """Something that is synced: how often in an hour of work, for how long, within what limit an hour."""
+    """A tool that is synced: how often in an hour of work, for how long, within what limit an hour."""
 
     name: str
     job_type: str
@@ -119,7 +119,7 @@ CHANGES: tuple[tuple[float, str, dict[str, Any], str], ...] = (
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The job that a worker is at, until `ends_at`."""
+    """The job that a worker works on, until `ends_at`."""
 
     job: dict[str, Any]
     tool: Tool
@@ -220,7 +220,7 @@ class Company:
             self._send("jobs.enqueue", body, "planner")
 
     def _rescue(self) -> None:
-        """What the service does when a worker is gone and the lease has run out."""
+        """Rescues jobs as the service does when a worker is gone and the lease has run out."""
         for lost in [one for one in self._lost if one[0] <= self.clock.now]:
             self._lost.remove(lost)
             self._send("jobs.rescue", {"id": lost[1]}, "service")

@@ -1,4 +1,4 @@
-"""The commands of a guide, typed in word for word, and whether they print what it shows."""
+"""Runs the commands of a guide word for word, and checks that they print what the guide shows."""
 
 import os
 import re
@@ -23,7 +23,7 @@ class Step(msgspec.Struct, frozen=True):
     shown: str
 
     def is_shown_by(self, said: str) -> bool:
-        """Whether it printed what the guide shows, with anything where that has an ellipsis."""
+        """True if it printed what the guide shows, where an ellipsis stands for any text."""
         pattern = ".*".join(re.escape(part) for part in self.shown.rstrip("\n").split("…"))
         return re.fullmatch(pattern, said.rstrip("\n"), re.DOTALL) is not None
 
@@ -42,7 +42,7 @@ def typed_in(guide: str, served: Served) -> Iterator[tuple[Step, str, str]]:
     """Each command of a guide with what it printed, and the errors of all, run by one shell beside `data`."""
     folder = served.data.parent
     lines = [f"{step.command}\necho '{_MARK.format(number)}'" for number, step in enumerate(steps(guide))]
-    # The command line that this Python has, under the name by which everybody knows it.
+    # The command line of this Python, under the name that users type.
     program = folder / "hyperpage"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ops.cli "$@"\n')
     program.chmod(0o755)

@@ -15,7 +15,7 @@ from tests.support.domain.given_when_then import KEY, Story
 
 
 class AdaptedStory(Story):
-    """A story of one aggregate that was brought."""
+    """A story of one aggregate of the library."""
 
     def __init__(self, brought: Adapted) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class AdaptedStory(Story):
         self.table_of = dict.fromkeys(decider.events.values(), decider.table)
 
     def event(self, type_name: str, **payload: Any) -> Event:
-        """An event of the aggregate, as the log has it."""
+        """An event of the aggregate, as it is in the log."""
         return msgspec.convert(payload, self.brought.decider.events[type_name], strict=False)
 
     def happened(self, type_name: str, *, key: str = KEY, **payload: Any) -> Self:
@@ -57,7 +57,7 @@ class AdaptedStory(Story):
 
 @cache
 def brought(kind: type, table: str) -> Adapted:
-    """What a class becomes; it is read once."""
+    """The aggregate that a class becomes; each class is read once."""
     return adapted(kind, table=table)
 
 

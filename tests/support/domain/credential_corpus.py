@@ -1,4 +1,4 @@
-"""Credentials of every shape, made anew from pieces, so that nobody takes this for a leak; and what is none.
+"""Credentials of every shape, and harmless texts, made from pieces so that this file looks like no leak.
 
 The alphabets and lengths are those that the issuers document. A seed makes every run the same.
 """
@@ -18,7 +18,7 @@ HEX = "0123456789abcdef"
 
 
 class Pieces(random.Random):
-    """Chance that spells tokens."""
+    """A source of chance that spells tokens."""
 
     def of(self, alphabet: str, length: int) -> str:
         return "".join(self.choices(alphabet, k=length))
@@ -29,7 +29,7 @@ class Pieces(random.Random):
 
 
 def shaped(seed: int = 1) -> dict[str, str]:
-    """Credentials that are known by their shape alone, by what they are."""
+    """Credentials that are recognized by their shape alone, by kind."""
     make = Pieces(seed)
     dashes = "-" * 5
     github = {f"github {one}": f"gh{one}_" + make.of(WORD, 36) for one in "pousr"}
@@ -93,7 +93,7 @@ def shaped(seed: int = 1) -> dict[str, str]:
 
 
 def named(seed: int = 1) -> dict[str, dict[str, Any]]:
-    """Objects in which a name gives a value away, by what they are."""
+    """Objects in which a name gives a secret value away, by kind."""
     make = Pieces(seed)
     names = (
         *("token", "api_key", "apiKey", "X-Api-Key", "secret", "client_secret", "clientSecret", "SECRET_KEY"),

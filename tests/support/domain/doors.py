@@ -1,4 +1,4 @@
-"""A small aggregate of somebody else, of which a test changes what it is about."""
+"""A small aggregate of another author; a test changes the part that it is about."""
 
 from operator import attrgetter
 from typing import Any

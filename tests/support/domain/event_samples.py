@@ -78,7 +78,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
 
     def recorded(self) -> Recorded:
-        """It, as today's program reads it."""
+        """The event as today's program reads it."""
         event = decode_event(self.type, bytes(self.data))
         _, key = split_stream(self.stream)
         return Recorded(self.position, key, self.version, self.recorded_at, event)
@@ -86,8 +86,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 MAIL = Enqueued(type="mail", name="A mail", run_at=NOW, tags=("nightly",), unique_key="mail/7")
 OLD_TIMES: dict[str, Any] = {"created_at": NOW - HOUR_MS, "updated_at": NOW - MINUTE_MS}
-# What no example of a command leads to, or led to when it was made a sample: events of one stream each, a
-# minute between them.
+# Events that no example of a command leads to, or led to when the sample was made: each entry has events of
+# one stream, a minute between them.
 BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
     "a job of the system before": (
         "jobs/job-1",
@@ -260,7 +260,7 @@ BY_HAND: Mapping[str, tuple[str, tuple[Event, ...]]] = {
 
 
 def read() -> list[Sample]:
-    """All that are kept, in their order."""
+    """All recorded samples, in their order."""
     return [msgspec.json.decode(line, type=Sample) for line in LINES.read_bytes().splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""What may happen to a store: histories of commands, times and restarts, made of chance."""
+"""Random histories of a store: commands, times and restarts."""
 
 import random
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ JOBS = [f"job-{letter}" for letter in "abcdefgh"]
 KEYS = ["k", "l"]
 DELAYS_MS = [-5, 0, 1, 1_000, 50_000]
 LEASED = {"heartbeat", "progress", "complete", "fail", "snooze", "interrupt", "ack_cancel"}
-# How often a command comes. What ends a job is rarer than what keeps it going.
+# How often each command comes. Commands that end a job are rarer than those that keep it going.
 WEIGHTS = {
     "jobs.enqueue": 12, "jobs.claim": 14, "jobs.heartbeat": 4, "jobs.progress": 4, "jobs.complete": 3,
     "jobs.fail": 6, "jobs.snooze": 4, "jobs.interrupt": 4, "jobs.ack_cancel": 2, "jobs.cancel": 3,
@@ -63,7 +63,7 @@ class Again(NamedTuple):
 
 
 class Chance(random.Random):
-    """The chance that a history is made of; the same seed gives the same history."""
+    """The source of chance of a history; the same seed gives the same history."""
 
     def may(self, probability: float) -> bool:
         return self.random() < probability
@@ -135,7 +135,7 @@ class Chance(random.Random):
                 if self.may(0.4):
                     limit, _ = self._limit("clear")
                     if "resource" not in limit:
-                        # That would be refused as it is read.
+                        # It would be refused when it is read.
                         limit.pop("identifier", None)
                     here |= {"budget": limit | self._some(cost=self.choice([2, 60]))}
                 here |= self._some(result_ttl_ms=self.choice([1_000, HOUR_MS]))
@@ -155,7 +155,7 @@ class Chance(random.Random):
             case "complete":
                 here |= self._some(result=self._value(), calls=self.choice([0, 1]))
             case "fail":
-                # With a time to try again, since the jitter of the writer's own is chance.
+                # With a time for the retry, since the writer's own jitter is random.
                 here |= {"error": "x"} | self._some(retryable=self.may(0.5))
                 after_ms = {"retry_at": self.choice(DELAYS_MS)}
             case "snooze":
@@ -205,7 +205,7 @@ class Chance(random.Random):
             return {"unique": self._unique()}
         if self.may(0.5):
             return {"throttle": key | {"window_ms": 30_000} | self._some(limit=2)}
-        # It says itself when the job is due.
+        # It sets the time when the job is due itself.
         after_ms.clear()
         return {"debounce": key | {"wait_ms": 2_000} | self._some(max_wait_ms=5_000)}
 
@@ -233,7 +233,7 @@ class Chance(random.Random):
             case "observe_response":
                 here |= {"status": self.choice([200, 403, 429]), "headers": self._headers()}
             case "reserve":
-                # With an id, since the one that the writer makes is chance.
+                # With an id, since one that the writer makes is random.
                 here |= {"reservation": self.choice("rs"), "cost": self.choice([1, 50]), "ttl_ms": 5_000}
             case "release":
                 here |= {"reservation": self.choice("rs")} | self._some(used=3)

@@ -1,8 +1,8 @@
 """Gitleaks' rules as a module of ours: `make credential-rules GITLEAKS=<a clone of its repository>`.
 
-Taken are the rules of values that have a shape of their own. Left out is what needs the place where it stands
-to be told from a hash or an id (a provider's name before it, a file's path), what gitleaks reads a shell's or
-YAML's syntax for, what is public, and what shapes of ours find in more spellings.
+It takes the rules of values that have a shape of their own. It leaves out rules that need the place of a
+value to tell it from a hash or an id (a provider's name before it, a file's path), rules for the syntax of a
+shell or of YAML, rules for public values, and rules that shapes of ours cover in more spellings.
 """
 
 import re
@@ -12,15 +12,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-# What a rule of gitleaks finds in its own syntax, or too narrowly, and ours find in any text.
+# Rules of gitleaks that need a certain syntax, or find too little; rules of ours find these in any text.
 LEFT_OUT = {
     "curl-auth-header", "curl-auth-user", "kubernetes-secret-yaml", "nuget-config-password",
     "freemius-secret-key", "private-key", "jwt", "jwt-base64", "sidekiq-sensitive-url", "sidekiq-secret",
     "facebook-access-token", "generic-api-key", "hashicorp-tf-password",
-    # They are made to be published.
+    # These keys are made to be published.
     "flutterwave-public-key", "mailgun-pub-key", "lob-pub-api-key", "mapbox-api-token",
 }  # fmt: skip
-# Rules that ask for the provider's name before a value with a shape of its own: that shape alone is taken.
+# Rules that need the provider's name before a value, which has a shape of its own: only the shape is taken.
 SPEAK_FOR_THEMSELVES = {
     "atlassian-api-token", "defined-networking-api-token", "dropbox-short-lived-api-token",
     "gocardless-api-token",
@@ -28,8 +28,8 @@ SPEAK_FOR_THEMSELVES = {
     "new-relic-insert-key", "new-relic-user-api-key", "plaid-api-token", "twitter-bearer-token",
     "typeform-api-token", "yandex-access-token", "yandex-api-key",
 }  # fmt: skip
-# How a value begins, in lower case, where gitleaks' keywords are words around it or too short to be told from
-# common words; behind a star, what is in the middle of it.
+# The beginning of a value, in lower case, for rules whose keywords in gitleaks are words around it, or too
+# short to be told from common words; behind a star: a mark from the middle of the value.
 MARKS = {
     "airtable-personnal-access-token": [r"pat[a-z0-9]{14}\."],
     "atlassian-api-token": ["atatt3"],
@@ -63,8 +63,8 @@ MARKS = {
     "yandex-access-token": [r"t1\.[\w-]{8}"],
     "yandex-api-key": [r"aqvn[\w-]{8}"],
 }
-# Where a context is needed no longer, a shape has to be told from other things by itself: from a ULID with a
-# prefix, from a commit's id, from zeros in the midst of data, from a name in a program.
+# Changes of expressions: without its context, a shape itself must differ from other texts, such as a ULID
+# with a prefix, a commit's id, zeros in the midst of data, or a name in a program.
 REPLACED = {
     "octopus-deploy-api-key": ("API-", "API-(?!0)"),
     "sourcegraph-access-token": (r"|[a-fA-F0-9]{40})\b", r")\b"),
@@ -72,7 +72,7 @@ REPLACED = {
     "vault-service-token": (r"s\.(?i:", r"s\.(?=[A-Za-z]{0,23}[0-9])(?i:"),
 }
 ASSIGNED = r"""(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}"""
-# What has to follow, or to stand before, so that gitleaks sees a value.
+# The ends that gitleaks wants behind a value, and the context that it wants around an Azure secret.
 ENDS = (r"""(?:[\x60'"\s;]|\\[nr]|$|\b)""", r"""(?:[\x60'"\s;]|\\[nr]|$)""", r"(?:[^a-zA-Z0-9+/]|\z)")
 BEFORE_AZURE, BEHIND_AZURE = r"""(?:^|[\\'"\x60\s>=:(,)])""", r"""(?:$|[\\'"\x60\s<),])"""
 HEADER = '''"""Shapes of credentials as gitleaks knows them, made of its list by `make credential-rules`.
@@ -114,7 +114,7 @@ def scoped(expression: str) -> str:
 
 
 def edges(expression: str) -> str:
-    """Any sign that could not go on with the value ends it, not only a quotation mark or a space."""
+    """The expression with wider ends: any sign that can't go on with a value ends it, not only a quote."""
     for end in ENDS:
         expression = expression.replace(end, r"(?![A-Za-z0-9])")
     expression = expression.removeprefix(BEFORE_AZURE).replace(BEHIND_AZURE, r"(?![\w~-])")
@@ -126,7 +126,7 @@ def edges(expression: str) -> str:
 def marks(rule: dict[str, Any]) -> tuple[str, ...]:
     if rule["id"] in MARKS:
         return tuple(MARKS[rule["id"]])
-    # A word alone may begin any other.
+    # A keyword of letters alone may begin any word, so more of the value must follow it.
     return tuple(
         keyword + r"[\w+/=-]{8}" if keyword.isalnum() else keyword.replace(".", r"\.")
         for keyword in rule["keywords"]
@@ -134,7 +134,7 @@ def marks(rule: dict[str, Any]) -> tuple[str, ...]:
 
 
 def expression_of(rule: dict[str, Any]) -> str | None:
-    """The expression of a value that begins where the text does; `None` if the rule is none of ours."""
+    """The expression of a value at the beginning of a text; `None` if the rule is left out."""
     expression, name = rule.get("regex"), rule["id"]
     if expression is None or name in LEFT_OUT:
         return None

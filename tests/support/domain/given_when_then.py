@@ -3,7 +3,7 @@
     given(enqueued(), claimed()).leased().when("jobs.complete", id="one", lease=TOKEN).then(Completed())
 
 A story is the context of its decisions, and pure: its clock stands still until `at` moves it, its ids
-count up, its chance is what `chance` says. Accepted commands take effect, so that a story can go on.
+count up, its random number is set by `chance`. Accepted commands take effect, so that a story can go on.
 """
 
 import copy
@@ -38,7 +38,7 @@ _TABLE_OF = {event: decider.table for decider in DECIDERS for event in decider.e
 
 
 class Story:
-    """What happened so far, and what became of the last command."""
+    """The events so far, and the decision or refusal of the last command."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -66,7 +66,7 @@ class Story:
         return self
 
     def at(self, now: int) -> Self:
-        """The clock shows this."""
+        """Sets the clock."""
         self.now = now
         return self
 
@@ -74,12 +74,12 @@ class Story:
         return self.at(self.now + milliseconds)
 
     def chance(self, number: float) -> Self:
-        """Chance is this number in [0, 1)."""
+        """Sets the random number, in [0, 1)."""
         self.chance_is = number
         return self
 
     def leased(self, job_id: str = KEY, token: str = TOKEN, *, lease_ms: int = 30_000) -> Self:
-        """A lease on a job is out, from now on."""
+        """Gives out a lease on a job, from now on."""
         self.leases[job_id] = Lease(
             job_id=job_id, token=token, worker="worker", lease_ms=lease_ms, expires_at=self.now + lease_ms
         )
@@ -143,7 +143,7 @@ class Story:
         return self
 
     def what_it_led_to(self) -> set[str]:
-        """What a verb declares of such a command: names of events, codes, rules, parts of a result."""
+        """The outcome of the last command, as verbs declare it: events, codes, rules, parts of a result."""
         if self.refusal is not None:
             rule = self.refusal.details.get("rule")
             return {f"rule {rule}"} if rule is not None else {f"refusal {self.refusal.code}"} - {ANY_VERB}
@@ -154,7 +154,7 @@ class Story:
 
     @property
     def result(self) -> Any:
-        """What the last command gave back, as JSON has it."""
+        """The result of the last command, decoded from JSON."""
         return msgspec.json.decode(msgspec.json.encode(self.decision.result))
 
     # The context that a decision may look at.
@@ -177,7 +177,7 @@ class Story:
         return states[version - 1] if 1 <= version <= len(states) else None
 
     def note_claim(self, claim: Any) -> None:
-        """Nobody asks who works."""
+        """Does nothing: no test asks for workers."""
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         wanted = None if types is None else set(types)
@@ -195,7 +195,7 @@ class Story:
             if len(allowed) < limit and limits.hold_up(job):
                 continue
             if job.budget is not None and len(allowed) < limit:
-                # Behind one that waits for calls, others of its type wait, or it would for ever.
+                # Jobs of one type wait behind the first that waits for calls; else it might wait for ever.
                 if (job.type, job.budget.key) in waiting:
                     continue
                 key, state = job.budget.key, self.state("rate_limits", job.budget.key)
@@ -224,7 +224,7 @@ class Story:
         return room, times[len(times) - limit] + counted.window_ms
 
     def _begins(self) -> list[tuple[CountedRate, int]]:
-        """What attempts count for, and when they began."""
+        """The rates that attempts count for, and when the attempts began, in order of time."""
         return sorted(
             (
                 (one, recorded.recorded_at)
@@ -306,9 +306,9 @@ class Story:
 
 
 class _Limits:
-    """What a search finds of the limits of jobs: who is held up, and until when.
+    """The limits of jobs in one search: which jobs are held up, and until when.
 
-    Without turns: the best job comes first, whatever its key is.
+    Keys don't take turns here: the best job comes first.
     """
 
     def __init__(self, jobs: list[Job], begins: list[tuple[CountedRate, int]], now: int) -> None:
@@ -321,7 +321,7 @@ class _Limits:
         self.wait_for_ends = False
 
     def hold_up(self, job: Job) -> bool:
-        """Whether the job has to wait."""
+        """True if the job has to wait."""
         concurrency, rate = job.concurrency, job.rate
         if concurrency is not None and self._running[concurrency.key] >= (concurrency.limit or 2**31):
             self.wait_for_ends = True
@@ -336,7 +336,7 @@ class _Limits:
         return True
 
     def let_through(self, job: Job) -> None:
-        """The job is handed out with the next ones."""
+        """Counts a job that is handed out."""
         if job.concurrency is not None:
             self._running[job.concurrency.key] += 1
         if job.rate is not None:
@@ -345,7 +345,7 @@ class _Limits:
 
 
 def declared(verb: Verb) -> set[str]:
-    """All that a verb says it can lead to, spelled as `Story.what_it_led_to` does."""
+    """All outcomes that a verb declares, in the form of `Story.what_it_led_to`."""
     return {
         *(f"event {event.__qualname__}" for event in verb.events),
         *(f"refusal {refusal.code}" for refusal in verb.refusals),
@@ -366,5 +366,5 @@ def given(*events: Event, key: str = KEY) -> Story:
 
 
 def raw(text: str) -> msgspec.Raw:
-    """JSON as it was sent."""
+    """JSON as if it was sent."""
     return msgspec.Raw(text.encode())

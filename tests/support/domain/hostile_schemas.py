@@ -35,7 +35,7 @@ _KINDS = ("numbers", "texts", "text", "objects", "object", "lists", "brackets", 
 
 
 class Hostility:
-    """What one seed makes."""
+    """The schemas and documents that one seed makes."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -56,7 +56,7 @@ class Hostility:
         return {name: self._filled(kind, max(1, scale // 2)) for name in random.sample(NAMES, 2)}
 
     def _tower(self) -> dict[str, Any]:
-        """One keyword in itself, again and again."""
+        """One keyword nested in itself again and again."""
         random = self._random
         built = self._leaf()
         keywords = random.choices(tuple(_LEVELS), k=random.choice((1, 1, 2, 3)))
@@ -161,7 +161,7 @@ class Hostility:
         if kind == "lists":
             return [[each] * 9 for each in range(1 + scale // 10)]
         if kind == "brackets":
-            # What looks the same where brackets are not looked at.
+            # Values that look the same to a comparison that ignores brackets.
             return [_nested([], 1 + each % 40) for each in range(1 + scale // 40)]
         if kind == "deep":
             return _nested(list(range(scale)), random.choice((3, 20, 60)))

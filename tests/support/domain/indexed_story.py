@@ -14,7 +14,7 @@ from tests.support.domain.given_when_then import Story
 
 
 class IndexedStory(Story):
-    """Quick also with thousands of jobs. It has no copies: they would share the indexes."""
+    """A story that stays quick with thousands of jobs. It can't be copied: a copy would share the indexes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class IndexedStory(Story):
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         ids = self.indexes.due.next(queue, types, limit, self.now, (), self._permits())
         retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
-        # As a writer reads ahead; nothing of that is claimed.
+        # A writer reads ahead, too; the jobs of that are not claimed.
         self.indexes.due.next(queue, types, limit + 8, self.now, (), self._permits())
         waits_for_ends = len(ids) < limit and self.indexes.due.waits_for_ends(queue, types)
         return Due([self.state("jobs", job_id) for job_id in ids], retry_at, waits_for_ends)
@@ -42,16 +42,16 @@ class IndexedStory(Story):
 
     @property
     def changes(self) -> int:
-        """How many there were in the open transaction."""
+        """The number of changes in the open transaction."""
         return len(self._changes)
 
     def settle(self) -> None:
-        """The transaction is on disk."""
+        """Ends the transaction, as when it is on disk."""
         self._changes.clear()
         self.indexes.settle()
 
     def reopened(self) -> None:
-        """The indexes are made of what there is, as at a start."""
+        """Makes the indexes anew from the jobs that there are, as at a start."""
         jobs = [job for job in self._jobs() if job.state not in FINISHED]
         names = OpenJob.__struct_fields__
         self.indexes = JobIndexes(
@@ -88,7 +88,7 @@ class IndexedStory(Story):
 
 
 class Unlimited:
-    """No limit holds anything up."""
+    """Limits that hold no job up."""
 
     def refusal(self, job: WaitingJob) -> None:
         return None

@@ -1,7 +1,7 @@
-"""Credentials of many issuers, as their documents show them, and values of ours of many kinds that are none.
+"""Credentials of many issuers, as their documents show them, and values of many kinds that are none.
 
-Nothing here is taken from the shapes that the detector knows: it would agree with itself. What stands here is
-not issued to anybody, since it is drawn when a test runs.
+Nothing here is taken from the shapes that the detector knows: it would agree with itself. No value here was
+ever issued, since they are drawn when a test runs.
 """
 
 import base64
@@ -28,7 +28,7 @@ def after(prefix: str, alphabet: str, length: int, end: str = "") -> Maker:
     return lambda make: prefix + make.of(alphabet, length) + end
 
 
-# With a shape that their issuers have published.
+# Credentials with a shape that their issuers have published.
 SHAPED: dict[str, Maker] = {
     "hyperpage token": after("hpt_", URL_SAFE, 43),
     "nats user seed": after("SU", BASE32, 56),
@@ -211,7 +211,7 @@ SHAPED: dict[str, Maker] = {
         for kind in ("", "RSA ", "EC ", "DSA ", "OPENSSH ", "ENCRYPTED ")
     },
     "pgp": lambda make: f"{DASHES}BEGIN PGP PRIVATE KEY BLOCK{DASHES}\n\n{make.of(BASE64, 64)}",
-    # With no shape of their own, in one that gives them away.
+    # Credentials without a shape of their own, in a context that gives them away.
     **{
         f"password in {scheme}": lambda make, scheme=scheme: (  # type: ignore[misc]
             f"{scheme}://app:{make.of(WORD, 9)}@db.example.com/x"
@@ -236,7 +236,7 @@ SHAPED: dict[str, Maker] = {
     "netrc": lambda make: f"machine api.example.com login me password {make.of(WORD, 14)}",
 }  # fmt: skip
 
-# Looks like a hash, or like any id: under a name that says nothing, nobody can tell.
+# Credentials that look like a hash or an id: without a telling name, they can't be recognized.
 UNSHAPED: dict[str, Maker] = {
     "datadog": after("", HEX, 32),
     "twilio auth": after("", HEX, 32),
@@ -263,7 +263,7 @@ UNSHAPED: dict[str, Maker] = {
 
 
 def honest(make: Pieces) -> dict[str, str]:
-    """Texts of many kinds, each of which is let through."""
+    """Texts of many kinds, all of which must be let through."""
     commit, sha256 = make.of(HEX, 40), make.of(HEX, 64)
     return {
         "uuid": uuid(make),

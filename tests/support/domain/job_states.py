@@ -1,4 +1,4 @@
-"""Every state that a job can be in, by what led there, and what each verb does in each of them."""
+"""Every state of a job, by the events that led there, and the effect of each verb in each state."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def stopping(**changes) -> Story:
     return running(**changes).given(CancelRequested(reason="no need"))
 
 
-# Every state that a job can be in, by what led there. A running job's lease is out where it is held.
+# Every state of a job, by the events that led there. A running job has a lease if a worker holds it.
 STATES: dict[str, Callable[[], Story]] = {
     "absent": Story,
     "scheduled": lambda: given(enqueued(run_at=LATER)),
@@ -137,7 +137,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# These act on other jobs, or have a guide of their own.
+# These verbs act on other jobs, or have a guide of their own.
 NOT_ITS_OWN = {"resolve_dependents", "resolve_group", "import"}
 
 
@@ -155,7 +155,7 @@ def with_a_group(**changes: Any) -> Story:
 
 
 def situations() -> Iterator[tuple[Story, str, dict[str, Any]]]:
-    """Every state with every verb, and what differs by what else is said, or by other jobs."""
+    """Every state with every verb, and variants that differ by other members of the command or other jobs."""
     for story in STATES.values():
         yield from ((story(), verb, body) for verb, body in BODIES.items() if verb not in NOT_ITS_OWN)
     yield from _enqueueings()
@@ -202,7 +202,7 @@ def _enqueueings() -> Iterator[tuple[Story, str, dict[str, Any]]]:
 
 
 def everything_tried() -> tuple[set[Move], set[TriedVerb]]:
-    """How jobs were moved, and what became of the one that each verb was for."""
+    """The moves of all jobs, and the effect of each verb on the job that it was for."""
     moves, outcomes = set[Move](), set[TriedVerb]()
     for story, verb, body in situations():
         story.when(f"jobs.{verb}", **body)
@@ -212,7 +212,7 @@ def everything_tried() -> tuple[set[Move], set[TriedVerb]]:
 
 
 def moves_of(story: Story) -> Iterator[Move]:
-    """How the last command moved jobs."""
+    """The moves of jobs by the last command."""
     names = {event: name.split(".")[1] for name, event in DECIDER.events.items()}
     left = Counter(key for key, event in story.decision.events)
     for key, event in story.decision.events:

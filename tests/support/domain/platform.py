@@ -1,4 +1,4 @@
-"""A platform that counts calls, by a clock of its own: so many in a window, told in one of the dialects."""
+"""A platform that limits calls in a window, by its own clock, and tells its limit in one of the dialects."""
 
 from collections.abc import Callable
 from email.utils import formatdate
@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 import msgspec
 
-# How long it answers nobody who has called too often.
+# How long a caller that called too often is refused.
 PAUSE_MS = 60_000
 
 
 class Answered(NamedTuple):
-    """What it answered to a call."""
+    """The platform's answer to a call."""
 
     status: int
     headers: dict[str, str]
 
 
 class Window(msgspec.Struct, kw_only=True):
-    """So many calls in a time; it begins with its first call, and ends at a whole second, as that is told."""
+    """A limit of calls in a window, which begins with its first call and ends at a whole second."""
 
     limit: int
     window_ms: int
@@ -30,7 +30,7 @@ class Window(msgspec.Struct, kw_only=True):
         return self.limit - self.used
 
     def turn(self, here: int) -> bool:
-        """Begins anew if its time is over; whether one was before it."""
+        """Begins a new window if the time of the last is over; returns True if there was one before."""
         if here < self.resets_at:
             return False
         has_been = self.resets_at > 0
@@ -39,11 +39,11 @@ class Window(msgspec.Struct, kw_only=True):
 
 
 class Platform(Window, kw_only=True):
-    """`ahead_ms` is how far its clock is ahead of ours, and `drift_ppm` by how many millionths it is faster.
+    """The platform; its clock is `ahead_ms` ahead of ours, and faster by `drift_ppm` millionths.
 
-    It answers calls beyond its limit, and counts them as `refused`: nobody who knows the limit makes any.
-    With `short`, the same goes for another policy beside it. Whoever makes more than `calls_a_minute`, of
-    which it does not tell, is refused for a minute; such calls are `slowed`, in so many `pauses`.
+    Calls beyond its limit are refused, and counted as `refused`: a client that knows the limit makes none.
+    With `short`, the same goes for a second policy. More than `calls_a_minute`, a limit that no header tells,
+    get a client refused for a minute; such calls are counted as `slowed`, and such minutes as `pauses`.
     """
 
     ahead_ms: int = 0
@@ -62,7 +62,7 @@ class Platform(Window, kw_only=True):
     _calls_of_minute: int = 0
 
     def call(self, now: int) -> Answered:
-        """A call that reaches it at `now`, by our clock."""
+        """The answer to a call that arrives at `now`, by our clock."""
         here = self._here(now)
         used = self.used
         if self.turn(here):

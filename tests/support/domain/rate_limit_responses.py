@@ -11,7 +11,7 @@ import msgspec
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """A response, and what is expected to be read from it: a reading for each policy, the first one flat."""
+    """A response, and the readings that are expected from it: one for each policy, the first one flat."""
 
     source: str
     platform: str

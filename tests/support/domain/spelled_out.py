@@ -1,4 +1,4 @@
-"""Texts that an expression finds, drawn by chance: one for each way through it, as often as one asks."""
+"""Random texts that a regular expression finds, by any of the ways through it."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A queue of one test's own in a store that many share, and in a word each what people do there."""
+"""A queue of one test in a store that many tests share, with a short method for each act on it."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from tests.support.stores.writing import Reply, Sent, Store
 
 
 class OneQueue:
-    """Jobs by short ids: what they are called, and their keys, begin with the name of the queue.
+    """Jobs by short ids: their full ids, and their keys, begin with the name of the queue.
 
-    A job that says no type is of the queue's own. `said` is what the last claim said beside its jobs.
+    A job without a type gets the queue's own. `said` is the last claim's result without its jobs.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -24,16 +24,16 @@ class OneQueue:
         return self.store.clock.now
 
     def later(self, ms: int) -> None:
-        """So much time passes."""
+        """Lets time pass."""
         self.store.clock.now += ms
 
     def enqueueing(self, job: str, **body: Any) -> Sent:
-        """A job on its way."""
+        """The command that enqueues a job."""
         said = {"type": self.name, "queue": self.name} | {name: self._own(name, body[name]) for name in body}
         return Sent("jobs.enqueue", said | {"id": self._long(job)})
 
     def enqueue(self, job: str, **body: Any) -> str:
-        """Enqueues it; the job that there is then."""
+        """Enqueues a job; returns its id, or that of a job that was there already."""
         [reply] = self.store.send_together(self.enqueueing(job, **body))
         assert reply.code is None, reply.said
         return self.existing(reply) or job
@@ -44,11 +44,11 @@ class OneQueue:
         return self._short(result["existing"]) if result else None
 
     def limit(self, **limits: Any) -> None:
-        """The queue has these limits from now on, and no others."""
+        """Gives the queue these limits, and takes all others away."""
         assert self.store.send("jobs.limit_queue", {"queue": self.name} | limits).code is None
 
     def claim(self, limit: int = 10, **body: Any) -> list[str]:
-        """The jobs that a worker gets."""
+        """The ids of the jobs that a worker gets."""
         reply = self.store.send("jobs.claim", {"worker": "w", "queue": self.name, "limit": limit} | body)
         assert reply.code is None, reply.said
         self.said = dict(reply["result"])
@@ -57,12 +57,12 @@ class OneQueue:
         return [job for job, _ in jobs]
 
     def end(self, job: str, verb: str = "complete", **body: Any) -> None:
-        """The worker that has the job says so."""
+        """Ends a job, as the worker that has its lease."""
         reply = self.send(verb, job, lease=self._leases[job], **body)
         assert reply.code is None, reply.said
 
     def send(self, verb: str, job: str, **body: Any) -> Reply:
-        """A verb about the job, which may be the service's own."""
+        """The answer to a verb for a job, which may be one of the service's own."""
         return self.store.send(f"jobs.{verb}", {"id": self._long(job)} | body)
 
     def row(self, job: str) -> dict[str, Any]:

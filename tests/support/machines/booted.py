@@ -20,8 +20,8 @@ _NAMESPACES = (
     *("--fork", "--kill-child", "--propagation=private"),
 )
 _ENTERED = ("-m", "-p", "-u", "-i", "-C", "-r", "-w")
-# The second version of control groups alone: systemd no longer takes the first. `pivot_root`, not `chroot`,
-# in which the kernel makes no user namespaces.
+# Control groups of version 2 only, since systemd no longer supports the first. `pivot_root`, since the kernel
+# makes no user namespaces within a `chroot`.
 _BOOT = """
 set -e
 mount -t tmpfs tmpfs "$1"; cd "$1"; mkdir upper work root
@@ -39,7 +39,7 @@ exec env -i container=other PATH=/usr/bin:/bin:/usr/sbin:/sbin \
 
 
 def missing() -> str | None:
-    """Why no systemd can be booted here; `None` if it can be tried."""
+    """The reason why no systemd can be booted here; `None` if it can be tried."""
     if sys.platform != "linux" or os.getuid() != 0:
         return "only root, on Linux, can make the namespaces that a systemd needs"
     tools = [one for one in ("unshare", "nsenter", "pivot_root") if shutil.which(one) is None]
@@ -55,7 +55,7 @@ class Booted:
         self._process_id = process_id
 
     def __call__(self, *command: str, check: bool = True) -> str:
-        """What a command prints there."""
+        """The output of a command that runs there."""
         done = subprocess.run(
             ["nsenter", "--target", str(self._process_id), *_ENTERED, *command],
             env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
@@ -78,7 +78,7 @@ def booted(
 ) -> Iterator[Booted]:
     """A systemd for the length of the block, which starts these units.
 
-    `files` are put in their places first, by their paths; everybody may pass through the folders `passable`.
+    `files` are written first, by their paths; every user may enter the folders `passable`.
     """
     staged = folder.with_name(f"{folder.name}.files")
     target = f"[Unit]\nDefaultDependencies=no\nWants={units} systemd-journald.service dbus.service\n"
@@ -106,5 +106,5 @@ def booted(
             wait_for(lambda: inside("systemctl", "is-system-running", check=False) in ("running", "degraded"))
             yield inside
         finally:
-            # Everything in there ends with it.
+            # All processes in the namespaces end with the first one.
             outside.kill()

@@ -19,7 +19,7 @@ from obstore.store import S3Store
 ACCESS_KEY = "hyperpage-test"
 SECRET_KEY = "only-on-the-loopback"  # of a server that is gone after the test
 START_SECONDS = 60.0
-# The credentials that let a program in.
+# The credentials of the server, for the environment of a program.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -28,7 +28,7 @@ CREDENTIALS = {
 
 
 class Gate:
-    """A way to a server that can be shut: then nobody is let in, and whoever is in is thrown out."""
+    """A proxy before a server that can be shut: then it accepts no connection, and cuts the open ones."""
 
     def __init__(self, endpoint: str) -> None:
         self._port = int(endpoint.rpartition(":")[2])
@@ -39,7 +39,7 @@ class Gate:
         self._listen()
 
     def shut(self) -> None:
-        # Closed alone, it would let one more in, since a thread waits at it.
+        # `close` alone would accept one more connection, since a thread waits in `accept`.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._waiting.join()
@@ -135,14 +135,14 @@ class BucketServer:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Nobody answers at its address when this returns."""
+        """Ends the server; its address no longer answers when this returns."""
         self._process.kill()
         self._process.wait()
         self._log.close()
 
     def new_bucket(self) -> str:
-        """The address of a folder, in a bucket that is there, that nothing is in."""
-        # This server makes a bucket when something is put there.
+        """The address of an empty folder, in a bucket that exists."""
+        # This server makes a bucket when an object is stored in it.
         store = S3Store(
             "hyperpage",
             endpoint=self.endpoint,

@@ -1,4 +1,4 @@
-"""Podman with images of its own, and an image to begin with that is made of this machine's parts."""
+"""Podman with its own storage, and a base image that is made from files of this machine."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Programs that a shell in a Dockerfile needs beside Python, as in any slim image.
 _TOOLS = {"dash": "sh", "mkdir": "mkdir", "chown": "chown", "env": "env"}
-# Loaded by name, so that no program lists them.
+# Libraries that are loaded by name at run time, so no program lists them.
 _LIBRARIES = ("libnss_*", "libpthread", "libdl", "librt", "libutil", "libgcc_s", "libstdc++")
 _CONFIGURATION = """
 [containers]
@@ -23,7 +23,7 @@ events_logger = "file"
 
 
 class Podman:
-    """One podman on a folder; root's, with runc: crun fails on machines with hybrid cgroups."""
+    """A podman on a folder, run by root, with runc: crun fails on machines with hybrid cgroups."""
 
     def __init__(self, folder: Path) -> None:
         self._configuration = folder / "containers.conf"
@@ -36,7 +36,7 @@ class Podman:
         ]
 
     def __call__(self, *arguments: str | Path, seconds: float = 60, check: bool = True) -> str:
-        """What a command of podman's prints."""
+        """The output of a command of podman."""
         done = subprocess.run(
             [*self._command, *map(str, arguments)],
             env={
@@ -105,7 +105,7 @@ def _without_what_is_not_pythons(entry: tarfile.TarInfo) -> tarfile.TarInfo | No
         return None
     if "site-packages" in parts:
         inside = parts[parts.index("site-packages") + 1 :]
-        # Of what is installed, pip alone, as in the image that this one stands for.
+        # Of the installed packages only pip, as in python:slim.
         if inside and not inside[0].startswith("pip"):
             return None
     entry.uid = entry.gid = 0

@@ -38,7 +38,7 @@ class FailingDisk(apsw.VFS):
         )
 
     def heal(self) -> None:
-        """Nothing fails any more."""
+        """Ends the failures."""
         self.happened = self.failed = 0
         self._operations = frozenset()
 

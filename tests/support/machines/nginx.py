@@ -1,4 +1,4 @@
-"""A real nginx in front of a service, as somebody puts it there with one line."""
+"""A real nginx in front of a service, with the one line that an operator would write."""
 
 import shutil
 import socket
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.patience import wait_for
 
-# Nothing but `proxy_pass`: no header says that there is a proxy, and `Host` is the service's own.
+# Only `proxy_pass`: no header tells of the proxy, and `Host` is that of the service itself.
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;

@@ -1,4 +1,4 @@
-"""Processes that may open nothing more, as where somebody else holds all their descriptors."""
+"""Processes that may open no more files, as when all their descriptors are in use."""
 
 import os
 import resource

@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.repository import ROOT
 
-# Where `.ci/node-packages` puts them.
+# The folder into which `.ci/node-packages` installs packages.
 INSTALLED = ROOT / "node_modules"
 CLIENT = "@nats-io/transport-node"
 JETSTREAM = "@nats-io/jetstream"
 COMPILER = "typescript"
 TYPES = "@types/node"
 GRAFANA = "@grafana/schema"
-# Where what makes types of documents is, with its own packages.
+# The folder of the generators that make types from documents, with their own packages.
 GENERATORS = ".generators/node_modules"
 
 
@@ -29,7 +29,7 @@ def node_with(*packages: str) -> str:
 def in_javascript(folder: Path, program: str) -> list[str]:
     """The command that runs a program in the folder; skips the test where it cannot be run."""
     node = node_with(CLIENT)
-    # Where node looks for packages: beside the program.
+    # node looks for packages beside the program.
     (folder / "node_modules").symlink_to(INSTALLED)
     (folder / "program.mjs").write_text(program, encoding="utf-8")
     return [node, "program.mjs"]

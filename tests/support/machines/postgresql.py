@@ -15,7 +15,7 @@ import pytest
 from tests.support.patience import wait_for
 
 USER = "tester"
-# What is in it is gone with the test.
+# The database is deleted after the test, so it need not be durable.
 _QUICKLY = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=16MB"]
 
 
@@ -23,7 +23,7 @@ _QUICKLY = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffe
 def postgresql() -> Iterator[str]:
     """The address of an empty database; without the programs of PostgreSQL, the test is skipped."""
     initdb, server = _program("initdb"), _program("postgres")
-    # It does not run as root, and whoever it runs as must get to its folder, whose path has to be short.
+    # PostgreSQL refuses to run as root. Its user needs access to the folder, whose path has to be short.
     user = None if os.geteuid() else _somebody()
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
     if user is not None:
@@ -41,7 +41,7 @@ def postgresql() -> Iterator[str]:
                 wait_for(lambda: "ready to accept connections" in log.read_text())
                 yield f"postgresql://{USER}@/postgres?host={folder}"
             finally:
-                # At once, and whoever is connected is told.
+                # An immediate shutdown: clients are told that the server ends.
                 process.send_signal(signal.SIGQUIT)
                 process.wait(20)
     finally:
@@ -49,7 +49,7 @@ def postgresql() -> Iterator[str]:
 
 
 def _program(name: str) -> Path:
-    # Debian keeps them out of the path.
+    # Debian keeps these programs out of the path.
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = str(places[-1]) if places else shutil.which(name)
     if found is None:

@@ -1,4 +1,4 @@
-"""A disk of its own that is as full as it is told to be: `SmallDisk`. Mounting one takes root."""
+"""A disk that a test fills as far as it likes: `SmallDisk`. Mounting one takes root."""
 
 import os
 import shutil

@@ -2,7 +2,7 @@
 
     python -m tests.support.programs.busy_program URL NAME LEASE_MS
 
-What becomes of an attempt is chance; the result of a job that is done says who did it, in which attempt.
+The outcome of an attempt is random; the result of a completed job names the worker and the attempt.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ LEASE_MS = 5_000
 
 
 async def called(port: int) -> tuple[int, dict[str, str]]:
-    """What the platform answers: the status, and its headers."""
+    """The platform's answer to a call: the status, and the headers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nHost: platform\r\nConnection: close\r\n\r\n")
     head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()

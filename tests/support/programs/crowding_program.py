@@ -1,8 +1,9 @@
-"""Many connections that want little, as a process of its own: 500 slow ones of any kind, and 500 idle ones.
+"""Many connections that do little, as a process of its own: 500 slow ones of any kind, and 500 idle ones.
 
     python -m tests.support.programs.crowding_program PORT ADDRESS,ADDRESS…
 
-It prints a line once all have been there, and goes on until it is killed. Whoever is thrown out comes back.
+It prints a line once all have been open, and goes on until it is killed. A connection that the service ends
+is opened again.
 """
 
 import asyncio
@@ -15,14 +16,14 @@ HOST = b"Host: localhost\r\n"
 SET = b"POST /api/v1/app_state/set HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 FORM = b"POST /session HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
 COUNT = 500
-# How often a slow one sends or reads its byte.
+# The pause of a slow connection before its next byte.
 DRIP_SECONDS = 0.5
 
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def drips(first: bytes, drop: bytes) -> Visit:
-    """Sends something, and a little more of it again and again, until the connection ends."""
+    """Sends a beginning, and then a few bytes again and again, until the connection ends."""
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -36,7 +37,7 @@ def drips(first: bytes, drop: bytes) -> Visit:
 
 
 def sips(first: bytes) -> Visit:
-    """Sends something, and reads a byte of the answer again and again, until the connection ends."""
+    """Sends a request, and reads single bytes of the answer again and again, until the connection ends."""
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -72,7 +73,7 @@ async def main(port: int, addresses: list[str]) -> None:
         is_first = True
         while True:
             with contextlib.suppress(OSError):
-                # A small buffer, so that what is not read stays where it was sent.
+                # A small buffer, so that unread bytes stay with the sender.
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port, local_addr=(address, 0), limit=1
                 )

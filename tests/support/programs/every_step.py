@@ -1,7 +1,7 @@
-"""Work in a process of its own, which stops, or whose disk is full, at one step of what it does to files.
+"""Work in a process of its own that is killed, or finds its disk full, at a given step of its file work.
 
-A step is whatever changes a file or a folder, or has it be on disk: what SQLite writes, syncs, cuts off and
-deletes, and what Python opens for writing, syncs, renames, removes and makes.
+A step is any operation that changes a file or a folder, or syncs it: SQLite's writes, syncs, truncations and
+deletions, and Python's opening for writing, syncing, renaming, removing and making.
 """
 
 import errno
@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 VFS_NAME = "every-step"
-# How the process ends: all was done; the full disk was told as an error of the system; anything else.
+# The exit codes: all was done; the full disk was reported as an error of the system; anything else.
 DONE, TOLD, FAILED = 0, 3, 4
 
 _CHANGES = frozenset(
@@ -86,7 +86,7 @@ class _File(apsw.VFSFile):
         try:
             super().xLock(level)
         except apsw.IOError:
-            # A reader that closes asks for more than its file allows. SQLite passes over it; APSW would not.
+            # A closing reader asks for a lock that its file does not allow. SQLite ignores it; APSW doesn't.
             raise apsw.BusyError("no lock for writing on a file that is read") from None
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  # SQLite's name
@@ -103,7 +103,7 @@ class _File(apsw.VFSFile):
 
 
 def count_steps(work: Callable[[], object]) -> int:
-    """How many steps some work takes when nothing goes wrong; the work is done."""
+    """Does the work, and returns the number of its steps."""
     reading, writing = os.pipe()
     assert _run(work, Fault.FULL, sys.maxsize, writing) == DONE
     with os.fdopen(reading) as told:
@@ -111,9 +111,9 @@ def count_steps(work: Callable[[], object]) -> int:
 
 
 def fail_at(step: int, fault: Fault, work: Callable[[], object]) -> int | None:
-    """How a process that does the work ends: `DONE`, `TOLD`, `FAILED`, or `None` if it was killed.
+    """The exit code of a process that does the work: `DONE`, `TOLD`, `FAILED`, or `None` if it was killed.
 
-    Nothing of this process may be open that the work uses: it is done in a fork of it.
+    The work is done in a fork, so this process may have nothing open that the work uses.
     """
     return _run(work, fault, step, None)
 
@@ -132,7 +132,7 @@ def _run(work: Callable[[], object], fault: Fault, at: int, tell: int | None) ->
 
 
 def _work(work: Callable[[], object], fault: Fault, at: int, tell: int | None) -> int:
-    """Never returns into pytest: whatever happens, the exit code says it."""
+    """The exit code of the forked process; no error may get back into pytest."""
     try:
         steps = Steps(fault, at)
         disk = _Disk(apsw.vfs_names()[0], steps)

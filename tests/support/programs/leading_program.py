@@ -2,9 +2,9 @@
 
     python -m tests.support.programs.leading_program NAME LEASE_SECONDS SEED FILE URL…
 
-Appends a line to FILE each time that a thread of it has found that it leads: the process, the number of its
+A thread of it appends a line to FILE each time that it finds that it leads: the process, the number of the
 attempt to get the lease, and the times of the machine's monotonic clock, in nanoseconds, before and after it
-asked. Now and then it gives the lease up, to somebody or to anybody.
+asked. Now and then the candidate gives the lease up, to a certain candidate or to any.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Holder:
         self._attempts = 0
 
     async def take_part(self) -> None:
-        """Leads whenever it can."""
+        """Takes the lease whenever it is vacant, and leads."""
         while True:
             await self.watch.vacant(self._name)
             self._attempts += 1
@@ -61,7 +61,7 @@ class Holder:
             await cancel(keeping)
 
     def tell(self, file: str) -> None:
-        """Asks for ever whether it leads."""
+        """Checks for ever whether it leads, and writes each time that it does to the file."""
         with open(file, "ab", buffering=0) as told:  # noqa: PTH123 - what is written is there, however this ends
             while True:
                 attempt, before = self._attempts, time.monotonic_ns()

@@ -2,8 +2,8 @@
 
     python -m tests.support.programs.poisoned_program KIND serve --data DIR …
 
-A command for the key `poison` takes it down, in the way that KIND says. One for the key `waits` says by the
-file DIR/waits that it is being decided, and waits for the file DIR/go.
+A command for the key `poison` takes it down, in the way that KIND says. One for the key `waits` makes the
+file DIR/waits when it is being decided, and waits for the file DIR/go.
 """
 
 import os
@@ -25,7 +25,7 @@ def _kill() -> None:
 
 
 def _freeze() -> None:
-    # Backtracking holds the lock of the interpreter, so that nothing else runs.
+    # Backtracking holds the interpreter's lock, so no other thread runs.
     re.match(r"(a+)+$", "a" * 64 + "b")
 
 
@@ -33,10 +33,10 @@ _DEEDS = {"kill": _kill, "freeze": _freeze}
 
 
 def poison(kind: str, data: Path) -> None:
-    """Changes this process.
+    """Changes this process so that a poisonous command takes it down.
 
-    `read` is a kill while a command is read, before it is decided, and `answered` one behind its commit,
-    before its answer is kept, until the file DIR/go is there.
+    `read` kills it while a command is read, before it is decided; `answered` kills it behind the commit,
+    before the answer is kept, until the file DIR/go exists.
     """
     if kind == "read":
         find = codec.findings_in

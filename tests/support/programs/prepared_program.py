@@ -1,7 +1,7 @@
-"""The command line with all of its modules read already: it becomes a process whenever it is told to.
+"""The command line with all modules loaded: on an order, it forks into a process that runs a command.
 
-It is told on the socket whose number is its argument: what to run, and a socket on which it answers with the
-id of the process and, once that has ended, with how it did.
+Orders come on the socket whose number is its argument: what to run, and a socket for the answers, which are
+the id of the process and, once that has ended, its exit code.
 """
 
 import gc
@@ -16,7 +16,7 @@ import time
 from importlib import import_module
 from typing import Any, NoReturn
 
-# What serving, answering and backing up read only once they are asked for.
+# Modules that are otherwise loaded only when a service starts, answers or backs up.
 MODULES = (
     "ops.cli.main",
     "ops.console.routes",
@@ -30,10 +30,10 @@ MOST_BYTES = 1 << 18
 
 
 def main() -> None:
-    """Waits for what to run until whoever tells it has gone."""
+    """Carries out orders until the process that sends them has gone."""
     for module in MODULES:
         import_module(module)
-    # What is here stays shared with the processes that it becomes.
+    # Frozen objects stay in memory that is shared with the forked processes.
     gc.collect()
     gc.freeze()
     told = socket.socket(fileno=int(sys.argv[1]))
@@ -42,7 +42,7 @@ def main() -> None:
         one.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(ends.fileno())
-    # Ctrl-C goes to all in the foreground, and is for those whom it is meant for to take up.
+    # Ctrl-C goes to all processes in the foreground; the tests and the forked processes handle it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked_by: dict[int, socket.socket] = {}
     selector = selectors.DefaultSelector()
@@ -77,7 +77,7 @@ def _tell_ends(asked_by: dict[int, socket.socket]) -> None:
                 try:
                     answers.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
                 except OSError:
-                    # Nobody waits for it any more.
+                    # The test no longer waits for the exit code.
                     continue
 
 
@@ -89,7 +89,7 @@ def _become(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    # Made anew: those that are here know what their files can do.
+    # New objects: the old ones remember the properties of their old files.
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", errors="backslashreplace", buffering=1, closefd=False)
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""Moves amounts between accounts of a store's file for ever, as fast as it can; so their sum is the same.
+"""Moves amounts between accounts of a store's file for ever, as fast as it can; their sum never changes.
 
 The accounts are rows of `app_state`: a file with a table that is not the program's would not be copied.
 """
@@ -12,12 +12,12 @@ from migrations.connection import open_writer, write_transaction
 ACCOUNTS = 400
 ALL = "FROM app_state WHERE key GLOB 'account-*'"
 AMOUNT = "json_extract(value, '$.amount')"
-# As soon as that many pages are in the WAL, they go into the main file: all the time, that is.
+# So few pages that the WAL is checkpointed all the time.
 CHECKPOINT_PAGES = 8
 
 
 def prepare(path: Path) -> None:
-    """Makes the accounts, each with nothing, and large enough that there are some to a page only."""
+    """Makes the accounts, each with an amount of zero, and so large that only some fit on a page."""
     connection = open_writer(path)
     with write_transaction(connection):
         connection.executemany(

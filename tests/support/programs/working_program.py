@@ -2,7 +2,7 @@
 
     python -m tests.support.programs.working_program URL
 
-Its handlers never return; it says so on stdout when one has begun.
+Its handlers never return; it prints a line to stdout when one has begun.
 """
 
 import asyncio

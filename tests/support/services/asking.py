@@ -21,7 +21,7 @@ def problem(response: httpx.Response, status: int, code: str) -> Any:
 class HttpTalk(Talk):
     """A service that listens for HTTP on a free port of the loopback. `with` ends it.
 
-    It is open unless a test says otherwise: most are not about who asks.
+    It needs no tokens unless a test says otherwise: most tests are not about rights.
     """
 
     def __init__(self, data: Path, *, clock: Callable[[], int] | None = None, **settings: Any) -> None:
@@ -31,7 +31,7 @@ class HttpTalk(Talk):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address at which the service listens."""
         assert self.service.http is not None
         return self.service.http.url
 

@@ -1,4 +1,4 @@
-"""A worker at work on a real service, and what a test looks at."""
+"""A worker on a real service, and helpers with which a test observes it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -18,13 +18,13 @@ from tests.support.patience import until
 from tests.support.services.serving import broker_of, client_of, serving
 from tests.support.stores.looking_inside import log_of
 
-# Longer than any test: whatever comes in time has been heard of.
+# A pause between polls that is longer than any test: a worker that acts in time was notified.
 NEVER = 3_600.0
 FAR_AWAY = 4_102_444_800_000
 
 
 class Claims:
-    """Counts the claims that a broker carries: one that was refused as busy and is sent again, once."""
+    """Counts the claims that a broker carries; a claim that is refused as busy and sent again counts once."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -39,10 +39,10 @@ class Claims:
 
 @asynccontextmanager
 async def counting_claims(service: Service) -> AsyncIterator[Claims]:
-    """Sees every claim that goes to the service."""
+    """Counts every claim that is sent to the service."""
     claims = Claims()
     url = broker_of(service).url_for(RESPONDER)
-    # Not nats-py's own: its flush may return before the server has read a subscription.
+    # Not the client of nats-py, whose flush may return before the server has read a subscription.
     connection = LeanClient()
     await connection.connect(url, inbox_prefix=private_inbox(RESPONDER).encode())
     try:
@@ -55,7 +55,7 @@ async def counting_claims(service: Service) -> AsyncIterator[Claims]:
 
 @asynccontextmanager
 async def working(client: Client, handlers: Mapping[str, Handler], **options: Any) -> AsyncIterator[Worker]:
-    """A worker for the length of the block, that polls practically never, and must not end by itself."""
+    """A worker for the length of the block, which hardly ever polls, and must not end by itself."""
     worker = Worker(client, handlers, **{"poll_seconds": NEVER, "grace_seconds": 0.0} | options)
     task = asyncio.create_task(worker.run())
     try:
@@ -116,7 +116,7 @@ async def completed(client: Client, count: int) -> None:
 
 
 def changes(folder: Path) -> list[tuple[str, str]]:
-    """What has happened to jobs, by the log: the stream and the type of each event."""
+    """The stream and the type of each event in the log."""
     return [(row.stream, row.type) for row in log_of(folder / "hyperpage.db")]
 
 

@@ -1,4 +1,4 @@
-"""A real browser without a screen, and what a test asks of every page that it opens."""
+"""A real browser without a screen, and the checks of every page that a test opens in it."""
 
 import asyncio
 import base64
@@ -19,13 +19,13 @@ from tests.support.patience import patiently
 
 PHONE, TABLET, DESK = WIDTHS = (390, 768, 1280)
 HEIGHT = 860
-# Where pictures of all pages are left for whoever wants to see them; nowhere, unless somebody says so.
+# The folder for pictures of all pages, for a person to look at; empty: no pictures are kept.
 PICTURES = os.environ.get("CONSOLE_PICTURES", "")
 _FAULTS, _STILL, _DIFFERENCE = (
     Path(__file__).parents[1].joinpath("console", f"{name}.js").read_text()
     for name in ("page_faults", "still", "pictures")
 )
-# It looks for nobody and updates nothing: there is no way out of here.
+# The browser gets no updates and calls no server of its maker, since there may be no network.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -38,8 +38,8 @@ FLAGS = (
 
 
 def chromium() -> str:
-    """Where Chromium is; without one, the test is skipped and says so."""
-    # The first has no windows, and does half of the work for each page.
+    """The path of Chromium; if none is installed, the test is skipped and says so."""
+    # The first one has no windows, and does half of the work for each page.
     for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"):
         if (found := shutil.which(name)) is not None:
             return found
@@ -64,7 +64,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Tab:
-    """One page in a browser, and whatever it asked for or complained of."""
+    """One page in a browser, with its requests to other servers and its complaints."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -98,7 +98,7 @@ class Tab:
         deadline = asyncio.get_running_loop().time() + patiently(10)
         while await self.page.get_by_text(text).count() == 0:
             assert asyncio.get_running_loop().time() < deadline, f"it never said: {text}"
-            # A page that asks without a pause leaves no time to whoever does what it waits for.
+            # A page that asks without a pause would leave no time for the work that it waits for.
             await asyncio.sleep(0.1)
             await self.page.clock.fast_forward(1_000)
 
@@ -108,11 +108,11 @@ class Tab:
             await self.page.get_by_role("button", name=name, exact=True).click()
 
     async def lies_well(self, what: str) -> None:
-        """Nothing of the page sticks out or is covered at any width, nor of its questions on a phone."""
+        """Asserts that nothing sticks out or is covered: the page at any width, its questions on a phone."""
         for width in WIDTHS:
             await self.page.set_viewport_size({"width": width, "height": HEIGHT})
             height = await self.page.evaluate("document.documentElement.scrollHeight")
-            # As high as the page, so that each part of it can be pointed at.
+            # As high as the page, so that each part of it can be clicked.
             await self.page.set_viewport_size({"width": width, "height": max(HEIGHT, height)})
             if PICTURES:
                 await self._keep_picture(what, width)
@@ -121,7 +121,7 @@ class Tab:
         assert not (faults := await self._faults(questions=True)), f"a question of {what}: {faults}"
 
     async def _keep_picture(self, what: str, width: int) -> None:
-        # The narrowest in both colours; six pictures of a page would show no more.
+        # Only the narrowest in both colour schemes; six pictures of a page would show no more.
         for scheme in ("dark", "light") if width == PHONE else ("light",):
             await self.page.emulate_media(color_scheme=scheme)
             path = Path(PICTURES) / f"{file_name(what)}-{width}-{scheme}.jpeg"
@@ -144,7 +144,7 @@ class Tab:
         return faults
 
     async def is_in_order(self, what: str) -> None:
-        """The page fits its width, keeps nobody out, has no fault of its own, and asks nobody else."""
+        """Asserts that the page fits its width, is accessible, has no errors, and asks no other server."""
         too_wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert too_wide <= 0, f"{what} is {too_wide} pixels wider than the window"
         faults = await self.page.evaluate(
@@ -178,7 +178,7 @@ async def tab(
         java_script_enabled=scripts,
         device_scale_factor=scale,
     )
-    # As an init script: the pages' own policy would not let it in, and is not to be weakened for a test.
+    # An init script, since the pages' own policy forbids other scripts, and stays as it is in a test.
     if is_judged:
         axe = Path(axe_playwright_python.__file__).with_name("axe.min.js")
         await context.add_init_script(path=axe)

@@ -27,7 +27,7 @@ class Issued:
 
 
 class Authority:
-    """Vouches for servers and clients."""
+    """An authority that issues certificates to servers and clients."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command line as its users have it: a process of its own, its exit code, and what it printed."""
+"""The command line as its users see it: a process of its own, with its exit code and its output."""
 
 import io
 import json
@@ -30,7 +30,7 @@ _together = cache(application)
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -44,9 +44,9 @@ class Result(msgspec.Struct, frozen=True):
 def environment(**variables: str) -> dict[str, str]:
     """The caller's environment without its settings, so that a test means the same everywhere."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HYPERPAGE_")}
-    # Nor are there aggregates of others, whatever is installed beside us.
+    # Aggregates of other packages are left out, even if such packages are installed.
     inherited["HYPERPAGE_AGGREGATES"] = "none"
-    # No colours and no terminal's width of whoever runs the tests.
+    # Neither the colours nor the width of the terminal in which the tests run.
     return {**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TERM": "dumb", **variables}
 
 
@@ -79,9 +79,9 @@ def started(
     stderr: IO[Any],
     folder: Path | None = None,
 ) -> "Prepared | subprocess.Popen[str]":
-    """A command that runs; whoever starts it ends it.
+    """A running command, which its caller has to end.
 
-    It is prepared where it can be. One of `running` never is: those are read from their very begin.
+    It is `Prepared` if that is possible. A command of `running` never is: tests watch it from the very start.
     """
     said = environment(**variables)
     if can_be_prepared(arguments, variables):
@@ -100,8 +100,8 @@ def started(
 def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Result:
     """Runs one command to its end inside this process.
 
-    Only a Python's start is left out, which takes longer than most commands, and that its commands are put
-    together each time. Not for `serve`, which owns the signals and the logging of its process.
+    That saves the start of Python, which takes longer than most commands, and the set-up of the command line.
+    Not for `serve`, which owns the signals and the logging of its process.
     """
     streams = [io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin.encode(), b"", b"")]
     changed = {"sys.stdin": streams[0], "sys.stdout": streams[1], "sys.stderr": streams[2]}
@@ -113,7 +113,7 @@ def hyperpage(*arguments: str | Path, stdin: str = "", **variables: str) -> Resu
         try:
             code = run([str(argument) for argument in arguments])
         except SystemExit as end:
-            # A wrong command line ends at once.
+            # A wrong command line exits at once.
             code = int(end.code or 0)
     out, err = (_written(stream) for stream in streams[1:])
     return Result(int(code), out, err)
@@ -131,7 +131,7 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 def running(*arguments: str | Path, **variables: str) -> "subprocess.Popen[str]":
-    """Starts a command that goes on; whoever starts it ends it."""
+    """Starts a command that goes on; its caller has to end it."""
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -148,7 +148,7 @@ class Served:
 
     def __init__(self, data: Path, *options: str, **variables: str) -> None:
         self.data = data
-        # A file, not a pipe: nobody reads it while the service runs, and a full pipe would block it.
+        # A file, not a pipe: no test reads it while the service runs, and a full pipe would block that.
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("a") as log:
             command = [*self.command, "--data", str(data), "--json", *options]
@@ -173,7 +173,7 @@ class Served:
 
     @property
     def status(self) -> Any:
-        """Its report on its health, whatever that is."""
+        """Its report on its health, also if it is unhealthy."""
         return self("status", "--json").json
 
     def http(self) -> httpx.Client:
@@ -181,7 +181,7 @@ class Served:
         return client(self.runtime["http_url"])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit code after a signal."""
+        """Sends a signal, and returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(SECONDS)
 
@@ -196,7 +196,7 @@ class Served:
 
 
 class Followed(Served):
-    """One that follows another one's log."""
+    """A service that follows the log of another one."""
 
     command = ("follow",)
 

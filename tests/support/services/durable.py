@@ -1,4 +1,4 @@
-"""An application that sends durable commands, and a look behind the scenes."""
+"""An application that sends durable commands, with a look at the streams behind them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Durable:
-    """An application's side of durable commands, and a look behind the scenes, as the relay's user has it."""
+    """An application's side of durable commands, and the relay user's view of the streams behind them."""
 
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
@@ -36,15 +36,15 @@ class Durable:
         await self.client.flush()
 
     async def reconnect(self) -> None:
-        """After nats-server was killed: with it went all connections."""
+        """Connects again after nats-server was killed, which ended all connections."""
         await self.talk.connect()
         await self.connect()
 
     async def through_a_restart(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives; done again where nats-server was started again meanwhile.
+        """The result of `work`, which is done again if nats-server was restarted meanwhile.
 
-        That is so, now and then, after a stream was deleted while something was written to it: nats-server
-        says then that it could not write, which on a full disk nothing else would help against.
+        A restart may happen after a stream was deleted while it was written to: nats-server then reports a
+        failed write, for which the service restarts it, since nothing else helps on a full disk.
         """
         is_lost = False
         while True:
@@ -58,7 +58,7 @@ class Durable:
                 await asyncio.sleep(0.05)
 
     async def store(self, name: str | bytes, body: Any = b"{}", headers: Any = None) -> int:
-        """Has JetStream keep a command; its sequence in the stream."""
+        """Stores a command with JetStream; returns its sequence in the stream."""
         subject = b"hyperpage.dcmd.v1." + (name if isinstance(name, bytes) else name.encode())
         said = (await self.client.request(subject, body, headers)).said
         assert "error" not in said, said
@@ -75,17 +75,17 @@ class Durable:
         return self.heard[token].pop(0)
 
     async def answer(self, name: str, body: Any, command_id: str, **headers: str) -> Message:
-        """What becomes of a command that is stored now."""
+        """Stores a command, and returns its result."""
         await self.store(name, body, {"Hyperpage-Command-Id": command_id} | headers)
         return await self.result(command_id)
 
     async def next_result(self) -> Message:
-        """The next answer under whatever id."""
+        """The next answer, under any id."""
         async with asyncio.timeout(COMES_WITHIN_SECONDS):
             return await self._results.get()
 
     async def state(self, stream: str) -> Any:
-        """How a stream stands."""
+        """The state of a stream, as JetStream reports it."""
         message = await self.relay.request(f"$JS.API.STREAM.INFO.{stream}")
         return message.said.get("state")
 
@@ -95,7 +95,7 @@ class Durable:
         return said
 
     async def kept_result(self, command_id: str) -> bytes:
-        """The answer that the stream keeps, as an application asks for it; it is told before it is stored."""
+        """The answer that the stream keeps, as an application reads it; it is sent before it is stored."""
         subject = f"hyperpage.res.v1.{escaped(command_id)}"
 
         async def stored() -> bytes:

@@ -1,6 +1,6 @@
-"""Accounts as an operator of NATS signs them: JWTs of operator, accounts and users, of a configuration.
+"""The accounts of a configuration as an operator of NATS signs them: JWTs of operator, accounts and users.
 
-What an account exports to named accounts needs a token that the exporter has signed for each of them.
+Each account that imports a private export needs a token for it that the exporter has signed.
 https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt
 """
 
@@ -76,7 +76,7 @@ class JwtAccounts:
         }
 
     def creds(self, account: str, file: Path) -> Path:
-        """A creds file with the rights that the account's first user has."""
+        """A creds file with the rights of the account's first user."""
         seed = new_seed()
         permissions = self._accounts[account]["users"][0]["permissions"]
         says = UNLIMITED | {"pub": permissions["publish"], "sub": permissions["subscribe"]}
@@ -117,7 +117,7 @@ class JwtAccounts:
     def _is_private(self, exporter: str, kind: str, subject: str) -> bool:
         exports = self._accounts[exporter]["exports"]
         return any(
-            # Of more than is imported, perhaps.
+            # The exported subject may be wider than the imported one.
             kind in one and "accounts" in one and subject.startswith(one[kind].removesuffix(">"))
             for one in exports
         )

@@ -31,9 +31,9 @@ class Killable:
         self._process: Process | None = None
 
     def launch(self) -> Process:
-        """Starts the process, and waits for nothing."""
+        """Starts the process without waiting for it."""
         arguments = ["serve", "--data", str(self.folder), "--nats-port", "0"]
-        # Errors go where ours go: pytest shows them beside a failure.
+        # Its stderr is ours, so that pytest shows it beside a failure.
         with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(2), "wb") as errors:
             if self.program == OURS:
                 self._process = started(arguments, {}, stdout=nowhere, stderr=errors, folder=ROOT)
@@ -43,7 +43,7 @@ class Killable:
         return self._process
 
     async def start(self) -> None:
-        """Returns when it serves."""
+        """Starts the service; it serves when this returns."""
         process = self.launch()
 
         def is_ready() -> bool:
@@ -54,7 +54,7 @@ class Killable:
 
     @property
     def is_announced(self) -> bool:
-        """Whether the process that was started last has said that it serves."""
+        """True if the process that was started last has announced that it serves."""
         found = read_runtime(self.folder)
         return self._process is not None and found is not None and found.pid == self._process.pid
 
@@ -70,7 +70,7 @@ class Killable:
 
     def kill(self, what: str) -> None:
         assert self._process is not None
-        # The tether has become the nats-server: a child of the service.
+        # nats-server is a child of the service: the tether has become it.
         found = subprocess.run(
             ["pgrep", "-P", str(self._process.pid), "nats-server"],
             capture_output=True,
@@ -85,7 +85,7 @@ class Killable:
             self._process.wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Has the service get a signal, and not its nats-server."""
+        """Sends a signal to the service, but not to its nats-server."""
         assert self._process is not None
         self._process.send_signal(number)
 

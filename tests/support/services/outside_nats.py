@@ -1,4 +1,4 @@
-"""A nats-server of an operator's: any configuration, any way to be reached, started and ended by a test."""
+"""A nats-server as an operator runs it, with any configuration; a test starts and ends it."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ class OutsideNats:
         (self.folder / "nats.conf").write_text("\n".join([*lines, more]))
 
     async def start(self) -> None:
-        """Listens when this returns; on the same port as before, if there was one."""
+        """Starts it, on the same port as before if there was one; it listens when this returns."""
         self.configure(self._settings, more=self._more)
         for report in self.folder.glob("*.ports"):
             report.unlink()
@@ -53,12 +53,12 @@ class OutsideNats:
         self.port = int(self._reported()["nats"][0].rpartition(":")[2])
 
     def reload(self) -> None:
-        """Has it read its configuration again."""
+        """Makes it read its configuration again."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
-        """Has it stand still, with its connections open; `stop` ends it all the same."""
+        """Stops the process with its connections open; `stop` still ends it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -69,7 +69,7 @@ class OutsideNats:
             self._process = None
 
     def said(self) -> str:
-        """Why it does not run, or what it logged."""
+        """The reason why it does not run, or its log."""
         if self._process is not None and self._has_ended():
             return self._process.communicate()[1].decode() + self.logged()
         return self.logged()
@@ -109,7 +109,7 @@ async def outside_nats(
 
 
 def tls(issued: Issued, *, clients: Path | None = None) -> dict[str, Any]:
-    """The block that has it speak TLS 1.3, and ask for certificates of that authority."""
+    """The block of a configuration for TLS 1.3, and for clients' certificates of that authority."""
     block: dict[str, Any] = {
         "cert_file": str(issued.certificate),
         "key_file": str(issued.key),
@@ -120,7 +120,7 @@ def tls(issued: Issued, *, clients: Path | None = None) -> dict[str, Any]:
 
 @contextmanager
 def stock_nats_server(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A nats-server as anybody would start one, and its address."""
+    """A nats-server with the default configuration, and its address."""
     ports = folder / "ports"
     ports.mkdir(parents=True)
     options = ("-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder), "--ports_file_dir", str(ports))

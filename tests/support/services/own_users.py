@@ -1,4 +1,4 @@
-"""Users of their own of a running service, each with a connection as any client library makes it."""
+"""Users of a running service, each with a connection as any client library makes it."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def new_user(
     reads: bool = True,
     follows: bool = True,
 ) -> tuple[User, str]:
-    """A user that the service and its nats-server know, and the seed of its key."""
+    """A new user, known to the service and its nats-server, and the seed of its key."""
     rights = rights_of(allow=allow, keys=keys, tables=tables, reads=reads, follows=follows)
     user, given = UserFile(service.settings.data).create(name, rights)
     await take_effect(service)
@@ -34,7 +34,7 @@ async def new_user(
 
 
 async def take_effect(service: Service) -> None:
-    """Has the users count as they are kept now."""
+    """Makes the service and its nats-server use the users as they are stored now."""
     access = service.stream_access
     reload, _ = service.registry.verbs(service.nats_server, lambda: None, access.drop_consumers)
     await reload.carry_out(None)
@@ -46,7 +46,7 @@ async def connected(service: Service | str, seed: str, **options: Any) -> AsyncI
     url = service if isinstance(service, str) else f"nats://127.0.0.1:{broker_of(service).port}"
     key = NKey(seed)
     client = Client()
-    # As nats-py does it where it has the package `nkeys`.
+    # nats-py does the same if the package `nkeys` is installed.
     client._public_nkey = key.public
     await client.connect(url, signature_cb=key.sign, connect_timeout=5, **options)
     try:
@@ -55,7 +55,7 @@ async def connected(service: Service | str, seed: str, **options: Any) -> AsyncI
         try:
             await client.close()
         except asyncio.CancelledError:
-            # nats-py's own, where the server cuts the connection in this moment.
+            # nats-py raises it itself if the server cuts the connection in this moment.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise

@@ -1,6 +1,6 @@
-"""Commands at a steady rate, whether their answers come or not: `PacedLoad`.
+"""Commands at a steady rate, independent of their answers: `PacedLoad`.
 
-And many, of which few wait at a time: `few_at_once`.
+And many commands of which only a few wait at a time: `few_at_once`.
 """
 
 import asyncio
@@ -10,20 +10,20 @@ from typing import Any, NamedTuple, TypeVar
 
 from tests.support.services.raw_nats import Message, RawNats
 
-# Finer than the event loop wakes up is no use.
+# The event loop would not wake up more precisely.
 TICK_SECONDS = 0.001
 KEYS = 500
-# Fewer than the service lets wait however slow it is; and a client on a machine that is too slow for the rate
-# would only make it slower.
+# Fewer than even a slow service lets wait. On a machine that is too slow for the rate, more would only make
+# it slower.
 MOST_WAITING = 250
-# So few that none is too much for a service, with whatever else waits there: a burst may be `busy`.
+# So few that the service accepts them all beside its other work: some of a burst might be refused as `busy`.
 FEW = 50
 
 Answer = TypeVar("Answer")
 
 
 async def few_at_once(asking: Iterable[Callable[[], Awaitable[Answer]]]) -> list[Answer]:
-    """The answers, in order, of whatever asks, of which `FEW` wait at a time."""
+    """The answers of all calls, in order; only `FEW` of them wait at a time."""
     room = asyncio.Semaphore(FEW)
 
     async def asked(ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -34,7 +34,7 @@ async def few_at_once(asking: Iterable[Callable[[], Awaitable[Answer]]]) -> list
 
 
 class Answered(NamedTuple):
-    """An accepted command. `seconds` begin when it was to be sent, so a client that is late hides nothing."""
+    """An accepted command. `seconds` count from when it was to be sent, so a late client hides nothing."""
 
     number: int
     command_id: str
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
 class PacedLoad:
     """Sends `rate` commands a second of two kinds, each with an id of its own, until it is stopped.
 
-    It falls behind while `MOST_WAITING` of them have no answer; `Answered.seconds` does not hide it.
+    It falls behind while `MOST_WAITING` of them have no answer; `Answered.seconds` includes that delay.
     """
 
     def __init__(self, client: RawNats, rate: int) -> None:
@@ -60,7 +60,7 @@ class PacedLoad:
         self.refused: list[bytes] = []
 
     async def run(self) -> None:
-        """Returns when the last answer has come."""
+        """Sends the commands; returns when the last answer has come."""
         began, sent = time.perf_counter(), 0
         while not self._stopped:
             due = int((time.perf_counter() - began) * self._rate)

@@ -1,8 +1,7 @@
-"""Processes of the command line that have nothing to read before they begin.
+"""Processes of the command line that begin with all modules loaded.
 
-Reading its modules takes a service most of its start, and a test that starts one is seldom about that. They
-are read once for all, by a process that becomes each of these: real ones, with an id, streams, signals and an
-end of their own.
+Loading its modules takes most of a service's start, and tests are seldom about that. One process loads them
+once, and forks into each of these: real processes, with their own id, streams, signals and end.
 """
 
 import json
@@ -24,7 +23,7 @@ from tests.support.repository import ROOT
 
 
 class Prepared:
-    """One such process, with as much of `subprocess.Popen` as is asked of it."""
+    """One such process, with those parts of `subprocess.Popen` that tests use."""
 
     def __init__(
         self,
@@ -36,9 +35,9 @@ class Prepared:
         stderr: IO[Any],
         folder: Path | None = None,
     ) -> None:
-        """`stdout` is piped to whoever starts it, unless that says otherwise, and `stdin` is empty.
+        """`stdout` is piped to the caller, and `stdin` is empty, unless they are given.
 
-        It begins in `folder`, or where we are.
+        The process begins in `folder`, or in the caller's.
         """
         self.args = arguments
         self.returncode: int | None = None
@@ -73,10 +72,10 @@ class Prepared:
         return self._ended_within(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """How it ended.
+        """The exit code, or that of a signal below zero, once the process has ended.
 
         Raises:
-            subprocess.TimeoutExpired: it has not within so many seconds.
+            subprocess.TimeoutExpired: it has not ended within so many seconds.
         """
         code = self._ended_within(timeout)
         if code is None:
@@ -114,9 +113,10 @@ class Prepared:
 
 
 def can_be_prepared(arguments: Sequence[str], variables: Mapping[str, str]) -> bool:
-    """Whether nothing that these say is read before a process begins, but aggregates that stay as they are.
+    """True if these arguments and variables change no module that a prepared process has loaded already.
 
-    Those in the repository do; a test that writes one changes it, and is about how it is read.
+    Aggregates in the repository stay as they are; a test that writes its own aggregate is about how it is
+    loaded.
     """
     path = variables.get("PYTHONPATH", "")
     is_ours = all(Path(part).is_relative_to(ROOT) for part in path.split(os.pathsep) if part)
@@ -127,7 +127,7 @@ def can_be_prepared(arguments: Sequence[str], variables: Mapping[str, str]) -> b
 
 @cache
 def _preparing(path: str, aggregates: str) -> socket.socket:
-    """Where the process is told that has the modules; it ends with this one."""
+    """A socket for orders to the process that has the modules; that ends when this one does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(

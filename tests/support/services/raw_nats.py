@@ -1,7 +1,7 @@
 """A client of NATS in a hundred lines, from the protocol's description alone.
 
-It shares nothing with the library that the service uses, so that what one of them gets wrong is not hidden by
-the other; and it sends what a library would refuse to send.
+It shares nothing with the library that the service uses, so that neither hides a mistake of the other; and it
+can send what a library would refuse to send.
 https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
@@ -21,7 +21,7 @@ Headers = Mapping[str, str] | bytes | None
 
 
 class Message(NamedTuple):
-    """What arrived: `status` is the number that a server puts behind `NATS/1.0`, as 503 for nobody there."""
+    """A message that arrived: `status` is the number behind `NATS/1.0`, such as 503 for no responders."""
 
     subject: str
     reply: str | None
@@ -31,7 +31,7 @@ class Message(NamedTuple):
 
     @property
     def said(self) -> Any:
-        """The body as JSON, which must not hold a name twice."""
+        """The body, decoded from JSON, in which no object may have a name twice."""
         return json.loads(self.body, object_pairs_hook=_once)
 
     @property
@@ -46,7 +46,7 @@ class Message(NamedTuple):
 
     @property
     def code(self) -> str | None:
-        """The code of a refusal, `None` of an acceptance."""
+        """The code of a refusal; `None` if the request was accepted."""
         if "Nats-Service-Error-Code" not in self.headers:
             return None
         return str(self.error["code"])
@@ -55,7 +55,7 @@ class Message(NamedTuple):
 class RawNats:
     """One connection, from `connect` to `close`. `errors` are the server's `-ERR` lines.
 
-    Who waits for something when the connection ends gets a `ConnectionError`.
+    A caller that waits for an answer when the connection ends gets a `ConnectionError`.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbox_prefix: str) -> None:
@@ -134,7 +134,7 @@ class RawNats:
         self._send(b"HPUB %s %d %d\r\n%s%s" % (where, len(block), total, block, payload))
 
     def subscribe(self, subject: str) -> "asyncio.Queue[Message]":
-        """What arrives there from now on (once the server has read this; see `flush`)."""
+        """A queue of the messages that arrive from now on (once the server has read this; see `flush`)."""
         return self._subscriptions[self._subscribe(subject)]
 
     def ask(
@@ -190,7 +190,7 @@ class RawNats:
             await self._read_operations()
         except Exception as error:
             reason = repr(error)
-        # Nobody waits for what cannot come any more.
+        # Ends the waits for answers that can't come any more.
         waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self._pongs]
         for one in waiting:
             if not one.done():

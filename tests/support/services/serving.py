@@ -1,4 +1,4 @@
-"""A whole service on a folder, with a real broker, and what a test does to the two."""
+"""A whole service on a folder, with a real broker, and the acts of a test on both."""
 
 import asyncio
 import os
@@ -117,7 +117,7 @@ async def kill_broker(service: Service, *, then: Callable[[], None] = lambda: No
 
 
 def restore_by_hand(store: Path, older: bytes) -> int:
-    """Puts an older store in the place of a stopped service's, as a restore does; the fork's position."""
+    """Puts an older store in the place of a stopped one, as a restore does; returns the fork's position."""
     for leftover in store.parent.glob(f"{store.name}-*"):
         leftover.unlink()
     newest = _timelines(store)[-1][0]
@@ -146,7 +146,7 @@ def restore_by_hand(store: Path, older: bytes) -> int:
 
 
 def copy_of(store: Path) -> bytes:
-    """A stopped service's store."""
+    """The bytes of a stopped service's store."""
     connection = apsw.Connection(str(store))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get  # noqa: B018 - runs it
     connection.close()
@@ -163,7 +163,7 @@ def _timelines(store: Path) -> list[tuple[Any, ...]]:
 
 @asynccontextmanager
 async def writer_held(service: Service) -> AsyncIterator[None]:
-    """The writer does nothing meanwhile; commands wait."""
+    """Holds the writer for the length of the block; commands wait."""
     loop = asyncio.get_running_loop()
     release: asyncio.Future[None] = loop.create_future()
     entered = asyncio.Event()

@@ -1,6 +1,6 @@
 """A whole service and a client that shares no code with it, for tests that read from top to bottom.
 
-What is asked and answered passes through sockets and a real nats-server. The service runs while a test waits.
+Requests and answers pass through sockets and a real nats-server. The service runs while a test waits.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.support.stores.migrated import lay_out
 class Talk:
     """A service on a folder, and an application that is connected to it. `with` ends both.
 
-    Its store is `laid_out` before, unless a test is about files that SQLite itself makes.
+    Its store is copied from a template (`laid_out`), unless a test is about files that SQLite itself makes.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Talk:
         self.settings = Settings(data=data, nats_port=0, **{"no_http": True, **settings})
         self.clock = clock
         if laid_out and not self.settings.is_replicated:
-            # A member's store comes of the log of its cluster.
+            # The store of a member is made from the log of its cluster.
             lay_out(self.settings.store_path)
         self._runner = asyncio.Runner()
         self.run(self._start())
 
     def run(self, scenario: Coroutine[Any, Any, Any]) -> Any:
-        """What a coroutine answers; the service works meanwhile."""
+        """The result of a coroutine; the service works meanwhile."""
         return self._runner.run(scenario)
 
     def restart(self) -> None:
@@ -94,12 +94,12 @@ class Talk:
 
     @property
     def status(self) -> Any:
-        """What the service says of itself, which takes an answered request."""
+        """The service's report on itself, asked for with a query."""
         return self.query("service.status").said
 
     @property
     def position(self) -> int:
-        """The last position of the log, as the service says it."""
+        """The last position of the log, as the service reports it."""
         position: int = self.status["position"]
         return position
 

@@ -27,7 +27,7 @@ EVENT = "hyperpage.evt.v1.jobs.1.enqueued"
 READABLE = ("HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS", "KV_hyperpage_tool_configs", "KV_hyperpage_app_state")
 INTERNAL = ("HYPERPAGE_COMMANDS", "HYPERPAGE_DLQ")
 SECONDS = 30
-# Two users of their own that may do everything, and one that may not.
+# Two users that may do everything, and one that may not.
 BILLING, RIVAL, CLERK = "billing", "rival", "clerk"
 RIGHTS_OF_CLERK = Rights(follows=("jobs",), reads=("app_state",))
 FIRST_EVENTS = 100
@@ -43,10 +43,10 @@ def user_with(name: str, rights: Rights = EVERYTHING) -> BrokerUser:
 
 
 class UsersAtWork:
-    """The streams are as the relay makes them, users' requests about them are answered, and so are `echo`s.
+    """A nats-server with the streams that the relay makes, and a responder for users' requests and `echo`s.
 
-    `served` is all that arrived where the responder serves. `consumers` has the real names of consumers; as a
-    parameter, it is how many of them a stream has places for.
+    `served` has all messages that reached the responder. `consumers` has the real names of consumers; as a
+    parameter, it is the number of consumers that a stream may have.
     """
 
     def __init__(self, data: Path, users: Sequence[BrokerUser], *, consumers: int = 0) -> None:
@@ -94,7 +94,7 @@ class UsersAtWork:
             violations.append(str(error))
 
         usual = private_inbox(user) if user in (RELAY, RESPONDER, ADMIN) else "_INBOX"
-        # Not nats-py's own: its flush may return before the server has read a subscription.
+        # Not the client of nats-py, whose flush may return before the server has read a subscription.
         client = LeanClient()
         inbox = (inbox_prefix or usual).encode()
         await client.connect(self.url_of(user), inbox_prefix=inbox, error_cb=note)
@@ -111,7 +111,7 @@ class UsersAtWork:
         return self.clients[user].jetstream(timeout=SECONDS)
 
     async def set_users(self, users: Sequence[BrokerUser]) -> None:
-        """Has other users beside the server's own."""
+        """Replaces the users beside the server's own."""
         self._have(users)
         await self.server.set_users(users)
 
@@ -130,7 +130,7 @@ class UsersAtWork:
         queues inside the server, which the answer to a later request of the same kind has passed too.
         """
         await self.flush()
-        # By the time that this is answered, the relay has begun with what came before it.
+        # When this is answered, the requests that came before it are under way.
         await self.jetstream(APP).account_info()
         await until(lambda: self.access.under_way == 0)
         relay = self.jetstream(RELAY)
@@ -166,7 +166,7 @@ class UsersAtWork:
         return await self.ask(user, f"CONSUMER.CREATE.{stream}.{name}", request)
 
     async def heard(self, user: str, *subjects: str) -> list[Msg]:
-        """What a user hears on these subjects from now on, if it may subscribe."""
+        """The messages that a user gets on these subjects from now on, if it may subscribe."""
         messages: list[Msg] = []
 
         async def note(message: Msg) -> None:
@@ -196,7 +196,7 @@ class UsersAtWork:
         for subject in ("hyperpage.cmd.v1.>", "hyperpage.qry.v1.>", "hyperpage.adm.v1.>"):
             for arrivals in self.subjects.both(subject):
                 await responder.subscribe(arrivals, cb=self._receive)
-        # By its full name too: only such can be pushed to.
+        # Subscribed by its full name, too: a message can be pushed only to such a subject.
         await responder.subscribe("hyperpage.adm.v1.backup.create", cb=self._receive)
         await Discovery(responder, self.subjects, version="0.1.0", endpoints=(), metadata={}).start()
 
@@ -212,7 +212,7 @@ class UsersAtWork:
 
 
 async def make_streams(relay: JetStreamContext) -> None:
-    """As the service has them, with events and a row in each bucket."""
+    """Makes the streams as the service does, with events, and with a row in each bucket."""
     names = BusNames()
     subjects = UserSubjects(names)
     live = RePublish(src=names.events_of(), dest=names.live_events)
@@ -232,5 +232,5 @@ async def make_streams(relay: JetStreamContext) -> None:
 
 
 def violation(action: str, subject: str) -> str:
-    """As nats-py words it, all in lower case."""
+    """The server's error for a violation, as nats-py words it, in lower case."""
     return f'nats: permissions violation for {action} "{subject.lower()}"'

@@ -1,4 +1,4 @@
-"""Somebody in front of the console, without a browser: what a test reads and sends on their behalf."""
+"""A visitor of the console without a browser: a test reads its pages and sends its forms."""
 
 import re
 from typing import Any
@@ -22,22 +22,22 @@ def logged_in(talk: HttpTalk, role: str) -> dict[str, str]:
 
 
 class Visitor:
-    """Somebody who is logged in with a role; their forms carry the token of their session."""
+    """A visitor who is logged in with a role; the forms carry the token of the session."""
 
     def __init__(self, talk: HttpTalk, role: str) -> None:
         self._talk = talk
         self._told = ""
         self._cookie = logged_in(talk, role)
-        # For the role `read`, too: what is sent without any button is refused for the role, not for the form.
+        # For the role `read`, too: forms without a button are refused for the role, not for the token.
         self.csrf_token = talk.get("/session", headers=self._cookie).json()["csrf_token"]
 
     def get(self, path: str) -> httpx.Response:
         return self._talk.get(path, headers=self._cookie)
 
     def waits_for(self, path: str, text: str) -> None:
-        """Returns when a page says something, or a notice of an earlier one did: each is shown only once.
+        """Returns when a page, or a notice of an earlier page, shows a text: each notice is shown only once.
 
-        It is asked for as a page asks for parts of itself.
+        It is requested as a page requests parts of itself.
         """
         headers = self._cookie | {"HX-Request": "true"}
 
@@ -50,7 +50,7 @@ class Visitor:
         eventually(self._talk, is_said)
 
     def page(self, path: str) -> str:
-        """A page that is there."""
+        """A page, which must exist."""
         answer = self.get(path)
         assert answer.status_code == 200, answer.text
         return answer.text
@@ -61,7 +61,7 @@ class Visitor:
         return self._talk.ask("POST", path, headers=self._cookie, data=form)
 
     def does(self, path: str, **fields: Any) -> str:
-        """The notices of the page that a form leads to."""
+        """Sends a form; returns the notices of the page that it leads to."""
         answer = self.post(path, **fields)
         assert answer.status_code == 303, answer.text
         return self.told(answer.headers["location"])

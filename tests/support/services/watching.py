@@ -12,15 +12,15 @@ from tests.support.patience import patiently, until
 from tests.support.services.asking import HttpTalk
 from tests.support.services.command_line import hyperpage
 
-# The promise to an operator: each surface says so within this time.
+# The promise to an operator: each surface shows a problem within this time.
 SEEN_WITHIN_SECONDS = patiently(5.0)
 
 
 class Watched(HttpTalk):
-    """A service whose health is asked for on the bus, over HTTP and on the command line.
+    """A service whose health a test reads on the bus, over HTTP and on the command line.
 
-    Without `by_program`, the command line is asked only where the bus cannot be: a process for each look
-    takes longer than all else, and it says what the bus says.
+    Without `by_program`, the command line is asked only if the bus can't be: a process for each look takes
+    longer than all else, and it shows the same as the bus.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Watched(HttpTalk):
     def sees(self, cause: str, *, level: str, bus: bool = True) -> str:
         """The reason that every surface gives for a cause, within 5 s from now.
 
-        `bus` is whether the bus can be asked at all.
+        `bus` is false if the bus can't be asked.
         """
         reports = self.run(self._wait(lambda report: cause in _causes(report), bus))
         for name, report in reports.items():
@@ -56,7 +56,7 @@ class Watched(HttpTalk):
         return message
 
     def sees_none(self, *causes: str) -> None:
-        """Returns when every surface has stopped to name these, within 5 s from now."""
+        """Returns when no surface names these causes any more, within 5 s from now."""
         self.run(self._wait(lambda report: not _causes(report).keys() & set(causes), True))
 
     async def _wait(self, holds: Callable[[Any], bool], bus: bool) -> dict[str, Any]:
@@ -65,14 +65,14 @@ class Watched(HttpTalk):
         left_out = "command line" if bus and not self._by_program else None if bus else "bus"
         asked = {name: ask for name, ask in self.surfaces.items() if name != left_out}
         while waiting := [name for name in asked if name not in seen]:
-            # The last one, which takes the longest, once the others have seen it.
+            # The last surface takes the longest, so it is asked once the others have shown the condition.
             for name in waiting[:-1] or waiting:
                 report = await asked[name]()
                 if holds(report):
                     seen[name] = report
                 elif time.monotonic() > deadline:
                     raise TimeoutError(f"{name} does not tell: {report['reasons']}")
-            # Nobody tells of it.
+            # No signal tells when the condition is there.
             await asyncio.sleep(0.02)
         return seen
 
@@ -105,7 +105,7 @@ def eventually(talk: HttpTalk, condition: Callable[[], Any]) -> None:
 
 
 def number_of_letters(talk: HttpTalk, number: int) -> Callable[[], Any]:
-    """Whether there are as many dead letters, to be waited for."""
+    """A condition for `eventually`: there are exactly so many dead letters."""
 
     async def is_so() -> bool:
         return len((await talk.admin.request("hyperpage.adm.v1.dlq.list")).said["items"]) == number

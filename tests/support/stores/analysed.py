@@ -1,4 +1,4 @@
-"""A store to which things happen at times that a test names, and the lake that is made of it."""
+"""A store that gets commands at times that a test names, and the lake that is made from it."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ def ms(time: str) -> int:
 
 
 class History:
-    """What happens to a store, from the moment `start` on."""
+    """A store and its commands, from the moment `start` on."""
 
     def __init__(self, folder: Path, start: int) -> None:
         self.store = Store(folder / "hyperpage.db", Clock(start))
@@ -47,7 +47,7 @@ class History:
         self.positions[name] = self.store.writer.head.position
 
     def lake(self) -> Path:
-        """A lake of a backup that is made now."""
+        """A lake from a backup that is made now."""
         now = self.store.clock.now
         backup = create_backup(self.folder / "hyperpage.db", self.folder / "backups", version="0", now_ms=now)
         export([backup], self.folder / "lake", store_id=None)

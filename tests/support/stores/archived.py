@@ -1,4 +1,4 @@
-"""A store whose commits go to an archive, for tests of what is made of one."""
+"""A store whose commits go to an archive, for tests of archives."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ class Archived(Stored):
         self._told = 0
 
     def new_archiver(self) -> Archiver:
-        """As after a start of the service."""
+        """An archiver as after a start of the service."""
         return Archiver(
             self.places.archive,
             self.store.origin,

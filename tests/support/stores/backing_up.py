@@ -1,4 +1,4 @@
-"""A store with a history of many kinds, and what it was at each position, for tests of backups."""
+"""A store with a history of many kinds, and its content at each position, for tests of backups."""
 
 import random
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Stored:
         self._sent = 0
 
     def work(self, commands: int) -> list[tuple[str, bytes]]:
-        """Sends commands of many kinds; their ids and answers."""
+        """Sends commands of many kinds; returns their ids and answers."""
         answered = []
         for _ in range(commands):
             self._sent += 1
@@ -99,7 +99,7 @@ class Stored:
 
 
 def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table of a file that nobody writes to."""
+    """Every row of every table of a file that no process writes to."""
     connection = open_reader(path)
     try:
         return dump_tables(connection)
@@ -108,7 +108,7 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def answers_of(path: Path) -> list[Answer]:
-    """The remembered answers of a file that nobody writes to."""
+    """The remembered answers of a file that no process writes to."""
     connection = open_reader(path)
     try:
         return sorted(read_answers(connection, 0))

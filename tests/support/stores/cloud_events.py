@@ -1,4 +1,4 @@
-"""The contract's CloudEvents, made in Python: what those that SQLite makes are compared with."""
+"""The contract's CloudEvents, made in Python, to compare those with that SQLite makes."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Backups that somebody has changed, and made everything that is said of them fit."""
+"""Forged backups: their content is changed, and their metadata fit it."""
 
 import shutil
 from contextlib import closing
@@ -17,7 +17,7 @@ from ops.targets.sealing import Sealing, seal_file
 from tests.support.stores.keys import KEY
 
 WRITABLE = "PRAGMA writable_schema = on"
-# Objects that a file may bring along, as SQL that makes them; what the refusal has to name.
+# Objects that a forged file may have: the SQL that makes them, and the words that the refusal has to name.
 FORGED_SCHEMAS = {
     "a trigger": (
         "CREATE TRIGGER forge AFTER INSERT ON app_state BEGIN"
@@ -106,13 +106,13 @@ FORGED_SCHEMAS = {
 
 
 def tamper(file: Path, statements: str) -> None:
-    """Carries out statements on a file that nobody uses, as somebody with SQLite at hand would."""
+    """Runs statements on a file that no process uses, as a person with SQLite could."""
     with closing(apsw.Connection(str(file))) as connection:
         connection.execute(statements)
 
 
 def forged_backup(backup: Backup, folder: Path, statements: str) -> Backup:
-    """A backup in a folder whose content the statements have changed; its metadata say that it is right."""
+    """A copy of a backup, in `folder`, whose content the statements have changed; its metadata fit that."""
     place = folder / backup.name
     forged = folder / "forged.db"
     with opened(backup, [KEY], scratch=folder) as plain:
@@ -120,7 +120,7 @@ def forged_backup(backup: Backup, folder: Path, statements: str) -> Backup:
     tamper(forged, statements)
     tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
     with closing(apsw.Connection(str(forged))) as connection:
-        # What the metadata say of the content fits it, as far as that ends.
+        # The metadata fit the content, as far as it can be read.
         rows = {
             name: connection.execute(f'SELECT count(*) FROM "{name}"').get
             for (name,) in connection.execute(tables).fetchall()
@@ -130,7 +130,7 @@ def forged_backup(backup: Backup, folder: Path, statements: str) -> Backup:
 
 
 def put_in_place(backup: Backup, forged: Path, place: Path, **said: Any) -> Backup:
-    """A backup of that file, kept as the other one is, with metadata that fit; `said` is of its content."""
+    """A backup of the forged file, sealed as `backup` is; its metadata fit, and say `said` of the content."""
     sealing = backup.metadata.sealing
     is_sealed = sealing != Sealing()
     place.touch()

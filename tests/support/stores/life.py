@@ -1,4 +1,4 @@
-"""A store that lives through a history, and the story of the same beside it."""
+"""A store that gets the commands of a history, and beside it a story of the same commands."""
 
 import math
 from collections.abc import Iterator
@@ -43,18 +43,18 @@ from tests.support.stores.writing import TABLES, Reply, Sent, Store, batch, dump
 
 @contextmanager
 def frequently_kept_states() -> Iterator[None]:
-    """A state is kept every other event, and ids are indexed by the fewest at a time."""
+    """Stores a snapshot every other event, and indexes as few ids at a time as possible."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aggregates, "SNAPSHOT_INTERVAL", 2)
         patch.setattr(answers, "WAITING_IDS", 3)
         patch.setattr(answers, "STRIDE", 2)
-        # The jitter of an attempt that timed out is the story's, too.
+        # The writer has no jitter, as the story has none.
         patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
 
 
 class Telling:
-    """The pure side: a story, and the tokens that each job has had."""
+    """The pure side: a story, and the lease tokens that each job has had."""
 
     def __init__(self, story: Story | None = None, tokens: dict[str, list[str]] | None = None) -> None:
         self.story = story or Story()
@@ -125,7 +125,7 @@ class Life:
                 self._send(submissions)
 
     def _open(self) -> Store:
-        # The writer rescues by its own watch, which no story knows of: here a rescue is a command.
+        # The writer would rescue jobs by its own timer, unknown to the story: here a rescue is a command.
         return Store(
             self.path,
             self.clock,
@@ -141,7 +141,7 @@ class Life:
             story.leases[job_id] = msgspec.structs.replace(lease, expires_at=expires_at)
 
     def _send(self, submissions: list[tuple[str, list[Wish]]]) -> None:
-        # Tokens are those known before the group: nobody has seen its answers yet.
+        # Only tokens from before the group can be used, since no client has its answers yet.
         sent = [(kind, [self._resolved(one, self.tokens) for one in wished]) for kind, wished in submissions]
         told = [
             [self._resolved(one, self.telling.tokens, real) for one, real in zip(wished, reals, strict=True)]
@@ -202,10 +202,10 @@ class Life:
         command_id = f"c{self._ids}" if wished.has_id else None
         return Sent(wished.name, body, command_id, wished.expected_version)
 
-    # The laws
+    # The properties that always hold
 
     def check_writer_against_story(self) -> None:
-        """The log is what the story says, event for event, with versions, positions and times."""
+        """Checks that the log is that of the story, event for event, with versions, positions and times."""
         told = {
             f"{table}/{key}": [(one.position, one.version, one.recorded_at, one.event) for one in stream]
             for (table, key), stream in self.telling.story.streams.items()
@@ -335,7 +335,7 @@ class Life:
             assert (said["stream"], said["version"], said["position"]) == last
 
     def _check_told_again(self, reader: apsw.Connection) -> None:
-        """What the log tells is what was answered, also where the file went to an older form and back."""
+        """Checks the answers that the log gives, also after the file went to an older form and back."""
         told = answers.read_answers(reader, 0)
         answered = {sent.id: body for sent, body in self.remembered}
         assert {one.command_id: one.answer.encode() for one in told} == answered

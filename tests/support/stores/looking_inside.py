@@ -1,4 +1,4 @@
-"""What the log holds and the writer knows, whole: for comparing."""
+"""The whole log and the whole memory of a writer, for comparisons."""
 
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_after(connection: apsw.Connection, position: int, *, limit: int) -> lis
 
 
 def edges(dependents: Dependents) -> set[tuple[str, str, bool]]:
-    """Each awaited job with one that waits for it, and whether that one waits patiently."""
+    """Each awaited job with a job that waits for it, and True if that one waits patiently."""
     return {
         (awaited, job_id, patient)
         for patient, waiting in ((True, dependents._patient), (False, dependents._impatient))
@@ -37,7 +37,7 @@ def edges(dependents: Dependents) -> set[tuple[str, str, bool]]:
 
 
 def awaited(groups: AwaitedGroups) -> set[tuple[str, tuple[str, str], str]]:
-    """Each awaited group with one that waits for it, and how."""
+    """Each awaited group with a job that waits for it, and how it waits."""
     return {
         (group_id, kind, job_id)
         for group_id, kinds in groups._waiting.items()

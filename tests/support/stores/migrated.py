@@ -20,7 +20,7 @@ def migrated_memory() -> apsw.Connection:
 def lay_out(path: Path) -> None:
     """Puts a file with all tables and no identity where there is none: a start takes 15 ms less."""
     if path.parent.is_dir() and not path.exists():
-        # As the service makes it: for its owner alone.
+        # Readable for its owner alone, as the service makes it.
         path.touch(0o600)
         path.write_bytes(_file_without_rows())
 

@@ -1,7 +1,7 @@
-"""A night of a store whose figures can be counted on the fingers: `night_lake`.
+"""A night of a store with figures that are small enough to count by hand: `night_lake`.
 
 In Berlin, the clocks are put back from 03:00 to 02:00 in it, at 01:00 UTC on 25 October 2026. A budget is
-used up over midnight there, a tool fails after somebody has changed its configuration, and jobs are archived.
+used up over midnight there, a tool fails after a change of its configuration, and jobs are archived.
 """
 
 from pathlib import Path
@@ -67,7 +67,7 @@ def failures(one: History) -> None:
     for number, lease in enumerate(leases, start=1):
         one.at(f"2026-10-25T00:30:{number}0Z").send("jobs.fail", **lease, error="503")
         if number == 1:
-            # In the same millisecond, and no cause of what came before it.
+            # It is in the same millisecond as the event before it, but is not its cause.
             one.send("tool_configs.disable", actor="on-call", tool_name="gitlab", reason="503")
     one.at("2026-10-25T00:45:00Z").enqueue("d3", "scan", "jira", queue="slow")
     one.at("2026-10-25T01:20:00Z").send("jobs.pause_queue", actor="on-call", queue="slow", reason="look")

@@ -109,7 +109,7 @@ def old_database(path: Path, *, schema: str = SCHEMA, **tables: Iterable[Mapping
 
 
 def writing_to(path: Path) -> apsw.Connection:
-    """The old system's own connection."""
+    """A connection as the old system has it."""
     connection = apsw.Connection(str(path))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "normal")

@@ -1,4 +1,4 @@
-"""The pages of a store's file by what they are for, and how they are damaged."""
+"""The pages of a store's file, by their table and kind, and damage to them."""
 
 import random
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 
 PAGE_BYTES = 4096
-# Within an overflow page: the number of the next one stays, so that SQLite's own look finds nothing.
+# Damage to an overflow page keeps the number of the next one, so that SQLite's own check finds nothing.
 _BEHIND_THE_LINK = 4
 
 
@@ -19,7 +19,7 @@ def pages_of(connection: apsw.Connection, table: str, kind: str) -> list[int]:
 
 
 def overwrite(store: Path, page: int, chance: random.Random) -> None:
-    """Puts noise into a page, on the disk."""
+    """Overwrites a page with noise, on disk."""
     size = chance.randint(100, PAGE_BYTES - _BEHIND_THE_LINK)
     with store.open("r+b") as file:
         file.seek((page - 1) * PAGE_BYTES + _BEHIND_THE_LINK)

@@ -31,7 +31,7 @@ from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.looking_inside import read_after
 
 NAMES = BusNames()
-# How soon the relay must be through, as the contract says.
+# The time within which the relay must have published the log, by the contract.
 THROUGH_WITHIN_SECONDS = patiently(5.0)
 
 
@@ -77,7 +77,7 @@ class Store:
         return self._commit(changes, write)
 
     def set_back(self, position: int) -> list[chain.Row]:
-        """Takes the events behind a position away, as a copied file would, and answers with them."""
+        """Removes the events behind a position, as an older copy of the file lacks them, and returns them."""
         taken = read_after(self._writer, position, limit=1_000_000)
         with self._writer:
             self._writer.execute("DELETE FROM events WHERE position > ?", (position,))
@@ -85,25 +85,25 @@ class Store:
         return taken
 
     def put_back(self, rows: list[chain.Row]) -> None:
-        """Puts back what `set_back` took."""
+        """Puts the events back that `set_back` removed."""
         with self._writer:
             chain.insert(self._writer, rows)
         self.head = chain.read_head(self._writer)
 
     def forge(self, position: int, **columns: str | bytes) -> None:
-        """Changes a row of the log where it stands, as no part of ours does."""
+        """Changes a row of the log in place, as no part of the program does."""
         for column, value in columns.items():
             self._writer.execute(f"UPDATE events SET {column} = ? WHERE position = ?", (value, position))
 
     def damage_text(self, position: int) -> None:
-        """Has a text of the log be none, as on a damaged disk."""
+        """Makes a text of the log invalid, as a damaged disk may."""
         update = "UPDATE events SET data = CAST(x'22ff22' AS TEXT) WHERE position = ?"
         self._writer.execute(update, (position,))
 
     def empty(self, position: int, column: str) -> None:
-        """Has a column of a row be NULL, as damage does, which asks for no types."""
+        """Sets a column of a row to NULL, against the table's constraints, as damage may."""
         strict = self._writer.execute("SELECT sql FROM sqlite_schema WHERE name = 'events'").get
-        # Each connection goes by the definition that it read first.
+        # A connection keeps the definition that it has read first, so each change needs a new one.
         for there, statement in (
             (strict.replace("STRICT", "").replace("NOT NULL", ""), "SELECT 1"),
             (strict, f"UPDATE events SET {column} = NULL WHERE position = {position}"),
@@ -124,7 +124,7 @@ class Store:
         return read_after(self._writer, after, limit=1_000_000)
 
     def bodies(self, after: int = 0) -> list[bytes]:
-        """What the stream must hold of the log, in order."""
+        """The messages that the stream must hold of the log, in order."""
         return [cloud_event(self.origin, row) for row in self.rows(after)]
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ Answer = TypeVar("Answer")
 
 
 class PatientApi(JetStreamApi):
-    """Reads again where a broker that was killed, on a busy machine, takes longer than a service waits."""
+    """Reads again if a killed broker, on a busy machine, takes longer to come back than a service waits."""
 
     async def report(self, stream: str) -> StreamReport | None:
         return await self._again(partial(super().report, stream))
@@ -197,7 +197,7 @@ class Broker:
         os.kill(process_id, number)
 
     async def freeze(self) -> None:
-        """Has nats-server stand still, which it does when this returns, with its connections open."""
+        """Stops the process of nats-server, with its connections open; it stands still when this returns."""
         self.signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self.server.process_id}/task")
         await until(lambda: all(_state_of(thread) == "T" for thread in threads.iterdir()))
@@ -209,7 +209,7 @@ class Broker:
         await self._serve()
 
     async def reconnect(self) -> None:
-        """Has another connection: a server that was stopped may have another port."""
+        """Opens a new connection: a server that was stopped may have another port."""
         await self.connection.close()
         self.connection = await connect(self.server)
         self.api = PatientApi(self.connection)
@@ -263,7 +263,7 @@ class Broker:
 
 
 def _state_of(thread: Path) -> str:
-    # Behind the name, which is in brackets and may have anything in it.
+    # The state is behind the name, which is in brackets and may have any signs in it.
     return (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
@@ -314,7 +314,7 @@ async def relay_of(broker: Broker, store: Store) -> AsyncIterator[Relay]:
 
 @asynccontextmanager
 async def running(relay: Relay) -> AsyncIterator[None]:
-    """Has a relay run for the length of the block."""
+    """Runs a relay for the length of the block."""
     task = asyncio.create_task(relay.run())
     try:
         yield
@@ -341,7 +341,7 @@ async def until_stream_holds(broker: Broker, store: Store) -> None:
 
 
 async def through(relay: Relay, store: Store) -> RelayState:
-    """Returns when the relay is through with the log; fails when it is not so in time."""
+    """Returns when the relay has published the whole log; fails if it has not in time."""
     await until(
         lambda: relay.state.position == store.head.position and relay.state.healthy, THROUGH_WITHIN_SECONDS
     )
@@ -349,7 +349,7 @@ async def through(relay: Relay, store: Store) -> RelayState:
 
 
 def play(scenario: Callable[[Broker, Store], Awaitable[Any]], folder: Path) -> Any:
-    """What a scenario gives back, played with a broker and a store of its own."""
+    """The result of a scenario, run with a broker and a store of its own."""
 
     async def run() -> Any:
         async with bus_in(folder) as (broker, store):

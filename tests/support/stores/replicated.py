@@ -1,4 +1,4 @@
-"""Leaders, logs of frames with a broker and without, and files that are brought forward by them."""
+"""Leaders, logs of frames with a broker and without, and files that follow these logs."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ STORE_ID = "store-1"
 
 
 class RecordedFrames:
-    """What a writer stores, as the frames that a log would have."""
+    """Records what a writer stores, as the frames that a log would have."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -48,7 +48,7 @@ class FollowedFile:
         self.applier = self.opened()
 
     def opened(self) -> Applier:
-        """An applier that has to find out by itself where the file is, as after a start."""
+        """An applier that has to read from the file how far it is, as after a start."""
         origin = Origin(STORE_ID, read_origin(self.connection).timelines)
         self.applier = Applier(self.connection, Tables(), origin, cache_capacity=2)
         return self.applier
@@ -67,14 +67,14 @@ def followed_file(path: Path) -> Iterator[FollowedFile]:
 
 
 def replicated_content(connection: apsw.Connection) -> dict[str, list[Any]]:
-    """All that is equal in the files of a leader and of who follows it."""
+    """All content that is equal in the files of a leader and of a follower."""
     names = ("events", *TABLES, "snapshots", "command_answers", "job_leases")
     found: dict[str, list[Any]] = {**dump_tables(connection, names)}
     return found
 
 
 async def lose_tail(broker: Broker, count: int) -> None:
-    """Has the stream of frames lose its last messages, as a broker that was cut off its power may."""
+    """Removes the last messages of the stream of frames, as a power cut of the broker may."""
     report = await broker.api.report(NAMES.log)
     assert report is not None
     kept = (await broker.messages(NAMES.log))[:-count]
@@ -85,7 +85,7 @@ async def lose_tail(broker: Broker, count: int) -> None:
 
 
 class Led:
-    """A store that leads a term, and why it does no more."""
+    """A store that leads a term; `ended` has the reasons why it no longer does."""
 
     def __init__(self, store: Store, replicator: Replicator, ended: list[str]) -> None:
         self.store = store
@@ -103,7 +103,7 @@ async def leading(
     hold_seconds: float = 30,
     form: Callable[[], int] = lambda: FORMAT,
 ) -> AsyncIterator[Led]:
-    """A store at a path, with everything in the log, that leads; one with that id, if it is new."""
+    """A store at a path that leads, with everything in the log; a new store gets the given id."""
     connection, origin = opened(path, store_id)
     try:
         log = LogStream(broker.connection, NAMES, origin.store_id)

@@ -1,4 +1,4 @@
-"""A folder with a stopped store, its backups and its archive, for tests that break what is done to it."""
+"""A folder with a stopped store, its backups and its archive, for tests that interrupt work on them."""
 
 import asyncio
 import shutil
@@ -68,7 +68,7 @@ class Scene:
             origin = read_origin(connection)
         with closing(ReaderPool(self.places.store)) as readers:
             archiver = Archiver(self.folder / "archive", origin, readers.connection, store=self.places.store)
-            # As `stop` does it, which tells nobody but the log of what went wrong.
+            # `stop` does the same, but only logs its errors; this raises them.
             asyncio.run(archiver._catch_up())
 
     def merge(self) -> None:

@@ -1,4 +1,4 @@
-"""A leader, the places that it shares with a member that has nothing yet, and a nats-server between them."""
+"""A leader, the places that it shares with a member without a store yet, and their nats-server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -60,12 +60,12 @@ class Scene:
         readers.close()
 
     def content(self) -> dict[str, list[Any]]:
-        """What the member's file has."""
+        """The content of the member's file."""
         with closing(open_reader(self.settings.store_path)) as connection:
             return content_of(connection)
 
     async def cut(self, position: int) -> None:
-        """Has the log begin at the first frame that reaches a position."""
+        """Cuts the log, which then begins at the first frame that reaches a position."""
         log = await LogStream.there(self.broker.connection, NAMES)
         assert log is not None
         await self.broker.purge(NAMES.log, seq=await log.first_reaching(position, await log.end()))
@@ -84,7 +84,7 @@ def token_of(job_id: str, connection: apsw.Connection) -> str:
 
 
 async def work(led: Led, first: int, count: int = 10) -> None:
-    """Changes some state, and has a job begun and one ended, each under a lease."""
+    """Changes some state, begins a job and ends another, each under a lease."""
     send = led.store.send
     for number in range(first, first + count):
         for name, body in (
@@ -101,7 +101,7 @@ async def work(led: Led, first: int, count: int = 10) -> None:
 
 
 def content_of(connection: apsw.Connection) -> dict[str, list[Any]]:
-    """All that must be the same: states that are kept to shorten reading are not, nor the form of answers."""
+    """All content that must be the same in both files; snapshots and the form of answers may differ."""
     content = replicated_content(connection)
     del content["snapshots"]
     return content | {"command_answers": sorted(read_answers(connection, 0))}

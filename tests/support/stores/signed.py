@@ -1,4 +1,4 @@
-"""Stores whose backups and archive are signed, and somebody who writes there without having the key."""
+"""Stores whose backups and archive are signed, and forgeries of these without the key."""
 
 import hashlib
 import shutil
@@ -53,7 +53,7 @@ class SignedStore(Archived):
 
     @property
     def strict(self) -> Signing:
-        """The same, which refuses what no trusted key has signed."""
+        """The same signing, which also refuses what no trusted key has signed."""
         return msgspec.structs.replace(self.signing, is_required=True)
 
     @property
@@ -68,7 +68,7 @@ class SignedStore(Archived):
 
 
 def key_in(folder: Path) -> SigningKey:
-    """A key that is nobody's whom the store knows."""
+    """A key that the store does not know."""
     folder.mkdir(exist_ok=True)
     file = folder / "their-key.txt"
     make_key(file)
@@ -78,7 +78,7 @@ def key_in(folder: Path) -> SigningKey:
 
 
 def forged_store(store: Path, folder: Path) -> Path:
-    """A copy of a store in which an event is another, and everything else was made to fit."""
+    """A copy of a store in which one event is forged, and all else fits it."""
     folder.mkdir(exist_ok=True)
     forged = folder / "forged.db"
     with closing(apsw.Connection(str(store))) as source, closing(apsw.Connection(str(forged))) as target:
@@ -95,7 +95,7 @@ def forged_store(store: Path, folder: Path) -> Path:
 
 
 def forge_backup(backup: Backup, store: Path, folder: Path, signer: SigningKey | None = None) -> None:
-    """Puts another store's file in the place of a backup, with metadata in which everything fits."""
+    """Puts another store's file in the place of a backup, with metadata that fit it."""
     made = create_backup(
         forged_store(store, folder),
         folder / "made",
@@ -129,7 +129,7 @@ def change_metadata(backup: Backup, **changes: Any) -> None:
 
 
 def strip_backup(backup: Backup) -> None:
-    """Takes the signature away."""
+    """Removes the signature of a backup."""
     content = metadata_path(backup.place).read_bytes()
     write_file(metadata_path(backup.place), content.removesuffix(signature_line(backup)) + b"\n}\n")
 
@@ -158,7 +158,7 @@ def graft_signature(before: bytes, segment: Segment) -> None:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """What is in a folder, but for what SQLite keeps there for readers."""
+    """The files in a folder with their content, except those that SQLite keeps for readers."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path: path.read_bytes() for path in files if not path.name.endswith(("-shm", "-wal"))}
 

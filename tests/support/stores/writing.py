@@ -30,7 +30,7 @@ TABLES = ("jobs", "job_history", "queues", "schedules", "rate_limits", "tool_con
 
 
 class Sent(NamedTuple):
-    """One command on its way."""
+    """A command to be sent."""
 
     name: str
     body: Any = {}
@@ -41,7 +41,7 @@ class Sent(NamedTuple):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer: its bytes, and what they say."""
+    """An answer: its bytes, and their decoded content."""
 
     body: bytes
 
@@ -51,7 +51,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def code(self) -> str | None:
-        """The code of a refusal; `None` where the command was accepted."""
+        """The code of a refusal; `None` if the command was accepted."""
         return self.said["error"]["code"] if b'{"error":' in self.body[:9] else None
 
     @property
@@ -85,7 +85,7 @@ class Store:
             lay_out(path)
         self.connection, self.origin = open_store(path, cache_kib=1024)
         if not synced:
-            # A store that is only to be there may be lost with the machine.
+            # The store may be lost in a crash of the machine.
             self.connection.pragma("synchronous", "off")
         self.commits: list[Commit] = []
         self.writer = Writer(
@@ -97,7 +97,7 @@ class Store:
             prune_after_ms=prune_after_ms,
             replication=replication,
         )
-        # Of `time.monotonic`; `math.inf` leaves every rescue to the test.
+        # By `time.monotonic`; with `math.inf`, only the test rescues jobs.
         self.writer._next_upkeep = next_upkeep
         self.writer.start()
 
@@ -138,7 +138,7 @@ class Store:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The writer does nothing meanwhile; what is sent waits."""
+        """Holds the writer for the length of the block; commands wait."""
         entered, release = threading.Event(), threading.Event()
         ended: Future[Any] = Future()
 
@@ -155,11 +155,11 @@ class Store:
             ended.result(ANSWER_WITHIN_SECONDS)
 
     def in_writer(self, errand: Callable[[apsw.Connection], Any]) -> Any:
-        """What an errand gives back, run in the writer's thread between two groups."""
+        """The result of an errand that runs in the writer's thread between two groups."""
         return self.call(errand)()
 
     def call(self, errand: Callable[[apsw.Connection], Any]) -> Callable[[], Any]:
-        """Hands an errand to the writer. What it gives back is waited for when it is asked for."""
+        """Hands an errand to the writer; the function that this returns waits for the errand's result."""
         future: Future[Any] = Future()
         self.writer.call(errand, future.set_result)
 
@@ -203,7 +203,7 @@ def batch(*commands: Sent, atomic: bool = False) -> Submission:
 
 
 def request(sent: Sent) -> Request | Refusal:
-    """A command decoded from its JSON, or why it was refused on the way."""
+    """A command decoded from its JSON, or its refusal."""
     decider, verb = VERBS[sent.name]
     body = sent.body if isinstance(sent.body, bytes) else msgspec.json.encode(sent.body)
     try:

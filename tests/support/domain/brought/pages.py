@@ -74,7 +74,7 @@ class Slug(Aggregate):
 
 
 def differences(old: str, new: str) -> list[Edit]:
-    """What to put in the place of which part of a text, the last part first."""
+    """The edits that make the new text from the old one, the last part first."""
     steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return [(start, end, new[i:j]) for kind, start, end, i, j in reversed(steps) if kind != "equal"]
 
