@@ -21,7 +21,7 @@ from tests.lab.experiments import by_name
 from tests.lab.running import SEEDS, Outcome, outcomes
 from tests.support.repository import ROOT
 
-# By the lab itself: they say nothing of what was tried.
+# The files that the lab writes itself: changes of these don't change what was tried.
 MADE = tuple(one.relative_to(ROOT) for one in (results.FILE, page.PAGE, page.BADGE))
 
 
@@ -40,7 +40,7 @@ def main() -> int:
     able = [one for one in chosen if one.name not in lacking]
     print(f"{len(able)} experiments for {asked.minutes:g} minutes, from seed {first_seed} on", flush=True)
     found: dict[str, list[Outcome]] = defaultdict(list)
-    # Whoever ends it early keeps what it has found so far, also where a shell has it in the background.
+    # A run that is ended early keeps its findings, also if a shell runs it in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -96,7 +96,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _keep(asked: argparse.Namespace, run: Run) -> None:
-    """Adds the run to those that are kept, if it says something about a commit by chance."""
+    """Adds the run to the kept ones, if it is about a commit, and its seed was drawn by chance."""
     if asked.seed is not None:
         print("Not kept: the seed was chosen.")
     elif _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{one}" for one in MADE)):
@@ -114,7 +114,7 @@ def _git(*arguments: str) -> str:
 
 
 def _machine() -> str:
-    """Its kind: what somebody else needs to compare, and no name."""
+    """The kind of this machine: the facts that others need for a comparison, without its name."""
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (

@@ -1,4 +1,4 @@
-"""All experiments of the lab, in the order in which they are told of."""
+"""All experiments of the lab, in the order of the page."""
 
 from tests.lab.clusters import failover, under_faults, versions
 from tests.lab.cuts import experiments as cuts
@@ -29,10 +29,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def by_name() -> dict[str, Experiment]:
-    """Them by their names.
+    """The experiments by their names.
 
     Raises:
-        ValueError: two have the same.
+        ValueError: two have the same name.
     """
     found = {one.name: one for one in EXPERIMENTS}
     if len(found) != len(EXPERIMENTS):

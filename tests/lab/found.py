@@ -1,7 +1,7 @@
-"""What faults have found so far, and what they do not look for: the kept half of docs/reliability.md.
+"""The defects that faults have found so far, and the limits of the lab: the kept half of docs/reliability.md.
 
-Whoever mends something that a fault has found adds it at the end, with the test that failed before. Then
-`make lab ARGS=--page` writes the page anew.
+A defect that is mended is added at the end, with the test that failed before. Then `make lab ARGS=--page`
+writes the page anew.
 """
 
 import dataclasses
@@ -348,8 +348,8 @@ FOUND = (
     ),
 )
 
-# What became of breaks in runs that were kept, by experiment and seed: a mistake of the experiment's, or a
-# defect that is mended, and since when.
+# The causes of breaks in kept runs, by experiment and seed: a mistake of the experiment, or a defect and the
+# day since when it is mended.
 JUDGED: Mapping[tuple[str, int], str] = {
     ("strikes-in-the-midst", 4146623184): "a mistake of the experiment's: it started the service while the "
     "restore that it had asked for still had the store",
@@ -387,7 +387,7 @@ JUDGED: Mapping[tuple[str, int], str] = {
     "anew beside its archive",
 }
 
-# Sentences: what a reader may not conclude from the page.
+# Sentences about conclusions that a reader may not draw from the page.
 NOT_COVERED = (
     "Disks that lie: one that reports a sync done and has not done it loses what it was told to keep, here "
     "as everywhere.",

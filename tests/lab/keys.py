@@ -1,4 +1,4 @@
-"""What is asked of a few keys, as commands and queries, and as operations on registers."""
+"""Commands and queries about a few keys, also as operations on registers."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ KEY_FIELDS = {"app_state": "key", "tool_configs": "tool_name", "jobs": "id"}
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """One command about a key of a table, and what it is to a register; a `get`, where it has no name."""
+    """A command about a key of a table, with its operation on a register; without a name, it is a `get`."""
 
     table: str
     key: str
@@ -32,7 +32,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 def wish(chance: random.Random, table: str, key: str, value: int, expected: int | None) -> Wish:
-    """A change of a key; `value` is one that nobody else writes."""
+    """A change of a key; no other change writes the same `value`."""
     if table == "app_state":
         if chance.random() < 0.2:
             return Wish(table, key, Remove(expected), "app_state.delete", {"key": key}, expected)
@@ -43,28 +43,28 @@ def wish(chance: random.Random, table: str, key: str, value: int, expected: int 
         return Wish(table, key, Write(value, expected), "tool_configs.set", body, expected)
     if chance.random() < 0.3:
         body = {"id": key, "type": "sync", "name": "j", "payload": {"value": value}, "hold": True}
-        # Held, so that nobody claims it.
+        # Held, so that no worker claims it.
         return Wish(table, key, Create(value), "jobs.enqueue", body)
     body = {"id": key, "payload": {"value": value}}
     return Wish(table, key, Change(value, expected), "jobs.update_payload", body, expected)
 
 
 def refused(refusal: Refusal) -> Refused:
-    """A refusal as a register has it."""
+    """A refusal, as the answer of a register."""
     version = refusal.details.get("actual_version") if isinstance(refusal, VersionConflict) else None
     return Refused(refusal.code, version)
 
 
 def found(table: str, row: dict[str, Any]) -> Found:
-    """A row as a register has it."""
+    """A row, as the answer of a register."""
     values = {"app_state": lambda: row["value"], "tool_configs": lambda: row["config"]["value"]}
     return Found(row["version"], values.get(table, lambda: row["payload"]["value"])())
 
 
 class KeyUser:
-    """One client that changes and reads keys, one operation after the other, and notes what it saw.
+    """One client that changes and reads keys, one operation after the other, and notes the answers.
 
-    `reads` is how much of it reads.
+    `reads` is the share of reads.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class KeyUser:
         self._versions: dict[str, int] = {}
 
     async def act(self, client: Client, *, within_seconds: float) -> None:
-        """One operation, whatever comes of it.
+        """Makes one operation, and notes its outcome.
 
         Raises:
-            Unreachable: nobody answered.
+            Unreachable: no service answered.
         """
         table, key = self._chance.choice(self._keys)
         begin = self._clock()

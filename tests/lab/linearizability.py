@@ -1,11 +1,11 @@
-"""Whether a history of overlapping operations can be told as one after the other, each at a moment within it.
+"""A check of overlapping operations: can they be ordered one after the other, each at a moment within it?
 
     called ├────────────● it took effect ───┤ answered
-    called ├──● perhaps later, perhaps never ───────────── ∞   nobody knows what became of it
+    called ├──● perhaps later, perhaps never ───────────── ∞   its outcome is unknown
 
-The search is that of J. Wing and C. Gong (1993): whoever may be first is tried first, and taken back. What
-was tried already, the same operations with the same state behind them, is not tried again (G. Lowe, 2017).
-Histories of different keys are independent (M. Herlihy and J. Wing, 1990), so each is told alone.
+The search is that of J. Wing and C. Gong (1993): each operation that may be first is tried, and taken back.
+The same set of operations with the same state behind it is not tried again (G. Lowe, 2017). Histories of
+different keys are independent (M. Herlihy and J. Wing, 1990), so each is checked alone.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,7 +18,7 @@ State = TypeVar("State", bound=Hashable)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked, what was answered, and when, by one clock; `None` at infinity: nobody knows."""
+    """A request, its answer, and their times by one clock; unknown answers are `None`, at infinity."""
 
     asked: Any
     answered: Any
@@ -30,15 +30,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return self.end < inf
 
 
-# The states that may follow from a state by an operation; none where it cannot have had that answer then. For
-# one whose answer is not known, those that it may have led to.
+# The states that may follow from a state by an operation; none if it cannot get its answer in that state. If
+# the answer is not known, all states that it may have led to.
 Step = Callable[[State, Operation], Iterable[State]]
 
 
 class Verdict(msgspec.Struct, Generic[State], frozen=True):
-    """`order` is one in which they can be told; where there is none, the longest that was found.
+    """`order` is a possible order of the operations; if there is none, the longest that was found.
 
-    Then `states` are those in which it ended, and `stuck` the operations of which none can be next there.
+    Then `states` are the states at its end, and `stuck` the operations of which none can be next there.
     """
 
     holds: bool
@@ -55,11 +55,11 @@ class Verdict(msgspec.Struct, Generic[State], frozen=True):
 
 
 def check(operations: Sequence[Operation], initial: State, step: Step[State]) -> Verdict[State]:
-    """Whether they can be told one after the other from `initial` on."""
+    """The verdict on these operations, from the state `initial` on."""
     ordered = sorted(operations, key=lambda one: (one.begin, one.end))
     known = sum(1 << number for number, one in enumerate(ordered) if one.is_known)
     seen: set[tuple[int, State]] = {(0, initial)}
-    # Each: what is told, the state, how it came to that.
+    # Each entry: the set of ordered operations, the state, and the path to it.
     path: tuple[Any, int] | None = None
     waiting: list[tuple[int, State, Any]] = [(0, initial, path)]
     best: tuple[int, list[tuple[int, State, Any]]] = (-1, [])
@@ -86,23 +86,23 @@ def check(operations: Sequence[Operation], initial: State, step: Step[State]) ->
 def _next(
     told: int, state: State, ordered: Sequence[Operation], step: Step[State]
 ) -> list[tuple[int, State]]:
-    """Those that can be next, and what follows; the earliest is the last, and is tried first."""
+    """The operations that can be next, each with its state; the earliest is last, and is tried first."""
     following = []
     for number in reversed(_possible(told, ordered)):
         one = ordered[number]
         states = list(step(state, one))
         if one.is_known and states == [state]:
-            # What changes nothing is in nobody's way: wherever else it can be told, it can be told here.
+            # An operation without an effect hinders no other: if it fits in later, it also fits in here.
             return [(number, state)]
         following += [(number, each) for each in states if one.is_known or each != state]
     return following
 
 
 def _possible(told: int, ordered: Sequence[Operation]) -> list[int]:
-    """Those that may be next: they began before any that is still to be told had ended."""
+    """The operations that may be next: they began before any of the remaining ones had ended."""
     possible: list[int] = []
     first_end = inf
-    # The lowest bit that is not set; all before it are told.
+    # The lowest bit that is not set; all operations before it are in the order.
     number = (~told & (told + 1)).bit_length() - 1
     while number < len(ordered):
         one = ordered[number]

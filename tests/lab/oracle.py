@@ -1,6 +1,6 @@
-"""What must hold after whatever was done to a service: a function returns if it does, and is `Broken` else.
+"""Checks of everything that must hold after any faults of a service: each returns, or raises `Broken`.
 
-What clients saw is given to it; nothing here believes what the service says of itself.
+The answers that clients saw are given to them; no check relies on the service's own reports.
 """
 
 import json
@@ -29,13 +29,13 @@ from tests.lab.experiment import Broken
 from tests.support.stores.looking_inside import log_of
 
 VERSION = "0.0.0"
-# Events of commands that nobody sends.
+# Events of internal commands, which no client sends.
 _OWN = {event for _, verb in VERBS.values() if verb.internal for event in verb.events}
 _OWN_EVENTS = {name for name, event in EVENT_TYPES.items() if event in _OWN}
 
 
 class Answered(NamedTuple):
-    """A command that was accepted, as its sender saw it; `owner` is the user under which it is remembered."""
+    """An accepted command, as its sender saw it; `owner` is the user under which it is remembered."""
 
     command_id: str
     name: str
@@ -44,16 +44,16 @@ class Answered(NamedTuple):
 
     @property
     def is_remembered(self) -> bool:
-        """Whether the same id gets the same bytes again; an empty claim may find something now."""
+        """True if the same id gets the same bytes again; a repeated empty claim may find jobs."""
         verb = VERBS[self.name][1]
         return verb.remembered and (verb.empty_is_remembered or bool(json.loads(self.answer)["events"]))
 
 
 def require_store(store: Path, sent: Collection[str], answered: Iterable[Answered]) -> None:
-    """A file that nobody serves is whole, its tables are what its log says, all that was answered is in it.
+    """Checks that a stopped service's file is whole, its tables fit its log, and all answers are in it.
 
-    So are the bytes of each answer, at its position and under its id. `sent` are the ids of all commands that
-    were ever sent: nothing else is there, but what the service does of its own accord.
+    The bytes of each answer are there, too, at its position and under its id. `sent` are the ids of all
+    commands that were ever sent: nothing else is there, except what the service does by itself.
     """
     try:
         rows = _rows(store)
@@ -66,9 +66,9 @@ def require_store(store: Path, sent: Collection[str], answered: Iterable[Answere
 
 
 def require_backups(places: Places, listed: Iterable[str], scratch: Path) -> int:
-    """Backups that were listed once are there, sound, and the newest comes back whole; how many there are.
+    """Checks that all backups that were listed once are there and sound, and that the newest can be restored.
 
-    `scratch` is an empty folder, into which that one is restored.
+    `scratch` is an empty folder, into which that one is restored. Returns the number of backups.
     """
     there = list_backups(places.backups)
     if missing := set(listed) - {one.name for one in there}:
@@ -88,7 +88,7 @@ def require_backups(places: Places, listed: Iterable[str], scratch: Path) -> int
 
 
 def require_tokens(data: Path, good: Iterable[str], revoked: Iterable[str]) -> None:
-    """Tokens of these ids that were made are good, and those that were revoked are not."""
+    """Checks that the tokens with the ids `good` are valid, and those with the ids `revoked` are not."""
     known = {one.id: one.revoked_at is None for one in TokenFile(data).read()}
     if missing := [one for one in good if not known.get(one)]:
         raise Broken(f"tokens that were made let nobody in: {missing}")

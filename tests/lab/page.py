@@ -1,4 +1,4 @@
-"""docs/reliability.md and its badge, made of the results and of nothing else that changes by itself."""
+"""docs/reliability.md and its badge, made only from the results and from files that people edit."""
 
 import textwrap
 from collections import Counter
@@ -10,7 +10,7 @@ from tests.lab.found import FOUND, JUDGED, NOT_COVERED
 from tests.support.repository import ROOT
 
 PAGE, BADGE = ROOT / "docs" / "reliability.md", ROOT / "docs" / "pictures" / "reliability.svg"
-# What every experiment asks for in the end comes first in the sums; then whatever was most.
+# The counts that every experiment has come first in the sums; then the largest.
 _FIRST = ("answers",)
 
 
@@ -86,7 +86,7 @@ def _tried(one: Sum) -> str:
 
 
 def ordered(counts: Counter[str]) -> list[tuple[str, int]]:
-    """Counts as they are told: answers first, then the most."""
+    """Counts in the order of the page: answers first, then the largest."""
     return sorted(counts.items(), key=lambda pair: (pair[0] not in _FIRST, -pair[1], pair[0]))
 
 
@@ -144,12 +144,12 @@ def _found() -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """It in one line of a table."""
+    """The text, as a cell of a table."""
     return " ".join(text.split()).replace("|", "/")
 
 
 def still_open(results: Results) -> list[tuple[str, int]]:
-    """The breaks of which nobody knows yet what they are, by experiment and seed."""
+    """The breaks whose cause is not known yet, by experiment and seed."""
     return [
         (name, one.seed)
         for run in results.runs
@@ -160,12 +160,12 @@ def still_open(results: Results) -> list[tuple[str, int]]:
 
 
 def badge(results: Results) -> str:
-    """A picture of one line: what was tried, and how many breaks are open."""
+    """A picture of one line: the numbers of trials, of answers, and of open breaks."""
     every = sums(results)
     trials, breaks = sum(one.trials for one in every), len(still_open(results))
     answers = sum(one.counts["answers"] for one in every)
     label, said = "lab", f"{trials:,} trials, {answers:,} answers compared, {breaks:,} open breaks"
-    # By an average width of a character: fonts differ, and textLength holds them to it.
+    # By an average width of a character: fonts differ, and `textLength` fits them to it.
     left, right = 12 + 7 * len(label), 12 + 7 * len(said)
     colour = "#2a7f62" if not breaks else "#c2703d"
     text = 'y="14" fill="white" text-anchor="middle" lengthAdjust="spacingAndGlyphs"'

@@ -1,6 +1,6 @@
-"""A key of a table as a register with versions: what commands and `get` may answer, one after the other.
+"""A key of a table as a register with versions: the answers of commands and `get` in a sequence.
 
-Every change makes the next version, whatever it is; a removed key keeps counting. This holds for keys of
+Every change makes the next version; the count goes on when a key is removed. This holds for keys of
 `app_state`, tool configurations and jobs alike, as long as no value is written twice in a row.
 """
 
@@ -17,33 +17,33 @@ NOTHING: Held = (0, None)
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Whatever the key holds, or if it is at a version (0: holds nothing)."""
+    """Writes a value: always, or if the key is at the expected version (0: holds nothing)."""
 
     value: Any
     expected: int | None = None
 
 
 class Create(msgspec.Struct, frozen=True):
-    """If the key holds nothing."""
+    """Writes a value if the key holds nothing."""
 
     value: Any
 
 
 class Change(msgspec.Struct, frozen=True):
-    """If the key holds something."""
+    """Writes a value if the key holds something."""
 
     value: Any
     expected: int | None = None
 
 
 class Remove(msgspec.Struct, frozen=True):
-    """If the key holds something."""
+    """Removes the value if the key holds something."""
 
     expected: int | None = None
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What the key holds."""
+    """Reads the key."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """With that code; of a conflict, the version that the key was at."""
+    """A refusal with that code; for a conflict, with the version of the key."""
 
     code: str
     version: int | None = None
@@ -66,7 +66,7 @@ ABSENT = Refused("not_found")
 
 
 def outcome(held: Held, asked: Any) -> tuple[Held, Any]:
-    """What the key holds behind an operation, and what that answers."""
+    """The state of the key behind an operation, and the operation's answer."""
     version, value = held
     is_there = value is not None
     match asked:
@@ -86,13 +86,13 @@ def outcome(held: Held, asked: Any) -> tuple[Held, Any]:
 
 
 def step(held: Held, one: Operation) -> Iterator[Held]:
-    """For `check`."""
+    """The step function for `check`."""
     following, answer = outcome(held, one.asked)
     if not one.is_known or one.answered == answer:
         yield following
 
 
 def check_keys(histories: Mapping[str, Iterable[Operation]]) -> dict[str, Verdict[Held]]:
-    """The verdicts on those keys whose histories can't be told one after the other."""
+    """The verdicts on those keys whose operations can't be ordered one after the other."""
     verdicts = {key: check(list(one), NOTHING, step) for key, one in histories.items()}
     return {key: one for key, one in verdicts.items() if not one.holds}

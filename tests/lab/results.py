@@ -1,4 +1,4 @@
-"""Keeps what came of runs of the lab, for the page and for services of this version (`ops/lab`)."""
+"""Keeps the results of runs of the lab, for the page and for services of this version (`ops/lab`)."""
 
 import json
 import re
@@ -18,12 +18,12 @@ FILE = ROOT / "ops" / "lab" / NAME
 
 
 def read(file: Path = FILE) -> Results:
-    """What is kept."""
+    """The kept results."""
     return msgspec.json.decode(file.read_bytes(), type=Results)
 
 
 def write(results: Results, file: Path = FILE) -> None:
-    """Keeps them, in a form whose differences can be read."""
+    """Writes the results, in a form whose differences can be read."""
     text = json.dumps(msgspec.to_builtins(results), indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
 
@@ -47,6 +47,6 @@ def tried(experiment: Experiment, outcomes: Iterable[Outcome], first_seed: int) 
 
 
 def in_short(text: str) -> str:
-    """A break in a line or two, without the folders of the machine that met it."""
+    """The description of a break in a line or two, without the folders of the machine."""
     text = re.sub(r"(/[\w.+-]+)+/(?=[\w.+-]+)", "…/", " ".join(text.split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 3]} … {text[-LONGEST * 2 // 3 :]}"

@@ -1,6 +1,6 @@
 """Gives turns to experiments until the time is over, each trial in a process of its own.
 
-A trial that hangs is killed with all that it started; one that is broken stops nothing but itself.
+A trial that hangs is killed with all that it started; a broken one does not stop the others.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ from pathlib import Path
 from tests.lab.experiment import Experiment
 from tests.support.repository import ROOT
 
-# A seed is the first one and the number of the turn, so that a run's seeds are said in two numbers.
+# A seed is the sum of the first seed and the number of the turn, so that two numbers give all seeds of a run.
 SEEDS = 2**32
-# What a trial may take to put away what it has made.
+# The time that a trial has for removing what it has made.
 ENDS_WITHIN_SECONDS = 20.0
-# What Python runs for each, with the experiment's name, the seed, an empty folder and a file for the result.
+# Python's arguments for each trial; the experiment, the seed, an empty folder and the result's file follow.
 TRIAL = ("-m", "tests.lab.trial")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one trial: `counts` of what was tried, or how it was `broken`, and what it printed."""
+    """The outcome of one trial: `counts` of what was tried, or how it was `broken`, and its output."""
 
     experiment: str
     seed: int
@@ -46,9 +46,9 @@ class Outcome:
 def outcomes(
     experiments: Sequence[Experiment], *, first_seed: int, seconds: float, trials: int | None, folder: Path
 ) -> Iterator[Outcome]:
-    """What came of each trial, as it ends: always of the experiment that has had the least time so far.
+    """The outcome of each trial, as it ends; the next trial is of the experiment with the least time so far.
 
-    No trial begins after `seconds`, but each experiment has one; `trials` is the most that one has.
+    No trial begins after `seconds`, but each experiment has at least one, and at most `trials`.
     """
     began = time.monotonic()
     used = dict.fromkeys((one.name for one in experiments), 0.0)
@@ -105,7 +105,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _end_all_of(process: "subprocess.Popen[bytes]") -> None:
-    """Ends it, so that it puts away what it has made, and kills what it has left, all of one session."""
+    """Ends the process, which removes what it has made; then kills what is left of its session."""
     process.send_signal(signal.SIGINT)
     with suppress(subprocess.TimeoutExpired):
         process.wait(ENDS_WITHIN_SECONDS)

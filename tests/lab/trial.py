@@ -1,7 +1,6 @@
 """One trial of one experiment, in a process of its own: `python -m tests.lab.trial NAME SEED FOLDER FILE`.
 
-What it says of it goes into FILE as JSON: {"counts": {…}} or {"broken": "…"}. What it prints is for whoever
-looks into a break.
+Its result goes into FILE as JSON: {"counts": {…}} or {"broken": "…"}. Its output helps to examine a break.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How long nobody answers when the member that leads is killed, and when it hands over."""
+"""How long no member answers when the leader is killed, and when it hands over."""
 
 import asyncio
 import itertools
@@ -21,24 +21,24 @@ from tests.support.services.raw_nats import RawNats
 TIMES = 10
 PROBES = 4
 ASKED_AGAIN_SECONDS = 0.25
-# What is promised of the default lease.
+# The promises for the default lease.
 UNPLANNED_SECONDS, PLANNED_SECONDS = 5.0, 1.0
 
 
 class _Probes:
-    """Clients that ask one after the other, each again and again; and when each was answered."""
+    """Clients that each send one command after the other, and note when each was answered."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._numbers = itertools.count()
         self._name = f"probe-{time.time_ns()}"
-        # When a command was sent first, and answered; and what was refused.
+        # When each command was first sent, and when it was answered; and the bodies of refusals.
         self.answered: list[tuple[float, float]] = []
         self.refused: list[bytes] = []
         self.streams: set[str] = set()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Sends commands until it is cancelled."""
         await asyncio.gather(*(self._ask_on(number) for number in range(PROBES)))
 
     async def _ask_on(self, number: int) -> None:
@@ -101,7 +101,7 @@ class _Play:
         }
 
     async def _measured(self, done: Any) -> float:
-        """How long nobody was answered because of it; all is well when this returns."""
+        """How long no client got an answer because of it; all is well when this returns."""
         began = time.monotonic()
         await done
         enough = len(self._probes.answered) + 20 * PROBES
@@ -124,7 +124,7 @@ class _Play:
         deadline = time.monotonic() + patiently(UNPLANNED_SECONDS)
         await leader_of(self._cluster)
         while (why := await handed_over(self._cluster.url)) is not None:
-            # On a slow machine, a lease may end meanwhile: then nobody is there for a moment.
+            # On a slow machine, a lease may end meanwhile: then there is no leader for a moment.
             if time.monotonic() > deadline:
                 raise Broken(f"the lead was not handed over: {why}")
             await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What is done to the processes of a cluster and the ways between them, several at once, and undone."""
+"""Faults of a cluster's processes and of the links between them, several at once, each undone later."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from functools import partial
 from tests.lab.clusters.processes import Broker, Cluster, Member, Supervised
 from tests.support.services.raw_nats import RawNats
 
-# For as long, something stays as it is; longer than a lease, or until others noticed.
+# How long a fault lasts: longer than a lease, and long enough that other members notice it.
 LASTS_AT_MOST_SECONDS = 8.0
 
 ADMIN_INBOX = "_INBOX_admin."
@@ -18,24 +18,24 @@ Undo = Callable[[], Awaitable[None]]
 
 
 class Faults:
-    """All that is done to a cluster by one seed, and what is still to be undone."""
+    """The faults of a cluster by one seed, and those that are still to be undone."""
 
     def __init__(self, cluster: Cluster, chance: random.Random) -> None:
         self._cluster = cluster
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
         self._undoing = asyncio.Event()
-        # Of the disks that a round takes away, all are of one kind: what both lose is nobody's any more.
+        # The kind of disks that this round takes away: data that both kinds lose is gone for good.
         self._loses = "nothing"
         self.counts: Counter[str] = Counter()
 
     def begin_round(self) -> None:
-        """Everything is well: a disk may be lost again."""
+        """Begins a round in which all is well, so that a disk may be lost again."""
         self._undoing.clear()
         self._loses = self._chance.choice(["nothing", "a broker's", "a member's"])
 
     async def strike(self) -> None:
-        """Does one thing, which is undone later."""
+        """Makes one fault, which is undone later."""
         acts: list[Callable[[], tuple[str, Undo] | None]] = [
             *(partial(self._process, how) for how in ("kill", "kill", "freeze", "freeze", "stop")),
             self._disk,
@@ -54,7 +54,7 @@ class Faults:
         self._tasks.add(task)
 
     async def heal(self) -> None:
-        """Undoes everything; whatever ran, runs again when this returns, and may need some time."""
+        """Undoes all faults; all processes run again when this returns, and may need some time."""
         self._undoing.set()
         await asyncio.gather(*self._tasks)
         self._tasks.clear()
@@ -122,7 +122,7 @@ class Faults:
         return f"{'copy' if keeps else 'lose'} the data of {one.name}", undo
 
     def _broker_loses(self, one: Supervised) -> tuple[str, Undo]:
-        # As documented for who replaces one: the others run until it has all again.
+        # As the documents say for a replaced nats-server: the others run until it has all data again.
         brokers = self._cluster.brokers
         for each in brokers:
             each.is_held = True
@@ -190,7 +190,7 @@ class Faults:
 
 
 async def handed_over(url: str, name: str = "") -> str | None:
-    """Why a member, or any other one, could not be had to lead; None where it does."""
+    """Hands the lead over to a member, or to any; returns why that failed, or None."""
     async with await RawNats.connect(url, inbox_prefix=ADMIN_INBOX) as client:
         answer = await client.request("hyperpage.adm.v1.cluster.hand_over", {"to": name})
     return None if answer.status is None and answer.code is None else repr(answer)

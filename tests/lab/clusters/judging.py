@@ -1,4 +1,4 @@
-"""What must hold of all members together: of the running ones, then of their files."""
+"""Checks of all members together: of the running members, then of their files."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.patience import patiently, until
 from tests.support.services.raw_nats import RawNats
 from tests.support.stores.replicated import replicated_content
 
-# The promise: so soon after everything is repaired, all are healthy.
+# The promised time within which all members are healthy after everything is repaired.
 HEALED_WITHIN_SECONDS = patiently(30.0)
 ANSWERS_WITHIN_SECONDS = 1.0
 # A nats-server that was cut off may be without a leader of a stream for some seconds more.
@@ -26,7 +26,7 @@ JUDGED_SECONDS = patiently(10.0)
 
 
 async def reports_of(url: str, count: int) -> list[dict[str, Any]]:
-    """What as many members say of their health; fewer, if there are fewer."""
+    """The health reports of up to `count` members."""
     async with await RawNats.connect(url) as client:
         inbox = "_INBOX.reports.here"
         answers = client.subscribe(inbox)
@@ -41,7 +41,7 @@ async def reports_of(url: str, count: int) -> list[dict[str, Any]]:
 
 
 async def leader_of(cluster: Cluster) -> str:
-    """The name of the member that leads, by its own account."""
+    """The name of the member that says that it leads."""
     found: list[str] = []
 
     async def is_known() -> bool:
@@ -60,7 +60,7 @@ async def become_well(cluster: Cluster) -> None:
     """Returns when each member says that it is healthy, and one that it leads.
 
     Raises:
-        Broken: they do not within the time that is promised.
+        Broken: they do not within the promised time.
     """
     said: list[dict[str, Any]] = []
 
@@ -84,9 +84,9 @@ async def become_well(cluster: Cluster) -> None:
 async def require_all(
     cluster: Cluster, applications: Applications, *, others: Collection[str]
 ) -> dict[str, int]:
-    """Members that run keep every promise about what was heard; they are ended, and their files compared.
+    """Checks that running members keep all promises to clients; then ends them, and compares their files.
 
-    `others` are streams that somebody else changed.
+    `others` are streams that other clients changed.
     """
     services = cluster.services
     applications.answer_seconds = JUDGED_SECONDS
@@ -104,7 +104,7 @@ async def require_all(
 
 
 async def _ask_again(client: RawNats, applications: Applications) -> None:
-    """As `ask_again`, of members of which none may lead for a moment."""
+    """As `ask_again`, for members of which none may lead for a moment."""
     until = time.monotonic() + HEALED_WITHIN_SECONDS
     while True:
         try:
@@ -131,7 +131,7 @@ def _require_equal(services: list[ServiceProcess]) -> None:
     whole, name = contents[longest], services[longest].data.name
     for service, content in zip(services, contents, strict=True):
         events = len(content["events"])
-        # Who led on when another one had ended may have rescued a job meanwhile: that one has less.
+        # The last leader may have rescued a job after another member had ended: that one has fewer events.
         is_shorter = events < len(whole["events"])
         for table, rows in {"events": whole["events"][:events]}.items() if is_shorter else whole.items():
             if content[table] != rows:

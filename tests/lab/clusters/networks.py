@@ -1,4 +1,5 @@
-"""Addresses for processes that can be cut off from each other: network namespaces on a bridge, if root may.
+"""Addresses for processes that can be cut off from each other: network namespaces on a bridge, if root may
+make them.
 
 Elsewhere they are addresses of the loopback, and nothing can be cut.
 """
@@ -28,15 +29,15 @@ class Network:
         return False
 
     def namespace(self, name: str) -> Path | None:
-        """Where a host's processes run, if not beside all others."""
+        """The network namespace of a host's processes; `None` if they share that of this process."""
         return None
 
     def cut(self, to: str, of: str | None) -> None:
-        """Nothing that one host sends, or any, arrives at another one any more."""
+        """Drops all packets to a host, from one host or from all (`None`)."""
         raise NotImplementedError
 
     def heal(self) -> None:
-        """Everything arrives everywhere."""
+        """Lets all packets arrive again."""
 
 
 class _Bridged(Network):
@@ -93,7 +94,7 @@ class _Bridged(Network):
 
 @cache
 def can_bridge() -> bool:
-    """Whether namespaces can be made, and their packets be dropped."""
+    """True if namespaces can be made, and their packets can be dropped."""
     try:
         with _bridged({"x": ""}) as network:
             network.cut("x", None)
@@ -104,7 +105,7 @@ def can_bridge() -> bool:
 
 @contextmanager
 def network(names: Sequence[str]) -> Iterator[Network]:
-    """One for the length of the block."""
+    """A network of these hosts for the length of the block."""
     hosts = dict.fromkeys(names, "")
     if can_bridge():
         with _bridged(hosts) as found:
@@ -127,7 +128,7 @@ def _bridged(hosts: dict[str, str]) -> Iterator[_Bridged]:
 
 
 def _remove_leftovers() -> None:
-    """What was made by processes that were killed."""
+    """Removes namespaces and links that killed processes have left."""
     for one in _NAMESPACES.glob(f"{_PREFIX}-*") if _NAMESPACES.exists() else ():
         pid = one.name.split("-")[1]
         if not Path(f"/proc/{pid}").exists():
@@ -138,7 +139,7 @@ def _remove_leftovers() -> None:
 
 
 def enter(namespace: Path) -> None:
-    """Has this process, which has one thread, be on that host."""
+    """Moves this process, which must have only one thread, to the host with that namespace."""
     descriptor = os.open(namespace, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:

@@ -24,7 +24,7 @@ from tests.support.patience import patiently, until
 
 CLIENTS, ROUTES, MONITORING = 4222, 6222, 8222
 RESTART_SECONDS = 1.0
-# What an election, its repetition, and catching up take at most.
+# The most that an election, its repetition, and catching up take.
 READY_WITHIN_SECONDS = patiently(30.0)
 
 
@@ -72,17 +72,17 @@ class Broker:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Returns when it is gone."""
+        """Kills it; returns when it is gone."""
         self.send(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
 
     def wipe(self) -> None:
-        """Removes what it has stored."""
+        """Removes its stored streams."""
         shutil.rmtree(self._folder / "jetstream", ignore_errors=True)
 
     def is_healthy(self) -> bool:
-        """Whether it has caught up with the others, in all of its streams."""
+        """True if it has caught up with the others, in all of its streams."""
         try:
             with urlopen(f"http://{self.address}:{MONITORING}/healthz", timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -121,25 +121,25 @@ class Member:
         self.service.send("service", number)
 
     def kill(self) -> None:
-        """Returns when it is gone."""
+        """Kills it; returns when it is gone."""
         self.service.kill()
 
     def keep(self) -> None:
-        """Keeps a copy of its directory, for later: of one that does not run."""
+        """Keeps a copy of its directory for later; it must not run."""
         shutil.rmtree(self._kept, ignore_errors=True)
         shutil.copytree(self.service.data, self._kept)
 
     def lose_data(self) -> None:
-        """Removes its directory; what it had kept before is there again, if there was anything."""
+        """Removes its directory, and puts the copy in its place that it kept before, if there is one."""
         shutil.rmtree(self.service.data, ignore_errors=True)
         if self._kept.exists():
             shutil.move(self._kept, self.service.data)
 
 
 class Supervised:
-    """A process that is wanted to run, or not; whoever ends although it is wanted is started again.
+    """A process that is started again whenever it ends while it is wanted.
 
-    `is_held`: something is being done to it.
+    `is_held`: a fault has it at the moment.
     """
 
     def __init__(self, process: Broker | Member) -> None:
@@ -149,7 +149,7 @@ class Supervised:
         self.restarts = 0
 
     async def keep(self) -> None:
-        """Until it is cancelled."""
+        """Starts the process again each time that it ends, until this is cancelled."""
         while True:
             if self.is_wanted and self.process.has_ended:
                 self.restarts += 1
@@ -170,7 +170,7 @@ class Supervised:
         self.process.kill()
 
     async def stop(self) -> None:
-        """As an operator does.
+        """Stops it as an operator does.
 
         Raises:
             Broken: it does not end.
@@ -192,7 +192,7 @@ class Supervised:
 
 
 class Cluster:
-    """Three nats-servers, and as many members; from `start` to `stop`."""
+    """Three nats-servers and three members, from `start` to `stop`."""
 
     def __init__(self, folder: Path, network: Network, starter: Starter) -> None:
         self.network = network
@@ -207,7 +207,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Of the first nats-server."""
+        """The address of the first nats-server."""
         assert isinstance(self.brokers[0].process, Broker)
         return self.brokers[0].process.url
 
@@ -220,7 +220,7 @@ class Cluster:
         return [one.process.service for one in self.members if isinstance(one.process, Member)]
 
     async def start(self) -> None:
-        """All run when this returns, and somebody may lead soon."""
+        """Starts all; they run when this returns, and a member will soon lead."""
         for one in self.brokers:
             one.start()
         await self.brokers_are_well()
@@ -232,7 +232,7 @@ class Cluster:
         """Returns when each nats-server has all that the others have.
 
         Raises:
-            TimeoutError: some have not; which, the message says.
+            TimeoutError: some have not; the message says which.
         """
         for one in self.brokers:
             assert isinstance(one.process, Broker)
@@ -243,7 +243,7 @@ class Cluster:
                 raise TimeoutError(f"{one.name} does not catch up") from None
 
     async def stop(self) -> None:
-        """Kills what runs."""
+        """Kills all that run."""
         for task in self._keeping:
             task.cancel()
         await asyncio.gather(*self._keeping, return_exceptions=True)
@@ -253,5 +253,5 @@ class Cluster:
 
 
 def since(began: float) -> float:
-    """How many seconds ago that was, by the monotonic clock."""
+    """The seconds since a time of the monotonic clock."""
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Three members on three nats-servers, to which several things happen at once, again and again."""
+"""Three members on three nats-servers, with several faults at once, again and again."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ ROUNDS, FAULTS = 5, 10
 BETWEEN_AT_MOST_SECONDS = 3.0
 ANSWERS_BETWEEN = (20, 100)
 ANSWER_SECONDS = 1.0
-# Whoever gets no answer so often looks for another nats-server.
+# After so many requests without an answer, a client tries another nats-server.
 SILENT_AT_MOST = 3
 KEYS = [("app_state", "a"), ("app_state", "b"), ("tool_configs", "tool"), ("jobs", "job-1")]
 KEY_USERS = 3
@@ -33,7 +33,7 @@ GAP_SECONDS = 1.0
 
 
 class ClientsOfCluster(Applications):
-    """Applications that look for another nats-server when theirs is silent."""
+    """Applications that try another nats-server when theirs is silent."""
 
     def __init__(self, cluster: Cluster, chance: random.Random) -> None:
         super().__init__(self.somewhere, chance, answer_seconds=ANSWER_SECONDS)
@@ -42,10 +42,10 @@ class ClientsOfCluster(Applications):
         self._silent: dict[RawNats, int] = {}
 
     def somewhere(self) -> str:
-        """A nats-server that seems to run, each time another one.
+        """The address of a nats-server that seems to run, each time another one.
 
         Raises:
-            AssertionError: that one does not.
+            AssertionError: the next one does not run.
         """
         one = self._brokers[next(self._next) % len(self._brokers)]
         if one.is_frozen or one.process.has_ended:
@@ -54,10 +54,10 @@ class ClientsOfCluster(Applications):
         return one.process.url
 
     async def ask(self, client: RawNats, command_id: str, command: Command) -> bytes | None:
-        """As any does; a client that is told nothing for long ends.
+        """As `Applications.ask`, but a client that gets no answers for long ends.
 
         Raises:
-            TimeoutError: it was.
+            TimeoutError: the client got no answers for too long.
         """
         answer = await super().ask(client, command_id, command)
         is_silent = answer is None and self.put_off[command_id].startswith("nothing")

@@ -19,14 +19,14 @@ from tests.lab.experiment import Experiment, Trial
 from tests.lab.machines.starter import Starter, starter
 from tests.support.repository import ROOT
 
-# The first commit whose members open what those of today have written: no migration came since.
+# The first commit whose members can open files of today's members: no migration was added since.
 OLDER = "0d22e27"
-# Between two changes; each has its time, on however slow a machine.
+# The answers between two changes, so that each change has its time, on a slow machine, too.
 ANSWERS_AT_ONCE, TIMES_BETWEEN = 20, (1, 8)
 
 
 def lacking() -> str | None:
-    """What there must be for it."""
+    """The reason why this experiment can't run here; `None` if it can."""
     asked = ["git", "-C", str(ROOT), "cat-file", "-e", f"{OLDER}^{{commit}}"]
     try:
         found = subprocess.run(asked, capture_output=True, check=False)
@@ -40,7 +40,7 @@ def lacking() -> str | None:
 
 
 def copy_older(folder: Path) -> None:
-    """Writes the older program there."""
+    """Writes the older program into a folder."""
     packed = subprocess.run(
         ["git", "-C", str(ROOT), "archive", "--format=tar", OLDER], capture_output=True, check=True
     ).stdout
@@ -57,7 +57,7 @@ class _Play:
         self.applications = ClientsOfCluster(cluster, chance)
 
     async def run(self) -> dict[str, int]:
-        """The members in any order, and one of them back again, as an operator with second thoughts would."""
+        """Upgrades the members in a random order, and takes one back again, as a hesitant operator would."""
         for service in self._cluster.services:
             service.start_by(self._older)
         await self._cluster.start()

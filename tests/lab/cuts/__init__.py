@@ -1,16 +1,16 @@
-"""A file system that remembers syncs: the power is cut at moments of a recording, and what is left started.
+"""A file system that records syncs: power cuts at moments of a recording, and the start after each.
 
 recording_fs.c  the file system: records what any process does below a folder
-recording       what it recorded as changes; the same of SQLite alone, without it
-sites           which line of ours synced
-crash_states    what a disk may have after a cut at a moment of a recording
-cutting         moments, and what is found there
+recording       its recording, as changes; the same of SQLite alone, without that file system
+sites           the line of ours that synced
+crash_states    the states that a disk may be in after a cut at a moment of a recording
+cutting         moments of cuts, and the checks of each
 starting        the first start afterwards, without an operator
-commands        commands that are answered before a cut, and asked for again after it
-scenarios       what is done to a store meanwhile
-keeping         to backups, archive, restores
-small_files     to tokens, users, keys, the audit log
-whole           to the whole service, with its nats-server
-mutants         a sync of ours is missing: it must be noticed
-experiments     all of it, for the lab
+commands        commands that are answered before a cut, and sent again after it
+scenarios       work on a store while the power is cut
+keeping         the same for backups, archive, restores
+small_files     the same for tokens, users, keys, the audit log
+whole           the same for the whole service, with its nats-server
+mutants         a sync of ours is left out: that must be noticed
+experiments     all of these, for the lab
 """

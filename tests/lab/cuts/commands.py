@@ -1,4 +1,4 @@
-"""Commands of many kinds to a store, noted as they are answered, and what must be so of them after a cut."""
+"""Commands of many kinds to a store, noted as they are answered, and the checks of them after a cut."""
 
 import random
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.lab.oracle import Answered, require_store
 from tests.support.stores.looking_inside import answers_by_id
 from tests.support.stores.writing import Reply, Sent, Store
 
-# What a group has of them, mostly.
+# The usual most of commands in a group.
 MOST_AT_ONCE = 6
 
 
@@ -32,7 +32,7 @@ class Commands:
                     notes(id=one.id, name=one.name, answer=reply.body.decode())
 
     def next(self) -> Sent:
-        """One that was not sent yet."""
+        """A command that was not sent yet."""
         number, chance = len(self.sent) + 1, self._chance
         some = chance.randint(1, 12)
         bodies: list[tuple[str, dict[str, Any]]] = [
@@ -61,11 +61,14 @@ def answers_in(heard: Heard) -> list[Answered]:
 
 
 def require_commands(data: Path, heard: Heard, sent: dict[str, Sent]) -> int:
-    """It starts, every answer is there, the same ids get the same bytes again; how many answers there are."""
+    """Checks that the store starts and has every answer, and that the same ids get the same bytes again.
+
+    Returns the number of answers.
+    """
     answered = answers_in(heard)
     with started(data) as store:
         remembered = [one for one in answered if one.is_remembered]
-        # Looked at first: what is carried out again may well get the same answer.
+        # Checked first, since a forgotten command that is carried out again may get the same answer.
         known = answers_by_id(data / "hyperpage.db")
         if forgotten := [one.command_id for one in remembered if one.command_id not in known]:
             raise Broken(f"these were answered, and are not remembered: {forgotten}")
@@ -77,7 +80,7 @@ def require_commands(data: Path, heard: Heard, sent: dict[str, Sent]) -> int:
 
 
 def require_same(one: Answered, again: Reply) -> None:
-    """The same id got the same bytes.
+    """Checks that the same id got the same bytes.
 
     Raises:
         Broken: it did not.

@@ -1,4 +1,4 @@
-"""What a disk may have after a power cut: `Disk` follows a recording, and is written out as one finds it.
+"""The states of a disk after a power cut: `Disk` follows a recording, and writes out what a cut may leave.
 
 Two promises of file systems:
 
@@ -23,7 +23,7 @@ class Model(Enum):
 
 
 class Rest(Enum):
-    """Of what nobody synced, so much is there."""
+    """How much of the changes that were not synced is there after a cut."""
 
     NONE = "none"
     ALL = "all"
@@ -38,7 +38,7 @@ _TORN = {Rest.SECTORS: 512, Rest.PAGES: 4096}
 
 
 class _Write(NamedTuple):
-    """Of a file: data, or a new size where there are none."""
+    """A change of a file: data, or a new size if there are none."""
 
     offset: int
     data: bytes | None
@@ -64,14 +64,14 @@ class _File:
         self.pending.clear()
 
 
-# What a name in a folder stands for from then on; None: it is gone.
+# The file that a name in a folder stands for from now on; None: the name is gone.
 _Entry = tuple[tuple[int, str], int | None]
 
 
 class Disk:
-    """The disk at one moment of a recording: what is on it, and what was not synced.
+    """The disk at one moment of a recording: its synced content, and the changes that were not synced.
 
-    `is_ignored` says of a sync whether it does nothing here.
+    `is_ignored` tells, by its site, if a sync does nothing here.
     """
 
     def __init__(self, model: Model, is_ignored: Callable[[str], bool] = lambda site: False) -> None:
@@ -82,11 +82,11 @@ class Disk:
         self._live: dict[tuple[int, str], int] = {}
         # Changes of names that no sync has brought to the disk, each of one or two entries.
         self._pending: list[list[_Entry]] = []
-        # Files with news for the journal: of their size, or that they are there.
+        # Files whose size or existence is new to the journal.
         self._news: set[int] = set()
 
     def follow(self, change: Change) -> None:
-        """One step of the recording."""
+        """Follows one step of the recording."""
         file = self._files.get(change.file)
         match change.kind:
             case "create" | "folder":
@@ -116,7 +116,7 @@ class Disk:
                 self._settle()
 
     def write_out(self, folder: Path, rest: Rest, chance: random.Random) -> None:
-        """Makes the files and folders, in an empty folder, as they may be after a cut at this moment."""
+        """Makes the files and folders that a cut at this moment may leave, in an empty folder."""
         names = self._names(rest, chance)
         below: dict[int, list[tuple[str, int]]] = {}
         for (parent, name), number in names.items():
@@ -174,7 +174,7 @@ class Disk:
             for entries in self._pending[: chance.randint(0, len(self._pending))]:
                 _put(names, entries)
             return names
-        # A change needs the ones before it of the same names, and no more.
+        # A change depends only on earlier changes of the same names.
         without: set[tuple[int, str]] = set()
         for entries, is_there in zip(self._pending, _choice(len(self._pending), rest, chance), strict=True):
             keys = {key for key, _ in entries}
@@ -188,7 +188,7 @@ class Disk:
         if rest is Rest.NONE or not file.pending:
             return bytes(file.durable)
         if rest is Rest.BUT_ONE and chance.random() < 0.8:
-            # It is one of the names mostly: those are few.
+            # The missing change is mostly one of a name, since these are few.
             rest = Rest.ALL
         content = bytearray(file.durable)
         has_grown = True
@@ -201,7 +201,7 @@ class Disk:
             if rest in _TORN and one.data is not None and chance.random() < 0.5:
                 for part in _torn(one, _TORN[rest], chance):
                     _apply(content, part)
-                # What stands behind a part that is missing is not part of the file in a journal's order.
+                # In the order of a journal, the file does not grow beyond a missing part.
                 has_grown = has_grown and not one.grows
             else:
                 _apply(content, one)
@@ -209,7 +209,7 @@ class Disk:
 
 
 def _choice(count: int, rest: Rest, chance: random.Random) -> list[bool]:
-    """Which of so many changes are there."""
+    """For each of `count` changes: True if it is there."""
     if rest is Rest.ALL:
         return [True] * count
     if rest is Rest.BUT_ONE:

@@ -1,4 +1,4 @@
-"""The power is cut at moments of a recording: `cut` makes each state of the disk, and has it looked at."""
+"""The power is cut at moments of a recording: `cut` makes each state of the disk, and checks it."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ Heard = Sequence[dict[str, Any]]
 
 
 class Notes:
-    """What is noted into a recording: calls say what somebody was told, in the moment in which it was."""
+    """Notes in a recording: a call notes an answer at the moment when a client or an operator gets it."""
 
     def __init__(self, mark: Callable[[bytes], None]) -> None:
         self._mark = mark
@@ -26,16 +26,16 @@ class Notes:
         self._mark(msgspec.json.encode(told))
 
     def settled(self) -> None:
-        """All that was written before is on disk, as if the machine had run on for a while."""
+        """Notes that all earlier changes are on disk, as if the machine had run on for a while."""
         self._mark(SETTLED)
 
 
 class Scenario(Protocol):
-    """What is done on a disk, and what must hold after a cut.
+    """Work on a disk, and the checks after a power cut.
 
-    `play` does it below a folder, which is recorded, and notes what anybody was told, when it was told.
-    `require` looks into the same folder as a cut may have left it, with what had been noted before; it may
-    change what it finds. It answers with how many things it looked at, and raises `Broken`.
+    `play` does the work below a folder, which is recorded, and notes each answer when it is given. `require`
+    checks the same folder as a cut may have left it, with the notes from before the cut; it may change the
+    files. It returns the number of things that it checked, and raises `Broken`.
     """
 
     def play(self, root: Path, notes: Notes) -> None: ...
@@ -43,7 +43,7 @@ class Scenario(Protocol):
 
 
 class Moment(NamedTuple):
-    """A cut behind so many changes, on such a file system, with so much of what nobody synced."""
+    """A cut behind `after` changes, on a file system like `model`, with `rest` of the unsynced changes."""
 
     after: int
     model: Model
@@ -55,7 +55,7 @@ class Moment(NamedTuple):
 
 
 def moments(changes: Sequence[Change], chance: random.Random, count: int) -> list[Moment]:
-    """So many moments, in their order: half of them where somebody has just been told something."""
+    """So many moments, in their order: half of them right behind an answer."""
     first = _beginning(changes)
     told = [number + 1 for number, one in enumerate(changes) if one.kind == "mark" and number >= first]
     synced = [number for number, one in enumerate(changes) if "sync" in one.kind and number >= first]
@@ -84,10 +84,10 @@ def _beginning(changes: Sequence[Change]) -> int:
 def moments_without(
     changes: Sequence[Change], site: str, chance: random.Random, occurrences: int = 3
 ) -> list[Moment]:
-    """Moments behind some syncs of one site, at which it would be noticed if those did nothing.
+    """Moments behind some syncs of one site, at which a check notices if these syncs did nothing.
 
-    They end with the next sync of the same file or folder, which stands in for it; all that was told before
-    that is promised without it.
+    They end with the next sync of the same file or folder by another site, which stands in for the missing
+    one; answers from before that were promised without it.
     """
     first = _beginning(changes)
     there = [number for number, one in enumerate(changes) if one.site == site and number >= first]
@@ -106,7 +106,7 @@ def moments_without(
     return sorted(chosen, key=lambda one: (one.after, one.model.value))
 
 
-# What is most likely to tell that a sync is missing: the least that may be there, and the oddest.
+# The rests that are most likely to show that a sync is missing: the smallest, and the oddest.
 _TELLING = [
     (Model.STRICT, Rest.NONE),
     (Model.JOURNAL, Rest.NONE),
@@ -129,7 +129,7 @@ def cut(
     folder: Path,
     ignored: Callable[[str], bool] = lambda site: False,
 ) -> Iterator[tuple[Moment, int | Broken]]:
-    """What was found at each moment, in order: how much was looked at, or what does not hold.
+    """The finding at each moment, in order: the number of things checked, or the broken promise.
 
     `ignored` are the sites whose syncs do nothing.
     """
@@ -150,7 +150,7 @@ def cut(
             found: int | Broken = scenario.require(folder, heard)
         except Broken as error:
             found = error
-        except Exception as error:  # whatever the product says of what it finds
+        except Exception as error:  # any error of the product
             found = Broken(f"{type(error).__name__}: {error}")
             found.__cause__ = error
         yield moment, found
@@ -160,7 +160,7 @@ def cut(
 def require_all(
     scenario: Scenario, changes: Sequence[Change], at: Collection[Moment], folder: Path
 ) -> Mapping[str, int]:
-    """The counts of what was tried, if all of it held.
+    """The counts of all trials, if every promise held.
 
     Raises:
         Broken: something does not hold.
@@ -180,7 +180,7 @@ def noticed(
     folder: Path,
     ignored: Callable[[str], bool],
 ) -> Counter[str]:
-    """How many of the moments were found to be broken, and how many not, where syncs do nothing."""
+    """The numbers of broken and of sound moments when syncs do nothing."""
     return Counter(
         "noticed" if isinstance(found, Broken) else "not noticed"
         for _, found in cut(scenario, changes, at, folder, ignored)
@@ -194,5 +194,5 @@ def is_noticed(
     folder: Path,
     ignored: Callable[[str], bool],
 ) -> bool:
-    """Whether one of the moments is broken where syncs do nothing; it is the last that is looked at."""
+    """True if one of the moments is broken when syncs do nothing; it is the last one that is checked."""
     return any(isinstance(found, Broken) for _, found in cut(scenario, changes, at, folder, ignored))

@@ -20,12 +20,12 @@ MEANS = (
 
 
 class Played(NamedTuple):
-    """A scenario with the promise that it shows."""
+    """A scenario with the promise that it checks."""
 
     name: str
     promise: str
     scenario: Callable[[random.Random], Scenario]
-    # Of a trial.
+    # The number of states in a trial.
     states: int
     small: int | None = None
 
@@ -117,7 +117,7 @@ PLAYED = (
         small=1,
     ),
 )
-# How much of them `make test` does.
+# The share of the states that `make test` checks.
 SMALL_SHARE = 0.1
 
 
@@ -144,7 +144,7 @@ def tried(
     """The counts of a trial on a recording.
 
     Raises:
-        Broken: something does not hold; or all of it does where syncs are ignored, so that nothing was shown.
+        Broken: a promise does not hold; or all hold even if syncs are ignored, so that nothing was shown.
     """
     counts = require_all(scenario, changes, moments(changes, chance, states), folder)
     at = [Moment(len(changes), Model.STRICT, Rest.NONE, 0), *moments(changes, chance, states // 10)]
@@ -181,9 +181,9 @@ def _of_sqlite(trial: Trial) -> Mapping[str, int]:
 
 def _without_a_sync(trial: Trial) -> Mapping[str, int]:
     chance = random.Random(trial.seed)
-    # The whole service is slow to start, and what it syncs, the others do, too.
+    # Without the whole service, which is slow to start, and whose syncs the other scenarios have, too.
     made = [one.scenario for one in PLAYED if one.scenario not in (whole.WholeService, keeping.Restore)]
-    # An old WAL beside a new store: with some, the next start mends what it does, from backups and archive.
+    # Several of these: in some, the next start repairs from other copies what an old WAL does to a new store.
     every = [one(chance) for one in (*made, *[keeping.TwoRestores] * 4)]
     recordings = [(one, recorded(one, trial.folder / f"{place}")) for place, one in enumerate(every)]
     return mutants.tried(recordings, chance, trial.folder / "cut")

@@ -1,4 +1,4 @@
-"""What is done to backups and the archive while the power is cut: each a `Scenario` with its chance."""
+"""Work on backups and the archive while the power is cut: each a `Scenario` with its own chance."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ from tests.support.stores.looking_inside import log_of
 
 
 def places_in(data: Path) -> Places:
-    """Where a service keeps things, by default."""
+    """The places of a service's files, by default."""
     return Places(store=data / STORE, backups=data / "backups", archive=data / "archive")
 
 
@@ -87,22 +87,22 @@ class LostDisk(Keeping):
 
     def require(self, root: Path, heard: Heard) -> int:
         if not any("restored" in one for one in heard):
-            # Nobody has been told anything of the new one.
+            # No answer about the new store was given yet.
             return 1
         return require_commands(root / DATA, heard, self.commands.sent)
 
 
 class Restore(Keeping):
-    """A store is put back to a moment before, perhaps twice, and serves from there.
+    """A store is restored to an earlier moment, perhaps twice, and serves from there.
 
-    The service before was killed: what it wrote last is in the WAL alone.
+    The service before was killed: its last writes are only in the WAL.
     """
 
     EACH_WAY = (False, True)
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__(chance)
-        # Without a backup of it, the store is set aside with what stands in its WAL.
+        # Without a safety backup, the store is set aside together with its WAL.
         self._safety = chance.choice(((False,), (True,), (True, False), self.EACH_WAY))
 
     def play(self, root: Path, notes: Notes) -> None:
@@ -124,7 +124,7 @@ class Restore(Keeping):
         self.serve(data, notes, 3)
 
     def serve_and_die(self, data: Path, notes: Notes) -> None:
-        """Serves, and leaves the files as they were just before the end: as `kill -9` does."""
+        """Serves, and leaves the files as they were just before the end, as `kill -9` does."""
         with started(data) as store:
             self.commands.send(store, 3, notes)
             left = {one: one.read_bytes() for one in (data / STORE, data / f"{STORE}-wal")}
@@ -141,7 +141,7 @@ class Restore(Keeping):
         answered = answers_in(heard[: begun[0]] if begun else heard)
         if not {position - 1 for position in forks} <= {heard[one]["begins_to_restore"] for one in begun}:
             raise Broken(f"the store was brought back to what nobody asked for: {forks}")
-        # The second fork may be of a moment before the first.
+        # The second restore may be to a moment before the first one.
         is_last = bool(forks) and forks[-1] == heard[begun[-1]]["begins_to_restore"] + 1
         if done and not (is_last or (done < len(begun) and forks)):
             raise Broken("what was restored is not")
@@ -152,7 +152,7 @@ class Restore(Keeping):
         return len(answered) + require_kept(data, heard, is_ahead=bool(begun))
 
     def _require_given_up(self, data: Path, answered: list[Answered]) -> None:
-        """The last answer before a restore is in the store, in a backup, or in a store that was set aside."""
+        """Checks that the last event before a restore is in the store, a backup or a store set aside."""
         files = [data / STORE, *(one.path for one in list_backups(data / "backups"))]
         files += [
             one
@@ -169,7 +169,7 @@ class Restore(Keeping):
 
 
 class TwoRestores(Restore):
-    """Both ways, one after the other."""
+    """Two restores, one of each kind."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__(chance)
@@ -177,9 +177,9 @@ class TwoRestores(Restore):
 
 
 def require_kept(data: Path, heard: Heard, *, is_ahead: bool = False) -> int:
-    """Backups and archive have what somebody was told that they have; how many things that were.
+    """Checks that backups and archive have all that an answer said is in them; returns the number of checks.
 
-    `is_ahead`: the archive may have what the store has not, since it was put back.
+    `is_ahead`: the archive may have events that the store lacks since a restore.
     """
     listed = {one["backup"] for one in heard if "backup" in one}
     gone = {one["begins_to_remove"] for one in heard if "begins_to_remove" in one}
@@ -205,17 +205,17 @@ def require_kept(data: Path, heard: Heard, *, is_ahead: bool = False) -> int:
 
 
 def archive(data: Path) -> None:
-    """Writes all that is not in the archive yet, as a service does that stops."""
+    """Archives all that is not in the archive yet, as a service does when it stops."""
     with closing(open_reader(data / STORE)) as connection:
         origin = read_origin(connection)
     with closing(ReaderPool(data / STORE)) as readers:
         archiver = Archiver(data / "archive", origin, readers.connection, store=data / STORE)
-        # As `stop` does it, which tells nobody but the log of what went wrong.
+        # `stop` does the same, but only logs its errors; this raises them.
         asyncio.run(archiver._catch_up())
 
 
 def kept_until(position: int, answered: Iterable[Answered]) -> Iterator[Answered]:
-    """The answers that a store has that ends at a position; one without events belongs to those before it."""
+    """The answers in a store that ends at a position; one without events counts as the one before it."""
     head = 0
     for one in answered:
         head = max(head, json.loads(one.answer)["position"] or 0)

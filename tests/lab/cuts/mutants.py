@@ -11,11 +11,11 @@ from tests.lab.cuts.cutting import Scenario, is_noticed, moments_without
 from tests.lab.cuts.recording import Change
 from tests.lab.experiment import Broken
 
-# How often a mutant has a chance to be noticed in each scenario in which it syncs.
+# How often each scenario tries to notice a mutant whose sync it makes.
 TRIES = 4
 
 _BY_ANOTHER = "the file counts only once it is put in its place as a whole, after a sync of all of it"
-# Why nothing that is promised hangs on a sync: by where it is, as `key` has it.
+# Why no promise depends on a sync: by its place, in the form of `key`.
 NOT_NEEDED: Mapping[str, str] = {
     "SQLite: the store-journal": (
         "outside of WAL mode, one page is written: the first, of whose first sector two bytes say so"
@@ -32,7 +32,7 @@ NOT_NEEDED: Mapping[str, str] = {
 }
 
 
-# Lines that sync, by the function that they are in, which the recordings have.
+# The functions whose syncs are in the recordings.
 PLAYED = frozenset(
     (
         "bus/kept_files.py write_new_private",
@@ -45,7 +45,7 @@ PLAYED = frozenset(
         "ops/targets/target.py sync_file",
     )
 )
-# Those that they do not have, and why.
+# The functions whose syncs are in none, and why.
 NOT_PLAYED: Mapping[str, str] = {
     "bus/broker/synced_streams.py _sync": "streams are cut on real disks, with their nats-server",
     "ops/doctor/machine.py look_at_syncs": "it measures what a sync takes",
@@ -59,14 +59,14 @@ _FUNCTION = re.compile(r"(\S+\.py):\d+ (\w+)")
 
 
 def key(site: str) -> str:
-    """Where a sync is, without its line: `sync_folder, for write_private`."""
+    """The place of a sync, without its line: `sync_folder, for write_private`."""
     return _FUNCTION.sub(r"\2", site)
 
 
 def tried(
     recordings: Sequence[tuple[Scenario, list[Change]]], chance: random.Random, folder: Path
 ) -> Mapping[str, int]:
-    """How many mutants were noticed, and in how many states one was looked for.
+    """The number of mutants that were noticed, and of the states in which one was looked for.
 
     Raises:
         Broken: one was not, and there is no reason for it.
@@ -75,7 +75,7 @@ def tried(
     sites = {site for _, changes in recordings for site in sites_in(changes)}
     known: set[str] = set()
     for number in range(TRIES):
-        # For which there is a reason is looked for once: it may not be true any more.
+        # Mutants with a reason in `NOT_NEEDED` are tried once: the reason may no longer be true.
         wanted = {site for site in sites - known if number == 0 or key(site) not in NOT_NEEDED}
         for scenario, changes in recordings:
             for site in sorted(wanted.intersection(sites_in(changes)) - known):
@@ -98,5 +98,5 @@ def tried(
 
 
 def sites_in(changes: Iterable[Change]) -> list[str]:
-    """All that synced."""
+    """The sites of all syncs."""
     return sorted({one.site for one in changes if one.site})

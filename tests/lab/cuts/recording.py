@@ -1,10 +1,10 @@
-"""What was changed on a disk, and what was synced, in one order: `Change`, and who records it.
+"""The changes and syncs of a disk, in one order: `Change`, and the two recorders of these.
 
-    Mounted        a folder on a recording file system (recording_fs.c): all that any process does there
+    Mounted        a folder on a recording file system (recording_fs.c): the changes by any process
     RecordedDisk   SQLite's files of this process alone, by a VFS; needs neither FUSE nor rights
 
-Who hears an answer notes it in the recording, where it has its place: whatever is promised with the answer
-must be on disk there.
+The client that gets an answer notes it in the recording: at that place, all that the answer promises must be
+on disk.
 """
 
 import os
@@ -22,12 +22,12 @@ import apsw
 from tests.support.patience import wait_for
 
 SOURCE = Path(__file__).with_name("recording_fs.c")
-# Files right in the root of a recording that are no part of what is recorded.
+# Files in the root of a recording that are not part of it.
 MARKS, SITES = "said", "sites"
-# A mark: all that was written before is on disk, as a machine leaves it that ran on for a while.
+# A mark: all earlier changes are on disk, as if the machine had run on for a while.
 SETTLED = b"settled"
 _HEADER = struct.Struct("<QQQQIIQ")
-# The name of a file that was deleted while it was open, as libfuse has it.
+# The name that libfuse gives a file that was deleted while it was open.
 _HIDDEN = ".fuse_hidden"
 ROOT, _IN_ROOT = 1, 2
 _KINDS = {
@@ -67,7 +67,7 @@ class Change(NamedTuple):
 
 
 def why_not_mounted() -> str | None:
-    """What a recording file system lacks here; `None` if it can be had."""
+    """What is missing for a recording file system on this machine; `None` if nothing is."""
     if sys.platform != "linux" or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "there is no /dev/fuse that may be used"
     for tool in ("gcc", "pkg-config", "fusermount3"):
@@ -99,7 +99,7 @@ class Mounted:
         self._process = subprocess.Popen(
             [program, "-f", "-s", self.root],
             env={**os.environ, "RECORDED_FOLDER": str(behind), "RECORDING": str(self._records)},
-            # Whoever kills this process with all its group leaves it the time to unmount.
+            # A kill of this process with its whole group does not hit it, so it can still unmount.
             start_new_session=True,
         )
         wait_for(lambda: self._is_mounted(before))
@@ -111,12 +111,12 @@ class Mounted:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         os.close(self._marks)
-        # It unmounts itself; whoever still has a file open there keeps nothing but that file.
+        # It unmounts itself; a process that still has a file open there keeps only that file.
         self._process.terminate()
         self._process.wait()
 
     def mark(self, said: bytes) -> None:
-        """Notes what somebody was told; it is in the recording when this returns."""
+        """Notes an answer that was given; it is in the recording when this returns."""
         os.write(self._marks, said + b"\n")
 
     def changes(self) -> list[Change]:
@@ -130,16 +130,16 @@ class Mounted:
 
 
 class _Reading:
-    """Makes changes of the records: numbers that are never used twice, of inodes that are; and who synced."""
+    """Turns records into changes: inodes are reused, their numbers here never are; syncs get their sites."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
         self._last = 0
         self._names: dict[tuple[int, str], int] = {}
         self._paths: dict[int, str] = {}
-        # What a thread said last of whose the sync is that it is about to do.
+        # By thread: the site of the sync that it is about to make.
         self._sites: dict[int, str] = {}
-        # A name that was taken from an open file: by a deletion, or by a rename that follows at once.
+        # The name that an open file has lost, by a deletion, or by a rename that follows at once.
         self._hidden: tuple[int, str] | None = None
         self._mark = b""
 
@@ -165,7 +165,7 @@ class _Reading:
                 path = self._paths.get(file, "/")
                 yield Change(kind, file, site=self._sites.pop(thread, "") or _unlabelled(path))
             elif self._paths.get(file) == f"/{SITES}":
-                # What is written at once may arrive in pieces.
+                # One write may arrive in pieces.
                 self._sites[thread] = self._sites.get(thread, "") + data.decode()
             elif self._paths.get(file) == f"/{MARKS}":
                 *whole, self._mark = (self._mark + data).split(b"\n")
@@ -210,7 +210,7 @@ class _Reading:
 
 
 def _unlabelled(path: str) -> str:
-    """Who syncs without Python: SQLite, by the kind of file, or the nats-server."""
+    """The site of a sync outside of Python: SQLite, by the kind of file, or nats-server."""
     parts = path.strip("/").split("/")
     if any(one in _NATS_FOLDERS for one in parts[:-1]):
         return "nats-server"
@@ -226,7 +226,7 @@ def _kind_of(name: str) -> str:
 
 
 class RecordedDisk(apsw.VFS):
-    """Records what SQLite does to the files of one folder, which is empty at first.
+    """Records SQLite's changes of the files of one folder, which is empty at first.
 
     It is the default of all connections that this process opens meanwhile. In the recording, the folder is
     right in the root, and on disk from the beginning.
@@ -255,7 +255,7 @@ class RecordedDisk(apsw.VFS):
             disk.unregister()
 
     def mark(self, said: bytes) -> None:
-        """Notes what somebody was told."""
+        """Notes an answer that was given."""
         self.changes.append(Change("mark", 0, data=said))
 
     def xOpen(self, name: Any, flags: Any) -> apsw.VFSFile:  # noqa: N802  # SQLite's name
@@ -312,5 +312,5 @@ class _RecordedFile(apsw.VFSFile):
         try:
             super().xLock(level)
         except apsw.IOError:
-            # A reader that closes asks for more than its file allows. SQLite passes over it; APSW would not.
+            # A closing reader asks for a lock that its file does not allow. SQLite ignores it; APSW doesn't.
             raise apsw.BusyError("no lock for writing on a file that is read") from None

@@ -1,4 +1,4 @@
-"""What is done to a store while the power is cut: each a `Scenario` with a chance of its own."""
+"""Work on a store while the power is cut: each a `Scenario` with its own chance."""
 
 import random
 from contextlib import closing
@@ -24,7 +24,7 @@ from tests.support.stores.looking_inside import log_of
 from tests.support.stores.old_databases import APP_STATE, JOB, RATE_LIMIT, TOOL_CONFIG, old_database
 
 DATA, STORE = "data", "hyperpage.db"
-# So that the WAL is written back into the file every few commits.
+# So few that the WAL is written back into the file every few commits.
 CHECKPOINT_PAGES = 30
 
 
@@ -48,7 +48,7 @@ class Serving:
 
 
 class NewStore(Serving):
-    """A service starts for the first time, and tells the id of its store."""
+    """A service starts for the first time, and announces the id of its store."""
 
     def play(self, root: Path, notes: Notes) -> None:
         with started(root / DATA) as store:
@@ -82,7 +82,7 @@ class Migration(Serving):
 
 
 class Rebuild(Serving):
-    """Rows of a stopped service that are not what the log says are put right."""
+    """Rows of a stopped service that differ from the log are repaired by a rebuild."""
 
     def play(self, root: Path, notes: Notes) -> None:
         store = root / DATA / STORE

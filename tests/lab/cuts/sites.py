@@ -1,4 +1,4 @@
-"""Which line of ours synced: each `os.fsync` and `os.fdatasync` of this process tells it to the recording.
+"""The site of each sync: `os.fsync` and `os.fdatasync` of this process write their callers to the recording.
 
 python -m tests.lab.cuts.sites FOLDER serve …     the command line, of which the syncs are told so
 """
@@ -20,7 +20,7 @@ _OURS = tuple(f"{ROOT}/{room}/" for room in ("bus", "migrations", "ops", "projec
 
 @contextmanager
 def told(root: Path) -> Iterator[None]:
-    """Each sync of this process says whose it is, in the recording of a mounted folder, during the block."""
+    """During the block, each sync of this process notes its site in the recording of a mounted folder."""
     descriptor = os.open(root / SITES, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def telling(sync: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -39,7 +39,7 @@ def told(root: Path) -> Iterator[None]:
 
 
 def _site(frame: FrameType | None) -> str:
-    """The innermost two functions of ours: a sync of a folder is another for each one who asks for it."""
+    """The innermost two functions of ours, since a sync of a folder counts apart for each caller."""
     found: list[str] = []
     while frame is not None and len(found) < 2:
         code = frame.f_code

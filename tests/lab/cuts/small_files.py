@@ -67,7 +67,7 @@ class Tokens:
 
 
 class Keys:
-    """Keys are made: of backups, of signatures, of a nats-server's roles, which get new ones, too."""
+    """Keys are made: of backups, of signatures, of a nats-server's roles, which also get new ones."""
 
     def __init__(self, chance: random.Random) -> None:
         self._rotations = chance.randint(1, 4)
@@ -99,7 +99,7 @@ class Keys:
             signing_with(root / "keys" / "signing.key", (), is_required=True).signer()
         roles = [one["roles"] for one in heard if "roles" in one]
         for role, public in (roles[-1] if roles else {}).items():
-            # Whoever has just got a new one may have the one before beside it.
+            # A role that just got a new key may still have the old one beside it.
             files = [root / "nats-server" / f"{role}{old}.nk" for old in ("", ".old")]
             if public not in (root / "nats-server" / "hyperpage.conf").read_text():
                 raise Broken(f"a nats-server does not know the key of {role}")
@@ -109,13 +109,13 @@ class Keys:
 
 
 class Audit:
-    """Acts are recorded."""
+    """Acts are written to the audit log."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
     def play(self, root: Path, notes: Notes) -> None:
-        # Less is kept in the end: then several files go at once.
+        # Fewer bytes are kept in the end, so that several files are removed at once.
         for kept_bytes in (40_000, 40_000, 5_000):
             trail = AuditTrail(root / DATA, kept_bytes=kept_bytes)
             for number in range(10):
@@ -139,7 +139,7 @@ class Audit:
 
 
 class Suspects:
-    """A durable command with which the service went down is decided alone, and marked on disk before."""
+    """A durable command that may have taken the service down is marked on disk, and then decided alone."""
 
     STREAM = 1
 
@@ -151,12 +151,12 @@ class Suspects:
         suspects = durable.Suspects(folder)
         suspects.mark(self.STREAM, [(one, one) for one in self._sequences])
         suspects.close()
-        # The service went down, and comes again.
+        # The service went down, and starts again.
         suspects = durable.Suspects(folder)
         for sequence in self._sequences:
             suspects.mark(self.STREAM, [(sequence, sequence)], synced=True)
             notes(marked=sequence)
-            # With the last one, it goes down again.
+            # With the last command, the service goes down again.
             if sequence != self._sequences[-1]:
                 notes(is_decided=sequence)
                 suspects.clear()

@@ -1,4 +1,4 @@
-"""A data directory as a cut left it, started as a service starts it, without an operator: `started`."""
+"""The first start on a data directory after a cut, as a service does it, without an operator: `started`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -24,7 +24,7 @@ from tests.support.services.raw_nats import Message, RawNats
 from tests.support.stores.writing import Sent
 
 AT_ONCE = 4
-# Of so many states, one is given to the whole service again; the others to the store alone.
+# One of so many states is checked with the whole service, the others with the store alone.
 WHOLE_OF = 12
 OPERATIONS = (
     "backup create",
@@ -37,7 +37,7 @@ HEALTHY_SECONDS = patiently(10.0)
 
 
 class WholeService:
-    """A service answers requests and durable commands, is operated, and is started again in between."""
+    """A service answers requests and durable commands, runs an operator's commands, and is restarted."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -68,7 +68,7 @@ class WholeService:
             await asyncio.gather(*(self._ask(client, notes) for _ in range(AT_ONCE)))
 
     def _operate(self, data: Path, notes: Notes) -> None:
-        """What an operator does meanwhile, at the command line."""
+        """Runs commands of an operator meanwhile."""
         number = len(self._commands.sent)
         for command in self._chance.sample(OPERATIONS, 3):
             words = command.format(number=number, folder=data.parent).split()
@@ -89,7 +89,7 @@ class WholeService:
                 notes(id=one.id, name=one.name, answer=answer.body.decode())
 
     async def _store(self, client: RawNats, results: asyncio.Queue[Message], notes: Notes) -> None:
-        """Durable commands: what is promised of them is what their results say."""
+        """Sends durable commands, whose promises are in their results."""
         sent = {one.id: one for one in (self._commands.next() for _ in range(10))}
         for one in sent.values():
             await client.request(*_request("dcmd", one))
@@ -122,7 +122,7 @@ class WholeService:
         return require_commands(root / DATA, heard, self._commands.sent)
 
     async def _ask_again(self, served: Killable, answered: list[Answered]) -> None:
-        """Without an operator, the same ids get the same answers, and what is published is the log."""
+        """Checks that, without an operator, the same ids get the same answers, and the stream is the log."""
         await served.start()
         client = await connect(served)
         async with client:
@@ -143,7 +143,7 @@ class WholeService:
 
 
 def _request(kind: str, one: Sent) -> tuple[str, bytes, dict[str, str]]:
-    """A command as it is sent; its body is spelled as `Store` spells it: a retry may go either way."""
+    """A command as it is sent; its body is encoded as `Store` does it, since either may send the retry."""
     assert one.id is not None
     body = msgspec.json.encode(one.body)
     return f"hyperpage.{kind}.v1.{one.name}", body, {"Hyperpage-Command-Id": one.id}

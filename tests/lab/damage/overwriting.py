@@ -1,4 +1,4 @@
-"""Copies of a store are damaged anywhere: the right ones are blamed, and nothing answered is lost."""
+"""Random damage to the copies of a store: the right copies are blamed, and nothing answered is lost."""
 
 import logging
 import random
@@ -21,7 +21,7 @@ from tests.support.stores.backing_up import VERSION, answers_of
 from tests.support.stores.looking_inside import log_of
 from tests.support.stores.pages import PAGE_BYTES
 
-# Damaged copies of one history in a trial.
+# How often a trial damages copies of one history.
 _TIMES = 12
 
 
@@ -48,7 +48,7 @@ class _History:
             shutil.copytree(self.data, self.kept)
 
     def again(self) -> Settings:
-        """The same, undamaged, in the same place: how far the archive is written is said of one folder."""
+        """The same, undamaged, in the same folder, since `archive.json` is about the archive there."""
         shutil.rmtree(self.data)
         shutil.copytree(self.kept, self.data)
         return Settings(data=self.data, check_at_start="always")
@@ -93,7 +93,7 @@ def _damage_once(history: _History, chance: random.Random) -> Mapping[str, int]:
         raise Broken(f"the log ends at {len(log)} instead of {len(history.log)}, or has other events")
     missing = [one for one in history.answers if one not in answers]
     if missing and (made is None or len(damaged) > 1):
-        # Nothing vouches for answers that the log does not say.
+        # Answers that do not follow from the log are in no other copy.
         return {"damaged copies": len(damaged), "answers that nothing vouches for": len(missing)}
     if missing:
         raise Broken(f"{len(missing)} answers are gone, the first is {missing[0].command_id}")
@@ -109,7 +109,7 @@ def _damage_store(settings: Settings, chance: random.Random) -> Path:
 
 
 def _overwrite(file: Path, chance: random.Random) -> Path:
-    """Noise, zeros, or a flipped bit, in a page that is chosen by chance."""
+    """Writes noise, zeros or flipped bits at a random place of a file."""
     content = bytearray(file.read_bytes())
     at = chance.randrange(len(content))
     if chance.random() < 0.5:

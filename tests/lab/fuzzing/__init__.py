@@ -1,7 +1,7 @@
-"""Bytes that nobody would send: everything that reads some either takes them, or refuses them as it says.
+"""Bytes that no client would send: every reader either accepts them, or refuses them as it declares.
 
-mutating     bytes a bit beside those that are sound
-over_nats    what comes over NATS: commands, headers, queries, requests of the operator, events of a stream
-in_files     what is read from files: metadata, segments, tokens, users, settings, old databases
+mutating     changes of sound bytes
+over_nats    readers of NATS messages: commands, headers, queries, an operator's requests, events of a stream
+in_files     readers of files: metadata, segments, tokens, users, settings, old databases
 experiments  both of them as experiments
 """

@@ -7,7 +7,7 @@ from tests.lab.fuzzing.in_files import in_files
 from tests.lab.fuzzing.mutating import attack
 from tests.lab.fuzzing.over_nats import over_nats
 
-# How many changed texts each target reads in a trial.
+# The number of changed texts that each target reads in a trial.
 TEXTS_OVER_NATS, TEXTS_IN_FILES = 200, 400
 
 

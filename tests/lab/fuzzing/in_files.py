@@ -1,4 +1,4 @@
-"""What is read from files, as targets: whoever can write there should not be able to do more than that."""
+"""Readers of files, as targets: a program that can write such a file must not gain more by that."""
 
 import hashlib
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def _settings(folder: Path) -> Target:
     file = folder / "hyperpage.toml"
     environment = {"HYPERPAGE_CONFIG": str(file)}
     known = (ROOT / "ops/deploy/hyperpage.toml").read_text(encoding="utf-8")
-    # Most stand there as comments.
+    # Most settings in that file are comments.
     used = "\n".join(line.removeprefix("# ") for line in known.splitlines() if " = " in line)
     single = [line.encode() for line in used.splitlines()]
     return Target(

@@ -1,4 +1,4 @@
-"""Bytes a bit beside sound ones: flipped, cut, doubled, spliced, and with what parsers stumble over."""
+"""Changes of sound bytes: flipped, cut, doubled, spliced, and mixed with texts that trouble parsers."""
 
 import random
 import time
@@ -8,19 +8,19 @@ import msgspec
 
 from tests.lab.experiment import Broken
 
-# What they stumble over, as it may stand in the midst of anything.
+# Texts that trouble parsers, to be put in the midst of others.
 ODD = [
     b"", b"\0", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"null", b"true", b"-0", b"1e999",
     b"9" * 40, b"-9223372036854775809", b"0.1", b"NaN", b"[" * 200, b"[" * 20_000, b'{"a":' * 100, b"{}",
     b"[]", b'""', b'"', b"\r\n", b"\n", b"\r", b" ", b":", b"..", b"*", b">", b"$", b"${env:X}", b"%s%n",
     b"'", b"../../etc/passwd", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"A" * 5_000, b",", b"}", b"]",
 ]  # fmt: skip
-# Nothing that reads a few kilobytes takes longer, on any machine.
+# No reader of a few kilobytes takes longer, on any machine.
 SLOWEST_SECONDS = 10.0
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What reads bytes: `read` returns, or raises one of `refuses`. `sound` are some that it takes."""
+    """A reader of bytes: `read` returns, or raises one of `refuses`. It accepts the bytes in `sound`."""
 
     read: Callable[[bytes], object]
     sound: Sequence[bytes]
@@ -34,7 +34,7 @@ class Mutator:
         self._chance = chance
 
     def mutated(self, sound: Sequence[bytes]) -> bytes:
-        """One of them, changed in a few places."""
+        """One of the texts, changed in a few places."""
         content = bytearray(self._chance.choice(sound))
         for _ in range(self._chance.choice([0, 1, 1, 1, 2, 4, 16])):
             content = self._changed(content, sound)
@@ -65,10 +65,10 @@ class Mutator:
 
 
 def attack(targets: Mapping[str, Target], chance: random.Random, times: int) -> dict[str, int]:
-    """Has each target read that many changed texts: how many it took, how many it refused.
+    """Gives each target that many changed texts; returns how many were taken, and how many refused.
 
     Raises:
-        Broken: one raised what it does not say that it raises, or took very long.
+        Broken: a target raised an error that it does not declare, or took very long.
     """
     counts = {"texts": 0, "taken": 0, "refused": 0}
     for name, target in targets.items():

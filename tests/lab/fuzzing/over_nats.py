@@ -1,4 +1,4 @@
-"""What comes over NATS, as targets: everybody may send it, and some of it stands in streams."""
+"""Readers of NATS messages, as targets: any client may send such messages, and some are in streams."""
 
 import base64
 from collections.abc import Callable
@@ -44,7 +44,7 @@ ACKNOWLEDGEMENT = b"$JS.ACK.HYPERPAGE_COMMANDS.service-1.1.7.7.18000000000000000
 
 
 def over_nats(folder: Path) -> dict[str, Target]:
-    """The targets, by name. What is asked is asked of a store in `folder`."""
+    """The targets, by name. Queries are asked of a store in `folder`."""
     found = _commands() | _of_the_broker()
     found |= _queries(folder)
     for shape in (ListDeadLetters, ShowDeadLetter, ChooseDeadLetters):
@@ -58,7 +58,7 @@ def _decoding(shape: type[Any]) -> Callable[[bytes], object]:
 
 
 def _commands() -> dict[str, Target]:
-    """Bodies of commands, batches of them, and their headers."""
+    """Readers of commands, of batches, and of their headers."""
 
     def read(name: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         submission = submission_of(name, body, headers, None)
@@ -108,7 +108,7 @@ def _queries(folder: Path) -> dict[str, Target]:
 
 
 def _of_the_broker() -> dict[str, Target]:
-    """What a broker hands over: its answers, and what others may have put into its streams."""
+    """Readers of a broker's answers, and of messages that other clients may have put into its streams."""
     event = (
         b'{"specversion":"1.0","id":"1-7","source":"hyperpage/store","type":"hyperpage.job.enqueued.v1",'
         b'"subject":"jobs/a","time":"2027-01-15T08:00:00.000Z","datacontenttype":"application/json",'

@@ -23,7 +23,7 @@ KEYS = [
     ("jobs", "job-1"),
     ("jobs", "job-2"),
 ]
-# How many operations there are before each kill, and behind the last.
+# The number of operations before each kill, and behind the last one.
 OPERATIONS = (100, 500)
 
 
@@ -78,7 +78,7 @@ class _Play:
                     while not self._is_over:
                         await user.act(client, within_seconds=1.0)
             except (Unreachable, ClosedError, AssertionError):
-                # There may be another nats-server by now, at another address.
+                # By now, there may be another nats-server, at another address.
                 await asyncio.sleep(0.05)
 
 

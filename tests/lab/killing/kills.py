@@ -27,19 +27,19 @@ from tests.support.stores.looking_inside import log_of
 STREAM, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
 CONNECTIONS = 4
 REQUESTS_A_CONNECTION, STORING_A_CONNECTION = 4, 2
-# The promise: through so soon after the restart.
+# The promised time after a restart within which the stream has caught up.
 CAUGHT_UP_SECONDS = patiently(5.0)
-# Messages that were in a broker that died are delivered again after half a minute.
+# Messages that were under way when a broker died are delivered again after half a minute.
 DURABLE_SECONDS = 60.0
 
 Command = tuple[str, dict[str, Any]]
 
 
 class Load:
-    """Applications that send commands with ids until their connections end, and note what they were told.
+    """Applications that send commands with ids until their connections end, and note the answers.
 
-    `answered` are requests, `stored` durable commands that JetStream has acknowledged; of the rest, nobody
-    knows what became of it.
+    `answered` are requests, `stored` durable commands that JetStream has acknowledged; the outcome of the
+    others is unknown.
     """
 
     def __init__(self, served: Killable, chance: random.Random) -> None:
@@ -71,7 +71,7 @@ class Load:
             self.unanswered[command_id] = command
             answer = await client.ask(*_request("cmd", command, command_id))
             if answer.status == "503":
-                # Nobody is there: the broker lives, and the service does not.
+                # No responders: the broker runs, and the service does not.
                 return
             assert answer.code is None, answer.body
             self.answered[command_id] = self.unanswered.pop(command_id), answer.body
@@ -126,7 +126,7 @@ async def connect(served: Killable) -> RawNats:
             if answered and (await client.command("jobs.enqueue")).code == "invalid":
                 return client
         except (OSError, TimeoutError, ValueError, AssertionError):
-            # Not yet: there is no nats-server, or nobody behind it.
+            # Not yet: there is no nats-server, or no service behind it.
             assert time.monotonic() < deadline, "there is no service"
         if client is not None:
             await client.close()
@@ -134,21 +134,21 @@ async def connect(served: Killable) -> RawNats:
 
 
 async def _require_caught_up(client: RawNats, folder: Path) -> None:
-    """The stream ends where the log ends, soon after the restart."""
+    """Checks that the stream ends where the log ends, soon after the restart."""
 
     async def is_caught_up() -> bool:
         connection = open_reader(folder / "hyperpage.db")
         head = chain.read_head(connection).position
         connection.close()
         info = await client.request(f"$JS.API.STREAM.INFO.{STREAM}")
-        # Nobody answers while the broker comes back.
+        # The answer is empty while the broker comes back.
         return bool(info.body and info.said["state"]["last_seq"] == head)
 
     await until(is_caught_up, CAUGHT_UP_SECONDS)
 
 
 async def _require_all_there(client: RawNats, load: Load, folder: Path) -> None:
-    """Each answered command answers the same again; each unanswered one can be asked again."""
+    """Checks that answered commands get the same answers again, and unanswered ones can be sent again."""
     remembered = {
         command_id: (command, answer)
         for command_id, (command, answer) in load.answered.items()
@@ -175,9 +175,9 @@ async def _ask_all(client: RawNats, commands: dict[str, Command]) -> dict[str, M
 
 
 async def _require_stored_ones_answered(client: RawNats, stored: dict[str, Command], folder: Path) -> None:
-    """Each durable command that JetStream has acknowledged has an answer, and was carried out once.
+    """Checks that each acknowledged durable command has an answer, and was carried out once.
 
-    One that was being decided at two kills is a dead letter, as it is said: it may have been what killed.
+    A command that was being decided at two kills is a dead letter, as documented: it may have been the cause.
     """
     waiting = dict.fromkeys(stored)
     answers: dict[str, Message] = {}
@@ -241,7 +241,7 @@ async def _round(served: Killable, chance: random.Random, stored: dict[str, Comm
 
 
 def strike(folder: Path, chance: random.Random, kills: int) -> dict[str, int]:
-    """Kills so many times, and looks each time and at the end whether everything is there: what was tried."""
+    """Kills so often, checks each time and at the end that everything is there, and returns the counts."""
     served = Killable(folder)
     stored: dict[str, Command] = {}
     answers = 0

@@ -1,4 +1,4 @@
-"""A store of an older version, brought up to date, killed or out of room at any step of that."""
+"""A store of an older version, killed or out of room at any step of its migration."""
 
 import random
 import shutil
@@ -15,7 +15,7 @@ from tests.support.programs.every_step import FAILED, Fault, count_steps, fail_a
 from tests.support.stores.writing import TABLES, Sent, Store
 
 LEVELS = [one.name for one in runner.known_migrations()]
-# The oldest with events and tables.
+# The oldest version with events and tables.
 OLDEST = LEVELS.index("003_projection_columns")
 FAULTS_A_TRIAL = 12
 
@@ -37,7 +37,7 @@ def _run(trial: Trial) -> dict[str, int]:
         _lay_out(made, path)
         ended = fail_at(step, fault, lambda: _open(path))
         said = f"{fault.value} at step {step} of {steps}, from {LEVELS[level]}"
-        # It may take a few steps less another time, and be done before the fault.
+        # Another run may take a few steps less, and be done before the fault.
         if ended == FAILED:
             raise Broken(f"it ended with {ended}: {said}")
         _require_one_or_the_other(path, level, said)
@@ -51,7 +51,7 @@ def _run(trial: Trial) -> dict[str, int]:
 
 
 def _live(path: Path, chance: random.Random) -> int:
-    """A store with a history by chance; how many events it has."""
+    """Makes a store with a random history; returns the number of its events."""
     with Store(path, synced=False) as store:
         for number in range(chance.randrange(5, 60)):
             store.send_together(*(_command(chance, f"{number}-{n}") for n in range(chance.randrange(1, 8))))
@@ -90,7 +90,7 @@ def _rows(path: Path) -> dict[str, list[Any]]:
 
 
 def _require_one_or_the_other(path: Path, level: int, said: str) -> None:
-    # Whoever writes takes back what a hot journal has; a reader may not.
+    # A writer rolls a hot journal back; a reader may not.
     with closing(open_writer(path)) as connection:
         applied = [one.name for one in runner.status(connection) if one.applied]
     if applied not in (LEVELS[: level + 1], LEVELS):

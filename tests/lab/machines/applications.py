@@ -1,7 +1,7 @@
-"""Several applications of one service, which note whatever they sent and were told, and when.
+"""Several applications of one service, which note all commands and answers, with their times.
 
-They use it as documented: commands with ids of their own, sent again under the same id until they are
-answered; durable ones with an id and without; and the events followed from the last one on that was seen.
+They use it as documented: commands with their own ids, sent again under the same id until they are answered;
+durable ones with an id and without; and the events, followed from the last one that was seen.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.support.services.raw_nats import Message, RawNats
 ANSWER_SECONDS = patiently(3.0)
 PAUSE_SECONDS = 0.05
 ANSWERED_WITHIN_SECONDS = 60.0
-# What may be said of any command at any time: it was not carried out, and may be sent again.
+# Refusals that any command may get at any time: it was not carried out, and may be sent again.
 NOT_NOW = ("busy", "unavailable")
 ANONYMOUS = "anonymous-"
 
@@ -33,24 +33,24 @@ Command = tuple[str, dict[str, Any]]
 
 
 class Told(NamedTuple):
-    """A command that was accepted; `at_ns` is when that was heard, on the monotonic clock."""
+    """A command that was accepted; `at_ns` is when the answer arrived, by the monotonic clock."""
 
     at_ns: int
     answered: Answered
 
 
 class Seen(NamedTuple):
-    """An event that a subscriber was handed."""
+    """An event that a subscriber got."""
 
     at_ns: int
     event: ChangeEvent
 
 
 class Applications:
-    """What several applications know, from `at_work` to `at_work`.
+    """Several applications and the answers that they got, kept from one `at_work` to the next.
 
-    `url` says where the service is now; it may raise while there is none. Whoever has no answer after
-    `answer_seconds` sends the command again, later, under the same id.
+    `url` returns the service's present address; it may raise while there is none. An application that has no
+    answer after `answer_seconds` sends the command again, later, under the same id.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Applications:
             raise Broken(self.broken[0])
 
     def undo(self, rows: Iterable[Row]) -> None:
-        """Forgets what the restores in a log have undone: answers behind them, and those without an event."""
+        """Forgets the answers that the restores in a log undid: later ones, and those without an event."""
         for row in rows:
             if row.type == TIMELINE_FORKED:
                 timeline = json.loads(row.data or "")["timeline"]
@@ -119,7 +119,7 @@ class Applications:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """They work for the length of the block.
+        """Runs the applications for the length of the block.
 
         Raises:
             Broken: as `run`.
@@ -132,7 +132,7 @@ class Applications:
             await working
 
     async def are_answered(self, count: int) -> None:
-        """Returns when so many more commands have got an answer.
+        """Returns when `count` more commands have got an answer.
 
         Raises:
             Broken: they get none.
@@ -148,11 +148,11 @@ class Applications:
             raise Broken(self.broken[0])
 
     def use(self, url: Callable[[], str]) -> None:
-        """From now on, the service is there."""
+        """Sets the address of the service from now on."""
         self._url = url
 
     def as_of(self, at_ns: int) -> "Applications":
-        """The same ones, as if nothing had been heard from that moment on."""
+        """The same applications, as if no answer had arrived from that moment on."""
         then = Applications(self._url, random.Random(self.chance.randrange(2**32)))
         then.commands = dict(self.commands)
         then.told = [one for one in self.told if one.at_ns < at_ns]
@@ -164,12 +164,12 @@ class Applications:
 
     @property
     def answered(self) -> list[Answered]:
-        """What was accepted."""
+        """The accepted commands, with their answers."""
         return [one.answered for one in self.told]
 
     @property
     def handled(self) -> list[ChangeEvent]:
-        """The events that were seen, but for what a restore has undone since."""
+        """The events that were seen, except those that a restore has undone since."""
         kept: list[ChangeEvent] = []
         for _, event in self.seen:
             if event.type == TIMELINE_FORKED:
@@ -197,7 +197,7 @@ class Applications:
         return self.take(command_id, answer)
 
     async def store(self, client: RawNats, command_id: str | None, command: Command) -> bool:
-        """Whether JetStream says that it keeps the command."""
+        """Sends a durable command; returns True if JetStream acknowledges it."""
         name, body = command
         headers = None
         if command_id is not None:
@@ -215,7 +215,7 @@ class Applications:
         return True
 
     def next_command(self) -> tuple[str, Command]:
-        """A new command and its id; or one that was sent before, and has had no answer."""
+        """A new command and its id; or one that was sent before, and has got no answer."""
         again = list(self.unanswered.items())
         if again and self.chance.random() < 0.2:
             return self.chance.choice(again)
@@ -228,11 +228,11 @@ class Applications:
 
     @property
     def unanswered(self) -> dict[str, Command]:
-        """What may be asked again; not a claim, which may find something where the first one did not."""
+        """The commands that may be sent again; no claims, since a second one may find other jobs."""
         return {one: command for one, command in self.open.items() if command[0] != "jobs.claim"}
 
     def anonymous(self) -> Command:
-        """A command whose id the service makes up."""
+        """A command without an id, for which the service makes one."""
         self._sent += 1
         return "app_state.set", {"key": f"{ANONYMOUS}{self._name}-{self._sent}", "value": 1}
 
@@ -253,7 +253,7 @@ class Applications:
 
     @property
     def last_position(self) -> int:
-        """Of what was seen."""
+        """The position of the last event that was seen."""
         return self.seen[-1].event.position if self.seen else 0
 
     def take(self, command_id: str, answer: Message) -> bytes | None:
@@ -263,12 +263,12 @@ class Applications:
             Broken: it was refused for no reason, or answered otherwise than before.
         """
         if answer.status is not None:
-            # Nobody is there.
+            # No service is there.
             self.put_off[command_id] = f"status {answer.status}"
             return None
         name, _ = self.commands[command_id]
         if answer.code is not None:
-            # One that was being decided at two kills is a dead letter, as it is said: it may have killed.
+            # A command that was being decided at two kills is a dead letter, as documented.
             if answer.code in NOT_NOW or b"the service went down" in answer.body:
                 self.put_off[command_id] = answer.body.decode()
                 return None
@@ -284,7 +284,7 @@ class Applications:
         return answer.body
 
     async def _connected(self, *works: Callable[[RawNats], Any]) -> None:
-        """Has it all done on a connection, and on the next one when that ends."""
+        """Runs all works on a connection, and on a new one when that ends."""
         while True:
             try:
                 async with await RawNats.connect(self._url()) as client:
@@ -301,7 +301,7 @@ class Applications:
                 self._stopped.set()
                 return
             except (OSError, TimeoutError, AssertionError):
-                # No broker, or not yet, or an old address.
+                # There is no broker, or not yet, or the address is old.
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _asking(self, client: RawNats) -> None:
@@ -315,8 +315,8 @@ class Applications:
                 await self.store(client, None, self.anonymous())
             else:
                 command_id, command = self.next_command()
-                # A claim that found nothing is delivered again if nobody knows that it was answered, and
-                # may find something then.
+                # A claim that found nothing is delivered again if its acknowledgement is lost, and may
+                # find jobs then.
                 is_good = command_id not in self.stored and command[0] != "jobs.claim"
                 if is_good and await self.store(client, command_id, command):
                     await self._answered(command_id)
@@ -339,7 +339,7 @@ class Applications:
                 self.take(ids[token], message)
 
     async def follow(self, enough: Callable[[], bool] = lambda: False) -> None:
-        """Takes the events from the last one on that was seen, until there are enough."""
+        """Follows the events from the last one that was seen, until `enough`."""
         while not enough():
             try:
                 async with connect(self._url()) as client:
@@ -362,11 +362,11 @@ class Applications:
 
 
 def _is_undone(answered: Answered, timeline: int, position: int) -> bool:
-    """Whether an answer was undone by a restore to before that position, which began that timeline."""
+    """True if an answer was undone by the restore to before that position, which began that timeline."""
     said = json.loads(answered.answer)
     return said["timeline"] < timeline and (not said["events"] or said["position"] >= position)
 
 
 def is_anonymous(stream: str) -> bool:
-    """Whether a stream is of a command without an id."""
+    """True if a stream is that of a command without an id."""
     return stream.startswith(f"app_state/{ANONYMOUS}")

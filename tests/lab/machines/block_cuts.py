@@ -1,8 +1,8 @@
 """The power is cut while a real service and its nats-server write to a real ext4 or XFS.
 
-Once, everything that reaches the block device is noted while the service starts, works, is killed and starts
-again. Then, for moments that chance picks, the disk is made as it may be after a cut at that moment, is
-mounted (which replays the file system's journal), and the service is started on it.
+All writes that reach the block device are recorded once, while the service starts, works, is killed and
+starts again. Then, for random moments, the disk is made as it may be after a cut at that moment, is mounted
+(which replays the file system's journal), and the service is started on it.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from tests.lab.machines.starter import Starter, starter
 from tests.lab.oracle import require_backups, require_tokens
 
 CUTS = 25
-# What is done while it is recorded, besides the first start.
+# The number of acts while the disk is recorded, besides the first start.
 ACTS = 3
 ANSWERS_BETWEEN = (10, 120)
-# In which nats-server syncs what it has acknowledged.
+# The time in which nats-server syncs what it has acknowledged.
 IDLE_SECONDS = 1.5
 
 
 class Recording:
-    """What happens on the disk while it is recorded, and when an operator was told that it was done."""
+    """A recorded disk with its service, and the times at which an operator's commands were done."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Recording:
         """From when on a token may be revoked, and from when on it is."""
 
     async def play(self, number: int) -> None:
-        """Has the service start, serve, and so many things happen to it."""
+        """Starts the service, lets it serve, and does so many acts to it."""
         await self._service.start()
         acts: list[Callable[[], Awaitable[None]]] = [
             *(self._kill, self._kill_server, self._restart, self._back_up, self._change_tokens, self._idle),
@@ -100,7 +100,7 @@ class Recording:
 
 
 def record(kind: str, folder: Path, chance: random.Random, start: Starter, *, acts: int = ACTS) -> Recording:
-    """What reached the disk of a service that was at work, and what was heard of it meanwhile."""
+    """The recording of the disk of a service at work, with the answers that it gave meanwhile."""
     with recorded_disk.recorded_disk(folder, kind) as disk:
         service = ServiceProcess(disk.folder / "data", starter=start)
         service.log = folder / "recorded.log"
@@ -113,7 +113,7 @@ def record(kind: str, folder: Path, chance: random.Random, start: Starter, *, ac
 def judge(
     recording: Recording, cuts: int, chance: random.Random, folder: Path, start: Starter
 ) -> dict[str, int]:
-    """Starts a service on the disk after each of so many cuts, and looks at all.
+    """Starts a service on the disk after each of so many cuts, and checks everything.
 
     Raises:
         Broken: something is not there, or the service does not start.
@@ -124,7 +124,7 @@ def judge(
         try:
             counts.update(_judge(crash, folder, recording, recording.applications.as_of(crash.at_ns), start))
         except AssertionError as error:
-            # The image stays for whoever looks into it.
+            # The image is kept, so that the break can be examined.
             raise Broken(f"after a cut {crash.said} on {recording.kind}: {error}") from error
     return {"cuts": cuts, **counts}
 

@@ -1,6 +1,6 @@
-"""The links between clients, the service and a nats-server that is not its own are cut, held and halved.
+"""The links between clients, the service and an external nats-server are cut, held and halved.
 
-Beside it, the service is frozen, and another one started on a copy of its data: of the two, one answers.
+Besides, the service is frozen, and another one is started on a copy of its data: only one of the two answers.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from tests.support.patience import until
 TROUBLES = 6
 ANSWERS_BETWEEN = (10, 100)
 TROUBLED_AT_MOST_SECONDS = 8.0
-# For as long, a frozen one may be taken for a living one.
+# How long a frozen service may be taken for a living one.
 TAKES_SECONDS = 4.0
 
 
 class _Scene:
-    """A broker of its own, a service on it, applications, and a link to the broker for each side."""
+    """A broker, a service on it, applications, and a link to the broker for each of the two."""
 
     def __init__(self, trial: Trial, chance: random.Random, start: Starter, stack: AsyncExitStack) -> None:
         self._folder = trial.folder
@@ -49,7 +49,7 @@ class _Scene:
         self.applications = Applications(lambda: self._url(APP, self.to_clients), self._chance)
 
     async def trouble(self) -> None:
-        """One thing goes wrong for a while; the service that serves now is well when it returns."""
+        """Makes one fault for a while; the service that serves then is well when this returns."""
         how = self._chance.choice([self._links, self._links, self._links, self._twin, self._kill])
         await how()
         await become_well(self.service)
@@ -71,10 +71,10 @@ class _Scene:
         link.heal()
 
     async def _twin(self) -> None:
-        """Another one starts on a copy of what the frozen one has; one of them is left, or none.
+        """Starts another service on a copy of the frozen one's data; one of them is left, or none.
 
-        A frozen one that thaws early may store more before it is superseded. Its twin sees in the stream that
-        it does not have that, and ends, too; the first one has all.
+        A frozen service that thaws early may store more before it is superseded. Its twin sees in the stream
+        that it lacks these events, and ends, too; the first one has all.
         """
         print("a twin", flush=True)
         first = self.service

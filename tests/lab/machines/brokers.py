@@ -1,7 +1,7 @@
-"""What becomes of a service whose broker loses or changes what it has.
+"""A service whose broker loses or changes its data.
 
-Its nats-server's folder is wiped, or is again what it was some time ago; streams are deleted, emptied,
-limited, consumers go. The truth is in the store: so whatever was answered stays so.
+Its nats-server's folder is wiped, or replaced by an older copy; streams are deleted, emptied or limited,
+consumers are deleted. The truth is in the store: so every answer stays valid.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MIRRORS = ("KV_hyperpage_app_state", "KV_hyperpage_tool_configs")
 
 
 class _Broker:
-    """What is done to the nats-server of a service."""
+    """The damages of the nats-server of a service."""
 
     def __init__(self, service: ServiceProcess, chance: random.Random, kept: Path) -> None:
         self._service = service
@@ -49,13 +49,13 @@ class _Broker:
         ]
 
     async def damage(self) -> None:
-        """Does one thing to it; the service runs when it returns."""
+        """Does one damage; the service runs when this returns."""
         how = self._chance.choice(self.damages)
         print(how.__name__, flush=True)
         await how()
 
     def keep(self) -> None:
-        """Keeps a copy of its folder, for later: of a service that does not run."""
+        """Keeps a copy of its folder for later; the service must not run."""
         shutil.rmtree(self._kept, ignore_errors=True)
         shutil.copytree(self._folder, self._kept)
 
@@ -80,19 +80,19 @@ class _Broker:
         self.stream_is_whole |= stream == EVENTS
 
     async def _purge(self) -> None:
-        """Empties streams; that of the events goes on where it stood."""
+        """Empties a stream; that of the events goes on at its sequence."""
         stream = self._chance.choice([EVENTS, EVENTS, RESULTS, *MIRRORS])
         self.stream_is_whole &= stream != EVENTS
         await self._ask(f"STREAM.PURGE.{stream}")
 
     async def _limit(self) -> None:
-        """Has the stream of events keep the newest alone."""
+        """Limits the stream of events to the newest ones."""
         self.stream_is_whole = False
         config = (await self._ask(f"STREAM.INFO.{EVENTS}"))["config"]
         await self._ask(f"STREAM.UPDATE.{EVENTS}", {**config, "max_msgs": self._chance.randint(1, 50)})
 
     async def _age(self) -> None:
-        """Has consumers of the service gone."""
+        """Deletes consumers of the service."""
         for consumer in (await self._ask(f"CONSUMER.NAMES.{COMMANDS}"))["consumers"] or []:
             await self._ask(f"CONSUMER.DELETE.{COMMANDS}.{consumer}")
 

@@ -1,4 +1,4 @@
-"""The machine's clock jumps, there and back, under a real service: libfaketime stands before its clock."""
+"""The machine's clock jumps there and back under a real service, which sees it through libfaketime."""
 
 import asyncio
 import random
@@ -22,8 +22,8 @@ LIBRARIES = (
 )
 JUMPS = 6
 ANSWERS_BETWEEN = (10, 60)
-# In seconds: a correction, minutes, an hour of summer time, a day, a year, there and back. One that is ahead
-# by less than a minute is believed; once it is back, the service says how far it is ahead itself.
+# In seconds: a correction, minutes, an hour of summer time, a day, a year, there and back. The service
+# follows a clock that is ahead by less than a minute; once that is back, it reports that it is ahead itself.
 DISTANCES = (0.5, 5, 300, 3_600, 86_400, 365 * 86_400)
 LEASE_MS = 1_000
 # An expired lease is rescued within 2 s; the job is due again within 10 s.
@@ -31,12 +31,12 @@ RESCUED_WITHIN_SECONDS = patiently(1 + 2 + 10)
 
 
 def why_not() -> str | None:
-    """What is missing to set a process's clock."""
+    """What is missing for setting the clock of a process; `None` if nothing is."""
     return None if any(one.exists() for one in LIBRARIES) else "there is no libfaketime"
 
 
 class _Clock:
-    """The clock of a service, which is wrong by so many seconds."""
+    """The clock of a service, wrong by the seconds that are `set`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -54,14 +54,14 @@ class _Clock:
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
-            # What nobody sets on a real machine.
+            # The monotonic clock stays right, since it can't be set on a real machine either.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
 
 
 async def _require_time_goes_on(service: ServiceProcess, number: int) -> None:
-    """A lease ends, its job is rescued, and what is due soon is claimed, as if the clock were right."""
+    """Checks that a lease ends, its job is rescued and claimed again soon, as with a right clock."""
     async with await RawNats.connect(service.runtime.nats_url) as client:
         queue = f"queue-{number}"
         job = {"type": "timed", "name": "a job", "queue": queue, "id": f"timed-{number}"}
@@ -117,7 +117,7 @@ async def _play(trial: Trial) -> dict[str, int]:
 
 
 def _ids_of_the_test(service: ServiceProcess) -> dict[str, Any]:
-    """The ids that were made up for its own commands."""
+    """The ids that the service made for the commands of this test."""
     rows = log_of(service.data / "hyperpage.db")
     return {
         row.command_id: ("", {}) for row in rows if row.command_id and row.stream.startswith("jobs/timed-")

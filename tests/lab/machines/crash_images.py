@@ -1,4 +1,4 @@
-"""The images that a disk may hold after the power went: made of one journal, at moments that chance picks."""
+"""The images that a disk may hold after a power cut, made from one journal at random moments."""
 
 import os
 import random
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from tests.lab.machines.disk_server import FLUSH, RECORD
 
-# What a disk writes in one go, or does not: of old ones, and of today's.
+# The sectors that a disk writes as a whole or not at all: those of old disks, and of today's.
 SECTORS_BYTES = (512, 4096)
-# ext4 cannot be mounted with half a superblock, which is two old sectors: then, nobody has any file.
+# ext4 with half a superblock (two old sectors) cannot be mounted at all, so it is written as a whole.
 SUPERBLOCK_BYTES = 4096
 HOWS = ("none", "all", "some writes", "some sectors", "the first ones")
 
 
 class Write(NamedTuple):
-    """One write or flush of the journal; `place` is where its content stands there."""
+    """A write or flush in the journal; `place` is where its content begins there."""
 
     at_ns: int
     offset: int
@@ -28,7 +28,7 @@ class Write(NamedTuple):
 
 
 class CrashImage(NamedTuple):
-    """One image. Whatever was heard before `at_ns` was heard with no more than what it was made of."""
+    """An image. Answers from before `at_ns` were given with no more than the writes that it is made from."""
 
     image: Path
     at_ns: int
@@ -58,10 +58,10 @@ def crash_images(
     *,
     flushes_count: bool = True,
 ) -> Iterator[CrashImage]:
-    """So many images of cuts at any moment, the earliest first.
+    """Images of so many cuts at random moments, the earliest first.
 
-    All that was written before the last flush is there, unless flushes do not count; of what came after it,
-    nothing, all, some, parts of some. Each image is there until the next one is asked for.
+    All writes before the last flush are there, unless flushes do not count; of the later ones none, all,
+    some, or parts of some. Each image exists until the next one is asked for.
     """
     writes = read_journal(journal)
     synced, image = folder / "synced.image", folder / "cut.image"
@@ -90,7 +90,7 @@ def crash_images(
 
 
 def _moment(writes: Sequence[Write], chance: random.Random) -> int:
-    """The number of the write before which the power goes: any, or a flush, before which most is open."""
+    """The number of the write before which the power goes: any, or a flush, when most writes are pending."""
     moment = chance.randrange(1, len(writes))
     if chance.random() < 0.5:
         while moment < len(writes) - 1 and not writes[moment].is_flush:
@@ -99,7 +99,7 @@ def _moment(writes: Sequence[Write], chance: random.Random) -> int:
 
 
 def _kept(pending: Sequence[Write], how: str, chance: random.Random) -> Iterator[Write]:
-    """What the disk kept of what it was not told to keep."""
+    """The pending writes that the disk kept."""
     match how:
         case "all":
             yield from pending
@@ -115,7 +115,7 @@ def _kept(pending: Sequence[Write], how: str, chance: random.Random) -> Iterator
 
 
 def _pieces(one: Write, sector: int) -> Iterator[Write]:
-    """The parts of a write each of which is there or is not."""
+    """The parts of a write that are there or missing independently."""
     starts = [n for n in range(0, one.size, sector) if n == 0 or one.offset + n >= SUPERBLOCK_BYTES]
     for start, end in pairwise([*starts, one.size]):
         yield Write(one.at_ns, one.offset + start, end - start, False, one.place + start)

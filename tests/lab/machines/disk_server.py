@@ -1,4 +1,4 @@
-"""A file system of one file, which notes every write and every flush of it: what a loop device stands on.
+"""A file system of one file, which records each write and flush of it: the file is used as a loop device.
 
     ext4, XFS ── loop device ── this file ── image
                                       └───── journal: each write and flush, in order, with its moment
@@ -26,7 +26,7 @@ from pathlib import Path
 
 FILE_NAME = "disk"
 WRITE, FLUSH = 1, 2
-# The moment (monotonic, in ns), the offset and the size of what follows, and what it is.
+# The moment (monotonic, in ns), the offset, the size of the content that follows, and the kind of record.
 RECORD = struct.Struct("<QQII")
 
 _IN_HEADER = struct.Struct("<IIQQIIIHH")
@@ -35,7 +35,7 @@ _TRANSFER = struct.Struct("<QQIIQII")
 _ATTRIBUTES = struct.Struct("<6Q10I")
 _LARGEST_WRITE = 1 << 20
 _ROOT, _FILE = 1, 2
-# Larger writes than a page, and than 32 of them.
+# Writes that are larger than a page, and than 32 pages.
 _WANTED_FLAGS = (1 << 5) | (1 << 22)
 _LOOKUP, _FORGET, _GETATTR, _SETATTR, _OPEN, _READ, _WRITE, _STATFS, _RELEASE, _FSYNC = (
     1,
@@ -53,7 +53,7 @@ _FLUSH, _INIT, _OPENDIR, _RELEASEDIR, _INTERRUPT, _BATCH_FORGET = 25, 26, 27, 29
 
 
 class Failure(Exception):
-    """An error number for the kernel."""
+    """A failure, with its error number for the kernel."""
 
     def __init__(self, number: int) -> None:
         super().__init__(os.strerror(number))
@@ -61,7 +61,7 @@ class Failure(Exception):
 
 
 class Behaviour:
-    """How the disk does, as it was told last."""
+    """The behaviour of the disk, as it was set last."""
 
     def __init__(self) -> None:
         self._healed = threading.Event()
@@ -95,7 +95,7 @@ class Behaviour:
 
 
 class DiskServer:
-    """Answers the kernel, one request after the other, until the file system is unmounted."""
+    """Answers the kernel's requests, one after the other, until the file system is unmounted."""
 
     def __init__(self, image: Path, journal: Path, behaviour: Behaviour) -> None:
         self._image = os.open(image, os.O_RDWR)
@@ -173,7 +173,7 @@ class DiskServer:
         if self._behaviour.fails_writes:
             raise Failure(errno.EIO)
         content = body[_TRANSFER.size : _TRANSFER.size + size]
-        # The moment first: what was said before it was said without this write.
+        # The moment is taken before the write: an earlier answer was given without this write.
         self._journal.write(RECORD.pack(time.monotonic_ns(), offset, size, WRITE) + content)
         os.pwrite(self._image, content, offset)
         return struct.pack("<II", size, 0)
@@ -192,7 +192,7 @@ def _is_not_known(*_: object) -> bytes:
 
 
 def _mount(folder: Path) -> int:
-    """The descriptor over which the kernel asks."""
+    """Mounts the file system; returns the descriptor for the kernel's requests."""
     device = os.open("/dev/fuse", os.O_RDWR)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
@@ -205,7 +205,7 @@ def _listen(behaviour: Behaviour) -> None:
     for line in sys.stdin:
         behaviour.take(line)
         print("done", flush=True)
-    # Whoever had it is gone, and a flush that hangs would hold its file system for ever.
+    # The process that used the disk is gone, and a hanging flush would keep its file system for ever.
     behaviour.heal()
 
 

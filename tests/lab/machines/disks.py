@@ -1,4 +1,4 @@
-"""The disk of a real service is full, has no inodes, is slow, silent or fails, and is well again."""
+"""The disk of a real service is full, out of inodes, slow, silent or failing, and then well again."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.lab.machines.starter import Starter, starter
 TROUBLES = 6
 ANSWERS_BETWEEN = (20, 100)
 TROUBLED_AT_MOST_SECONDS = 6.0
-# Of a kind of file system that has only so many.
+# The inodes of a kind of file system that has a fixed number.
 FEW_INODES = 1_000
 PAGE_BYTES = 4096
 
@@ -38,7 +38,7 @@ class _Scene:
         ]
 
     async def trouble(self) -> None:
-        """One thing goes wrong for a while; all is well when it returns."""
+        """Makes one fault for a while; all is well when this returns."""
         how = self._chance.choice(self._troubles)
         print(how.__name__, flush=True)
         await how()
@@ -48,12 +48,12 @@ class _Scene:
         await asyncio.sleep(self._chance.random() * TROUBLED_AT_MOST_SECONDS)
 
     async def _fill(self) -> None:
-        """Leaves a little room, which is soon used up, or none."""
+        """Fills the disk: it leaves a little room, which is soon used up, or none."""
         filler = self._disk.folder / "filler"
         room = self._chance.choice([0, self._chance.randrange(2_000_000)])
         with filler.open("wb") as file:
             size = max(PAGE_BYTES, shutil.disk_usage(self._disk.folder).free - room)
-            # The service takes room meanwhile: then there is none left.
+            # It fails if the service has taken the room meanwhile: then there is none left.
             with suppress(OSError):
                 os.posix_fallocate(file.fileno(), 0, size - size % PAGE_BYTES)
         await self._for_a_while()
@@ -81,9 +81,9 @@ class _Scene:
         self._disk.behave("heal")
 
     async def _fail(self) -> None:
-        """Every write fails, upon which a file system takes no more, until it is mounted again.
+        """Makes every write fail: the file system then accepts no more until it is mounted again.
 
-        It is as after a power cut then: what JetStream had acknowledged in the last second may be gone.
+        It is then as after a power cut: messages that JetStream acknowledged in the last second may be gone.
         """
         self._disk.behave("fail")
         await self._for_a_while()

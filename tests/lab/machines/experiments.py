@@ -1,4 +1,4 @@
-"""The experiments of this room, in the order in which they are told of."""
+"""The experiments of this package, in the order of the page."""
 
 from tests.lab.experiment import Experiment
 from tests.lab.machines import (

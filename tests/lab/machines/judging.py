@@ -1,4 +1,4 @@
-"""What must hold of a service after whatever was done to it: asked of the running one, then of its file."""
+"""Checks of a service after any faults: of the running one, then of its file."""
 
 import asyncio
 import json
@@ -22,9 +22,9 @@ from tests.support.services.raw_nats import RawNats
 from tests.support.stores.looking_inside import log_of
 
 EVENTS = "HYPERPAGE_EVENTS"
-# Of the answers that the file is asked for anyway, so many are asked for again on the bus.
+# The number of answers that are asked for again on the bus; the file is checked for all of them.
 ASKED_AGAIN = 60
-# Messages that were in a broker that died are delivered again after half a minute.
+# Messages that were under way when a broker died are delivered again after half a minute.
 DURABLE_SECONDS = patiently(30.0)
 CAUGHT_UP_SECONDS = patiently(5.0)
 
@@ -37,7 +37,7 @@ async def become_well(service: ServiceProcess) -> None:
     """Returns when a service that was started says that it is healthy.
 
     Raises:
-        Broken: it does not within the time that is promised.
+        Broken: it does not within the promised time.
     """
     said: Any = "nothing"
 
@@ -63,11 +63,11 @@ async def require_all(
     stored: Collection[str] = (),
     stream_is_whole: bool = True,
 ) -> dict[str, int]:
-    """A service that was started keeps every promise about what was heard; it is ended, and its file judged.
+    """Checks that a running service keeps all promises to clients; then ends it, and checks its file.
 
     `stored` are the ids (or, without one, the keys) of durable commands that must not be lost, whether they
-    were answered or not. Of a stream that somebody has emptied or limited, only the end is there. Returns
-    what was looked at.
+    were answered or not. A stream that was emptied or limited has only its end. Returns the counts of the
+    checks.
     """
     await become_well(service)
     applications.undo(log_of(service.data / "hyperpage.db"))
@@ -81,17 +81,17 @@ async def require_all(
 
 
 async def ask_again(client: RawNats, applications: Applications) -> None:
-    """The newest answers are the same again, and what had none gets one.
+    """Checks that the newest answers are the same again, and that unanswered commands get an answer.
 
-    It is asked for so few at once that none is too much: what is said of a burst, `busy`, is no break.
+    Only a few are sent at once, so that none is refused: `busy`, as for a burst, would be no break.
 
     Raises:
-        Broken: an answer differs. NoAnswer: there is none, and the message has what was said instead.
+        Broken: an answer differs. NoAnswer: there is none; the message has the response instead.
     """
     remembered = [one for one in applications.answered if one.is_remembered]
     again = {one.command_id: applications.commands[one.command_id] for one in remembered[-ASKED_AGAIN:]}
     asked = list((again | applications.unanswered).items())
-    # What differs from before is raised there.
+    # `ask` raises an error if an answer differs from the one before.
     answers = await few_at_once(partial(applications.ask, client, *one) for one in asked)
     for (command_id, (name, _)), answer in zip(asked, answers, strict=True):
         if answer is None:
@@ -100,7 +100,7 @@ async def ask_again(client: RawNats, applications: Applications) -> None:
 
 
 def require_file(store: Path, applications: Applications, *, others: Collection[str] = ()) -> None:
-    """A file that nobody serves has all that was answered, and no more but what others did to streams."""
+    """Checks that a stopped service's file has all that was answered, and else only the streams of others."""
     rows = log_of(store)
     theirs = (row.command_id for row in rows if is_anonymous(row.stream) or row.stream in others)
     sent = {*applications.commands, *theirs}
@@ -111,7 +111,7 @@ def require_file(store: Path, applications: Applications, *, others: Collection[
 
 
 async def go_on(client: RawNats, applications: Applications, stored: Collection[str]) -> None:
-    """New commands of every kind are carried out, and what was stored before."""
+    """Checks that new commands of every kind are carried out, and so are those stored before."""
     fresh = [applications.anonymous() for _ in range(3)]
     for command in fresh:
         if not await applications.store(client, None, command):
@@ -146,7 +146,7 @@ async def go_on(client: RawNats, applications: Applications, stored: Collection[
 async def require_followed(
     service: ServiceProcess, applications: Applications, stream_is_whole: bool
 ) -> None:
-    """Whoever had seen some events goes on behind them, and has the log then; the stream is the log, too."""
+    """Checks that a subscriber goes on behind its last event and gets the log, and the stream is the log."""
     async with await RawNats.connect(service.runtime.nats_url) as client:
         head = (await client.query("service.status")).said["position"]
     try:
@@ -165,7 +165,7 @@ async def require_followed(
 
 
 async def _require_stream(service: ServiceProcess, rows: dict[int, Row], is_whole: bool) -> None:
-    """The stream has each event of the log once, in order; at least the last ones where it is not whole."""
+    """Checks that the stream has each event of the log once, in order; if it is not whole, the last ones."""
     expected = [row.hash.hex() for row in rows.values()]
     client = await nats.connect(service.runtime.nats_url)
     try:

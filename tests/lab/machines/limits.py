@@ -1,4 +1,4 @@
-"""A service with few descriptors, or little memory, among clients that hold on to many connections."""
+"""A service with few descriptors, or little memory, among clients that hold many connections open."""
 
 import asyncio
 import os
@@ -17,17 +17,17 @@ from tests.lab.machines.service_process import ServiceProcess
 
 ROUNDS = 4
 ANSWERS_BETWEEN = (20, 80)
-# Few of them, as some systems give: of those, the service needs some fifty.
+# Few descriptors, as some systems give; the service needs some fifty of them.
 DESCRIPTORS = (128, 256, 1_024)
 IDLE_CONNECTIONS = 300
 HELD_SECONDS = 3.0
 MEMORY = Path("/sys/fs/cgroup/memory")
-# Less than the service takes after some thousand commands.
+# Less memory than the service takes after some thousand commands.
 LITTLE_MIB = (140, 200)
 
 
 def why_not() -> str | None:
-    """What is missing to give a process less."""
+    """What is missing for limiting a process; `None` if nothing is."""
     if shutil.which("prlimit") is None:
         return "there is no prlimit"
     return (
@@ -37,7 +37,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def _little_memory(name: str, size_mib: int) -> Iterator[tuple[str, ...]]:
-    """What starts a program that gets no more than so much, with all that it starts."""
+    """The command that starts a program whose memory, with that of its children, is limited to `size_mib`."""
     group = MEMORY / name
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(f"{size_mib << 20}")
@@ -49,7 +49,7 @@ def _little_memory(name: str, size_mib: int) -> Iterator[tuple[str, ...]]:
 
 
 async def _crowd(service: ServiceProcess, chance: random.Random) -> None:
-    """Many connect, say nothing, and go."""
+    """Opens many connections that send nothing, and closes them."""
     address = urlsplit(service.runtime.nats_url)
     writers = []
     for _ in range(chance.randrange(IDLE_CONNECTIONS)):
@@ -77,7 +77,7 @@ async def _play(trial: Trial) -> dict[str, int]:
                     await applications.are_answered(chance.randint(*ANSWERS_BETWEEN))
                     await _crowd(service, chance)
                     if service.has_ended:
-                        # The system has killed it, for want of memory; a supervisor starts it again.
+                        # The system has killed it for lack of memory; a supervisor would start it again.
                         ends += 1
                         await service.start()
                     await become_well(service)

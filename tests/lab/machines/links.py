@@ -1,4 +1,4 @@
-"""A way between two that talk over TCP, on the loopback, which fails as it is told to: `Link`."""
+"""A TCP link between two programs, on the loopback, which can be made to fail: `Link`."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,12 @@ PORTION_BYTES = 65_536
 
 
 class Link:
-    """Listens on a free port, and carries what comes there to a port, and back. `async with` ends it."""
+    """Listens on a free port, and forwards bytes to another port, and back. `async with` ends it."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._is_cut = False
-        # Whether it carries what is said there, and what is answered.
+        # Set while requests are forwarded, and answers.
         self._there, self._back = asyncio.Event(), asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -25,13 +25,13 @@ class Link:
         return port
 
     def heal(self) -> None:
-        """Carries everything again; what it held goes on."""
+        """Forwards everything again, also what was held."""
         self._is_cut = False
         self._there.set()
         self._back.set()
 
     def hold(self, *, there: bool = True, back: bool = True) -> None:
-        """Takes everything, and carries nothing on, in one direction or in both."""
+        """Accepts bytes and forwards none, in one direction or in both."""
         self.heal()
         if there:
             self._there.clear()

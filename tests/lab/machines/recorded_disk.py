@@ -1,4 +1,4 @@
-"""A disk with a real ext4 or XFS on it, whose writes are remembered, and which fails when it is told to.
+"""A disk with a real ext4 or XFS on it, whose writes are recorded, and which can be made to fail.
 
 It takes root, FUSE and loop devices: `why_not` says what is missing.
 """
@@ -15,7 +15,7 @@ from tests.lab.machines.disk_server import FILE_NAME
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 
-# Unmounting waits for what still writes.
+# Unmounting waits for processes that still write.
 GONE_SECONDS = 30
 MIB = 1024 * 1024
 # The smallest that mkfs.xfs makes.
@@ -27,7 +27,7 @@ MAKE = {
 
 
 def why_not(kind: str) -> str | None:
-    """What is missing for a disk with such a file system; `None` if nothing is."""
+    """The missing part for a disk with such a file system; `None` if nothing is missing."""
     if os.geteuid() != 0:
         return "loop devices take root"
     for path in ("/dev/fuse", "/dev/loop-control"):
@@ -42,7 +42,7 @@ def why_not(kind: str) -> str | None:
 class RecordedDisk:
     """A mounted disk.
 
-    `folder` is where, `base` its image before it was mounted, `journal` what was written since.
+    `folder` is its mount point, `base` its image before it was mounted, `journal` the writes since.
     """
 
     def __init__(self, parts: Path, kind: str, server: "subprocess.Popen[str]") -> None:
@@ -56,7 +56,7 @@ class RecordedDisk:
         self._mounted.enter_context(mounted(self._file, self.folder, kind))
 
     def mount_again(self) -> None:
-        """Has its file system read anew, after it failed; the disk does not fail any more. Nobody uses it."""
+        """Heals the disk and mounts its file system again after it failed. No process may use it."""
         self.behave("heal")
         self._mounted.close()
         self._mounted.enter_context(mounted(self._file, self.folder, self._kind))
@@ -65,7 +65,7 @@ class RecordedDisk:
         self._mounted.close()
 
     def behave(self, how: str) -> None:
-        """From now on, as `disk_server` has it: `heal`, `hang`, `slow 0.5`, `fail`, `fail-reads`."""
+        """Sets the disk's behaviour, see `disk_server`: `heal`, `hang`, `slow 0.5`, `fail`, `fail-reads`."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(how + "\n")
@@ -94,7 +94,7 @@ def recorded_disk(folder: Path, kind: str, *options: str) -> Iterator[RecordedDi
 
 
 def make_image(image: Path, kind: str, *options: str) -> None:
-    """An empty file system in a file."""
+    """Makes an empty file system in a file."""
     with image.open("wb") as file:
         file.truncate(SIZE_BYTES)
     subprocess.run([*MAKE[kind], *options, str(image)], check=True, capture_output=True)
@@ -103,7 +103,7 @@ def make_image(image: Path, kind: str, *options: str) -> None:
 @contextmanager
 def mounted(image: Path, where: Path, kind: str) -> Iterator[None]:
     """The file system of an image for the length of the block; its journal is replayed first, if need be."""
-    # XFS refuses two of one name, and a cut one is a copy of one that may still be there.
+    # XFS refuses two file systems with one id, and a cut one is a copy of one that may still be mounted.
     options = ["-o", "nouuid"] if kind == "xfs" else []
     device = subprocess.run(
         ["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True
@@ -119,10 +119,10 @@ def mounted(image: Path, where: Path, kind: str) -> Iterator[None]:
 
 
 def _unmount(where: Path) -> None:
-    """Waits for processes that were killed and still end: until they have, the file system is busy.
+    """Unmounts; killed processes that have not ended yet keep the file system busy, so it tries again.
 
     Raises:
-        TimeoutError: it still is.
+        TimeoutError: it is still busy.
     """
 
     def is_unmounted() -> bool:
@@ -149,5 +149,5 @@ def _server(below: Path, image: Path, journal: Path) -> Iterator["subprocess.Pop
             try:
                 server.wait(GONE_SECONDS)
             finally:
-                # Where what stands on it is still mounted, it would be waited for without end.
+                # A file system that is still mounted on the disk would keep the server running without end.
                 server.kill()

@@ -18,10 +18,10 @@ from tests.lab.machines.starter import Started, Starter
 from tests.support.patience import patiently, until, wait_for
 from tests.support.services.command_line import PROGRAM, environment
 
-# The promise: so soon after whatever happened, all is well again.
+# The promised time within which all is well again after any fault.
 WELL_WITHIN_SECONDS = patiently(10.0)
 ENDS_WITHIN_SECONDS = 60.0
-# Below those that a system gives to whoever asks for any: while a nats-server is away, nobody takes its port.
+# Below the ports that a system gives away, so that no program takes a nats-server's port while it is away.
 PORTS = range(20_000, 32_000)
 
 
@@ -41,10 +41,10 @@ class Command:
         return code
 
     async def answer(self) -> Any:
-        """What it answered.
+        """The command's output, decoded from JSON.
 
         Raises:
-            Broken: it failed.
+            Broken: the command failed.
         """
         if (code := await self.code()) != 0:
             raise Broken(f"hyperpage {' '.join(self._words)} ended with {code}: {self._out.read_text()}")
@@ -52,10 +52,10 @@ class Command:
 
 
 class ServiceProcess:
-    """`hyperpage serve` on a folder; `log` is what it said, of all its starts.
+    """`hyperpage serve` on a folder; `log` has the output of all its starts.
 
-    `starter` starts it sooner, in a network `namespace` if there is one; else `before` is what runs it, as
-    `prlimit` would. `variables` are those of its environment, as HYPERPAGE_….
+    `starter` starts it sooner, in a network `namespace` if one is given; otherwise `before` is the command
+    that runs it, such as `prlimit`. `variables` are those of its environment, as HYPERPAGE_….
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class ServiceProcess:
             "--no-http",
             *options,
         ]
-        # A disk of some hundred MiB is fairly empty.
+        # On a disk of some hundred MiB, the usual limits would always be reached.
         self._variables = {"HYPERPAGE_DISK_FREE_DEGRADED_MIB": "0", "HYPERPAGE_DISK_FREE_UNHEALTHY_MIB": "0"}
         self._variables |= dict(variables)
         self._process: subprocess.Popen[bytes] | Started | None = None
 
     def start_by(self, starter: Starter) -> None:
-        """Has the next start be of the program that another one has loaded."""
+        """Makes the next start use the program that this starter has loaded."""
         self._starter = starter
 
     def launch(self) -> None:
-        """Starts the process, and waits for nothing."""
+        """Starts the process without waiting for it."""
         if self._starter is not None:
             self._process = self._starter.start(
                 self._arguments, self.log, self._variables, namespace=self._namespace
@@ -106,7 +106,7 @@ class ServiceProcess:
             )
 
     async def start(self) -> None:
-        """Returns when it serves.
+        """Starts the service; it serves when this returns.
 
         Raises:
             Broken: it does not.
@@ -133,7 +133,7 @@ class ServiceProcess:
 
     @property
     def is_announced(self) -> bool:
-        """Whether the process that was started last has said that it serves."""
+        """True if the process that was started last has announced that it serves."""
         found = read_runtime(self.data)
         return self._process is not None and found is not None and found.pid == self._process.pid
 
@@ -154,7 +154,7 @@ class ServiceProcess:
         return [int(one) for one in found.stdout.split()]
 
     def send(self, what: str, number: signal.Signals) -> None:
-        """A signal to "service", "nats-server" or "both"; those that are gone get none."""
+        """Sends a signal to "service", "nats-server" or "both", if they still run."""
         targets = self.server_ids() if what != "service" else []
         if what != "nats-server" and not self.has_ended:
             targets.append(self.process_id)
@@ -165,7 +165,7 @@ class ServiceProcess:
                 continue
 
     def kill(self) -> None:
-        """Kills it, and its nats-server; returns when it is gone, and the other about to be."""
+        """Kills it and its nats-server; when this returns, it is gone, and its nats-server soon will be."""
         if self._process is not None and not self.has_ended:
             self.send("both", signal.SIGKILL)
             wait_for(lambda: self.has_ended, ENDS_WITHIN_SECONDS)
@@ -179,7 +179,7 @@ class ServiceProcess:
         return Command(self._starter.start(words, self.log, self._variables, out=out), words, out)
 
     async def stop(self) -> None:
-        """Ends it as an operator does.
+        """Stops it as an operator does.
 
         Raises:
             Broken: it does not end, or not with 0.
@@ -198,7 +198,7 @@ class ServiceProcess:
 
 def _free_port() -> int:
     while True:
-        # Not from the seed: trials may run beside each other.
+        # Not from the trial's seed, since trials may run at the same time.
         port = random.SystemRandom().choice(PORTS)
         with socket.socket() as one, suppress(OSError):
             one.bind(("127.0.0.1", port))

@@ -1,7 +1,7 @@
 """A service at a steady load for a while: its memory, descriptors and WAL grow to a size, and no more.
 
-Its caches are small, so that they are full soon. Jobs that are claimed are lost three times, and set aside
-then: after two minutes, as many go as come.
+Its caches are small, so that they are soon full. Claimed jobs are lost three times, and then set aside: after
+two minutes, as many jobs end as are enqueued.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from tests.lab.machines.applications import Applications
 from tests.lab.machines.judging import require_all
 from tests.lab.machines.service_process import ServiceProcess
 
-# A variable, so that an hour can be had: LAB_SOAK_MINUTES=60 make lab ARGS='--only soak'.
+# A variable, for longer runs: LAB_SOAK_MINUTES=60 make lab ARGS='--only soak'.
 MINUTES = float(os.environ.get("LAB_SOAK_MINUTES") or 4)
 LOOK_SECONDS = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 CACHES = {"HYPERPAGE_HOT_AGGREGATES_KIB": "2048", "HYPERPAGE_WRITER_CACHE_KIB": "4096"}
-# So much more in the last quarter than in the third one is growth; until then, jobs become more.
+# More than this from the third quarter to the last is growth; until then, the number of jobs grows.
 GROWTH_MIB, GROWTH_DESCRIPTORS, GROWTH_THREADS = 24, 10, 4
-# Twice what a WAL checkpoint begins at, and a transaction.
+# Twice the size at which a WAL checkpoint begins, and a transaction.
 WAL_MIB = 256
 
 
@@ -56,7 +56,7 @@ def _require_flat(looks: list[_Figures]) -> None:
         ("descriptors", GROWTH_DESCRIPTORS),
         ("threads", GROWTH_THREADS),
     ):
-        # What a merge of segments or a backup takes for a moment is no growth.
+        # The least of each quarter: what a merge of segments or a backup takes for a moment is no growth.
         was, is_now = (min(getattr(one, name) for one in some) for some in (before, after))
         if is_now - was > growth:
             raise Broken(f"{name} grow from {was:.0f} to {is_now:.0f}")

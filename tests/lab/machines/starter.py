@@ -1,8 +1,8 @@
-"""Services that start in a moment: each is the fork of a process that has loaded the program, and no more.
+"""Services that start in a moment: each is a fork of a process that has only loaded the program.
 
-Loading it takes several times as long as all else of a start, and is the same each time. So an experiment
-with hundreds of starts has one process for that: `python -m tests.lab.machines.starter`, which is told in
-lines of JSON what to start.
+Loading takes several times as long as the rest of a start, and is the same each time. So an experiment with
+hundreds of starts has one process for that: `python -m tests.lab.machines.starter`, which gets its orders in
+lines of JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ from tests.support.services.command_line import environment
 
 
 class Started:
-    """A service; what `subprocess.Popen` would say of it."""
+    """A started process, with those parts of `subprocess.Popen` that are used."""
 
     def __init__(self, starter: "Starter", process_id: int) -> None:
         self._starter = starter
@@ -37,7 +37,7 @@ class Started:
 
 
 class Starter:
-    """The process that has loaded the program."""
+    """The process that has loaded the program, and forks services."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -51,9 +51,9 @@ class Starter:
         out: Path | None = None,
         namespace: Path | None = None,
     ) -> Started:
-        """Runs `hyperpage` with these; what it says on stderr is appended to `log`, on stdout to `out`.
+        """Runs `hyperpage` with these arguments; stderr is appended to `log`, stdout to `out`.
 
-        With a network `namespace`, it is on the host that this is.
+        With a network `namespace`, it runs on the host of that namespace.
         """
         process_id = self.ask(
             do="start",
@@ -75,7 +75,7 @@ class Starter:
 
 @contextmanager
 def starter(root: Path = ROOT) -> Iterator[Starter]:
-    """One for the length of the block, of the program that is there. Whoever starts a service ends it."""
+    """A starter of the program below `root`, for the length of the block. The caller ends the services."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.lab.machines.starter"],
         cwd=root,
@@ -91,7 +91,7 @@ def starter(root: Path = ROOT) -> Iterator[Starter]:
 
 
 def _serve() -> None:
-    # What `serve` loads when it is called.
+    # The modules that `serve` otherwise loads when it is called.
     import_module("ops.service.process")
     from ops.cli.main import run
 
@@ -118,7 +118,7 @@ def _serve() -> None:
 
 
 def _be(request: Mapping[str, Any], run: Any) -> int:
-    """The exit code of the program, in a process of its own."""
+    """Runs the program in this forked process; returns its exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name, target in (("out", 1), ("log", 2)):

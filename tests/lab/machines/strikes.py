@@ -1,6 +1,6 @@
-"""The service, its nats-server or both are killed or frozen in the midst of whatever they do.
+"""The service, its nats-server or both are killed or frozen in the midst of an act.
 
-They start, serve, are backed up, pruned, rebuilt, restored; at a random moment of that, a signal strikes.
+Acts are a start, serving, a backup, pruning, a rebuild, a restore; a signal comes at a random moment of it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.lab.machines.starter import Starter, starter
 
 STRIKES = 8
 ANSWERS_BETWEEN = (5, 80)
-# In which most acts are over.
+# The time in which most acts are over.
 STRUCK_WITHIN_SECONDS = 0.8
 FROZEN_AT_MOST_SECONDS = 6.0
 
@@ -33,7 +33,7 @@ ACTS = {
 
 
 async def _strike(service: ServiceProcess, applications: Applications, chance: random.Random) -> None:
-    """One act, and what strikes in its midst; all is well when it returns."""
+    """Does one act, and sends a signal in its midst; all is well when this returns."""
     act = chance.choice(list(ACTS))
     what, how = chance.choice(["service", "nats-server", "both"]), chance.choice(["kill", "freeze"])
     command: Command | None = None
@@ -57,11 +57,11 @@ async def _strike(service: ServiceProcess, applications: Applications, chance: r
         except Broken:
             if act != "restore" or command is None:
                 raise
-            # Where no service is, the command has the store, and goes on alone.
+            # Without a service, the command holds the store, and goes on alone.
             await command.code()
             await service.start()
     if command is not None:
-        # Whether it was done or not is for its own word; that it ends is not.
+        # The command may have succeeded or failed; but it must end.
         await command.code()
         if act == "restore":
             applications.restored()
@@ -70,7 +70,7 @@ async def _strike(service: ServiceProcess, applications: Applications, chance: r
     except Broken:
         if not (act == "start" and what == "nats-server" and service.has_ended):
             raise
-        # A start whose nats-server is killed ends with a word: a supervisor starts it again.
+        # A start whose nats-server is killed ends with a message; a supervisor would start it again.
         await service.start()
         await become_well(service)
 
