@@ -1,4 +1,4 @@
-"""A model of nats-server: its protocol, subjects, queue groups, and what it says where nobody listens."""
+"""A model of nats-server: its protocol, subjects, queue groups, and its answer if there are no responders."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Internal = Callable[[str, str, bytes, bytes], bool]
 
 @lru_cache(maxsize=100_000)
 def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject is one of the pattern's."""
+    """True if a subject matches the pattern."""
     wanted, given = pattern.split("."), subject.split(".")
     for number, token in enumerate(wanted):
         if token == ">":
@@ -39,13 +39,13 @@ def headers_in(block: bytes) -> dict[str, str]:
 
 
 def block_of(headers: dict[str, str], status: str = "") -> bytes:
-    """Headers as a block."""
+    """The block of bytes for headers."""
     lines = [f"NATS/1.0 {status}".rstrip(), *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode()
 
 
 class Subscription:
-    """One of a connection's."""
+    """One subscription of a connection."""
 
     def __init__(self, client: "Client", number: bytes, pattern: str, queue: str) -> None:
         self.client = client
@@ -66,7 +66,7 @@ class Client:
 
 
 class Broker:
-    """One nats-server. `internal` takes what JetStream has an interest in, and says whether it has."""
+    """One nats-server. `internal` gives a message to JetStream, and returns True if JetStream takes it."""
 
     def __init__(self, scheduler: Scheduler, network: Network) -> None:
         self.scheduler = scheduler
@@ -83,17 +83,17 @@ class Broker:
         self._network.peer = self
 
     def stop(self) -> None:
-        """Is gone, with all connections."""
+        """Ends, with all connections."""
         self._network.peer = None
         for client in list(self._clients.values()):
             client.connection.reset()
 
     @property
     def connections(self) -> list[Connection]:
-        """Those that stand."""
+        """The open connections."""
         return [one.connection for one in self._clients.values()]
 
-    # What the network tells.
+    # Calls by the network.
 
     def connected(self, connection: Connection) -> None:
         self._count += 1
@@ -177,7 +177,7 @@ class Broker:
             self.route(reply, "", block_of({}, "503"), b"")
 
     def route(self, subject: str, reply: str, headers: bytes, body: bytes, shown: str = "") -> bool:
-        """Hands a message to all who listen; whether anybody does. `shown` is the subject that they see."""
+        """Delivers a message to its subscribers, under the subject `shown`; returns True if there are any."""
         found = list(self._exact.get(subject, ()))
         found += [one for one in self._wild if matches(one.pattern, subject)]
         groups: dict[str, list[Subscription]] = {}
@@ -191,7 +191,7 @@ class Broker:
         return bool(found)
 
     def listens(self, subject: str) -> bool:
-        """Whether anybody does."""
+        """True if there is a subscriber."""
         return bool(self._exact.get(subject)) or any(matches(one.pattern, subject) for one in self._wild)
 
     def _deliver(self, to: Subscription, subject: str, reply: str, headers: bytes, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a process has from its machine, taken from the scheduler instead: time, chance, threads."""
+"""Time, chance and threads of a process, taken from the scheduler instead of the machine."""
 
 import contextlib
 import logging
@@ -20,12 +20,12 @@ from bus.writing.waiting import BUSY_AFTER_MS, Waiting
 from ops.store import opening
 from tests.lab.simulation.scheduler import NotYet, Process, Scheduler, new_loop
 
-# When every run begins, in seconds since the epoch.
+# The time at which every run begins, in seconds since the epoch.
 BEGINNING = 1_800_000_000.0
 
 
 class SteppedThread(LoopThread):
-    """The product's thread with a loop, as a loop of the scheduler's. Its whole rest is the product's own."""
+    """The product's thread with an event loop, as a loop of the scheduler; all else is the product's code."""
 
     scheduler: Scheduler
 
@@ -86,13 +86,13 @@ def determined(scheduler: Scheduler, seed: int) -> Iterator[None]:
             (time, "clock_gettime_ns", lambda _clock: nanoseconds()),
             (os, "urandom", noise.randbytes),
             (random, "_urandom", noise.randbytes),
-            # Files of the model are never lost with a machine but as it says.
+            # No real syncs: the model alone decides which data a power cut loses.
             (os, "fsync", lambda _file: None),
             (os, "fdatasync", lambda _file: None),
             (writer, "LoopThread", SteppedThread),
             (answering, "LoopThread", SteppedThread),
             (SteppedThread, "scheduler", scheduler),
-            # It takes longer than all else of a start, and finds the same each time.
+            # This check takes longer than the rest of a start, and has the same result each time.
             (opening, "require_own_schema", lambda *_: None),
         ):
             stack.enter_context(patch.object(module, name, replacement, create=True))

@@ -1,4 +1,4 @@
-"""A disk under SQLite that knows what was synced: it fails when it is told to, and can lose what was not."""
+"""A disk under SQLite that tracks what was synced: it can be made to fail, and to lose unsynced changes."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import apsw
 from tests.lab.simulation.scheduler import Scheduler
 
 VFS_NAME = "simulated"
-# How long a sync takes, mostly.
+# The usual time of a sync.
 SYNC_SECONDS = (0.0002, 0.001)
-# The smallest part of a write that is there as a whole, or not.
+# The smallest part of a write that is stored as a whole, or not at all.
 SECTOR_BYTES = 512
 
 
 class _Content:
-    """A file as it is on disk for certain, and what was done to it since: writes, and cuts (without data)."""
+    """The synced content of a file, and the changes since: writes, and truncations (without data)."""
 
     def __init__(self) -> None:
         self.certain = bytearray()
@@ -37,12 +37,12 @@ class Disk:
         self.folder = folder
         self._scheduler = scheduler
         self._contents: dict[str, _Content] = {}
-        # How many of the next syncs and writes fail, and how slow syncs are.
+        # How many of the next syncs and writes fail, and how long syncs take.
         self.failing_syncs = 0
         self.failing_writes = 0
         self.sync_takes = SYNC_SECONDS
         self.is_gone = False
-        # What syncs do nothing: a mutant of the disk.
+        # True for a mutant of the disk, on which syncs do nothing.
         self.lies = False
         folder.mkdir(parents=True)
 
@@ -55,7 +55,7 @@ class Disk:
         return self.folder / "durable"
 
     def content(self, path: str) -> _Content:
-        """The file there."""
+        """The content of a file."""
         found = self._contents.get(path)
         if found is None:
             found = self._contents[path] = _Content()
@@ -80,11 +80,11 @@ class Disk:
         self.content(path).since.append((offset, data))
 
     def after_kill(self, folder: Path) -> "Disk":
-        """What the next start finds, where the process alone went down."""
+        """The disk after the end of the process alone, for the next start."""
         return self._next(folder, {})
 
     def after_cut(self, folder: Path) -> "Disk":
-        """What the next start finds after a power cut: what was synced, and of the rest what chance left."""
+        """The disk after a power cut, for the next start: the synced content, and a random part of the rest."""
         chance = self._scheduler.random
         images = {}
         for path, content in self._contents.items():
@@ -109,7 +109,7 @@ class Disk:
 
 
 def _survivors(chance: Any, since: list[tuple[int, bytes | None]]) -> list[tuple[int, bytes | None]]:
-    """The part of what was not synced that is there after a cut."""
+    """The unsynced changes that survive a power cut."""
     match chance.choice(["none", "all", "prefix", "some", "torn"]):
         case "none":
             return []
@@ -193,7 +193,7 @@ class Disks:
         self._count = 0
 
     def first(self, template: Path) -> Disk:
-        """One with a store that was made before."""
+        """The first disk, with a store that was made before."""
         disk = Disk(self._next_folder(), self._scheduler)
         shutil.copyfile(template, disk.store)
         return self._known(disk)
@@ -226,7 +226,7 @@ def disks(folder: Path, scheduler: Scheduler) -> Iterator[Disks]:
             disk.is_gone = True
         for connection in apsw.connections():
             if str(folder) in connection.filename:
-                # A reader's may find that it cannot lock the file at its end.
+                # A reader's connection may fail to lock the file when it is closed.
                 with suppress(apsw.Error):
                     connection.close(True)
         apsw.set_default_vfs(usual)

@@ -8,14 +8,14 @@ from tests.lab.simulation.mutants import MUTANTS, mutated
 from tests.lab.simulation.run import Runs
 
 SCHEDULES = 60
-# How many of them `make test` does.
+# The seed with which `make test` does a trial, and its number of runs.
 SMALL, SMALL_SCHEDULES = 4, 20
-# In how many runs a mutant must be noticed.
+# The number of runs within which a mutant must be noticed.
 MUTANT_SCHEDULES = 400
 
 
 def simulated(trial: Trial) -> dict[str, int]:
-    """So many runs; each names its own seed where it breaks."""
+    """Makes the runs of a trial; a broken run names its own seed."""
     runs, chance = Runs(trial.folder), random.Random(trial.seed)
     counts: Counter[str] = Counter()
     for _ in range(SMALL_SCHEDULES if trial.seed == SMALL else SCHEDULES):
@@ -28,7 +28,7 @@ def simulated(trial: Trial) -> dict[str, int]:
 
 
 def noticed(runs: Runs, name: str, first: int) -> int:
-    """How many runs it took to notice a mutant, from that seed on.
+    """The number of runs that it took to notice a mutant, from the seed `first` on.
 
     Raises:
         Broken: it was not noticed.
@@ -37,7 +37,7 @@ def noticed(runs: Runs, name: str, first: int) -> int:
         for number in range(MUTANT_SCHEDULES):
             try:
                 runs.run(first + number, often=MUTANTS[name].often)
-            except Exception as error:  # whatever a mutant leads to
+            except Exception as error:  # a mutant may lead to any error
                 print(f"{name}: noticed in run {first + number}: {error}")
                 return number + 1
     raise Broken(f"a mutant was not noticed in {MUTANT_SCHEDULES} runs: the product {name}")

@@ -1,4 +1,4 @@
-"""What may happen during a run, each at some moment: `FAULTS` by how often."""
+"""The faults of a run, each at a random moment: `FAULTS`, with their weights."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Fault = Callable[["World"], Awaitable[None]]
 
-# A service that is to take a store may be cut and frozen before.
+# Long, since the service that shall take the store over may be cut off and frozen before.
 TAKEN_WITHIN_SECONDS = 30.0
 
 
@@ -33,7 +33,7 @@ async def restart_broker(world: "World") -> None:
 
 
 async def power_cut_of_all(world: "World") -> None:
-    """The broker loses what it had not synced, and what was taken out of a stream is there again."""
+    """The broker loses unsynced messages, and messages that were removed from a stream are there again."""
     world.machine.cut()
     await _broker_away(world, loses_its_tail=True)
 
@@ -63,7 +63,7 @@ async def cut_a_link(world: "World") -> None:
 
 
 async def lose_clients(world: "World") -> None:
-    """Clients connect anew, while what they had sent is still on its way."""
+    """Clients connect anew, while their sent messages are still on their way."""
     connections = world.broker.connections
     of_the_service = [one for one in connections if one.process is world.machine.process]
     chosen = of_the_service if world.chance.random() < 0.7 else connections[:1]
@@ -118,7 +118,7 @@ async def freeze(world: "World") -> None:
         return
     world.scheduler.freeze(process)
     await asyncio.sleep(world.chance.choice([0.1, 1.0, 3.0, 8.0]))
-    # A twin may have taken its place by now, which goes by its own times.
+    # By now, a twin may have taken its place; that one thaws by its own fault.
     if world.machine.process is process:
         world.scheduler.thaw(process)
 
@@ -126,8 +126,8 @@ async def freeze(world: "World") -> None:
 async def twin(world: "World") -> None:
     """The service is frozen, another one is started on a copy of its disk, and the first one goes on.
 
-    Not before its look at the stream is too old: what it would still answer, a copy cannot have. Nor before
-    the other one has begun to take the store: until then the first one serves, and a copy lacks what comes.
+    It goes on only when its last look at the stream is too old to answer by, since a copy would lack these
+    answers. And only when the other one has begun to take the store over: until then, the first one serves.
     """
     first, taken_by = world.machine, _incarnation(world)
     process = first.process
@@ -148,7 +148,7 @@ async def twin(world: "World") -> None:
 
 
 def _incarnation(world: "World") -> str | None:
-    """What the stream says of who serves."""
+    """The incarnation of the serving service, by the stream's metadata."""
     stream = world.jetstream.streams.get("HYPERPAGE_EVENTS")
     return None if stream is None else stream.config.get("metadata", {}).get(INCARNATION)
 

@@ -1,7 +1,7 @@
 """A model of JetStream: streams with sequences, expectations, windows of ids, and consumers that are pulled.
 
-What it promises is NATS's (ADR-15, and what the real server was seen to do, in the tests of transport and
-relay): here, it also loses its tail, or everything, when a run wants it to.
+Its promises are those of NATS (ADR-15, and the behaviour of the real server in the tests of transport and
+relay). A run can also make it lose its tail, or everything.
 """
 
 import base64
@@ -38,7 +38,7 @@ class Message:
 
 
 class Pull:
-    """A request for messages that waits."""
+    """A waiting request for messages."""
 
     __slots__ = ("bytes_left", "inbox", "left", "until")
 
@@ -58,7 +58,7 @@ class Consumer:
         self.is_durable = bool(config.get("durable_name"))
         self.next_sequence = first
         self.delivered = 0
-        # Those that were delivered and not acknowledged: sequence, how often, until when.
+        # Unacknowledged messages by sequence: the number of deliveries, and until when they are waited for.
         self.pending: dict[int, tuple[int, float]] = {}
         self.pulls: deque[Pull] = deque()
         self.again: deque[int] = deque()
@@ -83,7 +83,7 @@ class Stream:
         self.last_sequence = 0
         self.first_sequence = 1
         self.ids: dict[str, tuple[int, int]] = {}
-        # The last ones that were taken out.
+        # The messages that were removed last.
         self.removed: deque[Message] = deque(maxlen=8)
         self.consumers: dict[str, Consumer] = {}
 
@@ -101,12 +101,12 @@ class Stream:
         self.advance()
 
     def advance(self) -> None:
-        """The first sequence is that of the first message."""
+        """Moves the first sequence to that of the first message."""
         while self.first_sequence <= self.last_sequence and self.first_sequence not in self.messages:
             self.first_sequence += 1
 
     def lose_tail(self, count: int) -> None:
-        """Its last messages were never there; their sequences are free again."""
+        """Loses its last messages, as if they were never there; their sequences are free again."""
         for _ in range(min(count, self.last_sequence)):
             self.messages.pop(self.last_sequence, None)
             self.last_sequence -= 1
@@ -125,21 +125,21 @@ class JetStream:
         self._broker = broker
         self._scheduler = broker.scheduler
         self.streams: dict[str, Stream] = {}
-        # Requests get no answer, and messages are not taken, until then.
+        # Until this time, requests get no answer, and messages are not accepted.
         self.silent_until = 0.0
         broker.internal = self._take
 
-    # What may happen to it.
+    # Faults.
 
     def restart(self) -> None:
-        """What was in memory alone is gone; all that is not acknowledged is delivered again."""
+        """Loses all that was in memory alone; unacknowledged messages are delivered again."""
         for stream in self.streams.values():
             stream.consumers = {one.name: one for one in stream.consumers.values() if one.is_durable}
             for consumer in stream.consumers.values():
                 consumer.pulls.clear()
 
     def lose_what_was_not_synced(self, chance: Random) -> None:
-        """A power cut: the last messages were never there, and what was taken out last is there again."""
+        """A power cut: loses the last messages, and has the messages again that were removed last."""
         for stream in self.streams.values():
             stream.lose_tail(chance.choice([0, 0, 1, 2, 5]))
             if stream.config.get("retention") == "workqueue":
@@ -149,10 +149,10 @@ class JetStream:
                         stream.first_sequence = min(stream.first_sequence, message.sequence)
 
     def wipe(self) -> None:
-        """Everything is gone."""
+        """Loses everything."""
         self.streams.clear()
 
-    # What comes from connections.
+    # Messages from connections.
 
     @property
     def _now_ns(self) -> int:
@@ -239,7 +239,7 @@ class JetStream:
     # Consumers.
 
     def _serve(self, stream: Stream, consumer: Consumer) -> None:
-        """Delivers what there is to whoever asked for it."""
+        """Delivers messages to waiting pulls."""
         now = self._scheduler.now
         while consumer.pulls:
             pull = consumer.pulls[0]
@@ -316,7 +316,7 @@ class JetStream:
 
     def _status(self, pull: Pull, status: str) -> None:
         number, _, description = status.partition(" ")
-        # As nats-py and ours read it: the number and its words stand in the first line.
+        # In the form that nats-py and our client read: the number and its words are in the first line.
         self._broker.route(pull.inbox, "", f"NATS/1.0 {number} {description}\r\n\r\n".encode(), b"")
 
     # The API.
@@ -450,7 +450,7 @@ class JetStream:
         stream = self.streams.get(tokens[3])
         consumer = None if stream is None else stream.consumers.get(tokens[4])
         if stream is None or consumer is None:
-            # Nobody listens there.
+            # Without such a consumer, there are no responders.
             return False
         request = json.loads(body)
         seconds = request.get("expires", 0) / 1e9

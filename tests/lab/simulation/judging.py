@@ -1,4 +1,4 @@
-"""Whether all that clients were told in a run is so, and all that is promised holds."""
+"""Checks that all answers of a run are true, and that all promises hold."""
 
 import itertools
 from collections import Counter
@@ -30,7 +30,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 def judge(world: "World") -> None:
-    """Raises `Broken` where anything does not hold."""
+    """Raises `Broken` if anything does not hold."""
     disk = world.machine.disk
     with closing(open_reader(disk.store)) as connection:
         head = chain.verify_chain(connection)
@@ -95,7 +95,7 @@ def _require_commands(told: Told, rows: list[_Row]) -> None:
 
 
 def _require_durable_ones(world: "World", rows: list[_Row]) -> None:
-    """Each durable command without an id that the broker had, and did not lose, is there once, in order."""
+    """Checks that each durable command without an id, unless the broker lost it, is there once, in order."""
     nameless = [row for row in rows if row.stream.startswith("app_state/nameless-")]
     for value, times in Counter(row.data["value"] for row in nameless).items():
         if times > 1:
@@ -114,7 +114,7 @@ def _require_durable_ones(world: "World", rows: list[_Row]) -> None:
 
 
 def _require_results(world: "World", rows: list[_Row]) -> None:
-    """Each durable command that the broker had, and did not lose, has an answer, which is so."""
+    """Checks that each durable command, unless the broker lost it, has an answer, and a true one."""
     results = world.jetstream.streams.get("HYPERPAGE_RESULTS")
     kept = {} if results is None else {one.subject: one.body for one in results.messages.values()}
     positions: dict[str, int] = {row.command_id: row.position for row in rows}

@@ -1,4 +1,4 @@
-"""What clients do in a run, and what they were told: everything that a judge needs."""
+"""The clients of a run, with their commands and answers: everything that a judge needs."""
 
 import asyncio
 from functools import partial
@@ -28,28 +28,28 @@ KEYS = [
     ("jobs", "job-1"),
     ("jobs", "job-2"),
 ]
-# How long a client waits for an answer: sometimes less than what is in its way lasts.
+# How long a client waits for an answer: sometimes less than a fault lasts.
 PATIENCE_SECONDS = [0.5, 6.0, 20.0]
 
 
 class Sent(msgspec.Struct):
-    """One command with an id, and the answer, where there was one."""
+    """A command with an id, and its answer, if there was one."""
 
     command_id: str
     name: str
     body: bytes
     headers: dict[str, str]
     answer: bytes | None = None
-    # The code with which it was refused for certain.
+    # The code of a refusal that is certain.
     refused: str | None = None
-    # It certainly reached nobody, as the client says.
+    # True if it reached no service for certain, as the client reports.
     is_void: bool = False
-    # How often its answer was waited for.
+    # How often a client waited for its answer.
     times: int = 0
 
 
 class Stored(msgspec.Struct):
-    """A durable command that the broker said it has; its `value` is in no other one."""
+    """A durable command that the broker acknowledged; no other command has its `value`."""
 
     value: int
     sequence: int
@@ -58,12 +58,12 @@ class Stored(msgspec.Struct):
 
 
 class Told:
-    """All that clients were told."""
+    """All commands of the clients, with their answers."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.stored: list[Stored] = []
-        # Durable commands with an id that the broker has, and when they were sent.
+        # By id: when each durable command was sent that the broker acknowledged.
         self.kept: dict[str, float] = {}
         self.operations: dict[str, list[Operation]] = {}
         self.events: dict[int, list[ChangeEvent]] = {}
@@ -89,7 +89,7 @@ class Application:
         self._versions: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Sends all of them."""
+        """Sends all its commands."""
         connection = await ClientConnection.open(
             URL, inbox_prefix="_INBOX", name=f"application {self._number}", timeout_seconds=60
         )
@@ -111,7 +111,7 @@ class Application:
             )[0]
             await kind()
 
-    # What it does.
+    # Its acts.
 
     async def _change(self) -> None:
         table, key = self._chance.choices(KEYS, [3, 3, 2, 2, 2])[0]
@@ -124,14 +124,14 @@ class Application:
         await self._command(Wish("app_state", "", None, "app_state.set_many", {"items": items}))
 
     async def _once(self) -> None:
-        """A command that is sent once: what is refused then is not stored, as the refusal says."""
+        """Sends a command once: a refusal then means that it is not stored."""
         headers = {COMMAND_ID: new_id()}
         body = msgspec.json.encode({"key": f"once-{self._number}", "value": self._told.next_value()})
         sent = Sent(headers[COMMAND_ID], "app_state.set", body, headers)
         subject = NAMES.command(sent.name)
         try:
             said = await self._connection.nats.request(subject, body, timeout=3.0, headers=headers)
-        except Exception:  # nobody knows what became of it
+        except Exception:  # its outcome is unknown
             return
         refusal = read_refusal(said.data) if ERROR_CODE in (said.headers or {}) else None
         if refusal is None:
@@ -143,8 +143,8 @@ class Application:
         self._told.sent.append(sent)
 
     async def _again(self) -> None:
-        """Sends once more what was sent before, with its id."""
-        # What was refused would be another command when it is tried again.
+        """Sends an earlier command once more, with its id."""
+        # A refused command would count as a new one when it is sent again.
         mine = [one for one in self._mine if one.refused is None and not one.is_void]
         if not mine:
             return
@@ -175,7 +175,7 @@ class Application:
         self._note(stream, Read(), found(table, row), begin)
 
     async def _store(self) -> None:
-        """A durable command with an id; its answer is waited for, or not."""
+        """Sends a durable command with an id; waits for its answer, or not."""
         value, key = self._told.next_value(), f"durable-{self._number}"
         command_id = new_id()
         body = {"key": key, "value": value}
@@ -197,7 +197,7 @@ class Application:
         self._told.sent.append(sent)
 
     async def _store_without_id(self) -> None:
-        """Some durable commands without an id, each sent once."""
+        """Sends some durable commands without an id, each once."""
         for _ in range(self._chance.choice([1, 1, 2, 4])):
             await self._store_one_without_id()
 
@@ -209,12 +209,12 @@ class Application:
         try:
             said = await self._connection.nats.request(subject, body, timeout=2.0)
             sequence = msgspec.json.decode(said.data).get("seq", 0)
-        except Exception:  # nobody knows whether it is stored
+        except Exception:  # it may be stored or not
             return
         if sequence:
             self._told.stored.append(Stored(value, sequence, begin, self._number))
 
-    # How.
+    # The ways to send.
 
     async def _command(self, one: Wish) -> None:
         headers = {COMMAND_ID: new_id()}
@@ -239,7 +239,7 @@ class Application:
             self._note(one.stream, one.asked, answered, begin, end)
 
     async def _ask(self, sent: Sent, within_seconds: float) -> bytes | None:
-        """The answer; `None` where nobody knows.
+        """The answer; `None` if it is unknown.
 
         Raises:
             Refusal: it was refused for certain.
@@ -251,7 +251,7 @@ class Application:
         except (Busy, Unavailable):
             return None
         except Unreachable as error:
-            # Of what was sent before under this id, that says nothing.
+            # The error says nothing about earlier tries under this id.
             sent.is_void = not (sent.times or error.may_have_been_carried_out)
             return None
         except Refusal as refusal:
@@ -273,7 +273,7 @@ class Application:
 
 
 class Subscriber:
-    """One that follows all events, and sometimes begins again behind the last one that it has."""
+    """A subscriber to all events, which sometimes begins again behind the last one that it got."""
 
     def __init__(self, scheduler: Scheduler, told: Told, number: int) -> None:
         self._scheduler = scheduler

@@ -1,4 +1,4 @@
-"""A machine with a service that is started again whenever it ended, and what may happen to it."""
+"""A machine with a service that is started again whenever it ends, and the machine's faults."""
 
 import asyncio
 from functools import partial
@@ -8,14 +8,14 @@ from tests.lab.simulation.disk import Disk, Disks
 from tests.lab.simulation.scheduler import Process, Scheduler, SimulatedLoop, new_loop
 from tests.lab.simulation.service import SimulatedService
 
-# How long a service that is to end has for what it took.
+# How long a stopping service has for the commands that it has accepted.
 STOP_SECONDS = 10.0
-# How soon it is started again, as a supervisor does it.
+# How soon it is started again, as by a supervisor.
 AGAIN_SECONDS = (0.01, 0.3)
 
 
 class Machine:
-    """The machine. `service` is the start that is or was last; `disk` is its disk."""
+    """The machine. `service` is its last start, which may still run; `disk` is the disk of that."""
 
     def __init__(self, scheduler: Scheduler, disks: Disks, name: str, disk: Disk) -> None:
         self._scheduler = scheduler
@@ -27,9 +27,9 @@ class Machine:
         self._loop: SimulatedLoop | None = None
         self._ended = asyncio.Event()
         self._is_cut = False
-        # Why the last starts ended by themselves.
+        # The reasons why the last starts ended by themselves.
         self.reasons: list[str] = []
-        # Whether a service that ends is started again.
+        # True while a service that ends is started again.
         self.is_kept_up = True
 
     async def run(self) -> None:
@@ -70,29 +70,29 @@ class Machine:
             self.reasons.append(f"at its end, {type(error).__name__}: {error}")
 
     async def serves(self) -> None:
-        """Returns once it does, however often it has to be started."""
+        """Returns when the service serves, after any number of starts."""
         while self.service is None or not self.service.is_serving:  # noqa: ASYNC110  # of another thread
             await asyncio.sleep(0.05)
 
     @property
     def process(self) -> Process | None:
-        """That of the service, if it lives."""
+        """The process of the service, if it lives."""
         service = self.service
         return None if service is None or service.process.is_dead else service.process
 
     def kill(self) -> None:
-        """`kill -9`: what was written is there."""
+        """`kill -9`: all that was written stays."""
         if self.process is not None:
             self._scheduler.kill(self.process)
 
     def cut(self) -> None:
-        """The power is gone: what was synced is there."""
+        """A power cut: all that was synced stays."""
         if self.process is not None:
             self._is_cut = True
             self._scheduler.kill(self.process)
 
     def ask_to_stop(self) -> None:
-        """SIGTERM."""
+        """Asks the service to stop, as SIGTERM does."""
         service, loop = self.service, self._loop
         if service is None or loop is None or not service.is_serving or self.process is None:
             return

@@ -1,4 +1,4 @@
-"""Mutants of the product: with each of them, something of what is promised does not hold, and a run tells.
+"""Mutants of the product: each of them breaks a promise, and a run notices it.
 
 A simulation in which nothing ever breaks may be blind. Each mutant takes one step of the product away.
 """
@@ -107,7 +107,7 @@ async def _does_nothing(_: Transactions) -> None:
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """What is done to the product, and what brings to light that it was."""
+    """The patches of a mutant, and the faults that make runs notice it if they come often."""
 
     patches: Callable[[], list[Patch]]
     often: tuple[Fault, ...] = ()
@@ -146,7 +146,7 @@ MUTANTS: dict[str, Mutant] = {
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
-    """The product as that mutant of it, for the length of the block."""
+    """Turns the product into that mutant, for the length of the block."""
     with ExitStack() as stack:
         for owner, attribute, replacement in MUTANTS[name].patches():
             stack.enter_context(patch.object(owner, attribute, replacement))

@@ -6,11 +6,11 @@ from typing import Any
 
 from tests.lab.simulation.scheduler import Scheduler, SimulatedLoop
 
-# How long something is on its way, mostly, and sometimes.
+# How long bytes are on their way, usually and sometimes.
 USUAL_SECONDS = (50e-6, 800e-6)
 SLOW_SECONDS = (0.002, 0.08)
 SLOW_PROBABILITY = 0.02
-# How often a piece comes as two.
+# How often a piece arrives as two.
 SPLIT_PROBABILITY = 0.05
 
 
@@ -21,14 +21,14 @@ class Wire:
         self._scheduler = scheduler
         self._deliver = deliver
         self._name = name
-        # When the last of what was sent arrives.
+        # The time at which the last sent bytes arrive.
         self.last_arrival = 0.0
-        # Nothing arrives before that.
+        # No bytes arrive before this time.
         self.held_until = 0.0
         self.is_cut = False
 
     def send(self, data: bytes) -> None:
-        """Has the bytes arrive behind those before them."""
+        """Sends bytes, which arrive behind all earlier ones."""
         chance = self._scheduler.random
         if len(data) > 1 and chance.random() < SPLIT_PROBABILITY:
             middle = chance.randrange(1, len(data))
@@ -52,9 +52,9 @@ class Wire:
 
 
 class Connection(asyncio.Transport):
-    """The client's end of a connection, which is a transport of asyncio's; and the way to the other end.
+    """The client's end of a connection, a transport of asyncio, with the way to the broker's end.
 
-    `peer` takes what arrives: `receive(connection, data)` and `lost(connection)`.
+    `peer` is called there: `receive(connection, data)` and `lost(connection)`.
     """
 
     def __init__(self, loop: SimulatedLoop, protocol: Any, peer: Any, number: int) -> None:
@@ -80,15 +80,15 @@ class Connection(asyncio.Transport):
         self._in.send(data)
 
     def hold(self, until: float) -> None:
-        """Nothing arrives on either side before that time."""
+        """Holds back all bytes, in both directions, until that time."""
         self._in.held_until = self._out.held_until = until
 
     def hold_sent(self, until: float) -> None:
-        """Nothing that the client sends arrives before that time."""
+        """Holds back all bytes from the client until that time."""
         self._out.held_until = until
 
     def reset(self) -> None:
-        """The connection is gone, for both sides, with all that was on its way."""
+        """Ends the connection for both sides; bytes on their way are lost."""
         if self._out.is_cut:
             return
         self._out.is_cut = self._in.is_cut = True
@@ -96,7 +96,7 @@ class Connection(asyncio.Transport):
         self._lose(ConnectionResetError("Connection reset by peer"))
 
     def lose_client(self) -> None:
-        """The client's side is gone; what it had sent arrives, and only then the broker sees the end."""
+        """Ends the client's side; bytes that it sent still arrive, and only then the broker sees the end."""
         if not self._out.is_cut:
             self._in.is_cut = True
             self._lose(ConnectionResetError("Connection reset by peer"))
@@ -169,7 +169,7 @@ class Connection(asyncio.Transport):
 
 
 class Network:
-    """Where a broker listens; `peer` is none while nothing does."""
+    """The network with the address of a broker; `peer` is `None` while no broker listens."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler

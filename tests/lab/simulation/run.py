@@ -1,4 +1,4 @@
-"""One run: a service on a model of its world, clients, and whatever may happen, all of it from one seed."""
+"""One run: a service on a model of its world, clients, and faults, all of it from one seed."""
 
 import asyncio
 import gc
@@ -25,14 +25,14 @@ from tests.lab.simulation.machine import Machine
 from tests.lab.simulation.network import Network
 from tests.lab.simulation.scheduler import Process, Scheduler, new_loop
 
-# Without an operator, all is well again within this time: a start may have to wait for another service that
-# is gone, and a client for its own pause.
+# Without an operator, all must be well again within this time: a start may have to wait for the lease of a
+# service that is gone, and a client for the end of its own pause.
 WELL_WITHIN_SECONDS = 40.0
 TEMPLATE_SEED = 0
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a run."""
+    """The result of a run."""
 
     trace: str
     counts: dict[str, int]
@@ -44,7 +44,7 @@ class World:
     def __init__(
         self, scheduler: Scheduler, all_disks: Disks, template: Path, often: Sequence[Fault] = ()
     ) -> None:
-        # What happens at all, and how often; with `often`, mostly these.
+        # The faults with their weights; those in `often` are a hundred times as frequent.
         self._faults = {
             one: often_it_is * (100 if one in often else 1) for one, often_it_is in FAULTS.items()
         }
@@ -56,21 +56,21 @@ class World:
         self.disks = all_disks
         self.told = Told()
         self.tried: Counter[str] = Counter()
-        # When the broker lost something last.
+        # The time of the broker's last loss.
         self.lost_at = -1.0
         self.machine = Machine(scheduler, all_disks, "service", all_disks.first(template))
         self._background: list[asyncio.Task[None]] = []
 
     def keep_up(self, machine: Machine) -> None:
-        """Has a machine's service started again and again."""
+        """Keeps a machine's service running: it is started again and again."""
         self._background.append(asyncio.create_task(machine.run()))
 
     def broker_lost_something(self) -> None:
-        """Notes that what was in the broker may be gone."""
+        """Notes that messages in the broker may be lost."""
         self.lost_at = self.scheduler.now
 
     async def live(self) -> None:
-        """From the first start to the last stop."""
+        """Runs all, from the first start to the last stop."""
         self.keep_up(self.machine)
         applications = [
             self._in_a_process(f"application-{number}", application.run())
@@ -152,7 +152,7 @@ class Runs:
             connection.close()
 
     def run(self, seed: int, *, often: Sequence[Fault] = (), lines: list[str] | None = None) -> Result:
-        """What came of the run with this seed; `lines` takes its whole trace, `often` is what happens mostly.
+        """The result of the run with this seed; its trace goes into `lines`, its faults are mostly `often`.
 
         Raises:
             Broken: something does not hold.
@@ -188,8 +188,8 @@ class Runs:
 
 @contextmanager
 def _own_garbage() -> Iterator[None]:
-    # Loops, tasks and handles refer to each other: the collector would look through all of them, over and
-    # over. At the end, they go at once; what was there before is not looked through.
+    # Loops, tasks and handles refer to each other, and the garbage collector would scan them over and over.
+    # So they are collected once, at the end, without a scan of older objects.
     gc.disable()
     gc.freeze()
     try:

@@ -25,15 +25,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# The time that a callback takes.
+# The simulated time of a callback.
 STEP_SECONDS = 20e-6
-# How often a thread is held up by others, and for how long at most.
+# How often other threads hold a thread up, and for how long at most.
 STALL_PROBABILITY = 0.004
 LONGEST_STALL_SECONDS = 0.004
-# How soon another thread has done what it was given.
+# How long another thread takes for its work.
 QUICKEST_THREAD_SECONDS = 30e-6
 SLOWEST_THREAD_SECONDS = 0.003
-# Nothing that is simulated takes as many.
+# More steps than any run needs.
 MOST_STEPS = 3_000_000
 
 
@@ -42,24 +42,24 @@ class StuckError(AssertionError):
 
 
 class NotYet(Exception):
-    """Raised by what another thread would wait for: it is tried again a little later."""
+    """Raised by work in another thread that would have to wait: it is tried again a little later."""
 
 
 class Process:
-    """What dies together, or is frozen together: several loops, and their connections."""
+    """A simulated process: several loops and their connections, which are killed or frozen together."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_dead = False
         self.is_frozen = False
-        # What ends with it, as its sockets do.
+        # Called when the process dies, as to end its sockets.
         self.on_death: list[Callable[[], object]] = []
-        # What came due while it was frozen.
+        # Callbacks that came due while the process was frozen.
         self.kept: list[Callable[[], object]] = []
 
 
 class Scheduler:
-    """Who comes next, and when it is. `now` is in seconds from the beginning of the run."""
+    """Chooses the next loop, and keeps the time. `now` is in seconds from the beginning of the run."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -67,22 +67,22 @@ class Scheduler:
         self.steps = 0
         self.running: SimulatedLoop | None = None
         self.loops: list[SimulatedLoop] = []
-        # Those of dead processes, too: if their tasks were collected, their `finally` blocks would run.
+        # Loops of dead processes, too: if their tasks were collected, their `finally` blocks would run.
         self._every_loop: list[SimulatedLoop] = []
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._number = 0
         self._trace = hashlib.sha256()
-        # Every line of the trace, where somebody wants to read it.
+        # Every line of the trace, if it is wanted.
         self.lines: list[str] | None = None
 
     @property
     def time(self) -> float:
-        """The time, as the thread has it that runs now."""
+        """The time in the thread that runs now."""
         return self.now + (0.0 if self.running is None else self.running.ahead)
 
     @property
     def trace(self) -> str:
-        """What tells this run from every other."""
+        """The hash of all lines of the trace, which is another one for every other run."""
         return self._trace.hexdigest()
 
     def note(self, what: str) -> None:
@@ -93,22 +93,22 @@ class Scheduler:
             self.lines.append(line)
 
     def know(self, loop: "SimulatedLoop") -> None:
-        """Takes in a new loop."""
+        """Adds a new loop."""
         self._every_loop.append(loop)
         if not loop.process.is_dead:
             self.loops.append(loop)
 
     def at(self, when: float, what: Callable[[], object]) -> None:
-        """Has something done at a time."""
+        """Calls `what` at a time."""
         self._number += 1
         heapq.heappush(self._due, (when, self._number, what))
 
     def after(self, seconds: float, what: Callable[[], object]) -> None:
-        """Has something done after a while."""
+        """Calls `what` after some seconds."""
         self.at(self.time + seconds, what)
 
     def of_process(self, process: Process, what: Callable[[], object]) -> Callable[[], None]:
-        """The same, unless the process is dead by then; if it is frozen, once it goes on."""
+        """A function that calls `what` unless the process is dead; if it is frozen, once it goes on."""
 
         def called() -> None:
             if process.is_dead:
@@ -121,25 +121,25 @@ class Scheduler:
         return called
 
     def freeze(self, process: Process) -> None:
-        """Nothing of the process runs until `thaw`."""
+        """Stops the process until `thaw`."""
         process.is_frozen = True
 
     def thaw(self, process: Process) -> None:
-        """It goes on where it was."""
+        """Lets the process go on where it was."""
         process.is_frozen = False
         kept, process.kept = process.kept, []
         for what in kept:
             what()
 
     def kill(self, process: Process) -> None:
-        """Nothing of the process ever runs again."""
+        """Ends the process for good."""
         process.is_dead = True
         for what in process.on_death:
             what()
         self.loops = [one for one in self.loops if not one.process.is_dead]
 
     def run(self, work: Coroutine[Any, Any, T], process: Process) -> T:
-        """The result of `work`, in a loop of that process, with all that others do meanwhile.
+        """The result of `work` in a loop of that process, while all other loops run, too.
 
         Raises:
             StuckError: there is nothing left to do, or too much.
@@ -179,7 +179,7 @@ class Scheduler:
         self.now = max(self.now, min(held))
 
     def end(self) -> None:
-        """Takes apart what is left; what it would do is done to nobody."""
+        """Closes all remaining loops; their clean-up has no effect on any other."""
         for loop in self._every_loop:
             loop.process.is_dead = True
         for loop in self._every_loop:
@@ -189,7 +189,7 @@ class Scheduler:
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """An event loop of one simulated thread."""
 
-    # What a server of the network is, by its port; set by whoever simulates a network.
+    # Opens a connection to a server by its host and port; set by the simulated network.
     connect_to: Callable[["SimulatedLoop", Any, str, int], Coroutine[Any, Any, Any]]
 
     def __init__(self, scheduler: Scheduler, process: Process, name: str) -> None:
@@ -197,16 +197,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.process = process
         self.name = name
         self.ready: deque[asyncio.Handle] = deque()
-        # Until then, the thread is held up.
+        # Until this time, the thread is held up.
         self.held_until = 0.0
-        # How long the callback took so far that runs now.
+        # How long the running callback took so far.
         self.ahead = 0.0
         self._tasks: list[asyncio.Task[Any]] = []
         scheduler.know(self)
 
     @property
     def _ready(self) -> deque[asyncio.Handle]:
-        # Where asyncio's own loops have it.
+        # asyncio's own loops have their ready queue under this name.
         return self.ready
 
     def run_next(self) -> None:
@@ -228,21 +228,21 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 self.ahead = 0.0
 
     def take_time(self, seconds: float) -> None:
-        """The callback that runs now takes so much longer, while other threads go on."""
+        """Makes the running callback take so much longer, while other threads go on."""
         self.ahead += seconds
 
     def end(self) -> None:
-        """Closes what is left of its tasks."""
+        """Closes its remaining tasks."""
         for task in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                # It may wait in a `finally`, for what never comes.
+                # A task may wait in a `finally` for something that never comes.
                 with suppress(BaseException):
                     task.get_coro().close()
         self._tasks.clear()
         self.ready.clear()
 
-    # What asyncio asks of a loop.
+    # The interface of a loop for asyncio.
 
     def time(self) -> float:
         return self.scheduler.time
@@ -343,7 +343,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 def new_loop(scheduler: Scheduler, process: Process, name: str) -> SimulatedLoop:
     """One more thread of a process, which has an event loop."""
-    # What a loop has beside that, nobody asks of it.
+    # The abstract methods that are missing are never called.
     return SimulatedLoop(scheduler, process, name)  # type: ignore[abstract]
 
 

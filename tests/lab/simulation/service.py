@@ -1,7 +1,7 @@
 """A service on a model of everything around it: the product's own writer, relay, intakes and queries.
 
-Begun and ended by the product's own `Leadership`, without what has no part in commands and events: HTTP,
-backups, the archive, mirrors, the audit log, users.
+The product's own `Leadership` begins and ends it. It leaves out the parts that have nothing to do with
+commands and events: HTTP, backups, the archive, mirrors, the audit log, users.
 """
 
 from contextlib import AsyncExitStack
@@ -49,7 +49,7 @@ ADDRESS = BrokerAddress(url="nats://model:4222")
 
 
 class _Nothing:
-    """Takes what is of no interest here."""
+    """Stands for a part that the simulation leaves out: all its methods do nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
@@ -74,7 +74,7 @@ class SimulatedService:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Serves when this returns. As `Service._start`, in its order."""
+        """Starts the service, which serves when this returns: as `Service._start`, in its order."""
         stack = self._stack
         self.background = Background(stack)
         connection, self.origin = open_store(self.disk.store, cache_kib=1024)
@@ -136,13 +136,13 @@ class SimulatedService:
         self.is_serving = True
 
     async def stop(self) -> None:
-        """Takes nothing more, answers and publishes what was taken, and ends. As `Service.stop`."""
+        """Accepts nothing more, answers and publishes what was accepted, and ends, as `Service.stop`."""
         self.is_serving = False
         await self._stack.aclose()
 
     @property
     def is_settled(self) -> bool:
-        """Whether all that it has to do is done."""
+        """True if it has done all its work."""
         if not self.is_serving:
             return False
         state = self.leading.relay.state

@@ -1,4 +1,4 @@
-"""The model of a store: what each key holds, version by version, and what each command was answered."""
+"""The model of a store: the values of each key, version by version, and the answer to each command."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.catalogue import TIMELINE_STREAM
 from tests.support.stores.writing import Reply, Sent
 
-# Those of the machines are c1, c2 and so on.
+# An id that the service made; the ids of the machines are c1, c2 and so on.
 _MADE_UP = re.compile(rb'^{"command_id":"[0-9a-f-]{36}"')
 GONE = object()
 TABLE = "app_state"
@@ -31,7 +31,7 @@ def _item(key: str, value: Any) -> dict[str, Any]:
 
 
 _keys = st.sampled_from(KEYS)
-# Few, so that the same comes again, and one that is not in its row alone.
+# Few values, so that the same one often comes again, and one that is not stored in its row alone.
 _values = st.sampled_from([0, 1, None, "é\u0001", {"a": [1]}, "x" * 300])
 _items = st.lists(st.builds(_item, _keys, _values), min_size=1, max_size=3)
 _commands = st.one_of(
@@ -45,7 +45,7 @@ WISHES = st.builds(lambda command, *rest: Wish(*command, *rest), _commands, _exp
 
 
 class Ids:
-    """Gives wishes the ids that they have."""
+    """Gives each wish its id, or none."""
 
     def __init__(self) -> None:
         self._given = 0
@@ -59,7 +59,7 @@ class Ids:
 
 
 class Change(NamedTuple):
-    """An event, as the log has it."""
+    """An event of the log."""
 
     stream: str
     version: int
@@ -69,7 +69,7 @@ class Change(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command was answered, and where the log ended then."""
+    """The answer to a command, and the position at which the log ended then."""
 
     sent: Sent
     body: bytes
@@ -93,7 +93,7 @@ class Keys:
 
     @property
     def rows(self) -> dict[str, str]:
-        """The table: each key that holds something, with its value as it is stored."""
+        """The rows of the table: each key that holds something, with its stored value."""
         return {
             stream.removeprefix(f"{TABLE}/"): _json(values[-1])
             for stream, values in self.streams.items()
@@ -101,12 +101,12 @@ class Keys:
         }
 
     def up_to(self, position: int) -> "Keys":
-        """The same as it was at a position."""
+        """The model as it was at a position."""
         kept = [one for one in self.answers.values() if one.position <= position]
         return Keys(self.log[:position], kept, self.timeline)
 
     def forked(self, position: int, timeline: int, now: int) -> "Keys":
-        """What is there once it was restored to a position."""
+        """The model after a restore to a position."""
         restored = self.up_to(position)
         restored.timeline = timeline
         restored._append(TIMELINE_STREAM, timeline, None, now)
@@ -128,7 +128,7 @@ class Keys:
             self._append(stream, value, sent.id, now)
         last = (self.log[-1].stream, self.log[-1].version, self.position) if changes else (None,) * 3
         kinds = ["app_state.deleted.v1" if value is GONE else "app_state.set.v1" for _, value in changes]
-        # The names as the contract has them, in its order.
+        # The names in the order of the contract.
         names = ("command_id", "stream", "version", "position", "timeline", "events", "result")
         said = (sent.id, *last, self.timeline, kinds, None)
         body = _json(dict(zip(names, said, strict=True))).encode()
@@ -159,7 +159,7 @@ class Keys:
 
 
 def require_told(reply: Reply, told: bytes | str) -> None:
-    """Returns if a command was answered as the model has told."""
+    """Asserts that a command got the answer of the model."""
     if isinstance(told, str):
         assert reply.code == told, (reply.said, told)
     else:
@@ -167,7 +167,7 @@ def require_told(reply: Reply, told: bytes | str) -> None:
 
 
 def without_made_up_id(body: bytes) -> bytes:
-    """An answer as the model has it, which makes no ids up."""
+    """An answer without the id that the service made, since the model makes none."""
     return _MADE_UP.sub(b'{"command_id":null', body)
 
 

@@ -7,25 +7,25 @@ from typing import ClassVar
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-# What breaks is told step by step as it came. To have it made shorter takes minutes, which tests do not have:
-# SHRINK=1 make lab ARGS='--only … --seed … --trials 1'.
+# A break is shown with all steps that led to it. To shorten them takes minutes, too long for tests: SHRINK=1
+# make lab ARGS='--only … --seed … --trials 1'.
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("SHRINK") else (Phase.generate,)
 
 
 class Machine(RuleBasedStateMachine):
-    """One that counts what it has tried."""
+    """A state machine that counts what it has tried."""
 
     counts: ClassVar[Counter[str]]
 
 
 def play(machine: type[Machine], chance: int, *, stories: int, steps: int) -> dict[str, int]:
-    """What was tried in so many stories of so many steps at most, counted; the same for the same chance.
+    """Plays `stories` of at most `steps`; returns the counts. The same `chance` gives the same stories.
 
     Raises:
-        AssertionError: something did not come as the model says. What led to it is in its notes.
+        AssertionError: an outcome is not that of the model. The steps that led to it are in its notes.
     """
     counts: Counter[str] = Counter()
-    # Another class each time: what the library notes of one stays with it.
+    # A new class each time, since Hypothesis keeps notes of a class.
     seeded = seed(chance)(type(machine.__name__, (machine,), {"counts": counts}))
     run_state_machine_as_test(
         seeded,
@@ -33,7 +33,7 @@ def play(machine: type[Machine], chance: int, *, stories: int, steps: int) -> di
             max_examples=stories,
             stateful_step_count=steps,
             phases=PHASES,
-            # Nothing that was found before comes again by itself: the seed says what is played.
+            # Earlier findings are not replayed: the seed alone decides what is played.
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""A log, its relay and a real nats-server, to whose stream of events anything may happen.
+"""A log, its relay and a real nats-server, with any faults of its stream of events.
 
 The broker is one for all stories; each begins without a stream.
 """
@@ -29,7 +29,7 @@ FOREIGN = "hyperpage.evt.v1.jobs.1.forged"
 
 
 class Bus:
-    """A broker, and the loop in which it and a relay are used."""
+    """A broker, and the event loop that uses it and a relay."""
 
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
@@ -47,7 +47,7 @@ class Bus:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Relay and audit look more often, and a nats-server comes back soon, however often it is killed."""
+    """Makes relay and audit look more often, and a nats-server come back soon, even if it is often killed."""
     with ExitStack() as stack:
         for module, name, value in (
             (server, "STABLE_AFTER_MS", 0),
@@ -61,7 +61,7 @@ def impatient() -> Iterator[None]:
 
 
 class Relaying(Machine):
-    """A log and its stream, with what was done to either."""
+    """A log and its stream, with the faults of both."""
 
     bus: ClassVar[Bus]
 
@@ -72,11 +72,11 @@ class Relaying(Machine):
         self._store = Store(Path(self._folder.name) / "hyperpage.db")
         self._relay: Relay | None = None
         self._timeline = 1
-        # What restores gave up, and the stream may have all the same.
+        # Events that restores gave up, but that the stream may still have.
         self._given_up: set[bytes] = set()
-        # Whether there may be what only a refill puts right.
+        # True if there may be harm that only a refill repairs.
         self._is_harmed = False
-        # What went from the stream since the relay was started, which may be told only at the next start.
+        # True if the stream lost messages since the relay's start, which may report it only at the next one.
         self._has_lost = False
         self._is_kept = False
         self._run(self._begin())
@@ -119,7 +119,7 @@ class Relaying(Machine):
         except OtherHistoryError as error:
             if not self._is_harmed or "hyperpage stream refill --yes" not in str(error):
                 raise
-            # A message that was sent and deleted before anybody looked may have been one of a newer log.
+            # A message that was sent and deleted before the relay looked may have been one of a newer log.
             await self._begin()
             await relay.prepare()
             self._is_harmed = False
@@ -146,7 +146,7 @@ class Relaying(Machine):
     @precondition(lambda self: self._relay is None)
     @rule(share=st.floats(0, 1), count=st.integers(0, 5))
     def restore(self, share: float, count: int) -> None:
-        """The log is set back, and goes on in another timeline."""
+        """Sets the log back, and goes on in another timeline."""
         position = round(share * self._store.head.position)
         self._given_up.update(self._store.bodies(position))
         self._timeline += 1
@@ -156,8 +156,8 @@ class Relaying(Machine):
     @precondition(lambda self: self._relay is None)
     @rule(share=st.floats(0, 1), count=st.integers(0, 5))
     def serve_a_copy(self, share: float, count: int) -> None:
-        """A copy of the file that went another way is refused, where the stream has what it lacks."""
-        # No precondition: what the relay has met by then is not the same each time.
+        """Checks that a copy with another history is refused if the stream has events that it lacks."""
+        # No precondition, since what the relay has noticed by then differs from run to run.
         if self._is_harmed:
             return
         forks = [first for _, first in self._store.origin.timelines]
@@ -177,7 +177,7 @@ class Relaying(Machine):
         if is_beyond:
             assert refused is not None, "a copy would have published behind what it lacks"
         elif refused is not None:
-            # Of what is not there any more, numbers tell.
+            # Messages that are gone are noticed by their sequences.
             assert "ahead of the log" in refused.problem, refused
         self._store.set_back(position)
         self._store.put_back(taken)
@@ -201,7 +201,7 @@ class Relaying(Machine):
     @precondition(lambda self: self._is_kept)
     @rule()
     def roll_the_broker_back(self) -> None:
-        """It has lost the end of what it had acknowledged, or all of it."""
+        """Makes the broker lose its last acknowledged messages, or all of them."""
 
         def roll_back() -> None:
             shutil.rmtree(self._broker.streams, ignore_errors=True)
@@ -209,7 +209,7 @@ class Relaying(Machine):
                 shutil.copytree(self.bus.kept, self._broker.streams)
 
         self._run(self._broker.restart(roll_back))
-        # nats-server may find less in its files than it had told of.
+        # nats-server may find less in its files than it had reported.
         self._is_harmed = self._has_lost = True
 
     @rule()
@@ -237,11 +237,11 @@ class Relaying(Machine):
             self._run(self._broker.api.delete(NAMES.events))
             self._is_harmed = False
 
-    # What must be so in the end
+    # What must hold in the end
 
     @rule()
     def settle(self) -> None:
-        """The stream is the log, or the relay says what is to be done."""
+        """Checks that the stream is the log, or that the relay says what has to be done."""
         if self._relay is None:
             self.start(False)
         self._run(self._settled())
@@ -249,7 +249,7 @@ class Relaying(Machine):
     async def _settled(self) -> None:
         relay = self._relay
         assert relay is not None
-        # Whatever it has not noticed yet, it meets with the next event.
+        # The relay notices any remaining fault with the next event.
         relay.notify(self._store.append(1))
         head = self._store.head.position
 
@@ -257,7 +257,7 @@ class Relaying(Machine):
             return relay.state.position == head and relay.state.healthy
 
         def is_told() -> bool:
-            # What it says of a stream that is not there any more ends with its next look.
+            # A report about a stream that is gone ends with the relay's next look.
             return self._is_harmed and relay.state.repair is not None and self._broker.connection.is_connected
 
         try:
@@ -287,7 +287,7 @@ class Relaying(Machine):
             "what is no event of the log is there, and the relay is well"
         )
         missing = set(places.values()) - set(kept)
-        # What it says of the stream before this one ends with its next whole look.
+        # The audit's report about an earlier stream ends with its next whole look.
         before = relay.audit.state.whole_at
         auditing = asyncio.create_task(relay.audit.run())
         await until(

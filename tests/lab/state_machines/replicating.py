@@ -1,7 +1,7 @@
 """Files with one log on a real nats-server: leaders that change, followers, a log that loses its end.
 
-The broker is one for all stories; each begins without a log. What becomes of a member that looks at the log
-follows from its rows and those of the log alone.
+The broker is one for all stories; each begins without a log. The fate of a member that reads the log follows
+only from its rows and those of the log.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _members = st.sampled_from(MEMBERS)
 
 
 class Answered(NamedTuple):
-    """What a leader answered, and the log's last hash with it."""
+    """A leader's answer, and the log's last hash at that time."""
 
     sent: Sent
     body: bytes
@@ -44,7 +44,7 @@ class Answered(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What the log says: the hashes of all events up to its end, and where its first frame begins."""
+    """The content of the log: the hashes of all events up to its end, and where its first frame begins."""
 
     hashes: list[bytes]
     begins: int
@@ -58,7 +58,7 @@ class Log(NamedTuple):
 
 
 class Leader:
-    """A member that leads, or did."""
+    """A member that leads, or has led."""
 
     def __init__(self, name: str, led: Led, stack: AsyncExitStack) -> None:
         self.name = name
@@ -76,7 +76,7 @@ class Followed:
 
     async def close(self) -> None:
         self.follower.stop()
-        # Of a file that is outdated, it has ended already, and says why.
+        # The follower of an outdated file has already ended with an error that says why.
         with suppress(LogStreamError):
             await self.task
         self.file.connection.close()
@@ -92,10 +92,10 @@ class Replicating(Machine):
         self._around = TemporaryDirectory(prefix="replicating-")
         self._broker = self.bus.broker
         self._leaders: dict[str, Leader] = {}
-        # The one whose term it is; others in `_leaders` do not know yet that theirs is over.
+        # The leader of the present term; others in `_leaders` do not know yet that theirs is over.
         self._leads: str | None = None
         self._following: dict[str, Followed] = {}
-        # None: there is no stream.
+        # None if there is no stream.
         self._log: Log | None = None
         self._answered: list[Answered] = []
         self._has_lost = False
@@ -137,7 +137,7 @@ class Replicating(Machine):
 
     @rule(name=_members)
     def lead(self, name: str) -> None:
-        """One takes a term: with all there is, or not at all."""
+        """A member takes a term: it must have all events, or is refused."""
         self._run(self._left(name))
         hashes = self._hashes(name)
         log = self._log or Log(hashes, len(hashes))
@@ -149,7 +149,7 @@ class Replicating(Machine):
             return
         if is_refused is not None:
             raise AssertionError(f"{name} may lead: {is_refused}") from is_refused
-        # What the log had lost, and the file has, was put back.
+        # Events that the log had lost and the file has were put back.
         found = self._hashes(name)
         assert found == max(log.hashes, hashes, key=len), f"{name} leads with something else"
         self._log, self._leads = Log(found, log.begins), name
@@ -167,7 +167,7 @@ class Replicating(Machine):
         return None
 
     def _require_answers(self, name: str) -> None:
-        """What was answered, and is in the log, is answered the same."""
+        """Checks that commands whose events are in the log get the same answers again."""
         assert self._log is not None
         store, hashes = self._leaders[name].led.store, self._log.hashes
         there = [one for one in self._answered if hashes[one.position - 1 : one.position] == [one.hash]]
@@ -222,7 +222,7 @@ class Replicating(Machine):
     @precondition(lambda self: len(self._leaders) > (self._leads is not None))
     @rule()
     def send_to_one_that_led(self) -> None:
-        """Nothing is stored by one whose term is over, and it says so."""
+        """Checks that a leader whose term is over stores nothing, and says so."""
         for name, leader in self._leaders.items():
             if name != self._leads:
                 before = self._hashes(name)
@@ -255,17 +255,17 @@ class Replicating(Machine):
     @precondition(lambda self: self._log is not None)
     @rule(count=st.integers(1, 4))
     def lose_the_end_of_the_log(self, count: int) -> None:
-        # Each meets it at once, as one at work does.
+        # Each former leader notices it at once, as a leader at work does.
         self.send_to_one_that_led()
         if self._run(self._lose(count)):
             self._leads, self._has_lost = None, True
             self.send_to_one_that_led()
 
     async def _lose(self, count: int) -> int:
-        """How many messages were lost."""
+        """Loses the last messages of the log; returns how many."""
         await until(lambda: self._broker.connection.is_connected)
         messages = await self._broker.messages(NAMES.log)
-        # The first one stays: nobody would know where the log began.
+        # The first one stays; otherwise it would be unknown where the log begins.
         count = min(count, len(messages) - 1)
         if count:
             await lose_tail(self._broker, count)
@@ -281,11 +281,11 @@ class Replicating(Machine):
         self._run(self._delete())
         self._log, self._leads, self._has_lost = None, None, True
 
-    # What must be so in the end
+    # What must hold in the end
 
     @rule()
     def settle(self) -> None:
-        """Each that follows has what the log has, or says why not."""
+        """Checks that each follower has all of the log, or says why it does not."""
         for name in list(self._following):
             self._run(self._require_settled(name))
         self.counts["settled"] += 1
@@ -296,7 +296,7 @@ class Replicating(Machine):
         if self._log is None:
             await until(lambda: one.follower.state.problem is not None or one.task.done())
             return
-        # It may have applied some more just before it was lost.
+        # The follower may have applied more events just before the log lost them.
         hashes = self._hashes(name)
         verdict, end = self._log.verdict(hashes), len(self._log.hashes)
         if verdict is GapError:
@@ -304,7 +304,7 @@ class Replicating(Machine):
             assert isinstance(one.task.exception(), GapError), f"{name} cannot follow, and does not say so"
             await self._left(name)
         elif verdict is not None:
-            # Where the connection is lost, too, that is told first.
+            # If the connection is lost, too, the follower reports that first.
             await until(
                 lambda: one.follower.is_apart and "hyperpage cluster reseed" in str(one.follower.state.repair)
             )
@@ -331,7 +331,7 @@ def played(chance: int, *, stories: int, steps: int) -> dict[str, int]:
     with (
         TemporaryDirectory(prefix="replicating-") as folder,
         patch.object(following, "LOOK_INTERVAL_MS", 30),
-        # A nats-server comes back soon, however often it is killed.
+        # A nats-server comes back soon, even if it is often killed.
         patch.object(server, "STABLE_AFTER_MS", 0),
     ):
         bus = Bus(Path(folder))

@@ -1,4 +1,4 @@
-"""A store with backups and an archive, which are damaged here and there, and restores to any moment."""
+"""A store with backups and an archive, some of them damaged, and restores to any moment."""
 
 import asyncio
 import shutil
@@ -40,7 +40,7 @@ Outcome = TypeVar("Outcome")
 
 
 class Line(NamedTuple):
-    """A history as it once was: the model, and the rows that the log had."""
+    """A history at one moment: the model, and the rows of the log."""
 
     keys: Keys
     rows: list[chain.Row]
@@ -64,7 +64,7 @@ _PLACES = st.integers(0, 2**20)
 
 
 class Restoring(Machine):
-    """A store, all that was kept of it, and what it must be after a restore."""
+    """A store, its backups and its archive, and the model of what a restore must lead to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Restoring(Machine):
         self._clock = Clock()
         self._ids = Ids()
         self._model = Keys()
-        # By their names.
+        # The history in each backup, by its name.
         self._backups: dict[str, Line] = {}
         self._damaged: set[str] = set()
         self._archived: Line | None = None
@@ -106,7 +106,7 @@ class Restoring(Machine):
         finally:
             self._around.close()
 
-    # What is done, and what becomes of it
+    # Acts, and checks of their outcome
 
     @initialize(wishes=st.lists(WISHES, min_size=3, max_size=8))
     def begin(self, wishes: list[Wish]) -> None:
@@ -123,7 +123,7 @@ class Restoring(Machine):
 
     @rule(has_id=st.booleans())
     def change_nothing(self, has_id: bool) -> None:
-        """Sends what is there already: its answer is of the last event's position, and comes after it."""
+        """Sends a value that is there already: its answer comes after the last event, at that position."""
         for stream, values in self._model.streams.items():
             if stream.startswith(TABLE) and values[-1] is not GONE:
                 body = {"key": stream.removeprefix(f"{TABLE}/"), "value": values[-1]}
@@ -138,13 +138,13 @@ class Restoring(Machine):
         self._told = len(self._store.commits)
         problem = asyncio.run(self._archive())
         if problem is not None:
-            # Behind what is damaged, nothing is written.
+            # The archiver writes nothing behind a damaged segment.
             assert not self._archive_is_whole, problem
         elif list_segments(self._places.archive):
             self._archived = self._line()
 
     async def _archive(self) -> str | None:
-        """What keeps the archive from being complete."""
+        """Archives everything; returns the problem that keeps the archive from being complete."""
         archiver = self._archiver
         task = asyncio.create_task(archiver.run())
         await until(
@@ -196,7 +196,7 @@ class Restoring(Machine):
         time = times[0] + round(share * (times[-1] + 1 - times[0]))
         position = bisect_right(times, time)
         done = self._restore(Moment(time=time), is_gone, True, self._leads_to(position, is_gone))
-        # Where the store is gone, another history may be the newest that there is.
+        # If the store is gone, the newest remaining history may be another one.
         assert done is None or is_gone or done.position == position
 
     @precondition(lambda self: self._backups)
@@ -221,7 +221,7 @@ class Restoring(Machine):
         assert done is None or done.position >= ends, (done, ends)
 
     def _restore(self, moment: Moment, is_gone: bool, safety: bool, must: bool) -> Restored | None:
-        """What was done; `None` where it was refused, as it may be unless it `must` not."""
+        """Restores; returns the result, or `None` if it was refused, which is wrong if it `must` work."""
         was = self._line()
         self._close()
         if is_gone:
@@ -256,7 +256,7 @@ class Restoring(Machine):
         if not is_gone and done.backup in map(str, (self._backup(name) for name in self._backups)):
             lines += self._backups.values()
         same = [one for one in lines if one.rows[: done.position] == kept and len(kept) == done.position]
-        # Those that were kept later have answers more, of commands that changed nothing.
+        # Copies that were made later have more answers, of commands that changed nothing.
         line = max(same, key=lambda one: len(one.keys.up_to(done.position).answers), default=None)
         assert line is not None, f"{done} is of no history that there was"
         assert [row.stream for row in fork] == [TIMELINE_STREAM]
@@ -267,7 +267,7 @@ class Restoring(Machine):
             assert dict(connection.execute("SELECT key, value FROM app_state")) == self._model.rows
             answers = {one.command_id: one.answer.encode() for one in read_answers(connection, 0)}
         told = {key: one.body for key, one in self._model.answers.items()}
-        # Of what changed nothing, an answer may have come after the last thing that was kept, or was sound.
+        # The answer to a command that changed nothing may be newer than the last sound copy.
         ends = {done.position}
         if not self._archive_is_whole:
             ends |= {len(one.rows) for one in self._backups.values()}
@@ -282,7 +282,7 @@ class Restoring(Machine):
             del self._model.answers[key]
         self._open()
 
-    # What there is
+    # The present state
 
     def _line(self) -> Line:
         return Line(self._model.copy(), self._store.rows())
@@ -291,7 +291,7 @@ class Restoring(Machine):
         return Path(str(self._places.backups)) / name
 
     def _note_backups(self, line: Line) -> None:
-        """Notes what a restore has backed up before."""
+        """Notes the safety backups that a restore has made."""
         for one in list_backups(self._places.backups):
             self._backups.setdefault(one.name, line)
 
@@ -301,7 +301,7 @@ class Restoring(Machine):
         return known if is_gone else [*known, self._model.timeline]
 
     def _whole_sources(self) -> list[tuple[int, int]]:
-        """Up to where what is sound leads, but for the present store."""
+        """The timeline and position that each sound copy reaches, without the present store."""
         found = [line.reaches for name, line in self._backups.items() if name not in self._damaged]
         if self._archived is not None and self._archive_is_whole:
             found.append(self._archived.reaches)
@@ -312,7 +312,7 @@ class Restoring(Machine):
         return max((one.reaches for one in lines), default=(0, 0))
 
     def _leads_to(self, position: int, is_gone: bool) -> bool:
-        """Whether a restore to a position must not be refused."""
+        """True if a restore to a position must not be refused."""
         if not is_gone:
             return 0 < position <= self._model.position
         sources = self._whole_sources()
@@ -342,7 +342,7 @@ def _attempt(attempt: Callable[[], Outcome]) -> Outcome | BackupError:
 
 
 def _content(folder: Path) -> dict[str, bytes]:
-    """What is in the files of a closed store; whoever reads it may leave a WAL with nothing in it."""
+    """The content of a closed store's files, without empty ones: a reader may leave an empty WAL."""
     files = {one.name: one.read_bytes() for one in folder.glob("hyperpage.db*") if one.is_file()}
     return {name: content for name, content in files.items() if content and not name.endswith("-shm")}
 

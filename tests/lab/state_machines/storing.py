@@ -1,4 +1,4 @@
-"""A store and its writer on a real file, whose disk fails now and then, and which is opened anew and anew."""
+"""A store and its writer on a real file, whose disk fails now and then, and which is often opened anew."""
 
 import math
 import shutil
@@ -28,7 +28,7 @@ from tests.support.stores.life import frequently_kept_states
 from tests.support.stores.looking_inside import log_of
 from tests.support.stores.writing import Reply, Sent, Store, batch, single
 
-# By hand, on a table that only the log may change.
+# Changes by hand of a table that must follow from the log alone.
 DAMAGES = (
     "DELETE FROM app_state WHERE key = (SELECT min(key) FROM app_state)",
     "UPDATE app_state SET value = '\"other\"'",
@@ -37,7 +37,7 @@ DAMAGES = (
 
 
 class Storing(Machine):
-    """A store, and what it must hold."""
+    """A store, and the model of its content."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,10 +53,10 @@ class Storing(Machine):
         self._ids = Ids()
 
     def _opened(self) -> Store:
-        # Under the writer alone: readers have the usual disk.
+        # Only the writer is on the failing disk: readers have the usual one.
         apsw.set_default_vfs(VFS_NAME)
         try:
-            # Next to no cache: states come from what is kept, and from the log.
+            # Next to no cache: states come from snapshots and from the log.
             return Store(self._path, self._clock, cache_capacity=2, next_upkeep=math.inf)
         finally:
             apsw.set_default_vfs(self._disk.base)
@@ -71,7 +71,7 @@ class Storing(Machine):
         finally:
             self._around.close()
 
-    # What may happen
+    # Acts and faults
 
     @rule(milliseconds=st.sampled_from([1, 999, 60_000, -1]))
     def time_goes_by(self, milliseconds: int) -> None:
@@ -79,7 +79,7 @@ class Storing(Machine):
 
     @rule(wishes=st.lists(WISHES, min_size=1, max_size=4))
     def send(self, wishes: list[Wish]) -> None:
-        """As one group."""
+        """Sends commands that the writer takes as one group."""
         sent = self._ids.sent(wishes)
         for reply, told in zip(self._store.send_together(*sent), self._told(self._model, sent), strict=True):
             require_told(reply, told)
@@ -102,7 +102,7 @@ class Storing(Machine):
     @precondition(lambda self: self._model.answers)
     @rule(which=st.integers(0, 99), wish=WISHES)
     def send_again(self, which: int, wish: Wish) -> None:
-        """The same, and something else with the same id, beside what was not sent before."""
+        """Sends a command again, and another one with the same id, beside a new one."""
         known = list(self._model.answers.values())
         sent = known[which % len(known)].sent
         other = Sent(wish.name, wish.body, sent.id, wish.expected_version)
@@ -113,7 +113,7 @@ class Storing(Machine):
 
     @rule(operation=st.sampled_from(["sync", "write"]), wishes=st.lists(WISHES, min_size=1, max_size=3))
     def fail_to_commit(self, operation: str, wishes: list[Wish]) -> None:
-        """A group whose commit meets a broken disk was never there, and may be sent again."""
+        """Checks that a group whose commit fails leaves no trace, and can be sent again."""
         sent = self._ids.sent(wishes)
         trial = self._model.copy()
         told = self._told(trial, sent)
@@ -139,7 +139,7 @@ class Storing(Machine):
 
     @rule()
     def end_at_once(self) -> None:
-        """As by `kill -9`: the next one finds the files as they are at this moment."""
+        """Ends as by `kill -9`: the next start finds the files as they are at this moment."""
         as_is = self._folder / "as-is"
         shutil.copytree(self._path.parent, as_is, ignore=shutil.ignore_patterns("*-shm"))
         self._store.close()
@@ -149,12 +149,12 @@ class Storing(Machine):
 
     @rule()
     def forget_kept_states(self) -> None:
-        """They only shorten what is read."""
+        """Deletes all snapshots: they only shorten reading."""
         self._store.in_writer(lambda connection: connection.execute("DELETE FROM snapshots"))
 
     @rule(damage=st.sampled_from(DAMAGES))
     def rebuild(self, damage: str) -> None:
-        """A table that somebody has changed is found out, and is made again."""
+        """Checks that a changed table is found, and is made again by a rebuild."""
         self._store.close()
         with closing(open_writer(self._path)) as connection:
             before = connection.total_changes()
@@ -166,13 +166,13 @@ class Storing(Machine):
 
     @rule()
     def back_up(self) -> None:
-        """A backup has the log, the tables and the answers of its moment."""
+        """Checks that a backup has the log, the tables and the answers of its moment."""
         made = create_backup(self._path, self._folder / "backups", version=VERSION, now_ms=self._clock.now)
         verify_backup(made.place)
         assert log_of(made.path) == self._store.rows()
         self._require_tables(made.path)
 
-    # What always holds
+    # What must always hold
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
