@@ -46,7 +46,7 @@ class Checkout(NamedTuple):
         return [self.python, "-m", module, *arguments]
 
     def driver(self, module: str, *arguments: str | Path) -> list[str | Path]:
-        """One of `tests.benchmarks.drivers`, with the packages and the product of this copy."""
+        """The command for one of `tests.benchmarks.drivers`, with this copy's packages and product."""
         name = f"tests.benchmarks.drivers.{module}"
         return [self.python, "-c", _BENCHMARK_OF_THIS_COPY, ROOT / "tests", name, *arguments]
 

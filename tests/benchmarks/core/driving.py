@@ -47,7 +47,7 @@ class Driver:
         self._told: dict[str, Any] = self._answer()
 
     def measure(self, in_flight: int, seconds: float) -> Measured:
-        """One round.
+        """Measures one round.
 
         Raises:
             RuntimeError: a request was refused, or the driver ended.
@@ -95,7 +95,7 @@ def in_turns(
     warm_seconds: float = 0.5,
     told: Callable[[str, Measured], None] = lambda side, measured: None,
 ) -> dict[str, list[Measured]]:
-    """So many rounds of each side, in turns, after a short one of each; `in_flight` may differ by side."""
+    """The rounds of each side, in turns, after a short one of each; `in_flight` may differ by side."""
 
     def level(side: str) -> int:
         return in_flight if isinstance(in_flight, int) else in_flight[side]

@@ -19,7 +19,7 @@ class Figure(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """That of the values, which need be in no order.
+        """The figure of these values, which need no order.
 
         Raises:
             ValueError: there is none.
@@ -46,7 +46,7 @@ def quotients(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def percentile(values: Iterable[float], which: float) -> float:
-    """That of the values, which need be in no order: the least of them that so many percent do not exceed."""
+    """The percentile of values in any order: the least of them that `which` percent do not exceed."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("nothing was measured")

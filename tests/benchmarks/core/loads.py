@@ -38,7 +38,7 @@ def client_of(
 
 
 def client_of_idle(responder: Served, load: Load) -> AbstractContextManager[Driver]:
-    """One that sends the same to a responder that does nothing; in the place of `own`, a stock client."""
+    """A client that sends the same to a responder that does nothing; a stock client in the place of `own`."""
     client = "lean" if load.client == "lean" else "stock"
     asked = [responder.url, load.kind, "--ids", load.ids, "--client", client, "--subject", IDLE_SUBJECT]
     return driver(Checkout.here(), "by_nats", *asked, processes=responder.processes)

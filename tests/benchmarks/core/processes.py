@@ -71,6 +71,6 @@ def children(process_id: int, *, named: str | None = None) -> list[int]:
                 name = Path(f"/proc/{child}/comm").read_text().strip()
                 found += [*([child] if named in (None, name) else []), *children(child, named=named)]
             except (FileNotFoundError, ProcessLookupError):
-                # It has just ended.
+                # The child has just ended.
                 continue
     return found

@@ -68,7 +68,7 @@ async def _standing(api: JetStreamApi, stream: str) -> Any:
 
 
 async def _events(client: LeanClient, api: JetStreamApi) -> Seen:
-    """What a broker answers to the relay's use of a stream."""
+    """A broker's answers to the relay's use of a stream."""
     seen: Seen = [await _standing(api, "HYPERPAGE_EVENTS"), await _publish(client, "hyperpage.evt.v1.a.b.c")]
     config = {
         "name": "HYPERPAGE_EVENTS",
@@ -105,7 +105,7 @@ async def _events(client: LeanClient, api: JetStreamApi) -> Seen:
 
 
 async def _commands(client: LeanClient, api: JetStreamApi) -> Seen:
-    """What a broker answers to the use of streams by the intake of durable commands."""
+    """A broker's answers to the use of streams by the intake of durable commands."""
     name, subject = "HYPERPAGE_COMMANDS", "hyperpage.dcmd.v1.app_state.set"
     work = {"name": name, "subjects": ["hyperpage.dcmd.v1.>"], "storage": "file", "retention": "workqueue"}
     await api.create({**work, "discard": "new", "max_msgs": 3})

@@ -67,7 +67,7 @@ class Change(NamedTuple):
 
 
 def why_not_mounted() -> str | None:
-    """What is missing for a recording file system on this machine; `None` if nothing is."""
+    """The missing part for a recording file system on this machine; `None` if nothing is missing."""
     if sys.platform != "linux" or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "there is no /dev/fuse that may be used"
     for tool in ("gcc", "pkg-config", "fusermount3"):

@@ -24,7 +24,7 @@ from tests.support.stores.looking_inside import log_of
 from tests.support.stores.old_databases import APP_STATE, JOB, RATE_LIMIT, TOOL_CONFIG, old_database
 
 DATA, STORE = "data", "hyperpage.db"
-# So few that the WAL is written back into the file every few commits.
+# Few pages, so that the WAL is written back into the file every few commits.
 CHECKPOINT_PAGES = 30
 
 

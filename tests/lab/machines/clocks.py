@@ -31,7 +31,7 @@ RESCUED_WITHIN_SECONDS = patiently(1 + 2 + 10)
 
 
 def why_not() -> str | None:
-    """What is missing for setting the clock of a process; `None` if nothing is."""
+    """The missing part for setting the clock of a process; `None` if nothing is missing."""
     return None if any(one.exists() for one in LIBRARIES) else "there is no libfaketime"
 
 

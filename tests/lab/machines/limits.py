@@ -27,7 +27,7 @@ LITTLE_MIB = (140, 200)
 
 
 def why_not() -> str | None:
-    """What is missing for limiting a process; `None` if nothing is."""
+    """The missing part for limiting a process; `None` if nothing is missing."""
     if shutil.which("prlimit") is None:
         return "there is no prlimit"
     return (

@@ -1,4 +1,4 @@
-"""One run again: `python -m tests.lab.simulation SEED [FILE]`; its whole trace goes into FILE."""
+"""Repeats one run: `python -m tests.lab.simulation SEED [FILE]`; its whole trace goes into FILE."""
 
 import sys
 import tempfile

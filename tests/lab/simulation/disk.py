@@ -84,7 +84,7 @@ class Disk:
         return self._next(folder, {})
 
     def after_cut(self, folder: Path) -> "Disk":
-        """The disk after a power cut, for the next start: the synced content, and a random part of the rest."""
+        """The disk after a power cut, for the next start: all synced data, and a random part of the rest."""
         chance = self._scheduler.random
         images = {}
         for path, content in self._contents.items():

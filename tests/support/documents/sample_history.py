@@ -139,7 +139,7 @@ class Company:
         self.clock = Clock(BEGAN)
         _give_identity(self.path)
         random.seed(SEED)  # the writer's own: how long until a job is tried again
-        # Nothing is done of the store's own accord, at a time of this machine: `_upkeep` sends it.
+        # The store does no upkeep by itself, at a time of this machine: `_upkeep` sends it.
         self.store = Store(self.path, self.clock, next_upkeep=math.inf)
         self._chance = random.Random(SEED)
         self._busy: dict[str, Attempt] = {}
@@ -150,7 +150,7 @@ class Company:
         self._jobs = 0
 
     def work(self, hours: float) -> None:
-        """Goes on for so many hours."""
+        """Lets the workers work for so many hours."""
         if self.clock.now == BEGAN:
             self._set_up()
         for _ in range(round(hours * HOUR / STEP_MS)):
@@ -233,7 +233,7 @@ class Company:
             del self._busy[worker]
             self._end(worker, attempt)
         elif attempt.outcome == HANGS:
-            # It holds on to its lease, until its time is over.
+            # The worker extends its lease until its time is over.
             self._send("jobs.heartbeat", attempt.held, worker)
 
     def _claim(self, worker: str) -> None:

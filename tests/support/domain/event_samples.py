@@ -2,10 +2,10 @@
 
     make samples    or    python -m tests.support.domain.event_samples
 
-adds stories for the types that have no sample yet, and new ones of BY_HAND, and writes what all of them fold
-to today. A line that is there is never written anew: stores have such events, whatever became of the program
-that wrote them. So each line has its checksum beside it, and a new version of an event gets samples of its
-own.
+adds stories for the types that have no sample yet, and new ones of BY_HAND, and writes the rows that all of
+them fold to today. An existing line is never written anew: stores keep such events, even if the program that
+wrote them has changed. So each line has its checksum beside it, and a new version of an event gets samples of
+its own.
 """
 
 import hashlib

@@ -126,17 +126,17 @@ class Story:
     # Then.
 
     def then(self, *events: Event) -> Self:
-        """It was accepted, and led to exactly these events."""
+        """Asserts that the command was accepted, and led to exactly these events."""
         assert self.refusal is None, f"refused: {self.refusal!r}"
         assert [event for _, event in self.decision.events] == list(events)
         return self
 
     def then_nothing(self) -> Self:
-        """It was accepted, and changed nothing."""
+        """Asserts that the command was accepted, and changed nothing."""
         return self.then()
 
     def then_refused(self, code: str, **details: Any) -> Self:
-        """It was refused, with at least these details."""
+        """Asserts that the command was refused, with at least these details."""
         assert self.refusal is not None, f"accepted: {self.decision.events!r}"
         assert self.refusal.code == code, self.refusal
         assert {name: self.refusal.details.get(name) for name in details} == details

@@ -12,7 +12,7 @@ from migrations.connection import open_writer, write_transaction
 ACCOUNTS = 400
 ALL = "FROM app_state WHERE key GLOB 'account-*'"
 AMOUNT = "json_extract(value, '$.amount')"
-# So few pages that the WAL is checkpointed all the time.
+# A checkpoint begins at so few pages that one follows the other.
 CHECKPOINT_PAGES = 8
 
 

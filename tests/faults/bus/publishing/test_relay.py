@@ -236,7 +236,7 @@ def test_a_broker_whose_files_vanish_while_it_runs_is_filled_again(tmp_path: Pat
 
 
 def test_a_stream_that_lost_its_last_messages_gets_them_again(tmp_path: Path):
-    """As after a power cut: the broker acknowledges before it has them on disk."""
+    """As after a power cut: the broker acknowledges messages before they are on disk."""
 
     async def scenario(broker: Broker, store: Store):
         earlier = tmp_path / "earlier"

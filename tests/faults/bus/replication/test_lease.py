@@ -97,7 +97,7 @@ class Candidates:
             for line in lines:
                 process, attempt, before, after = map(int, line.split())
                 who = (name, process, attempt)
-                # It led at some time after it asked first, and until some time before it had the last answer.
+                # It certainly led from its first answer until it asked for the last time.
                 begin = found[who].begin if who in found else after
                 found[who] = Turn(begin, before, who)
         return [turn for turn in found.values() if turn.begin < turn.end]

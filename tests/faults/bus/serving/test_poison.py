@@ -23,7 +23,7 @@ FROZEN_SECONDS = 3.0
 
 
 async def store(served: Killable, *commands: tuple[str, Any]) -> None:
-    """Has JetStream keep commands, whose ids are their keys with their values."""
+    """Stores durable commands, whose ids are their keys with their values."""
     async with await RawNats.connect(served.url) as client:
         asked = [
             client.ask(SUBJECT, {"key": key, "value": value}, {"Hyperpage-Command-Id": f"{key}-{value}"})
