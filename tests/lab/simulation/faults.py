@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Fault = Callable[["World"], Awaitable[None]]
 
-# Long, since the service that shall take the store over may be cut off and frozen before.
+# Long, since a power cut or a freeze may hit the service that shall take the store over.
 TAKEN_WITHIN_SECONDS = 30.0
 
 

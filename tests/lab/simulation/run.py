@@ -25,8 +25,8 @@ from tests.lab.simulation.machine import Machine
 from tests.lab.simulation.network import Network
 from tests.lab.simulation.scheduler import Process, Scheduler, new_loop
 
-# Without an operator, all must be well again within this time: a start may have to wait for the lease of a
-# service that is gone, and a client for the end of its own pause.
+# Without an operator, all must be well again within this time: a start may have to wait for another service,
+# which is gone, and a client for the end of its own pause.
 WELL_WITHIN_SECONDS = 40.0
 TEMPLATE_SEED = 0
 

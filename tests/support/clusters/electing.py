@@ -61,7 +61,7 @@ class Candidate:
         return self.watch.is_vacant_for(self.name)
 
     def waits(self) -> None:
-        """Lets so much time pass that no earlier leader can still believe to lead, unless it hears of one."""
+        """Lets the time pass after which an earlier leader, unless it is heard of, can't believe to lead."""
         self.seconds.now += self.watch.life.wait_seconds
 
     def _hear(self, leader: Leader | None) -> None:

@@ -60,7 +60,7 @@ class Members:
 
     @property
     def leaders(self) -> list[str]:
-        """The names of the members that hold themselves for the leader."""
+        """The names of the members that say that they lead."""
         return [name for name, one in self.services.items() if one.role.leading is not None]
 
     async def led_by(self, *names: str) -> str:

@@ -24,7 +24,7 @@ class IndexedStory(Story):
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
         ids = self.indexes.due.next(queue, types, limit, self.now, (), self._permits())
         retry_at = self.indexes.due.held_until(queue, types, self.now) if len(ids) < limit else None
-        # A writer reads ahead, too; the jobs of that are not claimed.
+        # A writer reads ahead, too; these jobs are not claimed.
         self.indexes.due.next(queue, types, limit + 8, self.now, (), self._permits())
         waits_for_ends = len(ids) < limit and self.indexes.due.waits_for_ends(queue, types)
         return Due([self.state("jobs", job_id) for job_id in ids], retry_at, waits_for_ends)

@@ -48,7 +48,7 @@ def frequently_kept_states() -> Iterator[None]:
         patch.setattr(aggregates, "SNAPSHOT_INTERVAL", 2)
         patch.setattr(answers, "WAITING_IDS", 3)
         patch.setattr(answers, "STRIDE", 2)
-        # The writer has no jitter, as the story has none.
+        # The writer's jitter, for an attempt that timed out, is that of the story.
         patch.setattr(GroupCommit, "random", staticmethod(lambda: 0.0))
         yield
 

@@ -62,7 +62,7 @@ class TestApplicationRecorderOnFile(OnFile, library.ApplicationRecorderTestCase[
         return self.new_factory().application_recorder()
 
     def test_insert_subscribe(self) -> None:
-        # The library leaves this case to stores whose subscriptions see events as they are inserted.
+        # The case needs a subscription that goes on while events are inserted; nothing else calls it.
         self.optional_test_insert_subscribe()
 
 

@@ -21,7 +21,7 @@ from tests.support.stores.looking_inside import log_of
 RATE = 2_000
 # The rate on a machine that does other work as well.
 MODEST_RATE = 500
-# The backups of one store are few, so that the last ones need not be compared with a million events.
+# Few backups of each store, so that the last ones need not be compared with a million events.
 BACKUPS_OF_A_STORE = 25
 
 
