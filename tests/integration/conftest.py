@@ -1,4 +1,4 @@
-"""What integration tests share."""
+"""Fixtures of all integration tests."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the store of a test is, or is to be."""
+    """The path of a test's store, whose file need not be there yet."""
     return tmp_path / "hyperpage.db"
 
 

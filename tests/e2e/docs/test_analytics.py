@@ -160,7 +160,7 @@ def test_each_question_that_comes_up_has_an_answer(tmp_path: Path):
     assert {row[1] for row in waited} == {"default"}
     assert [(tool, month.month, ended) for tool, month, _, ended, *_ in months] == [("github", 10, 243)]
     assert len(late) == sum(row[3] for row in late_rates) > 0
-    # The story of the sample: a tool is down, and somebody had changed its configuration that morning.
+    # The sample tells one story: a tool is down, after its configuration was changed that morning.
     assert ("gitlab", datetime(2026, 10, 6, 13)) in [row[:2] for row in spikes]  # noqa: DTZ001 - as DuckDB has it
     assert {row[1] for row in changes} == {"gitlab"}
     assert {row[0] for row in calls} == {"github", "gitlab", "jira"}

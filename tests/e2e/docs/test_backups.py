@@ -25,7 +25,7 @@ HEADING = re.compile(r"#+ (.+)")
 
 
 def sections() -> dict[str, str]:
-    """What stands under each heading, up to the next one; a comment in a file is none."""
+    """The text under each heading, up to the next one; a `#` comment in a code block is no heading."""
     found: dict[str, str] = {}
     heading, is_code = "", False
     for line in GUIDE.splitlines(keepends=True):
@@ -268,13 +268,13 @@ def test_from_afar(typed: Typed):
 
 
 def has_ended(http: httpx.Client, url: str) -> bool:
-    """Whether a restore was done; until then the answer is `null`, or there is none."""
+    """Whether a restore has ended; until then the answer is `null`, or the request fails."""
     answer = http.post(url)
     return answer.is_success and answer.json() is not None
 
 
 def curl(http: httpx.Client, command: str) -> httpx.Response:
-    """What the program of that name would do, as far as the guide uses it."""
+    """The answer that `curl` would get, for the options that the guide uses."""
     program, *arguments = shlex.split(command)
     assert program == "curl"
     method, headers, content, url = "GET", {}, None, ""

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def typed(command: str, folder: Path) -> Result:
-    """What a command of the guide prints; its folder is beside the caller."""
+    """The result of a command of the guide, whose data directory is placed in `folder`."""
     arguments = shlex.split(command)
     place = arguments.index("--data") + 1
     arguments[place] = str(folder / arguments[place])
@@ -68,7 +68,7 @@ def succeeds(command: str, folder: Path) -> bool:
 
 
 def leading_in(folder: Path, names: set[str]) -> str:
-    """Who leads, by its own account."""
+    """The name of the member that says of itself that it leads."""
     found: list[str] = []
 
     def somebody_leads() -> bool:

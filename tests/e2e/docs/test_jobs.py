@@ -46,7 +46,7 @@ def answers_to(commands: list[str], folder: Path) -> list[Any]:
 
 
 def told(folder: Path, *command: str) -> Any:
-    """What a command of ours answers."""
+    """The JSON that a `hyperpage` command prints."""
     done = separately_in(folder, *command, "--json")
     assert done.code == 0, done
     return done.json

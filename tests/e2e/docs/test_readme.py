@@ -114,5 +114,5 @@ def test_a_newcomer_is_in_the_console_with_one_click(tmp_path: Path) -> None:
         with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as another:
             assert another.get(link).status_code == 401
     with Served(tmp_path / "data", "--http", "127.0.0.1:0") as served:
-        # The log of a service that nobody sits in front of.
+        # A service without a terminal and that setting logs no link: this one is the first service's.
         assert served.log.read_text().count("/console/login?code=") == 1

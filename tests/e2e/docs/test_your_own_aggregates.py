@@ -25,7 +25,7 @@ SERVE = "hyperpage serve "
 
 
 class Typist:
-    """Somebody with a shell, who serves in another one what the guide has served."""
+    """A reader of the guide: types its commands into a shell, and runs its services beside that."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Typist:
         python.chmod(0o755)
 
     def types(self, step: Step) -> str:
-        """What a command prints; errors come after it."""
+        """The output of a command, followed by its errors."""
         if step.command.startswith(SERVE):
             self.serve(*step.command.removeprefix(SERVE).split())
             return ""
@@ -77,7 +77,7 @@ def typist(tmp_path: Path) -> Iterator[Typist]:
 
 
 def section(title: str) -> str:
-    """What stands below a heading, up to the next one of its kind."""
+    """The text below a heading, up to the next one of the same level."""
     return GUIDE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 

@@ -1,4 +1,4 @@
-"""What integration tests of the bus share."""
+"""Fixtures of the integration tests of the bus."""
 
 from collections.abc import Iterator
 from pathlib import Path

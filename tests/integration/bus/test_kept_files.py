@@ -11,7 +11,7 @@ from bus.kept_files import make_folder, write_private
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What is brought to the disk, and renamed, in order; each with its inode."""
+    """The syncs and renames of files, in order, each with the file's inode."""
     found: list[tuple[str, int]] = []
     fsync, replace = os.fsync, Path.replace
 

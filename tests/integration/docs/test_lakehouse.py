@@ -121,7 +121,7 @@ class Published:
         return [one.snapshot for one in manifest.snapshots]
 
     def run(self, block: str) -> dict[str, Any]:
-        """What an example of the guide leaves behind."""
+        """The names that an example of the guide has defined when it ends."""
         names: dict[str, Any] = {}
         exec(block.replace(ADDRESS, self.address), names)
         return names

@@ -15,13 +15,13 @@ NOTEBOOK = ROOT / "docs" / "notebook" / "analytics.py"
 
 @pytest.fixture(autouse=True)
 def _at_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whatever an editor or a runner says of where it is: no settings of a user's own.
+    # As an editor or a runner starts it: no settings of a user, and no arguments of the tests.
     monkeypatch.chdir(NOTEBOOK.parent)
     monkeypatch.setattr("sys.argv", [str(NOTEBOOK)])
 
 
 def ran() -> tuple[Any, dict[str, Any]]:
-    """What the cells show, and what they name."""
+    """The outputs of the cells, and the names that they define."""
     specification = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     assert specification is not None
     assert specification.loader is not None

@@ -83,7 +83,7 @@ def test_a_job_that_fails_for_good_says_so_to_whoever_waits(tmp_path: Path):
                 failing = await fail.enqueue(7)
                 with pytest.raises(JobNotCompletedError, match="ValueError: not 7") as failed:
                     await failing.result(timeout_seconds=30)
-                # What does not fit is never tried again.
+                # A job whose payload does not fit the function is never tried again.
                 answer = await client.send(
                     "jobs.enqueue", {"type": "fail", "name": "x", "payload": {"number": "seven"}}
                 )

@@ -48,7 +48,7 @@ async def has_rows(client: Client, count: int) -> bool:
 
 
 async def has_refused(service: Service, count: int) -> bool:
-    """Whether the service has refused so many commands, as everybody can ask it."""
+    """Whether the service has refused so many commands, by the statistics that any user may ask for."""
     connection = await nats.connect(broker_of(service).url_for(APP))
     try:
         message = await connection.request("$SRV.STATS", b"", timeout=30)
@@ -110,7 +110,7 @@ def test_commands_that_are_sent_in_one_turn_of_the_loop_are_written_together(tmp
     positions, writes = asyncio.run(scenario())
 
     assert positions == list(range(1, 52))
-    # What a slow machine has not answered within a second is asked again.
+    # More writes may follow: commands that a slow machine does not answer within a second are sent again.
     assert writes[0] == 50
 
 
@@ -500,7 +500,7 @@ def test_what_a_client_was_answered_is_in_all_that_it_reads(tmp_path: Path, monk
             await set_keys(other, "f")
             await client.count("app_state")
             seen.append(client.seen.place)
-            # What was seen elsewhere, say by whoever sent it here.
+            # A place that another process has seen and passed on to this client.
             client.seen.note(LogPlace(1, 7))
             asked = asyncio.create_task(client.count("app_state"))
             await until(lambda: service.queries._awaited.waiting)

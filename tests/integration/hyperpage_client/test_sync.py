@@ -87,7 +87,7 @@ def test_threads_share_one_and_a_block_that_raises_sends_nothing(url: str):
 
 def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.MonkeyPatch):
     with connect(url) as client:
-        # What a child sees: another process id, and no thread.
+        # A forked child has another process id, and not its parent's threads.
         monkeypatch.setattr(os, "getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="connect behind it"):
             client.count("jobs")
@@ -95,7 +95,7 @@ def test_a_fork_is_told_to_connect_by_itself(url: str, monkeypatch: pytest.Monke
         assert client.count("jobs") == 0
 
 
-# A job is enqueued, a process is forked off while somebody begins something, and both go on.
+# A job is enqueued, the process forks while a call holds the portal's lock, and both processes go on.
 FORKING = """
 import os, sys
 from hyperpage_client import App
@@ -214,7 +214,7 @@ def test_one_that_is_closed_says_so(url: str):
 
 def test_nobody_there_is_said_and_no_thread_stays():
     before = threading.active_count()
-    # Bound, and nobody listens.
+    # The port is bound, and nothing listens there.
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = f"nats://127.0.0.1:{bound.getsockname()[1]}"

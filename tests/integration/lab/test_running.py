@@ -91,7 +91,7 @@ def test_one_that_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path) ->
 
 
 def _is_there(pid: int) -> bool:
-    """Whether it runs; one that has ended and that nobody has asked for is over, too."""
+    """Whether a process runs; a zombie, whose end its parent has not read, does not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

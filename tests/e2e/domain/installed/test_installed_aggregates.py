@@ -97,7 +97,7 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
     sql = "SELECT customer, (SELECT count(*) FROM events WHERE table_name = 'baskets') AS events FROM baskets"
     found = separately("analytics", "sql", sql, "--lake", tmp_path / "lake", "--format", "json", **WITH_SHOP)
     assert found.json == [{"customer": "ann", "events": 1}]
-    # Also where all that happened was exported while nobody knew of baskets.
+    # The same holds for a lake whose events were exported by a program that did not know of baskets.
     sql = "SELECT customer, version FROM baskets_versions"
     found = separately("analytics", "sql", sql, "--lake", tmp_path / "other", "--format", "json", **WITH_SHOP)
     assert found.json == [{"customer": "ann", "version": 1}]
@@ -178,7 +178,7 @@ def odd_module(field: str = "what: str", name: str = "what", more: str = "") -> 
     return dedent(ODD.format(field=field, name=name, more=more))
 
 
-# What a deed does, and what becomes of its command.
+# The outcome of a command, by what its deed does.
 FATES = {
     "raise": "internal",
     "exit": "internal",

@@ -1,4 +1,4 @@
-"""What an installed aggregate has beside commands and queries: pages, a mirror, a demo, lines in a report."""
+"""The other parts of an installed aggregate: console pages, a mirror, a demo, lines in a report."""
 
 import asyncio
 import html
@@ -42,7 +42,7 @@ class Shop(Served):
 
 
 class Browsing:
-    """Somebody with a role in front of the console."""
+    """A user of the console, with a role."""
 
     def __init__(self, shop: Served, role: Any) -> None:
         _, secret = TokenFile(shop.data).create(f"a-{role}-token", role)

@@ -10,7 +10,7 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment
 from tests.support.stores.backing_up import Stored
 
-# As somebody else than root, a namespace of users is needed to make one of networks.
+# A user other than root needs a user namespace to make a network namespace.
 NAMESPACES = (["unshare", "--net"], ["unshare", "--net", "--map-root-user"])
 NO_WAY_OUT = """
 import socket
@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(namespace: list[str], home: Path, *command: str | Path, stdin: str = "") -> str:
-    """What a command prints, with a home that nothing was ever fetched into."""
+    """The output of a command whose home directory is empty, so that no extension is there already."""
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [*namespace, *map(str, command)],

@@ -33,7 +33,7 @@ class Drama:
         self._sent = 0
 
     async def command(self, *arguments: str) -> Any:
-        """What a command of the operator answers; those who follow go on meanwhile."""
+        """The answer to an operator's command; it runs in a thread, so that followers go on meanwhile."""
         done = await asyncio.to_thread(separately, *arguments, "--data", self.service.data, "--json")
         assert done.code == 0, done.err
         return done.json
@@ -83,7 +83,7 @@ def as_event(event: dict[str, Any]) -> Event:
 
 
 def changes_of(example: Path) -> list[tuple[int, str, str]]:
-    """What the example of the guide has kept."""
+    """The changes that the example of the guide has stored."""
     with closing(sqlite3.connect(example.with_name("changes.db"))) as database:
         # It may not have made its table yet.
         with suppress(sqlite3.OperationalError):

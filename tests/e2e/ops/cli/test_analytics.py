@@ -59,7 +59,7 @@ def test_a_workbook_is_written_by_duckdbs_extension_alone_which_is_not_fetched(d
     ask = ("analytics", "sql", "SELECT id, type FROM jobs ORDER BY id", "--data", data, "--format", "xlsx")
 
     assert hyperpage(*ask).code == 2
-    # Extensions are installed in somebody's home.
+    # DuckDB looks for installed extensions in the home directory; this one has none.
     refused = hyperpage(*ask, "--out", out, HOME=str(tmp_path))
     with duckdb.connect() as engine:
         found = engine.execute(

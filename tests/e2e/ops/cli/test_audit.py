@@ -124,7 +124,7 @@ def test_a_backup_that_nobody_vouches_for_says_nothing_about_the_log(tmp_path):
     hyperpage("migrate", "up", "--data", data)
     hyperpage("backup", "create", "--data", data)
     assert hyperpage("audit", "verify", "--data", data, "--json").json["compared_with"] == 1
-    # From now on, it is signed by somebody else.
+    # From now on another key signs, so the backup is not trusted any more.
     hyperpage("backup", "signing-key", "--new", "--data", data)
     assert hyperpage("audit", "verify", "--data", data, "--json").json["compared_with"] == 0
 

@@ -1,4 +1,4 @@
-"""What the shell makes of the beginning of a command line."""
+"""Completion of a command line by the shell."""
 
 import os
 import shlex
@@ -10,14 +10,14 @@ import pytest
 
 from tests.support.services.command_line import PROGRAM, environment, separately
 
-# What a line that ends in a Tab is completed to, by the shell's own machinery.
+# Prints the words to which bash completes a line when Tab is pressed at its end.
 BASH = """
 source "$1"
 COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); COMPREPLY=()
 _hyperpage
 printf '%s\n' "${COMPREPLY[@]}"
 """
-# What stands in a single quote that is open is completed by the function that the script ends with.
+# The last function of the script completes what stands in a single quote that is still open.
 BODY = BASH.replace("\n_hyperpage\n", "\n_hyperpage_or_body\n")
 
 

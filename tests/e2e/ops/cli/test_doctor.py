@@ -36,7 +36,7 @@ LOOKED_AT = {
 
 
 def findings(result: Result) -> dict[str, dict[str, Any]]:
-    """What was found, by the name of the check."""
+    """The findings, by the name of the check."""
     return {one["check"]: one for one in result.json["findings"]}
 
 

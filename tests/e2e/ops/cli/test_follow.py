@@ -25,7 +25,7 @@ def test_it_goes_on_when_its_leader_is_killed_and_has_backups_of_its_own(tmp_pat
             wait_for(lambda: follower.status["position"] == 1)
             assert follower.status["role"] == "follower"
             wait_for(lambda: follower.status["leader"] == leader.runtime["http_url"])
-            # What is this directory's, it does by itself; what is the store's, its leader does.
+            # A follower itself carries out commands about its directory; its leader changes the store.
             made = follower.ask("backup", "create")
             assert Path(made["path"]).parent == tmp_path / "f" / "backups"
             assert made["metadata"]["position"] == 1

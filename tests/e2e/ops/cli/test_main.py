@@ -178,7 +178,7 @@ def test_tail_shows_what_happens_from_now_on(served):
     remaining = iter(range(1_000))
 
     def has_seen_one() -> bool:
-        # Again and again: nobody is told when it has begun to listen.
+        # It sends again and again, because `tail` does not tell when it has begun to listen.
         body = {"platform": "github", "limit": 10, "remaining": next(remaining) % 10}
         served.ask("send", "rate_limits.observe", json.dumps(body))
         return tail.poll() is not None

@@ -1,4 +1,4 @@
-"""What is typed wrongly is explained, also where no service runs."""
+"""Typing mistakes are explained, also where no service runs."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test_a_body_without_quotes_is_told_from_other_arguments() -> None:
     assert (unquoted.code, misspelt.code) == (2, 2)
     assert "The body is one argument, in single quotes" in unquoted.err
     assert "Did you mean --expected-version?" in misspelt.err
-    # What it begins with wins over what has more letters of it, which would be --nats-port.
+    # An option with which the typed one begins wins over one with more letters in common, here --nats-port.
     assert "Unknown option: --http-port. Did you mean --http?" in hyperpage("serve", "--http-port", "80").err
 
 

@@ -12,7 +12,7 @@ from tests.support.services.command_line import Served, environment, hyperpage
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> str:
-    """What a module of this Python prints, run in a folder with nothing of the caller's."""
+    """The output of a Python module that runs in a folder, without the caller's settings."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=folder,
@@ -27,7 +27,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 def look_at(folder: Path, package: str) -> None:
-    """Whether it is Python that is sound by what others look at theirs with."""
+    """Checks the sources with ruff and with mypy in strict mode."""
     run(folder, "ruff", "check", "--isolated", ".")
     run(folder, "ruff", "format", "--isolated", "--check", ".")
     run(folder, "mypy", "--strict", "--cache-dir", str(folder / ".cache"), package, "tests")
@@ -45,7 +45,7 @@ def test_a_decider_is_sound_python(baskets: Path) -> None:
     look_at(baskets, "baskets")
 
 
-# What the guide has one type in first is the same: tests/e2e/docs/test_your_own_aggregates.py.
+# The guide begins with the same steps: tests/e2e/docs/test_your_own_aggregates.py.
 @pytest.mark.prove
 def test_a_decider_passes_its_own_tests(baskets: Path) -> None:
     assert "6 passed" in run(baskets, "pytest", "-q", "-p", "no:cacheprovider")

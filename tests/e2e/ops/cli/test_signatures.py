@@ -1,4 +1,4 @@
-"""Whose a backup is, as an operator is told: beside a running service, over HTTP and on the console."""
+"""The signer of a backup, as an operator sees it: beside a running service, over HTTP, on the console."""
 
 import json
 import shutil
@@ -172,9 +172,9 @@ def test_a_running_service_refuses_and_goes_on(data: Path):
             assert made.json()["signed_by"] == key_of(data)
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 3
         assert service.runtime["timeline"] == 1
-        # Not signed as it must be is no fault of the service.
+        # A backup without the required signature does not degrade the service.
         assert service.ask("status")["status"] == "healthy"
-        # What is forged is: somebody writes there.
+        # A forged backup does: another program writes into the folder.
         newest = data / "backups" / made.json()["name"]
         change_metadata(Backup(newest, read_metadata(newest)), pinned=True)
         wait_for(lambda: "is forged" in service("status").out)

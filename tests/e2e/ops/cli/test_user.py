@@ -14,7 +14,7 @@ def test_a_name_is_that_of_a_user_or_of_a_token_and_of_one_of_them_alone(tmp_pat
 
     assert [made("user", "billing"), made("token", "billing")] == [0, 1]
     assert [made("token", "shop"), made("user", "shop")] == [0, 1]
-    # What it once meant stands in the events.
+    # A revoked name stays taken: events name the user or token that it once meant.
     assert hyperpage("token", "revoke", "shop", "--data", tmp_path / "data").code == 0
     assert hyperpage("user", "revoke", "billing", "--data", tmp_path / "data").code == 0
     assert [made("user", "shop"), made("token", "billing")] == [1, 1]

@@ -1,4 +1,4 @@
-"""What is done in the console with queues and schedules, and a job by a form, each once."""
+"""Each action of the console on queues and schedules, and a job enqueued by a form, once each."""
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.browsing import PHONE, browser, tab
@@ -52,7 +52,7 @@ def test_a_job_is_enqueued_its_queue_paused_and_a_schedule_triggered_paused_and_
             await page.get_by_role("link", name="mail", exact=True).focus()
             await talk.client.command("jobs.enqueue", {"type": "t", "name": "n", "queue": "zoo"})
             await here.comes("zoo")
-            # Whoever was at a link is there again.
+            # The focused link keeps the focus when the list is refreshed.
             await page.locator("a:focus", has_text="mail").click()
             await page.get_by_role("button", name="Pause…").click()
             await page.get_by_label("Reason").fill("the network is down")

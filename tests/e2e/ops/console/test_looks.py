@@ -120,7 +120,7 @@ def _drawn_by(looked: Looked) -> str:
 
 
 def _cluster() -> dict[str, Any]:
-    """What the service tells of a cluster whose members have long names."""
+    """The state of a cluster whose members have long names, as the service reports it."""
     names = [f"{number}{UNBROKEN[:90]}" for number in range(3)]
     state = ClusterState(
         name=names[0],

@@ -1,4 +1,4 @@
-"""What is done in the console with backups, projections, limits, state and dead letters, each once."""
+"""Each action of the console on backups, projections, limits, state and dead letters, once each."""
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.browsing import PHONE, browser, tab

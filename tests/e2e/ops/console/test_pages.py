@@ -226,7 +226,7 @@ def test_what_changes_by_itself_keeps_the_place_and_says_when_it_is_not_fresh(ta
 
     async def look() -> None:
         async with browser() as started, tab(started, talk.url) as here:
-            # It goes on as it does, and jumps ahead where nobody wants to wait for the next look.
+            # The page's clock runs as usual; the test moves it ahead instead of waiting for the next refresh.
             await here.page.clock.install()
             await here.open("/console/jobs")
             await here.page.get_by_role("link", name="Sync 2").focus()

@@ -35,7 +35,7 @@ def test_a_restore_is_looked_at_carried_out_and_told(fresh: Served) -> None:
             await here.is_in_order("the question before a restore")
             await here.press("Restore")
             await here.says("The store is as it was at position 1")
-            # Between two services there was none, and the page asked until there was.
+            # While the service restarted, the page's requests failed with 503 until it was back.
             assert all("503" in one for one in here.complaints)
             here.complaints.clear()
             await here.is_in_order("how the restore ended")
@@ -59,10 +59,10 @@ def test_a_moment_that_is_none_is_refused_and_nothing_is_done(fresh: Served) -> 
         assert refused.status_code == 303
         page = http.get(refused.headers["location"]).text
         assert "a restore goes to" in page
-        # What was not ticked is not ticked now, as it is at first.
+        # The unticked box stays unticked in the refused form, though a new form has it ticked.
         assert 'name="safety" value="yes">' in page
         assert 'name="safety" value="yes" checked>' in http.get(look).text
-        # A page that is loaded is no act, whatever it says.
+        # Loading a page is no administrative act: the audit log has only the backup.
         acts = http.get("/api/v1/admin/audit", params={"action": "backup.*"}).json()["items"]
         assert {one["action"] for one in acts} == {"backup.create"}
     assert fresh.ask("query", "service.status")["timeline"] == 1

@@ -20,7 +20,7 @@ from tests.support.machines.node import COMPILER, GENERATORS, INSTALLED, node_wi
 from tests.support.repository import ROOT
 
 PROGRAMS = ROOT / "tests" / "support" / "javascript"
-# How a program is compiled that is bundled, as most are: whatever strictness there is.
+# Compiler options of a program that is bundled, as most are, with all kinds of strictness.
 STRICT = "--noEmit --strict --noUncheckedIndexedAccess --exactOptionalPropertyTypes --target es2022"
 SETTINGS = f"{STRICT} --module esnext --moduleResolution bundler --types"
 MESSAGES = ("command.jobs.claim", "command.jobs.enqueue", "query.jobs.list", "event.job.completed.v1")
@@ -63,7 +63,7 @@ def generated(folder: Path, tool: str | Path, document: Any, *options: str) -> N
     (folder / "document.json").write_text(json.dumps(document), encoding="utf-8")
     program = folder / "node_modules" / tool
     if isinstance(tool, Path):
-        # Where node looks for packages: beside the program.
+        # Node looks for packages beside the program, so the program is copied there.
         program = folder / tool.name
         program.write_text(tool.read_text(encoding="utf-8"), encoding="utf-8")
     run(folder, [node, str(program), "document.json", *options])

@@ -89,7 +89,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     with podman_in(folder) as podman:
         write_python_image(folder / "base.tar")
         podman("import", "--quiet", folder / "base.tar", BASE)
-        # Where packages come from is this machine's affair.
+        # The build takes its packages from where this machine is configured to take them.
         configured = [
             one
             for name in ("/etc/pip.conf", "/etc/xdg/pip", "/opt/wheels", "/etc/ssl/certs")
@@ -137,7 +137,7 @@ def test_the_image_has_what_its_bill_of_materials_says_and_what_the_lock_has(pod
 
 
 def healthy(podman: Podman, container: str) -> bool:
-    """What the check of the image says now; podman itself waits for several in a row that fail."""
+    """Whether the image's health check succeeds now; podman takes several failures in a row for unhealthy."""
     return podman("healthcheck", "run", container, check=False) != "unhealthy"
 
 

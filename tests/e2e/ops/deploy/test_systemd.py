@@ -48,7 +48,7 @@ def systemd(tmp_path: Path) -> Iterator[Booted]:
 
 
 def run(systemd: Booted, *arguments: str) -> str:
-    """What a command of the program's says, as the service's user."""
+    """The output of a `hyperpage` command that runs as the service's user."""
     program = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "ops.cli")
     return systemd("runuser", "-u", "hyperpage", "--", *program, *arguments, "--data", "/var/lib/hyperpage")
 
@@ -68,7 +68,7 @@ def test_the_unit_serves_is_watched_loses_nothing_and_stops(systemd: Booted):
     assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE)
     assert re.search(r"^Uid:\s+11999\b", status, re.MULTILINE)
 
-    # Nobody but root reads the variables of the service, with which its nats-server is not told anything.
+    # Only root can read the service's environment variables; its nats-server does not get them.
     assert systemd("stat", "--format=%u", f"/proc/{frozen}/environ") == "0"
     assert re.search(r"^Max core file size\s+0\s+0\s", systemd("cat", f"/proc/{frozen}/limits"), re.MULTILINE)
 

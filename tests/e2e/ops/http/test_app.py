@@ -142,9 +142,9 @@ def test_a_restore_is_answered_when_the_store_is_served_again(http: httpx.Client
 
     with ThreadPoolExecutor() as pool, client(url) as watcher:
         restoring = pool.submit(http.put, BACKUP, json={"backupPath": made})
-        # Meanwhile, whoever asks is told to try again, and nothing else.
+        # During the restore a request is answered, or refused with 503, and nothing else.
         seen = set()
-        # Now and then: what restores needs the processor, too.
+        # With pauses between the requests, since the restore needs the processor, too.
         while not wait([restoring], 0.02).done:
             seen.add(watcher.get("/api/v1/app_state/kept").status_code)
         restored = restoring.result()

@@ -1,4 +1,4 @@
-"""Whoever only holds connections open stops nobody: a service as it is run, and a thousand of them."""
+"""A thousand connections that are only held open do not keep a service from answering other clients."""
 
 import resource
 import socket
@@ -61,7 +61,7 @@ def command(number: int) -> bytes:
 
 
 def memory_mib(process_id: int) -> float:
-    """What a process has in memory."""
+    """The resident memory of a process."""
     [line] = [one for one in Path(f"/proc/{process_id}/status").read_text().splitlines() if "VmRSS" in one]
     return int(line.split()[1]) / 1024
 

@@ -37,7 +37,7 @@ OPERATIONS = {
 }
 # Schema-valid requests may be refused: by rules of the domain, by versions, by what is "either … or …".
 NOT_OURS = "positive_data_acceptance"
-# Each of them takes a process of its own, or as long as somebody listens or waits.
+# Each of these requests starts a process, or lasts as long as its client listens or waits.
 SLOW = r"/(backup|backups|projections|stream|events|await)(/|$)"
 EVENTS = "/api/v1/events"
 # Any place in the log is allowed, and one that is far ahead is answered as behind, after two seconds.
@@ -121,7 +121,7 @@ def test_the_service_and_the_command_line_have_the_document(served: Served) -> N
 
     said = hyperpage("schema", "--format", "openapi").json
     assert document["paths"] == said["paths"]
-    # Nobody needs a token here, and everybody may come with one.
+    # This service needs no token, and a client may send one all the same.
     assert document["security"] == [{}, *said["security"]]
 
 

@@ -69,7 +69,7 @@ class Scene:
 
 
 async def works(service: Served) -> None:
-    """What applications and operators do, by the files that the service hands out."""
+    """Sends, queries, subscribes and administers with the credential files that the service hands out."""
 
     def by_hand() -> None:
         assert service.ask("send", "app_state.set", '{"key": "greeting", "value": 1}')["command_id"]

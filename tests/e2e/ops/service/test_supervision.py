@@ -1,4 +1,4 @@
-"""What systemd is told while a service starts, serves, restores and stops; its unit, as systemd reads it."""
+"""Messages to systemd while a service starts, serves, restores and stops; its unit, as systemd reads it."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ UNIT = Path(deploy.__file__).with_name("hyperpage.service")
 
 
 class Listener:
-    """The socket of a supervisor, and what was said to it."""
+    """The socket of a supervisor, and the messages that it gets."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -32,7 +32,7 @@ class Listener:
         self._socket.bind(address.replace("@", "\0", 1))
 
     def hears(self, line: str) -> list[str]:
-        """All lines that were said up to one, which comes."""
+        """All lines up to the given one, for which it waits."""
         self._socket.settimeout(patiently(5))
         said: list[str] = []
         while line not in said:
@@ -40,7 +40,7 @@ class Listener:
         return said
 
     def hears_nothing_of(self, line: str, seconds: float) -> bool:
-        """Whether a line, once what was said before is taken away, does not come within so many seconds."""
+        """Whether a line does not come within so many seconds; lines that wait already are dropped."""
         self.forgets()
         deadline = time.monotonic() + seconds
         with suppress(TimeoutError):
@@ -51,7 +51,7 @@ class Listener:
         return True
 
     def forgets(self) -> None:
-        """What was said so far is heard by nobody."""
+        """Drops the messages that have come so far."""
         self._socket.setblocking(False)
         with suppress(BlockingIOError):
             while True:
@@ -83,7 +83,7 @@ def test_it_says_that_it_starts_serves_is_alive_restores_and_stops(tmp_path: Pat
         service.ask("send", "app_state.set", '{"key": "k", "value": 1}')
         service.ask("backup", "create")
         with ThreadPoolExecutor(1) as meanwhile:
-            # Where few messages fit into a queue, it is to be listened to all the time.
+            # The socket's queue may hold few messages, so it is read while the restore runs.
             restored = meanwhile.submit(service.ask, "backup", "restore", "--yes")
             systemd.hears("STATUS=restoring")
             systemd.hears("READY=1")

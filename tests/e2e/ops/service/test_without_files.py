@@ -30,7 +30,7 @@ def test_commands_are_stored_meanwhile_and_all_is_well_afterwards(tmp_path: Path
         process_id = served.runtime["pid"]
         [nats_server] = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
         with no_more_files(process_id):
-            # Who has a connection keeps it, and what is written goes to files that are open.
+            # Open connections stay, and the service writes to files that are open already.
             assert stored(http, 2) == 2
             for said in ("the store cannot be read", "backups cannot be listed", "archive is not kept"):
                 wait_for(lambda said=said: said in served.log.read_text())  # type: ignore[misc]

@@ -95,7 +95,7 @@ def test_nats_server_gets_no_secret_of_ours_writes_for_its_owner_alone_and_leave
     finally:
         os.umask(before)
 
-    # What libraries need may stand there, and what the Python that ties it says of characters.
+    # Variables of libraries may be set, and the LC_CTYPE that Python sets when it starts the server.
     names = {one.partition(b"=")[0].decode() for one in environment.split(b"\0")[:-1]}
     assert names - {"LD_LIBRARY_PATH", "LC_CTYPE", "GOGC", "GOMAXPROCS", "GOMEMLIMIT"} == {"TZ"}
     assert re.search(r"^Max core file size\s+0\s+0\s", limits, re.MULTILINE)
@@ -267,7 +267,7 @@ def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages
 def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # Time for somebody else to take the port.
+    # Leaves time for another listener to take the port.
     monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 500)
     monkeypatch.setattr(bus.broker.server, "LONGEST_RESTART_DELAY_MS", 50)
 
@@ -387,7 +387,7 @@ def test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port(
 def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # Time to wipe it while nobody writes to it.
+    # Leaves time to wipe the folder while no nats-server writes to it.
     monkeypatch.setattr(bus.broker.server, "FIRST_RESTART_DELAY_MS", 500)
 
     async def scenario():

@@ -1,4 +1,4 @@
-"""What nats-server leaves to the system is synced: what describes a stream, and what it wrote last."""
+"""Files that nats-server does not sync itself are synced: a stream's description, and its last writes."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ class Synced:
         self.inodes.add(os.fstat(descriptor).st_ino)
 
     def has(self, path: Path) -> bool:
-        """Whether what is there now was synced."""
+        """Whether the file that is at the path now was synced; one that replaced it has another inode."""
         return path.exists() and path.stat().st_ino in self.inodes
 
 

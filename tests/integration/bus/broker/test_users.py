@@ -1,6 +1,6 @@
-"""What each user of the embedded nats-server may do, and that nothing else happens, however it is tried.
+"""The permissions of each user of the embedded nats-server; every other attempt has no effect.
 
-What JetStream does for users is in tests/integration/bus/serving/test_stream_access.py.
+Tests of JetStream's API, as users have it, are in tests/integration/bus/serving/test_stream_access.py.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.support.services.users_at_work import (
     violation,
 )
 
-# Where no message of a user's making may arrive, in a stream or at a service.
+# Subjects at which no message of a user's own may arrive, in a stream or at a service.
 FORBIDDEN = [
     EVENT,
     "hyperpage.evt.v1.jobs.1.forged",
@@ -170,12 +170,12 @@ def test_the_application_does_not_see_the_answers_to_others(bus: UsersAtWork):
 
     bus.run(scenario())
 
-    # Up to its own, the last of the requests.
+    # The first answer that the application sees is its own, although its request came last.
     assert seen[0].data == b"for a service"
 
 
 def test_a_command_reaches_the_responder_with_the_callers_own_reply_subject(bus: UsersAtWork):
-    """Which the responder checks, so no account may put another in its place; and it says whose it is."""
+    """The responder checks the reply subject, so no account may replace it; the subject names the user."""
 
     async def scenario():
         await bus.clients[APP].publish(

@@ -18,7 +18,7 @@ def set_value(key: str, command_id: str, owner: str | None = None) -> Sent:
 
 
 def stored(store: Store) -> list[tuple[object, ...]]:
-    """What the table has of each answer: id, answer, how many events tell it."""
+    """The table's row of each answer: command id, answer, number of events that it is told from."""
     return store.in_writer(
         lambda connection: connection.execute(
             "SELECT command_id, answer, events FROM command_answers ORDER BY number"

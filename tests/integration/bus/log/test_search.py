@@ -105,7 +105,7 @@ def test_a_chain_is_the_same_from_wherever_it_is_looked_at(unattended: Store):
     unrelated = put(unattended, "other", id="other")
     second = put(unattended, "payment", id="pay", causation_id="place-order", correlation_id="place-order")
     third = put(unattended, "parcel", causation_id=f"1-{second}")
-    # Correlated, but with a cause that nobody knows.
+    # Correlated, but with a cause that is not in the log.
     fourth = put(unattended, "letter", causation_id="lost", correlation_id="place-order")
 
     expected = {first: None, second: first, third: second, fourth: None}

@@ -225,7 +225,7 @@ def test_where_no_number_is_there_and_the_log_has_events_it_waits_as_a_successor
 
     async def scenario() -> float:
         async with jetstream(tmp_path) as api:
-            # The stream was made anew while somebody serves.
+            # The log has events, and the stream has none: another service may serve, and have lost it.
             began = asyncio.get_running_loop().time()
             await Incarnation(api, EVENTS, "a").take(has_events=True)
             return asyncio.get_running_loop().time() - began

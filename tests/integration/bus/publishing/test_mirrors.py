@@ -323,7 +323,7 @@ async def bucket(broker: Broker) -> KeyValue:
 
 
 async def contents(broker: Broker) -> dict[str, Any]:
-    """What the bucket of `app_state` holds.
+    """The rows in the bucket of `app_state`.
 
     Not through `watchall` of nats-py: it may say that there is nothing while 300 rows are on their way, and
     asked again and again under load it makes consumers without end.

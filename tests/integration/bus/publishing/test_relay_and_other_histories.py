@@ -151,7 +151,7 @@ def test_a_log_that_was_changed_after_it_was_written_is_no_other_history(tmp_pat
         await relayed(broker, store)
         store.forge(9, data='{"n":0}')
         async with relay_of(broker, store) as relay:
-            # What was published is what was written: the hash of the row says so still.
+            # Only the data of the row was changed: its hash still matches the published event.
             await through(relay, store)
         store.forge(9, hash=b"x" * 32)
         async with relay_of(broker, store) as relay:
@@ -203,7 +203,7 @@ def test_the_stream_of_another_store_is_refused_before_anything_is_served(tmp_pa
         with pytest.raises(AnotherStoreError, match="belongs to the store store-1, and this one is store-2"):
             await relay.prepare()
 
-        # Nor is it published to where nobody asked.
+        # A relay that runs without that check publishes nothing to that stream, either.
         running = asyncio.create_task(relay.run())
         await until(lambda: "belongs to the store store-1" in (relay.state.problem or ""))
         relay.stop()

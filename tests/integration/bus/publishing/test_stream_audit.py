@@ -44,7 +44,7 @@ async def audit_of(broker: Broker, store: Store, kept: Path | None = None) -> As
 
 
 async def audited(broker: Broker, store: Store, kept: Path | None = None) -> AuditState:
-    """What the audit says once it has come to the end."""
+    """The state of an audit once it has come to the end of the stream."""
     async with audit_of(broker, store, kept) as audit:
         await until(lambda: audit.state.whole_at and audit.state.sequence == audit.state.last_sequence)
         return audit.state
@@ -213,7 +213,7 @@ def test_a_restart_goes_on_and_finds_again_what_differs(tmp_path: Path):
         store.append(600)
         await relayed(broker, store)
         assert (await audited(broker, store, kept)).differing == 0
-        # Where it goes on, nobody looks back before the next day.
+        # The audit goes on behind this message, and only reads from the beginning again the next day.
         await broker.delete_message(300)
         state = await audited(broker, store, kept)
         assert (state.sequence, state.differing, state.deleted) == (600, 0, 1)

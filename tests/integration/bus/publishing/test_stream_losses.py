@@ -1,4 +1,4 @@
-"""What a stream lacks, and which limit may have sent it away."""
+"""Messages that a stream lacks, and the limit that may have removed them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -121,7 +121,7 @@ def lost(store: Store, report: StreamReport, now_ms: int = NOW) -> int:
 
 
 def report_of(config: dict[str, Any], *, first: int, metadata: dict[str, str] | None = None) -> StreamReport:
-    """What is said of a stream of ten events from the first one on that is still there."""
+    """The report of a stream of ten events of which those before `first` are gone."""
     messages = 11 - first
     counts = StreamCounts(messages=messages, bytes=messages * 1_000, first_seq=first, last_seq=10)
     return StreamReport(config={**config, "metadata": metadata or {}}, created="", state=counts)

@@ -1,4 +1,4 @@
-"""Where members tell of themselves: on which brokers, for whom, in how many copies."""
+"""The bucket in which members report: the brokers it needs, its store, its number of copies."""
 
 import asyncio
 from collections.abc import AsyncIterator

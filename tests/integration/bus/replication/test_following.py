@@ -112,7 +112,7 @@ async def until_equal(follower: Follower, file: FollowedFile, led: Led) -> None:
         return state.healthy and state.position == state.log_position == position
 
     await until(is_there)
-    # What is being applied is on disk before the head says so.
+    # The follower moves its head after the commit, so its file has the position by now.
     assert replicated_content(file.connection) == led.store.in_writer(replicated_content)
 
 
@@ -212,7 +212,7 @@ def test_a_follower_notices_that_the_log_has_lost_its_end_though_there_are_as_ma
                 await reading.up_to(end.sequence)
                 await lose_tail(broker, 3)
                 async with leading(broker, tmp_path / "a.db") as led:
-                    # What is put back is one message, and the term another.
+                    # The new leader writes one message with what the log lost, and one that begins its term.
                     await set_values(led, more)
                     end = await led_log(broker).end()
                     if end.sequence == reading.sequence:

@@ -34,7 +34,7 @@ def play(
     life: LeaseLife = LONG,
     clock: Callable[[], float] | None = None,
 ) -> None:
-    """Has candidates act, in an empty cluster."""
+    """Runs a scenario with candidates of these names, in an empty cluster."""
 
     async def played() -> None:
         async with relay_user(broker) as relay:
@@ -46,14 +46,14 @@ def play(
 
 
 async def leads(one: Candidate, *others: Candidate) -> None:
-    """Has a candidate get the lease, which all of them hear."""
+    """Has a candidate get the lease, and waits until all candidates have heard of it."""
     one.waits()
     assert await one.lease.acquire(7)
     await until(lambda: all(candidate.heard[-1:] == [one.name] for candidate in (one, *others)))
 
 
 async def gets(one: Candidate) -> bool:
-    """Whether a candidate has the lease now, by its own means."""
+    """Whether a candidate finds the lease vacant and gets it now."""
     try:
         return one.is_vacant() and await one.lease.acquire(1)
     except JetStreamError:
@@ -66,7 +66,7 @@ async def gets_and_keeps(one: Candidate) -> None:
 
 
 async def standing(one: Candidate) -> int:
-    """What whoever writes next must expect."""
+    """The sequence of the key's last message, which the next write must expect."""
     return (await one.bucket.last(KEY)).sequence
 
 
@@ -246,7 +246,7 @@ def test_the_end_of_a_lease_is_heard_by_its_marker_and_another_has_it(broker: Na
     async def scenario(one: Candidate, other: Candidate) -> None:
         await until(lambda: gets(one))
         await until(lambda: "a" in other.heard)
-        # It is frozen, say: nobody renews it.
+        # The holder does not renew its lease, as if it were frozen.
         await asyncio.wait_for(other.watch.vacant(other.name), patiently(5))
         assert other.heard[-1] is None
         assert not one.lease.is_valid

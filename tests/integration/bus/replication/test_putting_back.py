@@ -1,4 +1,4 @@
-"""What a log lacks, out of a file: in frames that each message of it can hold, whatever was answered."""
+"""Events and answers that a log lacks, read from a file: in frames that fit into messages of the log."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
@@ -26,14 +26,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def sent(store: Store) -> list[Frame]:
-    """All of a file, in frames."""
+    """The frames that hold the whole content of the store's file."""
     lacking = Lacking(Origin(STORE_ID), 1, Head(), 0, {}, trails=True)
     with closing(open_reader(store.path)) as reader:
         return list(iter(lambda: lacking.next(reader), None))
 
 
 def carried_over(store: Store, frames: Sequence[Frame], folder: Path) -> bool:
-    """Whether a follower has all of it by these frames."""
+    """Whether a follower that applies these frames has the same content as the store."""
     with followed_file(folder / "followed.db") as follower, closing(open_reader(store.path)) as reader:
         for frame in frames:
             follower.apply([frame])
@@ -46,7 +46,7 @@ def set_value(number: int, value: Any = 1) -> Sent:
 
 
 def claims(store: Store, count: int, payload_bytes: int) -> list[Sent]:
-    """Claims of as many jobs: their answers have the payloads."""
+    """So many commands that claim a job each; the jobs are enqueued, and the answers have their payloads."""
     payload = {"text": "x" * payload_bytes}
     for number in range(count):
         body = {"id": f"j-{number}", "type": "mail", "name": "A mail", "payload": payload}

@@ -51,7 +51,7 @@ def log_of(broker: Broker, store_id: str = STORE_ID) -> LogStream:
 
 
 async def followed(broker: Broker, file: FollowedFile) -> dict[str, list[Any]]:
-    """What a follower has, once it has all that the log has."""
+    """The content of a follower's file, once it has read the whole log."""
     await until(lambda: broker.connection.is_connected)
     await catch_up(log_of(broker), file.applier)
     return replicated_content(file.connection)
@@ -64,7 +64,7 @@ def test_who_may_not_lead_any_more_takes_no_term(tmp_path: Path):
                 await set_value(led.store, "k", 1, id="c-1")
                 with pytest.raises(LeaseLostError):
                     await take_term(log_of(broker), file.applier, Claim(name="b", may_lead=lambda: False))
-                # Whoever leads is not fenced off.
+                # The refused claim has not fenced off the leader.
                 await set_value(led.store, "k", 2, id="c-2")
                 assert led.ended == []
 

@@ -155,7 +155,7 @@ def test_a_timeline_begins_unless_the_last_frame_came_or_who_led_leads_again(tmp
             await until(lambda: leader.trailing.state.position == 1)
             await leader.stop()
             await leader.set_value("k", 2, "c-2")
-        # It has all that it has answered.
+        # Member a has all that it answered in that term, so it begins no timeline.
         again = Claim(
             name="a", trails=True, has_all=lambda end: end.place is not None and end.place.term == 1
         )
@@ -175,12 +175,12 @@ def test_a_timeline_begins_unless_the_last_frame_came_or_who_led_leads_again(tmp
         with followed_file(tmp_path / "b.db") as other, followed_file(tmp_path / "c.db") as third:
             await take_term(log, other.applier, Claim(name="b", trails=True))
             assert (other.applier.head.position, other.applier.origin.timelines) == (3, ((1, 1),))
-            # It has answered, for all that others know.
+            # Leader b may have answered commands that it did not send, so c begins a timeline.
             await take_term(log, third.applier, Claim(name="c"))
             assert (third.applier.head.position, third.applier.origin.timelines) == (4, ((1, 1), (2, 4)))
             await catch_up(log, other.applier)
             assert replicated_content(other.connection) == replicated_content(third.connection)
-            # Who leads now sends before it answers.
+            # A leader whose log does not trail sends before it answers, so no new timeline begins.
             await take_term(log, other.applier, Claim(name="b"))
             assert other.applier.head.position == 4
 
@@ -225,7 +225,7 @@ def test_a_timeline_begins_where_a_log_was_deleted_and_others_were_told_of_more(
             await log.prepare(1, timeline=1, position=other.applier.head.position)
             await take_term(log, other.applier, Claim(name="b", trails=True, told=told))
             assert other.applier.origin.timelines == ((1, 1), (4, 2))
-            # What it alone has is found where it comes back.
+            # When file a comes back, it turns out that only it has position 2.
             with followed_file(tmp_path / "a.db") as file:
                 common = await last_in_common(log, file.applier.history, file.applier.head)
                 assert common is not None

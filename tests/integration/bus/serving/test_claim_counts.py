@@ -22,14 +22,14 @@ from migrations.connection import open_reader
 from tests.support.services.serving import client_of, serving
 
 CLIENTS = 16
-# Nobody is rescued while the test runs, however slow the machine is.
+# So long that no job is rescued while the test runs, however slow the machine is.
 LEASE_MS = 3_600_000
 BATCH = 500
 SEED = 7
 
 
 class Claims:
-    """What the clients got: each its own jobs, leases and positions, in the order of its answers."""
+    """The jobs that each client got, with position and lease, in the order of its answers."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs

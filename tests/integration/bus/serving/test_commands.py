@@ -57,7 +57,7 @@ def refused(talk: Talk, name: str, body: Any = b"{}", **headers: Any) -> dict[st
 
 
 def accepted(message: Message) -> dict[str, Any]:
-    """What an accepted command was told."""
+    """The answer to a command, which must be accepted."""
     assert message.code is None, message.body
     assert message.headers == {}
     said: dict[str, Any] = message.said
@@ -125,7 +125,7 @@ def test_a_claim_answers_with_the_rows_and_their_leases(own: Talk):
     assert jobs[1]["payload"] == {"n": 1}
     for job in jobs:
         row = own.query("jobs.get", {"id": job["id"]}).said
-        # What can be long, and is of no use to whoever begins anew, is not sent along.
+        # A traceback can be long, and is of no use to a worker that begins anew: a claim leaves it out.
         assert row.pop("traceback") is None
         assert row == {name: job[name] for name in job if not name.startswith("lease")}
     assert own.command("jobs.claim", {"worker": "w"}).said["result"] == {"jobs": []}
@@ -151,7 +151,7 @@ def test_commands_of_one_connection_are_decided_in_the_order_they_were_sent(own:
     assert own.query("app_state.get", {"key": "k"}).said["value"] == 499
 
 
-# What is not a command
+# Messages that are no commands
 
 
 @pytest.mark.parametrize(

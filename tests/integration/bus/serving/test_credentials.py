@@ -180,7 +180,7 @@ def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: p
         async def scenario() -> list[Message]:
             answers = [
                 await durable.answer("tool_configs.set", good, "one", **{"Hyperpage-Actor": "me"}),
-                # Those that become dead letters: nobody looks at the body, or it cannot be read.
+                # These become dead letters: their bodies are not looked at, or cannot be read.
                 await durable.answer("tool_configs.set", good | {"unknown": 1}, "two"),
                 await durable.answer("no.such", good, "three"),
                 await durable.answer("tool_configs.set", b'{"token": "' + SECRET.encode(), "four"),
@@ -213,7 +213,7 @@ def test_nothing_of_a_refused_command_is_kept_anywhere(tmp_path: Path, caplog: p
 
 
 def assert_nothing_has(data: Path) -> None:
-    # The stream that took the commands in had them before anybody could look; nothing else has.
+    # Only the stream of durable commands has the secrets: it stores commands before they are checked.
     holding = {
         file.relative_to(data).as_posix()
         for file in data.rglob("*")

@@ -51,7 +51,7 @@ NOT_FOR_USERS = [
     "NONSENSE",
 ]
 
-# Requests of the application user that JetStream answers on whatever reply subject they carry.
+# Requests of the application user that JetStream answers on any reply subject that they carry.
 ASKING = {
     "account": ("$JS.API.INFO", b""),
     "names": ("$JS.API.STREAM.NAMES", b""),
@@ -62,7 +62,7 @@ ASKING = {
     "pull of nothing": ("$JS.API.CONSUMER.MSG.NEXT.HYPERPAGE_RESULTS.puller", b'{"batch":1,"no_wait":true}'),
 }
 
-# Where such an answer must have no effect: what a stream takes in, and JetStream's own API.
+# Reply subjects on which such an answer must have no effect: subjects of streams and of JetStream's API.
 EFFECTIVE = [
     "hyperpage.evt.v1.jobs.1.forged",
     "hyperpage.res.v1.forged",
@@ -321,7 +321,7 @@ def test_a_pull_of_a_consumer_that_is_gone_is_answered_at_once(bus: UsersAtWork,
 
     took, told = bus.run(scenario())
 
-    # Consumer deleted; and nobody is there who could answer.
+    # 409: the consumer was deleted. 503: no responder for a consumer that is gone.
     assert told == ["409", "503"]
     assert took < patiently(1.0)
 

@@ -113,7 +113,7 @@ def test_every_stream_has_a_limit_and_one_that_is_there_gets_it_at_the_start(tmp
         }
         assert limits.keys() == set(STREAMS)
         gets(durable, limits)
-        # What was there stays.
+        # A stored result stays when the limits change.
         assert json.loads(durable.run(durable.kept_result("before")))["position"] == 1
         assert durable.run(config_of(durable, COMMANDS))["discard"] == "new"
         assert durable.run(config_of(durable, LETTERS))["discard"] == "new"
@@ -336,7 +336,7 @@ def test_consumers_are_counted_and_one_too_many_is_refused(tmp_path: Path):
                 "maximum consumers limit reached"
             ] * 3
             await sees(durable, "consumers_full")
-            # Those that nobody uses go by themselves.
+            # Unused consumers are removed by nats-server after a while.
             await sees_none(durable)
             assert "error" not in await create("later")
 

@@ -15,7 +15,7 @@ EVENTS, RESULTS = "HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS"
 # All that may arrive at a user without its having asked for anything else.
 HEARD = ("_INBOX.>", "_INBOX_billing.>", "hyperpage.res.v1.>")
 
-# Where the other's messages arrive, as the other knows it and as the service does.
+# Subjects of the other user's messages, in that user's own names and in the service's.
 OF_BILLING = [
     "_INBOX.known",
     "_INBOX_billing.known",
@@ -28,7 +28,7 @@ OF_BILLING = [
     "hyperpage.usr.billing.js.CONSUMER.DELETE.HYPERPAGE_EVENTS.mine",
     "hyperpage.usr.admin.adm.v1.backup.create",
 ]
-# What is answered on whatever reply subject it carries.
+# Requests that JetStream answers on any reply subject that they carry.
 ASKED: dict[str, tuple[str, Any]] = {
     "account": ("$JS.API.INFO", b""),
     "names": ("$JS.API.STREAM.NAMES", b""),
@@ -119,7 +119,7 @@ def test_no_acknowledgement_of_a_users_is_answered_to_another(bus: UsersAtWork, 
         (message,) = await consumer.fetch(1, timeout=SECONDS)
         before = await bus.contents()
         await bus.clients[RIVAL].publish(message.reply, how, reply=target)
-        # Asked for by the same road, and answered after it.
+        # A second acknowledgement on the same subject, whose answer comes behind that of the first.
         await bus.clients[RIVAL].request(message.reply, b"+WPI", timeout=SECONDS)
         assert await bus.contents() == before
         await consumer.unsubscribe()
@@ -135,7 +135,7 @@ def test_no_acknowledgement_of_a_users_is_answered_to_another(bus: UsersAtWork, 
 def test_a_push_consumer_delivers_nothing_to_another(bus: UsersAtWork, target: str):
     async def scenario() -> list[Msg]:
         heard = await bus.heard(BILLING, *HEARD)
-        # What makes a consumer active is a subscription, allowed or not.
+        # A subscription to its deliver subject makes a push consumer active, even if it is not allowed.
         await bus.heard(RIVAL, "_INBOX.known")
         before = await bus.contents()
         for stream in (EVENTS, "KV_hyperpage_app_state"):
@@ -152,7 +152,7 @@ def test_a_push_consumer_delivers_nothing_to_another(bus: UsersAtWork, target: s
 
 
 def names_of_anothers_consumer(bus: UsersAtWork) -> list[str]:
-    """As its owner says it, as JetStream does, and as one may guess that it does."""
+    """Names of the owner's consumer: the owner's own, JetStream's, and guesses at JetStream's."""
     real = bus.consumers.real(BILLING, EVENTS, "mine")
     assert real is not None
     return [
@@ -197,7 +197,7 @@ def test_a_user_takes_nothing_of_anothers_consumer(bus: UsersAtWork, verb: str, 
             asked = json.dumps({"stream_name": EVENTS, "config": config}).encode()
         async with await RawNats.connect(bus.url_of(RIVAL)) as raw:
             answer = await raw.request(f"$JS.API.CONSUMER.{verb}.{EVENTS}.{name}", asked)
-            # Whatever was made is the rival's own.
+            # A consumer that this made belongs to the rival.
             listed = await bus.ask(RIVAL, f"CONSUMER.NAMES.{EVENTS}")
             await raw.request(f"$JS.API.CONSUMER.DELETE.{EVENTS}.{name}")
         await bus.settled()

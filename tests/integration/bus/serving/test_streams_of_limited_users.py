@@ -15,7 +15,7 @@ from tests.support.services.raw_nats import RawNats
 from tests.support.services.users_at_work import BILLING, CLERK, EVENT, SECONDS, UsersAtWork
 
 EVENTS = "HYPERPAGE_EVENTS"
-# Of a consumer that is kept while nobody uses it: nats-server's own 5 s are over before a slow test is.
+# Keeps an unused consumer: nats-server's default of 5 s may be over before a slow test is.
 LASTING: dict[str, Any] = {"inactive_threshold": 10**12}
 SEEN, SECRET = b"seen", b"secret"
 OTHERS_EVENT = "hyperpage.evt.v1.queues.1.paused"

@@ -1,4 +1,4 @@
-"""What is asked of JetStream, one request at a time."""
+"""Requests to JetStream's API, one at a time."""
 
 import asyncio
 from pathlib import Path

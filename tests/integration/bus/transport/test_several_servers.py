@@ -1,4 +1,4 @@
-"""Addresses of several nats-servers: whoever is up lets one in, and each is met with the same care."""
+"""Addresses of several nats-servers: one that is up lets the client in, and TLS is required of each."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ SECONDS = 30.0
 
 @pytest.fixture
 def nobody() -> Iterator[int]:
-    """A port at which nobody listens."""
+    """A port at which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -154,7 +154,7 @@ def test_none_of_them_is_told_anything_without_tls(tmp_path: Path):
             await until(lambda: client.is_connected)
             assert port_of(client) == server.port
             await client.close()
-            # Each will say the same for ever, so that nobody waits.
+            # Neither server will ever offer TLS, so the client does not try again.
             url = f"tls://app:{SECRET}@localhost:{clear.port},127.0.0.1:{clear.port}"
             with pytest.raises(NotConnectedError, match=r"offers no TLS.*offers no TLS"):
                 await let_in(url, access=access)

@@ -1,7 +1,7 @@
-"""Ten thousand jobs of five thousand calls an hour: none too many, nearly all used, whatever dies meanwhile.
+"""Ten thousand jobs with five thousand calls an hour: no call too many, nearly all used, despite kills.
 
-Hours pass in a minute: the store, its writer and their file are real, and their clock, the twenty workers and
-the platform are simulated, one thing after the other. Chance decides how long each takes, and who is killed.
+Hours pass in a minute: the store, its writer and their file are real; their clock, the twenty workers and
+the platform are simulated, step by step. Chance decides how long each step takes, and which workers die.
 """
 
 import heapq
@@ -23,9 +23,9 @@ JOBS, LIMIT, WORKERS = 10_000, 5_000, 20
 # GitHub's for most calls of its REST API; its headers do not tell of it.
 CALLS_A_MINUTE = 900
 LEASE_MS = 30_000
-# How long a worker sleeps at most, whatever it is told.
+# The longest sleep of a worker, even if `retry_after_ms` asks for more.
 LONGEST_SLEEP_MS = 30_000
-# How often a worker is killed before its call, and how often before it tells of it.
+# The chance that a worker is killed before its call, and after its call before it reports the response.
 KILLED_BEFORE, KILLED_AFTER = 0.01, 0.01
 UPKEEP_MS = 5_000
 # How often the service is killed and begins anew.
@@ -33,7 +33,7 @@ RESTART_MS = 17 * MINUTE_MS
 
 
 class World:
-    """What happens, one thing after the other."""
+    """A simulation that carries out what is to happen, in the order of the times."""
 
     def __init__(self, path: Path, platform: Platform, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -50,7 +50,7 @@ class World:
         return Store(self.path, self.clock, next_upkeep=math.inf, synced=False)
 
     def run(self) -> None:
-        """Until all jobs are done, or a day has passed."""
+        """Runs until all jobs are done, or a day has passed."""
         for first in range(0, JOBS, 1_000):
             ids = (f"job-{number}" for number in range(first, first + 1_000))
             self.store.send_batch(
@@ -70,7 +70,7 @@ class World:
         heapq.heappush(self._to_come, (self.clock.now + milliseconds, next(self._ticket), happens))
 
     def _look_after(self) -> None:
-        """What the service does of its own accord: it rescues jobs, above all."""
+        """Sends the commands that the service's upkeep would send, above all rescues of jobs."""
         upkeep = self.store.writer._upkeep
         if commands := self.store.in_writer(lambda _: upkeep.commands(self.clock.now)):
             self.store.submit(commands)
@@ -101,7 +101,7 @@ class World:
         return self._after(self.chance.randrange(5, 700), lambda: self._tell(held, answered))
 
     def _kill(self) -> None:
-        """Its lease runs out, and another worker is started in its place."""
+        """A worker dies: its lease runs out, and another worker is started in its place."""
         self.killed += 1
         self._after(5_000, self._claim)
 
@@ -153,10 +153,10 @@ def test_of_five_thousand_calls_an_hour_nearly_all_are_made_none_too_many_and_no
 
     assert states == {"completed": JOBS}
     assert platform.refused == 0
-    # In these windows, jobs waited to their end.
+    # Windows in which jobs still waited at the end.
     assert len(platform.windows) == 2
     assert min(platform.windows) >= 0.97 * LIMIT
     assert world.killed > 100
-    # Whoever is under way when it begins to refuse is refused, too, and nobody else.
+    # When the platform begins to refuse, it refuses only calls under way, at most one of each worker.
     assert platform.slowed <= platform.pauses * WORKERS
     assert bool(platform.pauses) == (calls_a_minute is not None)

@@ -13,9 +13,9 @@ from bus.writing import checkpoints
 from migrations.connection import open_reader
 from tests.support.stores.writing import Store
 
-# What a command writes in pages is 3 to 7.
+# A command writes 3 to 7 pages.
 COMMANDS = 100
-# Some hundred are enough where the other thread has its turn.
+# Some hundred commands are enough if the other thread gets the processor.
 MANY = 20_000
 NUMBERS = count()
 
@@ -31,7 +31,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def generation(store: Store) -> bytes:
-    """What the WAL's head says that changes whenever it begins anew."""
+    """The salts in the WAL's header, which change whenever the WAL begins anew."""
     with Path(f"{store.path}-wal").open("rb") as wal:
         return wal.read(24)[16:]
 

@@ -1,4 +1,4 @@
-"""What failed is counted once it is stored, through the real writer."""
+"""Failed attempts and jobs are counted once they are stored, through the real writer."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ JOB = {"type": "mail", "name": "A mail"}
 
 
 def failed(store: Store, job_id: str, **fields: object) -> None:
-    """A job that was begun, and whose worker says that it failed."""
+    """Enqueues and claims a job, and has its worker report that it failed."""
     store.send("jobs.enqueue", JOB | {"id": job_id, **fields})
     claim = {"worker": "w", "queue": fields.get("queue", "default")}
     [job] = store.send("jobs.claim", claim)["result"]["jobs"]

@@ -1,4 +1,4 @@
-"""What the service does with jobs of its own accord, through the real writer."""
+"""Upkeep of jobs: deadlines, schedules, dependencies, pruning, through the real writer."""
 
 import math
 from collections.abc import Iterator
@@ -163,12 +163,12 @@ def test_jobs_that_ended_long_ago_leave_the_tables_by_their_states(tmp_path: Pat
         store.send("jobs.enqueue", JOB | {"id": "failed"})
         [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
         store.send("jobs.fail", {"id": "failed", "lease": job["lease"], "error": "x", "retryable": False})
-        # A job that somebody waits for stays.
+        # A job that another job waits for stays.
         store.send("jobs.enqueue", JOB | {"id": "awaited"})
         waiting = {"id": "patient", "depends_on": ["awaited"], "on_dependency_failure": "wait"}
         store.send("jobs.enqueue", JOB | waiting)
         store.send("jobs.cancel", {"id": "awaited"})
-        # So does one of a group that somebody waits for.
+        # So does a job of a group that another job waits for.
         store.send("jobs.enqueue", JOB | {"id": "member", "group_id": "g"})
         after = {"id": "g", "when": "all_completed"}
         store.send("jobs.enqueue", waiting | {"id": "next", "depends_on": [], "after_group": after} | JOB)

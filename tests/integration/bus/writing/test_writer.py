@@ -299,7 +299,7 @@ def test_a_defect_that_one_command_meets_fails_that_command_alone(path: Path):
 
         assert [row.stream for row in store.rows()] == ["app_state/a", "jobs/unreadable", "app_state/b"]
         assert store.in_writer(chain.verify_chain) == store.writer.head
-        # It can still be claimed by whoever is able to say so: nothing of the claim remained.
+        # Nothing of the failed claim remains, so the job can still be claimed.
         assert store.writer._aggregates.leases == {}
         assert store.send("app_state.set", {"key": "c", "value": 1}, id="x").code is None
 

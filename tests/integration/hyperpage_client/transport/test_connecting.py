@@ -1,4 +1,4 @@
-"""What is said to whom: nothing in clear where TLS is asked for, nothing but to the server."""
+"""Clients that ask for TLS send nothing in clear, and nothing to anything but the right server."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.support.services.outside_nats import outside_nats, tls
 SECRET = "the-password"
 HANDSHAKE = b"\x16\x03"
 SECONDS = 30.0
-# Of a server that says what it likes.
+# The INFO of a server that the test simulates.
 INFO: dict[str, Any] = {
     "server_id": "x",
     "version": "2.15.0",
@@ -33,7 +33,7 @@ INFO: dict[str, Any] = {
 
 
 class Listener:
-    """Writes down all that it is told, and says what it is told to say."""
+    """A simulated server: it records what clients send, and sends what the test wants."""
 
     def __init__(self, info: dict[str, Any], then: bytes = b"") -> None:
         self.heard: list[bytes] = []
@@ -67,7 +67,7 @@ class Listener:
         writer.close()
 
     def was_told_nothing(self) -> bool:
-        """Nobody was told more than the beginning of TLS."""
+        """Whether no client sent more than the beginning of a TLS handshake."""
         return all(one == b"" or one.startswith(HANDSHAKE) for one in self.heard) and not any(
             word.encode() in one for one in self.heard for word in (SECRET, "CONNECT", "app", "PING")
         )
@@ -94,7 +94,7 @@ def server_certificate(authority: Authority) -> Issued:
 
 
 def refused(url: str, **more: Any) -> NotConnectedError:
-    """Why nobody lets one in."""
+    """The error of a client that no server lets in."""
 
     async def scenario() -> NotConnectedError:
         with pytest.raises(NotConnectedError) as refusal:
@@ -104,7 +104,7 @@ def refused(url: str, **more: Any) -> NotConnectedError:
     return asyncio.run(scenario())
 
 
-# What is said in clear: nothing
+# Nothing is sent in clear
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_addresses_that_the_server_tells_over_tls_are_gone_to_with_the_same_care
     asyncio.run(scenario())
 
 
-# Who the server is
+# The identity of the server
 
 
 @needs_openssl
@@ -336,7 +336,7 @@ def test_tls_is_1_2_at_least_and_its_checks_cannot_be_left_out(authority: Author
     assert context.check_hostname
 
 
-# Who one is
+# The identity of the client
 
 
 @needs_openssl

@@ -1,4 +1,4 @@
-"""A lean connection hears what nats-py's own does, and says what it would say."""
+"""A lean connection reads and writes the same as nats-py's own."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
 COMMANDS = "hyperpage.cmd.v1"
-# Where they arrive that the application sends, and how answers get into its inboxes.
+# Subjects on which the application's commands arrive, and on which answers get into its inboxes.
 ARRIVALS = "hyperpage.usr.app.cmd.v1"
 INBOX = "_INBOX.somebody"
 TO_INBOX = f"hyperpage_to.app.{INBOX}"
@@ -35,11 +35,11 @@ LARGEST = 1024 * 1024
 DIRECT, PLAIN, NOBODYS = 1, 2, 3
 
 
-# What is heard: the protocol, cut anywhere
+# Reading: the protocol, cut anywhere
 
 
 class Heard(Client):
-    """Writes down what a parser makes of a stream, instead of answering to it."""
+    """Records what a parser reads from a stream, instead of answering."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Heard(Client):
             self._ps.reset()
 
     async def hear(self, pieces: list[bytes]) -> list[Any]:
-        """Everything that was heard; a lost connection is followed by another one."""
+        """All that was read; after a lost connection, from the next one, too."""
         try:
             for piece in pieces:
                 if not self.lost:
@@ -229,7 +229,7 @@ def test_a_large_message_comes_whole_however_it_is_cut():
     assert [one[-1] for one in lean] == [body] * 3
 
 
-# What is said: the same bytes
+# Writing: the same bytes
 
 
 class Said:
@@ -287,7 +287,7 @@ def test_many_are_published_in_the_bytes_of_each(sent: list[Any], unchecked: boo
             await lean.publish_many(iter(sent))
             outcomes.append((lean.said, lean.stats))
         except nats.errors.Error as error:
-            # All or none.
+            # Of a refused call, no message is sent.
             assert (lean.said, lean.stats["out_msgs"]) == (b"", 0)
             outcomes.append(type(error))
         return outcomes[0], outcomes[1]
@@ -298,7 +298,7 @@ def test_many_are_published_in_the_bytes_of_each(sent: list[Any], unchecked: boo
 
 
 def test_a_flush_follows_what_was_sent_before_it():
-    # Else a drained subscription loses what the server sends before it has read of the end.
+    # Else a drained subscription loses messages that the server sends before it reads the UNSUB.
     async def scenario() -> bytes:
         read = b""
 
@@ -329,7 +329,7 @@ def test_a_flush_follows_what_was_sent_before_it():
 def test_a_flush_that_is_given_up_does_not_end_the_reading(play):
     # nats-py's own fails on the answer to it, and reads nothing more.
     async def scenario(wire: Wire) -> None:
-        # What `flush` does, and becomes of it when its time is over.
+        # The same as a `flush` whose time is over: its ping is sent, its future cancelled.
         given_up = asyncio.get_running_loop().create_future()
         await wire.lean._send_ping(given_up)
         given_up.cancel()
@@ -695,7 +695,7 @@ def test_what_is_written_to_a_lost_connection_is_dropped(play):
         assert transport._io_writer is not None
         transport._io_writer.transport.abort()
         await asyncio.sleep(0)
-        # asyncio's own, of Python 3.12 and newer, would raise a TypeError, and nobody would connect again.
+        # asyncio's `writelines` of Python 3.12 and newer would raise a TypeError, and end the reconnecting.
         transport.writelines([b"PING\r\n"])
 
     play(scenario)
@@ -749,7 +749,7 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
         assert lean.publish_now([to_somebody(b"1"), to_somebody(b"2")])
         assert (writes, lean.pending_data_size) == (1, 0)
 
-        # Somebody else has a turn.
+        # Another callback waits for the loop, so messages are gathered until the next turn.
         asyncio.get_running_loop().call_soon(lambda: None)
         assert lean.publish_soon(to_somebody(b"3"))
         await lean.publish(f"{TO_INBOX}.1", b"4")
@@ -758,7 +758,7 @@ def test_what_is_published_now_is_written_now_and_what_is_published_soon_in_one_
         await asyncio.sleep(0)
         assert (writes, lean.pending_data_size) == (2, 0)
 
-        # Nobody else has one; then somebody has, and is not waited for.
+        # Without other callbacks, a message is written at once; `publish_now` waits for no callback.
         assert [(await asyncio.wait_for(inbox.get(), 10)).body for _ in range(5)] == numbers(1, 5)
         loop: Any = asyncio.get_running_loop()
         await until(lambda: not loop._ready)
@@ -783,7 +783,7 @@ def test_what_has_no_room_is_not_published_at_once(play):
         inbox = wire.other.subscribe(f"{INBOX}.*")
         await wire.other.flush()
         published = 0
-        # The socket takes a part, the buffer another, and then there is no room while nobody reads.
+        # Socket and buffer fill up, and then there is no room, since the stopped server reads nothing.
         server = wire.server.process_id
         assert server is not None
         os.kill(server, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What a worker of the Python client does while a handler is at it: leases, cancelling, stopping."""
+"""A worker of the Python client while a handler runs: leases, cancelling, stopping."""
 
 import asyncio
 import threading
@@ -109,7 +109,7 @@ def test_heartbeats_keep_a_job_for_longer_than_its_lease(tmp_path: Path):
         async with at_work(tmp_path, {"sync": sync}, lease_ms=1_000) as (client, _):
             await enqueue(client, "kept")
             await in_state(client, "kept", "running")
-            # One that nobody keeps, under a lease that began later: once it is rescued, time has passed.
+            # A job without heartbeats, under a later lease: when it is rescued, the first one has run out.
             await enqueue(client, "lost", type="lost")
             await client.send("jobs.claim", {"worker": "gone", "types": ["lost"], "lease_ms": 1_000})
             await in_state(client, "lost", "retrying")
@@ -185,7 +185,7 @@ def test_a_handler_that_blocks_the_loop_loses_its_lease_and_nothing_else(
         deadline = time.monotonic() + 30
         while job.id == "a" and not is_rescued():
             assert time.monotonic() < deadline
-            # Which is what it must not do: nobody else has a turn.
+            # A handler must not do this: it blocks the loop.
             time.sleep(0.05)  # noqa: ASYNC251
         return f"attempt {job.attempt}"
 

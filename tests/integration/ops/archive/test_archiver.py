@@ -65,7 +65,7 @@ def test_the_archive_goes_on_where_it_was_after_a_restart(archived: Archived):
     archived.work(20)
     archived.archive()
     archived.work(20)
-    # Nobody told this one of the commits.
+    # The new archiver is told of no commit: it finds them in the store.
     archived.archiver = archived.new_archiver()
     archived._told = len(archived.store.commits)
     archived.archive()
@@ -338,7 +338,7 @@ def test_a_store_comes_back_from_a_backup_and_the_archive(archived: Archived, tm
     assert (done.position, done.timeline, done.safety_backup) == (head, 2, None)
     assert done.segments > 0
     assert log_of(archived.path, head) == rows
-    # But for the leases, which are nobody's now.
+    # The tables are equal; leases are not compared, since a restored store has none.
     assert {name: tables_of(archived.path)[name] for name in tables} == tables
     assert verify(archived.path)["equal"]
     archived.reopen()

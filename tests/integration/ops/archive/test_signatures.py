@@ -287,7 +287,7 @@ def test_what_is_merged_from_the_log_is_ours_whoever_wrote_the_small_ones(
 
 
 def test_merging_makes_nobodys_segments_ours(plain: SignedStore, monkeypatch: pytest.MonkeyPatch):
-    """Where the log cannot tell, as of a history that was given up."""
+    """A merged segment is not signed if the log cannot confirm it, such as one of an abandoned timeline."""
     for one in plain.segments[:2]:
         forge_segment(one)
     first, *others = merged(plain, monkeypatch, from_log=False)

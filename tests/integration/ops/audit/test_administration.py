@@ -1,4 +1,4 @@
-"""What an operator is told where the audit log, or the heads that backups know, cannot be read."""
+"""Errors for an operator whose audit log, or whose backups with its heads, cannot be read."""
 
 import asyncio
 import os

@@ -182,7 +182,7 @@ def test_a_damaged_store_is_no_way_to_anywhere_and_is_set_aside(stored: Stored, 
 
 @pytest.mark.parametrize("moment", [Moment(position=20), Moment(time=1)], ids=["position", "time"])
 def test_a_moment_that_nothing_leads_to_makes_no_empty_store(stored: Stored, moment: Moment):
-    """What is left of a damaged store's own log is the latest at most."""
+    """The readable rest of a damaged store's own log can only bring back the latest moment."""
     stored.work(60)
     stored.close()
     with closing(apsw.Connection(str(stored.path))) as connection:

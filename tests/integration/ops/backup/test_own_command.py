@@ -1,4 +1,4 @@
-"""What a process that makes backups gets from the service that starts it."""
+"""The settings and variables that a service gives to the process that makes its backups."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A backup is its store's word: who writes there without the key is found out, and refused where asked."""
+"""Signatures of backups: files written without the key are found, and refused if the settings say so."""
 
 import shutil
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_backups_of_a_fresh_store_are_signed_and_none_has_the_key(store: SignedS
         lambda: update_metadata(backup.place, store.strict, pinned=True),
     ):
         assert str(check().signature) == words
-        # What was found is noted, and signed again.
+        # The finding is noted in the metadata, which is signed again.
         assert str(read_backup(backup.place, store.strict).signature) == words
     secret = store.key_file.read_text().splitlines()[-1]
     for path in store.path.parent.rglob("*"):
@@ -163,7 +163,7 @@ def test_every_member_of_the_metadata_is_signed(plain: SignedStore):
         change_metadata(backup, **{name: value})
         with pytest.raises(BackupError) as caught:
             verify_backup(backup.place, signing=plain.signing)
-        # What is no metadata any more is damaged; what still is, is forged.
+        # A member of a wrong type makes the metadata damaged; any other change makes it forged.
         assert caught.value.reason == ("metadata_damaged" if name in shapeless else "forged"), name
         write_file(metadata_path(backup.path), original)
     verify_backup(backup.place, signing=plain.strict)
@@ -220,7 +220,7 @@ def test_a_stripped_signature_is_noticed(store: SignedStore):
     strip_backup(backup)
     assert state_of(backup, store.signing) == ("unsigned", "good")
     assert refused(backup.place, store.strict) == "unsigned"
-    # Nobody signs it afterwards, whatever is noted there.
+    # Notes in the metadata do not sign an unsigned backup.
     for change in (
         lambda: verify_whole(backup.place, None, [KEY], None, lambda *_: None, store.signing),
         lambda: drill(backup.place, identities=[KEY], signing=store.signing),
@@ -317,7 +317,7 @@ def test_keys_take_turns(plain: SignedStore):
 
     both = msgspec.structs.replace(plain.strict, trusted_keys=(old_key, new_key))
     assert state_of(old, both)[0] == f"signed by {old_key}"
-    # Whatever is noted there is signed with the present key: in time, the old one is needed no more.
+    # A note is signed with the present key, so in time the old key is not needed any more.
     verify_whole(old.place, None, (), None, lambda *_: None, both)
     assert state_of(old, plain.strict) == (f"signed by {new_key}", "good")
 
@@ -431,6 +431,6 @@ def test_a_signature_fits_its_kind_and_its_name_alone(tmp_path: Path):
     ):
         found = signing.check(kind, name, content, key.public_bytes, signed)  # type: ignore[arg-type]
         assert found.state == "forged"
-    # A public key that is no point of the curve, or one of those whose signatures anybody can make.
+    # Public keys that are no point of the curve, or weak ones for which signatures can be made without a key.
     for worthless in (bytes(32), b"\xff" * 32, b"\x01" + bytes(31)):
         assert signing.check("backup", "a", b"", worthless, bytes(64)).state == "forged"

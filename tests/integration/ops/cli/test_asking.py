@@ -1,4 +1,4 @@
-"""What the command line says of a connection that ends under it."""
+"""The command line's errors when its connection ends."""
 
 import asyncio
 import socket
@@ -50,8 +50,8 @@ def test_a_connection_that_ends_before_something_is_asked_is_told_as_a_service_t
 
 
 def test_a_connection_that_is_cut_off_while_it_is_made_is_made_again(tmp_path: Path):
-    # As while nats-server reads its configuration again: it knows nobody, and of what it says, its end may
-    # arrive alone.
+    # As while nats-server reads its configuration again: it knows no user, and the client may see only the
+    # end of the connection, without the reason.
     visitors = 0
 
     async def cut_off_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

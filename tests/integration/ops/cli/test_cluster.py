@@ -1,4 +1,4 @@
-"""What operators see of a cluster, and what they can have it do."""
+"""`hyperpage cluster`: what it shows of a cluster, and handing over the lead."""
 
 import asyncio
 from functools import partial

@@ -1,4 +1,4 @@
-"""What `hyperpage stream refill` says where the stream cannot be deleted."""
+"""The error of `hyperpage stream refill` when the stream cannot be deleted."""
 
 import asyncio
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What the tests of the console share."""
+"""Fixtures of the tests of the console."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from tests.support.services.visiting import Visitor
 
 @pytest.fixture
 def operator(talk: HttpTalk) -> Visitor:
-    """Somebody who may do everything but administer."""
+    """A user who may do everything but administer."""
     return Visitor(talk, "operate")

@@ -76,7 +76,7 @@ def test_a_backup_is_made_checked_proven_and_kept(
     operator.does(page, verb="drill")
     operator.waits_for(page, f"{made['name']} is proven")
     assert listed(quiet)[0]["status"] == "proven"
-    # Whoever wants to go back to one chooses it, and need not know its name.
+    # The form for a restore lists the backups to choose from.
     form = administrator.page(RESTORE)
     assert re.search(rf'<option value="{made["name"]}">[^<]*, position 1, proven<', form)
     assert f'href="{RESTORE}?backup={made["name"]}"' in form
@@ -91,7 +91,7 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules: dict[str, Any] = {"backup_retention_days": 0, "backup_keep_newest": 1}
-    # What is done to backups is done by a process of its own, with settings of its own.
+    # Another process deletes backups, and reads its own settings.
     for rule, number in rules.items():
         monkeypatch.setenv(f"HYPERPAGE_{rule.upper()}", str(number))
     # Nor is one proven meanwhile, which would be kept for it.

@@ -64,7 +64,7 @@ def test_a_form_that_is_refused_comes_back_as_it_was_filled_in(talk: HttpTalk, o
         assert refused.status_code in (400, 422)
         assert told in refused.text
         assert 'value="because"' in refused.text
-        # Where a credential stands is said; what it is, is not shown again.
+        # The page names the place of the credential, and does not show the credential again.
         assert "ghp_" not in refused.text
         is_secret = "token" in config
         assert ("(at $.config.token)" in refused.text) is is_secret

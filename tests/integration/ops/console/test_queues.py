@@ -135,7 +135,7 @@ def test_a_queue_is_limited_and_the_form_has_the_limits_that_there_are(
     assert "is a number" in operator.does(MAIL, verb="limit", concurrency="few")
     assert talk.query("queues.get", {"name": "mail/out"}).said["concurrency"] == 3
 
-    # What is empty is not limited any more.
+    # An empty field takes the limit away.
     operator.does(MAIL, verb="limit", concurrency="", rate="", window_ms="")
     assert not {"concurrency", "rate"} & talk.query("queues.get", {"name": "mail/out"}).said.keys()
 

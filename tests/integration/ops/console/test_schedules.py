@@ -40,7 +40,7 @@ def test_the_next_times_are_those_that_it_will_run_at() -> None:
     [first, *_] = upcoming(row(every_ms=HOUR_MS, next_run_at=NOW - 150 * MINUTE_MS, paused=True), NOW)
     assert first == (NOW + 30 * MINUTE_MS, None)
     assert upcoming(row(cron="30 2 * * *", next_run_at=None), NOW) == []
-    # An interval has no use for a time zone, which nobody has looked at.
+    # The time zone of an interval is not used, so a wrong one does no harm.
     assert upcoming(row(every_ms=HOUR_MS, time_zone="Nowhere"), NOW)[0] == (NOW, None)
     for is_paused in (True, False):
         with pytest.raises(Invalid, match="no time zone Nowhere"):

@@ -134,7 +134,7 @@ def test_a_key_is_changed_as_it_was_seen_or_not_at_all(talk: HttpTalk, operator:
         operator.does(KEY_PAGE, verb="set", version="1", value='{"a": [1]}') == "The key holds the new value"
     )
     assert talk.query("app_state.get", {"key": KEY}).said["value"] == {"a": [1]}
-    # Somebody who still has the page of before.
+    # A form from a page that was loaded before the change.
     assert "version" in operator.does(KEY_PAGE, verb="set", version="1", value="2")
     assert "JSON" in operator.does(KEY_PAGE, verb="set", version="2", value="nonsense")
     assert talk.query("app_state.get", {"key": KEY}).said["value"] == {"a": [1]}
@@ -156,9 +156,9 @@ def test_a_value_that_is_refused_is_there_to_be_corrected_without_its_credential
     assert '"pages": "seventy-seven"' in page
     assert '"a name": "${env:NAME}"' in page
     assert "ghp_" not in page
-    # Once: whoever comes later sees what is stored.
+    # The refused value is shown once; afterwards the page shows the stored value.
     assert "seventy-seven" not in operator.page(KEY_PAGE)
-    # A key that is one cannot be shown without it.
+    # A credential that is a key of the value cannot be replaced, so nothing is shown again.
     refused = operator.post(
         KEY_PAGE, version="1", value='{"ghp_0123456789abcdefghijklmnopqrstuvwxyz": "seventy-eight"}'
     )
@@ -184,7 +184,7 @@ def test_dead_letters_are_listed_for_all_and_settled_by_administrators(talk: Htt
     letter = administrator.page(f"{LETTERS}/1")
     assert "&lt;script&gt;alert(1)" in letter
     assert "<script>alert" not in letter
-    # Whoever looks has done nothing.
+    # Looking at a dead letter is no administrative act.
     assert talk.administer("audit.list", {"action": "dlq.*"}).said["items"] == []
     assert administrator.does(LETTERS, verb="drop", sequence="1") == "1 dead letter was dropped"
     assert "there is no dead letter 1" in administrator.does(LETTERS, verb="drop", sequence="1")

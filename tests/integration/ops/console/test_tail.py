@@ -89,7 +89,7 @@ def test_what_comes_slowly_is_shown_to_all_and_so_is_what_came_before(
             await set_keys(talk, 1)
             assert places(await anext(pieces)) == [4]
             await set_keys(talk, 1)
-            # Whoever was a moment late, and did not get the piece before, has its lines here.
+            # A piece repeats the lines of the one before, for a page that missed it.
             assert places(await anext(pieces)) == [5, 4]
         async with watching(talk, STREAM + "?after=1", **{"Last-Event-ID": "4"}) as pieces:
             assert places(await anext(pieces)) == [5]

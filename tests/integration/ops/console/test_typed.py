@@ -1,4 +1,4 @@
-"""What was typed into a form that is refused is there again, whichever page it is on."""
+"""A refused form is shown again with what was typed, on every page that has forms."""
 
 import pytest
 
@@ -16,7 +16,7 @@ SHARES = {"verb": "thresholds", "warning_percent": "96", "critical_percent": "91
 
 @pytest.fixture(scope="module")
 def somebody(shared: HttpTalk) -> Visitor:
-    """Somebody who may change things, of which there is one of each kind."""
+    """A user who may change things, in a store that has one of each kind."""
     shared.command("jobs.enqueue", {"id": "one", "type": "t", "name": "n"})
     shared.command("tool_configs.set", {"tool_name": "github", "config": {}})
     for key in ("flag", "github/token"):

@@ -91,7 +91,7 @@ def test_what_is_answered_has_no_default_and_of_http_nothing_has():
 
 
 def reached(names: Any) -> set[str]:
-    """What components refer to, also by way of others, and they."""
+    """The names of the components and of all that they refer to, directly or through others."""
     waiting, found = list(names), set[str]()
     while waiting:
         if (name := waiting.pop().rpartition("/")[2]) not in found:

@@ -18,7 +18,7 @@ COLUMNS = 24
 
 
 def complaints(folder: Path, dashboard: str) -> str:
-    """What the compiler says of a dashboard; skips the test where Grafana's types cannot be had."""
+    """The compiler's errors about a dashboard; skips the test where Grafana's types are missing."""
     node = node_with(COMPILER, TYPES, GRAFANA)
     (folder / "node_modules").symlink_to(INSTALLED)
     shutil.copy(ALLOWED, folder)

@@ -9,7 +9,7 @@ import pytest
 from ops import deploy
 
 UNIT = Path(deploy.__file__).with_name("hyperpage.service")
-# What `systemd-analyze` gives it, in tenths of its ten points, where none is best.
+# The unit's exposure by `systemd-analyze`, in tenths of a point: from 0, the best, to 100.
 EXPOSURE = 12
 
 

@@ -205,7 +205,7 @@ async def told_by(service: Watched, cause: str) -> None:
 
 
 def cluster_status(service: Watched) -> int:
-    """How `cluster status` ends."""
+    """The exit code of `cluster status`."""
     result = service.run(asyncio.to_thread(hyperpage, "cluster", "status", "--data", service.data))
     return int(result.code)
 
@@ -238,12 +238,12 @@ def test_nats_servers_of_a_cluster_that_are_away_are_told_and_so_is_that_nobody_
             assert service.status["cluster"]["log"]["has_quorum"] is False
             assert cluster_status(service) == 1
 
-            # In the loop of the application, too: a nats-server ends whoever does not answer its pings.
+            # In the application's loop, which must go on: nats-server cuts off clients without a pong.
             service.run(servers.heal())
             told = {"no_leader", "log_without_quorum", "log_copies_away"}
             eventually(service, lambda: not told & {one.cause for one in service.service.health.causes})
             service.sees_none(*told)
-            # Whoever stood still meanwhile gets the lead again, and keeps it.
+            # The only member gets the lead again, and keeps it.
             wait_for(lambda: cluster_status(service) == 0)
     finally:
         asyncio.run(servers.stop())
@@ -604,7 +604,7 @@ def test_one_that_follows_tells_that_it_is_behind_and_that_nothing_comes(tmp_pat
         several: dict[str, Any] = {"nats": url, "replication": "sync", "replication_replicas": 1}
         with Watched(tmp_path / "a", member="a", **several) as leader:
             leader.command("app_state.set", {"key": "k", "value": 1})
-        # Alone, so that it is asked whoever is asked on the bus.
+        # The leader has stopped: any service that answers on the bus is this follower.
         settings = {**several, **pace, "member": "f", "role": "follower"}
         with Watched(tmp_path / "f", **settings, follower_behind_seconds=1e-6) as follower:
             assert "had all of the log" in follower.sees("follower_behind", level="degraded")

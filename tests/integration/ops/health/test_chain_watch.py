@@ -1,4 +1,4 @@
-"""What keeps the chain from being checked is told apart from what is wrong with it."""
+"""A chain that cannot be checked is told apart from one that is broken."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What takes the room in a real store, its backups and its archive."""
+"""Measuring the parts of a real store, its backups and its archive."""
 
 import asyncio
 from contextlib import closing

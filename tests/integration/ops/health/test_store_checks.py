@@ -1,4 +1,4 @@
-"""What a service does by itself about damage, and how often."""
+"""Repairs and checks that a service begins by itself, and how often."""
 
 import asyncio
 from pathlib import Path

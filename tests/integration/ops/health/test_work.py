@@ -1,4 +1,4 @@
-"""What there is to do, as looks at a real store tell it."""
+"""Waiting jobs and rate limits, as the watch of work reads them from a real store."""
 
 import asyncio
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_the_report_has_all_queues_together_and_names_the_one_that_is_most_behin
         "failed_jobs_in_an_hour": 1,
         "unhandled": (),
     }
-    # What failed more than an hour ago has no part in it.
+    # Failures of more than an hour ago do not count.
     store.clock.now += HOUR_MS
     later = job_figures(watch.look(), store.clock.now)
     assert (later["failed_attempts_in_an_hour"], later["failed_jobs_in_an_hour"]) == (0, 0)
@@ -114,7 +114,7 @@ def test_of_very_many_queues_the_largest_are_told_and_the_rest_is_one(
     assert due == {("q4", "due"): 5, ("q3", "due"): 4, ("(other)", "due"): 6}
     oldest = samples(job_families(look, store.clock.now), "hyperpage_jobs_oldest_overdue_seconds")
     assert oldest == {("q4",): 60, ("q3",): 60, ("(other)",): 60}
-    # Names stay what they were, whatever comes.
+    # A queue that grows later does not replace those that are named already.
     enqueue(store, "q0", 20)
     assert watch.look().queues.keys() == {"q4", "q3", "(other)"}
 
@@ -154,7 +154,7 @@ def test_of_a_row_that_was_changed_by_hand_nothing_is_told_and_of_jobs_all_the_s
     looks = [watch.look() for _ in range(3)]
 
     assert [(look.queues["mails"].due, look.limits) for look in looks] == [(1, {})] * 3
-    # What failed was read by then; the log has the row once.
+    # A look reads the failures before the damaged row; the row is logged once.
     assert looks[-1].failed == Failed(attempts=0, jobs=0)
     assert len([one for one in caplog.records if one.name == work.__name__]) == 1
 

@@ -152,7 +152,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def tool(folder: Path, *arguments: str) -> str:
-    """What a development tool has to say of sources in a folder, beside the client."""
+    """The output of a development tool, run in a folder of sources with the client on its path."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=folder,
@@ -187,7 +187,7 @@ def test_a_program_in_python_is_checked_strictly_and_does_what_it_says(folder: P
         ("wrong.py", "comparison-overlap]"),
         ("wrong.py", "call-arg]"),
     ], said
-    # Nobody needs a formatter to read it.
+    # The generated file needs no formatter.
     ruff = ("ruff", "format", "--isolated", "--line-length", "100", "--diff", "brought.py")
     assert tool(folder, *ruff) == ""
     assert tool(folder, "ruff", "check", "--isolated", "--quiet", "--select", "B,F,UP", "brought.py") == ""

@@ -445,7 +445,7 @@ def test_the_application_may_not_administer(shared: Durable):
     assert "Permissions Violation" in shared.client.errors.pop()
 
 
-# Whatever dies
+# After nats-server or the service was killed
 
 
 def test_work_goes_on_after_nats_server_was_killed(durable: Durable):

@@ -41,7 +41,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
 
 @pytest.fixture
 def head(talk: Talk) -> int:
-    """Where its log is; the row has just got there."""
+    """The last position of the log, at which the row was stored just now."""
     return stored(talk)
 
 

@@ -422,12 +422,12 @@ def test_a_table_that_there_is_not_is_refused_with_those_that_there_are(told: Ta
         assert (refused.code, refused.said["error"]["details"]["path"]) == ("invalid", path)
         assert refused.said["error"]["details"]["did_you_mean"] == "jobs"
         assert all(table in refused.said["error"]["hint"] for table in (*TABLES, "system"))
-    # Of what is known, what has no event yet has an empty page.
+    # A known table or stream without events has an empty page.
     for asked in ({"table": "system"}, {"stream": "jobs/nothing"}):
         assert ask(told, name, asked)["items"] == []
 
 
-# What cannot be asked
+# Queries that are refused
 
 
 @pytest.mark.parametrize(

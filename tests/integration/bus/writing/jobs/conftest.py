@@ -1,4 +1,4 @@
-"""What the scenarios of other job systems share: a store for all of a file, and a queue for each."""
+"""Fixtures of the scenarios of other job systems: a store for all tests of a file, a queue for each test."""
 
 import math
 from collections.abc import Iterator
@@ -22,5 +22,5 @@ def store_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def queue(store_of_all: Store) -> OneQueue:
-    """A queue in which nobody else has jobs."""
+    """A queue that only this test uses."""
     return OneQueue(store_of_all, f"q{next(_numbers)}")

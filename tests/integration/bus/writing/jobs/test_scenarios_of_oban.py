@@ -1,8 +1,8 @@
-"""What Oban's own tests and guides say of limits, said with the verbs of this service.
+"""Scenarios about limits from Oban's own tests and guides, in the verbs of this service.
 
-What its `fields` and `keys` put together is a key that the caller writes here; its groups of states are
-scopes (`scheduled` is `waiting`). The limits of its Pro, by partition, are keys of `concurrency` and `rate`.
-Of those, only the guides are public.
+Oban makes a key of a job's `fields` and `keys`; here, the caller writes the key. Its groups of states are
+scopes (`scheduled` is `waiting`). Oban Pro's limits by partition are keys of `concurrency` and `rate`; of
+those, only the guides are public.
 """
 
 from typing import Any
@@ -52,14 +52,14 @@ def test_the_states_that_stand_in_the_way_are_those_that_the_new_job_names(
     found = {
         scope
         for scope in ("waiting", "incomplete", "successful", "all")
-        # Without a job: it is refused where one stands in the way, and taken back where none does.
+        # No job is left: it is refused if another one conflicts with it, and undone if none does.
         if is_refused(queue, **unique(scope=scope, on_conflict="reject"))
     }
     assert found == scopes
 
 
 def is_refused(queue: OneQueue, **body: Any) -> bool:
-    """Whether a job stands in the way of one that would be enqueued."""
+    """Whether a job would be refused as not unique; the batch fails anyway, so nothing is enqueued."""
     nobody = queue.enqueueing("nobody", depends_on=["is-not-there"])
     reply = queue.store.send_batch(queue.enqueueing("b", **body), nobody, atomic=True)
     return str(reply["error"]["details"]["rule"]) == "not_unique"

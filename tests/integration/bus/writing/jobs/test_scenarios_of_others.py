@@ -1,6 +1,6 @@
-"""What the tests of Graphile Worker and Hatchet say of limits, said with the verbs of this service.
+"""Scenarios about limits from the tests of Graphile Worker and Hatchet, in the verbs of this service.
 
-Graphile Worker's `jobKey` is the key of `unique`, and its modes are what becomes of two jobs. Hatchet's
+Graphile Worker's `jobKey` is the key of `unique`, and its modes are `on_conflict`. Hatchet's
 `GROUP_ROUND_ROBIN` is a `concurrency`, whose keys take turns.
 """
 

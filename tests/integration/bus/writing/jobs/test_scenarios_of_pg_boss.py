@@ -1,7 +1,7 @@
-"""What pg-boss's own tests say of limits, said with the verbs of this service.
+"""Scenarios about limits from pg-boss's own tests, in the verbs of this service.
 
-Its `singletonKey` is the key of `unique`, `throttle` or `concurrency` here. What its policies say of a queue,
-a job says itself: `short` is the scope `waiting`, `exclusive` the scope `incomplete`, `singleton` a
+Its `singletonKey` is the key of `unique`, `throttle` or `concurrency` here. Its policies belong to a queue;
+here, each job has its own: `short` is the scope `waiting`, `exclusive` the scope `incomplete`, `singleton` a
 `concurrency` of 1, `stately` the first and the third together. Its groups are keys of `concurrency`, and
 their tiers are limits.
 """

@@ -1,7 +1,7 @@
-"""What Procrastinate's own tests say of limits, said with the verbs of this service.
+"""Scenarios about limits from Procrastinate's own tests, in the verbs of this service.
 
 Its `lock` is a `concurrency` with a limit of 1, its `queueing_lock` the scope `waiting` with `reject` (or
-`return_existing`, where an `AlreadyEnqueued` would be passed over).
+`return_existing`, where the caller would ignore an `AlreadyEnqueued`).
 """
 
 from typing import Any

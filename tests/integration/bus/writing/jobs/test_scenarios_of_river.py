@@ -1,6 +1,6 @@
-"""What River's own tests say of limits, said with the verbs of this service.
+"""Scenarios about limits from River's own tests, in the verbs of this service.
 
-What its `UniqueOpts` put together (kind, arguments, queue, period) is a key that the caller writes here; its
+River makes a key of its `UniqueOpts` (kind, arguments, queue, period); here, the caller writes the key. Its
 states are scopes: those it takes by default are `successful`. Its `MaxWorkers` is how much a worker asks for,
 or, of all workers together, the limit of a queue.
 """
@@ -220,7 +220,7 @@ def test_the_jobs_of_a_schedule_are_one_while_it_is_unfinished(queue: OneQueue):
         assert queue.store.send("schedules.set", said).code is None
 
     def tick() -> list[Any]:
-        """What comes of the next time of both."""
+        """The types of the events of both schedules when they run the next time."""
         queue.later(SECOND_MS)
         return [queue.store.send("schedules.run", {"id": one})["events"][-1] for one in schedules.values()]
 

@@ -1,4 +1,4 @@
-"""Where exports go."""
+"""Fixtures of the tests of exports."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from tests.support.stores.keys import KEY, SEALED
 from tests.support.stores.lakes import exported, rows_at, rows_of, rows_shown, worked
 
 SEALINGS = [
-    # What is plain or compressed lies there as elsewhere.
+    # Plain and compressed files are the same in a bucket as in a folder.
     pytest.param(Sealing(), id="plain", marks=pytest.mark.prove),
     pytest.param(Sealing(compression="zstd"), id="compressed", marks=pytest.mark.prove),
     pytest.param(SEALED, id="encrypted"),

@@ -1,4 +1,4 @@
-"""What no lake is made of: a backup that cannot be used is refused with its reason, and the others go on."""
+"""Backups that an export refuses: each is named with its reason, and the others are exported."""
 
 import hashlib
 import shutil

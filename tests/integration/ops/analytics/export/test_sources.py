@@ -1,4 +1,4 @@
-"""What a lake is made of: backups of several timelines, and what the archive has beyond them."""
+"""Sources of a lake: backups of several timelines, and events that only the archive has."""
 
 from contextlib import closing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the macros for analysts answer of a night whose figures can be counted on the fingers."""
+"""The macros for analysts, over a night whose figures are small enough to count by hand."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -283,7 +283,7 @@ def test_sizes_are_bytes_of_what_lies_there(lake: duckdb.DuckDBPyConnection, nig
 
 
 def test_the_recipe_for_another_zone_is_right_of_a_lake_that_others_open(lake: duckdb.DuckDBPyConnection):
-    # What `docs/analytics.md` says, which a test of the guide types word for word.
+    # The recipe in `docs/analytics.md`, which a test of the guide also runs word for word.
     shown = "time AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin'"
     assert answer(lake, f"SELECT {shown} FROM events WHERE type = 'queue.paused.v1'") == [
         ("2026-10-25T02:20:00",)

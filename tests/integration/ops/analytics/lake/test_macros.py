@@ -1,4 +1,4 @@
-"""What the macros of a lake answer, of a history that is known to the millisecond."""
+"""The macros of a lake, over a history that is known to the millisecond."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What belongs to a lake, as the manifest has it: tables of any name, and lakes of the format before."""
+"""The manifest of a lake: tables of any name, and lakes of the previous format."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a report shows of a night whose figures can be counted on the fingers."""
+"""The report of a night whose figures are small enough to count by hand."""
 
 import html
 from contextlib import closing
