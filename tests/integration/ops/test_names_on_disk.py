@@ -1,4 +1,4 @@
-"""What the program makes has a name on disk when it says that it is made: a power cut leaves none else."""
+"""Files and folders have their names on disk when the program reports them: a power cut takes none away."""
 
 import os
 import stat
@@ -52,7 +52,7 @@ def make_user(folder: Path) -> Iterable[Path]:
 def test_what_was_made_has_its_name_on_disk(
     make: Callable[[Path], Iterable[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder of each name was synced after it was there, and what is in a file."""
+    """Each folder is synced after the name is in it, and each file with its content."""
     synced: dict[int, set[str]] = {}
     fsync = os.fsync
 

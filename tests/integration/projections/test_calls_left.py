@@ -1,4 +1,4 @@
-"""What platforms let through, as the rows say it: what the domain says of each limit, the tightest first."""
+"""The calls left by platform and resource, from the rows: the same as the domain's, tightest limit first."""
 
 import random
 from functools import partial
@@ -102,7 +102,7 @@ def policies(chance: random.Random) -> dict[str, str]:
 
 
 def observation(chance: random.Random) -> dict[str, int]:
-    """What a platform told, some of it."""
+    """An observation of a limit, with some of the values left out."""
     told = {"remaining": chance.randrange(100), "limit": 100, "reset_time": NOW + chance.randrange(10**7)}
     return {name: value for name, value in told.items() if chance.random() < 0.8}
 
@@ -113,7 +113,7 @@ def states(limits: list[dict[str, str]], connection: apsw.Connection) -> list[Ra
 
 
 def let_through(state: RateLimit | None, now: int) -> int | None:
-    """What a limit lets through, by the policies whose window may still be known."""
+    """The calls that a limit lets through, by the policies whose window may still be known."""
     if state is None:
         return None
     known = tuple(

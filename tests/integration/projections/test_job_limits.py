@@ -1,4 +1,4 @@
-"""Files get to know the limits of jobs, also those that are damaged."""
+"""The migration that adds the limits of jobs to a file, also to a damaged one."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_a_damaged_begin_keeps_neither_a_service_from_starting_nor_a_file_from_i
     path.write_bytes(path.read_bytes().replace(b'{"worker":"w"', b'#"worker":"w"'))
 
     with Store(path, Clock()) as store:
-        # What cannot be counted holds nobody up; the job that runs does still.
+        # The unreadable begin does not count for the rate; the running job still holds its key's place.
         claimed = store.send("jobs.claim", {"worker": "w", "limit": 5})["result"]["jobs"]
         assert [job["id"] for job in claimed] == ["plain"]
         assert store.writer._damage.suspected_at >= 0

@@ -1,4 +1,4 @@
-"""What can be asked about jobs together, from a file that a writer has filled."""
+"""Statistics of jobs, from a file that a writer has filled."""
 
 from collections import Counter
 from collections.abc import Iterator

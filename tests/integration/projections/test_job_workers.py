@@ -1,4 +1,4 @@
-"""Who works, as a store knows it."""
+"""Workers and their running jobs, as a store knows them."""
 
 from typing import Any
 
@@ -130,7 +130,7 @@ def test_an_answer_fits_into_a_message_whatever_workers_ask_for(worked: Store):
 
     told = said(worked, "jobs.workers")["workers"]
 
-    # Who has jobs is told, and who asked last.
+    # The answer has the workers with jobs, and those that asked last.
     assert {"a", "b", "x39"} <= told.keys()
     assert "x00" not in told
 
@@ -140,12 +140,12 @@ def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monke
     monkeypatch.setattr(job_workers, "MAXIMUM_WORKERS", 2)
     answer = said(worked, "jobs.workers")
     assert answer["since"] == worked.clock.now
-    # Who has a job comes first.
+    # Workers with running jobs come first.
     assert {name: one["attempts"] for name, one in answer["workers"].items()} == {
         "a": {},
         "b": {"completed": 1},
     }
-    # Whoever is asked for is told, also where there is no room for all.
+    # A worker that is asked for by name is in the answer, though there is no room for all.
     assert list(said(worked, "jobs.workers", worker="c")["workers"]) == ["c"]
 
 

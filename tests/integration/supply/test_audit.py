@@ -89,7 +89,7 @@ def test_a_known_vulnerability_fails_and_is_named():
 
 def test_where_nothing_answers_that_is_said_and_is_no_failure():
     with socket.socket() as closed:
-        # Bound, and not listening: nobody else gets it meanwhile.
+        # The port is bound and does not listen, so no other process gets it meanwhile.
         closed.bind(("127.0.0.1", 0))
         done = audit(f"http://127.0.0.1:{closed.getsockname()[1]}/")
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""What the program is made of is written down, whole, as it is, and under terms that may come with it."""
+"""The bill of materials: complete, true to the environment, and with licences that are allowed."""
 
 import copy
 import hashlib
@@ -26,7 +26,7 @@ SPDX = get_spdx_licensing()
 
 @pytest.fixture(scope="module")
 def locked() -> dict[str, Any]:
-    """What uv says of the lock."""
+    """The bill of materials that uv makes of the lock."""
     uv = shutil.which("uv", path=sysconfig.get_path("scripts"))
     if uv is None:
         pytest.skip("no uv in this environment, to read the lock with")
@@ -89,7 +89,7 @@ def test_what_is_inside_of_packages_is_there_in_its_own_version(bill: dict[str, 
     assert said.strip() == f"nats-server: v{server['version']}"
     assert server["components"][0]["hashes"][0]["content"] == hashlib.sha256(program.read_bytes()).hexdigest()
     assert f"apsw/SQLite@{apsw.sqlite_lib_version()}" in bundled
-    # The one of the driver that reads sealed backups: another library, of another version.
+    # The SQLite inside the driver for sealed backups: another library, of another version.
     assert any(one.startswith("adbc-driver-sqlite/SQLite@3.") for one in bundled)
 
     lists = [ROOT / "ops" / folder / "static" / "LICENSES.txt" for folder in ("console", "http/openapi")]
@@ -128,7 +128,7 @@ def not_allowed(bill: dict[str, Any]) -> set[str]:
 
 def test_every_licence_is_one_that_may_come_with_the_program(bill: dict[str, Any]):
     assert not_allowed(bill) == set()
-    # SPDX knows each, so that none is a slip of the pen.
+    # SPDX knows each licence, so none is misspelt.
     assert {one for one in ALLOWED if SPDX.validate(one).errors} <= {"any-OSI"}
 
     entering = copy.deepcopy(bill)

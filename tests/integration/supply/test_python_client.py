@@ -1,4 +1,4 @@
-"""What the Python client has of the catalogue is what the catalogue says."""
+"""The modules of the Python client that are generated from the catalogue match the catalogue."""
 
 import subprocess
 import sys

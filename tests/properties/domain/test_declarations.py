@@ -1,7 +1,7 @@
-"""What a verb declares (events, refusals, rules, results) is what it can lead to, no more and no less.
+"""Each verb declares exactly the events, refusals, rules and results that it can lead to.
 
-Each story asserts by itself that nothing undeclared happens, and so does every generated history. Here is the
-other half: whatever is declared happens in the histories or, where chance is too slow, in a story of its own.
+Each story asserts by itself that nothing undeclared happens, and so does every generated history. These tests
+assert the rest: all that is declared happens in the histories or, where chance is too slow, in a story.
 """
 
 from collections.abc import Iterator
@@ -259,7 +259,7 @@ def remember_tokens(wish: Wish, telling: Telling) -> None:
 
 
 class Seen(NamedTuple):
-    """What each verb led to, how jobs were moved, and what became of them in each state."""
+    """The outcomes of each verb, the moves of jobs between states, and the outcomes in each state."""
 
     led_to: dict[str, set[str]]
     moves: set[Move]

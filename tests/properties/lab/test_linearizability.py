@@ -26,7 +26,7 @@ VERSIONS = some.none() | some.integers(0, 4)
 
 
 KINDS = some.sampled_from([Read, Read, Write, Create, Change, Remove])
-# How much earlier it was asked, how much later it was answered, and whether nobody knows what became of it.
+# The time before it at which it was asked, the time after it of its answer, and 0 for an unknown outcome.
 SPANS = some.tuples(some.integers(0, 30), some.integers(0, 30), some.integers(0, 9))
 
 

@@ -1,4 +1,4 @@
-"""What is counted while commands run adds up."""
+"""Histograms and tallies of commands add up."""
 
 import pytest
 from hypothesis import given

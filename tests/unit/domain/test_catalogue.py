@@ -1,6 +1,6 @@
-"""What is stored today is read for ever: each event type's JSON, as it stands in logs, is written down here.
+"""Stored events are readable for ever: the JSON of each event type, as logs have it, is written down here.
 
-A line is never changed, only added to: with a new event type, and with a new field of an old one.
+No line is ever changed; lines are added for a new event type, and for a new field of an old one.
 """
 
 from types import UnionType

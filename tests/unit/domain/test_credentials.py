@@ -204,7 +204,7 @@ def test_no_text_makes_the_look_take_more_than_a_moment(text: str):
     findings_in(encoded({"token": text, "a": [text, text]}))
 
 
-# What is allowed
+# Allowed paths
 
 
 def require(places: tuple[str, ...], path: str, command: str = "app_state.set") -> None:

@@ -1,4 +1,4 @@
-"""What the system before this one left behind, as the domain takes it over."""
+"""Rows of the system before this one, as the domain imports them."""
 
 from typing import Any
 

@@ -218,7 +218,7 @@ def test_a_payload_that_is_no_object_is_invalid():
     )
 
 
-# Where clocks change: in Berlin, 02:00 to 03:00 is left out on 29 March 2026, and comes twice on 25 October.
+# Changes of clocks: in Berlin, 02:00 to 03:00 is left out on 29 March 2026, and comes twice on 25 October.
 
 
 @pytest.mark.parametrize(

@@ -362,7 +362,7 @@ def test_a_schema_that_was_registered_when_it_was_still_taken_is_not_applied(
     assert story.refusal is not None
     assert story.state(TABLE).config == {"a": 1}
 
-    # What leaves the configuration as it is goes on, and another schema makes all well.
+    # Commands that leave the configuration as it is go through, and so do all under another schema.
     story.when("tool_configs.disable", **HERE).then(Disabled(**(CONTENT | {"enabled": False})))
     story.when("tool_configs.register_schema", **HERE, schema=SCHEMA).then(REGISTERED)
     story.when("tool_configs.patch", **HERE, patch={"b": 2}).then(

@@ -1,4 +1,4 @@
-"""Where a service is, and what is said of an address or a file that is none."""
+"""Finding a service, and the errors for a wrong address or file."""
 
 import asyncio
 from pathlib import Path

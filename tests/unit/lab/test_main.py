@@ -1,4 +1,4 @@
-"""What a run of the lab keeps, and when."""
+"""The results that a run of the lab keeps, and when it keeps none."""
 
 import signal
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NAME = "kills-under-load"
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> list[Results]:
-    """What is kept, of runs that are ended early behind their first trial, at a commit without changes."""
+    """The kept results of runs that end early, after their first trial, at a commit without changes."""
     found: list[Results] = []
 
     def outcomes(*_: object, **__: object) -> Iterator[Outcome]:

@@ -1,4 +1,4 @@
-"""What the lab publishes is what its results say, and nothing else."""
+"""The page and the badge of the lab say what its results say, and nothing else."""
 
 from xml.etree import ElementTree
 

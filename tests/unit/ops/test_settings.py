@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what is said when it is wrong."""
+"""The sources of settings, their order, and the errors for wrong ones."""
 
 from pathlib import Path
 

@@ -109,7 +109,7 @@ def test_a_row_that_does_not_fit_is_known():
     assert misfit("a", True, None, 0.9, "[]", 1) == "it has 6 values for 7 columns"
     assert misfit(1, True, None, 0.9, "[]", 1, 2) == "id is TEXT and gets int"
     assert misfit("a", None, None, 0.9, "[]", 1, 2) == "is_open is INTEGER and gets NoneType"
-    # What SQLite has no room for would cost the commands of others, too.
+    # A value that SQLite cannot store would fail the other commands of the transaction, too.
     assert misfit("a", 2**63, None, 0.9, "[]", 1, 2) == "is_open is INTEGER and gets int"
     assert misfit("a", True, None, float("nan"), "[]", 1, 2) == "width is REAL and gets float"
     assert misfit("a", True, "\ud800", 0.9, "[]", 1, 2) == "colour is TEXT and gets str"

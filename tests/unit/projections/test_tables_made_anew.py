@@ -1,4 +1,4 @@
-"""What is looked at before a table of others is made anew, and what its author is told where that fails."""
+"""Checks before the table of an installed aggregate is rebuilt, and the advice for its author on failure."""
 
 from collections.abc import Iterator
 from contextlib import closing

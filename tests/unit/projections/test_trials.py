@@ -1,4 +1,4 @@
-"""What is not pure is found before it is served, as far as a trial reaches."""
+"""Deciders that are not pure are refused before they are served, as far as a trial finds out."""
 
 import time
 import uuid

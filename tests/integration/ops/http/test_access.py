@@ -1,4 +1,4 @@
-"""Who may use the HTTP API, and what is refused before anything is looked at."""
+"""Access to the HTTP API: tokens and roles, and requests that are refused before they are looked at."""
 
 import logging
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def token(talk: HttpTalk, role: str) -> dict[str, str]:
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    """A service as it is without a setting: who is let in has a token."""
+    """A service with default settings: a client needs a token."""
     with HttpTalk(tmp_path, http_open=False) as talk:
         yield talk
 
@@ -88,7 +88,7 @@ def test_from_the_first_token_on_nobody_comes_without_one(talk: HttpTalk) -> Non
     TokenFile(talk.data).revoke("a-read-token")
 
     problem(talk.get("/api/v1/jobs", headers=reader), 401, "unauthorized")
-    # That there was one is not forgotten with it.
+    # Deleting the last token does not open the API again.
     problem(talk.get("/api/v1/jobs"), 401, "unauthorized")
 
 
@@ -220,7 +220,7 @@ def test_a_browser_that_is_logged_in_changes_things_from_our_pages_alone(talk: H
 
 
 def test_a_bearer_goes_before_a_session_everywhere(talk: HttpTalk) -> None:
-    """Who acts is who is recorded, also where a browser's session and a token come together."""
+    """The token decides who acts and who is recorded, also if a browser's session comes with it."""
     reader, operator = token(talk, "read"), token(talk, "operate")
     logged_in = talk.post("/session", {"token": operator["Authorization"].removeprefix("Bearer ")})
     browser = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0]}
@@ -240,7 +240,7 @@ def test_a_bearer_goes_before_a_session_everywhere(talk: HttpTalk) -> None:
     form = {"verb": "delete", "version": "1", **csrf}
     assert talk.ask("POST", "/console/app_state/k", data=form, headers=both).status_code == 403
     problem(talk.ask("DELETE", "/api/v1/app_state/k", headers=both), 403, "forbidden")
-    # The session of the browser is no business of the token's.
+    # The token does not end the browser's session.
     talk.ask("DELETE", "/session", headers=both)
     assert talk.get("/session", headers=browser).json()["name"] == "a-operate-token"
 
@@ -339,7 +339,7 @@ def test_beyond_the_loopback_it_listens_only_with_a_token(
     with HttpTalk(tmp_path / "b", http="0.0.0.0:0", http_open=False) as talk:
         assert talk.service.http is not None
         assert talk.service.http.listens_at[0] == "0.0.0.0"
-        # Whatever it is called out there: who has no token gets nothing.
+        # Any host name is accepted there, and a client without a token is refused.
         problem(talk.get("/session", headers={"Host": "persistence.example"}), 401, "unauthorized")
 
 

@@ -1,6 +1,6 @@
-"""Whoever reaches the HTTP port with bad intentions is refused, and the service goes on meanwhile.
+"""Attacks on the HTTP port are refused, and the service goes on meanwhile.
 
-What is sent are bytes on sockets: a client library would not send most of it.
+The tests send bytes on sockets: a client library would not send most of them.
 """
 
 import asyncio
@@ -193,7 +193,7 @@ def test_what_is_too_large_is_refused_before_it_is_there(shared: HttpTalk, what:
 
     answer = shared.run(answered(shared, what.replace(HOST, HOST + b"Connection: close\r\n", 1)))
 
-    # Where more is still on its way when the connection is closed, the answer may be lost on its way.
+    # If the connection is closed while more of the request arrives, the answer may be lost.
     assert status_of(answer) in (status, 0), answer
     assert shared.run(seconds_for_a_command(shared)) < patiently(1.0)
 
@@ -217,7 +217,7 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
         head = b"GET /livez HTTP/1.1\r\n" + HOST + b"X-Slow: "
         body = SET + b"Content-Length: 1000000\r\n\r\n{"
         async with many(talk, slow_heads, head) as heads, many(talk, slow_bodies, body) as begun:
-            # Of each, one sends no more, and gets the answer.
+            # One slow head and one slow body send nothing more, so they get the answer.
             dribbling = asyncio.create_task(dribble([*heads[1:], *begun[1:]]))
             waited = [await seconds_for_a_command(talk) for _ in range(20)]
             async with asyncio.timeout(COMES_WITHIN_SECONDS):
@@ -229,7 +229,7 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
         ended, waited = talk.run(attack(talk))
         print(f"commands beside {slow_heads + slow_bodies} slow requests: {figures(waited)}")
 
-        # An answer is lost where a byte arrives that nobody reads any more.
+        # The answer is lost if a byte arrives after the service has stopped reading.
         assert set(ended) <= {408, 0}
         assert (ended[0], ended[slow_heads]) == (408, 408)
         # The slowest may have met a moment at which the whole machine stood still.
@@ -312,7 +312,7 @@ def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
         assert set(statuses) == {200, 429}
         assert statuses[:4] == [200] * 4
         assert b"retry-after: 1" in answers.lower()
-        # Whether the service lives is answered all the same.
+        # Requests for the service's health are answered all the same.
         health = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n"
         answers = talk.run(answered(talk, request * 50 + health * 100 + last))
         assert [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:]][-200:] == [200] * 200

@@ -20,7 +20,7 @@ ROLE = "this service is a follower, and changes nothing"
 
 
 class Follower(HttpTalk):
-    """One that is known to a token of the role `admin`; `broker` is the address of its nats-server."""
+    """A follower, with a token of the role `admin`; `broker` is the address of its nats-server."""
 
     def __init__(self, data: Path, broker: str) -> None:
         self.broker = broker
@@ -31,7 +31,7 @@ class Follower(HttpTalk):
 
 @pytest.fixture(scope="module")
 def follower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follower]:
-    """One whose leader has a job, a configuration and a value, and runs no more."""
+    """A follower whose leader stored a job, a configuration and a value, and has stopped."""
     folder = tmp_path_factory.mktemp("several")
     with stock_nats_server(folder / "broker") as (_, url):
         several: dict[str, Any] = {"nats": url, "replication": "sync", "replication_replicas": 1}
@@ -91,11 +91,11 @@ def test_the_console_says_that_it_is_read_only_and_has_no_buttons_for_changes(fo
     for path in ("", "/jobs", "/events", "/tail", "/tool_configs", "/rate_limits", "/projections", *of_rows):
         page = visitor.page(f"/console{path}")
         assert "Read-only: this service is a follower" in page, path
-        # Nothing is sent but what one looks for.
+        # The page has no form that changes anything, only searches.
         assert 'method="post"' not in page[page.index("<main") :], path
         assert "/console/dead_letters" not in page, path
     backups = visitor.page("/console/backups")
-    # A copy of the file needs nobody else's leave.
+    # A follower makes backups of its own file, without the leader.
     assert 'method="post"' in backups[backups.index("<main") :]
     assert "Restore…" not in backups
     told = visitor.does("/console/projections/rebuild", back="/console/projections")

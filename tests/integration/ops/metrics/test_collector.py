@@ -1,4 +1,4 @@
-"""What `/metrics` tells of a real service, and what the guide, the dashboard and the alerts make of it."""
+"""The metrics of a real service, and their use in the guide, the dashboard and the alerts."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     # The only member of its cluster.
     log: Any = {"replication": "sync", "replication_replicas": 1, "member": "a"}
     with (
-        # So that it leads all the time, on a busy machine, too.
+        # A long lease, so that it leads all the time, on a busy machine, too.
         patch("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(6))),
         HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01, **log) as talk,
     ):
@@ -138,7 +138,7 @@ def test_times_are_counted_once_for_each_request(busy: HttpTalk):
     queries = labelled(found, "hyperpage_queries_total")
     assert (queries["answered", "jobs.list"], queries["not_found", "jobs.get"]) == (1, 1)
     assert labelled(found, "hyperpage_http_requests_total").items() >= {("GET", "404"): 1.0}.items()
-    # That of the scrape.
+    # At least the connection of the scrape itself.
     assert found["hyperpage_http_connections", ()] >= 1
     assert found["hyperpage_http_connections_ended_total", ()] == 0
 
@@ -186,7 +186,7 @@ def test_labels_are_of_what_there_is_and_not_of_what_was_sent(busy: HttpTalk):
     text = busy.get("/metrics").text
     assert "no-such-verb" not in text
     assert "METHOD" not in text
-    # That of `other` methods, for each status that they had.
+    # The new methods count as `other`: one more series for each status that they had.
     assert len(samples(busy)) <= before + 3
 
 

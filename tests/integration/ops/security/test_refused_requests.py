@@ -1,4 +1,4 @@
-"""What users are not let do stands in the audit log: by name, never with a body, and not without end."""
+"""Refused requests of users in the audit log: with names, without bodies, and with an upper limit."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ JOB = {"type": "sync", "name": "a job"}
 
 
 async def refusals(service: Service) -> list[dict[str, Any]]:
-    """Those that stand in the audit log by now, oldest first."""
+    """The refusals in the audit log by now, oldest first."""
     await service.audit.flush()
     folder = service.audit.trail.folder
     found = listed(folder, ListAudit(limit=1_000))
@@ -25,7 +25,7 @@ async def refusals(service: Service) -> list[dict[str, Any]]:
 
 
 async def until_refusals(service: Service, number: int) -> None:
-    """Returns when as many stand there: who is refused hears of it a moment before the log does."""
+    """Returns when the log has so many: a refused user hears of it a moment before the log does."""
 
     async def are_there() -> bool:
         return len(await refusals(service)) >= number

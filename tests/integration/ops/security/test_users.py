@@ -175,7 +175,7 @@ def test_nobody_hears_what_another_is_answered(tmp_path: Path, subject: str):
 
     heard = asyncio.run(play())
 
-    # Its own answer comes to its own inbox, whoever else listens there.
+    # At most the answer to eve's own query is heard, in eve's own inbox.
     assert len([one for one in heard if one.startswith("_INBOX.")]) <= 1
     assert [one for one in heard if not one.startswith("_INBOX.")] == []
 
@@ -310,7 +310,7 @@ def test_a_user_is_out_though_the_service_was_not_told_of_it(tmp_path: Path):
             _, seed = await new_user(service, "billing")
             async with connected(service, seed, allow_reconnect=False) as billing:
                 await send(billing, "app_state.set", {"key": "k", "value": 1})
-                # As a command line does that ends, or finds nobody, before it has told the service.
+                # As if the command line ended, or did not reach the service, before it told the service.
                 UserFile(tmp_path).revoke("billing")
                 await until(lambda: not billing.is_connected)
             return await _is_let_in(service, seed)

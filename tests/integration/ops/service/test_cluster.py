@@ -1,4 +1,4 @@
-"""Several services that follow one log: one leads, and whoever leads next has all that was answered."""
+"""Several services that follow one log: one leads, and the next leader has all that was answered."""
 
 import asyncio
 import shutil
@@ -151,7 +151,7 @@ def test_a_leader_that_was_frozen_while_another_one_published_goes_on_as_a_membe
             await several.set_value("k", 1, "c-1")
             service = several.services["a"]
             leading, failure = service.leading, asyncio.create_task(service.failure())
-            # What its relay finds when it wakes up.
+            # The error that its relay would find when it wakes up.
             leading.relay._other_history = OtherHistoryError("the events are ahead", "")
             leading.relay._has_parted.set()
 
@@ -234,7 +234,7 @@ def test_a_leader_whose_end_goes_wrong_follows_all_the_same(cluster: Cluster, tm
 
 def test_who_writes_reads_that_whichever_member_answers(cluster: Cluster, tmp_path: Path):
     async def write_and_read(url: str, key: str) -> list[int]:
-        """What was read that was older than what had just been written."""
+        """The written numbers that the read after them did not show."""
         stale = []
         async with connect(url) as client:
             for number in range(10):
@@ -271,7 +271,7 @@ def test_a_service_grows_into_a_cluster_without_losing_anything(cluster: Cluster
             assert set((await several.replicas()).values()) == {1}
             await several.start("a", **shared)
             await several.set_value("k", 3, "c-3")
-            # What a leader needs of them goes on without the nats-server that had it first.
+            # The streams that a leader needs have three copies now: each survives the loss of a nats-server.
             replicas = await several.replicas()
             assert len(replicas) > 6
             assert set(replicas.values()) == {3}, replicas

@@ -1,4 +1,4 @@
-"""What waits for the event loop after a commit, and what does not."""
+"""Answers do not wait for the event loop after a commit; events do."""
 
 import asyncio
 import threading

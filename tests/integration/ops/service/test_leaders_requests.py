@@ -1,4 +1,4 @@
-"""What is for the leader alone, sent to several services of which one leads; what one that follows says."""
+"""Requests for the leader alone, sent to several services of which one leads; answers of a follower."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ WEB: dict[str, Any] = {"no_http": False, "http": "127.0.0.1:0", "http_open": Tru
 
 @pytest.fixture
 def passed_on(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The subjects of what was passed on."""
+    """The subjects of the requests that were passed on to the leader."""
     found: list[str] = []
     pass_on = LeaderDoor.passed_on
 
@@ -50,7 +50,7 @@ async def ask(client: Client, name: str, headers: Mapping[str, str] | None = Non
 
 
 def requests_of(service: Service, query: str) -> int:
-    """How many of a query it has answered."""
+    """How many requests of that query the service has answered."""
     return service.queries._endpoints[f"app_state.{query}"].requests
 
 

@@ -43,7 +43,7 @@ def test_a_broker_that_is_not_there_is_told_once_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     with socket.socket() as bound, caplog.at_level(logging.INFO):
-        # Nobody else can listen there meanwhile.
+        # The bound port is taken, and nothing listens there.
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         message = refused(tmp_path, f"nats://user:secret@{address}")
@@ -82,7 +82,7 @@ def test_of_several_brokers_one_is_enough_and_applications_hear_of_all(
                     assert runtime is not None
                     assert admin is not None
                     for found in (runtime, admin):
-                        # Who knows of one alone takes the first.
+                        # A client that knows of a single address takes the first.
                         assert found.nats_url == f"nats://{gone}"
                         assert found.nats_urls == (f"nats://{gone}", f"nats://{there}")
                     done = await asyncio.to_thread(hyperpage, "status", "--data", settings.data)
@@ -134,7 +134,7 @@ def test_what_a_start_fails_of_behind_the_writers_is_told_and_everything_is_clos
 def test_a_store_that_takes_long_to_open_keeps_nothing_else_from_going_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # A migration may take minutes, in which whoever supervises the service wants to hear of it.
+    # A migration may take minutes, and the supervisor has to hear from the service meanwhile.
     goes_on = threading.Event()
 
     def open_late(*where: Any, **how: Any) -> Any:

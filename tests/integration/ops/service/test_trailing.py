@@ -31,7 +31,7 @@ LOG = "HYPERPAGE_LOG"
 
 
 class Unhurried(LeaseLife, frozen=True):
-    """A lease that nobody loses, and that nobody waits for at the start."""
+    """A lease that no leader loses, and that no member waits for at its start."""
 
     @property
     def wait_seconds(self) -> float:
@@ -40,7 +40,7 @@ class Unhurried(LeaseLife, frozen=True):
 
 @pytest.fixture(autouse=True)
 def unhurried_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody leads but when it is handed over, or when who leads ends, however busy the machine is."""
+    """The lead changes only when it is handed over or the leader ends, however busy the machine is."""
     defaults = LeaderWatch.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "life", Unhurried(60))
@@ -56,13 +56,13 @@ async def led_by(service: Service) -> None:
 
 async def handed_over(one: Service, other: Service) -> None:
     while other.role.leading is None:
-        # A member of which nothing was heard for some seconds is not left the lead.
+        # A member that has not been heard of for some seconds is not handed the lead.
         with suppress(ClusterError, ServiceError):
             await one.cluster.hand_over(other.settings.member_name)
 
 
 async def is_refused(leader: Service, successor: str, why: str) -> bool:
-    """Whether it is not handed over, for that reason."""
+    """Whether handing over the lead is refused for that reason."""
     try:
         await leader.cluster.hand_over(successor)
     except ServiceError as error:
@@ -99,7 +99,7 @@ async def require_equal(one: Service, other: Service) -> None:
 
 @asynccontextmanager
 async def no_room(relay: LeanClient) -> AsyncIterator[None]:
-    """The log takes nothing meanwhile."""
+    """Keeps the log from taking messages, for the length of the block."""
     api = JetStreamApi(relay)
     report = await api.report(LOG)
     assert report is not None
@@ -112,7 +112,7 @@ async def no_room(relay: LeanClient) -> AsyncIterator[None]:
 
 @contextmanager
 def commits_held(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
-    """No commit ends meanwhile; whether one has begun."""
+    """Keeps commits from ending, for the length of the block; tells whether one has begun."""
     begun, released, commit = threading.Event(), threading.Event(), writer._transactions.commit
 
     async def held() -> None:
@@ -130,7 +130,7 @@ def commits_held(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 
 def lags(service: Service) -> dict[str, int]:
-    """What a member knows that the log lacks of what others have answered, by name."""
+    """By member, how many answered events the log lacks, as this service knows it."""
     return {
         one["name"]: one["log_lag_events"]
         for one in msgspec.to_builtins(service.health.report()["cluster"]["members"])
@@ -190,12 +190,12 @@ def test_a_log_without_room_holds_no_answer_up_and_what_it_lacks_is_told(
                 trailing = first.leading.trailing
                 assert trailing is not None
                 await until(lambda: trailing.state.problem is not None)
-                # Each member tells of whoever leads.
+                # Each member reports the lag of the leader.
                 await until(lambda: lags(second).get("a") == 4)
                 families = {one.name: one for one in role_families(first.role)}
                 assert families["hyperpage_replication_unsent_events"].samples[0].value == 4
                 assert families["hyperpage_replication_unsent_seconds"].samples[0].value > 0
-                # What it lacks would be lost.
+                # With a handover, the events that the log lacks would be lost.
                 monkeypatch.setattr(cluster, "NEAR_SECONDS", 0.0)
                 monkeypatch.setattr(cluster, "HANDED_OVER_WITHIN_SECONDS", 0.0)
                 await until(lambda: is_refused(first, "b", "lacks 4 answered events"))

@@ -1,4 +1,4 @@
-"""What cannot be read since this process may open nothing more is read once it may, and not given up."""
+"""Files that cannot be read while the process may open no more are read later, and not given up."""
 
 import asyncio
 import errno
@@ -33,7 +33,7 @@ def test_a_user_is_known_again(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
     assert found == [None] * 3
     assert known.named("billing") is not None
-    # Once, however many ask meanwhile.
+    # The problem is logged once, however many requests come meanwhile.
     assert [one.getMessage().partition(":")[0] for one in caplog.records] == ["no user is known"]
 
 
@@ -71,7 +71,7 @@ def test_backups_whose_metadata_cannot_be_opened_are_not_taken_for_none(
     with Stored(tmp_path) as stored:
         stored.work(1)
         stored.backup()
-    # The folder was looked through with the last file that could be opened.
+    # Listing the folder has taken the last descriptor, so its files cannot be opened.
     error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     monkeypatch.setattr("ops.backup.metadata.read_files", lambda files: [error for _ in files])
 
@@ -80,7 +80,7 @@ def test_backups_whose_metadata_cannot_be_opened_are_not_taken_for_none(
 
 
 class Advisories:
-    """A connection on which nats-server's word of a changed stream comes when a test says so."""
+    """A connection on which a test sends nats-server's advisories of changed streams."""
 
     async def subscribe(self, subject: str, cb: Callable[[Any], Awaitable[None]]) -> None:
         self.come = cb

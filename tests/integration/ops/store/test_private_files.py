@@ -1,4 +1,4 @@
-"""What a data directory has is for its owner alone, also where it was there and open before."""
+"""Files of a data directory are for its owner alone, also those that were open to others before."""
 
 import asyncio
 import logging
@@ -67,7 +67,7 @@ def test_what_others_could_read_is_taken_from_them_at_the_next_start_and_said(
         take_from_others(data, (data / "backups", data / "archive"))
 
     assert {"hyperpage.db", "nats/credentials.json", "backups"} <= serve_once_beside_other_files
-    # What is not the service's is left alone.
+    # A file that is not the service's keeps its permissions.
     assert others_may_use(data) == {"of-somebody-else.txt"}
     assert "could use " in caplog.text
     assert "and cannot any more" in caplog.text

@@ -62,7 +62,7 @@ async def _administer(operator: NatsClient, name: str) -> Any:
 
 def _tamper(folder: Path, statement: str) -> None:
     connection = open_writer(folder / "hyperpage.db")
-    # A hand does not mind what hangs on a row.
+    # A change by hand ignores foreign keys.
     connection.pragma("foreign_keys", False)
     try:
         connection.execute(statement)
@@ -162,7 +162,7 @@ def test_the_file_of_a_stopped_service_is_verified_and_rebuilt_as_well(tmp_path:
         verify(tmp_path / "nothing.db")
 
 
-# Rows that no program of ours writes; a damaged disk or somebody's hand might.
+# Rows that this program never writes; a damaged disk or a change by hand may leave them.
 STRANGE = {
     "a limit without its prefix": (
         "INSERT INTO rate_limits (id, platform, last_updated) VALUES ('github', 'github', 1)",

@@ -17,7 +17,7 @@ from projections import rebuild
 from tests.support.stores.writing import TABLES, Store
 
 LEVELS = [one.name for one in runner.known_migrations()]
-# The first level at which there are events and tables; each later one is a version that somebody may run.
+# The first level that has events and tables; each later one may be that of an installed version.
 OLDEST = LEVELS.index("003_projection_columns")
 # Adds columns that are filled from the log, and one that leaves all rows as they are.
 FILLING, STAYING = "004_rate_limit_policies", "008_answers_from_the_log"
@@ -39,7 +39,7 @@ def lived_through(path: Path) -> None:
 
 
 def set_back(path: Path, level: str) -> None:
-    """It is as the version left it whose last migration that was."""
+    """Takes a store back to the form of the version whose last migration that was."""
     with closing(open_writer(path)) as connection:
         runner.down(connection, to=level)
 
@@ -103,7 +103,7 @@ def test_rows_that_this_version_takes_for_others_keep_a_store_as_it_was(
 
     assert "hyperpage check-upgrade" in refused.value.hint
     assert levels_of(path)[-1] == before(migration)
-    # Whoever wants it all the same gets it, and rows that follow from the log where they are made anew.
+    # Without the check the upgrade goes through; only a migration that fills rows from the log corrects them.
     opened(path, check_seconds=0)
     assert levels_of(path) == LEVELS
     assert verify(path)["equal"] is (migration == FILLING)
@@ -146,7 +146,7 @@ def test_whoever_is_ended_while_rows_are_filled_finds_the_store_as_it_was(
         with pytest.raises(SystemExit):
             opened(path)
 
-    # They were applied, and nobody filled what they had made.
+    # The migration's columns were not filled, so the migration does not count as applied.
     assert levels_of(path)[-1] == before(FILLING)
     opened(path)
     assert verify(path)["equal"]

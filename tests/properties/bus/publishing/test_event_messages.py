@@ -118,7 +118,7 @@ def message(origin: Origin, row: chain.Row, offset: int, first: int, reply: str)
     if row.position != first:
         headers["Nats-Expected-Last-Msg-Id"] = origin.event_id(row.position - 1)
     head = protocol.head(NAMES.event(row.stream, row.type), reply, len(body), headers)
-    # Where there is no reply subject, its place is left out or left empty.
+    # Without a reply subject, its place in the line may be left out or empty.
     return head.replace(b"  ", b" ", 1) + body + protocol.CRLF
 
 

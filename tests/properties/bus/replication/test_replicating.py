@@ -1,4 +1,4 @@
-"""Whoever leads, and whatever a log loses: files are equal, or say that they are not."""
+"""After any changes of the leader and losses of the log, files are equal, or report that they are not."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.lab.state_machines import replicating
 from tests.support.chance import SEED
 
 
-# Where many others work on a machine, a story may take a minute.
+# On a busy machine, a story may take a minute.
 @pytest.mark.timeout(1_200)
 def test_a_few_stories_of_a_replicated_log_are_as_its_model_says():
     # Always the same ones: others, by chance, are for `make prove` and the lab.

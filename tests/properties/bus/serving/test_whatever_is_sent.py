@@ -133,7 +133,7 @@ def test_no_body_is_a_defect_and_the_tables_still_equal_the_log(
     clock = Clock()
     codes = Counter[tuple[str, str]]()
     names = [*(KINDS["commands"].keys() - {BATCH}), *KINDS["queries"]]
-    # What is asked here is not what a power cut leaves.
+    # Not synced: no power cut is tested here.
     with Store(tmp_path / "hyperpage.db", clock, next_upkeep=math.inf, synced=False) as store:
         queries = query_verbs(Tables().row_json, clock)
         reader = open_reader(store.path)

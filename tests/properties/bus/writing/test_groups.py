@@ -1,4 +1,4 @@
-"""Whatever becomes of the jobs of a group, who waits for it begins exactly when the rule says, and once."""
+"""Jobs that wait for a group begin exactly when the rule says, and once, whatever the group's jobs do."""
 
 import math
 import tempfile
@@ -24,7 +24,7 @@ Command = tuple[str, str, dict[str, Any]]
 
 
 class Model:
-    """What the jobs of a group and those that wait for it are like, by the rule alone."""
+    """The states of a group's jobs, and of jobs that wait for the group, by the rule alone."""
 
     def __init__(self) -> None:
         self.members: dict[str, str] = {}
@@ -37,7 +37,7 @@ class Model:
         )
 
     def rule(self, when: str, policy: str) -> str:
-        """What is to become of somebody who waits."""
+        """The next state of a job that waits with that rule and that policy."""
         ends = [state for state in self.members.values() if state in ENDED]
         is_over = len(ends) == len(self.members) > 0
         has_failed = set(ends) - {"completed"} != set()
@@ -49,13 +49,13 @@ class Model:
         return "cancelled" if is_lost and policy == "cancel" else "blocked"
 
     def decide(self) -> None:
-        """About all that wait and are not held."""
+        """Applies the rule to all jobs that wait and are not held."""
         for one in self.followers.values():
             if one["state"] == "blocked":
                 self._wait(one)
 
     def tell(self, verb: str, key: str, more: dict[str, Any]) -> bool:
-        """Carries out a command; whether that can be."""
+        """Carries out a command; whether it is accepted."""
         is_done = self._member(verb, key) if key in MEMBERS else self._follower(verb, key, more)
         self.decide()
         return is_done
@@ -119,7 +119,7 @@ class World:
         self._leases: dict[str, str] = {}
 
     def _opened(self) -> Store:
-        # Next to no cache: states come from the log.
+        # With next to no cache, so that states are read from the log.
         return Store(self._path, self._clock, cache_capacity=2, next_upkeep=math.inf, synced=False)
 
     def open_again(self) -> None:
@@ -133,7 +133,7 @@ class World:
             self.model.members[job["id"]] = "running"
 
     def together(self, commands: list[Command]) -> None:
-        """As one group of the writer."""
+        """Sends commands that the writer takes as one group."""
         if any(verb in ("complete", "fail") for verb, _, _ in commands):
             self._claim()
         replies = self.store.send_together(*map(self._sent, commands))
@@ -141,12 +141,12 @@ class World:
             assert (reply.code is None) is self.model.tell(*command), (command, reply.said)
 
     def in_vain(self, commands: list[Command]) -> None:
-        """As an atomic batch, of which nothing is left in the end."""
+        """Sends commands in an atomic batch whose last command is refused, so that nothing is stored."""
         refused = Sent("jobs.hold", {"id": "nobody"})
         assert self.store.send_batch(*map(self._sent, commands), refused, atomic=True).code is not None
 
     def many(self, verb: str) -> None:
-        """By the group; the service looks at it after all of them."""
+        """Changes all jobs of the group with one command; waiting jobs are decided after the last one."""
         assert self.store.send(f"jobs.{verb}_many", BY_GROUP).code is None
         before, after = (
             ({"pending"}, "cancelled") if verb == "cancel" else ({"failed", "cancelled"}, "pending")
@@ -157,12 +157,12 @@ class World:
         self.model.decide()
 
     def many_and_open_again(self, verb: str) -> None:
-        """What the service has not looked at yet, it does after a start."""
+        """Restarts after such a command, so that waiting jobs are decided after the start."""
         self.many(verb)
         self.open_again()
 
     def check(self) -> None:
-        """After what the service does of its own accord."""
+        """Carries out the service's upkeep, then compares the store with the model."""
         writer = self.store.writer
         for _ in range(9):
             if not (commands := self.store.in_writer(lambda _: writer._upkeep.commands(self._clock.now))):

@@ -111,7 +111,7 @@ class Limits(RuleBasedStateMachine):
         ]
 
     def _nothing_is_left(self, queue: str, types: list[str] | None, limit: int) -> None:
-        """Who gets fewer than asked for is told why, and may ask again in time."""
+        """Checks that a claim with too few jobs says why, and when to ask again at the latest."""
         result = self.story.decision.result(lambda *_: b"{}")
         known = self.story.state("queues", queue)
         if known is not None:
@@ -124,7 +124,7 @@ class Limits(RuleBasedStateMachine):
         left = Story.due_jobs(self.story, queue, types, limit)
         assert left.jobs == []
         if left.waits_for_ends:
-            # Where one waits for both, either may be told.
+            # If jobs wait for both, either may be told.
             assert "waits_for_ends" in result or "retry_after_ms" in result
         elif left.retry_at is not None:
             assert result["retry_after_ms"] <= left.retry_at - self.story.now
@@ -170,7 +170,7 @@ class Limits(RuleBasedStateMachine):
         assert self.story.indexes.running.all() == Counter(running)
 
     def teardown(self) -> None:
-        """Whatever was before, all jobs are done in the end."""
+        """After any history, all jobs can be done in the end."""
         for number in range(1, self.jobs + 1):
             self.story.when("jobs.release", id=f"job-{number}")
         for _ in range(6 * self.jobs + 6):

@@ -19,7 +19,7 @@ from tests.support.domain.given_when_then import Story
 from tests.support.domain.hostile_schemas import Hostility
 
 COMMANDS = 1_000
-# What a test may find on a machine that others use, too.
+# The limit of the tests, three times as long, for a machine that does other work, too.
 PATIENT_MS = 3 * BATCH_NS / 1_000_000
 TOOL = "github"
 COSTLY = {"additionalProperties": {"items": {"pattern": "^[ab]*a[ab]{200}c$"}}}

@@ -21,7 +21,7 @@ from tests.support.domain.hostile_schemas import FORMATS, NUMBERS, PATTERNS, Hos
 from tests.support.examples import examples
 
 LONGEST_MS = 100
-# What a test may find on a machine that others use, too.
+# The limit of the tests, three times as long, for a machine that does other work, too.
 PATIENT_MS = 3 * LONGEST_MS
 
 
@@ -41,7 +41,7 @@ def took_ms(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 class Counts:
-    """What was found with some seeds."""
+    """Counts and the slowest time over some seeds."""
 
     def __init__(self) -> None:
         self.taken = self.refused = self.documents = self.too_large = 0
@@ -61,7 +61,7 @@ class Counts:
         self.note(spent, f"registering, seed {seed}")
         self.refused += isinstance(result, Refusal)
         self.taken += result is None
-        # One that is refused is asked all the same, as one that was registered before.
+        # A refused schema is tried all the same: an older version may have registered it.
         text = msgspec.json.encode(schema).decode()
         for _ in range(3):
             self._try_documents(hostility, text, seed)

@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
 
 class Workers(RuleBasedStateMachine):
-    """Any number of workers; each tells what it was answered, sooner or later."""
+    """Any number of workers; each reports its responses sooner or later."""
 
     @initialize(
         limit=st.sampled_from([LIMIT, LIMIT, 0]),
@@ -49,7 +49,7 @@ class Workers(RuleBasedStateMachine):
         has_short=st.booleans(),
     )
     def begin(self, limit: int, ahead_ms: int, used: int, has_short: bool) -> None:
-        """With one policy, or two at once, or one that lets no call through."""
+        """Begins with a platform of one policy, of two at once, or of one that lets no call through."""
         self.story = IndexedStory()
         self.platform = Platform(limit=limit, window_ms=WINDOW_MS, ahead_ms=ahead_ms)
         if has_short:
@@ -58,7 +58,7 @@ class Workers(RuleBasedStateMachine):
         self.attempts: list[Attempt] = []
         self.told: list[Told] = []
         self.jobs = 0
-        # Somebody else has made some calls before anything is known, too many perhaps.
+        # Another client has made some calls before the first observation, perhaps too many.
         for _ in range(used):
             self.platform.call(self.story.now)
         self.told.append(Told(self.story.now, self.platform.call(self.story.now)))
@@ -75,7 +75,7 @@ class Workers(RuleBasedStateMachine):
 
     @rule(cost=st.integers(1, LIMIT), ttl_ms=st.sampled_from([1_000, 20_000, HOUR_MS]))
     def reserve(self, cost: int, ttl_ms: int) -> None:
-        # Nobody makes these calls, and nobody releases them.
+        # No worker makes these calls, and the reservation is never released.
         self.story.when("rate_limits.reserve", **CORE, cost=cost, ttl_ms=ttl_ms)
 
     @rule(limit=st.integers(1, 5), types=st.none() | st.lists(st.sampled_from(TYPES), min_size=1))
@@ -130,7 +130,7 @@ class Workers(RuleBasedStateMachine):
 
     @rule(milliseconds=st.sampled_from([1, 999, 5_000, 14_000, LATEST_MS]))
     def time_passes(self, milliseconds: int) -> None:
-        # Nobody tells what it was answered later than that.
+        # No response is reported later than that.
         while self.told and self.story.now + milliseconds - self.told[0].at > LATEST_MS:
             self.tell(0, says_when=False)
         self.story.later(milliseconds)
@@ -147,13 +147,13 @@ class Workers(RuleBasedStateMachine):
         assert self.platform.limit or not any(self.cost_of(one.job) for one in self.attempts)
 
     def teardown(self) -> None:
-        """Whatever was before, all jobs are done in the end."""
+        """After any history, all jobs can be done in the end."""
         while self.attempts:
             self.end(0, verb="interrupt", counts=False)
         while self.told:
             self.tell(0, says_when=True)
         if self.platform.limit == 0:
-            # Somebody else hears that there are calls from now on.
+            # A call of another client shows that there are calls from now on.
             self.platform.limit = LIMIT
             self.story.later(WINDOW_MS)
             self.told.append(Told(self.story.now, self.platform.call(self.story.now)))

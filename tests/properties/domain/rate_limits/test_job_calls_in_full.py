@@ -17,12 +17,12 @@ WORKERS = 20
 LIMIT = 300
 JOBS = 700
 LEASE_MS = 30_000
-# How long a worker sleeps at most, whatever it is told.
+# The longest sleep of a worker, even if `retry_after_ms` asks for more.
 LONGEST_SLEEP_MS = 30_000
 
 
 class World:
-    """What happens, one thing after the other; chance decides how long each takes."""
+    """A simulation that carries out what is to happen in order; chance decides how long each step takes."""
 
     def __init__(self, seed: int, ahead_ms: int) -> None:
         self.chance = random.Random(seed)
@@ -40,7 +40,7 @@ class World:
         heapq.heappush(self._to_come, (self.story.now + milliseconds, next(self._ticket), happens))
 
     def run(self) -> None:
-        """Until all jobs have ended."""
+        """Runs until all jobs have ended."""
         while self._to_come:
             at, _, happens = heapq.heappop(self._to_come)
             self.story.at(max(at, self.story.now))

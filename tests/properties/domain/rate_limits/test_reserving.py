@@ -1,7 +1,7 @@
-"""What is granted never exceeds the budget, whatever comes between.
+"""Reservations never exceed the budget, in any order of observations and reservations.
 
-Two laws, over generated histories: of what is known (no grant goes beyond what was last said to remain), and
-of the platform itself (workers who call only within their reservations are never refused by it).
+Two laws, over generated histories: of the known state (no grant goes beyond the calls last said to remain),
+and of the platform itself (it never refuses workers who call only within their reservations).
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def state_of(story: Story) -> RateLimit:
 
 
 class WhatIsKnown(RuleBasedStateMachine):
-    """Anybody says anything of what remains, within one window."""
+    """Observations of any remaining calls come in any order, within one window."""
 
     @initialize(remaining=st.integers(0, LIMIT))
     def first(self, remaining: int) -> None:
@@ -141,7 +141,7 @@ class ThePlatform(RuleBasedStateMachine):
 
     @rule(tells_all=st.sampled_from([False, False, True]))
     def look(self, tells_all: bool) -> None:
-        """Somebody asks the platform what remains."""
+        """A worker asks the platform how many calls remain, and reports it."""
         self.story.when(
             "rate_limits.observe_response", **PLATFORM, status=200, headers=self._headers(tells_all=tells_all)
         )

@@ -41,7 +41,7 @@ class Fold:
         self._position = 0
 
     def tables_at(self, position: int) -> dict[str, Any]:
-        """What they are at a position, which must not be before the last one that was asked for."""
+        """The tables at a position, which must not be before the last one that was asked for."""
         while self._position < position:
             self._apply(next(self._rows))
         return dump_tables(self._connection)

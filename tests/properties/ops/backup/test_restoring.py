@@ -6,7 +6,7 @@ from tests.lab.state_machines import restoring
 from tests.support.chance import SEED
 
 
-# Where many others work on a machine, a story may take a minute.
+# On a busy machine, a story may take a minute.
 @pytest.mark.timeout(1_200)
 def test_a_few_stories_of_restores_are_as_its_model_says():
     # Always the same ones: others, by chance, are for `make prove` and the lab.

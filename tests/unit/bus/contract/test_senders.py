@@ -1,4 +1,4 @@
-"""Who sent a request, and where its answer goes."""
+"""The sender of a request, by its subject, and the inbox that its answer goes to."""
 
 import pytest
 from hypothesis import given

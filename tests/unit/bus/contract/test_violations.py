@@ -1,4 +1,4 @@
-"""All that is wrong with a body at once; what may have been meant; and nothing of a secret."""
+"""Refusals of a body: all its faults at once, likely corrections, and no secret."""
 
 import json
 
@@ -23,7 +23,7 @@ ENQUEUE = VERBS["jobs.enqueue"][1]
 
 
 def violations(name: str, body: object) -> list[dict[str, object]]:
-    """What is told of a body of that command."""
+    """The violations in the refusal of a command with that body."""
     with pytest.raises(Invalid) as caught:
         decode_command(VERBS[name][1], msgspec.json.encode(body), name=name)
     first = {"path": caught.value.details["path"], "message": caught.value.message}

@@ -1,4 +1,4 @@
-"""What the pool of reading connections lends, keeps and closes."""
+"""The pool of reading connections: lending, keeping and closing them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ DEADLINE_SECONDS = 30
 
 
 class Stopwatch:
-    """Stands still until it is told."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0

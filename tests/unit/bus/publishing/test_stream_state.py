@@ -1,4 +1,4 @@
-"""Where a stream stands, from what was seen of it: hand-made logs and streams."""
+"""The place of a stream in the log, from its last messages: over logs and streams made by hand."""
 
 import msgspec
 import pytest

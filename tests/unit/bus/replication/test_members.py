@@ -1,4 +1,4 @@
-"""Who may be named as the next to lead, and which form of frames all members read."""
+"""Members that the lead may be handed to, and the form of frames that all members read."""
 
 import msgspec
 import pytest
@@ -66,7 +66,7 @@ def test_frames_stay_as_the_oldest_member_reads_them_until_all_have_been_newer_f
     common = CommonForm(lambda: now)
     forms = [common.form]
     for after, live_ones in (
-        # Nobody has been seen for long.
+        # The members have not been seen for a minute yet.
         (1, reading(3, 3)),
         (61, reading(3, 3)),
         (1, reading(3, 2)),

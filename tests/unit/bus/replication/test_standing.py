@@ -1,4 +1,4 @@
-"""What is made of JetStream's word on the stream of the log, and of who leads."""
+"""The state of the log's stream and its copies, read from JetStream's report."""
 
 from typing import Any
 

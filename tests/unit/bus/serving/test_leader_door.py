@@ -1,4 +1,4 @@
-"""What a member passes on, and what the one that leads makes of it."""
+"""Requests that a member passes on to the leader, and how the leader reads them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ PLAIN = "our.own.qry.v1.jobs.get"
 
 
 class Connection(LeanClient):
-    """One to nowhere. `heard` is what hears of its inbox."""
+    """A connection to nowhere; `heard` is the handler of its inbox."""
 
     heard: Handler
 
@@ -46,7 +46,7 @@ def passed_on(
 
 
 def refused_as(message: RawMessage) -> tuple[str, str]:
-    """Who is refused, and with what code."""
+    """The reply subject of a refusal, and its code."""
     to, _, body, headers = message
     assert headers is not None
     return to, msgspec.json.decode(body)["error"]["code"]

@@ -1,4 +1,4 @@
-"""What a user of limited rights may send: every key that a command names has to be its own."""
+"""Commands that a user of limited rights may send: every key in a command has to be the user's own."""
 
 from operator import attrgetter
 from typing import Annotated, Any

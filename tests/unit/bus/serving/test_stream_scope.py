@@ -1,4 +1,4 @@
-"""What is covered by a pattern, and what a user sees of a stream."""
+"""Subjects that a pattern covers, and the part of a stream that a user sees."""
 
 import itertools
 
@@ -26,7 +26,7 @@ patterns = st.builds(
 
 
 def matches(pattern: str, subject: list[str]) -> bool:
-    """As the description of NATS has it, token by token."""
+    """Whether a subject matches a pattern, token by token, as NATS documents it."""
     wanted = pattern.split(".")
     if wanted[-1] == ">":
         wanted = wanted[:-1]

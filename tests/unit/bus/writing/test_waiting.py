@@ -1,4 +1,4 @@
-"""What waits for the writer: in order for each sender, in turns for all, and with room for the next one."""
+"""Commands that wait for the writer: in order for each sender, senders in turns, with room for the next."""
 
 from bus.writing.submission import Submission
 from bus.writing.waiting import (
@@ -72,7 +72,7 @@ def test_what_is_to_be_decided_in_order_has_one_lane_whoever_sent_it():
     assert waiting.commands == 1
 
 
-# How long it is waited
+# The time of waiting
 
 
 MILLISECOND = 1_000_000
@@ -87,7 +87,7 @@ class Writing:
         self.waiting = Waiting(lambda: None, busy_after_ms, lambda: self.now)
 
     def send(self, sender: str, commands: int, *, arrived_before_ms: int = 0) -> int:
-        """How many of these are let in."""
+        """How many of these commands are let in."""
         let_in = 0
         for _ in range(commands):
             arrived = self.now - arrived_before_ms * MILLISECOND
@@ -96,7 +96,7 @@ class Writing:
         return let_in
 
     def write(self, groups: int = 1, *, each_ms: float = 10) -> list[str | None]:
-        """The senders of what is taken."""
+        """The senders of the commands that the writer takes."""
         taken = []
         for _ in range(groups):
             taken += self.waiting.take(GROUP)[0]
@@ -108,7 +108,7 @@ class Writing:
             self.write()
 
     def overload(self, *, each_ms: float = 10, groups: int = 100) -> int:
-        """How many wait while twice as many come as are taken."""
+        """How many commands wait when twice as many come as the writer takes."""
         for _ in range(groups):
             self.send("flood", 2 * GROUP)
             self.write(each_ms=each_ms)
@@ -150,14 +150,14 @@ def test_a_burst_is_let_in_however_slow_the_writer_is():
     writing.write()
     assert writing.send("burst", BURST_COMMANDS // 2) == BURST_COMMANDS // 2
     writing.write(each_ms=2_000)
-    # They have waited at the broker, too.
+    # Their time at the broker counts, too.
     assert writing.send("burst", BURST_COMMANDS // 2, arrived_before_ms=2_000) == BURST_COMMANDS // 2
     writing.write(each_ms=2_000)
     assert writing.send("burst", 1) == 0
 
 
 def test_an_overload_is_no_burst_again_as_soon_as_nothing_waits():
-    # But the writer is never left without a next group, however long that has waited at the broker.
+    # But the writer always gets a next group, however long its commands have waited at the broker.
     writing = Writing()
     writing.overload()
     writing.drain()
@@ -177,7 +177,7 @@ def test_who_floods_has_nobody_else_turned_away():
         # A fifth of what the writer takes; half of it is one user's share.
         assert writing.send("other", GROUP // 5, arrived_before_ms=100) == GROUP // 5
         assert writing.write().count("other") == GROUP // 5
-    # Among many who have little waiting, one with more is none that floods.
+    # Among many senders with few waiting commands, one with more does not count as a flood.
     for number in range(100):
         writing.send(f"user-{number}", 1)
     assert writing.send("other", 10) == 10

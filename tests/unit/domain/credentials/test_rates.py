@@ -112,7 +112,7 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("way", WRAPPINGS)
 def test_another_spelling_hides_no_credential(way: str, tell: Callable[[str], None]):
-    # What is only as a whole text a credential, as `token 0123…`, or too short for a spelling to be told.
+    # Credentials only as a whole text, such as `token 0123…`, or too short to be known in another spelling.
     whole = {"token scheme", "bot scheme", "okta scheme"}
     texts = [(kind, text) for kind, text in made(SHAPED) if kind not in whole]
     misses = missed(texts, WRAPPINGS[way])

@@ -562,7 +562,7 @@ def test_a_foreign_event_is_not_taken_for_one_of_a_job():
         job_state.evolve(given(enqueued()).state("jobs"), Recorded(2, KEY, 2, NOW, Strange()))
 
 
-# What people change
+# Changes by people
 
 
 def test_a_released_job_is_due_at_its_time_and_at_once_if_that_has_passed():

@@ -51,11 +51,11 @@ def state(story: Story, key: str = "next") -> str:
     return found
 
 
-# What a group has to come to
+# Verdicts for the jobs that wait for a group
 
 TABLE = {
-    # How many are unfinished, completed and unsuccessful: what becomes of who waits until all have completed,
-    # until all have ended, until one has failed.
+    # The unfinished, completed and unsuccessful jobs of a group: the verdict for a job that waits until all
+    # have completed, until all have ended, until one has failed.
     (0, 0, 0): (None, None, None),
     (1, 0, 0): (None, None, None),
     (1, 1, 0): (None, None, None),
@@ -91,7 +91,7 @@ def test_counts_follow_a_job_from_state_to_state(old: str | None, new: str | Non
     assert counts(old).plus(counts(new)) == counts_of({}).moved(None, old).moved(None, new)
 
 
-# Waiting for it
+# Waiting for a group
 
 
 def test_a_job_waits_until_the_last_of_a_group_has_completed_and_goes_on_in_the_same_transaction():

@@ -28,7 +28,7 @@ def claim(told: IndexedStory, limit: int = 10, **body: Any) -> list[str]:
 
 
 def said(told: IndexedStory) -> dict[str, Any]:
-    """What the last claim says beside the jobs."""
+    """The result of the last claim, without its jobs."""
     result: dict[str, Any] = told.decision.result(lambda *_: b"{}")
     return {name: value for name, value in result.items() if name != "jobs"}
 
@@ -176,7 +176,7 @@ def test_jobs_of_a_schedule_have_limits_too():
 
 
 def enqueue(told: IndexedStory, job_id: str, **body: Any) -> str:
-    """The job that there is then."""
+    """The id of the job that exists after the enqueueing."""
     told.when("jobs.enqueue", id=job_id, type="sync", **body)
     assert told.refusal is None
     result = told.result

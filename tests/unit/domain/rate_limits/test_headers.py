@@ -18,7 +18,7 @@ def readings(**headers: str) -> tuple[Reading, ...]:
     return read_response("example", 200, named, AT).readings
 
 
-# What platforms send
+# Headers of real platforms
 
 
 @pytest.mark.parametrize("sent", RESPONSES, ids=[sent.source for sent in RESPONSES])
@@ -203,7 +203,7 @@ def test_a_wait_is_seconds_or_a_date(text: str, end: int | None):
     assert wait_end_in(text, AT) == end
 
 
-# Whatever comes
+# Any headers at all
 
 names = st.sampled_from(
     ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset", "RateLimit-Reset",

@@ -1,4 +1,4 @@
-"""What is known between observations: windows, levels, staleness, availability."""
+"""The state of a limit between observations: windows, levels, staleness, availability."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def here(story: Story, cost: int = 1) -> Availability:
     return availability(state(story), cost, story.now)
 
 
-# What an observation leaves out
+# Observations that leave values out
 
 
 def test_an_observation_keeps_what_it_does_not_mention_of_the_same_window():

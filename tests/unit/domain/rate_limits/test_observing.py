@@ -1,4 +1,4 @@
-"""What responses lead to: budgets, waits, levels; told as stories."""
+"""Effects of observed responses: budgets, waits, levels; told as stories."""
 
 from typing import Any
 
@@ -174,7 +174,7 @@ def test_after_a_platforms_refusal_no_call_is_allowed_until_it_says_so(sent: Res
     reset = max(filter(None, resets), default=None)
     expected = sent.retry_at or reset or sent.at + FIRST_WAIT_MS
     assert not seen.allowed
-    # Where both are told, the one that says later counts for the next call.
+    # If the response has both a wait and a reset, the later one counts for the next call.
     assert seen.retry_at == max(expected, reset or 0)
 
 

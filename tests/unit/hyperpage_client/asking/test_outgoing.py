@@ -1,4 +1,4 @@
-"""What a command is sent as."""
+"""The form in which the client sends a command."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an answer may have follows from what its verb declares."""
+"""An answer may only have what its verb declares."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from hyperpage_client.testing.conformance.published import LeadsTo
         (None, False, None),
         ({"said": 1}, True, None),
         ({"said": 1}, False, "a result"),
-        # An older service does not say.
+        # An older service does not declare whether the verb has a result.
         ({"said": 1}, None, None),
     ],
 )

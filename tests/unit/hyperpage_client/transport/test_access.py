@@ -1,4 +1,4 @@
-"""What an address of several nats-servers says of each of them, and what is shown of it."""
+"""An address of several nats-servers: the address of each, and the form that may be shown."""
 
 import pytest
 
@@ -23,7 +23,7 @@ SECRET = "the-password"
         ("nats://x:y@a:1,nats://v:w@b:2", ["nats://x:y@a:1", "nats://v:w@b:2"]),
         ("nats://a:1,nats://v:w@b:2", ["nats://a:1", "nats://v:w@b:2"]),
         ("nats://[::1]:1,[::2]:2", ["nats://[::1]:1", "nats://[::2]:2"]),
-        # Of a password, not of the address.
+        # The comma is part of the password, and separates no addresses.
         ("nats://x:1,y@a:1", ["nats://x:1,y@a:1"]),
     ],
 )

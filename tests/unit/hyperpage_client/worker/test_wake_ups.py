@@ -1,4 +1,4 @@
-"""When a worker claims: what it makes of events, by the loop's clock."""
+"""The times at which a worker claims: how it reacts to events, by the loop's clock."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ class Heard:
         self.changed = asyncio.Event()
         self.concerned: list[str] = []
         self.wake_ups = WakeUps(
-            # Not connected: nobody sends anything here.
+            # Not connected: nothing is sent or received in these tests.
             ClientConnection(),
             BusNames(),
             queue="default",

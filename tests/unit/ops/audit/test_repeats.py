@@ -1,4 +1,4 @@
-"""What comes too often is counted, whoever sends it, and nothing is left out without a number."""
+"""Acts that come too often are counted instead of written, for all callers; the log has each count."""
 
 import json
 
@@ -20,7 +20,7 @@ class Seconds:
 
 
 def stranger(number: int) -> Act:
-    """A refusal of somebody whom nobody knows, from an address of their own."""
+    """The refusal of an unknown caller, with an address of its own."""
     one = act("token.use", outcome="refused", code="unknown_token", address=f"2001:db8::{number:x}")
     return msgspec.structs.replace(one, actor=msgspec.structs.replace(one.actor, principal=None))
 

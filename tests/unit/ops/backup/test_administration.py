@@ -1,4 +1,4 @@
-"""What an operator is told where backups cannot be listed."""
+"""The error for an operator when backups cannot be listed."""
 
 import asyncio
 from pathlib import Path

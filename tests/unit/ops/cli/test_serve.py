@@ -1,4 +1,4 @@
-"""How `hyperpage serve` ends when a part of the service does, which a healthy one cannot be brought to."""
+"""`hyperpage serve` ends when a part of the service fails; a stand-in fails in place of a real service."""
 
 import asyncio
 from contextlib import suppress
@@ -35,7 +35,7 @@ class FailingService:
 
 @pytest.fixture(autouse=True)
 def not_collected(monkeypatch):
-    """What all tests have left would be looked through each time that one serves."""
+    """Skips the garbage collection before serving, which would look through all objects of the test run."""
     monkeypatch.setattr("ops.service.process.leave_alone_what_is_there", lambda: None)
 
 

@@ -1,4 +1,4 @@
-"""What the console ships of others: unchanged, and with its terms."""
+"""Third-party files that the console ships: unchanged, and with their licences."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""What is shown again of a form that was refused."""
+"""The text of a refused form, as the form shows it again: without credentials."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_reference_stands_in_place_of_a_credential_and_nothing_else_is_changed
         f"because of {SECRET}",
         f'{{"a": "{SECRET}", "a": "b"}}',
         f'{{"a": {{"{SECRET}": 1}}, "a": 2}}',
-        # Their names alone tell what these are.
+        # Credentials that only the names of their fields give away.
         '{"password": "hunter2-and-more", "password": ""}',
         '{"password": ["hunter2-and-more"], "password": 1}',
         '{"key": "db/password", "key": "x", "value": "hunter2-and-more", "value": 1}',

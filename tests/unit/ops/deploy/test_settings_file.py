@@ -22,7 +22,7 @@ VALUES = tomllib.loads("\n".join(f"{name} = {value}" for _, name, value in ENTRI
 
 
 def meanings() -> dict[str, str]:
-    """What the program's source says of each setting."""
+    """The docstring of each setting in the program's source."""
     kinds = Settings.__mro__[: Settings.__mro__.index(msgspec.Struct)]
     classes = [
         one

@@ -1,4 +1,4 @@
-"""What measurements of the room say of growth."""
+"""The growth of a store, from measurements of its room."""
 
 from ops.health.room import DAY_MS, DiskRoom, RoomPart, Sample, room_of
 

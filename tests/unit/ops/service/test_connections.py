@@ -1,4 +1,4 @@
-"""What is logged of a connection to NATS that meets the same errors again and again."""
+"""The log of a connection to NATS that meets the same errors again and again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is made of measured rounds: medians, ratios, and the word of the gate."""
+"""Figures from measured rounds: medians, ratios, and the gate's verdict."""
 
 import pytest
 

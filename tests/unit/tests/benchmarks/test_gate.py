@@ -1,4 +1,4 @@
-"""What the gate says of rounds of two copies."""
+"""The gate's findings about rounds of two copies."""
 
 from tests.benchmarks.core.driving import Measured
 from tests.benchmarks.core.loads import Load
@@ -8,7 +8,7 @@ LOAD = Load("lean", 64)
 
 
 def rounds(*figures: tuple[float, float, float]) -> list[Measured]:
-    """Each has a rate, and what client and service took."""
+    """Rounds with a rate each, and the processor time of client and service."""
     return [
         Measured(rate, 1.0, 2.0, {"client": client, "service": service}) for rate, client, service in figures
     ]

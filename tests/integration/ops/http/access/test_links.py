@@ -24,7 +24,7 @@ def talk(tmp_path: Path) -> Iterator[HttpTalk]:
 
 
 def link(talk: HttpTalk, *options: str) -> str:
-    """What `hyperpage console` prints, without the service's address."""
+    """The link that `hyperpage console` prints, without the service's address."""
     result = hyperpage("console", "--data", talk.data, *options)
     assert result.code == 0, result
     assert result.out.startswith(talk.url)
@@ -84,7 +84,7 @@ def test_a_link_that_is_only_looked_at_stays_good(talk: HttpTalk) -> None:
     ):
         assert answer.status_code == 503
         assert "set-cookie" not in answer.headers
-    # What another site has a browser fetch is no visit.
+    # A request that another site has the browser send does not use the link up.
     elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert talk.get(path, headers=elsewhere).status_code == 403
     assert talk.get(path, headers={"Host": "evil.example"}).status_code == 421

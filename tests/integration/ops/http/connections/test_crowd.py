@@ -1,4 +1,4 @@
-"""Whoever only holds connections open stops nobody: health, commands and memory stay as they are."""
+"""Clients that only hold connections open stop no others: health, commands and memory stay as they are."""
 
 import asyncio
 from contextlib import suppress
@@ -35,7 +35,7 @@ def test_more_connections_than_one_address_may_have_end_those_that_only_wait(tmp
         second = [await connected(talk) for _ in range(20)]
         await until(lambda: http.counts.gave_way >= 20)
 
-        # Of the address that has too many; the oldest; and none for which something is done.
+        # Only idle connections of the address with too many were ended, the oldest first; the stream goes on.
         assert http.crowd.count == 21
         async with asyncio.timeout(COMES_WITHIN_SECONDS):
             for reader, _ in first:
@@ -163,7 +163,7 @@ def test_an_answer_that_nobody_reads_is_given_up(tmp_path: Path, monkeypatch: py
             await until(lambda: http.crowd.count == 1)
             await until(lambda: http.crowd.count == 0)
             writer.close()
-            # Who reads gets it all.
+            # A client that reads gets the whole answer.
             assert len(await answered(talk, get("/api/v1/app_state"))) > 600_000
 
     with HttpTalk(tmp_path) as talk:

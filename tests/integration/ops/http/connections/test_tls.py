@@ -56,7 +56,7 @@ class Secured:
         )
 
     def context(self, client: Issued | None = None, authority: Authority | None = None) -> ssl.SSLContext:
-        """What a client speaks, with a certificate of its own or without."""
+        """The TLS settings of a client, with a certificate of its own or without."""
         context = ssl.create_default_context(cafile=(authority or self.authority).certificate)
         if client is not None:
             context.load_cert_chain(client.certificate, client.key)
@@ -107,7 +107,7 @@ def test_it_speaks_tls_1_2_and_newer_and_tells_browsers_to_stay_with_it(secured:
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         with no_tls_with():
             ask(talk, old, path="/livez")
-        # Nothing is answered without it.
+        # A request without TLS gets no answer.
         with no_tls_with():
             talk.run(plainly(talk))
 
@@ -152,7 +152,7 @@ def test_a_certificate_that_changes_is_taken_in_and_no_connection_is_dropped(
         assert b" 200 " in await reader.readuntil(b"\r\n")
         await reader.readuntil(b"}")
 
-        # What is no certificate, or not that of the key, changes nothing.
+        # A file that is no certificate, or not the key's, changes nothing.
         secured.files.certificate.write_text("nothing")
         await until(lambda: "goes on with the certificate that it had" in caplog.text)
         assert await speaks(secured.authority)
@@ -175,14 +175,14 @@ def test_a_client_is_known_by_the_name_in_its_certificate_and_has_the_role_of_th
     set_a: dict[str, Any] = {"json": {"key": "a", "value": 1}}
     with secured.serve() as talk:
         other = token(talk, "other", "read")
-        # A name alone lets nobody in.
+        # A certificate with a name that no token has lets no client in.
         problem(ask(talk, billing), 401, "unauthorized")
         secret = token(talk, "billing", "operate")
 
         assert ask(talk, billing).json() == {"name": "billing", "role": "operate", "csrf_token": None}
         assert ask(talk, billing, "POST", "/api/v1/app_state/set", **set_a).status_code == 200
         problem(ask(talk, billing, "POST", "/api/v1/admin/dlq/list"), 403, "forbidden")
-        # Its pages, too; and whoever says a token besides is who the token says.
+        # The certificate also opens the console; a token in the request goes before it.
         assert ask(talk, billing, path="/console").status_code == 200
         assert ask(talk, billing, headers={"Authorization": f"Bearer {other}"}).json()["name"] == "other"
         problem(ask(talk, billing, headers={"Authorization": "Bearer hpt_no"}), 401, "unauthorized")
@@ -320,7 +320,7 @@ def test_who_reads_slowly_over_tls_is_given_up(secured: Secured, monkeypatch: py
 
     with secured.serve() as talk:
         talk.run(scene(talk))
-        # Who reads gets it all.
+        # A client that reads gets the whole answer.
         assert len(ask(talk, secured.context(), path="/openapi.json").content) > 100_000
 
 
@@ -351,7 +351,7 @@ def test_status_finds_a_service_over_https_when_its_bus_does_not_answer(
         said = talk.run(asyncio.to_thread(_status_over_http, talk.data))
         assert b'"status":"' in said
 
-        # Whoever else listens there is not believed.
+        # A server with another certificate at that address is not believed.
         secured.install(secured.authority.issue("other", "/CN=localhost", use="serverAuth"))
 
         async def is_refused() -> bool:

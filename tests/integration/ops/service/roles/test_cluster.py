@@ -1,4 +1,4 @@
-"""Who may not be a member as it is, what stops all of them, and what each of them is told."""
+"""Services that cannot become members, faults that stop all members, and the messages about them."""
 
 import asyncio
 import re
@@ -27,13 +27,13 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def member(folder: Path, url: str, **settings: Any) -> Service:
-    """A member that has not begun, with a log of one copy."""
+    """A member that has not started, with a log of one copy."""
     given: dict[str, Any] = {"replication": "sync", "replication_replicas": 1, "member": folder.name}
     return Service(Settings(data=folder, nats=url, no_http=True, **{**given, **settings}))
 
 
 async def refused(service: Service, problem: str, hint: str) -> None:
-    """Returns when it has not begun, for that reason, which says what to do."""
+    """Returns when the service has failed to start with that problem and that hint."""
     with pytest.raises(ServiceError, match=problem) as error:
         await service.start()
     assert hint in error.value.hint
@@ -41,7 +41,7 @@ async def refused(service: Service, problem: str, hint: str) -> None:
 
 def test_who_may_not_be_a_member_as_it_is_is_told_what_to_do(tmp_path: Path, url: str) -> None:
     async def scenario() -> None:
-        # Nobody meant a log that is on one nats-server alone.
+        # A single nats-server cannot keep three copies of the log, and one copy was not asked for.
         three = member(tmp_path / "three", url, replication_replicas=3)
         await refused(three, "cannot keep 3 copies", "set replication_replicas to 1, if one copy is meant")
 

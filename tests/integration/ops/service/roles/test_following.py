@@ -33,13 +33,13 @@ def require_equal(follower: Service, leader: Service) -> None:
 
 
 async def value(service: Service, key: str) -> object:
-    """What this service, and no other one, answers."""
+    """The value under a key, as this very service reads it."""
     reading = await service.queries.ask("app_state.get", msgspec.json.encode({"key": key}))
     return msgspec.json.decode(reading.body)["value"]
 
 
 async def told_of_its_end(client: Client, service: Service, job: str) -> object:
-    """The state in which a service tells whoever waits there of a job, which is cancelled meanwhile."""
+    """The job's state in the service's answer to `jobs.await`, while the job is cancelled."""
     patient = msgspec.json.encode({"id": job, "timeout_ms": 60_000})
     asked = asyncio.create_task(service.queries.ask("jobs.await", patient))
     await until(lambda: service.queries._changes.waiting == 1)
@@ -73,7 +73,7 @@ def test_it_has_what_the_leader_writes_whichever_of_the_two_is_restarted(tmp_pat
                     require_equal(following, leading)
                 await client.send("app_state.set", {"key": "later", "value": 1})
             async with follower() as following:
-                # Nobody leads, and all that was answered is there.
+                # There is no leader, and the follower gets all that was answered.
                 await until(lambda: following.role.head == leading.role.head)
                 assert await value(following, "later") == 1
                 async with leader() as leading:

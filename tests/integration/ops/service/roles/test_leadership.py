@@ -1,4 +1,4 @@
-"""What only the service that writes has."""
+"""The verbs that only a leader has."""
 
 import asyncio
 from pathlib import Path
@@ -13,5 +13,5 @@ def test_what_is_refused_where_no_leader_is_is_what_one_is_asked_for(tmp_path: P
         async with Service(Settings(data=tmp_path, nats_port=0, no_http=True)) as service:
             return set(service.leading.verbs)
 
-    # A restore is asked of the process, whose next service leads.
+    # A restore is left out: the process carries it out, and its next service leads.
     assert asyncio.run(scenario()) | {"backup.restore"} == set(LEADERS_VERBS)

@@ -34,7 +34,7 @@ STREAM = "OBJ_hyperpage_backups"
 
 
 def alone(data: Path, **settings: Any) -> Settings:
-    """The settings of a member whose backups nobody else reaches."""
+    """The settings of a member whose backups no other member reaches."""
     return Settings(data=data, replication="sync", replication_replicas=1, **settings)
 
 
@@ -125,7 +125,7 @@ def test_what_the_shared_backup_has_goes_and_a_member_begins_with_it(tmp_path: P
             report = await scene.broker.api.report_with(STREAM, "$O.hyperpage_backups.>")
             assert report is not None
             assert len(report.state.subjects) == 2
-            # Who fell too far behind begins with it, too.
+            # A member that fell too far behind begins with the shared backup, too.
             await leader.seeded()
             leader.require_same()
 

@@ -1,4 +1,4 @@
-"""What a lake says of the tables at any position is what folding the log up to there gives."""
+"""The tables of a lake at any position equal a fold of the log up to that position."""
 
 import random
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What is read and decided together, and is suspected together when the service goes down."""
+"""Portions: durable commands that are decided together, and are suspects together after a crash."""
 
 from pathlib import Path
 

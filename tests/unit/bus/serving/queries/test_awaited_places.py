@@ -14,7 +14,7 @@ from tests.support.patience import until
 
 
 class Log:
-    """Where a log is, and who waits for it."""
+    """A log's place, and the queries that wait for a later one."""
 
     def __init__(self, *, leads: bool = True) -> None:
         self.place = LogPlace(1, 10)

@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Path:
 
 
 class Turns(list[Callable[[], None]]):
-    """What is to be done in the next turn of a loop."""
+    """Callbacks for the next turn of an event loop."""
 
     def begin(self) -> None:
         while self:
@@ -48,7 +48,7 @@ def test_slow_ones_are_left_to_others_for_a_while(store: Path):
     lookups = Lookups(lambda: open_reader(store), known, clock, next_turn=turns.append)
 
     def look_up(*seconds: float) -> list[bool]:
-        """Whether they were quick after each."""
+        """Whether lookups count as quick after each of these, which takes so many seconds."""
         were_quick = []
         for each in seconds:
             with lookups:
@@ -59,7 +59,7 @@ def test_slow_ones_are_left_to_others_for_a_while(store: Path):
 
     quick = 0.000_02
     assert look_up(quick, SLOW_SECONDS * 5, quick) == [True] * 3
-    # One that stops, or several that are slow.
+    # One very slow lookup, or several slow ones.
     for slow in ([SLOW_SECONDS * 20], [SLOW_SECONDS * 2] * 7):
         assert look_up(*slow) == [True] * (len(slow) - 1) + [False]
         clock.seconds += PAUSE_SECONDS

@@ -1,4 +1,4 @@
-"""Queries have their turn soon, or their senders are told so: those who ask most."""
+"""Queries have their turn soon, or are refused as busy: first those of the senders that ask most."""
 
 import pytest
 
@@ -18,7 +18,7 @@ class Asking:
         self.turns = Turns(busy_after_ms, lambda: self.now)
 
     def ask(self, sender: str, count: int = 1, *, waited_ms: int = 0, needs_thread: bool = False) -> int:
-        """How many of these are to be answered."""
+        """How many of these queries are not refused."""
         answered = count
         for _ in range(count):
             try:
@@ -56,7 +56,7 @@ def test_so_is_what_needs_a_thread_while_others_wait_for_one_for_too_long(overlo
     assert overloaded.ask("flood", needs_thread=True) == 0
     assert overloaded.ask("flood") == 1
     overloaded.turns.end_wait(number)
-    # Whoever gave up has no thread when its turn comes.
+    # Ending the wait of a query that has already given up changes nothing.
     overloaded.turns.end_wait(number)
     assert overloaded.turns.waiting == 0
     assert overloaded.ask("flood", needs_thread=True) == 1

@@ -1,4 +1,4 @@
-"""Waiting jobs that draw on rate limits: who is held up, who is not, and what a claim costs."""
+"""Waiting jobs that draw on rate limits: which are held up, which are not, and what a claim costs."""
 
 from typing import Any
 
@@ -139,7 +139,7 @@ def test_limits_without_calls_cost_a_claim_nothing_however_many_they_are():
 
 def test_a_search_that_takes_nothing_leaves_no_job_of_another_type_held_on_its_account():
     due = filled(waiting("a1", "one", 1, type="a"), waiting("b1", "one", 2, type="b"))
-    # One that reads ahead finds `a1`, behind which `b1` is held; then nobody claims it.
+    # This search finds `a1` and leaves `b1` held behind it; then no claim takes `a1`.
     assert claimed(due, Permits()) == ["a1"]
 
     assert due.next("default", ["b"], 10, NOW, (), Permits()) == ["b1"]

@@ -1,4 +1,4 @@
-"""Keys take turns: nobody's flood buries the jobs of others, and what was taken back changes nothing."""
+"""Keys take turns: one key's flood does not bury other jobs, and a claim that is undone changes nothing."""
 
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_a_job_that_comes_to_be_due_brings_its_key_forward():
 
 
 class Permits:
-    """Counts how often it is asked; what is shut is."""
+    """Refuses jobs with a shut gate, and counts how often it is asked."""
 
     def __init__(self, *shut: Gate) -> None:
         self.shut = set(shut)
@@ -180,13 +180,13 @@ def test_a_key_that_had_its_turn_elsewhere_lets_others_go_first_where_it_waited_
 
     permits.shut.clear()
     due.changed(gate.counted)
-    # What was but a search is no turn.
+    # A search without a claim is no turn, so the claims begin with the same job.
     assert due.next("default", None, 3, NOW, (), permits) == ["a1", "b", "a2"]
     assert handed_out(due, 5, permits=permits) == ["a1", "b", "a2", "a3", "a"]
 
 
 class CountingPermits(ClaimPermits):
-    """Those of one key, of which so many jobs run; counts how often it is asked."""
+    """The permits of a claim, with these running jobs; counts how often it is asked."""
 
     def __init__(self, running: RunningJobs) -> None:
         super().__init__(lambda _: None, lambda _: 0, running, Begins(), NOW)
@@ -207,7 +207,7 @@ def test_an_end_costs_a_look_at_few_however_many_different_limits_a_key_has():
     running.remove("api")
     due.changed(("running", "api", 0), running.of("api"))
     for _ in range(2):
-        # What is taken in a search shuts no others, and has none looked at.
+        # A job that a search takes shuts no gate of the others, and causes no look at them.
         permits = CountingPermits(running)
         assert due.next("default", None, 1, NOW, (), permits) == ["j1000"]
         assert permits.asked < 5

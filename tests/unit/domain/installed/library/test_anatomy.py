@@ -1,4 +1,4 @@
-"""What is leaned on in the library: each of these tests names a part of it that has to stay as it is."""
+"""Parts of the library that this program depends on: each test names one that has to stay as it is."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What is found before a decision is accepted: classes whose events do not say what the method did."""
+"""Defects found before a decision is accepted: classes whose events do not say what the method did."""
 
 import math
 import re

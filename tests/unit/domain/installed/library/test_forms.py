@@ -138,7 +138,7 @@ class Basket(Aggregate):
 
 class Ticket(Aggregate):
     class Event(Aggregate.Event):
-        # Who asked is known elsewhere; here, nobody.
+        # The user who asked, from a context variable; None unless a test sets it.
         by: str | None = field(default_factory=USER.get, init=False)
 
         def apply(self, aggregate: Any) -> None:

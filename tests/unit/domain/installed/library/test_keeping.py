@@ -100,7 +100,7 @@ def test_a_value_comes_back_from_json_as_it_was(value: Any):
     assert used == value
     assert type(used) is type(value)
     assert KEEPER.keep(used) == kept
-    # What is told of it is JSON, too.
+    # The form for answers and rows is JSON, too.
     msgspec.json.encode(KEEPER.told(kept))
 
 

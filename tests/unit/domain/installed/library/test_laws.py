@@ -1,4 +1,4 @@
-"""What holds whatever happens: replay, kept states, and states as values."""
+"""Laws that hold after any commands: replay, kept states, and states as values."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `cluster status` says of a log that trails."""
+"""The output of `cluster status` about a log that trails."""
 
 from typing import Any
 

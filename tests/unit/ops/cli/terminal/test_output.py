@@ -1,4 +1,4 @@
-"""What people see: tables that fit their terminal, and nothing that steers it."""
+"""Output for people: tables that fit the terminal, and no control characters."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ def test_a_bearer_has_one_session_however_often_it_asks() -> None:
     first = sessions.of_bearer(READER, "r")
     assert all(sessions.of_bearer(READER, "r") is first for _ in range(2 * MAXIMUM_SESSIONS))
     assert sessions.find(secret) is not None
-    # As many hashes as anybody likes.
+    # Sessions of many other tokens push each other out, and not the browser's session.
     for number in range(2 * MAXIMUM_SESSIONS):
         sessions.of_bearer(READER, str(number))
     assert sessions.find(secret) is not None

@@ -75,7 +75,7 @@ def test_what_the_standard_has_is_read_however_it_is_cut(sent: bytes, body: byte
         POST + b"Transfer-Encoding: \r\n\tchunked\r\n\r\n0\r\n\r\n",
         POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        # Where lines end.
+        # Ends of lines.
         b"GET / HTTP/1.1\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\n\n",

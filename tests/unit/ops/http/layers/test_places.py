@@ -1,4 +1,4 @@
-"""How many requests are answered at once: none of whom takes all places, and none is counted twice."""
+"""Places for requests under way: no address or token takes them all, and no request takes two."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_an_address_and_a_token_have_a_part_of_the_places() -> None:
     with pytest.raises(Busy, match="too many requests are under way"):
         Stay(places, "d").enter()
     first.leave()
-    # From wherever it asks, and whether it is known before the place is taken or behind.
+    # A token is counted from all addresses, whether it is known before the place is taken or afterwards.
     late, early = Stay(places, "d"), Stay(places, "e")
     late.enter()
     with pytest.raises(Busy, match="of this token"):
@@ -41,7 +41,7 @@ def test_a_place_is_taken_and_given_back_once() -> None:
     assert places.taken == 1
     stay.leave()
     stay.leave()
-    # Who has left does not come back: what is read behind an answer needs no place.
+    # A stay that has left takes no place again: reading the rest of a body after the answer needs none.
     stay.enter()
     assert places.taken == 0
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The streams that may be open at once: whoever has most gives one up to whoever has fewer."""
+"""The streams that may be open at once: the holder of the most gives one up to a holder of fewer."""
 
 import pytest
 
@@ -17,13 +17,13 @@ def test_when_all_are_taken_whoever_has_most_gives_up_the_oldest() -> None:
 
     assert ended == ["a0"]
     assert slots.taken == 4
-    # It is as fair as it gets.
+    # Both holders have the same number, so neither takes a stream from the other.
     for holder in ("a", "b"):
         with pytest.raises(Busy):
             slots.take(holder, lambda: None)
     slots.take("c", lambda: ended.append("c0"))
     assert ended == ["a0", "a1"]
-    # One each is not taken from anybody.
+    # Once each holder has a single stream, none is taken away.
     slots.take("d", lambda: ended.append("d0"))
     with pytest.raises(Busy):
         slots.take("e", lambda: None)
