@@ -87,7 +87,7 @@ def test_every_command_does_what_it_says_in_the_order_of_the_guide(
     ]
     assert "Our week" in (folder / "week.html").read_text(encoding="utf-8")
     changes, between, of_jobs = of("diff")
-    # A line for the table, one for its row.
+    # One line with the table's name, and one with its row.
     assert changes.out.count("\n") == 2
     assert of_jobs.out in changes.out
     assert set(between.json) >= {"jobs", "tool_configs", "app_state"}
@@ -115,7 +115,7 @@ def test_a_lake_that_was_moved_is_asked_without_this_program(folder: Path, tmp_p
     with duckdb.connect(moved / "lake.duckdb", read_only=True) as engine:
         setting, query = MOVED.replace("/where/the/folder/is/now", str(moved)).split(";", 1)
         engine.execute(setting)
-        # The rest of the line is a remark.
+        # A SQL comment ends the line.
         rows = engine.execute(query).fetchall()
     assert sum(jobs for _, jobs in rows) > 0
 

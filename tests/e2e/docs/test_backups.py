@@ -163,7 +163,7 @@ def test_an_ordinary_day(typed: Typed):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         assert service("backup", "verify", typed.name).code == 6
-        # The newest proven one would be kept, were it sound.
+        # A backup that is not sound may be deleted, though pruning keeps the newest proven one.
         for command in commands("What `verify` says"):
             typed.type(command)
         assert typed.name not in typed.backups()

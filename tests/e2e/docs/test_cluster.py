@@ -1,4 +1,4 @@
-"""The guide to several machines: what it has one type in, on one machine, with a leader that is killed."""
+"""The guide to several machines: its commands, run on one machine, with a leader that is killed."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.support.patience import wait_for
 from tests.support.services.command_line import PROGRAM, Result, environment, hyperpage
 
 GUIDE = guide("cluster.md")
-# Indented, as a guide has what is to be typed in.
+# The guide indents the commands to type.
 TYPED = re.findall(r"^    hyperpage (.*)$", GUIDE, re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ LINES = [
     for block in blocks("console", text)
     for line in block.splitlines()
 ]
-# Behind what runs it elsewhere, as another user or in a container.
+# Commands of `hyperpage`, also behind a prefix that runs them as another user or in a container.
 COMMANDS = sorted(
     {found[1] for line in LINES if (found := re.search(r"(?:^|-- |exec hyperpage )hyperpage (.*)", line))}
 )
@@ -33,7 +33,7 @@ def test_there_are_commands_to_carry_out_and_the_files_that_are_named_are_there(
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service that says so, and not only that it has begun; as it is set up without a word."""
+    """A service with default settings that reports itself healthy, and has not only started."""
     folder = tmp_path_factory.mktemp("healthy") / "data"
     with Served(folder, "--http", "127.0.0.1:0") as served:
         wait_for(lambda: served("status").code == 0)
@@ -43,16 +43,16 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_guides_does_what_it_says(command: str, healthy: Served):
     if command.startswith(("serve", "cluster ")):
-        # It runs already, and alone; test_cluster.py has the commands of several.
+        # The service runs already, and alone; test_cluster.py has the commands for several.
         return
     said, _, file = command.partition(" > ")
     arguments = shlex.split(said)
     if "--data" in arguments:
-        # Elsewhere there, here where the service is.
+        # The guide's directory is replaced by that of the test's service.
         place = arguments.index("--data")
         del arguments[place : place + 2]
     if "--head" in arguments:
-        # One that it has had.
+        # A head that this audit log really had.
         arguments[arguments.index("--head") + 1] = healthy.ask("audit", "verify")["head"]
     result = healthy(*arguments)
     assert result.code == 0, result.err

@@ -53,12 +53,12 @@ def test_an_application_is_followed_kept_and_sent_on_as_the_guide_says(
     served = ("--no-http", "--aggregates", "dogs=dogs:Dog")
     with Served(folder / "data", *served, PYTHONPATH=f"{ROOT}:{folder}") as service:
         assert run(folder, FORWARD) == FORWARDED
-        # All of it once more changes nothing.
+        # Forwarding everything a second time changes nothing.
         assert run(folder, FORWARD) == FORWARDED
         assert len(service.ask("query", "events.read")["items"]) == 2
     restored = separately("backup", "restore", "--latest", "--yes", "--data", "school")
     assert restored.code == 0, restored
-    # The restore is an event, too.
+    # The third event is the restore's.
     asks = "from school import School\nschool = School()\nprint(school.recorder.max_notification_id())"
     assert run(folder, asks) == "3\n"
 

@@ -1,4 +1,4 @@
-"""The guide for whoever writes a client: its checklist is the suite's, its program as good as it says."""
+"""The guide to writing a client: its checklist is the suite's, and its program passes as it says."""
 
 import subprocess
 import sys

@@ -85,7 +85,7 @@ def test_what_came_with_it_stays_while_it_is_away_and_is_right_when_it_is_back(t
         exported = without.ask("analytics", "export", "--out", tmp_path / "other")
         assert exported["left_out"] == ["baskets"]
         without.ask("analytics", "export", "--out", tmp_path / "lake")
-    # All of the store is made anew by a program that does not know of baskets.
+    # A program that does not know of baskets restores the whole store.
     assert separately("backup", "restore", "--latest", "--yes", "--data", data).code == 0
     with Shop(data, **WITH_SHOP) as shop:
         assert shop.ask("query", "baskets.get", '{"id": "b1"}')["customer"] == "ann"

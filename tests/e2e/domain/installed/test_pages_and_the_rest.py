@@ -56,7 +56,7 @@ class Browsing:
         return answer.text
 
     def post(self, path: str, **fields: str) -> httpx.Response:
-        """The answer to a form; fields of a command are told from the form's own by how they begin."""
+        """The answer to a form; a prefix tells the fields of the command from the form's own."""
         return self._http.post(path, data={"csrf_token": self._token, **fields})
 
     def sends(self, path: str, **fields: str) -> str:
@@ -224,7 +224,7 @@ def test_a_demo_sends_what_it_says_and_one_that_fails_ends_alone(
 
     def demo(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "set", {"id": f"demo-{next(numbers)}", "title": f"{random.random()}"}
-        # The domain's refusals are taken as they come.
+        # A refusal by the domain does not end the demo.
         yield "clear", {"id": "nobody"}
 
     def broken(_: Random) -> Iterator[tuple[str, Any]]:

@@ -36,7 +36,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in whose names somebody has tried to break the page."""
+    """A data directory with names that would break a page without escapes."""
     folder = tmp_path_factory.mktemp("hostile") / "data"
     stored = Stored(folder)
     for number in range(DEFAULT_MAXIMUM_ATTEMPTS):
@@ -118,7 +118,7 @@ def test_the_figures_are_those_that_the_lake_answers_with(sample: Path, tmp_path
         )
         rows = sorted(shown.rows("Budgets, the closest to its end first"))
         assert [[row[0], row[2], row[6]] for row in rows] == budgets
-        # Of observations that came at nearly the same time, the one that shows least.
+        # Of several observations at nearly the same time, the chart shows the one with the fewest calls left.
         observed = ask(
             "SELECT strftime(time, '%Y-%m-%dT%H:%M:%S.%gZ'), limit_remaining FROM rate_limit_burn('jira')"
         )
@@ -217,7 +217,7 @@ def test_names_are_shown_as_they_are_and_do_nothing(hostile: Path, tmp_path: Pat
 def test_it_is_in_order_in_a_browser_on_screens_of_all_kinds(sample: Path, hostile: Path, tmp_path: Path):
     chromium()
     files = {"sample": tmp_path / "sample.html", "hostile": tmp_path / "hostile.html"}
-    # Half a day has all that two have, in shorter tables: the looking takes its time for each cell.
+    # Half a day shows the same as two days in shorter tables; checking each cell in a browser takes time.
     report(sample, files["sample"], "--since", "2026-10-06T12:00Z")
     report(hostile, files["hostile"], "--title", HOSTILE)
 

@@ -1,4 +1,4 @@
-"""Backups of a running service, administered on the bus and over HTTP; what is told while that happens."""
+"""Backups of a running service, administered on the bus and over HTTP, and the notices about them."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(data, "--http", "127.0.0.1:0", "--http-open", **by_hand) as service:
         for number in range(4):
             service.ask("send", "app_state.set", f'{{"key": "k", "value": {number}}}')
-        # By the service itself, which tells of it at once.
+        # The service itself makes this one, so its notice comes at once.
         administer("backup.create", {}, data)
         yield service
 
@@ -65,7 +65,7 @@ def test_whoever_listens_hears_of_backups_whoever_makes_them(administered: Serve
         ("verified", {"name": name, "status": "proven"})
     ]
 
-    # In a process that is not the service's: seen when it looks next.
+    # Another process makes this backup, so the service notices it with its next look.
     def by_hand() -> None:
         administered.ask("backup", "create", "by hand")
         over_http.post(f"/api/v1/backups/{name}/verify")
@@ -137,7 +137,7 @@ def test_one_backup_is_deleted_only_if_nothing_hangs_on_it(administered: Served)
     assert administered("backup", "delete", older.name, "--yes").code == 3
     assert administered("backup", "delete", str(administered.data / "hyperpage.db"), "--yes").code == 2
 
-    # Nothing hangs on a damaged backup: it may go even if it is the newest.
+    # A damaged backup is not needed: it may be deleted even if it is the newest.
     content = newest.read_bytes()
     newest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert administered("backup", "verify", newest.name).code == 6
@@ -178,7 +178,7 @@ def test_a_restore_that_needs_a_key_is_refused_before_the_service_drains(tmp_pat
             refused = problem(http.put("/api/backup", json={"backupPath": name}), 422, "refused")
         assert "encrypted" in refused["detail"]
         assert "--identity" in refused["hint"]
-        # Events that the store itself has need none.
+        # Events that the store itself has need no backup.
         assert administer("backup.restore", {"position": 1, "dry_run": True}, data)["plan"]["backup"] == (
             "the present store"
         )

@@ -1,4 +1,4 @@
-"""The worst day: the store is gone, or is no database any more, and somebody starts the service."""
+"""The worst day: the service is started, and its store is gone, or is no database any more."""
 
 import shlex
 import shutil
@@ -31,7 +31,7 @@ def made_in(folder: Path) -> tuple[Path, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what one has left, which nobody changes."""
+    """A folder with store, backup and archive, which no test changes."""
     folder = tmp_path_factory.mktemp("made")
     made_in(folder)
     return folder
@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lost(made: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
-    """The same for one test, which takes the store away; it is in another place than the archive was."""
+    """A copy of that folder in another place, for one test, which deletes the store."""
     return places_of(shutil.copytree(made, tmp_path / "moved"))
 
 
@@ -108,7 +108,7 @@ def test_after_a_restore_that_was_cut_off_the_log_says_which_store_is_served(
     lost: tuple[Path, dict[str, str]],
 ):
     data, outside = lost
-    # As a restore that is killed while it makes the new store.
+    # As a restore leaves it that was killed while it made the new store.
     (data / "hyperpage.db.restoring").write_bytes(b"half of it")
     with Served(data, **outside) as service:
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 2

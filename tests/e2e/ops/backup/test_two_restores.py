@@ -1,4 +1,4 @@
-"""Two restores of one backup, one after the other: two timelines, and nobody who follows is lost."""
+"""Two restores of one backup, one after the other: two timelines, which all followers get through."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ def as_event(event: dict[str, Any]) -> Event:
 def changes_of(example: Path) -> list[tuple[int, str, str]]:
     """The changes that the example of the guide has stored."""
     with closing(sqlite3.connect(example.with_name("changes.db"))) as database:
-        # It may not have made its table yet.
+        # The example may not have made its table yet.
         with suppress(sqlite3.OperationalError):
             return database.execute("SELECT position, stream, type FROM changes ORDER BY position").fetchall()
         return []
@@ -111,7 +111,7 @@ def test_whoever_follows_the_documentation_ends_with_the_log_after_two_restores_
                 lambda: len(throughout.events) == len(away.events) == len(changes_of(example)) == 50,
                 FOLLOWED_SECONDS,
             )
-            # It comes back when both restores are over.
+            # This follower comes back when both restores are over.
             tasks.pop().cancel()
 
             first = await drama.restore(backup.name)

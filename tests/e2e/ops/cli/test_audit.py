@@ -1,4 +1,4 @@
-"""`hyperpage audit`: what the command line does by itself is in the log, and a change of that is found."""
+"""`hyperpage audit`: the log has the command line's own acts, and a changed line is found."""
 
 import json
 import shutil

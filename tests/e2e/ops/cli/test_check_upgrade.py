@@ -16,7 +16,7 @@ OLDER = "003_projection_columns"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data directory that nobody serves, with a store of an older version and a value in it."""
+    """The data directory of a stopped service, whose store is of an older version and has a value."""
     folder = tmp_path / "data"
     folder.mkdir()
     with Store(folder / "hyperpage.db") as store:

@@ -72,7 +72,7 @@ def test_the_shell_completes_commands_tables_and_choices(tmp_path):
     assert completed("hyperpage", "schema", "job.compl") == ["job.completed.v1"]
     assert completed("hyperpage", "schema", "--format", "a") == ["asyncapi"]
     assert completed("hyperpage", "serve", "--log-level", "W") == ["WARNING"]
-    # An only candidate is there twice, or bash would close the quote behind it.
+    # A single candidate is given twice, since bash would close the quote behind a single one.
     member = completed("hyperpage", "send", "jobs.enqueue", "'{\"ty", program=BODY)
     assert [one.rstrip() for one in member] == ['{"type":'] * 2
     values = completed("hyperpage", "query", "jobs.list", '\'{"limit": 2, "state": "c', program=BODY)

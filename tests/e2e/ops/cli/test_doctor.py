@@ -42,7 +42,7 @@ def findings(result: Result) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped store with some rows, which nobody changes."""
+    """A stopped store with some rows, which no test changes."""
     folder = tmp_path_factory.mktemp("made") / "data"
     with Served(folder, "--no-http") as service:
         commands = [
@@ -102,7 +102,7 @@ def test_damage_in_the_file_is_found_and_no_backup_is_made_of_it(data: Path):
         page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'app_state'").get
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (data / "hyperpage.db").open("r+b") as file:
-        # Within the page: what makes it a page stays.
+        # Within the page, so that its header stays valid.
         file.seek((page - 1) * 4096 + 8)
         file.write(b"\xff" * 64)
 

@@ -1,4 +1,4 @@
-"""`hyperpage follow`: a copy of a store in a process of its own, whatever becomes of its leader."""
+"""`hyperpage follow`: a copy of a store in a process of its own, which outlives its leader."""
 
 import json
 import signal

@@ -274,7 +274,7 @@ def test_every_command_explains_itself_with_an_example_that_names_it():
         # Python 3.13 takes the indentation out of docstrings by itself.
         assert f"For example:\n\n    {path}" in inspect.cleandoc(command.help), path
         options = [*inspect.signature(command.default_command).parameters]
-        # A prompt, and what runs in front, answer nothing that could be JSON; a key belongs to no directory.
+        # A prompt, and a program in the foreground, print no JSON; a key belongs to no data directory.
         expected = {
             "hyperpage analytics shell": "data",
             "hyperpage backup new-key": "as_json",

@@ -1,4 +1,4 @@
-"""A store that `migrate up` has made and no service has had: every command around backups has an answer."""
+"""A store that `migrate up` made and no service has served: all commands for backups answer."""
 
 import shutil
 from contextlib import closing

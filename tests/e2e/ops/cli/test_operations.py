@@ -116,7 +116,7 @@ def test_a_stream_with_somebody_elses_message_is_told_and_refilled(tmp_path):
 
 
 def intrude(service: Served) -> None:
-    """Has the stream of events store what is none; only the relay's user can."""
+    """Stores a message that is no event in the stream of events, as only the relay's user can."""
     accounts = json.loads((service.data / "nats" / "nats-server.conf").read_bytes())["accounts"]
     password = next(one["password"] for one in accounts["STREAMS"]["users"] if one["user"] == RELAY)
     url = service.runtime["nats_url"]
@@ -165,7 +165,7 @@ def test_a_dead_letter_is_listed_shown_replayed_and_dropped(served):
     assert shown["body"] == '{"kye": 1}'
     assert served.ask("dlq", "replay", str(letter["sequence"])) == {"replayed": 1}
 
-    # It is no better than before, and comes back.
+    # The replayed command is as wrong as before, so it becomes a dead letter again.
     (again,) = wait_for(lambda: served.ask("dlq", "list")["items"])
     assert again["sequence"] > letter["sequence"]
     assert served("dlq", "show", str(letter["sequence"])).code == 3

@@ -38,7 +38,7 @@ def test_a_directory_and_files_that_were_open_keep_their_secrets_and_the_doctor_
         open_ones = [one for one in data.rglob("*") if one.stat().st_mode & 0o077]
         assert open_ones == []
         assert f"others on this machine could use {data / 'hyperpage.db'}" in service.log.read_text()
-    # How the directory itself is, its owner says.
+    # The service leaves the permissions of the directory itself to its owner.
     assert data.stat().st_mode & 0o777 == 0o755
 
 
@@ -160,7 +160,7 @@ def test_a_service_that_cannot_start_says_why_on_one_line_and_what_to_do_on_the_
 ):
     prepare(tmp_path / "data")
     for file in (tmp_path / "data").glob("*"):
-        # Otherwise that is said, too.
+        # Otherwise the service also warns that others could use the file.
         file.chmod(0o600)
     result = separately("serve", "--data", tmp_path / "data", *options)
     assert (result.code, result.out) == (code, "")

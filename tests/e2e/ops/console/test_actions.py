@@ -1,4 +1,4 @@
-"""Every action of the console once, as somebody in front of a browser carries it out."""
+"""Every action of the console once, in a real browser."""
 
 from tests.support.services.asking import HttpTalk
 from tests.support.services.browsing import PHONE, browser, tab

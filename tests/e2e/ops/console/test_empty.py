@@ -1,4 +1,4 @@
-"""An empty service, as somebody meets it who follows what its pages say."""
+"""The pages of an empty service: the commands that they show work, and fill the pages."""
 
 import html
 import re
@@ -16,7 +16,7 @@ def test_what_an_empty_page_says_fills_it(tmp_path: Path) -> None:
         Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open") as served,
         served.http() as http,
     ):
-        # All before one is carried out: what fills one page is an event on another.
+        # All pages are read before a command runs: a command for one page also makes an event for another.
         said = {page: EMPTY.findall(http.get(f"/console/{page}").text) for page in pages}
         for page, commands in said.items():
             assert len(commands) == 1, page

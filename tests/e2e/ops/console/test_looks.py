@@ -55,7 +55,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
     """One for all pages, since both take their time to begin."""
     with (
         pytest.MonkeyPatch.context() as patched,
-        # Without a backup that the clock makes: how many there are is seen.
+        # No scheduled backups: pictures would show their number.
         HttpTalk(tmp_path_factory.mktemp("looked") / "data", backup_interval_minutes=0) as talk,
     ):
         patched.setattr(Monitor, "cluster", property(lambda _: _cluster()))
@@ -112,7 +112,7 @@ def test_a_page_looks_as_it_did_when_somebody_looked(looked: Looked, path: str) 
 
 
 def _drawn_by(looked: Looked) -> str:
-    """The browser and the font, as far as pictures hang on them."""
+    """The browser and the font, on which the pictures depend."""
     if shutil.which("fc-match") is None:
         pytest.skip("nothing says which font is used (Debian's package: fontconfig)")
     font = subprocess.run(["fc-match", "system-ui"], capture_output=True, text=True, check=True).stdout

@@ -48,7 +48,7 @@ PAGES = (
 
 
 def some_of_everything(talk: HttpTalk) -> None:
-    """A store in which every page has something to show, and somebody has tried to break the pages."""
+    """Fills a store so that every page shows something, with values that break pages without escapes."""
     for number in range(3):
         talk.command(
             "jobs.enqueue", {"id": f"j{number}", "type": "sync", "name": f"Sync {number}", "tags": ["a"]}
@@ -92,7 +92,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
         yield talk
 
 
-# Pages by turns: what they are made of is on several, and is seen in both colours and at both widths.
+# Each page is tried in one colour and width: their parts are on several pages, so each part is seen in both.
 @pytest.mark.parametrize(
     ("width", "scheme", "paths"),
     [
@@ -117,7 +117,7 @@ def test_every_page_is_in_order_on_a_phone_and_on_a_desk(
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[HttpTalk]:
-    """A service as it is without a setting: who is let in has a token, or a link."""
+    """A service with default settings: a client needs a token or a link."""
     with HttpTalk(tmp_path, http_open=False) as closed:
         yield closed
 
@@ -165,7 +165,7 @@ def test_pages_are_read_and_jobs_changed_without_a_script(talk: HttpTalk) -> Non
             await here.page.get_by_role("link", name="A job", exact=True).click()
             await here.page.get_by_role("link", name="Show the payload").click()
             await here.says('"n": 42')
-            # A button that opens a question works by what newer browsers do themselves.
+            # A button that opens a question needs no script in newer browsers.
             await here.press("Hold…", "Hold")
             await here.says("The job is held")
             await here.open("/console/tail")

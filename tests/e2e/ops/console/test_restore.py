@@ -1,4 +1,4 @@
-"""Going back to a backup, by somebody in front of a browser, of a service that runs."""
+"""Restoring a backup of a running service, in a real browser."""
 
 import asyncio
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def test_a_restore_is_looked_at_carried_out_and_told(fresh: Served) -> None:
     asyncio.run(go_back())
 
     assert fresh.ask("query", "app_state.get", '{"key": "k"}')["value"] == "before"
-    # The one that was gone back to, and that of the store as it was before.
+    # The restored backup, and the one that the restore made of the store before.
     assert {name} < {one["name"] for one in fresh.ask("backup", "list")}
 
 

@@ -230,7 +230,7 @@ def test_shapes_of_others_are_not_taken_for_each_other_nor_for_ours():
             assert reference.rpartition("/")[2] in schemas
         fields = {name: list(one.get("properties", ())) for name, one in schemas.items()}
         assert fields["Queue"] == list(DOCUMENT["components"]["schemas"]["Queue"]["properties"])
-        # A command, a struct where it is answered and where it is sent, and a row.
+        # Types of the same name get names of their own: a command, a struct in answers or bodies, and a row.
         assert fields["OrdersLine"] == ["id", "field_0", "field_1", "field_2"]
         assert (fields["OrdersLine2"], fields["ReturnsLine2"]) == (["a"], ["b"])
         assert schemas["OrdersLine2"]["required"] == ["a"]

@@ -24,14 +24,14 @@ from tests.support.repository import ROOT
 from tests.support.services.command_line import hyperpage
 
 IMAGE, BASE, NATS = "hyperpage-persistence", "localhost/python:local", "localhost/nats-server:from-wheel"
-# As compose.yaml has it: nothing can be written but the volume, nothing be gained.
+# As compose.yaml has it: only the volume is writable, and no privilege can be gained.
 SHUT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 
 def test_each_setting_in_the_files_for_containers_is_one():
     names = ("Dockerfile", "compose.yaml", "compose.cluster.yaml")
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
-    # Those that these files ask for are their own, and so is what a nats-server is told.
+    # Variables that the files themselves ask for, and nats-server's name, are no settings.
     asked = {one for text in texts.values() for one in re.findall(r"\$\{(HYPERPAGE_\w+)", text)}
     asked |= {"HYPERPAGE_NATS_NAME"}
     named = {one for text in texts.values() for one in re.findall(r"HYPERPAGE_[A-Z_]+", text)} - asked
@@ -44,7 +44,7 @@ def test_the_cluster_of_containers_is_three_nats_servers_and_three_members(tmp_p
     servers = set(re.findall(r"HYPERPAGE_NATS_NAME: (\S+)", text))
     assert servers == {"nats-1", "nats-2", "nats-3"}
     assert set(re.findall(r"HYPERPAGE_MEMBER: (\S+)", text)) == {"a", "b", "c"}
-    # Each has its own first.
+    # Each member has the address of its own nats-server first.
     addresses = [found.split(",") for found in re.findall(r"HYPERPAGE_NATS: nats://.*@(\S+)", text)]
     assert {first for first, *_ in addresses} == {f"{name}:4222" for name in servers}
     assert all(set(found) == {f"{name}:4222" for name in servers} for found in addresses)
@@ -67,7 +67,7 @@ def test_the_image_begins_with_one_content_and_installs_only_what_has_a_hash():
     assert set(re.findall(r"^FROM (\S+)", lines, re.MULTILINE)) == {"${PYTHON}"}
     installing = [line for line in lines.splitlines() if re.search(r"\bpip\b.*\b(install|wheel)\b", line)]
     assert len(installing) >= 3
-    # By hashes, or from what is there already.
+    # With hashes, or from packages that are there already.
     assert [line for line in installing if "--require-hashes" not in line and "--no-index" not in line] == []
 
 

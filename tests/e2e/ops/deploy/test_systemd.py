@@ -41,7 +41,7 @@ def systemd(tmp_path: Path) -> Iterator[Booted]:
         "/etc/systemd/system/hyperpage.service": UNIT,
         "/etc/systemd/system/hyperpage.service.d/here.conf": HERE,
     }
-    # In the copy alone, its user may get there.
+    # Only in this copy may the unit's user enter the folders of the program.
     with booted(tmp_path / "root", files, units="hyperpage.service", passable=FOLDERS) as systemd:
         wait_for(lambda: systemd("systemctl", "is-active", "hyperpage", check=False) == "active")
         yield systemd

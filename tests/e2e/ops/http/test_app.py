@@ -95,7 +95,7 @@ def test_backups_are_made_listed_by_day_and_proven(http: httpx.Client, served: S
     assert http.post(f"/api/v1/backups/{newer}/drill").json()["status"] == "proven"
     listed = http.get("/api/v1/backups").json()["items"]
     assert [one["name"] for one in listed] == [newer, older]
-    # The service proves one by itself, now and then.
+    # The service may have proven the older one by itself meanwhile.
     assert (listed[0]["status"], listed[1]["status"]) in (("proven", "good"), ("proven", "proven"))
 
 
@@ -158,7 +158,7 @@ def test_a_restore_is_answered_when_the_store_is_served_again(http: httpx.Client
     assert (served.runtime["http_url"], served.process.pid) == (url, process)
     assert served.runtime["timeline"] == 2
     acts = [act for act in acts_logged(served) if act["action"] == "backup.restore"]
-    # Those of the test before were refused.
+    # The restores of the test before were refused.
     assert [act["outcome"] for act in acts if act["outcome"] != "refused"] == ["begun", "done"]
     assert acts[-1]["actor"] == acts[-2]["actor"]
     assert Path(made).name in acts[-1]["request"]

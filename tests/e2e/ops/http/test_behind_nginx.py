@@ -1,4 +1,4 @@
-"""Behind nginx with a bare `proxy_pass`, everybody seems to be on this machine: nobody is let in by that."""
+"""Behind nginx with a bare `proxy_pass`, all clients seem to be on this machine, and still need a token."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_through_a_bare_proxy_nobody_comes_in_without_a_token(tmp_path: Path) ->
         assert http.post(VERIFY, headers=bearer).status_code == 401
         assert http.post(VERIFY).status_code == 401
 
-        # A link works through it, too, and what nginx logged of it is good for nothing any more.
+        # A link works through nginx, too; the used link in nginx's log lets no client in.
         link = served.ask("console")["url"].replace(served.runtime["http_url"], "")
         assert http.get(link).headers["location"].endswith("/console")
         assert http.get("/console").status_code == 200

@@ -1,4 +1,4 @@
-"""The page `/docs` in a real browser: the API is tried out, and nobody else is asked."""
+"""The page `/docs` in a real browser: the API is tried out, and no other server is asked."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -133,9 +133,9 @@ def test_whatever_the_document_allows_is_answered_as_it_says(served: Served, tmp
 def test_much_that_the_document_allows_and_forbids_is_answered_as_it_says(
     served: Served, tmp_path: Path
 ) -> None:
-    # A backup or a drill is a process of its own, which has what others leave of the processor.
+    # A long timeout: a backup or a drill runs in a process of its own, and may get little processor time.
     ask_everything(served, tmp_path, "-n", "30", "--exclude-path", EVENTS, "--request-timeout", "120")
-    # Of a stream that is open after two seconds, what came is looked at.
+    # A stream of events stays open, so what came within two seconds is checked.
     ask_everything(served, tmp_path, "-n", "10", "--include-path", EVENTS, "--request-timeout", "2")
 
 

@@ -119,7 +119,7 @@ def test_an_abstract_socket_will_do_and_a_watchdog_of_another_process_is_not_our
         assert "STATUS=degraded: disk_low" in await asyncio.to_thread(
             systemd.hears, "STATUS=degraded: disk_low"
         )
-        # With half a microsecond between two, there would be a flood.
+        # A watchdog message every half microsecond would be a flood.
         assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.2)
         telling.cancel()
 
@@ -149,7 +149,7 @@ def test_a_supervisor_that_did_not_listen_for_a_while_is_told_what_it_missed(tmp
 
 
 def test_without_a_supervisor_nobody_is_told_anything():
-    # It ends at once, where it would go on for ever.
+    # Without a supervisor it ends at once; with one it would run for ever.
     asyncio.run(asyncio.wait_for(Supervisor({}).run(), patiently(1)))
 
 
@@ -169,7 +169,7 @@ def test_a_service_that_cannot_write_any_more_falls_silent_so_that_it_is_started
             await asyncio.to_thread(systemd.hears, "WATCHDOG=1")
             await asyncio.to_thread(writer.stop)
             assert await asyncio.to_thread(systemd.hears_nothing_of, "WATCHDOG=1", 0.5)
-            # Of the rest, it goes on to tell.
+            # Other messages go on.
             await asyncio.to_thread(systemd.hears, "STATUS=serving")
             telling.cancel()
 

@@ -1,4 +1,4 @@
-"""A service that can open no file at all, for a while: what is open goes on, and all else comes back."""
+"""A service that can open no file for a while: open files and connections go on, all else comes back."""
 
 import os
 import signal

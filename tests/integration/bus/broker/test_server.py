@@ -114,7 +114,7 @@ def test_nobody_enters_without_credentials_and_nothing_but_clients_is_listened_f
 
     port, report = asyncio.run(scenario())
 
-    # A monitoring port would be a second key.
+    # A monitoring port would be a second key of the report.
     assert report == f'{{"nats":["nats://127.0.0.1:{port}"]}}'
 
 
@@ -316,7 +316,7 @@ def test_one_that_cannot_write_is_started_again_once_there_is_room(
             if is_started_again:
                 await until(lambda: server.restarts == 1)
                 assert (server.alive, server.port) == (True, port)
-                # Not while there was no room.
+                # It was not started again while there was no room.
                 assert looks > 3
             for _ in range(5):
                 await asyncio.wait({supervision}, timeout=0.05)
@@ -330,7 +330,7 @@ def test_an_error_of_somebody_else_is_none_of_the_configuration_that_is_read_aga
     async def scenario() -> None:
         async with NatsServer(data=tmp_path, port=0) as server:
             assert server.process_id is not None
-            # So that it says something else first.
+            # Stopped, so that the test's line is in the log before nats-server's own.
             os.kill(server.process_id, signal.SIGSTOP)
             reading = asyncio.create_task(server.set_users([]))
             try:

@@ -1,4 +1,4 @@
-"""Users come and go while others work; where nobody serves them, their requests are answered at once."""
+"""Users come and go while others work; without a service, their requests fail at once."""
 
 import asyncio
 import time
@@ -52,7 +52,7 @@ async def let_in(bus: UsersAtWork, user: str) -> Client:
 
 
 async def away(bus: UsersAtWork) -> None:
-    """The service has gone, and nats-server has noticed: what was sent to it before is lost."""
+    """Disconnects the service, and waits until nats-server has noticed: earlier requests are lost."""
     for user in (RESPONDER, RELAY):
         await bus.clients[user].close()
 
@@ -106,10 +106,10 @@ def test_a_user_that_comes_is_served_and_disturbs_nobody(bus: UsersAtWork):
 
 
 def test_requests_are_answered_without_a_gap_while_users_come_and_go(bus: UsersAtWork):
-    """Each within the time that a client waits by default; none is lost.
+    """Each request is answered within the time that a client waits by default; none is lost.
 
     While nats-server takes in its users, it may say that there is no stream: nothing is stored then, and
-    whoever sent it sends it again.
+    the sender sends its message again.
     """
 
     async def stored(user: str) -> int:

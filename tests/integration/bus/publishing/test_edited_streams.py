@@ -1,4 +1,4 @@
-"""A stream that somebody else has edited: the relay mends it, or names what does."""
+"""A stream whose settings another client has edited: the relay mends it, or names the command that does."""
 
 from pathlib import Path
 from typing import Any

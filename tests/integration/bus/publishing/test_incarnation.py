@@ -1,4 +1,4 @@
-"""Of two services with one store, one serves: the newer one, and only after the other knows."""
+"""Of two services with one store, the newer one serves, and only after the older one knows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ def test_a_successor_serves_only_after_the_one_before_it_may_not(
         async with jetstream(tmp_path) as api:
             frozen = Incarnation(api, EVENTS, "b")
             await frozen.take()
-            # It looks no more: it is frozen, say, or cut off.
+            # The older service looks at the stream no more, as if it were frozen or cut off.
             successor = Incarnation(api, EVENTS, "a")
             await successor.take()
             assert successor.is_valid
@@ -113,7 +113,7 @@ def test_whose_time_ran_out_and_whose_number_is_gone_waits_as_a_successor_does(
             now = 0.0
             one = Incarnation(api, EVENTS, "a", clock=lambda: now)
             await one.take()
-            # It is frozen; meanwhile another one takes over, and the broker loses what it had written.
+            # The service is frozen; another one takes over, and the broker loses what that one wrote.
             now += incarnation.VALID_SECONDS
             await api.update({**CONFIG, "metadata": {"hyperpage_incarnation": number}})
             assert not await one._look()
@@ -172,7 +172,7 @@ def test_one_whose_number_was_written_over_waits_again(
                 return report is not None and report.metadata != before.metadata
 
             await until(is_written)
-            # The older one had looked before, and writes something else about the stream.
+            # The older service read the stream's settings before, and overwrites the newer one's number.
             await api.update(before.config)
             await taking
             return asyncio.get_running_loop().time() - began

@@ -1,4 +1,4 @@
-"""Mirrors: a bucket holds what its table holds, whatever became of the bucket."""
+"""Mirrors: a bucket holds the rows of its table, also after the bucket was changed or lost."""
 
 import asyncio
 import json
@@ -140,7 +140,7 @@ def test_what_changed_while_nobody_was_there_is_made_up_for(tmp_path: Path):
     found, writes = play(scenario, tmp_path)
 
     assert {key: row["value"] for key, row in found.items()} == {"same": 1, "changed": 2, "new": 1}
-    # The foreign put, and then what differed: no more.
+    # The foreign put, and one write for each row that differed.
     assert writes == 1 + 4
 
 
@@ -180,7 +180,7 @@ def test_a_bucket_that_somebody_changed_is_put_right(tmp_path: Path, blow: str, 
 
 
 def test_somebody_elses_write_hides_none_of_many(tmp_path: Path):
-    """It takes the sequence of one, which is refused: those behind it would hide that."""
+    """Another client's write takes one message's sequence; messages behind it must not hide its refusal."""
 
     async def scenario(broker: Broker, store: Store):
         keys = [f"k{number}" for number in range(200)]
@@ -192,7 +192,7 @@ def test_somebody_elses_write_hides_none_of_many(tmp_path: Path):
             async def publish_behind(messages: bytes, count: int) -> None:
                 if count > 1:
                     connection.publish_encoded = publish  # type: ignore[method-assign]
-                    # Through the relay user, who alone may.
+                    # Through the relay user, as no other user may.
                     await connection.request(f"$KV.{STATE}.k199", b'{"value": 3}', timeout=30)
                 await publish(messages, count)
 

@@ -1,4 +1,4 @@
-"""The relay: the log is in the stream, each event once and in order, whatever became of the stream."""
+"""The relay: the stream has each event of the log once and in order, also after the stream was damaged."""
 
 import asyncio
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_a_deleted_stream_is_noticed_and_filled_again(tmp_path: Path):
         store.append(300)
         async with relay_of(broker, store) as relay:
             await through(relay, store)
-            # While it has nothing to do, and while it has.
+            # While the relay has nothing to publish, and while it has.
             for count in (0, 5):
                 await broker.api.delete(NAMES.events)
                 relay.notify(store.append(count))
@@ -248,7 +248,7 @@ def test_a_stream_that_lacks_its_last_messages_at_a_start_is_filled_anew(tmp_pat
     async def scenario(broker: Broker, store: Store):
         store.append(5)
         await relayed(broker, store)
-        # As after a power cut, after which nats-server knows how far it was, and has not all of that.
+        # As after a power cut: nats-server knows its last sequence, and has lost the last messages.
         await broker.delete_message(4)
         await broker.delete_message(5)
         store.append(2)

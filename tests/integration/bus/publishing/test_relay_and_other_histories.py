@@ -18,7 +18,7 @@ from tests.support.stores.relaying import NAMES, Broker, Store, play, relay_of, 
 def test_behind_a_foreign_message_nothing_is_published(tmp_path: Path, running: bool, deleted: bool):
     async def scenario(broker: Broker, store: Store):
         async def intrude() -> None:
-            # Through the relay user, who alone may.
+            # Through the relay user, as no other user may.
             subject = "hyperpage.evt.v1.jobs.1.forged"
             await broker.connection.request(subject, b"{}", timeout=30)
 
@@ -35,7 +35,7 @@ def test_behind_a_foreign_message_nothing_is_published(tmp_path: Path, running: 
             if deleted:
                 await broker.delete_message(6)
                 await until(lambda: "was not an event" in (relay.state.problem or ""))
-        # Another relay is told so too.
+        # A new relay finds the same problem.
         async with relay_of(broker, store) as relay:
             await until(lambda: "message 6" in (relay.state.problem or ""))
             assert "hyperpage stream refill --yes" in (relay.state.repair or "")
@@ -135,7 +135,7 @@ def test_a_restored_log_that_never_was_this_streams_publishes_nothing(tmp_path: 
     async def scenario(broker: Broker, store: Store):
         store.append(9)
         await relayed(broker, store)
-        # A copy of the store that went another way, and was restored then.
+        # A copy of the store that has other events, and was restored afterwards.
         store.set_back(2)
         store.append(7)
         store.restore(6, timeline=2)

@@ -1,4 +1,4 @@
-"""Publishing into a stream of several nats-servers, into which somebody else has published."""
+"""Publishing into a stream of several nats-servers, into which another client has published."""
 
 import asyncio
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_somebody_elses_message_does_not_stop_the_stream(tmp_path: Path) -> None
             await publisher.open()
             publisher.begin(0, is_replicated=True)
             await publisher.send([(SUBJECT, b"1", {})])
-            # It expects the first one, in whose place another one is.
+            # This message expects the first one, whose sequence another client's message has taken.
             await publisher.send([(SUBJECT, b"2", {})])
             with pytest.raises(WrongSequenceError):
                 await publisher.settle()

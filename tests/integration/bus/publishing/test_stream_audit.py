@@ -1,4 +1,4 @@
-"""The audit of the stream: whatever becomes of a message behind the relay's back is noticed."""
+"""The audit of the stream: it finds every message that was changed or deleted after publishing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -93,7 +93,7 @@ def test_messages_that_were_deleted_are_found(tmp_path: Path):
         store.append(2_000)
         await relayed(broker, store)
         await broker.delete_message(7)
-        # A range of them, by their subjects.
+        # All messages of one subject pattern.
         await broker.purge(filter="hyperpage.evt.v1.jobs.k=2E15.*")
         state = await audited(broker, store)
         assert [(one.sequence, one.problem) for one in state.differences] == [
@@ -124,7 +124,7 @@ def test_a_message_in_the_place_of_an_event_is_found_whatever_it_claims_to_be(tm
         store.append(5)
         await relayed(broker, store)
         (row,) = store.append(1)
-        # Its id, subject and hash are the event's: only the log tells.
+        # The forged message has the event's id, subject and hash: only a comparison with the log finds it.
         headers = {"Nats-Msg-Id": store.origin.event_id(6)}
         forged = cloud_event(store.origin, msgspec.structs.replace(row, data='{"n":0}'))
         await broker.connection.request(
@@ -148,7 +148,7 @@ def test_a_foreign_message_and_events_out_of_place_are_found(tmp_path: Path):
             ("jobs.1.forged", b"{}"),
             ("jobs.k=2E4.enqueued", cloud_event(store.origin, rows[3])),
         ):
-            # By this header, the end of what is read is told.
+            # nats-server ends a batch with this header, so a message that has it might end the reading.
             headers = {"Status": "204"}
             await broker.connection.request(f"hyperpage.evt.v1.{subject}", body, timeout=30, headers=headers)
         store.append(2)

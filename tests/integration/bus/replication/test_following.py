@@ -1,4 +1,4 @@
-"""A file that follows a log on a real nats-server, whatever becomes of that."""
+"""A file that follows a log on a real nats-server, also after kills of the broker and losses of the log."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -89,7 +89,7 @@ def test_a_newer_leader_writes_what_an_older_follower_reads_until_all_are_new(
                 async with following(broker, file) as follower:
                     await until(lambda: "of format 2" in (follower.state.problem or ""))
                     assert follower.state.repair == "a newer version has written it: update this one"
-                # Once it is updated, it goes on.
+                # A follower that was updated goes on.
                 monkeypatch.setattr(frame_module, "FORMAT", 2)
                 async with following(broker, file) as follower:
                     await until(lambda: follower.state.position == 6)

@@ -1,4 +1,4 @@
-"""One member leads at a time, for all that it knows, and another one soon after it has ended."""
+"""At most one member holds the lease at a time, and another one gets it soon after it has ended."""
 
 import asyncio
 import time
@@ -110,7 +110,7 @@ def test_a_broker_that_ends_a_lease_too_early_gives_it_to_nobody_before_its_hold
         await one.lease.tell(8)
         renewal = await standing(one)
         await until(lambda: other.watch.sequence == renewal)
-        # As a broker does whose clock is ahead of the others'.
+        # As if a broker whose clock is ahead ended the lease early.
         await one.bucket.end(KEY, expected=renewal, timeout_ms=5_000)
         await until(lambda: other.heard[-1] is None)
         was_valid = one.lease.is_valid
@@ -176,7 +176,7 @@ def test_a_lease_that_is_handed_over_is_left_to_whom_it_is_for_for_a_while(broke
         assert not third.is_vacant()
         assert not await third.lease.acquire(8)
         assert other.is_vacant()
-        # It has gone meanwhile.
+        # The chosen successor does not take the lease within its head start.
         third.seconds.now += HEAD_START_SECONDS
         assert await third.lease.acquire(8)
         assert not await other.lease.acquire(8)
@@ -289,7 +289,7 @@ def test_in_a_bucket_that_was_made_anew_another_leads_after_the_holder_has_given
         one.waits()
         assert await other.lease.acquire(8)
         with pytest.raises(LeaseLostError):
-            # Its last message had the sequence that the other one's has now.
+            # The old leader expects its own last message, whose place the new leader's has taken.
             await one.lease.tell(9)
         await until(lambda: one.heard[-1] == "b")
 

@@ -1,4 +1,4 @@
-"""Members tell of themselves, and no two live ones have one name."""
+"""Members report themselves, and no two live members have the same name."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ AGAIN = msgspec.structs.replace(FIRST, instance="2")
 
 @pytest.fixture(autouse=True)
 def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of them ends within a test, however slow the machine is."""
+    """Keeps the members' entries from ending within a test, however slow the machine is."""
     monkeypatch.setattr(members, "LIVE_SECONDS", 60)
 
 
@@ -100,7 +100,7 @@ def test_a_second_process_of_a_name_is_refused_while_the_first_one_lives(broker:
     async def scenario(bucket: ClusterBucket) -> None:
         one = Membership(bucket, lambda: FIRST)
         await one.join()
-        # Its clock stands still, so that it waits for a sign of life, however long that takes.
+        # The second process's clock stands still, so it waits for a sign of life as long as that takes.
         joining = asyncio.create_task(Membership(bucket, lambda: AGAIN, clock=Seconds()).join())
         while not joining.done():
             await one.tell()
@@ -117,7 +117,7 @@ def test_the_name_of_one_that_ended_without_a_word_is_free_and_what_comes_back_i
     broker: NatsServer,
 ) -> None:
     async def scenario(bucket: ClusterBucket) -> None:
-        # It is frozen from here on.
+        # This process is frozen from here on.
         frozen = Membership(bucket, lambda: FIRST)
         await frozen.join()
         seconds = Seconds()

@@ -104,7 +104,7 @@ def test_of_many_leases_only_those_that_changed_are_looked_at(store: Store, tmp_
         connection.execute(f"INSERT INTO job_leases VALUES ({'), ('.join(names)})")
 
     def steps(told: Collection[str] | None) -> int:
-        """Thousands of steps that the database took for a frame, which has the lease of a claim."""
+        """The number of thousands of database steps for a frame, which has the lease of one claim."""
         count = 0
 
         def another_thousand() -> bool:

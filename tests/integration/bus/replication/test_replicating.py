@@ -111,7 +111,7 @@ def test_behind_another_ones_message_at_the_same_sequence_nothing_is_committed(
         async with leading(broker, tmp_path / "a.db", store_id=STORE_ID) as first:
             assert (await set_value(first.store, "k", 1, id="c-1")).code is None
             await lose_tail(broker, 1)
-            # Its term stands where the first one's group stood.
+            # The message of the new term takes the sequence that the first leader's group had.
             async with leading(broker, tmp_path / "b.db", "b", store_id=STORE_ID):
                 refused = await set_value(first.store, "k", 2, id="c-2")
 
@@ -270,7 +270,7 @@ def test_nobody_leads_a_new_log_who_has_less_than_it_was_made_for(tmp_path: Path
 
 
 def noise(seed: int, count: int) -> Submission:
-    """A batch that no message holds."""
+    """A batch that is too large for one message."""
     chance = Random(seed)
     bodies = [{"key": f"k.{number}", "value": chance.randbytes(30_000).hex()} for number in range(count)]
     return batch(*(Sent("app_state.set", body) for body in bodies))
@@ -299,7 +299,7 @@ def test_parts_of_a_group_that_there_was_no_room_for_count_for_nothing(tmp_path:
                 await set_value(led.store, "k", 1)
                 report = await broker.api.report(NAMES.log)
                 assert report is not None
-                # Room for one part of two.
+                # Room for one part of a batch that needs two.
                 await broker.api.update({**report.config, "max_bytes": report.state.bytes + 1_300_000})
                 (refused,) = await asyncio.to_thread(led.store.submit, [noise(1, 55)])
                 assert refused.code == "unavailable"

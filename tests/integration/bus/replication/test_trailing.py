@@ -1,4 +1,4 @@
-"""A log that trails, on a real nats-server: what is sent of it, when, and who begins a timeline."""
+"""A log that trails, on a real nats-server: its sending, and the leaders that begin a timeline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,7 +41,7 @@ def log_of(broker: Broker) -> LogStream:
 
 
 class TrailingLeader:
-    """A store whose log trails; it sends once `sending` is set."""
+    """A store whose log trails; it sends its commits once `send` is called."""
 
     def __init__(self, store: Store, trailing: Trailing, ended: list[str]) -> None:
         self.store = store
@@ -62,7 +62,7 @@ class TrailingLeader:
         self.tell()
 
     def tell(self) -> None:
-        """As the service's loop is told of commits."""
+        """Passes on new commits, as the service's loop does."""
         commits: list[Commit] = self.store.commits[self._told :]
         self._told += len(commits)
         for commit in commits:
@@ -115,7 +115,7 @@ def test_who_led_before_is_refused_and_its_last_events_are_in_no_log(tmp_path: P
                 await leader.set_value("k", 1)
                 log = log_of(broker)
                 await take_term(log, other.applier, Claim(name="b", trails=True, told=told))
-                # As one that was frozen, and wakes up.
+                # The old leader wakes up, as if it had been frozen.
                 leader.send()
                 await until(lambda: leader.ended)
                 assert leader.ended == ["another one leads"]
@@ -197,7 +197,7 @@ def test_a_file_with_a_timeline_that_the_log_has_lost_keeps_apart_and_begins_no_
         with followed_file(tmp_path / "b.db") as second:
             await take_term(log, second.applier, Claim(name="b"))
             await lose_tail(broker, 2)
-            # It knows of neither.
+            # Leader c knows neither of the lost messages.
             file = FollowedFile(tmp_path / "c.db")
             async with trailing(broker, file, tmp_path / "c.db", "c", has_all=bool) as leader:
                 leader.send()
@@ -242,7 +242,7 @@ def test_who_answered_and_did_not_send_it_answers_as_who_led_next_once_it_is_bac
             await leader.set_value("k", 1)
             await until(lambda: leader.trailing.state.position == 1)
             await leader.stop()
-            # It changes nothing, so the file has no event of its own.
+            # The command changes nothing, so the file has no event that others lack.
             await leader.set_value("k", 1, "again")
             await leader.set_value("k", 1, "lost")
         async with trailing(broker, FollowedFile(tmp_path / "b.db"), tmp_path / "b.db", "b") as leader:
@@ -285,7 +285,7 @@ def test_a_timeline_that_the_log_has_lost_again_is_put_back(tmp_path: Path):
         with followed_file(tmp_path / "b.db") as second, followed_file(tmp_path / "c.db") as third:
             await take_term(log, second.applier, Claim(name="b"))
             await catch_up(log, third.applier)
-            # The fork and the term behind it.
+            # Loses the messages of the fork and of the term behind it.
             await lose_tail(broker, 2)
             await take_term(log, third.applier, Claim(name="c", has_all=bool))
             await catch_up(log, second.opened())

@@ -44,7 +44,7 @@ class Claims:
         return sum(map(len, self.got))
 
     async def work(self, number: int, client: Client) -> None:
-        """Claims one job after another until all have been claimed, by whomever."""
+        """Claims one job after another until all clients together have claimed all jobs."""
         while self.count < self.jobs:
             answer = await client.send("jobs.claim", {"worker": f"w{number}", "lease_ms": LEASE_MS})
             for job in answer.result["jobs"]:

@@ -39,7 +39,7 @@ LEASED: dict[str, Any] = {"id": "nobody", "lease": "no-lease"}
 
 @contextmanager
 def nothing_stored(talk: Talk) -> Iterator[None]:
-    """Whatever happens in the block, the log ends where it ended, and the service still answers."""
+    """Checks that the block adds nothing to the log, and that the service still answers afterwards."""
     before = talk.position
     yield
     assert talk.position == before
@@ -716,7 +716,7 @@ def test_heartbeats_and_progress_are_carried_out_each_time(own: Talk):
     stored(own, "jobs.heartbeat", body, id="same id")
     stored(own, "jobs.progress", body | {"percent": 20}, id="same id")
     assert own.query("jobs.get", {"id": "beating"}).said["progress"] == {"percent": 20}
-    # Not even that it was used is remembered.
+    # The id of a heartbeat or of progress is not remembered, so it can be used again.
     stored(own, "jobs.complete", body, id="same id")
 
 
@@ -866,7 +866,7 @@ def test_a_request_whose_answer_would_not_go_to_an_inbox_is_dropped_and_counted(
         shared.client.publish("hyperpage.cmd.v1.app_state.set", body, reply=reply, headers=headers)
         shared.client.publish("hyperpage.cmd.v1.nonsense", b"", reply=reply)
         shared.client.publish("hyperpage.qry.v1.jobs.count", b"", reply=reply)
-        # Answered after them, since it was sent after them.
+        # This query is answered last, since it was sent last.
         await shared.client.query("jobs.count")
         assert heard.empty()
         assert results.empty()
@@ -991,7 +991,7 @@ def test_an_atomic_batch_with_a_refused_command_does_nothing(shared: Talk, code:
     assert list(answer.said) == ["error"]
     assert shared.query("app_state.get", {"key": "a-1"}).code == "not_found"
     assert shared.query("jobs.get", {"id": "a-job"}).code == "not_found"
-    # Its ids are free, its claim let the job go, and its keys were never there.
+    # The batch's ids are unused, the claimed job waits again, and the keys do not exist.
     assert shared.query("app_state.history", {"key": "a-2"}).code == "not_found"
 
 
@@ -1155,7 +1155,7 @@ def test_when_too_much_waits_the_rest_is_busy_and_what_waits_is_answered(tmp_pat
         async with asyncio.timeout(30):
             return await asyncio.gather(*answers)
 
-    # However long they wait: it is about the room for them.
+    # No limit on the time of waiting: this test is about the room for waiting commands.
     with Talk(tmp_path, busy_after_ms=0) as own:
         locked = apsw.Connection(str(own.settings.store_path))
         locked.execute("BEGIN IMMEDIATE")

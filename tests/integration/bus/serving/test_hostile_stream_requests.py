@@ -1,4 +1,4 @@
-"""Requests about streams that no library would send: they get an answer, and cost nobody else anything."""
+"""Requests about streams that no library would send: they get an answer, and harm no other user."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""More than can be done: the rest is told so at once, who sends little is let in, and it ends."""
+"""Overload: excess requests are refused as busy at once, users who send little are served, and it ends."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.support.services.raw_nats import Message, RawNats
 from tests.support.services.serving import broker_of
 from tests.support.stores.looking_inside import log_of
 
-# Far more than are done in the time for which one may wait here, on any machine.
+# Far more requests than any machine can handle within `BUSY_AFTER_MS`.
 FLOOD = 4_000
 BUSY_AFTER_MS = 20
 SET = "hyperpage.cmd.v1.app_state.set"
@@ -40,7 +40,7 @@ async def serving(folder: Path, **more: Any) -> AsyncIterator[tuple[Service, Raw
 
 @asynccontextmanager
 async def holding(thread: LoopThread) -> AsyncIterator[None]:
-    """A thread reads nothing for the length of the block; what is sent stands at the broker."""
+    """Keeps a thread from reading for the length of the block; messages wait at the broker."""
     begun, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -64,7 +64,7 @@ def test_of_a_flood_what_would_wait_too_long_is_busy_and_not_stored_and_the_rest
         async with serving(tmp_path) as (service, client):
             async with holding(service.leading.writer.thread):
                 asked = sets(client, FLOOD)
-                # The broker has all of them.
+                # The broker has all messages when this returns.
                 await client.flush()
             answers = list(await asyncio.gather(*asked))
             counted = dict(service.leading.intake.refused)
@@ -130,7 +130,7 @@ def test_an_overload_is_told_while_it_lasts_and_is_over_soon(tmp_path: Path):
 
             await until(flooded, 120)
             assert "busy" in {one.code for one in await asyncio.gather(*asked)}
-            # Without a pause: what comes now is no burst, and let in all the same.
+            # Without a pause: these commands count as no burst, and are let in all the same.
             assert {one.code for one in await asyncio.gather(*sets(client, 100))} == {None}
             await until(lambda: "commands_queue_up" not in causes(service))
 
@@ -149,7 +149,7 @@ def test_of_a_flood_of_queries_what_would_wait_too_long_is_busy(tmp_path: Path):
             async with holding(service.queries.thread):
                 asked = [client.ask("hyperpage.qry.v1.app_state.get", {"key": "k"}) for _ in range(FLOOD)]
                 await client.flush()
-                # It is asked in the same connection, and answered always.
+                # The status is asked for on the same connection, and is always answered.
                 status = client.ask("hyperpage.qry.v1.service.status", {})
                 await client.flush()
             answers = list(await asyncio.gather(*asked))
@@ -173,7 +173,7 @@ def test_a_query_waits_two_seconds_for_a_connection_before_it_is_busy(tmp_path: 
                 waited = time.monotonic() - began
             assert answer.code == "busy"
             assert waited >= 2.0
-            # One that is given back meanwhile is taken.
+            # A query gets a connection that is given back while it waits.
             with service.readers.connection():
                 waits = client.ask(LIST, {})
                 await client.flush()

@@ -1,4 +1,4 @@
-"""One prefix, one service: on a broker that both share, where each user has the least rights it needs."""
+"""One prefix, one service: on a shared broker where each user has the least rights it needs."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ REFUSED = r"another service serves the prefix hyperpage: \w+ \(store .+\)"
 
 
 def copied(folder: Path) -> Path:
-    """A copy of a stopped service's directory: the same store, to all appearance."""
+    """A copy of a stopped service's directory, which looks like the same store."""
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     return copy
@@ -41,7 +41,7 @@ def test_a_second_service_on_the_prefix_is_refused_also_on_the_same_store(tmp_pa
                             pass
                     assert service.origin.store_id in str(refused.value)
                 assert service.leading.relay.state.healthy
-            # It has gone, and left the way free.
+            # The first service has stopped, so the copy can be served.
             async with serving(copy, server):
                 pass
 

@@ -132,11 +132,11 @@ def test_a_push_consumer_stores_nothing_and_reaches_no_service(
 ):
     async def scenario():
         before = await bus.contents()
-        # Allowed or not, it is what makes a push consumer active.
+        # A subscription makes a push consumer active, even if it is not allowed.
         subscription = await bus.clients[APP].subscribe(target) if listening else None
         for source in ("HYPERPAGE_EVENTS", "HYPERPAGE_RESULTS", "KV_hyperpage_app_state"):
             await make_anew(bus, source, "made", deliver_subject=target, ack_policy=policy)
-            # One made later, to where it may push: by the time it has, the other has had its chance.
+            # A later consumer with an allowed subject: once it has pushed, the first would have pushed, too.
             allowed = await bus.clients[APP].subscribe("_INBOX.allowed")
             await make_anew(bus, source, "allowed", deliver_subject="_INBOX.allowed", ack_policy="none")
             await allowed.next_msg(timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""Streams that are full: nothing that was taken in is lost, the sender is told, and all heals by itself."""
+"""Full streams: no stored message is lost, senders are refused, and all heals by itself."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ async def sees_none(durable: Durable) -> None:
 
 @contextmanager
 def locked(talk: Talk) -> Iterator[None]:
-    """The store cannot be written, so that durable commands wait."""
+    """Locks the store against writing for the length of the block, so that durable commands wait."""
     talk.service.leading.writer.call(lambda connection: connection.set_busy_timeout(5), lambda _: None)
     other = apsw.Connection(str(talk.settings.store_path))
     other.set_busy_timeout(10_000)
@@ -158,7 +158,7 @@ def test_durable_commands_over_the_limit_are_refused_and_those_that_were_taken_a
                 with pytest.raises(Unavailable) as error:
                     await client.send_durable("app_state.set", {"key": "client", "value": FILLER})
                 assert "too many durable commands wait" in error.value.hint
-            # An operator is told, too, and the letter stays.
+            # A replay by an operator is refused, too, and the dead letter stays.
             replayed = await durable.talk.admin.request("hyperpage.adm.v1.dlq.replay", {"all": True})
             assert replayed.code == "unavailable"
             assert len(await durable.letters()) == 1
@@ -200,7 +200,7 @@ def test_messages_that_are_no_command_take_the_half_of_the_dead_letters_and_are_
         # Commands go through beside all that.
         assert durable.run(durable.answer("app_state.set", {"key": "k", "value": 1}, "good")).code is None
 
-        # It heals when room is made.
+        # The cause ends when room is made.
         assert durable.talk.administer("dlq.drop", {"all": True}).code is None
         durable.run(sees_none(durable))
         durable.run(durable.store("no.such", b"", {"Hyperpage-Command-Id": "later"}))
@@ -230,10 +230,10 @@ def test_a_command_that_the_service_failed_at_has_its_place_among_the_dead_lette
             for _ in range(100):
                 await durable.store("no.such", b"{" * 10_000)
             await durable.nothing_waits()
-            # Junk has its half, and no more.
+            # Dead letters of bad commands take at most half of the room, so this one still has a place.
             await durable.store("app_state.set", {"key": "defect", "value": 1})
             await until(lambda: are_kept(1))
-            # Full, as with the defects of a long night.
+            # The stream is now full, as after many failures of the service itself.
             config = await config_of(durable, LETTERS)
             full = (await durable.state(LETTERS))["bytes"] + 100
             await durable.api(f"STREAM.UPDATE.{LETTERS}", config | {"max_bytes": full})
@@ -241,7 +241,7 @@ def test_a_command_that_the_service_failed_at_has_its_place_among_the_dead_lette
             answer = await durable.answer("app_state.set", {"key": "k", "value": 1}, "beside")
             assert answer.code is None
             await sees(durable, "dead_letters_full")
-            # The other's answer comes before its acknowledgement.
+            # The answer to `beside` comes before its acknowledgement, so it may still be waiting.
             await until(lambda: waiting(1))
             await durable.api(f"STREAM.UPDATE.{LETTERS}", config)
             await durable.nothing_waits()
@@ -302,7 +302,7 @@ def test_a_mirror_that_is_full_says_so_and_is_filled_up_when_there_is_room(
         durable.run(sees(durable, "mirror_stopped"))
         (mirror,) = (one for one in durable.talk.service.leading.mirrors.state if one.table == "app_state")
         assert "maximum bytes exceeded" in str(mirror.problem)
-        # Those that are written are right, and the table has all.
+        # The table has all rows, though the mirror does not.
         assert durable.talk.query("app_state.count").said == {"count": 30}
 
         for key in keys[:25]:

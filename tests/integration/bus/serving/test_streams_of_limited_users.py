@@ -1,4 +1,4 @@
-"""A user that may follow one table and read another sees those alone, by every road of JetStream's API."""
+"""A user that may follow one table and read another sees only those, by any request of JetStream's API."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How long messages have waited is told by the broker's own answers, and forgotten with the connection."""
+"""The age of the broker's queue, measured by its answers to pings, and forgotten with the connection."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def connected(folder: Path) -> AsyncIterator[tuple[NatsServer, LeanClient]
 
 
 def read(age: QueueAge, now_ns: int) -> int:
-    """Since when the last one waits of so many messages that a ping is sent, where its time has come."""
+    """The time since which the last of `PING_MESSAGES` messages waits: so many that a ping may be sent."""
     return [age.since(now_ns) for _ in range(PING_MESSAGES)][-1]
 
 
@@ -42,12 +42,12 @@ def test_what_is_read_waits_since_the_oldest_ping_that_is_not_answered(tmp_path:
     async def play() -> None:
         async with connected(tmp_path) as (_, client):
             age = QueueAge(client)
-            # Few messages are no reason to ask.
+            # After few messages no ping is sent.
             assert [age.since(number) for number in range(1, PING_MESSAGES)] == [*range(1, PING_MESSAGES)]
             assert read(age, 1) == 1
             assert read(age, PING_NS) == 1
             assert read(age, 3 * PING_NS) == 1
-            # Both are answered.
+            # Both pings are answered.
             await until(lambda: age.since(4 * PING_NS - 1) == 4 * PING_NS - 1)
 
     asyncio.run(play())
@@ -90,7 +90,7 @@ def test_a_ping_that_was_lost_with_its_connection_is_forgotten(tmp_path: Path):
             assert read(age, PING_NS) == read(age, 2 * PING_NS - 1) == PING_NS
             os.kill(process_id, signal.SIGKILL)
             await until(lambda: client.stats["reconnects"] == 1 and client.is_connected)
-            # At once, and not once the next ping is sent.
+            # The age is forgotten at once, not only when the next ping is sent.
             assert age.since(2 * PING_NS - 1) == 2 * PING_NS - 1
             assert read(age, 2 * PING_NS) == 2 * PING_NS
             await until(lambda: age.since(3 * PING_NS - 1) == 3 * PING_NS - 1)

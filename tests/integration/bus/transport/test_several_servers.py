@@ -106,7 +106,7 @@ def test_one_that_stands_still_is_left_for_another(tmp_path: Path):
             one.freeze()
             await until(lambda: port_of(client) == other.port)
             await client.close()
-            # It takes connections all the same, and says nothing.
+            # The frozen server still accepts connections, and sends nothing.
             client = await let_in(address_of(one.port, other.port), again=None)
             assert port_of(client) == other.port
             await client.close()
@@ -145,7 +145,7 @@ def test_none_of_them_is_told_anything_without_tls(tmp_path: Path):
             assert port_of(client) == server.port
             assert client.is_encrypted
             await server.stop()
-            # Only the one without is left, which would know the password.
+            # Only the server without TLS is left, which would learn the password.
             await until(lambda: not client.is_connected)
             tried = clear.logged().count("Client connection created")
             await until(lambda: clear.logged().count("Client connection created") > tried + 2)

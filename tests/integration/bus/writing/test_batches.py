@@ -1,4 +1,4 @@
-"""A batch of configurations has one budget of work, which nobody behind it has to pay."""
+"""The configurations of a batch share one budget of work; a command behind the batch has its own."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The WAL is brought into the file beside the writer, and begins anew, whatever the other thread meets."""
+"""WAL checkpoints beside the writer: the WAL begins anew, also without the other connection or thread."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

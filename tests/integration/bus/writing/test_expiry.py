@@ -1,4 +1,4 @@
-"""Values of the state that expire: hidden at once, ended by an event soon after, whatever happens."""
+"""Values of the state that expire: hidden at once, and ended by an event soon after, also over restarts."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ from tests.support.stores.writing import Sent, Store
 
 @pytest.fixture
 def lasting(own: Talk) -> Talk:
-    """A service whose clock stands still, and which ends nothing until it is told to."""
+    """A service whose clock stands still, and which expires no value until a test asks for it."""
     look_again(own, math.inf)
     return own
 
@@ -59,7 +59,7 @@ def test_a_value_was_there_until_it_expired(lasting: Talk):
 
     assert (then(time=NOW - 1), then(time=NOW), then(time=NOW + 999)) == ("not_found", None, None)
     assert then(time=NOW + 1_000) == "not_found"
-    # As its event made it.
+    # By position, the value is as its event stored it.
     assert then(position=1) is None
 
 

@@ -37,7 +37,7 @@ def is_ahead(store: Store, clock: Clock) -> bool:
 def test_an_attempt_past_its_deadline_is_ended_although_its_lease_is_good(tmp_path: Path):
     clock = Clock()
     with Store(tmp_path / "hyperpage.db", clock) as store:
-        # Behind the time that attempts from before a start are given.
+        # Past the time in which deadlines do not count after a start.
         clock.now += 30_000
         store.send("jobs.enqueue", JOB | {"id": "a", "timeout_ms": 60_000, "max_attempts": 1})
         job = store.send("jobs.claim", {"worker": "w", "lease_ms": HOUR_MS})["result"]["jobs"][0]
@@ -96,7 +96,7 @@ def test_a_job_goes_once_its_result_is_to_be_kept_no_longer(tmp_path: Path):
 
         wait_for(lambda: [row.type for row in store.rows()].count("job.archived.v1") == 2)
 
-        # One that did not complete has no result, and stays.
+        # A job that did not complete has no result, and stays.
         ids = store.in_writer(lambda connection: list(connection.execute("SELECT id FROM jobs ORDER BY id")))
         assert ids == [("c",), ("d",)]
 

@@ -93,5 +93,5 @@ def test_who_asks_for_the_jobs_of_a_window_looks_at_none_that_are_older(path: Pa
     with Store(path, clock) as store:
         assert store.send("jobs.enqueue", {"id": "e", "type": "t", "throttle": throttle})["result"] is None
 
-        # The first that is too old is the last one.
+        # The search goes back from the newest job, and ends with the first one that is too old.
         assert [job for job in "abcd" if store.writer._aggregates.is_hot("jobs", job)] == ["c", "d"]

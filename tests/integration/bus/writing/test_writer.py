@@ -273,7 +273,7 @@ def test_times_never_decrease_when_the_clock_goes_back(path: Path):
 
 
 class Defective(Tables):
-    """Tables that cannot hold the key "poison", as a defect of theirs might have it."""
+    """Tables with a defect: they cannot hold the key "poison"."""
 
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
         changes = list(transitions)
@@ -444,7 +444,7 @@ def test_a_command_delivered_again_changes_nothing_and_gets_the_same_bytes(path:
 
 
 def test_an_answer_is_kept_with_the_head_of_the_log_after_its_command(store: Store):
-    # A restore to an earlier position forgets the answers behind it, also of what changed nothing.
+    # A restore to an earlier position forgets later answers, also those to commands that changed nothing.
     store.send_together(set_value("a", id="first"), set_value("b"), set_value("a", id="nothing"))
     store.send_together(set_value("c"), set_value("a", id="later"), set_value("a", 2, id="last"))
 
@@ -568,7 +568,7 @@ def test_an_atomic_batch_is_all_or_nothing(store: Store):
     assert (reply.code, reply["error"]["details"]) == ("not_found", {"index": 4})
     assert (store.tables(), store.writer.head) == (before, head)
     assert store.writer._aggregates.leases == {}
-    # Its ids were not used up, and its jobs neither.
+    # The refused batch has used up neither its ids nor its jobs.
     again = store.send_batch(claim(5, id="x"), Sent("app_state.delete", {"key": "kept"}, id="y"), atomic=True)
     assert claimed_ids(again.outcomes[0]) == ["kept"]
     assert [one["position"] for one in again.outcomes] == [3, 4]
@@ -774,7 +774,7 @@ def test_a_kept_state_is_the_one_that_the_events_give(
 
 
 def test_a_kept_value_does_not_keep_all_of_the_message_that_it_came_in(store: Store):
-    # Many small values would hold as many large messages in memory.
+    # Otherwise many small values would keep as many large messages in memory.
     body = msgspec.json.encode({"items": [{"key": "k", "value": 1}, {"key": "l", "value": "y" * 60_000}]})
     before = sys.getrefcount(body)
 

@@ -1,4 +1,4 @@
-"""Durable commands over the wire: kept until they are answered, whatever dies, and answered for a day."""
+"""Durable commands over the wire: kept until they are answered, through crashes; answers last for a day."""
 
 import asyncio
 import json
@@ -100,7 +100,7 @@ def test_a_refusal_is_an_answer_with_its_headers(shared: Durable):
 
     assert refusal.code == "not_found"
     assert refusal.headers["Nats-Service-Error-Code"] == "404"
-    # It is not remembered, and goes through once it may.
+    # The refusal is not remembered: the command goes through once its rule allows it.
     shared.talk.command("app_state.set", put("nobody"))
     again = shared.run(shared.answer("app_state.delete", {"key": "nobody"}, "refused"))
     assert again.code is None
@@ -225,7 +225,7 @@ def test_a_delivery_that_comes_again_changes_nothing_and_is_answered_then(durabl
         await durable.api(f"CONSUMER.CREATE.{COMMANDS}.{config['durable_name']}", {
             "stream_name": COMMANDS, "config": config, "action": "update",
         })  # fmt: skip
-        # So, no answer can be stored, and no command acknowledged.
+        # With this limit no answer can be stored, so no command is acknowledged.
         results = (await durable.api(f"STREAM.INFO.{RESULTS}"))["config"]
         await durable.api(f"STREAM.UPDATE.{RESULTS}", results | {"max_msg_size": 1})
         for number in range(5):
@@ -303,7 +303,7 @@ def test_what_cannot_be_processed_is_answered_and_becomes_a_dead_letter(
         refusal = await shared.next_result()
         (letter,) = [one for one in await shared.letters() if one["sequence"] not in known]
         shown = await shared.talk.admin.request("hyperpage.adm.v1.dlq.show", {"sequence": letter["sequence"]})
-        # Neither it nor its answer is in the way of what comes after it.
+        # Neither the dead letter nor its answer holds up later commands.
         await shared.nothing_waits()
         assert (await shared.answer("app_state.set", put("after"), os.urandom(8).hex())).code is None
         await shared.talk.admin.request("hyperpage.adm.v1.dlq.drop", {"sequence": letter["sequence"]})
@@ -313,7 +313,7 @@ def test_what_cannot_be_processed_is_answered_and_becomes_a_dead_letter(
 
     assert refusal.code == letter["code"] == code
     assert letter["reason"]
-    # The server puts what is no header at all in front of the body.
+    # nats-server moves headers that it cannot parse to the front of the body.
     assert body[:50].decode() in shown.said["body"]
     assert letter["command_id"] == shown.said["headers"]["Hyperpage-Command-Id"]
     assert refusal.subject == f"hyperpage.res.v1.{escaped(letter['command_id'])}"
@@ -350,7 +350,7 @@ def test_a_replayed_dead_letter_is_carried_out_where_it_can_be_now(durable: Dura
     talk = durable.talk
     talk.run(durable.store("app_state.set", b"nonsense", {"Hyperpage-Command-Id": "still-bad"}))
     talk.run(durable.result("still-bad"))
-    # As an older version left it, which did not know the verb.
+    # A dead letter of an older version, which did not know the verb.
     headers = {
         "Hyperpage-Command-Id": "good-now",
         "Hyperpage-Reason-Code": "not_found",
@@ -557,7 +557,7 @@ def test_a_stream_that_is_deleted_while_the_broker_runs_is_there_again_soon(dura
         await durable.answer("app_state.set", put("before"), "before")
         await durable.nothing_waits()
         await durable.api(f"STREAM.DELETE.{stream}")
-        # At once, so that they meet the gap.
+        # The commands come at once, so that they meet the missing stream.
         while not await durable.through_a_restart(is_stored):
             pass
         dead = partial(durable.store, "no.such", b"", {"Hyperpage-Command-Id": "dead"})
@@ -593,13 +593,13 @@ def test_commands_that_wait_when_the_service_stops_are_carried_out_in_order_afte
 
     talk.run(scenario())
     talk.run(durable.relay.close())
-    # Some are answered by now, some are on their way, some have not been asked for.
+    # Some commands are answered by now, some are on their way, some are not fetched yet.
     talk.restart()
     talk.run(durable.connect())
     talk.run(durable.nothing_waits())
 
     assert [json.loads(str(row.data))["value"] for row in talk.rows] == list(range(3_000))
-    # None is suspected of having ended the service, which was stopped.
+    # No command is a suspect: the service was stopped, and did not crash.
     assert not (talk.settings.data / "durable" / "counts.json").exists()
 
 
@@ -622,7 +622,7 @@ def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_b
 
         try:
             await until(is_not_asked)
-            # The portion that the writer has, what has arrived since, and what was asked for by then.
+            # The writer's portion, the messages that have arrived since, and those requested by then.
             assert (await consumer())["num_ack_pending"] <= 512 + 1_000 + 2 * 500
         finally:
             go_on.set()
@@ -636,7 +636,7 @@ def test_the_service_asks_for_no_more_than_it_has_room_for_while_its_writer_is_b
 def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(durable: Durable):
     talk = durable.talk
     talk.service.leading.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
-    # Behind the errand: what the writer answers now, it answers after it.
+    # An answer shows that the writer is done with the errand before it.
     assert talk.command("app_state.delete", {"key": "nobody"}).code == "not_found"
     locked = apsw.Connection(str(talk.settings.store_path))
     locked.execute("BEGIN IMMEDIATE")
@@ -697,7 +697,7 @@ def test_commands_keep_their_order_while_the_store_cannot_be_written_now_and_the
 def test_a_service_stops_also_when_an_answer_comes_with_the_cancellation_of_who_waits_for_it(
     durable: Durable,
 ):
-    # As it may be with an answer of JetStream's: `wait_for` of Python 3.11 then returns it, and goes on.
+    # Such an answer may be JetStream's: `wait_for` of Python 3.11 then drops the cancellation and goes on.
     async def scenario() -> None:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -706,7 +706,7 @@ def test_a_service_stops_also_when_an_answer_comes_with_the_cancellation_of_who_
             await asyncio.Event().wait()
 
         durable.talk.service._background.start(part(), "a part")
-        # It waits from now on.
+        # The task waits from now on.
         await asyncio.sleep(0)
         answer.set_result(None)
         async with asyncio.timeout(COMES_WITHIN_SECONDS):

@@ -1,4 +1,4 @@
-"""`jobs.await`: whoever waits for a job's end is answered as soon as it has ended, without a poll."""
+"""`jobs.await`: a client that waits for a job's end gets its answer at once, without polling."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from tests.support.services.asking import HttpTalk, problem
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
-    """A service, of which the tests ask one after the other."""
+    """A service that the tests of this file share."""
     with HttpTalk(tmp_path_factory.mktemp("awaited")) as talk:
         yield talk
 
 
 async def waiting(service: Service, count: int) -> None:
-    """Returns when so many wait."""
+    """Returns when so many queries wait."""
     await until(lambda: service.queries._changes.waiting == count)
 
 
@@ -68,7 +68,7 @@ def test_when_the_time_is_over_the_job_is_told_as_it_is(talk: HttpTalk):
         await talk.client.command("jobs.hold", job)
         return (await asking).said
 
-    # Also what has not ended it.
+    # After the timeout, the answer has the job's present state, which is no end.
     assert talk.run(scenario())["job"]["state"] == "held"
 
 
@@ -128,7 +128,7 @@ def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
                 shown = asyncio.create_task(http.get("/api/v1/jobs/a/await?timeout_ms=60000"))
                 await waiting(talk.service, 2)
                 stopping = asyncio.create_task(talk.service.stop())
-                # Long before it would cut them off.
+                # Long before the stopping service would cut off the waiting clients.
                 async with asyncio.timeout(2):
                     answered = (await said).code, await shown
                 await stopping

@@ -18,7 +18,7 @@ from tests.support.services.serving import copy_of, restore_by_hand
 from tests.support.services.talking import Talk
 
 KEY = {"key": "k"}
-# One that is looked up at once, and others that another thread reads.
+# One query that is looked up at once, and others that another thread reads.
 QUERIES: dict[str, Any] = {
     "app_state.get": KEY,
     "app_state.list": {},
@@ -34,7 +34,7 @@ QUERIES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    """A service, of which the tests ask one after the other."""
+    """A service that the tests of this file share."""
     with Talk(tmp_path_factory.mktemp("places")) as talk:
         yield talk
 
@@ -160,13 +160,13 @@ def test_what_is_no_place_is_refused(talk: Talk, name: str):
 
 
 def test_a_query_whose_headers_cannot_be_read_is_refused(talk: Talk):
-    # Perhaps it asks for something that is newer than what there is.
+    # The unreadable headers may ask for a later place, so an answer could be too old.
     assert talk.query("app_state.get", KEY, b"NATS/1.0 200\r\n\xff\xfe: \r\n\r\n").code == "invalid"
 
 
 @pytest.mark.usefixtures("all_time")
 def test_those_that_wait_hold_up_nobody(talk: Talk, head: int, monkeypatch: pytest.MonkeyPatch):
-    # More than there are threads that read.
+    # More waiting queries than there are threads that read.
     monkeypatch.setattr(awaited_places, "MAXIMUM_WAITING", 60)
 
     async def scenario() -> None:
@@ -175,7 +175,7 @@ def test_those_that_wait_hold_up_nobody(talk: Talk, head: int, monkeypatch: pyte
         await waiting(talk.service, 60)
         for name, body in QUERIES.items():
             assert (await talk.client.query(name, body)).code is None
-        # There is no room for more of them.
+        # There is no room for more waiting queries.
         assert (await talk.client.query("app_state.get", KEY, least)).code == "busy"
         await store(talk.client)
         assert {place_of(await one) for one in asked} == {f"1-{head + 1}"}
@@ -191,7 +191,7 @@ def test_a_service_that_stops_waits_for_nobody(tmp_path: Path):
         await waiting(talk.service, 1)
         async with asyncio.timeout(COMES_WITHIN_SECONDS):
             await talk.service.stop()
-        # Its nats-server goes with it, perhaps before the answer has been read.
+        # The service's nats-server stops too, perhaps before the client has read the answer.
         with suppress(ConnectionError):
             assert (await asked).code == "unavailable"
 
@@ -215,7 +215,7 @@ def test_what_a_restore_has_undone_is_not_waited_for(tmp_path: Path):
         answer = talk.query("app_state.list", {}, at_least(seen))
 
         assert (seen, answer.code, place_of(answer)) == ("1-20", None, "2-1")
-        # A position alone is one of the timeline that is there.
+        # A position without a timeline means the present timeline.
         for least in (20, "2-2"):
             assert talk.query("app_state.list", {}, at_least(least)).code == "behind"
 
@@ -228,7 +228,7 @@ def test_what_is_for_the_leader_is_answered_by_one_that_leads_alone(
     for name, body in (*QUERIES.items(), ("service.status", {})):
         answer = talk.query(name, body, for_leader)
         assert (answer.code, "Hyperpage-Age-Ms" in answer.headers) == (None, False), name
-    # By the time that it has read, another one may lead.
+    # As if another service led by the time that this one has read.
     monkeypatch.setattr(talk.service.queries, "_leads", lambda: False)
     for name, body in QUERIES.items():
         refused = talk.query(name, body, for_leader)

@@ -1,4 +1,4 @@
-"""Queries over the wire: every kind for every table, pages to their end, and what cannot be asked."""
+"""Queries over the wire: every kind for every table, pages to their end, and refusals."""
 
 import asyncio
 import json
@@ -267,7 +267,7 @@ def test_a_list_comes_in_pages_to_its_end_each_row_once_and_in_order(told: Talk,
     assert len(rows) == ask(told, f"{table}.count")["count"] == (251 if table == "app_state" else 26)
     assert all(len(page["items"]) == limit for page in found[:-1])
     assert found[-1]["items"]
-    # By its key, a row may have more.
+    # A row that is asked for by its key may have more columns than a listed one.
     one = ask(told, f"{table}.get", KEYS[table])
     listed = TABLES_BY_NAME[table].listed.__struct_fields__
     assert {name: value for name, value in one.items() if name in listed} in rows
@@ -558,20 +558,20 @@ def test_a_disk_that_stops_under_a_look_up_has_nothing_else_stand_still(tmp_path
             assert not asked.done()
             goes_on.set()
             assert await asked == {}
-            # That was slow enough for others to go on meanwhile, by threads.
+            # The slow query has the next queries read by threads.
             service.query_verbs["app_state.get"] = verbs["app_state.get"]
             assert (await client.get("app_state", key="a"))["position"] == 1
 
     asyncio.run(scenario())
 
 
-# A service that is no longer the one
+# A service that another one may have replaced
 
 
 def test_one_that_another_may_have_taken_over_from_tells_nothing_of_its_store(tmp_path: Path):
     with Talk(tmp_path) as talk:
         send(talk, "app_state.set", {"key": "k", "value": 1})
-        # As behind a pause: whether there is a newer one is to be seen with the next look.
+        # As after a pause: only the next look tells whether a newer service has taken over.
         talk.service._standing_alone._incarnation = SimpleNamespace(is_valid=False)  # type: ignore[assignment]
         for name, body in (
             ("app_state.get", {"key": "k"}),
