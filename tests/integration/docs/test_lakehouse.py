@@ -1,4 +1,4 @@
-"""The lake goes on in a bucket, with engines that are not ours: what its guide says, done word for word."""
+"""The guide to a lake in a bucket, with other engines: its commands and programs run word for word."""
 
 import fcntl
 import json
@@ -95,13 +95,13 @@ class Published:
             self._stored.close()
 
     def configure(self, folder: Path) -> None:
-        """Makes a folder one where a catalogue is."""
+        """Writes the catalogue's settings into a folder."""
         (folder / ".pyiceberg.yaml").write_text(CONFIGURATION.replace("http://127.0.0.1:8333", self.endpoint))
 
     def publish(
         self, lake: Path | None = None, address: str | None = None, folder: Path | None = None
     ) -> dict[str, int]:
-        """Runs the script as the guide has it; how many files of each table were new."""
+        """Runs the script as the guide has it; the number of new files by table."""
         command = [sys.executable, str(PUBLISH), str(lake or self.lake), address or self.address]
         done = subprocess.run(
             command, cwd=folder or self.folder, capture_output=True, text=True, timeout=60, check=False,
@@ -113,7 +113,7 @@ class Published:
         }
 
     def make_anew(self, lake: Path, *, without: int) -> list[str]:
-        """A second lake, when the oldest backups are gone; the snapshots that it has."""
+        """Exports a second lake without the oldest backups; its snapshots."""
         backups = list_backups(self._stored.folder)
         export(backups[:-without], lake, store_id=self._stored.store.origin.store_id)
         manifest = read_manifest(lake)
@@ -152,7 +152,7 @@ def files_of(found: Catalog, table: str) -> list[str]:
 
 
 def assert_equal(lake: duckdb.DuckDBPyConnection, view: str, theirs: pyarrow.Table) -> None:
-    """The rows are the same, each as often."""
+    """Checks that both have the same rows, each as often."""
     lake.register("theirs", theirs)
     names = ", ".join(f'"{name}"' for name in theirs.column_names)
     for one, other in ((view, "theirs"), ("theirs", view)):
@@ -232,12 +232,12 @@ def test_small_files_that_have_become_one_leave_the_tables_and_the_bucket(
         assert_equal(lake, "all_events", rows_of(found, "events"))
         files = files_of(found, "jobs_versions")
         assert len(files) == len([one for one in after.stretches if "jobs_versions" in one.files])
-        # For those who read the folder in the bucket.
+        # Readers of the bucket's folder see the same.
         by_timeline = published.run(PYTHON[2])["by_timeline"].rows()
         query = "SELECT timeline, count(*) FROM all_events GROUP BY ALL ORDER BY ALL"
         assert by_timeline == lake.execute(query).fetchall()
 
-        # As a run leaves it that was cut off before it removed them.
+        # As if the run had been cut off before it removed the old files.
         for path in small.keys() - set(files_of(found, "events")):
             with held.new_output(path).create(overwrite=True) as file:
                 file.write(small[path])
@@ -283,7 +283,7 @@ def test_what_a_lake_made_anew_has_nothing_in_place_of_stays(
     newest = found.load_table("hyperpage.jobs").scan(row_filter=f"snapshot = '{snapshots[-1]}'").to_arrow()
     assert newest.column("id").to_pylist() == row.column("id").to_pylist()
 
-    # Another lake of the same catalogue.
+    # Another lake in the same catalogue.
     published.publish(address=other, folder=tmp_path)
     others = {path for path in files_of(found, "events") if path.startswith(other)}
     assert others
@@ -346,7 +346,7 @@ def test_duckdb_with_its_extensions_takes_the_lake_as_it_is(
     subprocess.run(pip, check=True, timeout=600)
     asked_of_both(published, tmp_path)
 
-    # The files that DuckLake was told of make way for others.
+    # Merging replaces the files that DuckLake knows.
     before = set(files_of(load_catalog("lake"), "events"))
     monkeypatch.setattr(merging, "SMALL_STRETCHES", 2)
     published.go_on_later()

@@ -115,7 +115,7 @@ def test_one_worker_works_all_queues_that_the_jobs_of_its_app_name_until_it_is_s
             results = await mail.result(timeout_seconds=30), await other.result(timeout_seconds=30)
             worker.stop()
             await running
-            # The block around still enqueues, over its own connection.
+            # After the worker has ended, the app still enqueues over its own connection.
             return results, (await count.enqueue()).id
 
     results, job_id = asyncio.run(scenario())
@@ -156,7 +156,7 @@ def test_jobs_are_enqueued_and_waited_for_from_threads_of_a_program_with_an_open
 
             @app.job
             def outer(number: int) -> int:
-                # In a thread of the worker's, whose connection is used.
+                # This runs in a thread of the worker, and uses the worker's connection.
                 return inner.enqueue_sync(number).result(timeout_seconds=30) + 1
 
             async with working(app, client):

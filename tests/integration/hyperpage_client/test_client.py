@@ -266,7 +266,7 @@ def test_a_durable_command_s_answer_that_got_lost_is_found_where_it_is_kept(tmp_
 
 
 def test_a_durable_command_that_was_refused_may_go_through_later_under_its_id(tmp_path: Path):
-    """The earlier result is still kept, and is not this attempt's."""
+    """The result of the refused attempt is still kept, and is not taken for the new attempt's."""
 
     async def scenario():
         async with service_and_client(tmp_path) as (_, client):
@@ -341,7 +341,7 @@ def test_a_command_whose_answer_got_lost_is_asked_again_and_carried_out_once(tmp
                     for number in range(20)
                 ]
                 await until(lambda: service.leading.writer.waiting == len(sending))
-                # With the broker dies what it knew of who waits for an answer, and the connections.
+                # The killed broker forgets which clients wait for answers, and their connections end.
                 await kill_broker(service)
                 await until(lambda: service.leading.writer.waiting > len(sending))
             answers = await asyncio.gather(*sending)
@@ -373,7 +373,7 @@ def test_unanswered_commands_may_have_been_carried_out(tmp_path: Path):
 
 
 def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # For one command: with more of them, a sender would have more than its share of what is left.
+    # Room for one waiting command, so that the next one is refused as busy.
     monkeypatch.setattr(bus.writing.waiting, "_ROOM_COMMANDS", 2)
 
     async def scenario():
@@ -446,7 +446,7 @@ def test_nobody_is_waited_for_longer_than_the_connection_may_take(tmp_path: Path
             with pytest.raises(Unreachable) as nameless:
                 async with connect(nobody, timeout_seconds=patiently(0.25)):
                     pass
-            # As chance will have it, the end of the connection comes before its reason.
+            # The end of the connection may come before its reason.
             assert "reset by peer" in str(nameless.value) or "no user stands in" in nameless.value.hint
         with pytest.raises(Unreachable) as gone:
             async with connect(url, timeout_seconds=0.5):

@@ -183,7 +183,7 @@ def test_whoever_waits_when_it_is_closed_is_told(url: str):
     client.close()
     for thread in threads:
         thread.join(30)
-    # By whichever was quicker.
+    # Each call fails with the error of what closed first.
     assert len(said) == 2
     assert {str(one) for one in said} <= {"the client is closed", "the connection is closed"}
 
@@ -197,7 +197,7 @@ def test_what_is_read_in_part_may_be_dropped_by_any_thread(url: str):
         portal = client._portal
 
         async def drop() -> None:
-            # As the collector does it, in whichever thread it comes to run.
+            # As the garbage collector does it, in any thread in which it runs.
             rows.close()  # type: ignore[attr-defined]
 
         portal.run(drop())

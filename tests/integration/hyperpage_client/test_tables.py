@@ -1,4 +1,4 @@
-"""Tables as the client has them: whatever can be asked of one, with arguments and answers that have types."""
+"""The client's tables: all queries about one, with typed arguments and answers."""
 
 import asyncio
 from pathlib import Path

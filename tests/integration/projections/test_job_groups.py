@@ -1,4 +1,4 @@
-"""How far groups of jobs are, and that files get to know them."""
+"""The progress of groups of jobs, and the migration that adds groups to a file."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -95,7 +95,7 @@ def test_rows_that_an_older_program_made_get_what_their_events_say(store: Store)
         connection.deserialize("main", bytes(image))
         before = dump_tables(connection, ["jobs"])
         runner.down(connection, to=BEFORE_GROUPS)
-        # To that one, it waits for nothing.
+        # The older program does not know that the job waits for a group.
         connection.execute("UPDATE jobs SET state = 'pending' WHERE id = 'next'")
         runner.up(connection)
         assert dump_tables(connection, ["jobs"]) == before

@@ -1,4 +1,4 @@
-"""Rows are put right from what a verification made, or from events that came behind it."""
+"""Wrong rows are corrected from the tables of a verification, or from events that came after it."""
 
 from functools import partial
 from pathlib import Path

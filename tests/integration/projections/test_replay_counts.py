@@ -22,12 +22,12 @@ from tests.support.services.command_line import environment
 from tests.support.stores.writing import TABLES, Sent, Store, batch
 
 EVENTS = int(os.environ.get("EVENTS") or 1_000_000)
-# No round touches these.
+# Tables that stay empty in all rounds.
 EMPTY = {"queues", "schedules"}
-# Jobs that one round enqueues and claims; about three and a half times as many events come of it.
+# Jobs that one round enqueues and claims; it makes about three and a half times as many events.
 JOBS_A_ROUND = 300
 SEED = 11
-# Asked inside: the `ru_maxrss` of a child begins with what its parent held when it was made.
+# Measured inside the child: its `ru_maxrss` begins with its parent's memory at the fork.
 MEASURED = """
 import sys
 from pathlib import Path
@@ -48,10 +48,10 @@ def fill(folder: Path, events: int) -> int:
         number = 0
         while store.writer.head.position < events:
             number += 1
-            # Limits are coalesced by the minute, and what is to be tried again is due by then.
+            # A minute later, a limit's observations are not coalesced any more, and retries are due.
             store.clock.now += MINUTE_MS
             live_a_round(store, number, chance)
-            # They hold every row.
+            # The collected commits would keep every row in memory.
             store.commits.clear()
         return store.writer.head.position
 
@@ -60,7 +60,7 @@ def live_a_round(store: Store, number: int, chance: random.Random) -> None:
     """Jobs, and changes of everything else; then the jobs are claimed, and end in one way or another."""
     accepted(store, [enqueue(f"{number}-{place}", chance) for place in range(JOBS_A_ROUND)])
     accepted(store, [of_another_kind(number, place, chance) for place in range(JOBS_A_ROUND // 2)])
-    # Some are tried again, so that no round finds fewer than it asks for.
+    # Retried jobs are due, too, so each round finds as many as it asks for.
     claim = Sent("jobs.claim", {"worker": "w", "limit": 100, "lease_ms": 3_600_000})
     claimed = accepted(store, [claim] * (JOBS_A_ROUND // 100))
     jobs = [job for outcome in claimed for job in outcome["result"]["jobs"]]

@@ -1,4 +1,4 @@
-"""No table or column of others has a name that the store, a lake or SQL has a use for."""
+"""Tables and columns of installed aggregates cannot have names that the store, a lake or SQL uses."""
 
 import re
 from contextlib import closing
@@ -51,7 +51,7 @@ def test_every_view_and_macro_of_a_lake_has_a_name_that_is_taken():
     names = set(re.findall(r"(?:VIEW|MACRO) ([a-z_]+)\b", text))
 
     assert {"attempts", "config_audit"} <= names
-    # Macros that answer with a value are no tables: they may have the name of one.
+    # A macro that returns a value is no table: a table may have its name.
     tables = set(re.findall(r"VIEW ([a-z_]+)\b|MACRO ([a-z_]+)\([^)]*\) AS TABLE", text))
     assert [name for pair in tables for name in pair if name and not is_taken(name)] == []
 

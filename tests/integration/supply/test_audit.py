@@ -1,4 +1,4 @@
-"""The look for advisories: what is known fails, what cannot be asked is said, and neither takes long."""
+"""The check for advisories: a known one fails, an index that cannot be asked is reported, both quickly."""
 
 import json
 import shutil

@@ -28,13 +28,13 @@ from tests.support.stores.life import Telling
 
 every_verb = cast("dict[str, Any]", VERBS)
 TOOL = {"tool_name": "t"}
-# The verbs of which the table of states says what they do to the job that they are for.
+# Verbs whose effect on their own job is in the table of states.
 TRIED = {f"jobs.{name}" for name in BODIES if name not in NOT_ITS_OWN}
-# Nothing weighs this much in a history.
+# Larger than any value in the histories.
 HUGE = {"a": "x" * 300_000}
 # A schema with which a document may have a few kilobytes.
 HEAVY = {"additionalProperties": {"pattern": "(a|b)*a(a|b){200}c"}}
-# One that was taken once.
+# A schema that an older version accepted.
 OUTDATED = tool_configs.messages.SchemaRegistered(schema={"pattern": "(?=a)"})
 
 
@@ -118,11 +118,11 @@ def in_a_batch_that_has_made_all_its_work() -> Iterator[Story]:
 
 
 def ends_with_others(verb: str, **body: Any) -> Iterator[Story]:
-    """A verb that ends a job, with another one that goes on then, and one that is cancelled."""
+    """Stories of a verb that ends a job, whose followers go on or are cancelled then."""
     for on_failure in ("run", "cancel"):
         stopping = running(max_attempts=1, group_id="g").given(events.CancelRequested())
         story = followed(awaited(stopping, on_failure))
-        # The service's own verbs come when the time is over.
+        # The service sends its own verbs when the job's time is over.
         story = story if body else story.later(limits.DEFAULT_TIMEOUT_MS)
         yield story.when(f"jobs.{verb}", id=KEY, **body)
 
@@ -230,7 +230,7 @@ def rare_stories() -> Iterator[Story]:
 
 
 def seen_in(history: list[Any]) -> Iterator[tuple[Story, str | None]]:
-    """A history told as a story: as it is after each command, and the job that the command was for."""
+    """The story of a history after each command, with the job that the command was for."""
     telling = Telling()
     for step in history:
         match step:
@@ -275,7 +275,7 @@ def seen() -> Seen:
         found.moves.update(moves_of(story))
         if job_id is not None and story.verb in TRIED:
             found.outcomes.update(outcomes_of(story, job_id))
-    # Made of the rows as they are afterwards, which no story has.
+    # These results are made from the rows after the commit, which stories do not have.
     found.led_to["jobs.claim"] |= {"result jobs", "result retry_after_ms", "result waits_for_ends"}
     return found
 

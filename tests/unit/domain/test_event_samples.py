@@ -30,6 +30,6 @@ def test_a_sample_is_read_and_an_event_of_today_is_written_as_it_was(sample: eve
 def test_the_samples_fold_to_the_rows_that_they_led_to() -> None:
     before = msgspec.json.decode(event_samples.FOLDED.read_bytes())
 
-    # A row that has more than it had, or other things, is a change of what stores say: if it is meant, `make
-    # samples` writes the new rows, and the difference is there for all to see.
+    # A row with other content is a change for all stores: if it is meant, `make samples` writes the new rows,
+    # and the difference is part of the change.
     assert event_samples.folded(SAMPLES) == before

@@ -13,7 +13,7 @@ CONFIG = Set(tool_name="one", config={"a": 1})
 
 
 def without(name: str, **declared: object):
-    """The decider of configurations, of which one verb declares other things."""
+    """The decider of configurations, with changed declarations of one verb."""
 
     def changed(verb: Verb) -> Verb:
         return msgspec.structs.replace(verb, **declared) if verb.name == name else verb

@@ -101,7 +101,7 @@ def test_a_schema_is_refused_with_the_place_that_is_wrong(schema: dict[str, Any]
 
     assert refusal.code == code
     assert refusal.details["path"] == path
-    # A schema can be kept nowhere else.
+    # The hint does not fit a schema, which cannot be kept elsewhere.
     assert "send where it is" not in refusal.hint
 
 
@@ -133,7 +133,7 @@ def test_a_long_chain_of_references_is_followed_or_refused(length: int):
         except Refusal as refusal:
             found.append(refusal.code)
 
-    # As the writer does it: a thread has a smaller stack.
+    # In a thread, as in the writer: its stack is smaller.
     thread = threading.Thread(target=follow)
     thread.start()
     thread.join()

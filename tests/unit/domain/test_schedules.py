@@ -282,7 +282,7 @@ def test_the_times_that_are_told_are_those_at_which_it_runs(kind: dict[str, Any]
 
 def test_where_no_time_is_left_none_is_told():
     def never(*_: object, **__: object) -> None:
-        """A year that ends before 29 February, say."""
+        """No next time, as for a schedule whose day never comes."""
 
     for is_paused in (True, False):
         assert list(next_times(Times(None, "* * * * *", "UTC"), None, NOW, never, paused=is_paused)) == []

@@ -1,4 +1,4 @@
-"""Ids are UUIDs of version 7: of a moment, and nobody else's."""
+"""Ids are UUIDs of version 7: they hold the time, and are unique."""
 
 import time
 import uuid

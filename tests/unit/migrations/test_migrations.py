@@ -116,7 +116,7 @@ def test_the_first_migration_of_a_store_is_the_one_that_was_always_first():
 
 
 def test_a_shipped_migration_is_never_edited_again():
-    # Files out there would refuse it. What has not been shipped yet may change here, too.
+    # Existing files would refuse an edited migration. One that is not shipped yet may change.
     checksums = {one.name: one.checksum for one in known_migrations()}
 
     assert {name: checksums[name][:16] for name in list(checksums)[:3]} == {
@@ -166,7 +166,7 @@ def test_a_file_of_a_newer_program_is_refused(connection: apsw.Connection):
 
 
 def test_a_file_of_the_system_before_this_one_is_refused_and_left_as_it_is(connection: apsw.Connection):
-    # Its records say nothing of what was applied but the name.
+    # That system's records have only the names of migrations.
     connection.execute(
         """CREATE TABLE schema_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT,
            migration_name TEXT NOT NULL UNIQUE, executed_at INTEGER DEFAULT (unixepoch() * 1000) NOT NULL);
@@ -385,7 +385,7 @@ def test_rows_from_before_the_job_system_get_what_their_events_say(connection: a
 def test_jobs_that_an_older_member_has_followed_get_what_it_did_not_know(connection: apsw.Connection):
     known = known_migrations()
     runner.up(connection, tuple(one for one in known if one.name < "013"))
-    # One that was retried counts its rescues anew.
+    # A retried job counts its rescues from zero.
     for name, recovered in (("a", 1), ("b", 1), ("c", 0), ("retried", 0)):
         connection.execute(
             "INSERT INTO jobs (id, type, name, priority, status, created_at, updated_at, persisted_at, queue,"

@@ -120,7 +120,7 @@ def test_what_has_left_the_stream_comes_from_the_log(tmp_path: Path, kept: int, 
 
 @pytest.mark.parametrize("table", [None, "app_state"])
 def test_what_leaves_the_stream_before_it_is_fetched_comes_from_the_log(tmp_path: Path, table: str | None):
-    """A stream with limits, and a subscriber who falls behind them: the broker skips without a word."""
+    """A stream with limits, and a subscriber who falls behind: the broker skips messages without a word."""
 
     async def scenario():
         async with serving(tmp_path) as service, client_of(service) as client:
@@ -128,7 +128,7 @@ def test_what_leaves_the_stream_before_it_is_fetched_comes_from_the_log(tmp_path
             async with client.subscribe(table=table) as events:
                 first = await take(events, 1)
                 assert await consumers(service)
-                # More than is fetched ahead.
+                # More events than the subscription fetches ahead.
                 for count in range(2):
                     items = [{"key": key, "value": count} for key in keys(1_000)]
                     await client.send("app_state.set_many", {"items": items})
@@ -200,7 +200,7 @@ def test_a_wait_that_is_given_up_loses_nothing(tmp_path: Path):
             found: list[ChangeEvent] = []
             async with asyncio.timeout(30):
                 while len(found) < 200:
-                    # Shorter than anything that is waited for here takes.
+                    # Shorter than any step of the subscription, so that each is cancelled now and then.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0.0005):
                             found.append(await anext(events))
@@ -408,7 +408,7 @@ def test_another_store_is_not_taken_for_the_one_that_was_followed(tmp_path: Path
 async def history_with_a_restore(
     folder: Path, server: NatsServer, client: Client, subscription: Subscription | None = None
 ) -> list[ChangeEvent]:
-    """Positions 1 to 6, restored to 4 (so that 5 is the fork); and what a subscription got of them."""
+    """Makes positions 1 to 6, and restores to 4, so that 5 is the fork; the events of the subscription."""
     store = folder / "hyperpage.db"
     found: list[ChangeEvent] = []
     async with serving(folder, server) as service:
@@ -426,7 +426,7 @@ async def history_with_a_restore(
 
 @pytest.mark.parametrize("table", [None, "app_state"])
 def test_a_restore_is_told_and_the_new_timeline_followed(tmp_path: Path, table: str | None):
-    """By one that follows throughout."""
+    """A subscription that stays open gets the restore and the new timeline."""
 
     async def scenario():
         async with (
@@ -486,7 +486,7 @@ def test_one_that_comes_back_after_a_restore_is_told_too(
 
 
 def test_one_that_was_ahead_of_the_restored_log_is_told_as_soon_as_it_comes_back(tmp_path: Path):
-    """Also with a filter that nothing on the new timeline passes."""
+    """The restore is told also if no event of the new timeline passes the filter."""
 
     async def scenario():
         async with NatsServer(data=tmp_path / "broker", port=0) as server, client_of(server) as client:

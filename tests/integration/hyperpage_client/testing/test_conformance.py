@@ -1,4 +1,4 @@
-"""The laws, over generated commands and a real service: ours keep them, and what breaks one is found."""
+"""The laws, over generated commands and a real service: own aggregates keep them, and breaks are found."""
 
 import random
 import sys
@@ -25,7 +25,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> None:
 OURS: dict[str, dict[str, list[Any]]] = {
     "app_state": {},
     "tool_configs": {},
-    # Of some fields, one goes without another or not at all, and no schema says so.
+    # Some fields exclude each other, or are always refused, which no schema says.
     "schedules": {
         "cron": ["0 3 * * *", "*/5 * * * *"],
         "every_ms": [None],
@@ -48,7 +48,7 @@ def test_our_own_aggregates_keep_the_laws(table: str):
     report = check_laws(table, seed=seed, values=OURS[table])
 
     assert all(counts["accepted"] for counts in report.tallies.values())
-    # Not each command is about something new.
+    # Some commands are about the same aggregate.
     assert sum(sum(counts.values()) for counts in report.tallies.values()) >= 120
 
 
@@ -74,9 +74,9 @@ def test_a_rule_that_is_not_declared_is_found_with_the_shortest_history(capsys: 
     assert "broken: declared" in said
     assert "refused by the rule told_too_often" in said
     [again] = [line for line in said.splitlines() if "--seed 5 --commands" in line]
-    # The fourth time that one of three is told something, at the latest.
+    # The law breaks with the fourth command to one of the three, so after ten commands at the latest.
     assert 4 <= int(again.split("--commands ")[1].split()[0]) <= 10
-    # And the first time that it came to that.
+    # The printed command line breaks the same law again.
     assert main([*again.split("conformance ")[1].split()]) == 1
 
 

@@ -208,7 +208,7 @@ def test_what_takes_the_place_of_the_server_is_told_nothing_when_the_connection_
                 assert listener.was_told_nothing(), listener.heard
                 assert not client.is_connected
                 await listener.stop()
-                # The true one is found again.
+                # The real server is found again.
                 await server.start()
                 await until(lambda: client.is_connected)
                 assert client.is_encrypted

@@ -84,7 +84,7 @@ class StockHeard(Heard):
         try:
             read = await self._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
-            # Here nats-py would end its reading.
+            # nats-py itself would stop reading here.
             read = dict(UNREADABLE)
         self.heard.append((sid, subject.decode(), reply.decode(), read, data))
 
@@ -339,7 +339,7 @@ def test_a_flush_that_is_given_up_does_not_end_the_reading(play):
 
 
 def test_what_is_not_received_any_more_stays_so_when_the_connection_is_lost_meanwhile():
-    # A flush that waited for all of its time kept a service from ending its turn as the leader.
+    # A flush that waited for its whole timeout kept a service from ending its turn as the leader.
     async def scenario() -> tuple[list[bytes], set[bytes]]:
         said: list[bytes] = []
         subscribed: set[bytes] = set()
@@ -354,7 +354,7 @@ def test_what_is_not_received_any_more_stays_so_when_the_connection_is_lost_mean
                 elif line.startswith(b"UNSUB"):
                     subscribed.discard(line.split()[1])
                     if said.count(b"UNSUB") == 1:
-                        # It has read that, and is gone.
+                        # The server has read the UNSUB, and ends the connection.
                         break
                 elif line.startswith(b"PING"):
                     writer.write(b"PONG\r\n")
@@ -378,7 +378,7 @@ def test_what_is_not_received_any_more_stays_so_when_the_connection_is_lost_mean
 
 
 async def _ignored(error: Exception) -> None:
-    """The test says itself what it expects."""
+    """Ignores errors: the tests assert what they expect."""
 
 
 # With a real server
@@ -573,7 +573,7 @@ def test_a_handler_s_exception_is_logged_and_the_next_message_is_handled(play, c
 def test_a_message_that_cannot_be_read_is_handled_as_such_and_so_is_the_next(
     play, kind: str, subject: bytes, headers: bytes | None, read: tuple[str, Any]
 ):
-    # It would end nats-py's reading task, and with it the service, without a word.
+    # Such a message would end nats-py's reading task, and with it the service, without a word.
     async def scenario(wire: Wire) -> None:
         async def note(message: Msg) -> None:
             wire.heard.append((message.subject, message.reply, message.headers, message.data))
@@ -711,7 +711,7 @@ def test_a_connection_that_is_closed_while_it_comes_back_stays_closed(play, monk
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                # As Python 3.11's `wait_for` has it, when the connection is refused at the same moment.
+                # Python 3.11's `wait_for` does this if the connection is refused at the same moment.
                 if attempts < 3:
                     raise ConnectionRefusedError from None
                 raise

@@ -8,7 +8,7 @@ INFO = b'INFO {"server_id":"x","headers":true,"max_payload":1048576}\r\n'
 
 
 def test_who_is_cancelled_while_a_connection_ends_cancels_nobody_else_who_waits_for_it():
-    # As where a server cuts a connection in the moment in which it is closed.
+    # The server cuts the connection at the moment at which the client closes it.
     async def let_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(INFO)
         while line := await reader.readline():

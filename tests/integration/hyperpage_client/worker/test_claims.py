@@ -1,4 +1,4 @@
-"""When a worker of the Python client claims, and how much."""
+"""Claims of a worker of the Python client: when it claims, and how many jobs."""
 
 import asyncio
 import socket
@@ -94,7 +94,7 @@ def test_claims_follow_events_and_there_is_none_while_nothing_happens(tmp_path: 
             await until(lambda: claims.seen >= 3)
             return claims.seen, await client.count("jobs", state="completed")
 
-    # One at the start, the one that found a job, and one that found no further one.
+    # Three claims: at the start, the one that found the job, and one that found no other job.
     assert asyncio.run(play()) == (3, 1)
 
 
@@ -211,7 +211,7 @@ def test_jobs_that_nothing_was_heard_of_are_found_by_polling(tmp_path: Path, mon
 
 def test_a_worker_on_a_machine_without_a_name_says_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("socket.gethostname", lambda: "")
-    # It is not asked for anything before the worker runs.
+    # No client is needed before the worker runs.
     worker = Worker(cast(Client, None), {"sync": does_nothing})
     assert worker._claim.host is None
 

@@ -17,7 +17,7 @@ from tests.support.services.at_work import at_work, changes, enqueue, in_state, 
 from tests.support.services.serving import client_of, serving
 
 
-# By an event with a lease of an hour, whose first heartbeat is far; by a heartbeat where no event is heard.
+# Heard as an event, with a lease of an hour and so a late heartbeat; or by a heartbeat, without events.
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_a_coroutine_is_cancelled_when_its_job_is_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_heard: bool

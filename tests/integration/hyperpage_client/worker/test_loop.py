@@ -1,4 +1,4 @@
-"""A worker of the Python client: what it makes of how handlers end."""
+"""A worker of the Python client: the commands that follow from the end of a handler."""
 
 import asyncio
 import threading
@@ -57,7 +57,7 @@ def test_a_handler_hears_at_once_of_what_is_no_number_of_calls(made: Any):
 
 def test_a_job_whose_number_of_calls_the_service_does_not_take_is_done_all_the_same(tmp_path: Path):
     async def sync(job: JobContext) -> str:
-        # As an older service, which takes none at all.
+        # A number that the service refuses, as an older service refuses any.
         job._calls = -1
         return "done"
 

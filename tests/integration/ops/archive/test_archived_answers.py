@@ -1,4 +1,4 @@
-"""Whatever a restore begins and ends with, no remembered answer of its history is missing."""
+"""A restore brings back every remembered answer of its history, from any backup or segment to any moment."""
 
 import pytest
 
@@ -14,7 +14,7 @@ SAME = ("tool_configs.set", {"tool_name": "github", "config": {"n": 1}})
 
 
 def restored(archived: Archived, moment: Moment) -> list[Answer]:
-    """The answers of what is restored once the disk of the store is gone."""
+    """The answers in a store that is restored after its disk was lost."""
     archived.close()
     for leftover in archived.path.parent.glob("hyperpage.db*"):
         leftover.unlink()
@@ -23,7 +23,7 @@ def restored(archived: Archived, moment: Moment) -> list[Answer]:
 
 
 def serve_again(archived: Archived) -> None:
-    """As after a restart of the service, whose archive was complete."""
+    """Opens the store again, as after a restart of a service with a complete archive."""
     archived.reopen()
     archived.readers = ReaderPool(archived.path)
     archived.archiver = archived.new_archiver()
@@ -67,7 +67,7 @@ def test_an_event_waits_for_its_answer(archived: Archived):
     archived.work(5)
     archived.archive()
     archived.work(5)
-    # It was not told of these commits yet: they are in the log alone.
+    # The archiver was not told of these commits yet: only the log has them.
     told, archived._told = archived._told, len(archived.store.commits)
     archived.archive()
     archived.archiver = archived.new_archiver()

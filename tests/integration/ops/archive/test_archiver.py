@@ -1,4 +1,4 @@
-"""The archive: what was committed is in it, what is damaged is refused, and a store comes back from it."""
+"""The archive: it has every commit, damaged segments are refused, and a store can be restored from it."""
 
 import asyncio
 import random
@@ -117,7 +117,7 @@ def test_while_it_runs_the_archive_is_a_second_behind_at_most(archived: Archived
             archived.archiver.notify(commit)
         never = asyncio.Event()
         async with asyncio.timeout(20):
-            # It knows that all went well a moment after it is there.
+            # The archiver clears its problem a moment after the segment is written.
             while (
                 archived.archiver.state.position != archived.store.writer.head.position
                 or archived.archiver.state.problem is not None
@@ -144,7 +144,7 @@ def test_what_is_committed_while_a_segment_is_written_waits_for_the_next_second(
         write_segment(*arguments, **options)
 
     monkeypatch.setattr("ops.archive.archiver.write_segment", write_under_load)
-    # The next second never comes.
+    # The interval is never over within the test.
     monkeypatch.setattr("ops.archive.archiver.INTERVAL_MS", 3_600_000)
 
     async def play() -> int:
@@ -220,7 +220,7 @@ def test_a_service_whose_log_was_set_back_behind_its_archive_says_so(tmp_path: P
         talk.command("app_state.set", {"key": "k", "value": 2})
         talk.stop()
         talk.settings.store_path.write_bytes(older)
-        # Else the stream of events would say so at once.
+        # Else the stream of events would show the older store at once.
         shutil.rmtree(tmp_path / "nats")
         talk.start()
         talk.run(until(lambda: "the archive is not kept" in str(talk.service.health.report()["reasons"])))
@@ -480,7 +480,7 @@ def test_a_damaged_segment_is_told_with_the_last_position_that_can_be_had_withou
             tried()
         assert caught.value.reason == "segment_damaged"
         assert caught.value.hint.endswith(f"--to-position {reached}")
-    # The latest is what can be had, and it says what cannot.
+    # A restore to the latest moment goes as far as it can, and names what is missing.
     planned = plan_restore(archived.places, Moment(latest=True), check=True)
     done = restore(archived.places, Moment(latest=True), version=VERSION)
     assert (planned.position, done.position, reached < last) == (reached, reached, True)
@@ -524,7 +524,7 @@ def test_what_a_backup_has_needs_no_archive_unless_that_may_have_gone_on(archive
         assert (planned.backup, planned.position >= 5) == (str(backup.place), True)
     assert restore(archived.places, moments[0], version=VERSION).position == 5
 
-    # Its name says that there was more, and nothing says in which history.
+    # The segment's name shows that there were more events, and nothing tells of which timeline.
     last = backup.metadata.position + 1
     content[0][0].with_name(f"events-{last:012}-{last:012}.jsonl.zst").write_bytes(b"nothing")
     archived.path.unlink()
@@ -566,7 +566,7 @@ def test_what_is_damaged_or_missing_is_found_and_written_anew_from_the_log(archi
     place.unlink()
     (missing,) = verify_archive(archived.places.archive).damage.values()
     assert f"event {second.first} of timeline 1 is missing" == missing
-    # Two that are sound, and do not follow from each other.
+    # Two segments that are sound by themselves, and do not follow from each other.
     place.write_bytes(content)
     header = read_segment(third).header
     forged = msgspec.structs.replace(header, previous_hash=read_segment(first).header.previous_hash)

@@ -1,4 +1,4 @@
-"""The end of an archive that somebody has cut off, which nothing in the archive itself tells."""
+"""An archive whose end was cut off, which the archive itself cannot show."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The archive is its store's word: forged, swapped and stripped segments are found out."""
+"""Signatures of the archive: forged, swapped and stripped segments are found."""
 
 import asyncio
 import hashlib
@@ -67,7 +67,7 @@ def damage(store: SignedStore, signing: Signing, *, with_key: bool = True) -> di
 
 
 def replayed(store: SignedStore, *, strict: bool = False) -> dict[str, int]:
-    """Restores the end of the archive into another directory; how many files were whose."""
+    """Restores the end of the archive into another directory; the number of files by signer."""
     places = store.strict_places if strict else store.places
     there = store.path.parent.parent / "there"
     shutil.rmtree(there, ignore_errors=True)
@@ -89,7 +89,7 @@ def test_segments_are_signed(store: SignedStore):
 def test_a_forged_segment_is_unsigned(store: SignedStore):
     victim = store.segments[2]
     forge_segment(victim)
-    # Right in itself: the events are the same, an answer is another.
+    # The forged segment is consistent: the events are the same, and one answer is another.
     assert damage(store, store.signing) == {}
     assert replayed(store) == {f"signed by {store.key.public}": 3, "unsigned": 1}
     for with_key in (True, False):
@@ -143,7 +143,7 @@ def test_a_segment_that_somebody_else_has_signed_is_not_by_a_key_you_trust(
 
 
 def test_a_segment_under_another_name_is_found_out(store: SignedStore):
-    """Even one whose events, positions and timeline fit the name: the signature has the folder, too."""
+    """The signature covers the folder, so that also a segment whose content fits the name is found out."""
     one, other = store.segments[1:3]
     suffixes = ("", METADATA_SUFFIX) if one.is_encrypted else ("",)
     for suffix in suffixes:
@@ -162,7 +162,7 @@ def test_a_segment_under_another_name_is_found_out(store: SignedStore):
 
 
 def test_an_old_segment_does_not_pass_for_a_newer_one(plain: SignedStore):
-    """Segments with answers alone have names that are used again if one is lost: what is there is ours."""
+    """Except one with answers alone: its name is used again if it is lost, and both are the store's own."""
     names = [one.name for one in plain.segments]
     assert len(set(names)) == len(names)
     older, newer = plain.segments[0], plain.segments[-1]
@@ -221,7 +221,7 @@ def test_an_old_archive_is_as_good_as_before_unless_signatures_are_required(plai
     report = verify_archive(plain.places.archive, signing=plain.signing)
     assert (report.is_sound, report.signatures) == (True, {"unsigned": 4})
     assert replayed(plain)["unsigned"] == 3
-    # It goes on, signed.
+    # New segments are signed.
     plain.archiver = plain.new_archiver()
     plain.work(5)
     plain.archive()
@@ -343,7 +343,7 @@ def test_an_archive_in_a_bucket_is_signed_as_any_other(tmp_path: Path, bucket_se
 
 
 def test_signing_takes_no_noticeable_time(plain: SignedStore):
-    """A hundred signatures take less than one of the two fsyncs that each segment waits for may take."""
+    """A hundred signatures take less time than one of the two fsyncs of a single segment may take."""
     digest = hashlib.sha256(b"").digest()
     began = time.process_time()
     for number in range(100):

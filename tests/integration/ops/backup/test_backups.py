@@ -1,4 +1,4 @@
-"""Backups: what is copied is the store, what is damaged is refused, and any moment can be had again."""
+"""Backups: they equal the store, damaged ones are refused, and any moment can be restored."""
 
 import os
 import random
@@ -152,7 +152,7 @@ def test_every_damage_is_refused(stored: Stored, damage: Callable[[Path, random.
         damage(target, random.Random(seed))
         expected = {
             "file": {"checksum_differs", "size_differs"},
-            # A flipped bit can make another format of it, or nothing that can be read.
+            # A flipped bit can change the format's number, or make the metadata unreadable.
             "metadata": {"metadata_damaged", "unknown_format"},
         }[part]
         assert refusal(backup.path) in expected, f"seed {seed}"
@@ -351,7 +351,7 @@ def test_a_restore_that_fails_leaves_the_store_as_it_was(stored: Stored, monkeyp
 
 
 class _CutOffError(Exception):
-    """As if the process was killed there."""
+    """Raised where the process would be killed."""
 
 
 @pytest.mark.parametrize("step", range(8))
@@ -362,7 +362,7 @@ def test_a_swap_that_is_cut_off_anywhere_ends_in_the_old_store_or_the_new_one(
     stored.backup()
     old = tables_of(stored.path)
     stored.close()
-    # The old file's side files are there, as after a kill.
+    # Side files of the old store are left, as after a kill.
     stored.path.with_name("hyperpage.db-shm").write_bytes(b"stale")
     left = step
     replace, unlink = Path.replace, Path.unlink
@@ -418,7 +418,7 @@ def test_what_a_killed_restore_left_behind_does_not_get_into_the_next_one(stored
     backup = stored.backup()
     stored.work(10)
     stored.close()
-    # As when it was killed while the tables were put right: a file, and a WAL that belongs to it.
+    # As after a kill while the tables were repaired: a file, and a WAL that belongs to it.
     work = stored.path.with_name("hyperpage.db.restoring")
     shutil.copy(backup.path, work)
     connection = open_writer(work)
@@ -500,7 +500,7 @@ def test_what_killed_backups_and_drills_left_behind_is_swept_away(stored: Stored
     long_ago = time.time() - 2 * LEFT_BEHIND_SECONDS
     scratch = stored.folder / ".drill-abc"
     scratch.mkdir()
-    # A copy that is being fetched, deeper down, for longer than that.
+    # A copy in a deeper folder that is still being fetched, though the folder itself is old.
     busy = stored.folder / ".drill-def"
     (busy / "backups").mkdir(parents=True)
     (busy / "backups" / "hyperpage.db").write_bytes(b"x")

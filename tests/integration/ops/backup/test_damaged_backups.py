@@ -1,4 +1,4 @@
-"""Of several backups, one is damaged: it is passed over, remembered, and nothing good goes in its favour."""
+"""Of several backups, one is damaged: it is passed over and remembered, and no sound one is pruned for it."""
 
 from contextlib import closing
 from functools import partial
@@ -38,7 +38,7 @@ def two(stored: Stored) -> tuple[Backup, Backup]:
 
 
 def spoil(path: Path) -> None:
-    """Flips a bit that SQLite does not miss: it is found when the checksum is computed."""
+    """Flips a bit that SQLite does not notice: only the checksum shows the damage."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -77,7 +77,7 @@ def test_the_latest_is_what_is_sound(stored: Stored, two: tuple[Backup, Backup])
     planned = plan_restore(stored.places, Moment(latest=True), check=True)
     done = restored(stored, Moment(latest=True))
 
-    # Behind the backup, the present store leads on.
+    # The present store's own log leads on from the backup.
     assert (done.backup, done.position) == (str(first.path), head.position)
     assert (planned.backup, planned.position, planned.events_lost) == (str(first.path), head.position, 0)
     assert list(done.passed_over) == [str(second.path)]
@@ -104,7 +104,7 @@ def test_the_latest_of_a_store_that_was_restored_since_all_was_kept_is_its_own(
     planned = plan_restore(stored.places, Moment(latest=True), check=True)
     done = restored(stored, Moment(latest=True))
 
-    # The backups go further, in the history that was given up.
+    # The backups reach further, but in the abandoned history.
     assert (planned.position, planned.timeline) == (done.position, done.timeline) == (kept[-1].position, 3)
     assert log_of(stored.path)[:-1] == kept
     assert answers_of(stored.path) == answers
@@ -220,7 +220,7 @@ def test_what_a_check_finds_is_remembered_until_another_finds_it_sound(
         assert read_metadata(second.path).unsound == "checksum_differs"
         assert read_metadata(second.path).status == "damaged"
 
-    # Known to be damaged, it is not tried first.
+    # A backup that is known to be damaged is not tried first.
     assert plan_restore(stored.places, Moment()).backup == str(first.path)
     kept = retain(list_backups(stored.folder), Rules(days=0, daily=3), stored.clock.now)
     assert kept[first.name] == "the newest"

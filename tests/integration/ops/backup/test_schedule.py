@@ -54,7 +54,7 @@ class Scheduled:
 def play(tmp_path: Path, scenario: Any, **settings: Any) -> None:
     stored = Stored(tmp_path)
     stored.work(10)
-    # The commands that it runs know the time by themselves.
+    # The commands that the schedule runs use the real clock.
     stored.clock.now = time.time_ns() // 1_000_000
     try:
         asyncio.run(scenario(Scheduled(stored, **settings), stored))
@@ -87,7 +87,7 @@ def test_the_newest_are_verified_again_each_day(tmp_path: Path):
     async def scenario(scheduled: Scheduled, stored: Stored) -> None:
         stored.backup()
         assert await scheduled.look(DAY_MS) == ["verified"]
-        # By the time of the command, which is a day behind this clock.
+        # The command notes the real time, which is a day behind the schedule's clock.
         (backup,) = list_backups(stored.folder)
         assert backup.metadata.last_verified >= stored.clock.now
 
@@ -144,7 +144,7 @@ def test_a_damaged_backup_is_told_until_it_is_gone(tmp_path: Path):
         content = damaged.path.read_bytes()
         damaged.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         assert await scheduled.look(DAY_MS) == ["failed"]
-        # The other one is verified, and is sound.
+        # The other backup is verified, and is sound.
         assert await scheduled.look() == ["verified"]
         assert "SHA-256" in (scheduled.schedule.state.failure or "")
         remove(damaged)
@@ -182,7 +182,7 @@ def spoil(backup: Backup) -> None:
 def test_what_others_make_and_find_is_told_too(tmp_path: Path):
     async def scenario(scheduled: Scheduled, stored: Stored) -> None:
         stored.backup()
-        # A problem from before is no news.
+        # A backup from before the schedule began is no news.
         assert await scheduled.look() == []
         other = stored.backup()
         assert await scheduled.look() == ["completed"]
@@ -217,7 +217,7 @@ def test_metadata_that_is_lost_or_damaged_is_told_until_the_file_is_gone(tmp_pat
         stored.backup()
         lost, damaged = stored.backup(), stored.backup()
         metadata_path(lost.path).unlink()
-        # It may be about to be written.
+        # The first look says nothing: the metadata may be about to be written.
         assert await scheduled.failure() == ""
         assert "has no" in await scheduled.failure()
         lost.path.unlink()

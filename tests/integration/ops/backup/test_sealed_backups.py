@@ -197,7 +197,7 @@ def test_a_restore_that_begins_with_the_present_store_works_without_a_key(sealed
     assert done.safety_backup.endswith(".db.zst.age")
     assert verify(sealed.path)["equal"]
     assert not [one for one in sealed.path.parent.iterdir() if one.name.startswith(".")]
-    # And back to what was before, which takes the key.
+    # Going back to the safety backup takes the key.
     undone = restore(sealed.places, Moment(backup=done.safety_backup), version=VERSION, identities=[OTHER])
     assert undone.position > 25
 
@@ -205,7 +205,7 @@ def test_a_restore_that_begins_with_the_present_store_works_without_a_key(sealed
 def test_an_encrypted_archive_is_gone_on_with_and_merged_by_who_has_no_key(sealed: Archived):
     for _ in range(SMALL_SEGMENTS + 3):
         sealed.work(2)
-        # As after a start: it finds where the archive ends, and merges nothing by itself.
+        # As after a start: the archiver finds the archive's end, and merges nothing yet.
         sealed.archiver = sealed.new_archiver()
         sealed.archive()
     before = sealed.segments
@@ -253,7 +253,7 @@ def test_an_encrypted_segment_that_was_changed_is_refused_with_and_without_a_key
                 read_segment(segment, identities)
             assert caught.value.reason == "segment_damaged"
         path.write_bytes(kept)
-    # Without what is known of it, there is none.
+    # A segment without its metadata does not count.
     beside.unlink()
     assert list_segments(sealed.places.archive) == []
 

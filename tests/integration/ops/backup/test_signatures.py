@@ -105,7 +105,7 @@ def test_backups_of_a_fresh_store_are_signed_and_none_has_the_key(store: SignedS
 def test_a_forged_backup_whose_metadata_fits_is_unsigned(store: SignedStore, tmp_path: Path):
     backup = store.backup()
     forge_backup(backup, store.path, tmp_path / "theirs")
-    # It is right in itself: nothing but the signature tells it from ours.
+    # The forged backup is consistent: only the signature tells it from a real one.
     assert str(verify_backup(backup.place, identities=[KEY]).signature) == "unsigned"
     assert state_of(backup, store.signing) == ("unsigned", "good")
     assert refused(backup.place, store.strict) == "unsigned"
@@ -252,7 +252,7 @@ def test_a_restore_refuses_before_anything_is_touched(store: SignedStore, tmp_pa
             assert caught.value.reason == "unsigned"
             assert "require_signed" in caught.value.message
     assert contents(store.path.parent) == before
-    # Without the setting, it is only said.
+    # Without the setting, the restore only reports the missing signature.
     done = restore(store.places, Moment(backup=backup.name), version=VERSION, identities=[KEY])
     assert done.signatures == {"unsigned": 1}
     store.reopen()
@@ -268,7 +268,7 @@ def test_a_restore_passes_over_what_is_not_signed(store: SignedStore, tmp_path: 
     assert plan.backup == str(first.place)
     assert "unsigned" in plan.passed_over[str(second.place)]
     done = restore(store.strict_places, Moment(latest=True), version=VERSION, identities=[KEY])
-    # The present store leads on behind it.
+    # The present store's own log leads on from the backup.
     assert (done.backup, done.position) == (str(first.place), second.metadata.position)
     assert done.signatures == {f"signed by {store.key.public}": 1}
     assert "unsigned" in done.passed_over[str(second.place)]
@@ -289,7 +289,7 @@ def test_another_machine_needs_the_public_key_alone(store: SignedStore, tmp_path
     before = metadata_path(backup.path).read_bytes()
     found = verify_whole(backup.place, None, [KEY], tmp_path, lambda *_: None, there.signing)
     assert str(found.signature) == f"signed by {public}"
-    # There is nothing to sign the finding with: it is told, and not kept.
+    # There is no key to sign the finding with, so it is told and not stored.
     assert "chain" in found.metadata.checks
     assert metadata_path(backup.path).read_bytes() == before
     with pytest.raises(BackupError) as caught:
@@ -355,7 +355,7 @@ def test_old_backups_are_as_good_as_before_unless_signatures_are_required(plain:
 
 
 def test_backups_that_were_made_before_there_were_keys_are_what_they_were(tmp_path: Path):
-    """Those of the notebook, as an older version left them."""
+    """The backups of the notebook, which an older version made."""
     folder = shutil.copytree(ROOT / "docs" / "notebook" / "sample", tmp_path / "backups")
     signing = Signing(key_file=tmp_path / "signing-key.txt")
     make_key(tmp_path / "signing-key.txt")

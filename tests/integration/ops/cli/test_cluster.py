@@ -58,7 +58,7 @@ def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster
 def test_an_operator_has_another_member_lead(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # On a slow machine, too, none loses its lease meanwhile.
+    # A long lease, so that no leader loses it on a slow machine.
     monkeypatch.setattr("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(9)))
 
     async def scenario() -> None:
@@ -70,7 +70,7 @@ def test_an_operator_has_another_member_lead(
             await several.until_equal()
 
             async def asked(name: str = "") -> Result:
-                # On a directory of one that does not lead.
+                # The directory of a member that does not lead.
                 directory = several.services["c"].settings.data
                 return await asyncio.to_thread(
                     hyperpage, "cluster", "hand-over", *([name] if name else []), "--data", directory
@@ -87,7 +87,7 @@ def test_an_operator_has_another_member_lead(
             recorded = listed(
                 several.services[first].audit.trail.folder, ListAudit(action="cluster.hand_over")
             )
-            # The newest first; each stands there when it begins, too.
+            # The newest act first; each is recorded when it begins, and when it ends.
             outcomes = [one["outcome"] for one in recorded["items"]]
             assert outcomes == ["done", "begun", "done", "begun", "refused", "begun", "refused", "begun"]
 

@@ -1,4 +1,4 @@
-"""The console by role, without a browser: the pages and buttons of each, and what nobody may do."""
+"""The console by role, without a browser: the pages and buttons of each role, and refused requests."""
 
 import html
 import re
@@ -15,14 +15,14 @@ from tests.support.services.visiting import HOSTILE, Visitor, logged_in
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Iterator[HttpTalk]:
-    """A service as it is without a setting: who is let in has a token."""
+    """A service with default settings: a client needs a token."""
     with HttpTalk(tmp_path, http_open=False) as talk:
         yield talk
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[HttpTalk]:
-    """A service that nobody needs a token for."""
+    """A service that needs no token."""
     with HttpTalk(tmp_path / "open", http_open=True) as talk:
         yield talk
 
@@ -114,7 +114,7 @@ def test_who_has_an_expired_token_is_told_at_the_log_in_and_within_a_session(tal
     page = reader.page(sent)
     assert "Your session has ended" in page
     assert 'name="next" value="/console/jobs"' in page
-    # A form that comes too late is not passed over in silence.
+    # A form that comes after the end of the session is reported as not carried out.
     sent = reader.post("/console/jobs/j", verb="cancel", back="/console/jobs").headers["location"]
     late = reader.page(sent)
     assert "was not carried out" in late

@@ -56,7 +56,7 @@ def listed(talk: HttpTalk) -> list[Any]:
     return items
 
 
-# The first one, which there is no backup before.
+# The first test of the file: there is no backup before it.
 def test_a_backup_is_made_checked_proven_and_kept(
     quiet: HttpTalk, operator: Visitor, administrator: Visitor
 ) -> None:
@@ -94,7 +94,7 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
     # Another process deletes backups, and reads its own settings.
     for rule, number in rules.items():
         monkeypatch.setenv(f"HYPERPAGE_{rule.upper()}", str(number))
-    # Nor is one proven meanwhile, which would be kept for it.
+    # No scheduled drill may prove a backup meanwhile, which would be kept for that.
     rules |= {"backup_interval_minutes": 0, "backup_drill_hours": 0}
     with HttpTalk(tmp_path, http_open=False, **rules) as talk:
         administrator, operator = Visitor(talk, "admin"), Visitor(talk, "operate")
@@ -116,7 +116,7 @@ def test_backups_are_deleted_and_pruned_but_not_those_that_are_needed(
         administrator.waits_for(BACKUPS, f"{oldest} is deleted")
         assert [one["name"] for one in listed(talk)] == [newest, old]
 
-        # Until the archive goes on from a newer one, one is needed.
+        # The archive needs one backup until it goes on from a newer one.
         administrator.waits_for(PRUNE, "Delete 1 backup?")
         look = administrator.page(PRUNE)
         assert look.count(">would be deleted<") == 1
@@ -148,7 +148,7 @@ def test_a_look_waits_for_no_backup_starts_no_process_and_is_no_act(
     before = quiet.administer("audit.list").said["items"]
     assert "kept: the newest" in administrator.page(PRUNE)
     assert quiet.administer("audit.list").said["items"] == before
-    # Asked for over NATS or HTTP, a dry run is an act, and waits just as little.
+    # A dry run over NATS or HTTP is recorded as an act, and does not wait for the backup, either.
     assert quiet.administer("backup.prune", {"dry_run": True}).said["kept"] == {backup: "the newest"}
     newest = quiet.administer("audit.list").said["items"][0]
     assert (newest["action"], newest["dry_run"]) == ("backup.prune", True)
@@ -174,7 +174,7 @@ def test_a_restore_that_is_refused_keeps_its_form(administrator: Visitor) -> Non
         assert refused.status_code == number
         assert why in refused.text
         assert all(f'value="{value}"' in refused.text for value in said.values())
-        # Sent all the same, it leads back to the form as it was filled in.
+        # Sending the form all the same leads back to it, as it was filled in.
         back = f"{RESTORE}?{urlencode(said)}"
         assert administrator.post(RESTORE, **said, back=back).headers["location"] == back
 

@@ -1,4 +1,4 @@
-"""The page of a cluster: who leads, who is live, and handing over."""
+"""The page of a cluster: the leader, the live members, and handing over."""
 
 import asyncio
 from collections.abc import Iterator

@@ -46,7 +46,7 @@ def test_the_way_back_is_shown_before_it_is_gone(talk: HttpTalk, operator: Visit
     told = operator.does(PAGE, verb="rollback", to_version="1", version="2", reason="too many")
     assert told == "The old content is back, as a new version"
     assert (row(talk)["version"], row(talk)["config"]) == (3, {"pages": 10})
-    # The page is of before that.
+    # This form is from a page before that change.
     assert "version" in operator.does(PAGE, verb="rollback", to_version="2", version="2")
     assert row(talk)["version"] == 3
 

@@ -1,4 +1,4 @@
-"""A job by a form: made once, or the form again with what was typed and what is wrong with it."""
+"""Enqueueing a job by a form: once, or the form comes back with what was typed and its errors."""
 
 import html
 
@@ -12,7 +12,7 @@ FORM = "/console/jobs/-/new"
 
 @pytest.fixture(scope="module")
 def at_form(shared: HttpTalk) -> Visitor:
-    """Somebody who has no job enqueued in the end."""
+    """A user whose forms are all refused, so that no job is enqueued."""
     return Visitor(shared, "operate")
 
 
@@ -87,7 +87,7 @@ def test_what_is_refused_comes_back_as_it_was_typed_with_the_field_that_is_wrong
             '{"token": "%s",\r\n "amount": 0.10000000000000000001}',
             '{"token": "${env:NAME}",\r\n "amount": 0.10000000000000000001}',
         ),
-        # Nothing that could be enqueued without having been read.
+        # The form shows no text that could be enqueued without being read again.
         ('{"token": "%s",', "left out, since it holds a credential"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
     assert found.count("The rare one") == 1
     assert 'class="row-link"' not in operator.page("/console/jobs?text=no+such+one")
 
-    # It does not look for ever, and does not say that there is none before it has.
+    # The page looks through a part of the jobs, and says so instead of saying that there are none.
     monkeypatch.setattr(pages_of_jobs, "BROWSED_PARTS", 3)
     page = operator.page("/console/jobs?tag=rare&state=pending")
     assert "No job is like this as far back as" in page
@@ -74,7 +74,7 @@ def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
         if "The rare one" in page:
             break
     assert "The rare one" in page
-    # One whose id is given is found all the same.
+    # A job whose id is given is found all the same.
     assert operator.page("/console/jobs?text=rare").count("The rare one") == 1
 
 
@@ -104,7 +104,7 @@ def test_an_error_of_many_lines_keeps_them_and_lists_say_what_happened(
 
     page = operator.page(PAGE)
     whole = error.replace('"', "&#34;")
-    # Of the job, and of its attempt behind the line that says what happened.
+    # The error is shown for the job, and for its attempt below the summary.
     assert page.count(f">{whole}</pre>") == 2
     assert "<summary>ValueError: no such page</summary>" in page
     # In the time line, with times and lengths of time written out.
@@ -199,11 +199,11 @@ def test_many_are_changed_after_a_look_at_which(talk: HttpTalk, operator: Visito
 
     look = operator.page("/console/jobs/-/bulk?verb=cancel&queue=a")
     assert "Cancel 3 jobs?" in look
-    # Which they are, by name and state.
+    # The page lists the jobs, by name and state.
     assert look.count("Sync acme</a>") == look.count('<span class="state pending">pending</span>') == 3
     assert state(talk, "a0") == "pending"
 
-    # A refusal leads back to the look, with the reason.
+    # A refusal leads back to this page, with the reason that was typed.
     back = html.unescape(look.partition('name="back" value="')[2].partition('"')[0])
     refused = operator.post("/console/jobs/-/bulk", verb="cancel", queue="a", reason="z" * 2_000, back=back)
     again = operator.page(refused.headers["location"])

@@ -1,4 +1,4 @@
-"""The overview: how the service is, and pages when there is no service or a page has a defect."""
+"""The overview: the service's health, and pages without a service or with a defect."""
 
 import re
 from pathlib import Path
@@ -150,7 +150,7 @@ def test_while_there_is_no_service_pages_say_so_and_come_back_by_themselves(talk
 def test_a_page_with_a_defect_tells_the_incident_and_nothing_else(
     talk: HttpTalk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The page was not written for such a report.
+    # The page cannot render such a report.
     monkeypatch.setattr(talk.service.health, "report", lambda: {"status": "secret"})
     answer = talk.get("/console")
     assert answer.status_code == 500

@@ -56,7 +56,7 @@ def test_the_list_says_what_waits_what_is_overdue_and_what_was_done(
     page = operator.page(QUEUES)
     name, waiting, overdue, running, done, failed = rows(page)["mail/out"]
     assert name.endswith("open")
-    # One that was interrupted is due again; the one that has waited longest is not.
+    # The interrupted job is due again; the job that has waited longest is not due yet.
     assert (waiting, running, done, failed) == ("3", "1", "1", "1")
     assert overdue == "2due 3 min ago"
     assert 'href="/console/jobs/m' in page
@@ -106,10 +106,10 @@ def test_a_queue_is_paused_and_resumed_and_it_is_said_by_whom_since_when_and_why
         assert f"5 min ago{who}: &lt;script&gt;alert(1)" in said
         assert "<script>alert" not in page
     assert {"Resume…", "Resume"} <= set(buttons(operator.page(MAIL)))
-    # The list comes anew every few seconds, with all that is in it.
+    # The list is replaced every few seconds, so it has no buttons for pausing.
     assert buttons(operator.page(QUEUES)) == ["Filter"]
     assert "A queue is paused and resumed on its page" in operator.page(QUEUES)
-    # One without a job is there while it is paused.
+    # A queue without jobs is listed while it is paused.
     operator.does("/console/queues/empty", verb="pause")
     assert "1 queue of that name" in operator.page(f"{QUEUES}?text=empty")
     # The same form again: pressed twice, or sent again by a browser.

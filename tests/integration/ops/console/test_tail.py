@@ -1,4 +1,4 @@
-"""The live tail as its script gets it: what is sent, what is only counted, and how often."""
+"""The live tail as its script gets it: lines that are sent, lines that are only counted, and the pace."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ BEGIN = {"seen": 0, "lines": [], "missed": 0}
 
 @asynccontextmanager
 async def watching(talk: HttpTalk, path: str = STREAM, **headers: str) -> AsyncIterator[AsyncIterator[Any]]:
-    """The pieces that come, and before them where they begin."""
+    """The pieces of the live tail; the first one says where they begin."""
     async with (
         asynchronous_client(talk.url, timeout=patiently(10)) as client,
         client.stream("GET", path, headers=headers) as response,
@@ -135,7 +135,7 @@ def test_at_most_ten_pieces_come_in_a_second_whatever_happens(talk: HttpTalk) ->
                 await anext(pieces)
                 came.append(clock())
             busy.cancel()
-        # They may bunch up on their way, over some of them less so.
+        # Single pieces may bunch up on their way, but not all of them together.
         assert came[-1] - came[0] >= (len(came) - 1) * 0.1
 
     async def keep_busy() -> None:
@@ -152,7 +152,7 @@ def test_those_who_watch_get_their_pieces_one_after_the_other(talk: HttpTalk) ->
     apart = [later - earlier for earlier, later in pairwise(delays)]
     assert delays[0] >= 0
     assert delays[-1] < PERIOD_SECONDS
-    # Evenly, they would be a fiftieth of the period apart.
+    # Spread evenly, the delays would be a fiftieth of the period apart.
     assert min(apart) > PERIOD_SECONDS / 200
     assert max(apart) < PERIOD_SECONDS / 25
 

@@ -1,4 +1,4 @@
-"""The page of workers: who has which job, since when and until when."""
+"""The page of workers: their jobs, since when and until when."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The components of the documents have names that stay, and what is really said is as they say."""
+"""The components of the documents have stable names, and real messages match them."""
 
 from functools import cache
 from typing import Any
@@ -42,7 +42,7 @@ def test_the_bundle_is_a_schema_whose_references_lead_somewhere():
 
 
 def test_each_component_has_a_name_of_its_own():
-    # msgspec calls one otherwise whose name another has.
+    # msgspec renames a component whose name is taken.
     assert {name for name, one in DEFINITIONS.items() if one["title"] != name} == set()
     assert all(name.isidentifier() for name in DEFINITIONS)
 
@@ -83,7 +83,7 @@ def test_recorded_events_are_as_the_bundle_says():
 
 
 def test_what_is_answered_has_no_default_and_of_http_nothing_has():
-    # Tools take what has one for something that is always there.
+    # Tools treat a field with a default as always present.
     answered = reached(MEMBERS["answers"].values())
     assert [name for name in answered for part in parts_of(DEFINITIONS[name]) if "default" in part] == []
     of_http = Components("#/components/schemas/", openapi=True).schemas

@@ -1,4 +1,4 @@
-"""The reference says what the program does: its examples are sent here, and the page is made anew."""
+"""The reference is true: its examples are sent here, and the page is generated again and compared."""
 
 import msgspec
 import pytest
@@ -46,7 +46,7 @@ def test_an_example_is_accepted_leads_to_declared_events_and_has_the_declared_re
 
     assert "error" not in answer
     assert_is(verb.result, msgspec.json.encode(answer["result"]))
-    # `trigger` is the one whose first event is another table's.
+    # `schedules.trigger` is the only verb whose first event is of another table.
     assert set(answer["events"]) - types <= ({"job.enqueued.v1"} if name == "schedules.trigger" else set())
     assert bool(answer["events"]) == bool(verb.events)
 

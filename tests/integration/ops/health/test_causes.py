@@ -55,12 +55,12 @@ Pace = dict[str, Any]
 
 @pytest.fixture(params=["quick", pytest.param("as shipped", marks=pytest.mark.prove)])
 def pace(request: pytest.FixtureRequest) -> Pace:
-    """How often the service looks around, and who asks it: to save time, or as an operator has it."""
+    """The settings of a service that checks its health often, to save time; or the default settings."""
     return {"health_interval_seconds": 0.1, "by_program": False} if request.param == "quick" else {}
 
 
 async def begun(*work: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    """Tasks that go on whenever the service does."""
+    """Tasks that run while the service's loop runs."""
     return [asyncio.create_task(one) for one in work]
 
 
@@ -125,7 +125,7 @@ def test_queries_that_are_refused_since_too_many_wait_are_told(
     tmp_path: Path, pace: Pace, monkeypatch: pytest.MonkeyPatch
 ):
     with Watched(tmp_path, **pace) as service:
-        # For as long as it takes here to ask all surfaces.
+        # Long enough to ask all surfaces within the test.
         monkeypatch.setattr(causes, "BUSY_SECONDS", 3_600)
 
         def ask_too_late() -> None:
@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without
         service.service.leading.writer.call(
             lambda connection: connection.set_busy_timeout(50), lambda _: None
         )
-        # Answered behind that.
+        # The answer shows that the call before it is done.
         service.command("app_state.set", {"key": "k", "value": 0})
         other.execute("BEGIN IMMEDIATE")
         assert service.command("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
@@ -353,7 +353,7 @@ def test_damage_in_the_file_is_found_while_it_serves(tmp_path: Path, pace: Pace)
             page = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'app_state'").get
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with service.settings.store_path.open("r+b") as file:
-            # Within the page: what makes it a page stays.
+            # Within the page, so that its header stays valid.
             file.seek((page - 1) * 4096 + 8)
             file.write(b"\xff" * 64)
         service.sees("store_damaged", level="unhealthy")
@@ -363,7 +363,7 @@ def test_a_disk_that_does_not_answer_is_told(tmp_path: Path, pace: Pace):
     with failing_disk() as disk, Watched(tmp_path, laid_out=False, **pace) as service:
         service.command("app_state.set", {"key": "k", "value": 1})
         disk.fail("read", times=10**9)
-        # A change by who can read, after which what was read before no longer counts.
+        # Another connection changes the file, so that cached pages no longer count.
         with closing(apsw.Connection(str(service.settings.store_path), vfs=disk.base)) as other:
             other.set_busy_timeout(10_000)
             other.execute("UPDATE app_state SET updated_at = updated_at")
@@ -427,7 +427,7 @@ def test_readers_that_are_all_in_use_are_told_although_there_is_none_to_ask_with
         with service.service.readers.connection():
             service.command("app_state.set", {"key": "k", "value": 1})
             assert "1 of 1 reading connections" in service.sees("readers_exhausted", level="degraded")
-            # It waits for one, too, in order to read what it is to publish.
+            # The relay waits for a connection, too, to read the events that it publishes.
             assert "1 event behind" in service.sees("relay_behind", level="degraded")
             # As does the archive.
             assert "1 event behind" in service.sees("archive_behind", level="degraded")
@@ -622,7 +622,7 @@ def test_a_log_that_trails_too_far_is_told(tmp_path: Path, pace: Pace):
         api = JetStreamApi(service.service.parts.relay_connection)
 
         async def bound(size_bytes: int | None = None) -> None:
-            """Has it take no more; or whatever comes."""
+            """Limits the log's stream to so many bytes, by default to its size now; -1 lifts the limit."""
             report = await api.report(service.service.names.log)
             assert report is not None
             limit = report.state.bytes if size_bytes is None else size_bytes

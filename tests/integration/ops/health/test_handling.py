@@ -17,7 +17,7 @@ AFTER_MS = 600_000
 
 
 class Looked:
-    """A store whose looks are taken one by one."""
+    """A store with a watch of jobs that no worker handles, which looks when a test says so."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -51,10 +51,10 @@ def looked(tmp_path: Path) -> Iterator[Looked]:
 
 def test_due_jobs_that_nobody_asks_for_are_told_after_a_time(looked: Looked):
     looked.enqueue("mail", "mail", queue="mails")
-    # As if it had been due for years: it is waited all the same.
+    # A job that has been due for years is reported only after the same time.
     looked.enqueue("fax", queue="mails", run_at=0)
     looked.enqueue("mail", queue="mails", run_at=NOW + 2 * AFTER_MS)
-    # Of other queues, or other types.
+    # These claims are for other queues or other types.
     looked.claim("w", queue="pages")
     assert looked.look() == ()
     looked.wait(AFTER_MS - 1)

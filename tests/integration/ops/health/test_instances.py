@@ -1,4 +1,4 @@
-"""Which service is asked how it is, where several are on one nats-server."""
+"""Asking for the status of one service, where several are on one nats-server."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -46,7 +46,7 @@ def test_a_service_that_is_gone_is_not_taken_for_another_on_its_prefix(tmp_path:
             async with Service(Settings(data=tmp_path / "one", nats=url, no_http=True)):
                 kept = (tmp_path / "one" / "runtime.json").read_bytes()
             async with Service(Settings(data=tmp_path / "one", nats=url, no_http=True)):
-                # As a service leaves it that was killed.
+                # As a killed service leaves it.
                 (tmp_path / "gone").mkdir()
                 (tmp_path / "gone" / "runtime.json").write_bytes(kept)
                 asked = await asyncio.to_thread(hyperpage, "status", "--json", "--data", tmp_path / "gone")

@@ -21,7 +21,7 @@ def test_repairs_that_could_not_be_written_down_count_too(tmp_path: Path, monkey
         health = service.service.health
         health.checks.damage.confirm("a page is damaged")
         health.checks.verdict = WITHOUT_LOSS
-        # The first is long enough ago when it is asked for the third time.
+        # With the third question, the oldest repair is more than a day ago.
         counts = iter([MOST_IN_A_DAY, MOST_IN_A_DAY, MOST_IN_A_DAY - 1])
 
         async def repaired() -> str:

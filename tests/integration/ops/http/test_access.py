@@ -114,7 +114,7 @@ def test_the_bearer_of_a_token_is_looked_up_once_for_a_request(
 
     monkeypatch.setattr(Tokens, "still_good", counted)
 
-    # Admitted, asked for the role of a command, and named as its actor.
+    # One request uses the token three times: to be let in, for the command's role, and as its actor.
     assert talk.post(SET, {"key": "a", "value": 1}, headers=operator).status_code == 200
     assert len(looked_up) == 1
 
@@ -136,7 +136,7 @@ def test_who_guesses_tokens_waits_and_who_has_one_does_not(talk: HttpTalk) -> No
     statuses = {talk.get("/session", headers=bearer(f"hpt_{n}")).status_code for n in range(3)}
 
     assert 429 in statuses
-    # One that was not seen before the guessing might be the guess that hits.
+    # A good token that was not seen before the guessing is refused, too: it might be a lucky guess.
     refused = talk.get("/session", headers=late)
     problem(refused, 429, "too_many_requests")
     assert int(refused.headers["retry-after"]) >= 1
@@ -151,7 +151,7 @@ def test_who_comes_through_a_proxy_is_not_taken_for_somebody_on_this_machine(tmp
 @pytest.mark.parametrize(
     ("method", "headers", "status"),
     [
-        # A name of the world's that points here.
+        # A foreign host name that resolves to this machine.
         ("GET", {"Host": "evil.example"}, 421),
         ("GET", {"Host": "localhost.evil.example:8822"}, 421),
         ("GET", {"Host": ""}, 421),
@@ -161,7 +161,7 @@ def test_who_comes_through_a_proxy_is_not_taken_for_somebody_on_this_machine(tmp
         ("POST", {"Sec-Fetch-Site": "cross-site"}, 403),
         ("POST", {"Sec-Fetch-Site": "same-site"}, 403),
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-        # A link that is followed, and pages of ours.
+        # A link from another site, and the console's own pages.
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
         ("GET", {"Host": "LOCALHOST:1"}, 200),
         ("GET", {"Host": "[::1]:8822"}, 200),
@@ -174,7 +174,7 @@ def test_what_another_site_has_a_browser_send_is_refused(
     path = SET if method == "POST" else "/api/v1/app_state"
     body = {"key": "a", "value": 1} if method == "POST" else None
 
-    # Before there is a token, which makes any name of the host as good as another.
+    # Before there is a token: with one, any name of the host is accepted.
     assert talk.ask(method, path, json=body, headers=headers).status_code == (
         401 if status == 200 else status
     )
@@ -258,7 +258,7 @@ def test_what_a_proxy_asks_for_itself_leaves_a_session_as_it_is(talk: HttpTalk) 
     )
     browser = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0], "Authorization": "Basic YTpi"}
     assert talk.get("/session", headers=browser).json()["name"] == "a-operate-token"
-    # And what a browser sends by itself needs the token of a page all the same.
+    # A request with a session's cookie needs the CSRF token of a page all the same.
     problem(talk.post(SET, {"key": "a", "value": 1}, headers=browser), 403, "forbidden")
     problem(talk.get("/session", headers={"Authorization": "Basic YTpi"}), 401, "unauthorized")
 

@@ -96,7 +96,7 @@ def test_no_path_leads_to_a_file(shared: HttpTalk, path: str) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        # A second header, or a second answer, in what is repeated of a request.
+        # A second header, or a second answer, in parts of the request that the answer repeats.
         b"GET /api/v1/app_state?limit=1&prefix=a%0d%0aX-Injected:%20yes HTTP/1.1\r\n" + HOST,
         b"GET /api/v1/app_state/a%0d%0aX-Injected:%20yes HTTP/1.1\r\n" + HOST,
         b"GET /api/v1/jobs?after=%0d%0a%0d%0aHTTP/1.1%20200%20OK HTTP/1.1\r\n" + HOST,
@@ -140,7 +140,7 @@ def test_a_head_that_others_may_read_in_another_way_is_refused(shared: HttpTalk,
     smuggled += b'Content-Length: 29\r\n\r\n{"key":"smuggled","value":1} '
     answer = shared.run(answered(shared, SET + head + b"Connection: close\r\n\r\n" + smuggled))
 
-    # 415 and 200 would say that a second request was seen in it.
+    # The codes 415 and 200 would show that a second request was read from it.
     assert status_of(answer) in (400, 421, 501), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert shared.get("/api/v1/app_state/smuggled").status_code == 404
@@ -201,7 +201,7 @@ def test_what_is_too_large_is_refused_before_it_is_there(shared: HttpTalk, what:
 def test_requests_that_never_end_are_ended_and_hold_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Not so short that a machine that stands still for a moment ends the others, too.
+    # Long enough that other requests survive a moment at which the machine stands still.
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 4.0)
     monkeypatch.setattr(bodies, "BODY_SECONDS", 4.0)
     slow_heads, slow_bodies = 120, 80
@@ -261,7 +261,7 @@ def test_a_flood_of_readers_is_refused_and_commands_go_on(tmp_path: Path) -> Non
         async with many(talk, flood, path) as connections:
             async with asyncio.timeout(COMES_WITHIN_SECONDS):
                 begun = [status_of(await reader.read(64)) for reader, _ in connections]
-            # None of them reads on.
+            # No reader goes on reading.
             waited = [await seconds_for_a_command(talk) for _ in range(20)]
         return begun, waited
 
@@ -296,7 +296,7 @@ def test_guessing_tokens_is_slowed_down_to_nothing(tmp_path: Path) -> None:
         assert talk.get("/session", headers=good).status_code == 200
     statuses = [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:]]
     assert statuses.pop() == 200
-    # Each further guess is paid for with some seconds.
+    # Each further guess takes some seconds.
     looked_at = statuses.count(401)
     assert ALLOWED_GUESSES <= looked_at <= ALLOWED_GUESSES + 1 + seconds // SECONDS_FOR_A_GUESS
     assert statuses.count(429) == 300 - looked_at

@@ -93,7 +93,7 @@ def test_who_comes_back_goes_on_behind_the_last_event_that_they_had(talk: HttpTa
     async def read() -> list[Any]:
         async with reading(talk, f"{EVENTS}?after=0") as reader:
             first = await reader.take(2)
-        # As a browser says it, whose address still has the old position.
+        # As a browser that reconnects: its address still has the old position.
         again: dict[str, str] = {"Last-Event-ID": reader.last_id}
         async with reading(talk, f"{EVENTS}?after=0", **again) as reader:
             return [*first, *(await reader.take(1))]
@@ -153,7 +153,7 @@ def test_after_a_restore_whoever_was_ahead_of_it_begins_with_the_fork(tmp_path: 
 
     with talk:
         assert talk.run(read("1-4")) == ["hyperpage.timeline.forked.v1", "hyperpage.app_state.set.v1"]
-        # A reader that had not come as far hears of it in its place.
+        # A reader that had not come as far gets the fork in its place.
         assert talk.run(read("1-1")) == ["hyperpage.app_state.set.v1", "hyperpage.timeline.forked.v1"]
 
 
@@ -210,7 +210,7 @@ def test_what_many_follow_is_made_once_for_all_of_them(
 
     seconds = talk.run(scene())
 
-    # As for one reader: not by each of them, and not with each commit.
+    # The log is read as often as for one reader: not for each of them, and not with each commit.
     assert len(made) == len(set(made))
     assert len(made) <= seconds / PACE_SECONDS + 2
 
@@ -230,7 +230,7 @@ def test_more_readers_than_are_allowed_are_refused_and_commands_go_on(tmp_path: 
 
         assert talk.run(flood()) == [200, *[200] * 3, *[429] * 17]
 
-        # Those who have gone count no more.
+        # Readers that have gone do not count any more.
         assert talk.service.http is not None
         talk.run(until(lambda: talk.service.http.event_streams.taken == 0))  # type: ignore[union-attr]
 

@@ -216,7 +216,7 @@ def test_what_is_not_there_is_a_problem(shared: HttpTalk) -> None:
     for path in ("/api/v1/jobs/nobody", "/api/v1/nothing", "/elsewhere", "/api/v1/jobs/a/b/c", "/api/v1/"):
         problem(shared.get(path), 404, "not_found")
     problem(shared.post("/api/v1/jobs/archive_many"), 404, "not_found")
-    # The service's own.
+    # A verb of the service's own.
     internal = next(name for name, (_, verb) in VERBS.items() if verb.internal)
     problem(shared.post(f"/api/v1/{internal.replace('.', '/')}"), 404, "not_found")
     wrong = shared.ask("DELETE", "/api/v1/jobs/a")
@@ -360,6 +360,6 @@ def test_a_read_for_the_leader_is_answered_by_one_that_leads(
 
     assert read("leader").status_code == 200
     assert problem(read("follower"), 400, "invalid")["path"] == "Hyperpage-Read"
-    # By the time that it has read, another one may lead.
+    # As if another service led by the time that this one has read.
     monkeypatch.setattr(shared.service.queries, "_leads", lambda: False)
     assert "ask again" in problem(read("leader"), 503, "unavailable")["hint"]

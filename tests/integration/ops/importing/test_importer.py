@@ -62,7 +62,7 @@ def store_in(folder: Path) -> Path:
 
 
 def imported(old: Path, folder: Path, *, now: int = NOW, allowed: AllowedPaths | None = None) -> ImportReport:
-    """The old file is in the store of that folder, whose tables equal its log."""
+    """Imports the old file into the folder's store, and checks that its tables equal its log; the report."""
     allowed = allowed or AllowedPaths()
     connection, _ = open_store(store_in(folder), cache_kib=4_096)
     with closing(connection), closing(Source(old)) as source:
@@ -103,7 +103,7 @@ def test_every_row_has_afterwards_what_it_had_before(tmp_path):
             assert select(store_in(tmp_path), table, rows[0]) == rows
     history = EVERYTHING["job_history"]
     assert select(store_in(tmp_path), "job_history", ("id", *history[0])) == [
-        # Negative, in their order: no attempt that begins here will ever have such an id.
+        # Negative ids, in the rows' order: no attempt that begins here ever has a negative id.
         {"id": -2_000 + place, **row}
         for place, row in enumerate(history)
     ]
@@ -417,7 +417,7 @@ def test_what_stands_in_the_wal_is_imported_too(tmp_path):
     (tmp_path / "old").mkdir()
     old = old_database(tmp_path / "old" / "old.db")
     with closing(writing_to(old)) as connection:
-        # Still open, as that of a system that was killed.
+        # The old database is still open, so its WAL stays, as after a kill.
         insert(connection, app_state=[APP_STATE])
         before = content(old.parent)
         assert counts(imported(old, tmp_path))["app_state"] == (1, 1, 0, 0)

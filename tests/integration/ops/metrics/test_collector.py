@@ -101,7 +101,7 @@ def test_commands_are_counted_one_by_one_by_what_became_of_them(busy: HttpTalk):
     counted = labelled(samples(busy), "hyperpage_commands_total")
     # Commands of the service's own are among them.
     assert {key: value for key, value in counted.items() if key[0] != "jobs.rescue"} == {
-        # Two alone, two of the first batch; that of the atomic one was undone.
+        # Two single commands and two of the first batch; the one of the atomic batch was undone.
         ("jobs.enqueue", "accepted"): 4,
         ("jobs.enqueue", "repeated"): 1,
         ("jobs.enqueue", "invalid"): 1,
@@ -111,7 +111,7 @@ def test_commands_are_counted_one_by_one_by_what_became_of_them(busy: HttpTalk):
         ("jobs.claim", "accepted"): 2,
         ("jobs.fail", "accepted"): 1,
         ("rate_limits.observe", "accepted"): 1,
-        # A command that there is not, and the malformed part of a batch.
+        # An unknown command, and the malformed part of a batch.
         ("unknown", "not_found"): 1,
         ("unknown", "invalid"): 1,
     }
@@ -132,7 +132,7 @@ def test_times_are_counted_once_for_each_request(busy: HttpTalk):
     assert buckets["jobs.enqueue", "+Inf"] == 4
     seconds = labelled(found, "hyperpage_command_duration_seconds_sum")["jobs.enqueue",]
     assert 0 < seconds < 3
-    # Groups with events: six commands, and a batch.
+    # Seven groups with events: of six commands, and of a batch.
     assert found["hyperpage_commit_duration_seconds_count", ()] == 7
     assert found["hyperpage_group_commands_sum", ()] >= 13
     queries = labelled(found, "hyperpage_queries_total")
@@ -229,12 +229,12 @@ def expressions(name: str) -> list[str]:
     return [*targets, dashboard["annotations"]["list"][0]["target"]["expr"]]
 
 
-# Those that have no sample in this service: it is well, and has measured its room only once.
+# Metrics without a sample here: this service is healthy, and has measured its room only once.
 SILENT = {
     "hyperpage_health_cause": {"cause", "level"},
     "hyperpage_room_growth_bytes": {"part"},
 }
-# Those that Prometheus gives to each.
+# Labels that Prometheus adds to each metric.
 OF_THE_TARGET = {"instance", "job"}
 
 

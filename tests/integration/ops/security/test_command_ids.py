@@ -1,4 +1,4 @@
-"""Command ids of users of their own: nobody gets another's answer by one, or takes it away."""
+"""Command ids of several users: no user gets or takes away another's answer by one."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ CLAIM = {"worker": "w"}
 def test_nobody_gets_the_lease_of_another_by_the_id_of_its_command(tmp_path: Path):
     async def play() -> tuple[Any, Any, list[Any]]:
         async with serving(tmp_path) as service:
-            # All that they may is the same, and the ids of commands are in the events.
+            # Both users have the same rights, and can read command ids in the events.
             _, one = await new_user(service, "billing")
             _, other = await new_user(service, "eve")
             async with connected(service, one) as billing, connected(service, other) as eve:

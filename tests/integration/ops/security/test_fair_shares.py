@@ -1,4 +1,4 @@
-"""One user that sends all the time stops no other: there is room for the other's commands, and a turn."""
+"""One user that sends all the time stops no other user: the others' commands have room and turns."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ BATCHES = 24
 
 @asynccontextmanager
 async def held(service: Service) -> AsyncIterator[None]:
-    """Nothing is decided for the length of the block; what comes waits."""
+    """Holds the writer for the length of the block, so that commands wait."""
     begun, go_on = threading.Event(), threading.Event()
 
     def errand(_: Any) -> None:
@@ -44,7 +44,7 @@ def sets(user: str, count: int) -> dict[str, Any]:
 
 def test_a_user_that_fills_the_queue_is_busy_and_another_is_answered_in_its_turn(tmp_path: Path):
     async def play() -> tuple[list[Any], Any]:
-        # However long they wait: it is about the room for them.
+        # No limit on the time of waiting: this test is about the room for waiting commands.
         async with Service(Settings(data=tmp_path, nats_port=0, no_http=True, busy_after_ms=0)) as service:
             _, one = await new_user(service, "flood", allow=("app_state.*",), keys=("flood/*",))
             _, other = await new_user(service, "billing", allow=("app_state.*",), keys=("billing/*",))

@@ -193,7 +193,7 @@ def test_a_user_follows_its_tables_with_any_clients_defaults(tmp_path: Path):
                 )
                 first = await ordered.next_msg(timeout=10)
                 live = await watcher.subscribe("hyperpage.evt.v1.>")
-                # nats-py's first ping may overtake the subscription; the answer to it comes behind that.
+                # nats-py's first ping may overtake the subscription; the answer to a second one comes later.
                 await watcher.flush()
                 await watcher.flush()
                 await app.send("app_state.set", {"key": "b", "value": 1})
@@ -232,7 +232,7 @@ def test_users_come_and_go_while_others_work(tmp_path: Path):
                         try:
                             answer = await send(billing, "app_state.set", {"key": "k", "value": answered})
                         except NoRespondersError:
-                            # Told at once while nats-server takes in its users: nothing is stored then.
+                            # While nats-server takes in its users, it may answer so: nothing is stored then.
                             continue
                         assert "error" not in answer
                         answered += 1
@@ -279,7 +279,7 @@ def test_the_broker_is_told_once_of_each_change(tmp_path: Path):
         async with serving(tmp_path) as service:
             _, old = await new_user(service, "billing")
             async with connected(service, old) as first:
-                # Long enough for a look at keys that have run out, after it was told.
+                # The old key lasts until the service was told, and looks for keys that have run out.
                 UserFile(tmp_path).rotate("billing", old_key_ms=2_000)
                 await take_effect(service)
                 await until(lambda: not first.is_connected)
@@ -349,7 +349,7 @@ def test_a_broker_that_dies_of_a_new_user_is_started_again_with_that_user(tmp_pa
             server = broker_of(service)
             process_id = server.process_id
             assert process_id is not None
-            # It takes no signal until it is killed.
+            # The stopped nats-server handles no signal but the kill.
             os.kill(process_id, signal.SIGSTOP)
             coming = asyncio.create_task(new_user(service, "billing"))
             await until(

@@ -46,7 +46,7 @@ def test_one_of_several_leads_and_when_it_ends_another_one_goes_on_with_all_that
             await several.stop(first)
             second = await several.led_by()
             assert second != first
-            # The limits count what the one before has handed out.
+            # The limits count the jobs that the leader before has handed out.
             waits = (await several.command("jobs.claim", claim, "claim-2"))["result"]
             assert (waits["jobs"], waits["waits_for_ends"]) == ([], True)
             await several.command("jobs.complete", {"id": "j0", "lease": held["lease"]}, "done")
@@ -83,7 +83,7 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
             was_dead: list[bool] = []
 
             async def look() -> None:
-                """As a supervisor does, which starts one anew that is stuck."""
+                """Watches for a dead role, as a supervisor does that restarts a stuck service."""
                 while several.leaders != [successor]:
                     was_dead.append(not several.services[first].role.is_alive)
                     await asyncio.sleep(0.001)
@@ -104,7 +104,7 @@ def test_what_is_sent_while_the_lead_is_handed_over_is_answered_by_the_successor
     asyncio.run(scenario())
 
 
-# Of its half minute, nats-servers take most to choose others in the place of the one that is down.
+# Takes half a minute, mostly for nats-servers to choose new leaders of streams.
 @pytest.mark.prove
 def test_a_member_starts_and_leads_while_the_nats_server_beside_it_is_down(cluster: Cluster, tmp_path: Path):
     async def scenario() -> None:
@@ -132,7 +132,7 @@ def test_who_only_follows_never_leads_and_who_is_to_lead_counts_what_it_got_at_t
             assert several.leaders == ["a"]
 
             turns = several.services["b"].cluster._turns
-            # As one whose machine is slow.
+            # As a member on a slow machine.
             await turns._end_following()
             await several.set_value("k", 1, "c-1")
             await turns.stand()
@@ -170,7 +170,7 @@ def test_one_whose_file_goes_apart_from_the_log_keeps_nobody_from_leading(cluste
         async with members(cluster, tmp_path, "c", **shared) as several:
             await several.set_value("k", 0, "c-0")
             await several.stop("c")
-            # It has more than the others will have, and none of that.
+            # This store gets more events than the others, and other ones.
             async with (
                 Service(Settings(data=tmp_path / "c", nats_port=0, no_http=True, **shared)) as alone,
                 connect(broker_of(alone).url_for(APP)) as client,
@@ -197,7 +197,7 @@ def test_a_leader_that_decides_nothing_any_more_leaves_the_lead_to_others(cluste
         async with members(cluster, tmp_path) as several:
             first = await several.led_by()
             await several.set_value("k", 1, "c-1")
-            # As a disk that answers no more, or a program that never ends with the file.
+            # As if the disk did not answer any more, or another program kept the file locked.
             with closing(apsw.Connection(str(tmp_path / first / "hyperpage.db"))) as other:
                 other.execute("BEGIN IMMEDIATE")
                 answer = await several.set_value("k", 2, "c-2")
@@ -247,7 +247,7 @@ def test_who_writes_reads_that_whichever_member_answers(cluster: Cluster, tmp_pa
     async def scenario() -> None:
         async with members(cluster, tmp_path) as several:
             await several.led_by()
-            # A nats-server has a query answered by the member beside it, where there is one.
+            # Each nats-server passes queries to the member that is connected to it.
             urls = cluster.urls_for(APP)
             found = await asyncio.gather(
                 *(write_and_read(url, f"k.{number}") for number, url in enumerate(urls))

@@ -1,4 +1,4 @@
-"""A repair between two services, where not all of it can be written down."""
+"""A repair between two services, of which not everything can be recorded."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_repair_counts_though_its_record_cannot_be_written(tmp_path: Path):
 
 @pytest.fixture
 def full_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full once a store was made anew."""
+    """A disk that is full once the store was made anew."""
 
     def keep(data: Path, repair: Repair) -> None:
         if repair.set_aside is not None:

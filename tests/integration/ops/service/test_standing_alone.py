@@ -1,4 +1,4 @@
-"""A service on a copy of a store, while the one that the copy was made of goes on."""
+"""A service on a copy of a store, while the original store's service goes on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from tests.support.stores.relaying import NAMES, bus_in, relay_of, through
 
 
 class LateTaking(Incarnation):
-    """Takes the store when something more was done by the service that has it."""
+    """Takes the store only after the service that has it has done something more."""
 
     meanwhile: Callable[[], Awaitable[None]]
 
@@ -51,7 +51,7 @@ def test_a_copy_that_lacks_what_was_done_until_its_service_took_the_store_is_not
 
 
 class ToldTaking(Incarnation):
-    """Keeps what it was told of the log."""
+    """Notes what it was told about the log."""
 
     told: bool
 

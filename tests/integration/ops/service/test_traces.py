@@ -52,7 +52,7 @@ class Collector:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def named(self, name: str, count: int = 1) -> list[Span]:
-        """The spans of a name, of which so many come."""
+        """The spans of a name; waits for so many of them."""
         wait_for(lambda: len([one for one in self.spans if one.name == name]) >= count)
         return [one for one in self.spans if one.name == name]
 
@@ -118,7 +118,7 @@ def test_a_command_is_traced_from_its_senders_span_to_its_published_event(
         Span.SPAN_KIND_INTERNAL,
         Span.SPAN_KIND_PRODUCER,
     ]
-    # One after the other, by the clock that tells the time.
+    # The spans follow one another, by the wall clock.
     assert command.start_time_unix_nano <= decide.start_time_unix_nano < decide.end_time_unix_nano
     assert decide.end_time_unix_nano <= commit.start_time_unix_nano < commit.end_time_unix_nano
     assert commit.end_time_unix_nano <= command.end_time_unix_nano
@@ -156,7 +156,7 @@ def test_batches_retries_and_refusals_have_spans_that_say_so(traced: Served, col
             Hyperpage_Command_Id="sent-twice",
         )
     first, second = collector.named("command app_state.set", 2)
-    # No sender said anything of a span: each is the root of a trace of its own.
+    # The senders named no span, so each span is the root of a trace of its own.
     assert (first.parent_span_id, second.parent_span_id) == (b"", b"")
     again = [one for one in collector.named("publish app_state.set.v1", 3) if one.trace_id == second.trace_id]
     assert again == []

@@ -1,4 +1,4 @@
-"""Members whose log trails: commands are answered before others have them, and what that may cost is told."""
+"""Members whose log trails: commands are answered before others have them, and possible losses are told."""
 
 import asyncio
 import threading

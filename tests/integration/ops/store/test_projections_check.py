@@ -21,7 +21,7 @@ from tests.support.services.serving import client_of, serving
 
 TABLES = ("jobs", "job_history", "rate_limits", "tool_configs", "app_state")
 
-# One change for each way in which a table can be wrong.
+# Statements that make a table wrong, one for each way.
 TAMPERINGS = {
     "a changed value": ("app_state", "UPDATE app_state SET value = '99' WHERE key = 'a'"),
     "a changed type": ("jobs", "UPDATE jobs SET priority = 3.5 WHERE id = 'one'"),
@@ -113,7 +113,7 @@ def test_a_job_that_was_lost_from_the_table_can_be_claimed_after_the_rebuild(tmp
     async def play() -> None:
         async with _filled(tmp_path):
             _tamper(tmp_path, "DELETE FROM jobs WHERE id = 'two'")
-        # A service that starts on such a table does not know that the job waits.
+        # A service that starts on this table does not know that the job waits.
         async with serving(tmp_path) as service, client_of(service) as client:
             assert (await client.send("jobs.claim", {"worker": "worker"})).result == {"jobs": []}
             admin = read_admin(tmp_path)
@@ -138,7 +138,7 @@ def test_commands_go_on_while_tables_are_verified_and_rebuilt(tmp_path: Path) ->
             while not checking.done():
                 await client.send("app_state.set", {"key": f"key-{sent}", "value": sent})
                 sent += 1
-            # One after the other, in whichever order: each is noted in the audit log first.
+            # They run one after the other, in any order: each is first recorded in the audit log.
             await checking
             assert (await _administer(operator, "verify"))["equal"]
             assert await client.count("app_state") == sent + 1

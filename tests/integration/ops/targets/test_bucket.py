@@ -45,12 +45,12 @@ def test_a_backup_in_a_bucket_is_listed_verified_drilled_and_deleted(in_bucket: 
         assert tables_of(plain) == tables_of(in_bucket.path)
     assert not plain.exists()
     assert drill(first.place).metadata.status == "proven"
-    # Not what was read before, but what is there now.
+    # The list shows the present state, and not what was read before.
     assert [one.metadata.status for one in list_backups(folder)] == ["good", "proven"]
     remove(second)
     assert [one.metadata.description for one in list_backups(folder)] == ["the first"]
     assert verify_by_routine(first.place, None, lambda *_: None).name == first.name
-    # Nothing is left where it was staged.
+    # Nothing is left in the folder in which backups are staged.
     assert list((in_bucket.path.parent / "backups").iterdir()) == []
 
 
@@ -160,7 +160,7 @@ def test_a_bucket_that_is_away_fails_soon_is_told_and_caught_up_with(
     async def away() -> None:
         stored.archiver = stored.new_archiver()
         running = asyncio.create_task(stored.archiver.run())
-        # The store takes what comes, whether its archive can or not.
+        # The store takes commands, whether its archive can be written or not.
         stored.work(20)
         for commit in stored.store.commits:
             stored.archiver.notify(commit)

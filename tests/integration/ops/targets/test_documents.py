@@ -1,4 +1,4 @@
-"""Documents that go deeper than any of ours are damaged ones, wherever they lie."""
+"""Documents with deeper nesting than the service writes count as damaged, in all places."""
 
 import hashlib
 from collections.abc import Callable

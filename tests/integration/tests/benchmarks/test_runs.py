@@ -1,4 +1,4 @@
-"""The benchmark runs: each kind of client, for a moment. How fast it is, nobody asks."""
+"""The benchmark runs with each kind of client for a moment; the speed is not checked."""
 
 import sys
 from pathlib import Path

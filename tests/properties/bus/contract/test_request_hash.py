@@ -1,4 +1,4 @@
-"""A command is one request however its defaults are spelled, and another wherever it says otherwise."""
+"""A command has the same hash with or without its defaults, and another hash for any other body."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -49,7 +49,7 @@ def hash_of(name: str, body: dict[str, Any]) -> bytes:
 
 
 def with_defaults(body: dict[str, Any], shape: type[msgspec.Struct]) -> dict[str, Any]:
-    """The body with every field that it leaves out, spelled as JSON, also inside of it."""
+    """The body with the defaults of all fields that it leaves out, also of inner structs."""
     told = dict(defaults_of(shape)) | body
     for field in msgspec.structs.fields(shape):
         inner = next(structs_in(field.type), None)
@@ -116,7 +116,7 @@ def simple_values(kind: Any, bounds: msgspec.Meta | None) -> st.SearchStrategy[A
     if kind in (int, float):
         least = int(max((bounds and bounds.ge) or 0, ((bounds and bounds.gt) or -1) + 1))
         most = (bounds and bounds.le) or 10**6
-        # Around the least and the usual defaults, where a value may equal one.
+        # Values near the minimum and the usual defaults, so that a value may equal a default.
         return st.sampled_from([one for one in (least, 2, 5, 30_000) if least <= one <= most])
     if kind is bool:
         return st.booleans()

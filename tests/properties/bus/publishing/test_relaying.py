@@ -1,4 +1,4 @@
-"""Whatever happens to log and stream: the stream is the log, or the relay says what is to be done."""
+"""After any changes of log and stream, the stream equals the log, or the relay names the repair."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever happens to log and stream: what is published is the log, each event once, in order."""
+"""After any changes of log and stream, the published events are the log's, each once and in order."""
 
 import msgspec
 from hypothesis import settings
@@ -27,11 +27,11 @@ class Relaying(RuleBasedStateMachine):
 
     @rule()
     def forget_the_stream(self) -> None:
-        """It is deleted: what comes next is a new one."""
+        """Deletes the stream: the next one is new."""
         self.stream: dict[int, Event] = {}
         self.last_sequence = 0
         self.segments: tuple[Segment, ...] = ()
-        # All that ever was in it, also what is gone now.
+        # All events that the stream has ever had.
         self.ever: list[Event] = []
 
     @rule(count=st.integers(1, 5))
@@ -57,7 +57,7 @@ class Relaying(RuleBasedStateMachine):
 
     @rule(count=st.integers(0, 8))
     def publish(self, count: int) -> None:
-        """As the relay does, which dies after some messages."""
+        """Publishes as the relay does, which dies after some messages."""
         place = self.look()
         self.segments = place.segments
         for event in self.log[place.next_position - 1 :][:count]:
@@ -67,7 +67,7 @@ class Relaying(RuleBasedStateMachine):
 
     @rule(kept=st.integers(0, 3))
     def cut(self, kept: int) -> None:
-        """Purged, aged out or limited: the oldest messages go, all of them even."""
+        """Removes the oldest messages, perhaps all, as a purge, an age or a limit does."""
         self.stream = {sequence: self.stream[sequence] for sequence in sorted(self.stream)[-kept or 9**9 :]}
 
     @precondition(lambda self: self.last_sequence in self.stream)

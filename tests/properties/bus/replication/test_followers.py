@@ -1,4 +1,4 @@
-"""Whatever is decided by a leader, whoever applies its frames comes to the same file."""
+"""Any follower that applies a leader's frames comes to the same file, for any decisions."""
 
 import random
 import tempfile
@@ -34,7 +34,7 @@ def test_a_follower_has_the_rows_of_its_leader_in_every_table(seed: int):
 
 
 def follow(followed: FollowedFile, log: RecordedFrames, chance: random.Random) -> None:
-    """Applies all there is, in transactions of any size, and some of it again, as after a start."""
+    """Applies all frames, in transactions of any size, and some of them again, as after a start."""
     if chance.random() < 0.3:
         followed.opened()
     ends = [one.last for one in log.frames]

@@ -1,4 +1,4 @@
-"""Whatever tail a log has lost, who leads next puts it back, and everybody comes to the same file."""
+"""The next leader puts back any tail that a log has lost, and all members come to the same file."""
 
 import random
 import tempfile
@@ -34,7 +34,7 @@ from tests.support.stores.replicated import (
 
 
 def bound(monkeypatch: pytest.MonkeyPatch, chance: random.Random) -> None:
-    """Has frames be as small as they may be, or as usual, in each way by chance."""
+    """Sets each bound of frames by chance: as small as possible, or as usual."""
     monkeypatch.setattr(putting_back, "FRAME_EVENTS", chance.choice((1, 3, FRAME_EVENTS)))
     monkeypatch.setattr(putting_back, "FRAME_ANSWERS", chance.choice((1, 3, FRAME_ANSWERS)))
     monkeypatch.setattr(putting_back, "TRANSACTION_BYTES", chance.choice((1, TRANSACTION_BYTES)))
@@ -99,7 +99,7 @@ def test_whatever_is_sent_later_everybody_comes_to_the_leaders_file(
 
 
 def lived_through(folder: Path, seed: int) -> Sequence[Frame]:
-    """The log of a history, and its leader's file, which nobody has open any more."""
+    """The log of a history; its leader's file is closed."""
     log = RecordedFrames()
     life = Life(folder, log)
     try:
@@ -111,7 +111,7 @@ def lived_through(folder: Path, seed: int) -> Sequence[Frame]:
 
 
 def follow(file: FollowedFile, log: Sequence[Frame]) -> None:
-    """Applies what leads on from the end of the file, or of the log where that is before it."""
+    """Applies the frames that lead on from the end of the file, or of the log if that is earlier."""
     file.opened()
     start = min(file.applier.head.position, log[-1].last)
     file.apply(log[next(index for index, frame in enumerate(log) if frame.last >= start) :])

@@ -1,4 +1,4 @@
-"""Whatever is sent by what the schemas allow, and a bit beside, is answered, or refused for a reason.
+"""Bodies that the schemas allow, and some that they do not, are answered, or refused for a reason.
 
 Bodies are made of the schemas, with the ends of every range and texts that are odd. None is a defect of the
 service's (`internal`), and after all of them the tables still equal the log.
@@ -64,7 +64,7 @@ class Bodies(random.Random):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        # Of jobs that were claimed.
+        # The leases of claimed jobs.
         self.leases: list[tuple[str, str]] = []
 
     def body_of(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Bodies(random.Random):
         return self._of_type(part, whole, name) if special is None else special()
 
     def _special(self, name: str) -> Callable[[], Any] | None:
-        """A maker of likely values for a field in which most would be refused, so that something happens."""
+        """A maker of likely values for a field in which most values would be refused."""
         likely: dict[str, Callable[[], Any]] = {
             **dict.fromkeys(("id", "key", "tool_name", "name"), lambda: self.choice(IDS)),
             **dict.fromkeys(TIMES, lambda: NOW + self.choice([-5_000, 0, 1_000, 100_000])),

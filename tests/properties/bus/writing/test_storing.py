@@ -1,4 +1,4 @@
-"""Whatever is sent to a store, and however it is opened: log, tables and answers are those of a model."""
+"""After any commands and reopenings, a store's log, tables and answers are those of a model."""
 
 import pytest
 

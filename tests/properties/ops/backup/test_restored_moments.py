@@ -1,4 +1,4 @@
-"""Any position and any time can be restored, from whatever there is: the tables are a fold of the log."""
+"""Any position and time can be restored from any source, and the tables are a fold of the log."""
 
 import random
 import shutil
@@ -75,7 +75,7 @@ class Kept:
         self._folder = folder
 
     def restore(self, moment: Moment, source: str) -> tuple[Path, int]:
-        """The restored store, and its position, made of one or some of what there is."""
+        """The store that is restored from that source, and its position."""
         place = self._folder / "restored"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()

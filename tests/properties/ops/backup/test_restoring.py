@@ -1,4 +1,4 @@
-"""Whatever was kept and damaged: a restore brings the state of the moment, or touches nothing."""
+"""A restore brings back the state of the moment or touches nothing, for any sources and damage."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever the old system may have stored is here after an import as it was there."""
+"""Any rows of the old system are the same after an import."""
 
 import json
 import tempfile
@@ -30,7 +30,7 @@ ALLOWED = AllowedPaths(
 )  # fmt: skip
 
 times = st.integers(0, 253_402_300_799_999)
-# The attempt under way is one more than the retries.
+# The number of attempts is one more than the retries, and must fit, too.
 counts = st.integers(0, 2**31 - 2)
 # With all that may confuse a reader: nothing, controls, quotes, other planes.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -153,7 +153,7 @@ KEYS = {
 
 
 def ordered(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    # Of attempts, several have one key.
+    # Several attempts may have the same key.
     return sorted(map(unified, rows), key=lambda row: (row[key], json.dumps(row, sort_keys=True)))
 
 

@@ -23,13 +23,13 @@ from tests.support.services.talking import Talk
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.relaying import PatientApi, connect
 
-# Each takes half a second, in which little else happens.
+# Each restart takes half a second.
 HISTORIES_A_RESTART = 20
 ASKED_AT_ONCE = 500
 
 
 class Outgoing(NamedTuple):
-    """One command as it goes out, and goes out again."""
+    """A command as it is sent, and sent again."""
 
     name: str
     body: dict[str, Any]

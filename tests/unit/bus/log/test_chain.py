@@ -1,4 +1,4 @@
-"""The laws of the hash chain: what was appended verifies, and whatever is changed afterwards is found."""
+"""The laws of the hash chain: appended rows verify, and any later change is found."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,14 +110,14 @@ def test_a_changed_column_is_found(
         try:
             connection.execute(f"UPDATE events SET {column} = ? WHERE position = ?", (value, position))
         except apsw.ConstraintError:
-            # Another row has it: the table itself refuses.
+            # Another row has this value: the table refuses it.
             assume(False)
         changed = connection.execute("SELECT * FROM events ORDER BY rowid").fetchall()
         assume(changed != [msgspec.structs.astuple(row) for row in rows_of(appended)])
 
         found = broken_at(connection)
 
-    # A row that was moved before the first is found where it is, any other where it is missing or wrong.
+    # A row that was moved before the first is found at its new place, any other at its old one.
     assert found == (value if column == "position" and value < 1 else position)
 
 
@@ -130,7 +130,7 @@ def test_a_dropped_row_is_found(appended: list[tuple[int, list[chain.Entry]]], d
         if position < head.position:
             assert broken_at(connection) == position
         else:
-            # The rest is whole, but not what the head vouched for.
+            # The rest of the chain is whole, but ends before the known head.
             assert chain.verify_chain(connection) != head
 
 

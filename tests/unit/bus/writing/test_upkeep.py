@@ -1,4 +1,4 @@
-"""How much of what is to be done of the service's own accord is found at once."""
+"""The number of commands that upkeep finds at once."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,7 +25,7 @@ def found(aggregates: Aggregates) -> Upkeep:
 
 
 def keys(upkeep: Upkeep) -> list[str]:
-    """Of the aggregates that the next commands are for."""
+    """The keys of the aggregates that the next commands are for."""
     return [
         request.command.id
         for one in upkeep.commands(0)

@@ -43,7 +43,7 @@ def missed(texts: Iterable[tuple[str, str]], wrap: Callable[[str], str]) -> dict
 
 @pytest.fixture
 def tell(record_property: Callable[[str, Any], None]) -> Callable[[str], None]:
-    # It stands in the summary (tests/conftest.py).
+    # The line is shown in the test summary (tests/conftest.py).
     return lambda line: record_property(FIGURE, line)
 
 
@@ -63,7 +63,7 @@ def test_what_looks_like_a_hash_is_missed_and_counted(tell: Callable[[str], None
         f"credentials without a shape, under a neutral name: {total - sum(misses.values())} of {total} found"
     )
 
-    # One that is found all the same would be an honest hash that is refused.
+    # A find here would mean that honest hashes are refused, too.
     assert sum(misses.values()) == total
     # Their names give them away.
     names = ("api_key", "secret", "access_token", "password")
@@ -123,7 +123,7 @@ def test_another_spelling_hides_no_credential(way: str, tell: Callable[[str], No
 
 @pytest.mark.parametrize("change", [str.upper, str.lower])
 def test_another_case_hides_no_credential(change: Callable[[str], str]):
-    # Except where it makes another text of it: a name in lower case gives less away.
+    # Some changes of case make another text: a name in lower case gives less away.
     misses = missed(made(SHAPED), change)
     assert len(misses) <= len(SHAPED) / 10, misses
 

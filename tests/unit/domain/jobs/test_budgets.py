@@ -141,7 +141,7 @@ def test_an_observation_of_fewer_calls_than_reckoned_holds_jobs_up():
     told = story(*[{"cost": 3}] * 3)
     assert claim(told, 1) == ["a"]
     observe(told, 4)
-    # Four remain, and the three of the attempt under way may not be among those that were counted.
+    # Four calls remain, and the platform may not have counted the three of the running attempt yet.
     assert claim(told) == []
 
 
@@ -298,7 +298,7 @@ def test_an_observation_that_changes_nothing_by_when_it_comes_is_no_event():
     told = story({"cost": 40}, remaining=100, limit=100)
     assert claim(told) == ["a"]
     end(told, "a")
-    # When it was made, those calls would have been counted; it comes too late to tell.
+    # The platform had counted those calls when it answered; the answer comes too late to change anything.
     made_at = told.now + LATEST_MS + 1
     told.at(made_at + LATEST_MS + 1)
     observe(told, 99, limit=100, observed_at=made_at)

@@ -111,7 +111,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 }
 
 
-# Many at once do what one does, and pass over what one would be refused for.
+# Verbs for many jobs do the same to each, and skip jobs for which the single verb is refused.
 for _row in EXPECTED.values():
     for _verb, _one in (("cancel_many", "cancel"), ("retry_many", "retry")):
         _row[_verb] = _row[_one] if isinstance(_row[_one], type) else "-"
@@ -229,7 +229,7 @@ def test_jobs_are_claimed_by_priority_then_run_at_then_position():
     keys = [f"job-{place}" for place in range(len(order))]
     shuffled = list(zip(keys, order, strict=True))
     random.Random(7).shuffle(shuffled)
-    # Those two of one priority and time stay in their order of coming.
+    # The two jobs with the same priority and time keep their order.
     shuffled.sort(key=lambda pair: pair[0] == "job-2")
     for key, (priority, run_at) in shuffled:
         story.given(enqueued(priority=priority, run_at=NOW + run_at), key=key)

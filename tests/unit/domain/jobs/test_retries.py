@@ -49,7 +49,7 @@ def test_delays_grow_and_lie_between_what_chance_leaves_of_them_and_their_cap(po
     assert delay <= delay_ms(policy, attempt + 1, chance)
     assert int(policy.base_ms * (1 - share)) <= delay <= policy.cap_ms
     if delay_ms(msgspec.structs.replace(policy, jitter=0.0), attempt, chance) == policy.cap_ms:
-        # Those that failed together do not all come back at once, however long they wait.
+        # Also at the longest delay, jobs that failed together do not all come back at once.
         assert delay == int(policy.cap_ms * (1 - share + share * chance))
     assert delay_ms(policy, 1, chance) <= policy.base_ms
 

@@ -36,7 +36,7 @@ SIZES = st.lists(
     st.one_of(
         st.integers(0, 100),
         st.integers(0, 2 * MAXIMUM_BATCH_BYTES),
-        # Two or three of them are just what a message takes, or just not.
+        # Sizes near half of a message's limit, of which two just fit into it, or just do not.
         st.integers(-80, -20).map(lambda less: MAXIMUM_BATCH_BYTES // 2 + less),
     ),
     max_size=12,
@@ -53,7 +53,7 @@ def test_messages_have_all_commands_in_order_and_no_more_than_the_service_takes(
 
     assert [one for message in messages for one in message] == items
     assert all(is_taken(message) or len(message) == 1 for message in messages)
-    # And there are no more of them than it takes, but for the byte of a last comma.
+    # There are no more messages than needed, but for the byte of a last comma.
     for message, following in pairwise(messages):
         joined = [*message, following[0]]
         assert not is_taken(joined) or size_of(joined) == MAXIMUM_BATCH_BYTES

@@ -31,7 +31,7 @@ def test_each_question_waits_until_its_own_time():
     woken, early = asyncio.run(scenario())
 
     assert woken == ["sooner", "soon", "late", "later", "never"]
-    # By no more than the resolution of the loop's clock.
+    # A timer may be early by no more than the resolution of the loop's clock.
     assert max(early[:-1]) < 0.000_1
 
 

@@ -1,4 +1,4 @@
-"""Of a history that breaks a law, the shortest beginning that does."""
+"""The search for the shortest beginning of a history that breaks a law."""
 
 from hyperpage_client.testing.conformance.broken import Law, LawBroken
 from hyperpage_client.testing.conformance.checking import Report, shortest
@@ -13,7 +13,7 @@ def broken_by(count: int, law: Law = "rebuilt", *, at_the_end: bool = True) -> L
 
 
 class Tried:
-    """Beginnings that break a law from so many commands on, and another one from fewer on."""
+    """Runs of beginnings: with `enough` commands they break a law, with `other` ones another law."""
 
     def __init__(self, enough: int, *, other: int = 1000, law: Law = "rebuilt") -> None:
         self.counts: list[int] = []

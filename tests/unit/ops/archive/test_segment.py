@@ -14,7 +14,7 @@ def segment(first: int, last: int) -> Segment:
 
 
 def by_looking_at_all(segments: Sequence[Segment], after: int) -> Iterator[Segment]:
-    """The same, as it is said."""
+    """The same as `runs`, by a plain search through all segments for each step."""
     position = after
     while True:
         yield from (one for one in segments if one.first > one.last == position)

@@ -36,7 +36,7 @@ def test_a_dry_run_says_so_in_its_line_and_nothing_else_does() -> None:
     tried, _ = line_of(act(dry_run=True), Head())
     assert json.loads(tried)["dry_run"] is True
     assert read_line(tried[:-1]).entry.dry_run
-    # As it was written before there were any: an older version reads it.
+    # Other lines are as before there were dry runs, so that an older version reads them.
     assert b"dry_run" not in line_of(act(), Head())[0]
     assert not read_line(line_of(act(), Head())[0][:-1]).entry.dry_run
 

@@ -24,7 +24,7 @@ def test_all_names_follow_from_that_of_the_aggregate(name: str, table: str, clas
 
 def test_a_table_may_be_called_otherwise():
     assert names_for("person", "people").table == "people"
-    # As one of them is: the plural is no other word.
+    # The name of a single one may be the same as the table's.
     assert names_for("sheeps", "sheeps").table == "sheeps"
 
 

@@ -61,7 +61,7 @@ def test_memory_is_that_of_the_strictest_group_around_the_process(tmp_path: Path
         (tmp_path / name).write_text(f"{content}\n")
     own.write_text("12:cpu,cpuacct:/x\n4:memory:/inner\n0::/system.slice/hyperpage.service\n")
     assert min(limits_in(tmp_path, own)) == 2000
-    # In a container, the way to the group outside of it leads nowhere here.
+    # In a container, the path of the outer group does not exist.
     own.write_text("4:memory:/docker/0123\n")
     assert limits_in(tmp_path, own) == [9223372036854771712]
     assert limits_in(tmp_path, tmp_path / "elsewhere than on Linux") == []

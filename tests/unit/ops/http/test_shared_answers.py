@@ -1,4 +1,4 @@
-"""Answers that are asked for once, whoever wants them."""
+"""Shared answers: several callers get the answer to one question."""
 
 import asyncio
 from typing import Any

@@ -17,7 +17,7 @@ service = weakref.ref(kept)
 
 
 def in_a_process_of_its_own(what: str) -> None:
-    """In that of these tests, the collector looks through all of them, which takes a second each time."""
+    """Runs code in a new process: in that of the tests, each garbage collection takes a second."""
     subprocess.run([sys.executable, "-c", BEGINNING + what], cwd=ROOT, check=True)
 
 

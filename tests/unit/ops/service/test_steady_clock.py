@@ -1,4 +1,4 @@
-"""The time of a service, whatever becomes of the machine's clock."""
+"""The time of a service, which goes on steadily when the machine's clock is changed."""
 
 from hypothesis import given
 from hypothesis import strategies as st

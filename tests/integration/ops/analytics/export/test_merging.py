@@ -1,4 +1,4 @@
-"""Many small exports: their files become few, and nobody who reads notices."""
+"""Many small exports: their files become few, and readers do not notice."""
 
 import errno
 import gc
@@ -38,7 +38,7 @@ def manifest_of(lake: Path) -> Manifest:
 
 
 def assert_each_once(lake: Path, end: int) -> None:
-    """Every event is there once, for the views, for their file, and for those who read the folder."""
+    """Checks that every event is there once: in the views, in `lake.duckdb`, and in the folder's files."""
     right = (end, end, end)
     query = "SELECT count(*), count(DISTINCT position), max(position) FROM"
     with closing(connect(lake)) as connection:
@@ -185,7 +185,7 @@ def test_where_the_disk_has_no_room_for_one_file_the_many_stay(
         exported(archived, lake)
     end, _ = worked(archived, 10)
     with monkeypatch.context() as patch:
-        # The events are written by then, and taken back.
+        # The merged events are written by then, and are removed again.
         patch.setattr(merging, "write_groups", after(1, write_groups, refuse))
         report = exported(archived, lake)
 
@@ -233,7 +233,7 @@ def test_a_history_may_fork_within_what_has_become_one(archived: Archived, lake:
 
 
 class CutOff(BaseException):
-    """The process ends here."""
+    """Raised where the process would end."""
 
 
 def before_the_manifest(patch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_an_export_that_is_cut_off_leaves_every_event_once(
         query = f"SELECT count(*), count(DISTINCT position) FROM {view}"
         with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as connection:
             [(events, positions)] = connection.execute(query).fetchall()
-        # As far as it was before, at least.
+        # The views show at least the events that were there before.
         assert 0 < events == positions <= end
     exported(archived, lake)
     assert manifest_of(lake).replaced == ()

@@ -39,7 +39,7 @@ def test_what_the_archive_has_beyond_the_backups_is_in_the_lake(archived: Archiv
     with closing(connect(lake)) as connection:
         for position, tables in moments:
             assert rows_at(connection, str(position)) == tables
-        # The views are of one moment, that of the backup.
+        # The views show the moment of the backup.
         with closing(open_sealed(backup.path)) as source:
             assert rows_shown(connection) == rows_of(source)
     assert positions_of(lake, "events") == [(1, position) for position in range(1, at_backup + 1)]
@@ -57,7 +57,7 @@ def test_the_next_export_takes_only_what_has_come_since(archived: Archived, lake
     of_backup = exported(archived, lake)
 
     assert (report.events, report.archived) == (second - first, second - first)
-    # The backup has what the archive had: only its tables are new.
+    # The lake has the backup's events from the archive already: only its tables are new.
     assert (len(of_backup.exported), of_backup.events) == (1, 0)
     assert {path: path.read_bytes() for path in files} == files
     assert positions_of(lake, "events") == [(1, position) for position in range(1, second + 1)]
@@ -69,7 +69,7 @@ def test_the_next_export_takes_only_what_has_come_since(archived: Archived, lake
 def test_an_export_every_hour_for_long_needs_no_more_memory(
     archived: Archived, lake: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # As many files as it has portions, and less memory than one scan of each would take.
+    # A file for each portion, and less memory than it would take to scan all files at once.
     monkeypatch.setattr(archive_source, "EVENTS_IN_FILE", 2)
     monkeypatch.setattr(merging, "SMALL_STRETCHES", 1_000)
     monkeypatch.setattr(exporting, "ENGINE_MEMORY", "64MB")
@@ -101,7 +101,7 @@ def test_large_payloads_are_exported_a_few_at_a_time(archived: Archived, lake: P
         [(heaviest,)] = connection.execute(
             "SELECT max(row_group_bytes) FROM parquet_metadata($files)", {"files": files}
         ).fetchall()
-    # All of them are 80 MB.
+    # All payloads together are 80 MB.
     assert heaviest < 72_000_000
 
 
@@ -123,7 +123,7 @@ def test_after_a_restore_each_snapshot_shows_the_history_that_it_has(archived: A
     given_up = archived.backup()
     beyond, _ = worked(archived)
     restored(archived, Moment(backup=kept.name))
-    # Fewer events than were given up, then more of them.
+    # First fewer events than the restore gave up, then more.
     between_at, between = worked(archived, 10)
     first_of_two = exported(archived, lake)
     now_at, now_tables = worked(archived, 200)
@@ -136,7 +136,7 @@ def test_after_a_restore_each_snapshot_shows_the_history_that_it_has(archived: A
     assert positions_of(lake, "events") == forked + [(2, position) for position in range(fork, now_at + 1)]
     assert positions_of(lake, "events", given_up.name) == [(1, n) for n in range(1, given_up_at + 1)]
     assert positions_of(lake, "events", kept.name) == forked
-    # The backup that the restore makes first has all of it.
+    # The backup that the restore made first has all abandoned events.
     assert positions_of(lake, "all_events") == [(1, n) for n in range(1, beyond + 1)] + [
         (2, position) for position in range(fork, now_at + 1)
     ]
@@ -161,7 +161,7 @@ def test_a_history_may_fork_anywhere(archived: Archived, lake: Path, is_archived
     if is_archived:
         exported(archived, lake)
     restored(archived, Moment(position=fork))
-    # Of keys that were there before.
+    # Changes of keys that were there before the fork.
     first_at, _ = worked(archived, 60)
 
     from_archive = exported(archived, lake)
@@ -184,7 +184,7 @@ def test_what_was_given_up_is_taken_from_the_archive_too(archived: Archived, lak
     beyond, _ = worked(archived)
     restored(archived, Moment(backup=kept.name))
     now_at, now_tables = worked(archived, 10)
-    # Without the backup that the restore made, only the archive has it.
+    # Without the restore's own backup, only the archive has the abandoned events.
     for backup in list_backups(archived.folder):
         if backup.name != kept.name:
             backup.path.unlink()

@@ -1,4 +1,4 @@
-"""The tables of a snapshot: what has not changed since the one before is not written again."""
+"""The tables of a snapshot: files without a change since the snapshot before are not written again."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def backed_up(stored: Stored, commands: int) -> Backup:
 
 
 def inodes(lake: Path, table: str, snapshot: int) -> list[int]:
-    """The files of a table, by what they are on the disk."""
+    """The inodes of a table's files."""
     manifest = read_manifest(lake)
     assert manifest is not None
     return [(lake / file.path).stat().st_ino for file in manifest.snapshots[snapshot].tables[table]]
@@ -49,7 +49,7 @@ def assert_shown_as_in(lake: Path, *backups: Backup) -> None:
         with closing(connect(lake, snapshot=backup.name)) as connection:
             with closing(open_sealed(backup.path)) as source:
                 assert rows_shown(connection) == rows_of(source)
-            # For those who read the folders, too.
+            # Readers of the folders see the same.
             for table in ("jobs", "job_history", "app_state"):
                 [(shown,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
                 [(read,)] = connection.execute(
@@ -77,11 +77,11 @@ def test_a_part_that_nothing_has_changed_in_is_there_once(stored: Stored, lake: 
     exported(stored, lake)
 
     before, after = inodes(lake, "jobs", 0), inodes(lake, "jobs", 1)
-    # The last one is not full: new rows come to it.
+    # The last file is not full, so new rows go into it.
     assert len(before) == 4
     assert after[:3] == before[:3]
     assert after[3] != before[3]
-    # Nothing at all has changed in it.
+    # The table of queues has not changed.
     assert inodes(lake, "queues", 0) == inodes(lake, "queues", 1)
     assert_shown_as_in(lake, first, second)
 

@@ -85,7 +85,7 @@ def test_hours_and_days_are_those_of_the_zone_also_where_the_clocks_are_put_back
         ("2026-10-25T02:00:00+02:00", "gitlab", 3),
         ("2026-10-25T02:00:00+01:00", "gitlab", 1),
     ]
-    # And a day of 25 hours.
+    # This day has 25 hours.
     daily = "SELECT bucket, \"by\", ended, failure_rate FROM failure_rate('tool', bucket := '1 day')"
     assert answer(berlin, daily) == [
         ("2026-10-24T00:00:00+02:00", "gitlab", 1, 0.0),
@@ -126,7 +126,7 @@ def test_moments_without_a_zone_are_meant_in_the_one_that_was_asked_for(
 
 
 def test_a_zone_that_there_is_not_is_refused(night: Path):
-    # The last three are zones of many a system, and not of DuckDB.
+    # The last three are zones of many systems, and not of DuckDB.
     for name in ("Europe/Atlantis", "../../etc/passwd", "", "localtime", "posixrules", "right/UTC"):
         with pytest.raises(AnalyticsError, match="is no time zone"):
             connect(night, time_zone=name)
@@ -158,7 +158,7 @@ def test_every_job_there_was_is_there_once_and_due_when_nothing_held_it(tmp_path
         one.at("2026-10-24T21:00:00Z").send("jobs.complete", **one.claim())
         one.send("jobs.archive", id="first")
         one.at("2026-10-24T21:00:05Z").send("jobs.complete", **one.claim())
-        # The same id, and another job.
+        # Another job with the same id.
         one.at("2026-10-24T22:00:00Z").enqueue("first", "scan", "jira")
         made = one.at("2026-10-24T23:30:00Z").lake()
     with closing(connect(made)) as lake:
@@ -192,7 +192,7 @@ def test_a_job_is_late_until_it_is_cancelled_and_never_if_it_was_never_due(tmp_p
             ("held", None),
             ("waits", "2026-10-24T20:00:00"),
         ]
-        # Two hours until it was cancelled, and three and a half until now, less the half hour that each had.
+        # Lateness up to now (3.5 h) and up to the cancelling (2 h), less the half hour that each job had.
         assert answer(lake, "SELECT id, late_ms FROM sla_misses('30 minutes') ORDER BY id") == [
             ("failed", 10_800_000),
             ("waits", 5_400_000),
@@ -235,7 +235,7 @@ def test_a_spike_is_told_with_what_was_changed_before_its_first_failure(lake: du
         *('{"rate":1}', '{"rate":9}'),
     )
     assert answer(lake, f"SELECT {columns} FROM failure_spikes('1 hour')") == [spike]
-    # In stretches of ten seconds, each has one failure, and the one after the first goes on with it.
+    # Each stretch of ten seconds has one failure; those after the first continue the same spike.
     begun = "SELECT bucket, actor FROM failure_spikes('10 seconds', least := 1)"
     assert answer(lake, begun) == [("2026-10-25T00:30:10", "dev")]
     assert answer(lake, "FROM failure_spikes('1 hour', least := 4)") == []
@@ -265,7 +265,7 @@ def test_the_budgets_of_all_platforms_at_once(
         ("2026-10-24T23:05:00", "github", 90, 10.0, None, None, "2026-10-25T00:00:00"),
         ("2026-10-24T23:06:00", "slack", 50, 50.0, None, None, "2026-10-25T00:00:00"),
     ]
-    # Exhausted on the next day there.
+    # In Berlin, the limit was exhausted on the next day.
     exhausted = "SELECT time FROM rate_limit_burn('github') WHERE limit_remaining = 0"
     assert answer(berlin, exhausted) == [("2026-10-25T00:20:00+02:00",)]
 

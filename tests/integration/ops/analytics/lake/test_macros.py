@@ -93,7 +93,7 @@ def test_position_of_takes_positions_times_and_backups(opened: duckdb.DuckDBPyCo
     assert position_of(f"'{backup}'") == end
     with pytest.raises(duckdb.Error, match="no moment of this history: soon"):
         position_of("'soon'")
-    # Of what is later than all that is in the lake, nothing is known.
+    # Later moments than the lake's last one are unknown.
     for future in ("'2027-01-15T09:00:01Z'", "'2028-01-01'", str(end + 1), "'99999999999999999999'"):
         with pytest.raises(duckdb.Error, match=r"the lake does not know of .* yet: it ends at "):
             position_of(future)
@@ -148,7 +148,7 @@ def test_changes_between(opened: duckdb.DuckDBPyConnection, history: History):
 def test_attempts_are_all_that_there_were(opened: duckdb.DuckDBPyConnection):
     attempts = "SELECT job_id, type, tool, priority, status, wait_ms, duration_ms FROM attempts ORDER BY id"
     assert answer(opened, attempts) == [
-        # Of a job that has left the tables.
+        # This job has left the tables.
         ("a", "mail", "smtp", 2, "completed", 1_000, 2_000),
         ("b", "mail", "smtp", 2, "failed", 5_000, 1_000),
     ]
@@ -263,7 +263,7 @@ def test_hot_keys_are_typed_columns_with_what_an_event_leaves_out(opened: duckdb
     enqueued = (
         "SELECT key, data_type, data_priority, data ->> 'priority' FROM events WHERE type = 'job.enqueued.v1'"
     )
-    # The default is not written, and it is meant.
+    # A default that the event leaves out is filled in.
     assert answer(opened, f"{enqueued} ORDER BY position") == [
         ("a", "mail", 2, None),
         ("b", "mail", 2, None),
@@ -291,7 +291,7 @@ def test_every_macro_of_the_catalogue_is_asked_for_something_here(opened: duckdb
 
 
 def test_no_macro_has_what_duckdb_1_4_0_cannot_read_of_a_file(opened: duckdb.DuckDBPyConnection):
-    # Its first two releases find no common table expression of a macro that a file has.
+    # Its first two releases cannot read a macro from a file if it has a common table expression.
     macros = answer(
         opened,
         "SELECT function_name, macro_definition FROM duckdb_functions()"
@@ -360,7 +360,7 @@ def test_a_lake_of_an_older_version_lacks_what_the_tables_have_got_since(tmp_pat
 
 
 def as_before(lake: Path, *files: File) -> Iterator[File]:
-    """Files of rows without their tracebacks."""
+    """Rewrites files of rows without the column of tracebacks."""
     for file in files:
         path = lake / file.path
         table = parquet.read_table(path)

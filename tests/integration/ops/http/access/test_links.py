@@ -45,7 +45,7 @@ def test_a_link_logs_a_browser_in_and_is_gone_from_its_address(talk: HttpTalk) -
     assert talk.get("/console", headers=browser).status_code == 200
     session = talk.get("/session", headers=browser).json()
     assert (session["name"], session["role"]) == ("console", "admin")
-    # It may change things, from its own pages.
+    # The session may change things, with its pages' CSRF token.
     act = "/api/v1/admin/projections/verify"
     problem(talk.post(act, headers=browser), 403, "forbidden")
     assert talk.post(act, headers={**browser, "X-CSRF-Token": session["csrf_token"]}).status_code == 200
@@ -139,7 +139,7 @@ def test_a_link_is_good_for_its_time_and_at_no_other(tmp_path: Path) -> None:
     assert links.use(early) is None
     clock.now = began + LIFETIME_MS - 1
     assert links.use(right) is not None
-    # Also not later, when it is their time again.
+    # A link does not work again later, when the clock is within its time again.
     assert links.use(early) is None
 
 

@@ -1,4 +1,4 @@
-"""Whatever becomes of the file of the tokens, nobody is let in by that."""
+"""A damaged or forged file of tokens lets no client in."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def others_may_write(file: Path) -> None:
 
 
 def all_the_time_in_the_world(file: Path) -> None:
-    """Other content of the same length, at the same time."""
+    """Writes other content of the same length, and keeps the file's time."""
     about = file.stat()
     file.write_bytes(b" " * about.st_size)
     os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))

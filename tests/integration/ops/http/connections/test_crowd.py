@@ -186,7 +186,7 @@ def test_what_waits_for_slow_readers_is_bounded(tmp_path: Path, monkeypatch: pyt
         await until(lambda: http.crowd.count <= 3)
 
         async def is_answered_whole() -> bool:
-            # As long as those go on to their next answers, this one may be the oldest.
+            # While the slow readers go on to their next answers, this one may be the oldest, and be given up.
             with suppress(ConnectionError):
                 return len(await answered(talk, get("/api/v1/app_state"))) > 600_000
             return False
@@ -222,11 +222,11 @@ def test_one_token_does_not_take_all_streams_of_events(tmp_path: Path) -> None:
     async def attack(talk: HttpTalk) -> None:
         http = talk.service.http
         assert http is not None
-        # From wherever it asks.
+        # A token has the same limit from all addresses.
         assert sorted(await begun(talk, secrets[0], 3 * allowed, "127.0.0.1"))[:5] == [200] * 4 + [429]
         assert await begun(talk, secrets[0], 1, "127.0.0.2") == [429]
         assert (await begun(talk, secrets[1], allowed, "127.0.0.1")).count(200) == 4
-        # All are taken, by two who have more than a third who comes.
+        # Two tokens hold all streams; a third one gets some of theirs.
         assert http.event_streams.taken == allowed
         assert await begun(talk, secrets[2], 3, "127.0.0.1") == [200, 200, 429]
         assert http.event_streams.taken == allowed

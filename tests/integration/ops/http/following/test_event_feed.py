@@ -15,7 +15,7 @@ def test_events_are_of_the_timeline_that_began_while_somebody_follows(tmp_path: 
         before = await feed.after(0, "*")
         assert before is not None
         assert b"id: 1-1\n" in before.frames
-        # As one that follows takes it in.
+        # As a follower takes in the new timeline.
         store.origin.timelines = ((1, 1), (2, 2))
         store.send("app_state.set", {"key": "k", "value": 2})
         feed.notify(2)

@@ -67,7 +67,7 @@ def test_who_may_not_be_a_member_as_it_is_is_told_what_to_do(tmp_path: Path, url
 
 
 async def told(service: Service, problem: str) -> None:
-    """Returns when a member says that nobody leads, and why it does not."""
+    """Returns when a member reports that there is no leader, with this problem of its own."""
 
     def is_told() -> bool:
         causes = {one.cause: one.text for one in service.health.causes}
@@ -100,7 +100,7 @@ def test_a_message_in_the_log_that_is_nobodys_stops_all_and_is_repaired_as_they_
             assert first.health.report()["cluster"]["leader"] is None
 
             await application.request(f"$JS.API.STREAM.DELETE.{LOG}", b"", timeout=10)
-            # It makes the log again by itself.
+            # The leader makes the log again by itself.
             await until(lambda: (leader := first.cluster.leader) is not None and leader.term > 0)
             assert b'"version":2' in await set_value(3)
         await application.close()

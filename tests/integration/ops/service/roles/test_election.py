@@ -1,4 +1,4 @@
-"""A member's way to leading ends when its lease does, or when it is to stop, and not when it is through."""
+"""A member's steps to the lead are broken off when its lease ends or it is to stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,12 +15,12 @@ from tests.support.clusters.electing import Candidate, Seconds, candidates, empt
 from tests.support.patience import until
 from tests.support.services.serving import relay_user
 
-# It is renewed each second; a test moves the clock by which it ends.
+# The lease is renewed each second; a test moves the clock by which it ends.
 LIFE = LeaseLife(3)
 
 
 class Told:
-    """Roles that note what they are told to do, and take as long for `slow` as a test lets them."""
+    """Roles that note the steps they are told to take; the step `slow` lasts until a test ends it."""
 
     position = 5
 
@@ -71,7 +71,7 @@ def play(broker: NatsServer, scenario: Callable[..., Awaitable[None]], *names: s
 
 
 async def at(slow: str, one: Candidate) -> tuple[Told, Election, "asyncio.Task[None]"]:
-    """A candidate's election under way, which is at the step that takes it long."""
+    """A candidate's election under way, which is at the slow step."""
     roles = Told(slow)
     elected = election(one, roles)
     running = asyncio.create_task(elected.run())
@@ -84,7 +84,7 @@ async def at(slow: str, one: Candidate) -> tuple[Told, Election, "asyncio.Task[N
 def test_who_has_lost_its_lease_goes_no_further_towards_leading(broker: NatsServer, slow: str):
     async def scenario(one: Candidate):
         roles, elected, running = await at(slow, one)
-        # It could not be renewed meanwhile.
+        # The lease could not be renewed during the slow step.
         one.seconds.now += LIFE.valid_seconds
         await until(lambda: roles.said[-2:] == [f"no {slow}", "follow"])
         assert "could not be renewed" in (elected.trouble.problem or "")
@@ -129,7 +129,7 @@ def test_who_does_not_take_what_was_left_to_it_is_passed_over(broker: NatsServer
         one.waits()
         await until(lambda: roles.said == ["stand", "follow"])
         assert not elected.is_leading
-        # It has had its head start, from when that was heard.
+        # The head start of this member counts from when it heard of that.
         await until(lambda: (found := one.watch._found) is not None and found.gave_up)
         one.waits()
         await until(lambda: elected.is_leading)

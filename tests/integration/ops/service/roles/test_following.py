@@ -103,7 +103,7 @@ def test_it_answers_queries_beside_the_leader_and_takes_no_command(tmp_path: Pat
                 return asked(leading) > 0 and asked(following) > 0
 
             await until(both_have_answered)
-            # All of them came to the leader, or they would have had no answer.
+            # All these commands reached the leader, or they would have had no answer.
             await set_keys(client, *map(str, range(20)))
             await has_followed(following, leading)
             assert not following.parts.command_endpoints["app_state.set"].requests
@@ -178,7 +178,7 @@ def test_what_cannot_be_followed_is_refused_at_the_start(tmp_path: Path):
                     pass
             async with member_on(tmp_path / "a", server) as leading:
                 pass
-            # A store of its own, from before.
+            # The directory has a store of its own, from before.
             async with Service(Settings(data=tmp_path / "b", nats_port=0, no_http=True)) as other:
                 pass
             with pytest.raises(ServiceError, match=f"belongs to the store {leading.origin.store_id}"):

@@ -83,7 +83,7 @@ def test_what_is_missing_is_said_and_nothing_is_left_behind(tmp_path: Path, monk
                 await scene.seeded()
             assert "make a backup where the log is led" in refused.value.hint
             assert [one.name for one in scene.settings.data.iterdir()] == []
-            # So it is the next time, with what was missing.
+            # The next try succeeds, with the backup that was missing.
             await asyncio.to_thread(scene.backup)
             await scene.seeded()
             await require_same(scene, led)
@@ -231,7 +231,7 @@ def test_a_file_that_its_operator_gives_up_is_kept_and_what_it_alone_has_is_told
         with closing(open_reader(aside)) as connection:
             assert content_of(connection) == before
         assert "events that it alone has: 36 to 38" in caplog.text
-        # It was asked for once.
+        # The next seeding does not set the file aside again.
         await scene.seeded()
         assert len([*store.parent.glob(f"{store.name}.set-aside-*[0-9]")]) == 1
 
@@ -275,7 +275,7 @@ def test_a_restore_to_before_the_log_begins_is_led_with_and_the_others_follow_it
             await asyncio.to_thread(scene.backup)
             await work(led, 20)
             await asyncio.to_thread(scene.backup)
-            # As trimming leaves it.
+            # Cuts the log as trimming does.
             await scene.cut(led.store.writer.head.position)
         await asyncio.to_thread(restore, places, Moment(position=10), version="0")
         before = scene.content()
@@ -308,7 +308,7 @@ def test_a_restored_member_does_not_start_while_another_one_may_lead_and_can_be_
             await asyncio.to_thread(scene.backup)
             await asyncio.to_thread(restore, places, Moment(position=10), version="0")
             before = scene.content()
-            # It ended without a word, or is a follower: neither may lead.
+            # A member that has ended without a word, and a follower: neither may lead.
             await tell_of(bucket, "x", Role.MEMBER, seconds=1)
             await tell_of(bucket, "y", Role.FOLLOWER, seconds=600)
             await scene.seeded()
@@ -331,7 +331,7 @@ def test_a_restored_member_does_not_start_while_another_one_may_lead_and_can_be_
 
 
 async def tell_of(bucket: ClusterBucket, name: str, role: Role, *, seconds: int) -> None:
-    """Has the bucket tell for so long that there is such a member."""
+    """Puts an entry of such a member into the bucket, which lives for so many seconds."""
     told = Member(name=name, instance="i", role=role, position=0, hash="", version="0", address="", time_ms=0)
     await bucket.put(
         f"member.{name}", msgspec.json.encode(told), expected=0, lives_seconds=seconds, timeout_ms=10_000

@@ -81,7 +81,7 @@ class Leader:
         assert self.scene.content() == self.led.store.in_writer(content_of)
 
     async def there(self) -> int | None:
-        """The size of the backup that is there."""
+        """The size of the newest shared backup."""
         found = await self.shared.newest()
         return None if found is None else found.size
 
@@ -114,7 +114,7 @@ def test_what_the_shared_backup_has_goes_and_a_member_begins_with_it(tmp_path: P
             leader.require_same()
             (received,) = list_backups(leader.member.backup_folder)
             assert received.status == "proven"
-            # The next one takes its place.
+            # The next backup takes the place of the shared one.
             await leader.backup()
             before = await leader.shared.newest()
             assert await leader.trim() > 0
@@ -149,7 +149,7 @@ def test_what_was_begun_to_be_put_there_and_never_ended_goes_with_the_next_one(t
 def test_where_new_members_could_begin_with_nothing_a_backup_is_made_at_once(tmp_path: Path):
     async def scenario(scene: Scene):
         async with leader_of(scene) as leader:
-            # As where the log was begun by a store that had been alone, or restored.
+            # As in a log that a store began which had been alone, or was restored.
             await scene.cut(leader.position)
             one = leader.sharing()
             made = await one.share()
@@ -199,7 +199,7 @@ def test_where_there_is_no_room_the_one_before_stays_and_so_does_what_the_log_ha
             assert size is not None
             report = await scene.broker.api.report(STREAM)
             assert report is not None
-            # By an operator's hand.
+            # An operator has limited the stream by hand.
             await scene.broker.api.update(report.config | {"max_bytes": report.state.bytes + size // 2})
             await work(leader.led, 20)
             await leader.backup()
@@ -209,7 +209,7 @@ def test_where_there_is_no_room_the_one_before_stays_and_so_does_what_the_log_ha
                 await leader.trim(one)
             assert "room" in str(one.trouble.repair)
             assert await leader.log.beginning() == began
-            # Not again at once: a try fills what others need, too. It is still told.
+            # No new try at once, since a try takes room that others need; the problem is still reported.
             assert await leader.trim(one) == 0
             assert one.trouble.problem is not None
             await leader.seeded()

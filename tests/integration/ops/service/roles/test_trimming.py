@@ -1,4 +1,4 @@
-"""Of the log, what the newest proven backup and every live member have, goes; nothing else ever does."""
+"""Trimming the log: only messages that the newest proven backup and every live member have are removed."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ async def beginning(scene: Scene) -> int:
 
 
 async def trimmed(scene: Scene, *positions: int, timeline: int = 1) -> int:
-    """How many messages went, where live members are at those positions."""
+    """The number of messages that are removed, with live members at those positions."""
 
     async def of_members() -> Iterable[int]:
         return positions
@@ -49,7 +49,7 @@ def test_what_the_newest_proven_backup_has_goes_and_a_member_begins_with_that(tm
             await work(led, 20)
             await asyncio.to_thread(scene.backup)
             assert await trimmed(scene) > 0
-            # The last one that the backup has stays, with what was remembered behind it.
+            # The backup's last message stays, for the answers that were remembered behind it.
             assert await beginning(scene) == proven - 1
             assert await trimmed(scene) == 0
             await scene.seeded()

@@ -1,4 +1,4 @@
-"""Durable commands have what requests leave, and never nothing."""
+"""Durable commands get the time that requests leave, and always some."""
 
 import pytest
 
@@ -15,7 +15,7 @@ class Pacing:
         self.pace = Pace(lambda: self.requests, lambda: self.now)
 
     def portion(self, *, requests: int, seconds: float = 0.01) -> float:
-        """The pause behind one."""
+        """The pause after a portion."""
         self.pace.begin(self.pace.portion)
         self.now += seconds
         self.requests += requests

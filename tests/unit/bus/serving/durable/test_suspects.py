@@ -1,4 +1,4 @@
-"""Which durable commands were being decided when the service went down."""
+"""Suspects: the durable commands that were being decided when the service crashed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ def test_one_that_goes_down_twice_is_told_from_its_neighbours(tmp_path: Path):
             suspects.decided(STREAM, *places(sequence))
         suspects.mark(STREAM, places(100), synced=True)
 
-    # Those that were decided on the way are as they were before, should they come again.
+    # Commands that were decided do not count as suspects, should they come again.
     assert downs(tmp_path, 99, 100, 101) == [1, 2, 1]
 
 
@@ -117,7 +117,7 @@ def test_a_start_that_ends_while_it_counts_counts_once(tmp_path: Path):
         suspects.mark(STREAM, places(7))
     mark = (tmp_path / "deciding").read_bytes()
     assert downs(tmp_path, 7) == [1]
-    # As if it had ended between the two files.
+    # As if the start had ended between writing the two files.
     (tmp_path / "deciding").write_bytes(mark)
 
     assert downs(tmp_path, 7) == [1]

@@ -96,7 +96,7 @@ def test_a_job_that_comes_back_stands_where_it_belongs_now():
 
 
 def test_two_jobs_that_stood_at_one_position_one_after_the_other_are_told_apart():
-    # An enqueueing that is taken back leaves its position to the next one.
+    # An enqueueing that is undone leaves its position to the next one.
     due = filled(waiting("kept", 1), waiting("also kept", 2))
     for job_id in ("taken back", "taken back too", "stays"):
         due.add(waiting(job_id, 3))

@@ -66,7 +66,7 @@ def test_names_of_hosts_and_versions_count_with_those_of_types(monkeypatch: pyte
 
 
 def test_of_too_many_those_stay_that_claimed_last(monkeypatch: pytest.MonkeyPatch):
-    # Four of its own has each.
+    # Each worker takes four names of its own.
     monkeypatch.setattr(seen_workers, "MAXIMUM_NAMES", 10)
     workers = SeenWorkers()
     workers.note("one", "default", None, NOW)

@@ -26,7 +26,7 @@ def filled(*jobs: WaitingJob) -> DueJobs:
 
 
 def handed_out(due: DueJobs, count: int, limit: int = 1, permits: "Permits | None" = None) -> list[str]:
-    """Claims so often, each in a transaction of its own."""
+    """The jobs of so many claims, each in a transaction of its own."""
     ids = []
     for _ in range(count):
         for job_id in due.next("default", None, limit, NOW, (), permits):
@@ -157,7 +157,7 @@ def test_an_urgent_one_that_came_while_the_gate_was_shut_again_goes_first_when_i
     due.add(waiting("f1", 2))
     due.add(waiting("f2", 3))
     due.add(waiting("f3", 4))
-    # It may go on, and others come first; then the gate shuts again.
+    # The gate opens and `low` may run, but others come first; then the gate shuts again.
     permits.shut.clear()
     due.changed(gate.counted)
     assert handed_out(due, 1, permits=permits) == ["f1"]

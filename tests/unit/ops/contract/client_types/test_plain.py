@@ -1,4 +1,4 @@
-"""Types of others in the words that the clients' types are written in."""
+"""Types of installed aggregates, reduced to the kinds that the clients' types are written in."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A request has one meaning, or is refused: whatever another reader could read in another way."""
+"""A request has one meaning: anything that another reader could read in another way is refused."""
 
 import h11
 import pytest
@@ -163,7 +163,7 @@ def test_headers_and_trailers_have_a_number() -> None:
     assert refused.value.error_status_hint == 431
     with pytest.raises(h11.RemoteProtocolError, match="too many headers"):
         read(CHUNKED + b"0\r\n" + headers(MAXIMUM_HEADERS + 2) + b"\r\n")
-    # Nor do they grow while their end does not come.
+    # Trailers and lengths of chunks without an end have a limit, too.
     with pytest.raises(h11.RemoteProtocolError, match="too long"):
         read(CHUNKED + b"0\r\n" + b"X: a\r\n" * MAXIMUM_HEAD_BYTES, by=4_096)
     with pytest.raises(h11.RemoteProtocolError, match="too long"):

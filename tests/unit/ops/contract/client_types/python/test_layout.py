@@ -1,4 +1,4 @@
-"""Sources that nobody formats, as people read them."""
+"""The layout of generated sources, which are readable without a formatter."""
 
 from ops.contract.client_types.python.layout import WIDTH, module
 
