@@ -270,7 +270,7 @@ def test_what_a_lake_made_anew_has_nothing_in_place_of_stays(
             f"{address}/{file.path}" for one in files.stretches for file in one.files["events"]
         )
 
-    # Which rows the files of a backup share among them depends on the backups that the lake had before it.
+    # How a backup's rows are divided among its files depends on the backups that the lake had before it.
     path = f"jobs/snapshot={snapshots[-1]}/jobs-1.parquet"
     row = read_table(anew / path, partitioning=None)[:1]
     (anew / path).unlink()

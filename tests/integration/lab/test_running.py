@@ -10,7 +10,7 @@ from tests.lab.experiment import Experiment, Trial
 from tests.lab.running import Outcome, outcomes
 from tests.support.patience import wait_for
 
-# By their names; each is given its name, a seed, a folder and a file.
+# The experiments of this module, by name; each gets its name, a seed, a folder and a file.
 PROGRAM = """
 import json, os, pathlib, subprocess, sys, time
 name, seed, folder, file = sys.argv[1:]

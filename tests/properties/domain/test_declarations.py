@@ -301,7 +301,7 @@ def test_the_picture_has_every_event_and_the_table_every_rule():
     moves, outcomes = everything_tried()
     rules = {(one.verb, one.refusal) for one in outcomes}
 
-    # By an import, jobs come along in any state.
+    # An import brings jobs in any state.
     named = {name.split(".")[1] for name in jobs.DECIDER.events if name != "job.imported.v1"}
     assert {move.event for move in moves} == named
     assert {(name, rule) for name in TRIED for rule in VERBS[name][1].rules} <= rules

@@ -22,7 +22,7 @@ from migrations.connection import open_reader
 from tests.support.services.serving import client_of, serving
 
 CLIENTS = 16
-# So long that no job is rescued while the test runs, however slow the machine is.
+# Long enough that no job is rescued while the test runs, on any machine.
 LEASE_MS = 3_600_000
 BATCH = 500
 SEED = 7

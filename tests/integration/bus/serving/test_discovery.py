@@ -35,7 +35,7 @@ def discover(talk: Talk, what: str) -> dict[str, Any]:
         talk.client.publish(f"$SRV.{what}", b"", reply=inbox)
         async with asyncio.timeout(30):
             found = [await heard.get()]
-        # By the time that this is answered, every other answer has come, too.
+        # When this query is answered, all other answers have come, too.
         await talk.client.query("jobs.count")
         return [*found, *(heard.get_nowait() for _ in range(heard.qsize()))]
 

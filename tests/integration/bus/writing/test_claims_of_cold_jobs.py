@@ -9,7 +9,7 @@ def test_jobs_that_are_in_the_file_alone_are_handed_out_as_they_are_in_order(tmp
     with Store(tmp_path / "hyperpage.db", cache_capacity=1) as store:
         jobs = [{"id": f"job-{number:03}", "type": "t", "name": f"n{number}"} for number in range(150)]
         store.send_together(*(Sent("jobs.enqueue", body) for body in jobs))
-        # So many events that a snapshot of the state is stored.
+        # Enough events that a snapshot of the state is stored.
         for number in range(120):
             store.send("jobs.reprioritize", {"id": "job-007", "priority": 1 + number % 2})
         store.send("jobs.cancel", {"id": "job-008"})

@@ -89,7 +89,7 @@ def test_no_path_leads_to_a_file(shared: HttpTalk, path: str) -> None:
 
         assert status_of(answer) in (400, 404, 405), answer
         assert b"root:" not in answer
-        # Nor to another site.
+        # No path leads to another site, either.
         assert b"\r\nlocation:" not in answer.lower()
 
 

@@ -1,4 +1,4 @@
-"""Whatever happens, the laws hold: generated histories of commands, through the real writer.
+"""The laws hold for any history: generated histories of commands, through the real writer.
 
 Each history is also told as a pure story, with no file, group, cache or index: the writer must come to the
 very same events. It runs with next to no cache and with kept states every other event, and is restarted.

@@ -89,7 +89,7 @@ class Limits(RuleBasedStateMachine):
             of_key = [
                 one for one in running if one.concurrency and one.concurrency.key == job.concurrency.key
             ]
-            # Those that came behind it in the same claim have a limit of their own.
+            # Jobs behind it in the same claim may have other limits: each job is checked by its own.
             before = [one for one in of_key if one.attempt_position <= job.attempt_position]
             assert len(before) <= job.concurrency.limit
         for counted in job.counted:

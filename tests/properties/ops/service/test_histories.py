@@ -1,4 +1,4 @@
-"""Whatever happens, the laws hold from end to end: generated histories, over sockets, through a service.
+"""The laws hold from end to end for any history: generated histories, over sockets, through a service.
 
 Here the service does what it does of its own accord, too, and the stream of events follows. Every history has
 keys of its own in one store, whose jobs, queues and ids they share.

@@ -20,7 +20,7 @@ TIMES = st.integers(0, 2**48)
 TEXTS = st.none() | st.text()
 CONTENTS = st.none() | st.text() | st.binary()
 
-# Of every kind that the column can hold, which for `data` is more than the log writes.
+# Values of every kind that the column can hold; `data` can hold more kinds than the log writes.
 OTHER_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "position": NUMBERS,
     "stream": st.text(),

@@ -17,7 +17,7 @@ from tests.support.domain.issued_credentials import SHAPED, UNSHAPED, encoded, h
 from tests.support.domain.spelled_out import spelled_out
 from tests.support.figures import FIGURE
 
-# Of each kind. Chance decides where dashes and digits are.
+# Credentials of each kind; chance decides where dashes and digits are.
 OF_EACH = 5
 HONEST_ROUNDS = 20
 

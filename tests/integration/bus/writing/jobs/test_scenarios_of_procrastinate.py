@@ -32,7 +32,7 @@ def waits_after_failures(queue: OneQueue, times: int) -> list[int]:
 
 
 def test_a_job_whose_lock_another_one_has_is_not_fetched(queue: OneQueue):
-    """test_fetch_job_not_fetching_locked_job, test_lock: whatever its priority; without a lock, it goes."""
+    """test_fetch_job_not_fetching_locked_job, test_lock: at any priority; a job without a lock is fetched."""
     queue.enqueue("a", priority=1, **lock("k"))
     queue.enqueue("none")
     assert queue.claim() == ["none", "a"]
@@ -80,7 +80,7 @@ def test_a_lock_whose_job_is_in_a_queue_that_nobody_asks_holds_up_nobody(queue: 
 
 
 def test_of_a_queueing_lock_one_job_waits_and_who_comes_next_is_told(queue: OneQueue):
-    """test_queueing_lock: told or not, as one likes; other locks are others."""
+    """test_queueing_lock: the caller chooses whether it is an error; other locks are not affected."""
     assert queue.enqueue("a", **queueing_lock("k")) == "a"
     assert queue.enqueue("b", **queueing_lock("l")) == "b"
     [refused] = queue.store.send_together(queue.enqueueing("c", **queueing_lock("k")))
@@ -162,7 +162,7 @@ def test_a_worker_that_shuts_down_gives_its_jobs_back_and_their_locks(queue: One
 
 
 def test_a_stalled_job_holds_its_lock_until_it_is_rescued(queue: OneQueue):
-    """test_get_stalled_jobs_by_heartbeat: here, nobody has to look for them."""
+    """test_get_stalled_jobs_by_heartbeat: here, the service finds them by itself."""
     queue.enqueue("a", **lock("k"))
     queue.enqueue("b", **lock("k"))
     queue.claim(lease_ms=MINUTE_MS)

@@ -46,7 +46,7 @@ def test_backups_and_archive_in_a_bucket_make_the_lake_that_they_make_on_a_disk(
         assert rows_shown(connection) == of_backup
         assert rows_at(connection, str(between)) == tables_between
         assert rows_at(connection, str(end)) == tables
-    # Of what was fetched, nothing is left.
+    # No fetched file is left.
     assert not [path for path in (tmp_path / "data" / "backups").rglob("*") if path.is_file()]
 
 

@@ -129,7 +129,7 @@ def test_who_does_not_take_what_was_left_to_it_is_passed_over(broker: NatsServer
         one.waits()
         await until(lambda: roles.said == ["stand", "follow"])
         assert not elected.is_leading
-        # The head start of this member counts from when it heard of that.
+        # Member y has had its head start, which counts from when x heard that the lease was left to y.
         await until(lambda: (found := one.watch._found) is not None and found.gave_up)
         one.waits()
         await until(lambda: elected.is_leading)

@@ -1,4 +1,4 @@
-"""Events as the log has them: names, versions, and what stays as it was whatever becomes of the class."""
+"""Events as the log has them: names, versions, and what stays the same when the class changes."""
 
 from decimal import Decimal
 from typing import Any

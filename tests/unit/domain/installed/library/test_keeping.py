@@ -1,4 +1,4 @@
-"""Kept values: whatever an attribute holds comes back from JSON as it was."""
+"""Kept values: any value of an attribute comes back from JSON as it was."""
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass

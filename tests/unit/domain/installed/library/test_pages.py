@@ -1,4 +1,4 @@
-"""Pages and where they are found: dataclasses, derived ids, sets and tuples, events that nobody asks for."""
+"""Pages and their index: dataclasses, derived ids, sets and tuples, private events."""
 
 from uuid import NAMESPACE_URL, uuid5
 
