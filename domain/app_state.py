@@ -4,8 +4,8 @@ absent --set, set_if, set_many, import--> present --set, set_if, set_many--> pre
                                   present --delete--> absent (the stream and its versions go on)
                                   present --expire--> absent, once its `ttl_ms` is over
 
-From that moment on, a value counts as gone, also while the event that says so is still to come. A command
-that sets the key in between records that event first.
+Once its `ttl_ms` is over, a value counts as gone, even before its `app_state.expired` event is recorded. A
+command that sets the key in between records that event first.
 """
 
 from operator import attrgetter
@@ -160,7 +160,7 @@ def _change(
 ) -> tuple[tuple[str, Event], ...]:
     _require_size(wished.value, path)
     expires_at = None if wished.ttl_ms is None else context.now + wished.ttl_ms
-    # Copied, since the value as it came would keep its whole message in memory.
+    # Copied: the value as it was decoded would keep its whole message in memory.
     event = ValueSet(value=wished.value.copy(), expires_at=expires_at)
     if state is None:
         return ((wished.key, event),)
@@ -183,7 +183,7 @@ def _require_size(value: Json, path: str) -> None:
 
 
 def exists(state: Entry | None, now: int) -> bool:
-    """Whether a key holds something at a time."""
+    """Whether a key holds a value at a time."""
     return state is not None and (state.expires_at is None or now < state.expires_at)
 
 

@@ -1,7 +1,6 @@
-"""The only list of what exists: every aggregate, ours and others' (`domain.installed`), verb and event type.
+"""The only list of aggregates, verbs and event types: ours, and those of other packages (`domain.installed`).
 
-It is made once, when this module is imported: which aggregates there are stays as it is while a process
-runs.
+It is made once, when this module is imported, and does not change while a process runs.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ OWN: tuple[Decider, ...] = (
 )
 INSTALLED: tuple[Installed, ...] = installed()
 DECIDERS: tuple[Decider, ...] = admitted(OWN, INSTALLED)
-# The tables of aggregates that somebody else wrote.
+# The tables of the aggregates that other packages bring.
 OTHERS: frozenset[str] = frozenset(one.decider.table for one in INSTALLED)
 
 
@@ -51,14 +50,14 @@ BY_TABLE: Mapping[str, Decider] = {decider.table: decider for decider in DECIDER
 VERBS: Mapping[str, tuple[Decider, Verb]] = {
     decider.command_name(verb): (decider, verb) for decider in DECIDERS for verb in decider.verbs
 }
-# Those that others may send, one by one.
+# The commands that clients may send: all but the internal ones.
 COMMANDS: Mapping[str, Verb] = {name: verb for name, (_, verb) in VERBS.items() if not verb.internal}
 
 EVENT_TYPES: Mapping[str, type[Event]] = {
     name: event for decider in DECIDERS for name, event in decider.events.items()
 } | {TIMELINE_FORKED: TimelineForked}
 _NAMES: dict[type[Event], str] = {event: name for name, event in EVENT_TYPES.items()}
-# The table of each event. A decision may be about several tables.
+# The table of each event class. The events of one decision may belong to several tables.
 TABLE_OF: Mapping[type[Event], str] = {
     event: decider.table for decider in DECIDERS for event in decider.events.values()
 }
@@ -97,9 +96,9 @@ def decode_event(type_name: str, data: str | bytes) -> Event:
 
 
 def state_shape(decider: Decider) -> Any:
-    """The structure of an aggregate's state as a value, which tells whether a kept state can be read.
+    """The JSON Schema of an aggregate's state: a kept state can be read only if its schema was the same.
 
-    Names and docstrings of its structs are part of it: another word in one, and no state that is kept is used
-    any more.
+    Names and docstrings of the structs are part of the schema. After a change of one word in them, no kept
+    state of the aggregate is used any more.
     """
     return msgspec.json.schema(decider.state)

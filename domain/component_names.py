@@ -1,4 +1,4 @@
-"""What commands, queries and types of events are called in documents, and in types for programs."""
+"""The names of commands, queries and event types in the documents of the contract and in clients' types."""
 
 
 def component_name(name: str) -> str:

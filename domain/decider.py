@@ -1,4 +1,4 @@
-"""Deciders: three pure things (`decide`, `evolve`, the absent state `None`) for one aggregate.
+"""Deciders: the rules of one aggregate as pure functions, `decide` and `evolve`. Its absent state is `None`.
 
 `decide(state, command, context, key)` answers with a `Decision` or raises a `Refusal`.
 `evolve(state, recorded)` answers with the state after an event; `None` means that there is none (any more).
@@ -14,7 +14,7 @@ from domain.json_schema.budget import Budget
 from domain.messages import Command, Event, Recorded
 from domain.upcasters import Upcasters
 
-# The most that the body of a command weighs, unless its verb says otherwise.
+# The most bytes in the body of a command, unless its verb sets another limit.
 MAXIMUM_BODY_BYTES = 256 * 1024
 
 
@@ -31,8 +31,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Due(NamedTuple):
     """Jobs that may run now, the next to run first.
 
-    Where they are fewer than were asked for: when it is worth asking again, since others wait for calls or
-    for the end of a window; and whether others wait until jobs end that run.
+    Where they are fewer than were asked for, `retry_at` is when to ask again, if more jobs wait for calls or
+    for the end of a window; `waits_for_ends` is whether more jobs wait for running ones to end.
     """
 
     jobs: list[Any]
@@ -41,7 +41,7 @@ class Due(NamedTuple):
 
 
 class Context(Protocol):
-    """All that a decision may look at beside its own state, after the group's earlier commands."""
+    """All that a decision may read beside its aggregate's state, as the group's earlier commands left it."""
 
     @property
     def now(self) -> int:
@@ -49,17 +49,17 @@ class Context(Protocol):
 
     @property
     def answer_bytes_left(self) -> int:
-        """How much the answer to this command may weigh."""
+        """How many bytes the answer to this command may have."""
 
     @property
     def work(self) -> Budget:
-        """What this command and those behind it in its batch may still cost."""
+        """The work that this command and the later ones of its batch may still make."""
 
     def new_id(self) -> str:
         """A fresh, time-ordered id."""
 
     def new_key(self) -> str:
-        """A fresh id for something new, which is the sender's own where not all keys are."""
+        """A fresh id for a new aggregate; a sender with keys of its own gets one that begins like these."""
 
     def random(self) -> float:
         """A number in [0, 1), for jitter."""
@@ -71,16 +71,16 @@ class Context(Protocol):
         """The state of any aggregate as its event with that version left it; `None` without one."""
 
     def note_claim(self, claim: Any) -> None:
-        """A worker asks for jobs: it is there, whatever becomes of the command."""
+        """Notes that a worker asks for jobs: it is listed as present, even if the command is refused."""
 
     def due_jobs(self, queue: str, types: Iterable[str] | None, limit: int) -> Due:
-        """At most `limit` due jobs of a queue that may run now."""
+        """At most `limit` due jobs of a queue, and of these types if given, that may run now."""
 
     def running_in(self, queue: str) -> int:
         """How many jobs of a queue run."""
 
     def rate_room(self, counted: Any, limit: int) -> tuple[int, int]:
-        """How many attempts of a rate may begin now, and when the next one behind them may."""
+        """How many attempts of a rate may begin now, and the time from which on one more may."""
 
     def unique_jobs(self, key: str, states: Set[str], created_since: int, limit: int) -> list[Any]:
         """At most `limit` jobs with a unique key that are in one of these states, the newest first."""
@@ -98,12 +98,12 @@ class Context(Protocol):
         """Whether any job waits for a group."""
 
     def followers(self, group_id: str, counts: Any, limit: int) -> list[Any]:
-        """At most `limit` of the jobs that do not wait for a group any longer when it is like that."""
+        """At most `limit` of the jobs that wait for a group and, with these counts, no longer have to."""
 
     def matching_jobs(self, search: Any, limit: int) -> tuple[list[Any], int]:
-        """At most `limit` jobs that a search means, the oldest first, and how many more there are.
+        """At most `limit` jobs that match a search, the oldest first, and how many more match.
 
-        No more than 10,000 of those are counted.
+        No more than 10,000 of the latter are counted.
         """
 
     def cron_time(self, expression: str, time_zone: str, at: int, *, before: bool = False) -> int | None:
@@ -118,7 +118,7 @@ class Context(Protocol):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something worth saying at once that is not a fact to keep: `topic` is the end of its subject."""
+    """A message that is published at once and is no event, so it is not kept. `topic` ends its subject."""
 
     topic: tuple[str, ...]
     body: Mapping[str, Any]
@@ -142,17 +142,17 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be asked of an aggregate.
 
     `key` names the aggregate that a command is about, or answers `None` for a new one that is still to get
-    an id. A command without `key` spans several: it has no state of its own and no expected version. A verb
-    that is not `remembered` is decided anew each time, command id or not; one of which `empty_is_remembered`
-    is false, where it led to no event. An `internal` verb is the service's own and has no subject.
-    `maximum_bytes` is the most that a body weighs. `method` is that of HTTP by which it can be asked for
-    without its name: `POST` to the table makes something new, the others are about one row. One that `finds`
-    what it is about looks for it among the keys that its sender may name.
+    an id. A command without `key` spans several: it has no state of its own and no expected version. The
+    answer of a verb that is not `remembered` is not kept under its command id, so a repeated command is
+    decided anew. Where `empty_is_remembered` is false, that is so of answers without events alone. An
+    `internal` verb is the service's own and has no subject. `maximum_bytes` is the limit of a body. `method`
+    is the HTTP method of the verb's route without its name: `POST` to the table makes a new row, the others
+    are about one row. A verb that `finds` its aggregates looks only among the keys that its sender may use.
 
-    What it can lead to is said here, for the reference, and tests see to it that nothing else happens:
+    The possible outcomes are declared for the reference, and tests fail where anything else happens:
     `events`, also those of other aggregates; `refusals` beside `Invalid`, which any verb may raise; `rules`,
-    the details of a `RuleViolated`; and `result`, the struct of its result, or `… | None` where there may be
-    none. Without one there never is.
+    the `details.rule` of a `RuleViolated`; and `result`, the struct of its result, or `… | None` where it may
+    be missing. A verb without `result` never gives one.
     """
 
     name: str
@@ -171,7 +171,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["POST", "PUT", "PATCH", "DELETE"] | None = None
 
 
-# The verb of a table with an expiry, by which the service ends what has expired: it has the key alone.
+# The internal verb by which the service ends expired values of a table; its command has the key alone.
 EXPIRE = "expire"
 
 
@@ -183,10 +183,10 @@ def is_something(state: Any, now: int) -> bool:
 class Decider(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the catalogue knows of one aggregate. `events` maps stable type names to classes.
 
-    `exists` says whether a state means, at a time, that there is something: it may have expired, say, and
-    wait for the event that says so.
-    `commands_of` is the table under whose name its verbs are asked for, where that is not its own.
-    `upcasters` bring types of event that it once had to those of today. `queries` are the names of those that
+    `exists` tells whether a state counts as existing at a time: a value that has expired does not, even
+    before the event of its expiry.
+    `commands_of` is the table under whose name its verbs are sent, where that is not its own.
+    `upcasters` turn its former event types into those of today. `queries` are the names of the queries that
     its table has beside those of every table.
     """
 
@@ -201,19 +201,19 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     queries: tuple[str, ...] = ()
 
     def command_name(self, verb: Verb) -> str:
-        """The name that a verb is asked for by: `jobs.enqueue`."""
+        """The full name of a verb's command: `jobs.enqueue`."""
         return f"{self.commands_of or self.table}.{verb.name}"
 
 
 def replay(decider: Decider, recorded: Iterable[Recorded], state: Any = None) -> Any:
-    """The state after a stream's events, from nothing or from a kept state on."""
+    """The state after a stream's events, which follow on no state or on a kept one."""
     for one in recorded:
         state = decider.evolve(state, one)
     return state
 
 
 class Aggregate(msgspec.Struct, frozen=True, gc=False):
-    """A stream as far as it goes: the version and position of its last event, and the state after it."""
+    """The end of a stream: the version and position of its last event, and the state after it."""
 
     version: int = 0
     position: int = 0

@@ -1,7 +1,7 @@
-"""Numbers that are none, or have no end: NaN and the infinities, of floats and of Decimals.
+"""Refusing NaN and the infinities, of floats and of Decimals.
 
-JSON has no word for them. msgspec writes such a float as `null`, which its type does not take back, and reads
-`"NaN"` and `"Infinity"` as Decimals, with which nothing can be compared.
+JSON cannot write them. msgspec writes such a float as `null`, which it does not read back as a float, and it
+reads `"NaN"` and `"Infinity"` as Decimals, which cannot be compared with other numbers.
 """
 
 import math
@@ -16,24 +16,24 @@ from msgspec import inspect
 
 from domain.errors import Invalid
 
-# What may hold such a number, once a body was read: JSON itself has no such float.
+# The types of fields that may hold such a number: in bodies Decimals alone, since JSON has no such float.
 OF_BODIES = (inspect.DecimalType,)
 OF_EVENTS = (inspect.DecimalType, inspect.FloatType, inspect.AnyType)
 _HINT = "nothing was changed: numbers are finite here"
 
 
 def require_finite(value: Any, what: str = "") -> None:
-    """Returns if every number in a struct is one; `what` it belongs to is told where it is no body.
+    """Returns if every number in a struct is finite. `what` names the struct if it is not a command's body.
 
     Raises:
-        Invalid: with the first one that is not, and its path.
+        Invalid: a number is not; the first such number and its path are told.
     """
     found = _first(value, "$")
     if found is not None:
         path, number = found
         if not what:
             raise Invalid(f"{number} is no number to reckon with", hint=_HINT, path=path)
-        # The path is one in what follows from the body, and not in the body.
+        # The number stands in a struct that follows from the body, so its path is none of the body.
         raise Invalid(f"{path.removeprefix('$.')} of {what} would be {number}", hint=_HINT, path="$")
 
 

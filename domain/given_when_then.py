@@ -2,9 +2,10 @@
 
     given(DECIDER, Opened(customer="ann")).when(CheckOut(id="b1")).then_refused("basket_is_empty")
 
-A story is pure: its clock stands still until `later` moves it, its ids count up, its chance is what `chance`
-says. A command that is accepted takes effect, so that a story can go on; what a verb leads to and does not
-declare ends it. Stories about jobs need more than that: a decision that asks for them gets a `TypeError`.
+A story is pure: its clock stands still until `later` moves it, its ids count up, and `chance` sets its random
+number. The events of an accepted command are recorded, so that a story can go on; an outcome that the verb
+does not declare ends it. A story has no queues, leases and indexes of jobs: a decision that asks for these
+gets a `TypeError`.
 """
 
 from typing import Any, Self, cast
@@ -22,11 +23,11 @@ NOW = 1_788_300_000_000
 
 
 class UndeclaredError(AssertionError):
-    """A command led to what its verb does not declare."""
+    """A command led to an event, a refusal or a rule that its verb does not declare."""
 
 
 class Story:
-    """What happened so far to the aggregates of one table, and what became of the last command."""
+    """The aggregates of one table after the events so far, and the outcome of the last command."""
 
     def __init__(self, decider: Decider) -> None:
         self.now = NOW
@@ -52,7 +53,7 @@ class Story:
         return self
 
     def chance(self, number: float) -> Self:
-        """Chance is this number in [0, 1)."""
+        """Sets the random number that decisions get, in [0, 1)."""
         self._chance = number
         return self
 
@@ -64,7 +65,7 @@ class Story:
         """
         verb = self._verb_of(command)
         self.decision, self.refusal = Decision(), None
-        # As it comes in: what its fields do not allow never reaches a decision.
+        # Encoded and decoded like a client's command: one whose fields are invalid never reaches a decision.
         asked = msgspec.json.decode(msgspec.json.encode(command), type=type(command))
         key = None if verb.key is None else verb.key(asked) or self.new_key()
         state = None if key is None else self.state(self._decider.table, key)
@@ -100,7 +101,7 @@ class Story:
         """The state of an aggregate now; `None` where there is none."""
         return self.state(self._decider.table, key)
 
-    # What a decision may look at.
+    # The part of `Context` that a story has.
 
     def new_id(self) -> str:
         self._ids += 1

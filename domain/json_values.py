@@ -39,7 +39,7 @@ def step(name: str) -> str:
 
 
 def differences(before: Any, after: Any, path: str = "$") -> Iterator[Change]:
-    """The changes that make one JSON value of another, member by member and, in arrays, place by place."""
+    """The changes from one JSON value to another, member by member and, in arrays, place by place."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in before.keys() | after.keys():
             yield from _between(
@@ -50,7 +50,7 @@ def differences(before: Any, after: Any, path: str = "$") -> Iterator[Change]:
             was, is_there = index < len(before), index < len(after)
             old, new = before[index] if was else None, after[index] if is_there else None
             yield from _between(was, is_there, old, new, f"{path}[{index}]")
-    # Compared as JSON, since Python holds 1, 1.0 and True for equal.
+    # Compared as JSON, since 1, 1.0 and True are equal in Python.
     elif msgspec.json.encode(before) != msgspec.json.encode(after):
         yield Change("changed", path, before, after)
 

@@ -1,10 +1,10 @@
 """How many jobs of a key run at once, and how many attempts begin within a window.
 
-    concurrency   at most `limit` jobs with the key run at once; without a `limit`, it is for turns alone
+    concurrency   at most `limit` jobs with the key run at once; without a `limit`, the key is for turns alone
     rate          at most `limit` attempts begin in any `window_ms` milliseconds
 
-A job's own limit counts for it, and all jobs with its key count against that, whatever theirs are; of rates,
-those whose window is as long. A queue may have both, for all of its jobs.
+A job is held to its own limit. All jobs with its key count against that, whatever limits they have; of rates,
+only jobs with a window of the same length. A queue may have both limits, for all of its jobs.
 
 Jobs that are due take turns by the key of their concurrency (see `bus.writing.jobs.turns`).
 """
@@ -84,5 +84,5 @@ def limits_of(asked: Any) -> dict[str, Any]:
 
 
 def limit_keys(asked: Any) -> tuple[str, ...]:
-    """The keys of the limits that it asks for: whoever uses one takes from others who do."""
+    """The keys of the limits that a command asks for. Jobs with the same key take places from each other."""
     return tuple(one.key or asked.type for one in (asked.concurrency, asked.rate) if one is not None)

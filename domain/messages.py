@@ -1,12 +1,12 @@
-"""The envelope of everything that is said: commands come in, events come out, recorded events stay."""
+"""The types that all messages are made of: commands come in, events come out, recorded events stay."""
 
 from typing import Annotated, Any
 
 import msgspec
 
-# `gc=False`, here and wherever structs are kept by the thousand: none of them can be part of a cycle, and the
-# garbage collector would look at each of them again and again. With 40,000 waiting jobs, every thread stood
-# still for 60 ms at a time.
+# `gc=False`, here and in all structs that are kept by the thousand: none of them can be part of a cycle, and
+# the garbage collector would visit each of them again and again. With 40,000 waiting jobs, it stopped every
+# thread for 60 ms at a time.
 
 # A key of an aggregate: one path segment for people, one escaped token in a subject. The closing (?!\n)
 # is for Python's `$`, which also matches before a trailing newline; other dialects ignore it.
@@ -34,11 +34,11 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 def about(meaning: str) -> msgspec.Meta:
-    """What a field means, for the documents of the contract."""
+    """The meaning of a field, for the documents of the contract."""
     return msgspec.Meta(description=meaning)
 
 
-# A JSON value kept as the bytes it came in: it is stored and handed on, not looked into.
+# A JSON value kept as the bytes it came in: it is stored and passed on without being decoded.
 Json = msgspec.Raw
 
 

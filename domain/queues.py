@@ -1,9 +1,9 @@
-"""Queues: every name is one, and only a queue that was paused or limited has a stream.
+"""Queues: any name is a queue, but only one that was paused or limited has a stream.
 
     open --- pause_queue --> paused --- resume_queue --> open
 
-A claim on a paused queue gets nothing. Jobs are still enqueued there, and running ones are finished. Its
-limits count for all of its jobs, beside those that they have themselves; paused or not, they stay.
+A claim on a paused queue gets no job. Jobs are still enqueued there, and running ones are finished. The
+limits of a queue hold for all of its jobs, in addition to their own. Pausing and resuming do not change them.
 """
 
 from operator import attrgetter
@@ -57,7 +57,7 @@ class QueueRate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     window_ms: Annotated[int, about("how long that is")]
 
     def counted(self, queue: str) -> CountedRate:
-        """What the begin of an attempt counts for."""
+        """The rate of this queue as a claimed event names it: each attempt that begins counts for it."""
         return CountedRate(queue=queue, window_ms=self.window_ms)
 
 
@@ -92,7 +92,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def queue_of(name: str, context: Context) -> Queue | None:
-    """What is known of a queue; nothing, where it was neither paused nor limited."""
+    """The state of a queue; `None` if it was never paused or limited."""
     queue: Queue | None = context.state(TABLE, name)
     return queue
 

@@ -1,9 +1,9 @@
-"""Old payloads become new ones, step by step: a type name, the next one, and how the JSON object changes."""
+"""Upcasters turn old payloads of events into new ones, by steps from one type name to the next."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# `{"job.completed.v1": ("job.completed.v2", step)}`; a step gets the decoded object and answers a new one.
+# `{"job.completed.v1": ("job.completed.v2", step)}`; a step takes the decoded object and returns a new one.
 Upcasters = Mapping[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]]
 
 

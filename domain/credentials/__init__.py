@@ -1,11 +1,11 @@
-"""Credentials are not stored: where a JSON document holds one, and what is let through all the same.
+"""Credentials are not stored: finding them in JSON documents, and the exceptions that are allowed.
 
-first_look  passes over what holds none, at once
+first_look  tells quickly that a document holds none
 scanning    finds them in a document
 names       the names under which people keep them
-shapes      what they look like
-issuers     the shapes that we know of ourselves
-gitleaks    the shapes of a list that others keep
+shapes      the shapes by which they are recognized
+issuers     shapes that this project took from issuers' documents
+gitleaks    shapes from the list of the program gitleaks
 randomness  whether a text is a random one
-wrappings   Base64 and other spellings undone
+wrappings   undoes Base64 and other spellings
 """

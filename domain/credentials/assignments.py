@@ -5,29 +5,29 @@ import re
 from domain.credentials.names import is_of_credential, is_of_password
 from domain.credentials.randomness import is_password, is_placeholder, is_random
 
-# The value is found first, and the name then looked for backwards from it: every letter of a long text could
-# be the beginning of a name. It may hold another assignment, as in `//host/:_authToken=…`.
+# The value is found first, and then the name in front of it: a search for names would try every letter of a
+# long text. A value may hold another assignment, as in `//host/:_authToken=…`.
 _ASSIGNED = re.compile(
     r"(?<=[\w\s\"'])[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token)\s{1,3})?(?=(?P<value>[^\s\"',;&<>()]{10,256}))",
     re.IGNORECASE,
 )
 _IN_MARKUP = re.compile(r"<(?P<name>[\w.-]{1,60})>(?P<value>[^\s<>]{6,256})</")
-# In the query of an address, which is one single value to the expression above.
+# Parameters in the query of a URL: `_ASSIGNED` takes the whole URL for one value.
 _IN_A_QUERY = re.compile(r"[?&#](?P<name>[\w.-]{1,60})=(?P<value>[^\s\"'&#<>]{6,256})")
 _NAME_BEFORE = re.compile(r"(?P<name>[\w-]{1,60})[\"']?\s{0,3}$")
 _LONGEST_NAME_BEFORE = 64
 _SHORTEST = 10
-# What people type in may be short.
+# Passwords are typed by people and may be short.
 _PASSWORD = re.compile(
     r"(?:passw(?:or)?d|passphrase|pwd)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<value>[^\s\"',;&<>()]{3,256})",
     re.IGNORECASE,
 )
-# Where one connects to is said in the same text, in which a password may be any word.
+# Marks of a connection string, in which any word may be the password.
 _CONNECTION = re.compile(
     r"(?<![a-z])(?:server|host|hostaddr|data source|user id|uid|user|username|dbname|database)\s{0,3}=",
     re.IGNORECASE,
 )
-# Programs' own ways: curl's, and the file .netrc.
+# Passwords in the notations of programs: curl's `-u`, and the file .netrc.
 _BY_A_PROGRAM = re.compile(
     r"\s(?:-u|--user)[\s=]{1,3}[\"']?[^\s:\"']{1,100}:(?P<one>[^\s\"']{3,256})"
     r"|\blogin\s{1,3}\S{1,100}\s{1,3}password\s{1,3}(?P<other>\S{3,256})",
@@ -36,7 +36,7 @@ _BY_A_PROGRAM = re.compile(
 
 
 def has_assignment(text: str) -> bool:
-    """Whether a text gives what looks like a credential to a name that is a credential's."""
+    """Whether a text assigns a value that looks like a credential to the name of one."""
     if len(text) < _SHORTEST:
         return False
     if ":" in text or "=" in text:

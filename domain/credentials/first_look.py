@@ -1,13 +1,13 @@
 r"""Whether some JSON may hold a credential: one pass over it, which is all that nearly every body needs.
 
-Everything that gives one away is sought at once, by the engine that matches the patterns of schemas: it takes
-each byte once, however many expressions there are. They look at the text as JSON spells it, and find rather
-more than there is than less:
+The engine that matches the patterns of schemas searches for all hints at once: it reads each byte once,
+however many expressions there are. They are matched against the encoded JSON, and may report a credential
+where there is none, but do not miss one:
 
 - the marks of shapes (`domain.credentials.shapes`);
 - words that name a credential, where a name ends (`"github_token": …`, `token=…`, `<password>…`), and those
   that stand in front of one (`Bearer …`); `author` or "the token count" is neither;
-- addresses with a password, programs that are told one, and references, which could hide a word;
+- URLs with a password, command lines with one, and references, which could hide a word;
 - other spellings: `\u0041`, `%41`, Base64, hexadecimal.
 """
 
@@ -20,10 +20,10 @@ from domain.credentials.shapes import INNER_MARKS, MARKS
 from domain.credentials.wrappings import LONG_PIECE, pieces_of, plainly
 
 _SPACE = r"[ \t\n\r\f\v]"
-# Behind a name's last word there is no letter, up to where the name ends.
+# No letter follows the last word of a name up to the end of the name.
 _END_OF_NAME = r'[sS]?[^a-zA-Z":=>\\%]*[":=>\\%]'
 _VALUE = rf"{_SPACE}{{1,3}}[0-9A-Za-z_.~+/=-]{{16}}"
-# What a key is of where that makes it a credential, by the last three letters.
+# The last three letters of the words that make a credential of a "key": api, access, secret, private, …
 _OWNERS_OF_KEYS = "api|ess|ret|ate|ing|ion|ter|red|unt|uth"
 _HINTS = (
     rf"(?i:token|secret|passw(?:or)?d|passphrase|pwd|auth|authorization|credential|bearer){_END_OF_NAME}",
@@ -36,7 +36,7 @@ _HINTS = (
     r"\\u|%[0-9a-fA-F]{2}|\$\{",
 )
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# Some 300 alternatives, which take 10 ms to build, once.
+# The most bytes of a compiled expression: one has some 300 alternatives, built once, in 10 ms.
 _MAXIMUM_BYTES = 20_000_000
 
 
@@ -57,7 +57,8 @@ def may_hold_credential(document: bytes) -> bool:
 def _may_hold_credential(text: str, content: bytes) -> bool:
     if _hints().is_valid(text):
         return True
-    # What is spelled in signs that are all alike leads the engine from one new state to the next.
+    # Encodings are slow to search for, since each character leads the engine to a new state: texts without a
+    # long piece are passed over.
     return pieces_of(content).find(LONG_PIECE) >= 0 and _codes().is_valid(text)
 
 
@@ -72,7 +73,7 @@ def _hints() -> jsonschema_rs.Validator:
 
 @cache
 def _codes() -> jsonschema_rs.Validator:
-    """Base64 and hexadecimal of 18 signs of ASCII, of which the highest bit is 0."""
+    """Matches 18 characters of ASCII, whose highest bit is 0, as Base64 or hexadecimal."""
     signs = [*_BASE64, "+-", "/_"]
     quad = "".join(
         f"[{re.escape(''.join(sign for value, sign in enumerate(signs) if not value & highest))}]"

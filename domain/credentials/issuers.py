@@ -1,10 +1,10 @@
 """Shapes of credentials as their issuers document them, where gitleaks' list has none or knows fewer spellings."""
 
-# Kind, marks, and expression. `domain.credentials.shapes` says what these are; each repetition has a bound, or ends
-# where the next credential could begin.
+# Kind, marks, and expression: see `domain.credentials.shapes`. Each repetition has a bound, or ends where the next
+# credential could begin.
 # fmt: off
 SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    # Our own: tokens for HTTP. And the broker's: seeds of NKeys, files with a user's JWT and seed.
+    # Tokens of this service's HTTP API; the broker's NKey seeds, and files with a user's JWT and seed.
     ("hyperpage_token", ("hpt_",), r"hpt_[\w-]{20}"),
     ("nats_seed", (r"s[uaoncx][a-z2-7]{56}",), r"S[UAONCX][A-Z2-7]{56}(?![A-Za-z0-9])"),
     ("private_key", ("-----begin ", "---- begin ", "putty-user-key-file-", "age-secret-key-1"),
@@ -27,7 +27,7 @@ SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("build_service_token", (r"bk[a-z]{2}_", "ccipat_", "ccipra_", "cciprj_", "sq[pua]_", "pnb_", "nfp_", "rnd_", "vc[a-z]_"),
      r"bk[a-z]{2}_[A-Za-z0-9]{32}|CCI(?:PAT|PRA|PRJ)_[A-Za-z0-9]{20,24}_[a-f0-9]{40}|sq[pua]_[a-f0-9]{40}"
      r"|pnb_[A-Za-z0-9]{36}|nfp_[A-Za-z0-9]{36}|rnd_[A-Za-z0-9]{28}|vc[a-z]_[A-Za-z0-9]{24}"),
-    # People's tools.
+    # Chat, planning and office tools.
     ("slack_token", (r"xox[a-z][.-]", r"xapp-\d"), r"xox[abcdeoprs](?:\.xox[bp])?-[\w%+/-]{16}|xapp-\d-[A-Za-z0-9-]{16}"),
     ("webhook_address",
      (r"hooks\.slack\.com/", r"discord(?:app)?\.com/api/webhooks/", "*webhook.office", r"hooks\.zapier\.com/hooks/",
@@ -77,7 +77,7 @@ SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
      r"|LTAI[A-Za-z0-9]{12,20}(?![A-Za-z0-9])|AKID[A-Za-z0-9]{32}(?![A-Za-z0-9])|SCW[A-Z0-9]{17}(?![A-Za-z0-9])|napi_[a-z0-9]{40}"
      r"|mdb_sa_sk_[\w-]{36}|akab-[a-z0-9]{16}-[a-z0-9]{16}|2[A-Za-z0-9]{26}_[A-Za-z0-9]{20,24}(?![A-Za-z0-9_])|CCDB1_[A-Za-z0-9]{20}_[A-Za-z0-9]{36}"
      r"|essu_[A-Za-z0-9+/=]{40}"),
-    # Other secrets' keepers.
+    # Keepers of secrets.
     ("vault_token", (r"hv[sbr]\.",), r"hv[sbr]\.[\w-]{24}"),
     ("terraform_token", ("*.atlasv1.",), r"(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{40}"),
     ("doppler_token", (r"dp\.[a-z]{2,5}\.",), r"dp\.(?:pt|ct|st|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40}"),
@@ -86,7 +86,7 @@ SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     # Databases.
     ("database_token", (r"dapi[a-f0-9]{8}", "pscale_", "sbp_", "sb_secret_", r"4b1d[a-z0-9]{38}", "slk_"),
      r"dapi[a-f0-9]{32}|pscale_(?:tkn|oauth|pw)_[\w.=-]{32}|sbp_(?:oauth_|v0_)?[a-f0-9]{40}|sb_secret_[\w-]{22}|slk_[a-f0-9]{64}"),
-    # What is watched, and where mail goes.
+    # Monitoring and mail.
     ("monitoring_token",
      (r"glsa_", "glc_", r"sntry[a-z]_", "nrak-", "nrii-", "nrra-", "nrjs-", r"phx_", r"phs_", r"hc[abx][a-z]{2}_", r"dt0[a-z]\d\d\.",
       r"sdk-[a-f0-9]{8}-", r"api-[a-f0-9]{8}-", "ddapp_", r"xkeysib-", "xsmtpsib-", "odt_"),

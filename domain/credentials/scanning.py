@@ -1,10 +1,10 @@
-"""Credentials are not stored: where a JSON document holds one, and what is let through all the same.
+"""Finding credentials in JSON documents, and the places where they are allowed.
 
     raw JSON ── may_hold_credential ──▶ no: that was all
                                     ──▶ perhaps ── credentials_in ──▶ findings ──▶ refused, unless allowed
 
-An event is kept for ever and handed to everybody who follows: what slips in cannot be taken back. A finding
-says where and of what kind, never what.
+An event is kept for ever and published to all subscribers: a credential in one cannot be taken back. A
+finding has the path and the kind of a credential, never the credential.
 """
 
 import re
@@ -21,17 +21,17 @@ from domain.credentials.wrappings import RUN, plainly, texts_within
 from domain.errors import SecretRejected
 from domain.json_values import step
 
-# The kinds of values that their names give away, beside the kinds of shapes.
+# The kinds of credentials that are found by their names; the others are kinds of shapes.
 HIGH_ENTROPY = "high_entropy_value"
 PASSWORD = "password"
-# The kind of what cannot be looked through.
+# The kind of documents that cannot be searched.
 UNREADABLE = "unreadable"
 
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
 _BASIC = re.compile(r"basic\s+[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE)
-# The longest path that is told: the answer to a batch has room for a thousand of them.
+# The most characters of a path in a refusal: the answer to a batch has room for a thousand of them.
 _LONGEST_PATH = 200
-# How often a text is looked at that was found within another.
+# How many layers are searched: a text within a text, a text within that, …
 _LAYERS = 3
 _JSON = msgspec.json.Decoder()
 
@@ -44,10 +44,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class AllowedPaths:
-    """The places where something that looks like a credential is let through.
+    """The places where a value that looks like a credential is accepted.
 
-    Each is `<table>.<verb>:<path>`, as in `app_state.set:$.value.build_token`: the command, and the path that
-    its refusal gave. A `*` stands for anything within one step of either: `*.*:$.items[*].value`.
+    Each is `<table>.<verb>:<path>`, as in `app_state.set:$.value.build_token`: a command, and the path in
+    its refusal. A `*` stands for any text within one step of either: `*.*:$.items[*].value`.
 
     Raises:
         ValueError: one of them is not of that form.
@@ -72,7 +72,7 @@ class AllowedPaths:
                 raise rejected(one)
 
     def place_of(self, command: str, finding: Finding) -> str | None:
-        """Which of the places lets a finding through in that command; `None`: it is not allowed."""
+        """The place that allows a finding in that command; `None` if none does."""
         said = f"{command}:{finding.path}"
         return next((place for place, pattern in self._places if pattern.fullmatch(said)), None)
 
@@ -93,7 +93,7 @@ def rejected(finding: Finding) -> SecretRejected:
 
 
 def kind_of_text(text: str) -> str | None:
-    """The kind of credential that a text is or contains, where no name says what it is: an id, say."""
+    """The kind of credential that a text is or contains, if it has no name, such as an id; `None` if none."""
     return _kind_of(text, "")
 
 
@@ -103,7 +103,7 @@ def credentials_in(document: Any) -> Iterator[Finding]:
 
 
 def _look_at(value: Any, path: str, name: str, layers: int) -> Iterator[Finding]:
-    """The findings in a value; `name` is the credential's name that it stands under, empty if none."""
+    """The findings in a value. `name` is the name of a credential that it stands under, or empty."""
     if isinstance(value, str):
         kind = _kind_of(value, name, layers)
         if kind is not None:
@@ -120,7 +120,7 @@ def _look_at_members(value: dict[str, Any], path: str, name: str, layers: int) -
     for member, inner in value.items():
         kind = _kind_of(member, "", layers)
         if kind is not None:
-            # The name itself is a credential. The path ends before it, so as not to repeat it.
+            # The name itself is a credential. The path ends before it, so that it is not repeated.
             yield Finding(path, kind)
             continue
         if member == "value" and isinstance(called, str):
@@ -150,7 +150,7 @@ def _kind_of(text: str, name: str, layers: int = _LAYERS) -> str | None:
 
 
 def _kind_within(text: str, layers: int) -> str | None:
-    """The kind of a credential that is in a text in another spelling."""
+    """The kind of a credential that a text holds escaped, as a JSON document, or encoded; `None` if none."""
     if ("\\" in text or "%" in text) and (plain := plainly(text)) != text:
         kind = _kind_of(plain, "", layers - 1)
         if kind is not None:

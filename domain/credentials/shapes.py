@@ -1,10 +1,11 @@
-"""The shapes of credentials: what their issuers gave them, and where a text has one.
+"""The shapes that issuers give to credentials, and the search for them in a text.
 
-Each shape has marks, of which a text that holds it has one. A mark is how the shape begins, as an expression
-in lower case; the sign before it is no letter and no digit. Behind a star it is a text from the middle of the
-shape, in lower case. One expression looks for all the marks at once, and shapes are tried only where it
-finds one: so the cost of a look hardly grows with the list. No shape takes longer than the text is long: each
-repetition has a bound, or cannot begin in the middle of a run of the same characters.
+Each shape has marks, and every text that holds the shape holds one of them. A mark is an expression, in lower
+case, of how the shape begins; the character before it is no letter and no digit. A mark that begins with a
+star is instead a plain text from the middle of the shape, in lower case. One expression searches for all
+marks at once, and shapes are tried only where it finds one, so the cost hardly grows with the list. Each
+shape takes linear time: every repetition has a bound, or cannot begin in the middle of a run of the same
+characters.
 """
 
 import re
@@ -16,19 +17,19 @@ from domain.credentials import issuers
 from domain.credentials.gitleaks import rules
 from domain.credentials.randomness import bits_a_character, is_random
 
-# A reference to a credential, which its reader looks up, is none itself.
+# A reference to a credential, which its reader resolves, is not a credential itself.
 REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]{0,127}\}")
 
-# Kind, marks, bits a character at least, expression.
+# Kind, marks, least bits of entropy a character, expression.
 SHAPES = (*((kind, marks, 0.0, shape) for kind, marks, shape in issuers.SHAPES), *rules.RULES)
 # The length of the shortest credential, except for the password in a URL and what follows a scheme.
 _SHORTEST = 18
 
 URL_WITH_PASSWORD = "url_with_password"
 AUTHORIZATION = "authorization"
-# A mask, as in `user:***@host`, is no password, nor is a place to put one.
+# A mask, as in `user:***@host`, is no password, and neither is a placeholder such as `<password>`.
 _IN_A_URL = re.compile(r"://[^\s/?#:@\"'<>]{0,256}:(?![*x]{1,64}@)[^\s/?#@\"'<>{}]{1,256}@[^\s/]")
-# A token may stand where the user's name does.
+# A token may stand in the place of the user's name.
 _USER_IN_A_URL = re.compile(r"://(?P<value>[\w.~-]{20,256})@[^\s/]", re.ASCII)
 _BEARER = re.compile(r"(?<![a-z0-9])bearer\s{1,3}(?P<value>[\w.~+/=-]{16,256})", re.IGNORECASE | re.ASCII)
 _BASIC = re.compile(r"(?<![a-z0-9])basic\s{1,3}(?P<value>[a-z0-9+/]{8,512}={0,2})", re.IGNORECASE)
@@ -37,14 +38,14 @@ _OTHER_SCHEME = re.compile(
     r"(?:token=)?(?P<value>[\w.~+/=-]{16,256})\s*",
     re.IGNORECASE | re.ASCII,
 )
-# As that begins; most of its words give it away in another place.
+# Marks of `_OTHER_SCHEME`. The first look finds its other words by the names of credentials.
 _MARKS_OF_SCHEMES = tuple(
     rf"{scheme}\s{{1,3}}[\w.=-]{{8}}" for scheme in ("bot", "apikey", "ssws", "geniekey", "splunk", "digest")
 )
-# So many signs of Base64 in front of it, and it is a piece of data, in which chance spells everything.
+# A match behind so many characters of Base64 is part of encoded data, in which any shape occurs by chance.
 _WITHIN_DATA = 100
 _IN_DATA = re.compile(rf"[A-Za-z0-9+/]{{{_WITHIN_DATA - 1}}}[+/]")
-# Of random ones, one in 30,000 has `eaaa` where a token of Square could begin.
+# A match in a UUID does not count: one random UUID in 30,000 has `eaaa` where a token of Square could begin.
 _LONGEST_UUID = 36
 _UUID = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -63,7 +64,7 @@ def _by_beginning() -> dict[str, list[str]]:
 
 
 def _expression_of_marks() -> str:
-    # By the first sign, so that most places are passed over after one comparison with each.
+    # Grouped by their first character: most places are then passed over after comparing it with each group's.
     branches = (
         f"{first}(?:{'|'.join(mark[len(first) :] for mark in marks)})"
         for first, marks in sorted(_by_beginning().items())
@@ -87,7 +88,7 @@ def kind_of_shape(text: str) -> str | None:
             return URL_WITH_PASSWORD
         return AUTHORIZATION if len(text) > 12 and "basic" in text.lower() and _has_basic(text) else None
     if not text.isascii():
-        # One character a byte, so that lower case is as long.
+        # One character for each byte, so that the text in lower case has the same length.
         text = text.encode("utf-8", "surrogatepass").decode("latin-1")
     return next(_kinds_in(text), None)
 
@@ -95,7 +96,7 @@ def kind_of_shape(text: str) -> str | None:
 def _kinds_in(text: str) -> Iterator[str]:
     lower = " " + text.lower()
     for found in _mark().finditer(lower):
-        # Behind the sign before it, and one earlier in the text, which has no space in front.
+        # The mark begins at `found.end()` in `lower`, and one earlier in `text`, which has no space in front.
         place = found.end() - 1
         shape = _shapes_from(lower[place + 1]).match(text, place)
         if shape is None or _IN_DATA.fullmatch(text, place - _WITHIN_DATA, place) or _is_of_uuid(text, place):
@@ -136,7 +137,7 @@ def _is_user_and_password(encoded: str) -> bool:
 
 
 def _named_by(found: re.Match[str]) -> str | None:
-    """The kind of the shape that was found, unless its characters are too much alike for a credential."""
+    """The kind of the shape that was found; `None` if the text has too little entropy for a credential."""
     assert found.lastgroup is not None
     kind, _, bits, _ = SHAPES[int(found.lastgroup[1:])]
     return kind if not bits or bits_a_character(found[0]) >= bits else None
@@ -144,7 +145,7 @@ def _named_by(found: re.Match[str]) -> str | None:
 
 @cache
 def _shapes_from(first: str) -> re.Pattern[str]:
-    """All shapes with a mark that begins with this sign."""
+    """All shapes with a mark that begins with this character."""
     return _any_of(
         number
         for number, (_, marks, _, _) in enumerate(SHAPES)
@@ -158,6 +159,6 @@ def _shapes_around(inner: str) -> re.Pattern[str]:
 
 
 def _any_of(numbers: Iterator[int]) -> re.Pattern[str]:
-    # A credential whose case was changed is known all the same.
+    # A credential whose case was changed is found, too.
     shapes = "|".join(f"(?P<_{number}>{SHAPES[number][3]})" for number in numbers)
     return re.compile(shapes, re.IGNORECASE | re.ASCII)

@@ -1,13 +1,13 @@
-r"""What a text holds in another spelling: `%41` for `A`, `\n` within a string of JSON, Base64, hexadecimal.
+r"""Texts in another spelling: `%41` for `A`, `\n` within a string of JSON, Base64, hexadecimal.
 
-Each is undone once here. Whoever looks for credentials looks again at what comes out, a few times over.
+Each spelling is undone once here. `domain.credentials.scanning` searches the result again, a few layers deep.
 """
 
 import re
 from binascii import Error, a2b_base64
 from collections.abc import Iterator
 
-# The shortest piece of text with a shape, except for a URL's.
+# The shortest run of characters that has a shape, except for a URL.
 RUN = 20
 LONG_PIECE = b"a" * RUN
 _PIECES = bytes.maketrans(
@@ -19,7 +19,7 @@ _PIECES = bytes.maketrans(
         for code in range(256)
     ),
 )  # fmt: skip
-# Not where it is a part of something longer: a few credentials are spelled so, behind their issuer's prefix.
+# Only a UUID between spaces is passed over: a few credentials are one behind their issuer's prefix.
 _UUID = b" aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa "
 _NO_UUID = b" " * len(_UUID)
 _PERCENT = re.compile(r"%([0-9a-f]{2})", re.IGNORECASE)
@@ -28,18 +28,18 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX = re.compile(rb"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
 _OF_TEXT = bytes(range(ord(" "), ord("~") + 1)) + b"\t\n\r"
-# How many bytes have to be text: chance makes none of as many.
+# How many decoded bytes have to be text: random bytes hardly ever are that many.
 _TRIED_BYTES = 18
 _LONG_DATA = 200
 
 
 def pieces_of(content: bytes) -> bytes:
-    """The content with its words, of whatever signs credentials have, as runs of `a`; the rest is spaces."""
+    """The content with each character that credentials may have as an `a`, and all others as spaces."""
     return content.translate(_PIECES).replace(_UUID, _NO_UUID).replace(b"-", b"a")
 
 
 def plainly(text: str) -> str:
-    """The text with its percent signs and its escapes undone."""
+    """The text with its percent-encoding and its escapes undone."""
     if "\\" in text:
         text = _ESCAPE.sub(_unescaped, text)
     if "%" in text:
@@ -64,17 +64,17 @@ def _texts_within(content: bytes, pieces: bytes) -> Iterator[str]:
         end = pieces.find(b" ", start)
         if end < 0:
             end = len(pieces)
-        # What stands in front of it may be another word, or its own beginning with a slash in it.
+        # Four beginnings are tried: a word or a part with a slash in it may stand in front of the Base64.
         for place in range(start, start + 4):
             if _is_text(_from_base64(content[place : place + _TRIED_BYTES // 3 * 4])):
                 found = _BASE64.match(content, place)
                 assert found is not None
-                # Behind a slash it goes on, where a piece ends.
+                # Base64 goes on behind a slash, where the piece ends.
                 end = max(end, found.end())
                 yield _from_base64(found[0]).decode("utf-8", "replace")
                 break
         else:
-            # Data that begins with no text has none in the middle that anybody would look for.
+            # Long data that does not begin with text is passed over: no credential is sought in its middle.
             found = _BASE64.match(content, start)
             assert found is not None
             end = max(end, found.end()) if found.end() - start >= _LONG_DATA else end
