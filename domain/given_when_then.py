@@ -4,8 +4,8 @@
 
 A story is pure: its clock stands still until `later` moves it, its ids count up, and `chance` sets its random
 number. The events of an accepted command are recorded, so that a story can go on; an outcome that the verb
-does not declare ends it. A story has no queues, leases and indexes of jobs: a decision that asks for these
-gets a `TypeError`.
+does not declare ends it. A story lacks the members of `Context` that jobs and schedules need: a decision that
+asks for one gets a `TypeError`.
 """
 
 from typing import Any, Self, cast

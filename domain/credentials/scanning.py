@@ -31,7 +31,7 @@ _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey)\s+", re.IGNORECASE)
 _BASIC = re.compile(r"basic\s+[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE)
 # The most characters of a path in a refusal: the answer to a batch has room for a thousand of them.
 _LONGEST_PATH = 200
-# How many layers are searched: a text within a text, a text within that, …
+# How many layers deep texts within texts are searched.
 _LAYERS = 3
 _JSON = msgspec.json.Decoder()
 

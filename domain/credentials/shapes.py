@@ -38,7 +38,7 @@ _OTHER_SCHEME = re.compile(
     r"(?:token=)?(?P<value>[\w.~+/=-]{16,256})\s*",
     re.IGNORECASE | re.ASCII,
 )
-# Marks of `_OTHER_SCHEME`. The first look finds its other words by the names of credentials.
+# Marks of `_OTHER_SCHEME`; the first look has hints of its own for the other words.
 _MARKS_OF_SCHEMES = tuple(
     rf"{scheme}\s{{1,3}}[\w.=-]{{8}}" for scheme in ("bot", "apikey", "ssws", "geniekey", "splunk", "digest")
 )

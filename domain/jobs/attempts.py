@@ -1,4 +1,4 @@
-"""Attempts: jobs handed to workers under a lease, and what becomes of them."""
+"""Attempts: jobs handed to workers under a lease, and the ways in which an attempt ends."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from domain.messages import Event
 from domain.queues import Queue, queue_of
 from domain.rate_limits.job_calls import calls_of, end_of_calls
 
-# A generous weight of a row without its payload and texts.
+# A generous size of a row's JSON without its payload and texts.
 _ROW_BYTES = 4 * 1024
 
 
@@ -45,7 +45,7 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
         )
     leases = [lease for lease in granted.values() if lease is not None]
     budgets = [(job.id, job.budget) for job in due.jobs if job.id in granted and job.budget is not None]
-    # An answer that has no more room says nothing of when to ask again: at once.
+    # An answer without room for all due jobs names no time to ask again: the rest can be claimed at once.
     wait = _wait(due, context) if len(granted) == len(due.jobs) else {}
 
     # A `ClaimResult`, of rows that are JSON already.
@@ -69,7 +69,7 @@ def _due(queue: Queue | None, command: commands.Claim, context: Context) -> Due:
     if queue.rate is not None:
         begins, begins_at = context.rate_room(queue.rate.counted(queue.name), queue.rate.limit)
         room = min(room, begins)
-    # One more, since who finds more than there is room for waits.
+    # One job more than there is room for: if it is found, the answer tells what the queue's jobs wait for.
     due = context.due_jobs(command.queue, command.types, min(command.limit, room + 1))
     if len(due.jobs) <= room:
         return due
@@ -93,7 +93,7 @@ def _row_bytes(job: Job, worker: str) -> int:
     texts = (job.id, job.type, job.name, job.queue, job.tool, job.endpoint, job.error, job.unique_key, worker)
     # A character takes up to six bytes in JSON: `\u0001`.
     characters = len("".join(filter(None, (*texts, *job.tags))))
-    # Keys are ASCII, and each is there at most twice.
+    # Keys are ASCII, and each stands in the row at most twice.
     keys = 2 * sum(len(one) + 3 for one in job.depends_on) if job.depends_on else 0
     return len(job.payload) + keys + 6 * characters + _ROW_BYTES
 
@@ -216,11 +216,11 @@ def _tried_again_at(job: Job, context: Context) -> int:
 
 
 def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[Job, Lease]:
-    """The running job of a command whose token is that of the lease that is out on it.
+    """The running job of a command, with its lease, whose token the command has.
 
     Raises:
         NotFound: there is no such job.
-        RuleViolated: the token is another one, or no lease is out.
+        RuleViolated: the lease has another token, or the job has no lease.
     """
     job = existing(state, key)
     lease = context.lease(key)
@@ -235,11 +235,11 @@ def _leased(state: Job | None, key: str, token: str, context: Context) -> tuple[
 
 
 def _ends(job: Job, event: Event, context: Context, calls: int | None = None) -> Decision:
-    """The attempt ends, with its lease and what was set aside for it, of which so many calls were made."""
+    """The end of an attempt, of its lease and of the calls set aside for it, of which `calls` were made."""
     ended = end_of_calls(job.id, job.budget, calls, context)
     return Decision(events=(*ended, *with_dependents(job, event, context)), leases={job.id: None})
 
 
 def _given_back(job: Job) -> Event | None:
-    # A worker that gives back a job that it was asked to cancel has agreed to that.
+    # A worker that gives back a job whose cancellation was requested agrees to the cancellation.
     return events.Cancelled(reason=job.cancel_reason) if job.cancel_requested else None

@@ -84,7 +84,7 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost: Cost = 1
 
     def __post_init__(self) -> None:
-        # Refused as it is read: who looks for the key of its limit finds one, wherever a budget stands.
+        # Refused when it is decoded, so that every budget names a limit, whichever command it stands in.
         if self.identifier is not None and self.resource is None:
             raise ValueError("an identifier needs a resource")
 

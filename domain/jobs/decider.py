@@ -10,7 +10,7 @@ from domain.jobs.state import TABLE, Job, evolve
 from domain.rate_limits.messages import CallsClaimed, CallsEnded
 
 _id = attrgetter("id")
-# What the end of a job does to those that wait for it or for its group, or to itself.
+# The events of jobs that wait for a job that ends, or for its group; `Cancelled` may be its own end, too.
 _ON_OTHERS = (events.Cancelled, events.DependencyMet, events.GroupMet)
 
 DECIDER = Decider(

@@ -1,14 +1,15 @@
 """Jobs that wait for other jobs: what they wait for, and what the end of one does to those that wait for it.
 
-A job is `blocked` until every job of its `depends_on` has completed. When one of them fails, is cancelled
-or times out, the blocked job is cancelled, goes on waiting (the other may be retried), or runs all the same:
-it says so itself with `on_dependency_failure`. A job that somebody waits for is not archived.
+A job is `blocked` until every job of its `depends_on` has completed. When one of them fails, is cancelled or
+times out, the blocked job's `on_dependency_failure` decides: it is cancelled, goes on waiting (the other may
+be retried), or runs all the same. A job that another job waits for is not archived.
 
 Since a dependency must be there before the job that names it, there are no cycles of dependencies.
 
-A job may also wait for a group (`domain.jobs.groups`), of which all jobs are meant: what these come to is
-counted, so that the end of one costs the same however many there are. A job that is held is not decided about
-until it is released. None of a group that somebody waits for is archived, since it would count no more.
+A job may also wait for a whole group (`domain.jobs.groups`). The jobs of a group are counted by how they
+ended, so that the end of one costs the same however many there are. A held job that waits for a group is
+decided about when it is released. No job of a group that another job waits for is archived, since it would
+count no more.
 """
 
 from collections.abc import Iterable
@@ -28,11 +29,11 @@ _UNSUCCESSFUL = (Failed, Cancelled, TimedOut)
 def still_to_come(
     depends_on: Iterable[str], on_failure: str, context: Context, *, before: int | None = None
 ) -> tuple[str, ...]:
-    """Those of the dependencies that have not completed, each once.
+    """The dependencies that a job has to wait for, each once.
 
     Raises:
-        RuleViolated: one is not there, or came (again) at position `before` or later; or one has failed, and
-            the job is not to wait nor to run then.
+        RuleViolated: a dependency is not there, or was enqueued (again) at position `before` or later; or it
+            has failed, and `on_failure` says that the job is cancelled then.
     """
     waiting_for = []
     for job_id in dict.fromkeys(depends_on):
@@ -59,9 +60,10 @@ def still_to_come(
 
 
 def with_dependents(job: Job, event: Event, context: Context) -> tuple[tuple[str, Event], ...]:
-    """An event of a job and, if it ends the job, what that does to the first of those that wait for it.
+    """An event of a job and, if it ends the job, the events of the first jobs that wait for it.
 
-    The rest, and what depends on those in turn, follows in later transactions: see `on_dependents`.
+    The other waiting jobs, and those that wait for these in turn, follow in later transactions: see
+    `on_dependents`.
     """
     if not isinstance(event, (Completed, *_UNSUCCESSFUL)):
         return ((job.id, event),)
@@ -82,9 +84,9 @@ def with_dependents(job: Job, event: Event, context: Context) -> tuple[tuple[str
 def on_followers(
     group_id: str, counts: GroupCounts, context: Context, *, beside: int = 0
 ) -> Iterable[tuple[str, Event]]:
-    """The events of the first hundred of the jobs that wait for a group which is like this.
+    """The events of the first hundred jobs that wait for a group with these counts and no longer have to.
 
-    They stand in an answer `beside` so many others.
+    They stand in an answer with `beside` other events.
     """
     for job in context.followers(group_id, counts, _at_once(context) - beside):
         awaited = job.after_group
@@ -97,10 +99,10 @@ def on_followers(
 def on_beginning_to_wait(
     key: str, awaited: AwaitedGroup, on_failure: str, context: Context
 ) -> tuple[tuple[str, Event], ...]:
-    """The event of a job that waits for a group from now on, and need not.
+    """The event of a job that begins to wait for a group, if it may go on at once; else none.
 
     Raises:
-        RuleViolated: it would wait in vain, and is not to wait nor to run then.
+        RuleViolated: the job would wait in vain, and `on_failure` says that it is cancelled then.
     """
     match verdict(awaited.when, on_failure, context.group_counts(awaited.id)):
         case "cancel":
@@ -116,7 +118,7 @@ def on_beginning_to_wait(
 
 
 def on_release(job: Job, context: Context) -> tuple[tuple[str, Event], ...]:
-    """What becomes at once of a job that is held no longer, if it waits for a group."""
+    """The events that follow at once when a job is released that waits for a group."""
     awaited = job.after_group
     if awaited is None or awaited.met_at is not None:
         return ()
@@ -133,13 +135,13 @@ def _in_vain(awaited: AwaitedGroup) -> str:
 
 
 def _at_once(context: Context) -> int:
-    """How many jobs that wait are decided about in one command."""
-    # The answer names each event, and shares a message with its neighbours in a batch.
+    """How many waiting jobs are decided about in one command."""
+    # The answer names each event, and shares a message with the other answers of its batch.
     return min(DEPENDENTS_AT_ONCE, max(0, context.answer_bytes_left) // _BYTES_IN_ANSWER)
 
 
 def on_dependents(key: str, context: Context, *, failed: bool) -> Iterable[tuple[str, Event]]:
-    """The events of the first hundred of the jobs that wait for one that has ended."""
+    """The events of the first hundred jobs that wait for a job that has ended."""
     for job in context.dependents(key, _at_once(context), failed=failed):
         if failed and job.on_dependency_failure == "cancel":
             yield job.id, Cancelled(reason=f"it depends on job {key}, which did not complete")

@@ -27,7 +27,7 @@ class Enqueued(Event, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     unique_key: str | None = None
     depends_on: tuple[str, ...] = ()
-    # Those of them that had not completed by then.
+    # The jobs of `depends_on` that had not completed by then.
     waiting_for: tuple[str, ...] = ()
     on_dependency_failure: str = "cancel"
     held: bool = False
@@ -134,7 +134,7 @@ class Rescued(Event, frozen=True, kw_only=True):
     """The worker was lost, and the job is due again at `next_run_at`."""
 
     next_run_at: int
-    # Whether it cost an attempt: those that are older did, and do not say so.
+    # Whether the loss cost an attempt. It did in older events, which do not have the field.
     costs_attempt: bool = True
 
 

@@ -1,16 +1,17 @@
-"""Groups of jobs: what one comes to, and when a job that waits for one goes on.
+"""Groups of jobs: how their jobs ended, and when a job that waits for a group goes on.
 
-A group is a name that jobs share, and has no events of its own: it is there as long as a job has it. A job
-may wait for one, as for jobs that it depends on. What the group has come to is looked at when a job of it
-ends, and when the one that waits begins to:
+A group is a name that jobs share. It has no events of its own, and is there as long as a job has the name. A
+job may wait for a group, as it may for jobs that it depends on. The group's counts are looked at when one of
+its jobs ends, and when a job begins to wait:
 
     all_completed   it goes on once all jobs of the group have completed; it can not once one has not
     all_ended       once all have ended, however they did
     one_failed      as soon as one has failed, timed out or was cancelled; it can not once all have completed
 
-All are those that the group has then. Of a group without jobs, nothing is so yet. What can not be any more
-may be so later all the same: jobs are retried, and others come. So `on_dependency_failure` decides, as it
-does for jobs: the one that waits is cancelled, waits on, or runs once all have ended.
+"All" are the jobs that the group has at that time; a group without jobs fulfils none of these. A condition
+that cannot be met any more may be met later all the same, since jobs are retried and new ones join the group.
+So `on_dependency_failure` decides then, as it does for jobs: the waiting job is cancelled, waits on, or runs
+once all have ended.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ class GroupCounts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return GroupCounts(**counts)
 
     def plus(self, other: "GroupCounts") -> "GroupCounts":
-        """The sums of both."""
+        """The sum of two counts."""
         return GroupCounts(
             unfinished=self.unfinished + other.unfinished,
             completed=self.completed + other.completed,
@@ -65,7 +66,7 @@ def counts_of(states: Mapping[str, int]) -> GroupCounts:
 
 
 def verdict(when: str, on_failure: str, counts: GroupCounts) -> Verdict | None:
-    """What becomes of a job that waits until a group is like this; `None`: it waits on."""
+    """The verdict on a job that waits for a group with these counts; `None` if it waits on."""
     has_failed = counts.unsuccessful > 0
     all_ended = counts.unfinished == 0 and (has_failed or counts.completed > 0)
     if when == "one_failed":
@@ -79,7 +80,7 @@ def verdict(when: str, on_failure: str, counts: GroupCounts) -> Verdict | None:
 
 
 def kind_of(state: str) -> str:
-    """As what a job in this state is counted."""
+    """The field of `GroupCounts` in which a job in this state is counted."""
     if state == "completed":
         return "completed"
     return "unsuccessful" if state in ("failed", "cancelled", "timeout") else "unfinished"

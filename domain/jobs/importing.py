@@ -81,7 +81,7 @@ def import_job(state: Job | None, command: Import, context: Context, key: str) -
     said = msgspec.structs.asdict(command)
     del said["id"], said["status"]
     said |= {
-        # Copied, since the values as they came would keep their whole message in memory.
+        # Copied: the values as they were decoded would keep their whole message in memory.
         "payload": command.payload.copy(),
         "result": command.result.copy(),
         "state": state_here,

@@ -1,4 +1,4 @@
-"""Cancelling and retrying by what jobs are, a bounded number at a time."""
+"""Cancelling and retrying the jobs that match a filter, a bounded number at a time."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ _BYTES_IN_ANSWER = 256
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are meant: every field that is not `None` must hold."""
+    """The jobs that a filter means: every field that is not `None` must hold."""
 
     states: frozenset[str]
     type: str | None = None
@@ -30,7 +30,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     group_id: str | None = None
 
     def matches(self, job: Job) -> bool:
-        """Whether a job is meant."""
+        """Whether a job is one of them."""
         return (
             job.state in self.states
             and self.type in (None, job.type)
@@ -44,7 +44,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cancel_many(state: None, command: CancelMany, context: Context, key: None) -> Decision:
-    # Jobs that were asked before are left out, so that the same command again reaches the others.
+    # Running jobs that were already asked to stop are left out, so that the same command again reaches
+    # others.
     search = _search(command.filter, IDLE | {"running"}, context, cancel_requested=False)
     return _each(search, command, context, lambda job: _cancel(job, Cancel(id=job.id, reason=command.reason)))
 
@@ -57,7 +58,7 @@ def retry_many(state: None, command: RetryMany, context: Context, key: None) -> 
 
 
 def _cancel(job: Job, command: Cancel) -> Event:
-    # The jobs that wait for them are told afterwards: there may be any number of them.
+    # The jobs that wait for it are decided about in later commands: there may be any number of them.
     if job.state == "running":
         return CancelRequested(reason=command.reason)
     return Cancelled(reason=command.reason)

@@ -1,4 +1,4 @@
-"""What the verbs of jobs give back."""
+"""The results of the verbs of jobs."""
 
 from typing import Annotated
 

@@ -1,7 +1,8 @@
-"""When a job is tried again: the policy that it chooses, and the delays that follow from it.
+"""Retries: the policy that a job may choose, and the delays that follow from it.
 
-Without one, the n-th attempt that fails is followed after 5 s · 2ⁿ⁻¹, at most an hour, half of it by chance.
-Chance comes last: jobs that failed together do not all come back at once, also after the longest delay.
+Without a policy, the next attempt comes 5 s · 2ⁿ⁻¹ after the n-th one that failed, an hour at most; half of
+the delay is random. The bound is applied before the random part: so jobs that failed together do not all come
+back at once, not even after the longest delay.
 """
 
 from typing import Annotated
@@ -41,11 +42,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     crashes_count: bool = False
 
     def __post_init__(self) -> None:
-        # Refused as it is read, wherever it stands. A field that holds its default may always be sent.
+        # Refused when it is decoded, whichever command it stands in. A field with its default may always be
+        # sent.
         growth = (self.base_ms, self.factor, self.cap_ms)
         if self.delays_ms is not None and growth != (BACKOFF_BASE_MS, BACKOFF_FACTOR, BACKOFF_CAP_MS):
             raise ValueError("either delays_ms, or base_ms, factor and cap_ms")
-        # Of the cap, that is one that was left out: it is the first delay then, if that is longer.
+        # A `cap_ms` that is the default counts as left out: `stored_retry` raises it to a longer `base_ms`.
         if BACKOFF_CAP_MS != self.cap_ms < self.base_ms:
             raise ValueError("cap_ms is at least base_ms")
 
@@ -76,7 +78,7 @@ ORDINARY = JobRetry()
 
 
 def stored_retry(asked: RetryPolicy | None) -> JobRetry | None:
-    """The policy that a command asks for, as its event keeps it; `None` for that of any job."""
+    """The policy that a command asks for, as its event keeps it; `None` for the default policy."""
     if asked is None:
         return None
     kept: JobRetry = msgspec.convert(asked, JobRetry, from_attributes=True)
@@ -91,7 +93,7 @@ def crashes_count(policy: JobRetry | None) -> bool:
 
 
 def delay_ms(policy: JobRetry | None, attempt: int, random: float) -> int:
-    """How long to wait after the given attempt (1, 2, …), with a number from 0 to 1 by chance."""
+    """How many milliseconds to wait after the given attempt (1, 2, …); `random` is a number from 0 to 1."""
     policy = policy or ORDINARY
     if policy.delays_ms:
         listed = policy.delays_ms[min(attempt, len(policy.delays_ms)) - 1]

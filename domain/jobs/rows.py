@@ -1,4 +1,4 @@
-"""The row of a job, as everybody sees it."""
+"""The row of a job: in lists, in full, and as a worker gets it."""
 
 from typing import Annotated, Any
 

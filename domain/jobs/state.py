@@ -26,8 +26,8 @@ r"""The state of a job, and the machine that its events drive.
 
 A due job is one that is scheduled, pending or retrying and whose `run_at` has come. The `status` column
 knows the older names only: scheduled, pending and blocked are all `pending` there. A blocked job can be
-held, cancelled and changed like one that is scheduled; released, or retried, it waits again for what is still
-to come.
+held, cancelled and changed like one that is scheduled. After it is released, or retried, it waits again for
+the jobs and the group that it still needs.
 """
 
 from typing import Any, Literal, get_args
@@ -131,12 +131,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def waits_for_group(self) -> bool:
-        """Whether it waits for a group still, when nobody holds it."""
+        """Whether the group that it waits for is still to be met; if the job is held, too."""
         return self.after_group is not None and self.after_group.met_at is None
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether it waits for jobs or for a group still, when nobody holds it."""
+        """Whether jobs or the group that it waits for are still to come; if the job is held, too."""
         return bool(self.waiting_for) or self.waits_for_group
 
 
@@ -170,7 +170,7 @@ def evolve(state: Job | None, recorded: Recorded) -> Job | None:
 def _new(event: events.Enqueued, recorded: Recorded) -> Job:
     at = recorded.recorded_at
     is_blocked = bool(event.waiting_for) or event.after_group is not None
-    # In two steps: of a call with more than 15 names, Python makes a dictionary, which takes longest.
+    # In two steps: for a call with more than 15 keyword arguments, Python makes a dictionary, which is slow.
     job = Job(
         id=recorded.key,
         type=event.type,
@@ -214,7 +214,7 @@ def _imported(event: events.Imported, recorded: Recorded) -> Job:
 
 
 def _free(is_blocked: bool, run_at: int, now: int) -> State:
-    """The state of a job that nobody holds and no worker has."""
+    """The state of a job that is not held and that no worker has."""
     return "blocked" if is_blocked else _by_time(run_at, now)
 
 
@@ -285,12 +285,12 @@ def _changes(job: Job, event: Event, at: int, position: int) -> dict[str, Any]:
 
 
 def _failure(event: Event) -> dict[str, str | None]:
-    # Of an attempt that the service itself ends, there is no traceback.
+    # There is no traceback of an attempt that the service itself ends.
     return {name: getattr(event, name, None) for name in ("error", "traceback")}
 
 
 def _changes_while_idle(job: Job, event: Event, at: int) -> dict[str, Any]:
-    """The changes that people make to a job that no worker has."""
+    """The changes of an event to a job that no worker has."""
     match event:
         case events.Held():
             return {"state": "held"}

@@ -1,18 +1,18 @@
-"""One job for one key: which job stands in the way of a new one, and what becomes of both.
+"""Unique keys: which job stands in the way of a new one with the same key, and what happens to both.
 
 A key counts in the whole store, whatever the types and queues. It is looked at when a job is enqueued, and
 never again: a job that is retried later may meet a newer one with its key. The scope and the window are those
 that the new job asks for:
 
-    waiting      jobs that no worker has: while one runs, one more may wait, and sees what came meanwhile
+    waiting      jobs that no worker has: while one runs, one more may wait, for work that came up meanwhile
     incomplete   jobs that are not finished
     successful   those, and the completed ones: one that failed, was cancelled or timed out may be done again
     all          every job that has not been archived
 
 With `window_ms`, only jobs that were enqueued less than so long ago count. Of several, the newest counts.
 
-Two other questions are asked of the same keys. With `debounce`, a job that has not begun is replaced and put
-off; with `throttle`, so many jobs of the last `window_ms` milliseconds stand in the way.
+`debounce` and `throttle` use the same keys. With `debounce`, a job that has not begun is replaced and put
+off. With `throttle`, `limit` jobs of the last `window_ms` milliseconds stand in the way.
 """
 
 from collections.abc import Mapping
@@ -34,15 +34,15 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "all": STATES,
 }
 
-# What else says when a job runs, and what it is where nothing is said.
+# The other fields that decide when a job runs, with their defaults.
 _TIMES: Mapping[str, object] = {"run_at": None, "depends_on": (), "hold": False, "after_group": None}
 
 
 def key_of(command: Enqueue) -> str | None:
-    """The unique key of a new job, whatever is asked of others with it.
+    """The key of a new job's `unique`, `debounce` or `throttle`; `None` without any of them.
 
     Raises:
-        Invalid: two things are asked, or when to run is said twice.
+        Invalid: there is more than one of them, or a `debounce` with another field that decides when to run.
     """
     kinds = (command.unique, command.debounce, command.throttle)
     if not any(kinds):
@@ -51,7 +51,7 @@ def key_of(command: Enqueue) -> str | None:
     if len(asked) > 1:
         raise Invalid("one of unique, debounce and throttle", hint="leave the others out", path="$")
     for field, nothing in _TIMES.items() if command.debounce is not None else ():
-        # The job that is there would keep its own, and what was asked for would be lost without a word.
+        # The existing job would keep its own value, and this one would be lost without a word.
         if getattr(command, field) != nothing:
             raise Invalid("a debounce says when the job runs", hint=f"leave {field} out", path=f"$.{field}")
     return asked[0].key
@@ -65,10 +65,10 @@ def run_at(command: Enqueue, now: int) -> int:
 
 
 def instead(command: Enqueue, context: Context) -> Decision | None:
-    """The decision that takes the place of enqueueing, if any; its result names the job that is there.
+    """The decision in place of enqueueing a new job, if any; its result names the existing one.
 
     Raises:
-        RuleViolated: `on_conflict` says so.
+        RuleViolated: a job stands in the way, and `on_conflict` is `reject`.
     """
     if command.unique is not None:
         there = in_the_way(command.unique.key, command.unique.scope, command.unique.window_ms, context)
@@ -79,10 +79,10 @@ def instead(command: Enqueue, context: Context) -> Decision | None:
         return Decision(result=EnqueueResult(existing=found[0].id)) if len(found) == asked.limit else None
     if command.debounce is not None:
         found = _newest(command.debounce.key, "incomplete", None, 1, context)
-        # What a worker has seen goes on, and the new one comes after it.
+        # A job that has begun is not replaced; the new one comes after it.
         if found and _has_not_begun(found[0]):
             until = _put_off(command.debounce, found[0].created_at, context.now)
-            # One that is due and may be put off no longer keeps its place before those that came after it.
+            # A due job that can be put off no longer keeps its `run_at`, and so its place before later jobs.
             return _replaced(found[0], command, max(until, min(context.now, found[0].run_at)))
     return None
 
@@ -94,7 +94,7 @@ def in_the_way(key: str, scope: str, window_ms: int | None, context: Context) ->
 
 
 def not_unique(job: Job, key: str, hint: str) -> RuleViolated:
-    """Why there is no second job with the key."""
+    """The refusal of a second job with the key."""
     reason = f"job {job.id} has the unique key {key}"
     return RuleViolated("not_unique", reason, hint=hint, existing=job.id, state=job.state)
 
@@ -105,7 +105,7 @@ def _newest(key: str, scope: str, window_ms: int | None, limit: int, context: Co
 
 
 def _put_off(debounce: Debounce, created_at: int, now: int) -> int:
-    """Until when a job is put off that was enqueued first at `created_at`; perhaps until before now."""
+    """The time until which a job is put off that was first enqueued at `created_at`; it may be past."""
     until = now + debounce.wait_ms
     return until if debounce.max_wait_ms is None else min(until, created_at + debounce.max_wait_ms)
 

@@ -1,4 +1,4 @@
-"""Jobs that no worker has: how they come to be, what people change about them, and how they go."""
+"""Jobs that no worker has: they are enqueued, changed, cancelled, retried and archived."""
 
 import msgspec
 
@@ -29,7 +29,7 @@ def enqueue(state: Job | None, command: commands.Enqueue, context: Context, key:
     after_group = _after_group(command)
     unique_key = key_of(command)
     decision = None if unique_key is None else instead(command, context)
-    # What is debounced may have the same id each time: it is the job that is replaced.
+    # Debounced commands may have the same id each time: that of the job that they replace.
     if state is not None and (decision is None or decision.events[0][0] != key):
         raise _already_there(state)
     if decision is not None:
@@ -45,7 +45,7 @@ def _enqueued(
     command: commands.Enqueue, unique_key: str | None, after_group: AwaitedGroup | None, context: Context
 ) -> events.Enqueued:
     depends_on = tuple(dict.fromkeys(command.depends_on)) if command.depends_on else ()
-    # In two steps: of a call with more than 15 names, Python makes a dictionary, which takes longest.
+    # In two steps: for a call with more than 15 keyword arguments, Python makes a dictionary, which is slow.
     event = events.Enqueued(
         type=command.type,
         name=command.name or command.type,
@@ -109,7 +109,8 @@ def retry(state: Job | None, command: commands.Retry, context: Context, key: str
         )
     waiting_for: tuple[str, ...] = ()
     if job.waiting_for:
-        # The job was cancelled while it waited, and nobody knows.
+        # The job was cancelled while it waited; its dependencies may have ended since, which it does not
+        # know.
         waiting_for = still_to_come(
             job.waiting_for, job.on_dependency_failure, context, before=job.created_position
         )

@@ -1,4 +1,4 @@
-"""Those who ask for jobs, as far as somebody remembers it: no fact of the log."""
+"""Workers that ask for jobs: kept in memory alone, and not in the log."""
 
 import msgspec
 
