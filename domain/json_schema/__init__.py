@@ -1,19 +1,19 @@
-"""JSON Schemas that others register: which are taken, and whether a document matches one.
+"""JSON Schemas that users register: which are accepted, and whether a document matches one.
 
-A schema comes from anywhere, and is applied in a thread that everybody waits for, by a library that nothing
-interrupts. So what it may cost is known before it is asked: from the schema alone, how much work it makes
-for each value and byte of a document, and then, from the document's size, whether it is asked at all. That
-can be told beforehand, to everybody alike, which a deadline can not: on a slow day it would refuse what it
-took the day before.
+Any user may send a schema. It is applied in the writer's thread, which all commands wait for, by a library
+that cannot be interrupted. So its cost is bounded beforehand: the schema alone tells how much work it makes
+for each value and byte of a document, and the document's size then tells whether it is applied at all. Such a
+bound is the same for all users and on all machines. A deadline is not: on a slow day it would refuse a
+document that it accepted the day before.
 
-acceptance   which schemas are taken, and whether a document matches one
-references   what a schema refers to: its own parts, never in a circle
-work         what a schema costs at most, by itself and on a document
-keywords     what each keyword costs, and what it applies its schemas to
-patterns     which regular expressions there may be, and what they cost
-sizes        how large a document is
-costs        how costs add up
-budget       what the commands of a batch may cost together
+acceptance   accepts or refuses schemas, and matches documents against them
+references   the references of a schema: to its own parts, never in a circle
+work         the most that a schema costs, by itself and on a document
+keywords     the cost of each keyword, and the parts of a value that its schemas are applied to
+patterns     the regular expressions that are accepted, and their costs
+sizes        the size of a document
+costs        sums and maxima of costs
+budget       the work that the commands of a batch may make together
 """
 
 from domain.json_schema.acceptance import (

@@ -1,4 +1,4 @@
-"""Which schemas are taken, and whether a document matches one."""
+"""Accepting schemas, and matching documents against them."""
 
 from functools import lru_cache
 from itertools import islice
@@ -18,23 +18,23 @@ from domain.json_values import step
 
 MAXIMUM_SCHEMA_BYTES = 64 * 1024
 MAXIMUM_ERRORS = 20
-# The rule that a schema breaks which was registered once, and would be refused today.
+# The rule that is violated where a schema was registered once and would be refused today.
 RULE = "schema_is_still_taken"
 
-# The most nanoseconds that may be needed, as they are counted: it takes far less as a rule, since every
-# branch is counted. All of it together is below 100 ms, also where a machine is twice as slow as the one
-# that was measured.
+# The most nanoseconds that building, checking and telling errors may need by their upper bounds. As a rule
+# they take far less, since the bounds count every branch. Together they stay below 100 ms, even on a machine
+# twice as slow as the measured one.
 _BUILD_NS = 20_000_000
 _CHECK_NS = 15_000_000
 _ERRORS_NS = 20_000_000
 _VALUE_BUILD_NS = 1_500
-# What is looked at before it is known what a schema or a document makes of work, for each byte.
+# The cost, for each byte, of finding out how much work a schema or a document makes.
 _SCHEMA_BYTE_NS = 1_500
 _DOCUMENT_BYTE_NS = 40
 _DEEPEST_DOCUMENT = 100
-# A path is written four times for an error, which takes 10 µs without one.
+# The path of an error is written four times: one of this length takes as long as the rest, 10 µs.
 _PATH_BYTES = 2_000
-# A schema that can not be applied to a document of this size is refused at once.
+# A schema that is too much work for a document of this size is refused at once.
 _SMALL_DOCUMENT = Size(values=50, size_bytes=1_000, pairs=500, members=500, path_bytes=50, depth=5)
 
 _WRITE_IT_ANEW = "nothing was stored: correct the schema there, and register it again"
@@ -65,9 +65,8 @@ def require_schema(schema: dict[str, Any], budget: Budget) -> None:
 
     Raises:
         TooLarge: it has too many bytes or values, or makes too much work, by itself or beyond the budget.
-        Invalid: it is no schema, of another dialect, refers to what is not a part of it, or to itself, or
-        has a
-            regular expression that could take for ever.
+        Invalid: it is no schema, is of another dialect, refers to anything but its own parts, or to itself,
+            or has a regular expression that could take for ever.
     """
     budget.take()
     refusal = _within(budget, msgspec.json.encode(schema).decode())
@@ -88,8 +87,8 @@ def violations(
 ) -> list[Violation]:
     """Where a document (its root called `path`) does not match a registered schema; empty if it does.
 
-    At most `limit` of them, and never more than 20, as `{"path", "message"}`. Messages do not repeat
-    values. Of a large document, only the first is told, or only that there is one.
+    At most `limit` violations, and never more than 20, as `{"path", "message"}`. Messages do not repeat
+    values. For a large document, only the first violation is told, or only that there is one.
 
     Raises:
         TooLarge: the document is too large for such a schema, or there is too much work for the budget.
@@ -155,14 +154,14 @@ def _within(budget: Budget, schema: str) -> _Taken | Refusal:
     budget.take(min(len(schema), MAXIMUM_SCHEMA_BYTES) * _SCHEMA_BYTE_NS if is_new else 0)
     found = _refusal_or_taken(schema)
     if is_new and isinstance(found, _Taken):
-        # Known only now that it is built; it is little enough.
+        # Taken afterwards, since building alone tells the cost; `_take` has kept it within its limit.
         budget.take(found.build_ns)
     return found
 
 
 @lru_cache(maxsize=_CACHED_SCHEMAS)
 def _refusal_or_taken(schema: str) -> _Taken | Refusal:
-    # Refusals are kept, too: looking at a schema again is work.
+    # Refusals are cached, too, since examining a schema again is work.
     try:
         return _take(schema)
     except Refusal as refusal:
@@ -170,7 +169,7 @@ def _refusal_or_taken(schema: str) -> _Taken | Refusal:
 
 
 def _again(refusal: Refusal) -> Refusal:
-    """The same refusal, without the trace of where it was raised."""
+    """The same refusal, without the traceback of where it was raised."""
     return type(refusal)(refusal.message, hint=refusal.hint, **refusal.details)
 
 

@@ -1,27 +1,27 @@
-"""What the commands of one batch may cost together: `Budget`. One of them alone has limits of its own.
+"""`Budget`: the work that the commands of a batch may make together. A single command has its own limits.
 
-It is counted as everything else here: beforehand, to everybody alike, in nanoseconds of a slow machine.
+Work is counted before it is done, in nanoseconds of a slow machine, and alike for all users.
 """
 
 from domain.errors import TooLarge
 
 BATCH_NS = 500_000_000
-# How many schemas are built once for a batch; of more, some are built anew.
+# So many different schemas are counted once for a batch; with more, some are counted again.
 _BUILT = 64
 
 
 class Budget:
-    """What is left for the rest of a batch. Once it is spent, whatever else costs something is refused."""
+    """The work that is left for the rest of a batch. Once it is spent, what needs more is refused."""
 
     def __init__(self) -> None:
         self._left = float(BATCH_NS)
         self._built: set[str] = set()
 
     def take(self, needed_ns: float = 0) -> None:
-        """Takes what something needs, before it is done.
+        """Takes the nanoseconds that some work needs, before it is done.
 
         Raises:
-            TooLarge: there is not so much left.
+            TooLarge: there are not so many left.
         """
         self._left -= needed_ns
         if self._left < 0:
@@ -32,7 +32,7 @@ class Budget:
             )
 
     def is_new(self, schema: str) -> bool:
-        """Whether a schema has to be built for the batch; the next time, it is there."""
+        """Whether a schema is to be counted as built for the batch: true only for the first time."""
         if schema in self._built:
             return False
         if len(self._built) == _BUILT:

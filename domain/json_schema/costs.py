@@ -1,20 +1,21 @@
-"""What work costs at most, as a linear function of a document's size.
+"""Upper bounds of work, as linear functions of a document's size.
 
-Nanoseconds of a slow machine, so that what is allowed by them takes less anywhere. How they were found is
-told in `tests/properties/domain/json_schema`, which holds them against what generated schemas take.
+They are nanoseconds of a slow machine, so that the allowed work takes less on others. The tests in
+`tests/properties/domain/json_schema` tell how they were found, and compare them with what generated schemas
+take.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Beyond this, more makes no difference; doubled a thousand times, a cost would be no number any more.
+# Higher costs are cut to this one: doubled a thousand times, a cost would overflow.
 _ENDLESS = 1e18
 
 
 class Size(NamedTuple):
-    """How large a document is, in what work grows with."""
+    """The size of a document, in the quantities that work grows with."""
 
-    # Members and items, each number that is slow to compare counted as many.
+    # Members and items; a number that is slow to compare counts as several.
     values: float
     size_bytes: int
     # The values, times the length of the longest array that has arrays or objects.
@@ -48,18 +49,18 @@ class Cost(NamedTuple):
         )
 
     def plus(self, *others: "Cost") -> "Cost":
-        """All of them, one after the other."""
+        """The cost of all of them, one after the other."""
         return total((self, *others))
 
     def times(self, count: float) -> "Cost":
-        """So many times the same."""
+        """The cost of the same work `count` times."""
         if count in (0, 1):
             return self if count else NOTHING
         fixed, value, byte, pair, member = self
         return _capped(fixed * count, value * count, byte * count, pair * count, member * count)
 
     def each(self) -> "Cost":
-        """The same for each value inside, which together are no larger than the whole."""
+        """The cost of the same work for each value inside; together these are no larger than the whole."""
         fixed, value, byte, pair, member = self
         return Cost(0, min(fixed + value, _ENDLESS), byte, pair, member)
 
@@ -67,9 +68,9 @@ class Cost(NamedTuple):
 NOTHING = Cost()
 
 
-# Written out, since it is done some ten thousand times for a large schema.
+# Written out field by field, since it is called some ten thousand times for a large schema.
 def total(costs: Iterable[Cost]) -> Cost:
-    """All of them, one after the other."""
+    """The cost of all of them, one after the other."""
     fixed = value = byte = pair = member = 0.0
     for cost in costs:
         if cost is not NOTHING:
@@ -82,7 +83,7 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def highest(costs: Iterable[Cost]) -> Cost:
-    """At least as much as any one of them, and as much as all of them on different parts of a document."""
+    """A cost as high as that of each of them, and as that of all of them on different parts of a document."""
     found = [cost for cost in costs if cost is not NOTHING]
     if len(found) < 2:
         return found[0] if found else NOTHING

@@ -1,4 +1,4 @@
-"""What each keyword of a schema costs by itself, and which schemas it applies to what of a document."""
+"""The cost of each keyword of a schema by itself, and the parts of a document that it applies schemas to."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ _NUMBER_NS = 150
 _MEMBER_NS = 80
 _NAME_NS = 30
 _ERROR_NS = 12_000
-# A copy is made of what an error is about: of each value, and each byte of text.
+# An error has a copy of the value that it is about: the cost for each value in it, and for each byte of text.
 _COPIED_VALUE_NS, _COPIED_BYTE_NS = 700, 4
 
 CONDITIONS = ("if", "then", "else")
@@ -24,43 +24,46 @@ _LENGTHS = ("minLength", "maxLength", "contentMediaType", "contentEncoding")
 _OTHERS = ("type", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains")
 _FORMAT_BYTE_NS = {"idn-hostname": 400.0, "idn-email": 50.0, "email": 50.0}
 
-# The parts of a value that schemas are applied to: the value itself, or if it has a member; the members of
-# some names, or of all but these; all members, all items, the items by their places; the names of the
+# The parts of a value that schemas are applied to: `value` is the value itself, and `if` the same, provided
+# that it has a certain member; `named` are members by their names, and `others` all but certain names;
+# `inside` are all members or items, and `places` the items by their places; `names` are the names of the
 # members.
 Reach = Literal["value", "if", "named", "others", "inside", "places", "names"]
-# Of these, each part of a document is reached by one of the schemas at most.
+# With these, at most one of the keyword's schemas is applied to each part of a document.
 APART = ("named", "places")
 
 
 class Keyword(NamedTuple):
-    """What a keyword costs."""
+    """The costs of a keyword."""
 
-    # Whether a value is as it says; beside that, what it takes for a text, and for the names of members.
+    # Of checking a value; in addition, of checking a text, and the names of members.
     check: Cost = NOTHING
     text: Cost = NOTHING
     names: Cost = NOTHING
-    # All of its errors, and one, beside what the schemas in it say.
+    # Of telling all of its errors, and one, without those of the schemas in it.
     errors: Cost = NOTHING
     error: Cost = NOTHING
-    # The schemas in it, by what they are reached by.
+    # The parts that its schemas are applied to, and the schemas, each with the name or place that selects a
+    # part.
     reach: Reach = "value"
     schemas: tuple[tuple[Any, Any], ...] = ()
-    # How often they are asked: for a check, and once more before their errors are told, if these are.
+    # How often its schemas are checked: for a check, and again to tell errors; and whether theirs are told,
+    # too.
     asked: int = 1
     asked_again: int = 0
     tells: bool = True
     build: float = 0
-    # Whether the schema in it is built elsewhere.
+    # Whether its schema is built elsewhere.
     shared: bool = False
 
 
 def told(keyword: Any) -> Cost:
-    """An error, with a copy of what it is about and of the keyword."""
+    """The cost of telling an error, with copies of the value that it is about and of the keyword."""
     return Cost(_ERROR_NS + 250 * _values(keyword), _COPIED_VALUE_NS, _COPIED_BYTE_NS)
 
 
 def keywords(schema: dict[str, Any]) -> Iterator[Keyword]:
-    """What the keywords of a schema cost, but those that ask what their neighbours looked at."""
+    """The costs of the keywords of a schema, except for its unevaluated keywords."""
     for name, value in schema.items():
         if isinstance(value, list) and name in COMBINATIONS:
             yield _combination(name, value)
@@ -71,7 +74,7 @@ def keywords(schema: dict[str, Any]) -> Iterator[Keyword]:
 
 
 def unevaluated(value: Any, marks: Cost) -> Keyword:
-    """What `unevaluatedProperties` or `unevaluatedItems` costs, `marks` being what its neighbours look at."""
+    """The cost of an unevaluated keyword; `marks` is that of finding out what its neighbours evaluated."""
     check = marks.plus(Cost(KEYWORD_NS, 2 * _MEMBER_NS))
     return Keyword(
         check, errors=check.plus(told(value)), error=told(value), reach="inside", schemas=((None, value),),
@@ -83,7 +86,7 @@ def _combination(name: str, branches: list[Any]) -> Keyword:
     schemas = tuple(enumerate(branches))
     if name == "allOf":
         return Keyword(Cost(KEYWORD_NS), schemas=schemas)
-    # Told is what is wrong with each of the branches.
+    # The error tells what is wrong with each of the branches.
     error = told(None)
     return Keyword(Cost(KEYWORD_NS), errors=error, error=error, schemas=schemas, asked_again=1)
 
@@ -140,7 +143,7 @@ def _matched(patterns: Any) -> Cost:
 
 
 def _additional(schema: dict[str, Any], name: str, value: Any) -> Keyword:
-    # Which members are left, the neighbours say: their names, and their patterns once more.
+    # The members that are left follow from the neighbours: from their names, and their patterns once more.
     named = schema.get("properties")
     named = frozenset(named) if isinstance(named, dict) else frozenset()
     error = told(value)
@@ -155,7 +158,7 @@ def _additional(schema: dict[str, Any], name: str, value: Any) -> Keyword:
 
 
 def _property_names(schema: dict[str, Any], name: str, value: Any) -> Keyword:
-    # Each name that is wrong is told with a copy of the whole object.
+    # The error of each wrong name has a copy of the whole object.
     copies = Cost(0, _ERROR_NS, 0, 0, _COPIED_VALUE_NS + 20 * _COPIED_BYTE_NS)
     return Keyword(
         Cost(KEYWORD_NS, _MEMBER_NS),
@@ -175,7 +178,7 @@ def _dependent(schema: dict[str, Any], name: str, value: Any) -> Keyword:
 
 
 def _assertion(name: str, value: Any) -> Keyword:
-    """A keyword without schemas in it, or one that is only told (`description`)."""
+    """The costs of a keyword without schemas in it; none if it checks nothing, like `description`."""
     count, build = 1, 0.0
     check = text = NOTHING
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -193,8 +196,8 @@ def _assertion(name: str, value: Any) -> Keyword:
         options = value if name == "enum" and isinstance(value, list) else [value]
         check = Cost(KEYWORD_NS + sum(map(_comparison, options)), _NUMBER_NS * _numbers(options), 1)
     elif name == "uniqueItems" and value is True:
-        # Up to fifteen are compared with each other, more by a digest: arrays that differ only in their
-        # brackets have the same one, and are compared with each other, too.
+        # Up to fifteen items are compared with each other, more by a digest. Arrays that differ in their
+        # brackets alone have the same digest, and are compared with each other, too.
         check = Cost(KEYWORD_NS, 1_500, 2, 60)
     elif name in _OTHERS:
         check = Cost(KEYWORD_NS)
@@ -223,7 +226,7 @@ def _numbers(value: Any) -> int:
 
 
 def _values(value: Any) -> int:
-    """The values in a keyword, a long text counted as several."""
+    """The number of values in a keyword; a long text counts as several."""
     count = 0
     inside = [value]
     while inside:
@@ -240,13 +243,13 @@ def _values(value: Any) -> int:
 
 
 def combined(keyword: Keyword) -> Cost:
-    """What a keyword takes to check by itself."""
+    """The cost of checking a keyword without the schemas in it."""
     if keyword.text is NOTHING and keyword.names is NOTHING:
         return keyword.check
     return total((keyword.check, keyword.text, keyword.names))
 
 
-# Of what else a schema may be; what is of another shape, the library refuses.
+# The types of these keywords, where they are no single schema. The library refuses other types.
 _SHAPES: dict[str, Any] = {
     "items": dict | bool | list,
     "prefixItems": list,

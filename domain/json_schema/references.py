@@ -1,4 +1,4 @@
-"""What a schema refers to: its own parts, never in a circle; and how many values it has with these."""
+"""The references of a schema, to its own parts and never in a circle, and the number of values with these."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from domain.errors import Invalid, TooLarge
 from domain.json_values import step
 
-# The most values in a schema, each reference counted as what it refers to. A part with two references to the
-# next, which has two to the next, and so on, is small and takes for ever.
+# The most values in a schema, where each reference counts as its target. A schema whose parts each refer
+# twice to the next one is small, and would take for ever.
 MAXIMUM_WEIGHT = 5_000
-# How deep it may be, what it refers to put in place. The library's parser ends soon after.
+# The most levels of a schema with each reference replaced by its target. The library's parser ends soon
+# after.
 MAXIMUM_DEPTH = 120
 _LONGEST_PATH = 100
 
@@ -24,12 +25,12 @@ class References:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._root = schema
-        # The weight and depth of what each refers to; `None` while it is weighed, so that a circle is
+        # The weight and depth of each reference's target; `None` while it is weighed, so that a circle is
         # noticed.
         self._known: dict[str, tuple[int, int] | None] = {"#": None}
 
     def require(self) -> int:
-        """The values of the schema. It is not too large, and refers to its own parts only, never in a circle.
+        """The number of the schema's values, if it is not too large and its references are allowed.
 
         Raises:
             Invalid, TooLarge: as `require_schema`.
@@ -49,7 +50,7 @@ class References:
         return values
 
     def target(self, reference: str, path: str = "$.schema") -> Any:
-        """What a reference points to."""
+        """The part that a reference points to."""
         if not reference.startswith("#/") or "%" in reference:
             raise Invalid(
                 "a reference is to a part of the schema itself",
@@ -67,7 +68,7 @@ class References:
         return found
 
     def _weigh(self, value: Any, path: str, depth: int) -> tuple[int, int]:
-        """How many values there are, and how many levels below this one."""
+        """The number of values in a value with its references' targets, and of the levels below it."""
         if depth > MAXIMUM_DEPTH:
             raise _too_deep("$.schema")
         weight, levels = 1, 0
@@ -80,7 +81,7 @@ class References:
             elif name in ("$dynamicRef", "$recursiveRef"):
                 raise Invalid("a schema does not refer to itself", path=short(here))
             elif name in ("$id", "$anchor", "$dynamicAnchor") and value is not self._root:
-                # References inside would be relative to that part, and would be counted as something else.
+                # References inside would be relative to that part, and would be counted with another target.
                 raise Invalid("only the whole schema has a name", path=short(here))
             else:
                 found = 1, 0
@@ -117,7 +118,7 @@ def _too_deep(path: str) -> TooLarge:
 
 
 def _count(value: Any) -> int:
-    """The values in a schema, as far as they are allowed."""
+    """The number of values in a schema, counted up to the first one too many."""
     count = 0
     inside = [value]
     while inside and count <= MAXIMUM_WEIGHT:

@@ -1,4 +1,4 @@
-"""How large a document is, in what work grows with, and which numbers are slow to compare."""
+"""The size of a document, in the quantities that work grows with, and numbers that are slow to compare."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -7,7 +7,7 @@ from typing import Any
 from domain.json_schema.costs import Size
 
 # Numbers are compared exactly. Whole ones of up to 53 bits are quick, fractions take some ten times as long,
-# and what is beyond is written out as a text and read again, digit by digit.
+# and larger or smaller numbers are written out as a text and read again, digit by digit.
 _EXACT = 2**53
 _FRACTION = 12
 _FAR = 1_000
@@ -17,22 +17,22 @@ _CONTAINERS = frozenset((dict, list))
 
 
 def number_weight(number: int | float) -> float:
-    """How many whole numbers of up to 53 bits are compared in the time of this one."""
+    """How many whole numbers of up to 53 bits are compared in the time that this number takes."""
     if isinstance(number, float):
         if number == 0 or _NEAREST <= abs(number) <= _FARTHEST:
             return _FRACTION
         return _FAR
     if -_EXACT <= number <= _EXACT:
         return 1
-    # Three bits and a third are a digit.
+    # A bit is 0.302 of a decimal digit.
     return _FAR + (number.bit_length() * 0.302) ** 2 / _DIGITS_SQUARED
 
 
 def size_of(document: Any, size_bytes: int) -> Size:
-    """The size of a document that has so many bytes as JSON."""
+    """The size of a document that has `size_bytes` bytes as JSON."""
     values, count = 1.0, 1
     longest = widest = path_bytes = depth = 0
-    # Level by level, each all at once: there may be a hundred thousand values.
+    # Level by level, and each level at once, since there may be a hundred thousand values.
     level = [document]
     while level:
         depth += 1
@@ -54,7 +54,7 @@ def size_of(document: Any, size_bytes: int) -> Size:
 
 
 def _numbers_weight(values: Iterable[Any]) -> float:
-    """What the numbers among some values weigh more than one each."""
+    """The weight of the numbers among some values, without the one that each counts as a value."""
     numbers = [each for each in values if type(each) is int or type(each) is float]
     if float not in set(map(type, numbers)) and min(numbers) >= -_EXACT and max(numbers) <= _EXACT:
         return 0
@@ -62,7 +62,7 @@ def _numbers_weight(values: Iterable[Any]) -> float:
 
 
 class Sizes:
-    """The sizes of the parts of a document, each found out once."""
+    """The sizes of the parts of a document, each computed once."""
 
     def __init__(self) -> None:
         self._known: dict[int, Size] = {}
@@ -83,7 +83,8 @@ class Sizes:
         inner = list(map(self.of, value.values() if isinstance(value, dict) else value))
         values = 1 + sum(each.values for each in inner)
         size_bytes = 2 + sum(each.size_bytes for each in inner) + len(inner)
-        # Of the parts, the largest, as numbers of values, not as products.
+        # The longest array and the widest object of the parts; `pairs` and `members` are products with
+        # `values`.
         longest = max((each.pairs / each.values for each in inner), default=0.0)
         widest = max((each.members / each.values for each in inner), default=0.0)
         if isinstance(value, dict):

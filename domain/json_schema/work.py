@@ -1,12 +1,12 @@
-"""The work that a schema makes: to build its validator, to look at a document, to tell errors.
+"""The work that a schema makes: to build its validator, to check a document, to tell errors.
 
-It is an upper bound. Every branch is taken, and what is looked at twice counts twice:
-`unevaluatedProperties` asks once more what its neighbours accept, so nested ones double with each level,
-and are soon too much.
+It is an upper bound. Every branch counts, and what is checked twice counts twice: `unevaluatedProperties`
+checks once more what its neighbours accept, so the work of nested ones doubles with each level, and is soon
+too much.
 
-From the schema alone, a bound follows that grows with a document's size, as if all of the document were
-where it is looked at most closely. For most documents that is enough. Otherwise they are gone through part
-by part, together with the schema, as far as parts are large.
+The schema alone gives a bound that grows with a document's size, as if the whole document stood where the
+schema takes the most work. For most documents that bound is low enough. Otherwise the document is walked
+through together with the schema, as far as its parts are large.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ from domain.json_schema.keywords import (
 from domain.json_schema.patterns import MAXIMUM_BUILD_NS, build_ns, pattern
 from domain.json_schema.sizes import Sizes
 
-# The most schemas in a schema: what each costs is found out in some 20 µs.
+# The most schemas in a schema: it takes some 20 µs to find out the cost of each.
 MAXIMUM_SCHEMAS = 1_500
-# The most values of a document that is gone through, and of its parts as schemas are applied to them: each
-# takes some microseconds.
+# The most values of a document that is walked through, and the most pairs of a schema and a part in a walk.
+# Each takes some microseconds.
 _MAXIMUM_VALUES = 4_000
 _MAXIMUM_PARTS = 2_000
-# What costs less than this part of all that is allowed is not looked at more closely.
+# A part is not walked through if its bound is below a 500th of the allowed work.
 _SMALL_PART = 500
 _TOO_MUCH = 1e18
 
@@ -44,33 +44,34 @@ Question = Literal["check", "errors"]
 
 
 class Work(NamedTuple):
-    """What a schema costs where it is applied."""
+    """The costs of a schema where it is applied."""
 
-    # Whether a document matches.
+    # Of checking whether a document matches.
     check: Cost = NOTHING
-    # All of its errors, told.
+    # Of telling all errors.
     errors: Cost = NOTHING
-    # One error, told.
+    # Of telling one error.
     error: Cost = NOTHING
-    # Which members and items it looked at, as `unevaluatedProperties` of a schema around it asks.
+    # Of finding out which members and items it evaluated, for an unevaluated keyword of a schema around it.
     marks: Cost = NOTHING
-    # Nanoseconds to build it, and to build its part in what asks.
+    # Nanoseconds to build its validator, and its part in the validator of such a keyword.
     build: float = 0
     marks_build: float = 0
     keywords: tuple[Keyword, ...] = ()
 
 
 class Works:
-    """The works of the parts of a schema, each found out once. The schema has no circle of references.
+    """The work of each part of a schema, computed once. The schema has no circle of references.
 
-    `target` finds what a reference points to; `asks` is whether an unevaluated keyword may be somewhere.
+    `target` finds the part that a reference points to; `asks` is whether the schema may have an unevaluated
+    keyword.
     """
 
     def __init__(self, target: Callable[[str], Any], *, asks: bool) -> None:
         self._target = target
-        # If no part asks what others looked at, nobody needs to know what asking takes.
+        # Without an unevaluated keyword, the costs of marks are not needed.
         self._asks = asks
-        # By the identity of the part: it is asked for where it is applied, and again where its marks are.
+        # By the identity of the part: its work is needed where it is applied, and again where its marks are.
         self._known: dict[int, Work] = {}
         self._referred: dict[str, Work] = {}
         self._schemas = 0
@@ -82,7 +83,7 @@ class Works:
         self.has_regex_format = False
 
     def of(self, schema: Any) -> Work:
-        """The work of a schema, which is an object, or says yes or no to everything."""
+        """The work of a schema: an object, or a boolean that accepts or refuses everything."""
         if not isinstance(schema, dict):
             return _BOOLEAN
         if id(schema) not in self._known:
@@ -90,7 +91,7 @@ class Works:
         return self._known[id(schema)]
 
     def needed(self, question: Question, schema: Any, document: Any, size: Size, allowed: float) -> float:
-        """The most nanoseconds that a question about a document takes; above `allowed`, any such number."""
+        """The most nanoseconds that a question about a document takes; above `allowed`, it is not exact."""
         bound: float = getattr(self.of(schema), question).of(size)
         if bound <= allowed or size.number > _MAXIMUM_VALUES:
             return bound
@@ -124,13 +125,13 @@ class Works:
         )
 
     def _look(self, schema: dict[str, Any]) -> None:
-        """Notes what is not taken."""
+        """Notes the regular expressions, and the format, that are refused."""
         expressions = [schema.get("pattern"), *(_object(schema.get("patternProperties")))]
         for each in expressions:
             if isinstance(each, str) and each not in self._patterns:
                 self._patterns.add(each)
                 self._patterns_build += build_ns(each)
-                # To find out what they cost, they are built: not all of them, if there are too many.
+                # `pattern` builds an expression to find out its cost. That has to end if there are too many.
                 if self._patterns_build > MAXIMUM_BUILD_NS and len(self._patterns) > 1:
                     raise TooLarge(
                         "the schema has too many regular expressions",
@@ -142,9 +143,9 @@ class Works:
         self.has_regex_format |= schema.get("format") == "regex"
 
     def _applied(self, keyword: Keyword) -> Work:
-        """A keyword with the schemas in it."""
+        """The work of a keyword with the schemas in it."""
         own = combined(keyword)
-        # A keyword that is broken is asked twice.
+        # A keyword that a document violates is checked twice.
         told_by_itself = own.plus(own, keyword.errors)
         if not keyword.schemas:
             return Work(own, told_by_itself, keyword.error, build=keyword.build)
@@ -174,7 +175,7 @@ class Works:
         return target
 
     def _marks(self, schema: dict[str, Any]) -> Work:
-        """What it takes to find out which members and items a schema looked at; its `check` and `build`."""
+        """The work of finding out which members and items a schema evaluated: its `check` and `build`."""
         checks = [Cost(KEYWORD_NS, 250)]
         build: float = NODE_BUILD_NS
         for branch in map(self.of, self._in_place(schema)):
@@ -200,7 +201,7 @@ class Works:
 
 
 class _Walk:
-    """A document gone through with a schema, as far as that may matter."""
+    """A walk through a document together with a schema, down to parts whose cost is too small to matter."""
 
     def __init__(self, works: Works, question: Question, allowed: float) -> None:
         self._works = works
