@@ -1,10 +1,11 @@
-"""Aggregates that other distributions bring: found, loaded, and looked at before anything is served.
+"""Aggregates that other distributions bring: found, loaded, and checked before anything is served.
 
-The one room of the domain that looks outside: what it finds is as pure as the rest has to be.
+This is the only package of the domain that reads the environment. The aggregates that it finds have to be as
+pure as ours.
 
-error     why one cannot be taken in
+error     the error of an aggregate that cannot be served
 loading   finds them by entry points and by a variable
 reserved  names that are taken
 checking  whether one may be served beside the others
-library   what becomes of a class of the library `eventsourcing`
+library   makes deciders of classes of the library `eventsourcing`
 """

@@ -18,24 +18,24 @@ from domain.messages import Command, Event
 TABLE_NAME = re.compile(r"[a-z](?:_?[a-z0-9]){0,47}")
 VERB_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 EVENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
-# What every table is asked for, under the same paths as its commands.
+# The queries of every table. Their names stand in the same paths as those of commands.
 QUERIES = frozenset({"get", "list", "count", "history", "as_of"})
 MAXIMUM_VERBS = 100
 _KNOWN_TYPES = (
     "use types that msgspec knows: numbers, texts, times, enumerations, structs, collections of these"
 )
-# Defaults that are written by themselves, or not at all.
+# Defaults that are not tried as JSON: they are JSON already, or are never written.
 _UNWRITTEN = (msgspec.Raw, msgspec.UnsetType, type(msgspec.NODEFAULT))
 _RENAME = "give it another name: docs/your-own-aggregates.md says which ones are free"
 
 
 def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decider, ...]:
-    """All deciders, ours first, once each of them was looked at.
+    """All deciders, ours first, after each of the others was checked.
 
     Raises:
         AggregateError: one of them cannot be served beside those before it.
     """
-    # Ours are not looked at anew by each process: a test has them come in by this door, too.
+    # Our own are not checked in each process: a test passes them to this function as others.
     found = [Installed(decider=one, source=f"{one.table}, a table of this program") for one in own]
     tables = {one.decider.table: "this program itself" for one in found}
     events = {name: one.source for one in found for name in one.decider.events}
@@ -69,16 +69,16 @@ def admitted(own: Sequence[Decider], others: Iterable[Installed]) -> tuple[Decid
         events |= dict.fromkeys(decider.events, one.place)
         classes |= set(decider.events.values())
         found.append(one)
-    # At last, since a decision may be about several tables.
+    # Last, when all events are known, since a decision may have events of several tables.
     for one in found[len(own) :]:
         _require_known_events(one.source, one.decider, classes)
     return tuple(one.decider for one in found)
 
 
 def table_objections(name: str, taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Why a table cannot have this name beside those that are taken, each reason with what to do.
+    """The reasons why a table cannot have this name, each with a hint.
 
-    Of each name that is `taken`, it says by whom.
+    `taken` are the names in use, each with what uses it.
     """
     if not TABLE_NAME.fullmatch(name):
         yield f"{name!r} is no name of a table", "it has 1 to 48 of a-z, 0-9 and single _, a letter first"
@@ -90,7 +90,7 @@ def table_objections(name: str, taken: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def _in_documents(decider: Decider) -> Iterator[tuple[str, str]]:
-    """What an aggregate has in documents and in types for programs, and the name that it has there."""
+    """The commands, queries and events of an aggregate, with their names in documents and clients' types."""
     for verb in decider.verbs:
         if not verb.internal:
             name = decider.command_name(verb)
@@ -167,7 +167,7 @@ def _require_known_events(source: str, decider: Decider, known: set[type[Event]]
 
 
 def _unwritable(shape: Any, what: str) -> Iterator[tuple[str, str]]:
-    """Whether msgspec, which writes and reads all of it, knows every type of a struct."""
+    """The reasons why msgspec, which encodes and decodes it, cannot do so with a struct, each with a hint."""
     if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
         yield f"{what} is no msgspec.Struct but {shape!r}", "make it one"
         return
@@ -184,7 +184,7 @@ def _unwritable(shape: Any, what: str) -> Iterator[tuple[str, str]]:
 
 
 def _unknown_types(kind: Any, seen: set[Any]) -> Any:
-    """The first type in a described one that msgspec does not know; `None` if it knows all."""
+    """The first type within a described type that msgspec does not know; `None` if it knows all."""
     if isinstance(kind, inspect.CustomType):
         return kind.cls
     if not isinstance(kind, inspect.Type | inspect.Field) or getattr(kind, "cls", None) in seen:

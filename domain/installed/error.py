@@ -1,8 +1,8 @@
-"""Why an aggregate cannot be taken in."""
+"""The error of an aggregate that cannot be served."""
 
 
 class AggregateError(RuntimeError):
-    """An aggregate of somebody else cannot be served: `message` says which and why, `hint` what to do.
+    """An aggregate of another package cannot be served: `message` says which and why, `hint` what to do.
 
     Nothing is served, and no store is touched.
     """

@@ -1,11 +1,11 @@
 """Finds the aggregates that other distributions bring, and loads them.
 
-A distribution names its aggregates in the group `hyperpage.aggregates` of its entry points; to try one out,
-the variable `HYPERPAGE_AGGREGATES` does (`serve --aggregates` sets it), with commas between several. A name
-is `module`, for a module that has a `DECIDER` and perhaps a `TABLE` and a `DEMO`, or `module:Class`, for an
-aggregate of the library `eventsourcing`, whose table is called as the entry point is:
-`dogs = "school.domain:Dog"`. Tried out without a name, it is the plural of the class's:
-`dogs=school.domain:Dog` and `school.domain:Dog` are one.
+A distribution names its aggregates in the group `hyperpage.aggregates` of its entry points. To try one out,
+name it in the variable `HYPERPAGE_AGGREGATES` (`serve --aggregates` sets it), with commas between several.
+The name is `module`, for a module that has a `DECIDER` and perhaps a `TABLE` and a `DEMO`, or `module:Class`,
+for an aggregate of the library `eventsourcing`. The table of such a class has the name of the entry point:
+`dogs = "school.domain:Dog"`. In the variable, a table without a name is called by the plural of its class:
+`dogs=school.domain:Dog` and `school.domain:Dog` are the same.
 """
 
 import os
@@ -26,7 +26,7 @@ from domain.installed.library.names import plural, snake
 
 GROUP = "hyperpage.aggregates"
 VARIABLE = "HYPERPAGE_AGGREGATES"
-# No aggregates but ours, whatever is installed.
+# The value of the variable that leaves out all aggregates but ours, whatever is installed.
 NONE = "none"
 MAXIMUM_AGGREGATES = 100
 # A static method of a class of the library: what `DEMO` is in a module.
@@ -34,10 +34,10 @@ DEMO = "hyperpage_demo"
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """An aggregate, and where it came from, for people.
+    """An aggregate that was loaded, and its source, as users are told it.
 
-    `table` is what its module has as its table, or what its class was made into, or nothing. Its `demo` makes
-    (verb, body) pairs of a `random.Random`, for `serve --demo`. `file` is that of its module.
+    `table` is the `TABLE` of its module, or an `Adapted` for a class of the library, or `None`. `demo` makes
+    (verb, body) pairs with a `random.Random`, for `serve --demo`. `file` is the file of its module.
     """
 
     decider: Decider
@@ -48,12 +48,12 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """Where it came from, and the file that it is written in."""
+        """The source of the aggregate, and the file that it is written in."""
         return self.source if self.file is None else f"{self.source}, in {self.file}"
 
 
 class _Named(msgspec.Struct, frozen=True):
-    """Something to load: its table's name where one is told, where it is, and who says so."""
+    """An aggregate to load: its table's name if one is given, its `module:Class`, and who names it."""
 
     table: str | None
     place: str
@@ -64,7 +64,7 @@ def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, .
     """Every aggregate that is to be served beside ours, in the order of their tables' names.
 
     Raises:
-        AggregateError: one cannot be imported, or is none.
+        AggregateError: one cannot be imported, or is no aggregate.
     """
     said = environment.get(VARIABLE, "")
     if said.strip() == NONE:
@@ -76,7 +76,7 @@ def installed(environment: Mapping[str, str] = os.environ) -> tuple[Installed, .
             f"there may be {MAXIMUM_AGGREGATES} of them, and there are {len(named)}",
             "take some of the packages out",
         )
-    # One that is tried out may be installed as well.
+    # An aggregate that is tried out may be installed as well: it is loaded once.
     places = {one.place: one for one in named}
     loaded = [_loaded(one) for one in places.values()]
     for one in loaded:
@@ -100,7 +100,7 @@ def _to_try_out(said: str) -> Iterator[_Named]:
         table, _, place = one.rpartition("=")
         yield _Named(table or None, place, place)
     if said and (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - no files are of interest here
-        # Behind all others, so that nothing that lies there is taken for a module of ours.
+        # At the end, so that no file in this folder is taken for a module of ours.
         sys.path.append(here)
 
 
@@ -134,7 +134,7 @@ def _loaded(named: _Named) -> Installed:
 
 def _guarded(named: _Named, load: Callable[[], Any], reason: str) -> Any:
     try:
-        # What a module prints is none of an answer.
+        # The output of a module must not mix with the answers of a command line.
         with redirect_stdout(sys.stderr):
             return load()
     except AggregateError as error:
@@ -145,7 +145,7 @@ def _guarded(named: _Named, load: Callable[[], Any], reason: str) -> Any:
             for frame in traceback.extract_tb(error.__traceback__)
             if not frame.filename.startswith("<") and "importlib" not in frame.filename
         ]
-        # The first one is this function's.
+        # The first two frames are those of this function and of `load`.
         place = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 2 else ""
         raise AggregateError(
             named.source,

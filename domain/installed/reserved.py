@@ -1,9 +1,9 @@
-"""Names that no table of others may have, and no column.
+"""Names that no table of another package may have. Its columns may not have the keywords among them.
 
-They are what stands beside the tables already: in the store's file, in a lake, in subjects and paths.
+They are in use already beside the tables: in the store's file, in a lake, in subjects and paths.
 """
 
-# Words that SQLite or DuckDB takes for its own where a name stands: of tables and columns alike.
+# Keywords of SQLite or DuckDB, which cannot be names of tables or columns.
 _KEYWORDS = (
     "add all alter analyse analyze and anti any array as asc asof asymmetric at authorization "
     "autoincrement between binary both by case cast check collate collation column commit "
@@ -27,7 +27,7 @@ _OF_A_LAKE = (
     "job_latency jobs_ever last_backup_ms last_position position_of rate_limit_burn shown_ms "
     "shown_position sla_misses sla_rate time_of "
 )
-# What stands in a table's place in subjects, paths and pages.
+# Words that stand in the place of a table's name in subjects, paths and pages.
 _OF_PLACES = (
     "admin audit backups batch cluster console dead_letters docs event forms health legacy lake login "
     "logout metrics openapi overview projections proof schema session static status system tail workers "
@@ -35,6 +35,6 @@ _OF_PLACES = (
 
 KEYWORDS = frozenset(_KEYWORDS.split())
 RESERVED = KEYWORDS | frozenset((_OF_THE_STORE + _OF_A_LAKE + _OF_PLACES).split())
-# Names that a lake or SQLite makes of the tables'.
+# A lake or SQLite makes names of its own with these beginnings and endings, some of them from tables' names.
 RESERVED_BEGINNINGS = ("all_", "history_", "idx_", "shown_", "sqlite_")
 RESERVED_ENDINGS = ("_at", "_versions")

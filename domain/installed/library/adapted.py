@@ -1,4 +1,4 @@
-"""What is made of a class of the library."""
+"""The result of adapting a class of the library: `Adapted`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from domain.decider import Decider
 
 
 class Adapted(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of the library as an aggregate of the house.
+    """A class of the library as an aggregate of this service.
 
-    `row` makes the columns of `row_shape`, in their order, from (state, version, position). Rows are to be
-    found by each of the `filters`; with `mirrored`, a KV bucket has them, too. `left_out` are public methods
-    that would trigger events and are no verbs all the same, each with the reason.
+    `row` makes the columns of `row_shape`, in their order, from (state, version, position). Rows can be
+    listed and counted by each of the `filters`; with `mirrored`, they are in a KV bucket, too. `left_out` are
+    public methods that trigger events but cannot be verbs, each with the reason.
     """
 
     decider: Decider

@@ -1,4 +1,4 @@
-"""A class of the library put together as a decider."""
+"""Adapting a class of the library: its parts are put together as a decider and a row."""
 
 from domain.decider import Decider
 from domain.installed.library.adapted import Adapted
@@ -20,7 +20,7 @@ def adapt(kind: type, table: str) -> Adapted:
     """The decider and the row of a class, under the name of a table.
 
     Raises:
-        AggregateError: the class has what cannot be kept or asked for.
+        AggregateError: a part of the class cannot be kept or be a verb.
     """
     anatomy = Anatomy(kind)
     verbs = Verbs(anatomy)

@@ -1,9 +1,9 @@
-"""What a class of the library consists of: its events, and the methods that are decorated.
+"""The parts of a class of the library: its events, and its decorated methods.
 
-This is the one module that knows the library. It leans on what its documentation shows: event classes are
+This is the one module that knows the library. It relies on what the library documents: event classes are
 attributes of the aggregate class, named as in the decorator; `_create` and `trigger_event` take a `timestamp`
-beside the event's own values; `create_id` may be overridden. And on what the library's own mapper and
-snapshots do: an event or an aggregate is its dictionary. A test says so of each
+beside the event's own values; `create_id` may be overridden. It also relies on what the library's own mapper
+and snapshots do: an event or an aggregate is all in its `__dict__`. A test checks each of these
 (`tests/unit/domain/installed/library/test_anatomy.py`).
 """
 
@@ -23,9 +23,9 @@ from eventsourcing.utils import get_topic
 
 from domain.installed.error import AggregateError
 
-# What every event has beside its own values.
+# The fields that every event has beside its own.
 ENVELOPE = frozenset({"originator_id", "originator_version", "timestamp", "originator_topic"})
-# Where an aggregate of the library keeps what is not its class's own.
+# The attributes in which the library keeps its own values about an aggregate.
 OWN_ATTRIBUTES = frozenset({"_id", "_version", "_created_on", "_modified_on", "_pending_events"})
 
 
@@ -41,7 +41,7 @@ class Anatomy:
             )
         self.kind: Any = kind
         self.where = f"{kind.__module__}.{kind.__qualname__}"
-        # Only what is not the library's; bases first.
+        # The classes that are not the library's; bases first.
         self.own_classes = tuple(one for one in reversed(kind.__mro__) if _is_own(one))
         self.topic: str = get_topic(kind)
         if any(_is_copied(one) for one in self.own_classes):
@@ -55,7 +55,7 @@ class Anatomy:
 
     @cached_property
     def members(self) -> dict[str, tuple[type, Any]]:
-        """What the class has under each name, as it stands in the class that says so."""
+        """The members of the class by name, each with the class that defines it."""
         return {name: (one, value) for one in self.own_classes for name, value in vars(one).items()}
 
     @cached_property
@@ -74,7 +74,7 @@ class Anatomy:
                 )
             found[name] = value
         for name, (owner, value) in self.members.items():
-            # An inherited method goes on making the events of the class that has it.
+            # An inherited method makes the events of the class that defines it.
             if (decorator := decorator_of(value)) is not None and name != "__init__":
                 event_name = event_name_of(decorator)
                 found[event_name] = vars(owner)[event_name]
@@ -87,14 +87,15 @@ class Anatomy:
         if decorator is not None:
             return [event_name_of(decorator)]
         creating = [name for name, one in self.events.items() if issubclass(one, CanInitAggregate)]
-        # The library gives each class a `Created` of its own, also where another stands for it.
+        # The library gives each class a `Created` of its own, even where the class has another creating
+        # event.
         return [name for name in creating if not self._is_inherited(name)] or creating
 
     def is_creation(self, event_class: type) -> bool:
         return issubclass(event_class, CanInitAggregate)
 
     def never_comes(self, name: str) -> bool:
-        """Whether an event is only there because the library gives each class one."""
+        """Whether an event is there only because the library gives one to each class."""
         return self._is_inherited(name) and name not in self.made_by_calling
 
     def _is_inherited(self, name: str) -> bool:
@@ -103,7 +104,7 @@ class Anatomy:
 
 
 def own_fields(event_class: Any) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of an event without those that all have."""
+    """The fields of an event without those that all events have."""
     return {one.name: one for one in dataclasses.fields(event_class) if one.name not in ENVELOPE}
 
 
@@ -142,7 +143,7 @@ def functions_of(member: Any) -> Iterator[FunctionType]:
 
 
 def create_id_parameters(anatomy: Anatomy) -> tuple[str, ...]:
-    """What an id is made of, if the class makes it of something."""
+    """The parameters of the class's own `create_id`, which ids are made of; none without such a method."""
     found = anatomy.members.get("create_id")
     if found is None:
         return ()
@@ -161,7 +162,7 @@ def revived(kind: Any, attributes: Mapping[str, Any], own: Mapping[str, Any]) ->
 
 
 def _is_copied(kind: type) -> bool:
-    """Whether a class has another one's way to its objects' attributes, as the library's `aggregate` does."""
+    """Whether a class has the `__dict__` descriptor of another one, as the library's `aggregate` gives it."""
     way = vars(kind).get("__dict__")
     return way is not None and way.__objclass__ is not kind
 

@@ -1,4 +1,4 @@
-"""Annotations as types, and whether JSON can hold what they mean."""
+"""Annotations as types, and whether JSON can hold the values of these."""
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
@@ -23,7 +23,7 @@ def resolved(annotation: Any, module: str, names: Mapping[str, Any]) -> Any:
     """
     if annotation in _ANYTHING:
         return Any
-    # A class of that module, since that is where the names in a text are looked up.
+    # A class of that module, since Python looks up the names of a textual annotation in the class's module.
     holder = type("Holder", (), {"__module__": module, "__annotations__": {"one": annotation}})
     try:
         return get_type_hints(holder, include_extras=True)["one"]
@@ -35,7 +35,7 @@ def required_hint(annotation: Any, kind: type, where: str) -> Any:
     """The type of an annotation that has to have one.
 
     Raises:
-        AggregateError: it names something that is not there.
+        AggregateError: a name in it is not defined.
     """
     try:
         return resolved(annotation, kind.__module__, vars(kind))

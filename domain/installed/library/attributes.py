@@ -1,8 +1,9 @@
 """The attributes of a class and their types, as its source tells them.
 
-A type that is annotated holds: in the body of the class, at an assignment, or of a property that returns the
-attribute. Without one, all assignments must have the same, from a parameter, a constant, an event's field or
-a class that is called; otherwise it is not known. Nothing is decided by it but the types of columns.
+An annotation gives the type: in the body of the class, at an assignment, or of a property that returns the
+attribute. Without an annotation, the type is the union of those that are assigned: from parameters,
+constants, an event's fields or classes that are called; it is not known if one of these is not. The types
+decide about columns alone.
 """
 
 import ast
@@ -27,7 +28,7 @@ _UNKNOWN = object()
 
 
 class Attribute(msgspec.Struct, frozen=True, kw_only=True):
-    """An attribute by the name that others see it under, where it is kept, and its type.
+    """An attribute: its public name, the name that it is kept under, and its type.
 
     `is_always` says that creating an aggregate gives it a value.
     """
@@ -39,13 +40,13 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attributes_of(anatomy: Anatomy) -> tuple[Attribute, ...]:
-    """The public attributes, and the properties that only return one; in the order of the source."""
+    """The public attributes, and properties that only return an attribute; in the order of the source."""
     found = _Found()
     for one in anatomy.own_classes:
         if (statement := parsed(one)) is not None:
             _ClassReader(found, anatomy, one).read(statement)
         else:
-            # A class that was not written into a file still has the annotations of its body.
+            # A class without a source file still has the annotations of its body.
             for name, text in vars(one).get("__annotations__", {}).items():
                 if (hint := _hint(text, one, anatomy)) is not _UNKNOWN:
                     found.declare(name, hint)
@@ -54,7 +55,7 @@ def attributes_of(anatomy: Anatomy) -> tuple[Attribute, ...]:
 
 
 class _Found:
-    """What was found so far: declared types, those of assignments, and who returns what."""
+    """The types found so far, declared ones and those of assignments, and the attributes of properties."""
 
     def __init__(self) -> None:
         # In the order of the source.
@@ -98,7 +99,7 @@ class _Found:
 
 
 class _ClassReader:
-    """Reads the statement of one class."""
+    """Reads the class statement of one class."""
 
     def __init__(self, found: _Found, anatomy: Anatomy, owner: type) -> None:
         self._found = found
@@ -121,7 +122,7 @@ class _ClassReader:
                         self._read_method(one)
 
     def _read_event(self, statement: ast.ClassDef) -> None:
-        """The mutators of an event change the aggregate that they are given."""
+        """Reads the mutators of an event, which change the aggregate that they are given."""
         for one in statement.body:
             if isinstance(one, _Function) and one.name in ("apply", "mutate") and len(one.args.args) == 2:
                 own, aggregate = (each.arg for each in one.args.args)
@@ -142,7 +143,7 @@ class _ClassReader:
             each.arg: Any if each.annotation is None else self.hint(each.annotation) for each in arguments[1:]
         }
         if statement.name == "__init__":
-            # Another one of a class below stands for what was here.
+            # It replaces the `__init__` of the class's bases, which were read before.
             self._found.always -= self._found.assigned.keys()
         self._read_function(statement, arguments[0].arg, scope, is_first=statement.name == "__init__")
 
@@ -182,7 +183,7 @@ class _ClassReader:
         return _hint(ast.unparse(annotation), self._owner, self._anatomy)
 
     def _kind_of(self, value: ast.expr, scope: dict[str, Any]) -> Any:
-        """The type of an expression, if that can be told."""
+        """The type of an expression; `_UNKNOWN` if it cannot be told."""
         match value:
             case ast.Constant(value=constant) if type(constant) in _CONSTANTS:
                 return type(constant)
@@ -198,7 +199,7 @@ class _ClassReader:
                 return kind if isinstance(kind, type) and issubclass(kind, Enum) else _UNKNOWN
             case ast.Call(func=ast.Name() | ast.Attribute() as called):
                 kind = self.hint(called)
-                # What is in a list or a dictionary is not known by calling it.
+                # Calling `list` or `dict` does not tell the types of what it holds.
                 is_class = isinstance(kind, type) and not issubclass(
                     kind, list | dict | set | tuple | frozenset
                 )

@@ -1,4 +1,4 @@
-"""The row of an aggregate: its public attributes as columns, between its id and where it stands."""
+"""The row of an aggregate: its id, its public attributes as columns, its times, version and position."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from domain.installed.library.states import LibraryState
 from domain.installed.reserved import KEYWORDS
 from domain.messages import about
 
-# Those that every row has.
+# The columns of every row, before and after the attributes.
 _FIRST = ("id", str)
 _LAST = (
     ("created_at", Annotated[int, about("milliseconds since the epoch")]),
@@ -29,7 +29,7 @@ _LAST = (
     ("version", Annotated[int, about("the version of its stream")]),
     ("position", Annotated[int, about("the position of its last event")]),
 )
-# What each is, in words, and as JSON Schema calls it; without a format, it is a text to programs, too.
+# Types whose values stand in rows as texts: what the text is, and its format in JSON Schema, if it has one.
 _TEXTS: dict[type, tuple[str, str | None]] = {
     Decimal: ("a decimal number", "decimal"),
     UUID: ("a UUID", "uuid"),
@@ -41,18 +41,18 @@ _TEXTS: dict[type, tuple[str, str | None]] = {
 }
 # The integers that SQLite has.
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
-# As tables take it.
+# The names that a column may have.
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MISSING: Any = object()
-# In one order, whatever order things were put in: a row that is made anew is the same to the byte.
+# In an order that does not depend on insertion, so that a row that is made anew is the same to the byte.
 _JSON = msgspec.json.Encoder(order="deterministic")
 _Cell = Callable[[Any], Any]
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One attribute in the row: the type of its field, and how its kept value becomes what is stored.
+    """One attribute in the row: the type of its field, and the function from a kept value to the stored one.
 
-    `otherwise` is what the class has for it, where an aggregate has no value of its own.
+    `otherwise` is the class's value of the attribute, for aggregates that have none of their own.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Row:
         """The columns of a state.
 
         Raises:
-            TypeError: an attribute holds something else than its column does.
+            TypeError: the value of an attribute does not have the type of its column.
         """
         attributes = state.attributes
         cells = []
@@ -119,13 +119,13 @@ def _column(anatomy: Anatomy, attribute: Attribute, taken: set[str], table: str,
     if hint is not Any and may_be_none:
         hint, cell = hint | None, _or_null(cell)
     if name != attribute.name:
-        # Whoever reads the schema of the row learns where the attribute is.
+        # The schema of the row tells which attribute the column holds.
         hint = Annotated[hint, about(f"the attribute `{attribute.name}`, as no column can be called so")]
     return Column(name, attribute.kept_as, hint, cell, _otherwise(anatomy, attribute.kept_as, keeper))
 
 
 def _otherwise(anatomy: Anatomy, name: str, keeper: Keeper) -> Any:
-    """A dataclass leaves a default in the class, and an aggregate finds it there."""
+    """The class's own value of an attribute, such as a dataclass's default; `_MISSING` without one."""
     member = anatomy.members.get(name, (None, _MISSING))[1]
     try:
         return member if member is _MISSING else keeper.keep(member)
@@ -134,7 +134,7 @@ def _otherwise(anatomy: Anatomy, name: str, keeper: Keeper) -> Any:
 
 
 def _single(kind: Any, keeper: Keeper) -> tuple[Any, _Cell]:
-    """The field and the cell of a type whose values are single ones; no field for any other."""
+    """The field and the cell of a type whose values are single ones; the field is `None` for other types."""
     if kind in _TEXTS:
         said, text_format = _TEXTS[kind]
         meta = msgspec.Meta(
@@ -175,7 +175,7 @@ def _text_cell(kept: Any) -> Any:
         if type(text) is str:
             return text
     if type(kept) is int:
-        # A sum that begins with 0 is a whole number until something is added.
+        # A sum of Decimals that begins with 0 is an `int` until something is added.
         return str(kept)
     raise _another(kept, "a value of the type that is known of it")
 

@@ -20,28 +20,28 @@ KEY = "id"
 
 
 class UnusableError(Exception):
-    """The signature of a method is none that a command could have."""
+    """A command cannot have the parameters of a method."""
 
 
 class Signature:
-    """What a method takes beside its object, as fields of a command."""
+    """The parameters of a method, without its object, as fields of a command."""
 
     def __init__(self, anatomy: Anatomy, function: Any, where: str) -> None:
         self._anatomy = anatomy
         self._where = where
-        # `object.__init__` says that it takes anything, and takes nothing.
+        # By its signature, `object.__init__` takes any arguments; in fact it takes none.
         is_written = isinstance(function, FunctionType)
         self._parameters = list(signature(function).parameters.values())[1:] if is_written else []
         self.doc = cleandoc(function.__doc__ or "") if is_written else ""
         self.names = tuple(one.name for one in self._parameters)
 
     def command(self, verb: str, doc: str, key: Any, *, takes_own_key: bool = False) -> type[Command]:
-        """The struct of a command with these fields, and with a key as it is given: a struct's field.
+        """The struct of a command with these fields, and with `key` as the field of its key, if given.
 
-        `takes_own_key` says that a parameter of that name is the key itself.
+        `takes_own_key` says that a parameter `id` is the key itself.
 
         Raises:
-            UnusableError: it says why there can be none.
+            UnusableError: there can be no such struct; the error says why.
         """
         fields = [self._field(one) for one in self._parameters if one.name != KEY or not takes_own_key]
         command = msgspec.defstruct(
@@ -79,17 +79,17 @@ class Signature:
 
 
 def required_key() -> tuple[Any, ...]:
-    """The key as the field of a command about what there is."""
+    """The field of the key in a command about an existing aggregate."""
     return KEY, Key
 
 
 def optional_key() -> tuple[Any, ...]:
-    """The key as the field of a command that creates: whoever leaves it out gets a new one."""
+    """The field of the key in a creating command: if it is left out, the aggregate gets a new key."""
     return KEY, Key | None, None
 
 
 def cannot_bring(where: str, error: UnusableError, name: str) -> AggregateError:
-    """The refusal of a class for the sake of one method."""
+    """The error of a class that cannot be served because of one method."""
     return AggregateError(
         where, str(error), hint=f'change that, or leave it out: hyperpage_verbs = {{"{name}": None}}'
     )

@@ -1,4 +1,4 @@
-"""Creating an aggregate as its class does, with the id and the time that it is to have."""
+"""Creating an aggregate by its class's own code, with the id and the time of the command."""
 
 from datetime import datetime
 from inspect import signature
@@ -10,10 +10,10 @@ from domain.installed.library.states import watch
 
 
 class Maker:
-    """Stands where a class method has its class: creating gets the id and the time, all else is the class's.
+    """The `cls` that a class method gets: it creates with the given id and time, and else is like the class.
 
-    `cls._create(…)` and `cls(…)` in the method come here. Whatever names the class itself goes past it, and
-    is noticed by the id.
+    `cls._create(…)` and `cls(…)` in the method call it. A method that names the class itself bypasses it,
+    which `Deciding.creating` notices by the id.
     """
 
     def __init__(self, kind: Any, event_name: str | None, own_id: Any, now: datetime) -> None:
@@ -30,7 +30,7 @@ class Maker:
         if self._event_name is None:
             raise TypeError(f"calling {self._kind.__qualname__} may make one of several events")
         if isinstance(self._kind.__init__, FunctionType):
-            # `None` is in the place of the object, which is still to come.
+            # `None` stands for the object, which does not exist yet.
             bound = signature(self._kind.__init__).bind(None, *values, **named)
             bound.apply_defaults()
             named = dict(list(bound.arguments.items())[1:])

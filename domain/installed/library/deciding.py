@@ -1,4 +1,4 @@
-"""Decisions, and what follows from them: a method of the class is called, and its events become ours."""
+"""`decide` and `evolve` for a class of the library: its methods are called, and their events become ours."""
 
 from collections.abc import Callable
 from decimal import InvalidOperation, Overflow
@@ -29,7 +29,7 @@ Decide = Callable[[LibraryState | None, Any, Context, str], Decision]
 
 
 class Deciding:
-    """The part of a decider that has the class at hand."""
+    """The functions of a decider that call the class."""
 
     def __init__(self, anatomy: Anatomy, table: str, events: Events, states: States, row: Row) -> None:
         self._anatomy = anatomy
@@ -40,7 +40,7 @@ class Deciding:
         self._row = row
 
     def evolve(self, state: LibraryState | None, recorded: Recorded) -> LibraryState | None:
-        """The state after an event, as the class's own mutator has it; `None` after one that discards."""
+        """The state after an event, as the class's mutator makes it; `None` if it ends the aggregate."""
         aggregate = None if state is None else self._states.aggregate_of(state)
         event = self._events.form(recorded.event).happened(
             recorded.event,
@@ -55,7 +55,7 @@ class Deciding:
     def creating(
         self, function: FunctionType | None, event_name: str | None, names: tuple[str, ...]
     ) -> Decide:
-        """Creates by a class method, or, without one, by calling the class."""
+        """The `decide` of a creating verb: it calls a class method or, without one, the class."""
 
         def decide(state: LibraryState | None, command: Any, context: Context, key: str) -> Decision:
             if state is not None:
@@ -78,7 +78,7 @@ class Deciding:
         return decide
 
     def changing(self, name: str, names: tuple[str, ...], *, is_setter: bool) -> Decide:
-        """Calls a method of the aggregate that there is, or sets its property."""
+        """The `decide` of a changing verb: it calls a method of the aggregate, or sets its property."""
 
         def decide(state: LibraryState | None, command: Any, context: Context, key: str) -> Decision:
             if state is None:
@@ -96,11 +96,11 @@ class Deciding:
         return decide
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        """What the class answers.
+        """The result of calling the class.
 
         Raises:
-            RuleViolated: its own exceptions, which are refusals.
-            Invalid: a number became larger than such numbers can be.
+            RuleViolated: the class raised an exception that is a refusal.
+            Invalid: a number became too large for its type.
         """
         try:
             return ask()
@@ -120,7 +120,7 @@ class Deciding:
             ) from error
 
     def _decision(self, state: LibraryState | None, aggregate: Any, context: Context, key: str) -> Decision:
-        """The events of an aggregate, once it is sure that they lead to where it is."""
+        """The decision with an aggregate's new events, once it is certain that they lead to its state."""
         pending = aggregate.collect_events()
         if len(pending) > MAXIMUM_EVENTS:
             raise TooLarge(
@@ -137,7 +137,7 @@ class Deciding:
             attributes = self._states.attributes_of(aggregate)
             different = differing(attributes, after.attributes)
             if different is not None:
-                # NaN is not even what it is itself.
+                # NaN does not equal itself, so it may be the difference: this refuses it.
                 require_finite(attributes, f"the {self._one}")
                 raise CannotKeepError(
                     f"{self._anatomy.where}: the attribute {different} is not what its events make of it."
@@ -152,7 +152,7 @@ class Deciding:
         try:
             return self.evolve(state, recorded)
         except Exception as error:
-            # Not a refusal: the method has accepted it.
+            # No refusal: the method has accepted the command.
             raise CannotKeepError(
                 f"{self._anatomy.where}: {type(recorded.event).__name__} cannot be applied as it is told:"
                 f" {error!r}"
@@ -164,7 +164,7 @@ def _arguments(command: msgspec.Struct, names: tuple[str, ...]) -> dict[str, Any
 
 
 def _message(error: Exception, one: str) -> str:
-    """What an exception says, in one text; its name where it says nothing."""
+    """The message of an exception as one text; a general sentence if it has none."""
     match error.args:
         case (str(text),) if text:
             said = text

@@ -1,4 +1,4 @@
-"""The library's events as events of the house, and back."""
+"""The library's events as events of this service, and back."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING
@@ -18,13 +18,13 @@ from domain.installed.library.names import change_of, singular
 from domain.messages import Event
 from domain.upcasters import Upcasters
 
-# Of one event, as JSON: it goes out as one message, with an envelope.
+# The most bytes of an event as JSON: it is published as one message, with an envelope.
 MAXIMUM_EVENT_BYTES = 512 * 1024
 _ENCODER = msgspec.json.Encoder()
 
 
 class EventForm:
-    """One class of events: its name, its struct, and how one becomes the other."""
+    """One event class of the library: its type name, its struct, and the conversions between both."""
 
     def __init__(self, anatomy: Anatomy, name: str, prefix: str) -> None:
         self._where = f"{anatomy.where}.{name}"
@@ -44,7 +44,7 @@ class EventForm:
             namespace={"__doc__": _doc(self.event_class)},
             frozen=True,
             kw_only=True,
-            # What the class has as a default may be another one tomorrow, and the event stays what it was.
+            # Defaults are stored: the class may have another default later, and the event must not change.
             omit_defaults=False,
         )
         self._names = tuple(fields)
@@ -52,12 +52,12 @@ class EventForm:
         self._decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(self.struct)
 
     def told(self, event: Any) -> Event:
-        """An event of the library as the log will give it back.
+        """The struct of an event of the library, as the log will give it back.
 
         Raises:
-            Invalid: a number in it is none, or has no end.
+            Invalid: a number in it is NaN or infinite.
             TooLarge: it is too large for a message.
-            CannotKeepError: JSON cannot hold it, or not so that it stays what it is.
+            CannotKeepError: JSON cannot hold the event, or does not give it back unchanged.
         """
         told = self.struct(**{name: getattr(event, name) for name in self._names})
         if self._may_be_unbounded:
@@ -82,7 +82,7 @@ class EventForm:
         return given_back
 
     def happened(self, event: Event, keeper: Keeper, own_id: Any, version: int, at: datetime) -> Any:
-        """The library's event, as its own mapper makes one: without calling its class."""
+        """The library's event of a struct, made as the library's mapper does: without calling its class."""
         values: dict[str, Any] = {
             "originator_id": own_id,
             "originator_version": version,
@@ -92,7 +92,7 @@ class EventForm:
             values["originator_topic"] = self._topic
         for name in self._names:
             value = getattr(event, name)
-            # A mutator may put a list into the aggregate and change it there; the event stays what it was.
+            # Copied: a mutator may put a list into the aggregate and change it there, but not in the event.
             values[name] = keeper.use(keeper.keep(value)) if is_changeable(value) else value
         made = object.__new__(self.event_class)
         vars(made).update(values)
@@ -102,7 +102,7 @@ class EventForm:
         """The steps from older versions of this type to this one.
 
         Raises:
-            AggregateError: one is missing.
+            AggregateError: a step is missing.
         """
         steps = {}
         for version in range(1, self.version):
@@ -155,7 +155,7 @@ class Events:
         return self._of_struct[type(event)]
 
     def told(self, event: Any) -> Event:
-        """An event that the library made, as one of the house."""
+        """The struct of an event that the library made."""
         form = self._forms.get(type(event).__name__)
         if form is None:
             raise CannotKeepError(
@@ -169,14 +169,14 @@ class Events:
 
 def _struct_field(name: str, hint: Any, field: Any, where: str) -> Any:
     kind = require_json(_known(hint), f"{where}.{name}")
-    # A default that a function makes may be another one when the log is read again.
+    # A default that a function makes is left out: it may be another one when the log is read again.
     if field.default is MISSING or is_changeable(field.default):
         return name, kind
     return name, kind, field.default
 
 
 def _known(hint: Any) -> Any:
-    # The library puts the mark for "not annotated" where an annotation would stand.
+    # The library annotates fields of unannotated parameters with the mark that `inspect` has for these.
     return Any if isinstance(hint, type) and hint.__module__ == "inspect" else hint
 
 
@@ -190,6 +190,6 @@ def _step(upcast: Any) -> Any:
 
 
 def _doc(event_class: type) -> str | None:
-    """What the class says of itself; not what `dataclass` says where it says nothing."""
+    """The docstring of the class; `None` if it has none, or only the one that `dataclass` makes."""
     own = vars(event_class).get("__doc__") or ""
     return None if not own or own.startswith(f"{event_class.__name__}(") else cleandoc(own)

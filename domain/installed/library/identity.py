@@ -1,4 +1,4 @@
-"""Keys of the house, and the ids that aggregates of the library have inside."""
+"""The keys of aggregates, and the UUIDs that the library uses for them."""
 
 import re
 from collections.abc import Callable
@@ -10,39 +10,39 @@ from domain.errors import Invalid
 from domain.messages import KEY_PATTERN, KEY_RULES
 
 _KEY = re.compile(KEY_PATTERN)
-# RFC 9562: versions that are made of a name, and not by chance or of the time.
+# The versions of UUIDs that are made of a name, not at random or of the time (RFC 9562).
 _OF_A_NAME = (3, 5)
 
 
-# Asked twice for each command, and making one takes as long as the rest of an event.
+# Cached, since it is called twice for each command, and making a UUID takes as long as the rest of an event.
 @lru_cache(maxsize=10_000)
 def id_inside(table: str, key: str) -> UUID:
-    """The key itself where it is a UUID, or the one that is made of it."""
+    """The library's id of an aggregate: its key if that is a UUID, or else a UUID made of the key."""
     try:
         own = UUID(key)
     except ValueError:
         pass
     else:
-        # Others are spelled differently, and must not become the same aggregate inside.
+        # Other spellings of the UUID are other keys, so they must not get the same id.
         if str(own) == key:
             return own
     return uuid5(NAMESPACE_URL, f"{table}/{key}")
 
 
 def is_by_chance(given: Any) -> bool:
-    """Whether an id tells nothing, so that another may stand for it."""
+    """Whether an id was not made of a name, so that another one may replace it."""
     return isinstance(given, UUID) and given.version not in _OF_A_NAME
 
 
 def derived_key(create_id: Callable[..., Any], arguments: dict[str, Any]) -> str:
-    """The key that follows from what is created.
+    """The key that `create_id` makes of a command's arguments.
 
     Raises:
-        Invalid: none does.
+        Invalid: `create_id` raises an exception, or its result is no key.
     """
     try:
         key = str(create_id(**arguments))
-    # Whatever it is, it is about the arguments; and whoever asks for a key can be told refusals alone.
+    # Any exception is about the arguments, and the caller of a verb's `key` handles refusals alone.
     except Exception as error:
         raise Invalid(
             f"no id can be made of this: {error}"[:500],

@@ -1,14 +1,14 @@
-"""Values of an aggregate as plain ones that JSON gives back exactly, whatever is annotated.
+"""The values of an aggregate as plain values, which JSON gives back exactly whatever their annotations say.
 
-What JSON has stays as it is. Anything else is an object with one member whose name begins with `$`:
+A value of JSON stays as it is. Any other is an object with one member whose name begins with `$`:
 
     {"$decimal": "1.50"}   {"$datetime": "2026-01-01T00:00:00Z"}   {"$uuid": "…"}   {"$bytes": "…"}
     {"$tuple": […]}        {"$set": […]}                           {"$dict": [[key, value], …]}
     {"$enum": [class, member]}                                     {"$object": [class, {name: value, …}]}
 
-Classes are found by name among those that the aggregate's own modules or its annotations know: a name in a
+Classes are looked up by name among those of the aggregate's own modules and annotations alone: a name in a
 file that was tampered with imports nothing. Kept values are never changed, and share no list or dictionary
-with what they were made of.
+with the values that they were made of.
 """
 
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -24,7 +24,7 @@ from uuid import UUID
 import msgspec
 
 _PLAIN = frozenset({str, int, float, bool, NoneType})
-# As msgspec writes them into JSON, so that a row says it as an event does.
+# Types whose values are kept as msgspec writes them into JSON, so that rows and events have the same text.
 _TEXTS: Mapping[type, str] = {
     Decimal: "$decimal",
     UUID: "$uuid",
@@ -51,8 +51,8 @@ _FACTORIES: Mapping[str, Callable[[], Any]] = {
 _OF_TAG: Mapping[str, type] = {
     tag: kind for kinds in (_TEXTS, _SEQUENCES, _PAIRS) for kind, tag in kinds.items()
 }
-# Bits of a type's flags (CPython's `object.h`): made by a `class` statement, so all that it has is in its
-# dictionary and slots.
+# The flag of types that a `class` statement made (CPython's `object.h`): all that their instances have is in
+# the dictionary and the slots.
 _HEAP_TYPE = 1 << 9
 
 
@@ -69,16 +69,16 @@ class Keeper:
         }
 
     def keep(self, value: Any) -> Any:
-        """A value as a plain one.
+        """The plain form of a value.
 
         Raises:
-            CannotKeepError: it is of a class that is not known, or holds such a value.
+            CannotKeepError: the class of the value, or of one that it holds, is not known.
         """
         kind = type(value)
         if kind in _PLAIN:
             return value
         if kind is list:
-            # Most lists hold nothing else, and copying those takes a fraction.
+            # Most lists hold plain values alone, and copying these takes a fraction of the time.
             if _PLAIN.issuperset(map(type, value)):
                 return value.copy()
             return [self.keep(one) for one in value]
@@ -89,7 +89,7 @@ class Keeper:
         return self._tagged(value, kind)
 
     def use(self, kept: Any) -> Any:
-        """A kept value as what it was: a new one, which may be changed."""
+        """The value of a plain form, as a new object that may be changed."""
         kind = type(kept)
         if kind in _PLAIN:
             return kept
@@ -103,12 +103,12 @@ class Keeper:
             return msgspec.convert(inner, original)
         if original is not None:
             parts = [self.use(one) for one in inner]
-            # A Counter would count pairs.
+            # By way of a dictionary: a Counter would count the pairs.
             return original(dict(parts)) if original in _PAIRS else original(parts)
         return self._untagged(tag, inner)
 
     def told(self, kept: Any) -> Any:
-        """A kept value as JSON for others: no tags, an enum's value, an object's fields."""
+        """A kept value as JSON for rows: without tags, an enum as its value, an object as its fields."""
         kind = type(kept)
         if kind in _PLAIN:
             return kept
@@ -131,7 +131,7 @@ class Keeper:
     def _tagged(self, value: Any, kind: type) -> Any:
         if (tag := _SEQUENCES.get(kind)) is not None:
             inner = [self.keep(one) for one in value]
-            # A set has another order in each process.
+            # Sorted, since a set has another order in each process.
             return {
                 tag: sorted(inner, key=msgspec.json.encode) if isinstance(value, set | frozenset) else inner
             }
@@ -168,13 +168,13 @@ class Keeper:
             return kind(**values)
         made = object.__new__(kind)
         for one, part in values.items():
-            # Past what a frozen class says about it.
+            # A frozen class refuses plain assignments.
             object.__setattr__(made, one, part)
         return made
 
 
 def is_changeable(value: Any) -> bool:
-    """Whether a value may be changed in place, by whoever has it."""
+    """Whether a value can be changed in place."""
     return type(value) not in _PLAIN and type(value) not in _TEXTS and not isinstance(value, Enum)
 
 
@@ -187,7 +187,7 @@ def _tag_of(kept: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def _mapping(pairs: list[list[Any]]) -> Any:
-    """Pairs as an object, if all names are texts and numbers; else as they are."""
+    """Pairs as an object, if all names are texts or integers; else as they are."""
     if all(type(name) in (str, int) for name, _ in pairs):
         return {str(name): value for name, value in pairs}
     return pairs
@@ -209,7 +209,7 @@ def _field_names(value: Any) -> Iterable[str]:
 
 
 def _is_made_of_fields(kind: type) -> bool:
-    """Whether an instance is its fields and nothing else: not what a list or an exception has beside them."""
+    """Whether the instances of a class have nothing but fields, unlike those of a list or an exception."""
     if issubclass(kind, msgspec.Struct) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return True
     if not all(one is object or one.__flags__ & _HEAP_TYPE for one in kind.__mro__):

@@ -1,4 +1,4 @@
-"""How the names of Python become those of the house."""
+"""Names of Python as names of verbs, commands, events and tables."""
 
 import re
 
@@ -18,7 +18,7 @@ def camel(name: str) -> str:
 
 
 def singular(table: str) -> str:
-    """What one row of a table is called: `dog` of `dogs`, `entry` of `entries`, `box` of `boxes`."""
+    """The name of one row of a table: `dog` of `dogs`, `entry` of `entries`, `box` of `boxes`."""
     if table.endswith("ies") and len(table) > 4:
         return f"{table[:-3]}y"
     if table.endswith(("sses", "shes", "ches", "xes", "zzes")):
@@ -27,16 +27,16 @@ def singular(table: str) -> str:
 
 
 def plural(name: str) -> str:
-    """The table of what is called so: `dogs` of `dog`, `entries` of `entry`, `boxes` of `box`."""
+    """The name of the table of such rows: `dogs` of `dog`, `entries` of `entry`, `boxes` of `box`."""
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}es" if name.endswith(("s", "sh", "ch", "x", "z")) else f"{name}s"
 
 
 def change_of(event_class: type) -> str:
-    """The change of an event's type name: of its class, or of the end of its `TOPIC` if it has one.
+    """The change in an event's type name: from its class, or from the end of its `TOPIC` if it has one.
 
-    Whoever gives a topic promises that it stays, whatever becomes of the class.
+    A class with a `TOPIC` may be renamed: its author promises that the topic stays the same.
     """
     topic: str | None = getattr(event_class, "TOPIC", None)
     return snake(re.split(r"[.:/]", topic)[-1] if topic else event_class.__name__)

@@ -1,4 +1,4 @@
-"""What calling a method may lead to, as far as the names in its code tell."""
+"""The events and refusals that calling a method may lead to, as far as the names in its code tell."""
 
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
@@ -23,7 +23,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reach_of(anatomy: Anatomy, function: FunctionType, own_event: str | None = None) -> Reach:
-    """What a method comes to by itself, and by what it calls in its class and its package.
+    """The reach of a method by its own code, and by the code that it calls in its class and its package.
 
     `own_event` is the event that it is decorated with.
     """
@@ -41,7 +41,7 @@ def reach_of(anatomy: Anatomy, function: FunctionType, own_event: str | None = N
                 events.add(event_name_of(decorator))
         exceptions |= {one for one in found if isinstance(one, type) and is_refusal(anatomy.kind, one)}
     if triggers and not events:
-        # It triggers something that its code does not name.
+        # Its code does not name the event that it triggers, so it may be any.
         events = set(anatomy.events)
     return Reach(
         creates=creates,
@@ -51,7 +51,7 @@ def reach_of(anatomy: Anatomy, function: FunctionType, own_event: str | None = N
 
 
 def is_refusal(kind: type, error: type) -> bool:
-    """Whether an exception means that the aggregate says no, and not that something is broken."""
+    """Whether an exception is a refusal by the aggregate, and not a defect."""
     if not issubclass(error, Exception) or issubclass(error, Refusal):
         return False
     return issubclass(error, ValueError | AssertionError) or _package(error) == _package(kind)
@@ -63,7 +63,7 @@ def _package(kind: Any) -> str:
 
 
 def _walk(anatomy: Anatomy, function: FunctionType) -> Iterator[tuple[set[str], list[Any]]]:
-    """For each function that is come to: the names in its code, and what they stand for."""
+    """For each function that is reached: the names in its code, and the objects that they stand for."""
     waiting, seen = [function], set[CodeType]()
     while waiting:
         one = waiting.pop()

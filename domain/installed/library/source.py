@@ -1,4 +1,4 @@
-"""The source of a class, as Python parses it. It is read when the class is adapted, as importing it was."""
+"""The source of a class, as a syntax tree. It is read when the class is adapted, and no later."""
 
 import ast
 import inspect
@@ -10,7 +10,7 @@ _Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def parsed(kind: type) -> ast.ClassDef | None:
-    """The class statement of a class; `None` where its source is not to be had."""
+    """The class statement of a class; `None` if its source is not available."""
     module = inspect.getmodule(kind)
     found: _Scope | None = None if module is None else _parsed_module(module)
     for name in kind.__qualname__.split("."):
@@ -20,7 +20,7 @@ def parsed(kind: type) -> ast.ClassDef | None:
 
 
 def fingerprint(*kinds: type) -> str:
-    """A hash of what classes say, which comments and spaces are no part of."""
+    """A hash of the source of classes, without comments and spaces."""
     told = [(one.__module__, one.__qualname__, _told(one)) for one in kinds]
     return sha256(repr(told).encode()).hexdigest()[:16]
 
@@ -35,13 +35,13 @@ def _parsed_module(module: ModuleType) -> ast.Module | None:
 
 
 def _within(scope: ast.AST, name: str) -> _Scope | None:
-    """The last statement that gives something this name, as it is the one that counts."""
+    """The last statement that defines this name, which is the one that counts."""
     found: _Scope | None = None
     for one in ast.iter_child_nodes(scope):
         if isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             found = one if one.name == name else found
         elif isinstance(one, ast.stmt | ast.excepthandler):
-            # Under a condition, say.
+            # The definition may stand within another statement, such as `if`.
             found = _within(one, name) or found
     return found
 

@@ -1,7 +1,7 @@
-"""States as values: an aggregate of the library taken apart, and put together again for each use.
+"""States as plain values: an aggregate of the library is taken apart, and a new one is made for each use.
 
-Whoever changes an aggregate changes a copy, which is thrown away. So the writer can go back to any state that
-it had, and what a state is kept as is what it was.
+A command changes such a new aggregate, which is thrown away afterwards. So the writer can go back to any
+earlier state, and a kept state never changes.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,11 +21,11 @@ from domain.installed.library.keeping import CannotKeepError, Keeper
 from domain.installed.library.source import fingerprint
 from domain.messages import Recorded
 
-# Of one state, as JSON. Every command takes its aggregate apart and puts it together.
+# The most bytes of a state as JSON: each command takes its aggregate apart and puts it together.
 MAXIMUM_STATE_BYTES = 512 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = msgspec.json.Encoder()
-# Under this name a watched aggregate has its own way to trigger events.
+# The method that `watch` replaces.
 _TRIGGER = "trigger_event"
 
 
@@ -40,7 +40,7 @@ class LibraryState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class States:
-    """How the states of one class are made, and made use of."""
+    """The states of one class: made of aggregates, and made into aggregates again."""
 
     def __init__(self, anatomy: Anatomy, table: str, attributes: tuple[Attribute, ...]) -> None:
         self._anatomy = anatomy
@@ -62,16 +62,16 @@ class States:
             kw_only=True,
         )
         self._decoder: msgspec.json.Decoder[LibraryState] = msgspec.json.Decoder(self.struct)
-        # Computed once and remembered in the object: they follow from the rest.
+        # Cached properties, which are not kept: their values follow from the other attributes.
         self._remembered = frozenset(
             name for name, (_, member) in anatomy.members.items() if isinstance(member, cached_property)
         )
 
     def attributes_of(self, aggregate: Any) -> dict[str, Any]:
-        """The attributes of an aggregate as plain values, without what the library has of its own.
+        """The attributes of an aggregate as plain values, without the library's own.
 
         Raises:
-            CannotKeepError: one of them is of a class that is not known.
+            CannotKeepError: an attribute has a value of a class that is not known.
         """
         keep = self.keeper.keep
         attributes = {}
@@ -85,7 +85,7 @@ class States:
         return attributes
 
     def aggregate_of(self, state: LibraryState) -> Any:
-        """An aggregate of its own, in this state."""
+        """A new aggregate in this state."""
         use = self.keeper.use
         return revived(
             self._anatomy.kind,
@@ -110,12 +110,12 @@ class States:
         return state
 
     def require_keepable(self, state: LibraryState, what: str) -> None:
-        """Returns if JSON gives the state back as it is, and is not too large; `what` it is of is for people.
+        """Returns if JSON gives the state back unchanged. `what` names the aggregate in a refusal.
 
         Raises:
-            Invalid: a number in it is none, or has no end.
-            TooLarge: it is.
-            CannotKeepError: it does not.
+            Invalid: a number in the state is NaN or infinite.
+            TooLarge: the state is too large as JSON.
+            CannotKeepError: JSON cannot hold the state, or does not give it back unchanged.
         """
         try:
             encoded = _ENCODER.encode(state)
@@ -137,19 +137,19 @@ class States:
 
 
 def watch(aggregate: Any, now: datetime) -> None:
-    """Every event that an aggregate triggers from here on happens at this time."""
+    """Gives this time to every event that an aggregate triggers from now on."""
     trigger = getattr(type(aggregate), _TRIGGER)
 
     def trigger_now(event_class: Any, **values: Any) -> None:
         values["timestamp"] = now
         trigger(aggregate, event_class, **values)
 
-    # Its own attribute goes before the method of its class.
+    # Python looks up an object's own attributes before the methods of its class.
     vars(aggregate)[_TRIGGER] = trigger_now
 
 
 def time_of(milliseconds: int) -> datetime:
-    """A time as the library has it. Computed, since a float of seconds may miss the last digit."""
+    """A time as the library has it. It is added to the epoch, since a float of seconds may be inexact."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
@@ -165,7 +165,7 @@ def _different(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def _classes_known(anatomy: Anatomy, attributes: tuple[Attribute, ...]) -> set[type]:
-    """The classes that may stand in an attribute: of the class's modules, and of all that is annotated."""
+    """The classes that values of attributes may have: those of the class's package, and of annotations."""
     package = anatomy.kind.__module__.partition(".")[0]
     functions = [one for _, member in anatomy.members.values() for one in functions_of(member)]
     named = [value for one in functions for value in one.__globals__.values()]
@@ -180,7 +180,7 @@ def _classes_known(anatomy: Anatomy, attributes: tuple[Attribute, ...]) -> set[t
         try:
             hints.append(resolved(text, anatomy.kind.__module__, vars(anatomy.kind)))
         except (NameError, TypeError, AttributeError, SyntaxError):
-            # Whatever it names is not there, and so is no class of a value.
+            # A name that is not defined is no class of a value.
             continue
     known |= {one for hint in hints for one in classes_in(hint)}
     return {one for one in known if not issubclass(one, BaseException) and one is not anatomy.kind}

@@ -1,4 +1,4 @@
-"""The verbs of a class: which of its methods can be asked for, and by what name."""
+"""The verbs of a class: which of its methods become verbs, and under which names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ _Key = Callable[[Any], str | None]
 
 
 class Verbs:
-    """The verbs of one class, and the methods that are none although they could be asked for."""
+    """The verbs of one class, and the methods that trigger events but cannot be verbs."""
 
     def __init__(self, anatomy: Anatomy) -> None:
         self._anatomy = anatomy
@@ -74,7 +74,7 @@ class Verbs:
 
     @property
     def events_named(self) -> set[str]:
-        """The names of all events that some method comes to."""
+        """The names of all events that a method may trigger."""
         return {name for reach in self._reaches.values() for name in reach.events}
 
     def made(self, deciding: Deciding, events: Events) -> tuple[Verb, ...]:
@@ -136,7 +136,7 @@ class Verbs:
         return verbs
 
     def _key(self, signature: Signature, where: str) -> tuple[_Key, Any]:
-        """How a creating command tells its key, and the field that holds it, if one does."""
+        """The function from a creating command to its key, and the field of the key, or `None`."""
         derived_from = create_id_parameters(self._anatomy)
         if not derived_from:
             return attrgetter(KEY), optional_key()
@@ -182,12 +182,12 @@ class Verbs:
         if name != INIT:
             return _doc(signature, name)
         own = kind.__doc__ or ""
-        # What `dataclass` says where the class says nothing.
+        # `dataclass` makes a docstring for a class that has none: it is not used.
         return own if own and not own.startswith(f"{kind.__name__}(") else f"A new {snake(kind.__name__)}."
 
 
 def _called(member: Any) -> FunctionType | None:
-    """The function that is called for a public member; `None` if it is none to be called or set."""
+    """The function behind a public member; `None` if the member can neither be called nor set."""
     if (decorator := decorator_of(member)) is not None:
         (function,) = functions_of(decorator.decorated_func)
         return function
@@ -196,7 +196,7 @@ def _called(member: Any) -> FunctionType | None:
     return None
 
 
-# Generators and coroutines, by the flags of their code (`inspect.CO_GENERATOR` and its like).
+# The flags of generators' and coroutines' code (`inspect.CO_GENERATOR` and its like).
 _NOT_AT_ONCE = 0x20 | 0x80 | 0x200
 
 
