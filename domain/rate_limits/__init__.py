@@ -8,14 +8,14 @@
 The key is `<platform>`, `<platform>:<resource>` or `<platform>:<identifier>:<resource>`. Several policies may
 bind one limit (per second and per hour, say): the one with the fewest calls left decides.
 
-- `messages`: what is asked, and what has become of it
-- `headers`, `structured_fields`, `header_values`: what responses say, in the dialects of the platforms
-- `merging`, `observing`: what an observation adds to what is known, and whether it is worth an event
-- `refusals`: how long to wait after one
+- `messages`: the commands and the events
+- `headers`, `structured_fields`, `header_values`: the limits in the headers of responses, in many dialects
+- `merging`, `observing`: what an observation adds to the known state, and whether it is worth an event
+- `refusals`: how long to wait after a refused call
 - `reserving`: calls set aside for one of several workers
-- `job_calls`, `ledger`: calls that jobs make: which may go out, and what is left beside them
-- `state`, `evolving`, `changes`: what is known, and what events make of it
-- `availability`, `forecast`: what follows from it at a moment
+- `job_calls`, `ledger`: the calls of jobs: which jobs may make theirs, and what is left after them
+- `state`, `evolving`, `changes`: the state of a limit, and how events change it
+- `availability`, `forecast`: what follows from the state at a moment
 """
 
 import msgspec

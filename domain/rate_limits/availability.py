@@ -53,7 +53,7 @@ def budgets_at(state: RateLimit, now: int) -> tuple[Budget, ...]:
 
 
 def reservations_at(state: RateLimit, now: int) -> tuple[Reservation, ...]:
-    """The reservations that are out."""
+    """The reservations that have not expired."""
     return tuple(one for one in state.reservations if one.expires_at > now)
 
 
@@ -94,14 +94,13 @@ def _is_allowed(state: RateLimit, cost: int, now: int) -> bool:
 
 
 def is_void(known: Budget, now: int) -> bool:
-    """Whether what was told of a policy says nothing any more."""
-    # A window whose end nobody told would hold up all calls for ever: without calls there are no
-    # observations.
+    """Whether the last observation of a policy does not count any more."""
+    # A window without a known end would hold up all calls for ever: without calls there are no observations.
     return known.reset_time is None and is_stale(known.observed_at, now)
 
 
 def void_from(known: Budget) -> int:
-    """From when on that is so, of a policy whose end nobody told."""
+    """The time from which on a policy is void whose window has no known end."""
     return known.observed_at + STALE_AFTER_MS + 1
 
 

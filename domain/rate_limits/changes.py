@@ -18,7 +18,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changes(state: RateLimit | None, events: Iterable[Event | None], now: int, key: str) -> Changes:
-    """The events, without any `None`, and after them a change of the level, where there is one."""
+    """The events, without any `None`, and after them a change of the level, if they lead to one."""
     after = state
     found: list[Event] = []
     for event in events:
@@ -32,5 +32,5 @@ def changes(state: RateLimit | None, events: Iterable[Event | None], now: int, k
 
 
 def _is_first(state: RateLimit | None, after: RateLimit) -> bool:
-    # The first that is heard of a limit is no change, if its level is normal.
+    # The first observation of a limit is no change of its level, if that is normal.
     return after.level == "normal" and (state is None or state.observed_at is None)

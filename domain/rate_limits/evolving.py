@@ -1,4 +1,4 @@
-"""How events change what is known of a limit."""
+"""The state of a limit after its events: `evolve`."""
 
 from collections.abc import Set
 
@@ -26,9 +26,9 @@ from domain.rate_limits.state import (
 )
 from domain.rate_limits.structured_fields import MAXIMUM_POLICIES
 
-# How many observations of a window are kept: the burn rate is made of them.
+# How many observations of a window are kept: the burn rate is computed from them.
 MAXIMUM_SAMPLES = 12
-# How long a policy lasts that nobody speaks of: after that, it does not exist any more.
+# A policy that no observation mentions for so long is dropped.
 FORGOTTEN_AFTER_MS = 86_400_000
 
 
@@ -69,14 +69,14 @@ def evolve(state: RateLimit | None, recorded: Recorded) -> RateLimit | None:
         case messages.CallsEnded():
             return after_end(known, event, at)
         case messages.LevelChanged():
-            # It follows from the event before it, and is there for subscribers.
+            # The level follows from the event before; this one is there for subscribers.
             return known
         case _:
             raise TypeError(f"not an event of a rate limit: {type(event).__name__}")
 
 
 def _imported(event: messages.Imported, recorded: Recorded) -> RateLimit:
-    # Bounded: with a wrong clock in the system before, observations of today would count as outdated.
+    # Not after the present: a wrong clock in the system before would make today's observations outdated.
     observed_at = min(event.last_updated, recorded.recorded_at)
     reading = Reading(remaining=event.remaining, limit=event.limit, reset_time=event.reset_time)
     return RateLimit(
@@ -94,7 +94,7 @@ def _levelled(known: RateLimit) -> RateLimit:
 
 def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
     readings = (_first_reading(event), *event.others)
-    # The calls of a reservation that this confirms were made; how many, only the reservation says.
+    # The calls of a reservation that this confirms were made; their number is in the reservation alone.
     confirmed = next((one.cost for one in known.reservations if one.id == event.reservation), 0)
     budgets = _untold(known, event, {reading.policy for reading in readings}, confirmed)
     before = {budget.policy: budget for budget in known.budgets}
@@ -105,7 +105,7 @@ def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
             reckoned = None if budget is None else with_fewer(budget, confirmed)
             told = msgspec.structs.replace(told, left=left_after(known, reckoned, told, at))
         budgets += (told,)
-    # The youngest ones stay, in the order of their names, whatever order they were heard in.
+    # The policies that were observed last stay, ordered by name, so that the order of observations is lost.
     youngest = sorted(budgets, key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
     has_answered = known.throttled_until is None or event.observed_at >= known.throttled_until
     return msgspec.structs.replace(
@@ -117,7 +117,7 @@ def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
 
 
 def _untold(known: RateLimit, event: messages.Observed, told: Set[str], confirmed: int) -> tuple[Budget, ...]:
-    """The policies of which an observation does not speak, less the calls that it confirms."""
+    """The policies that an observation does not mention, less the calls that it confirms."""
     return tuple(
         _spent(known, budget, confirmed, event.observed_at)
         for budget in known.budgets
@@ -126,7 +126,7 @@ def _untold(known: RateLimit, event: messages.Observed, told: Set[str], confirme
 
 
 def _first_reading(event: messages.Observed) -> Reading:
-    # Field by field, here and below, as it is quickest: every observation that is replayed comes through.
+    # Field by field, here and below, which is fastest: a replay calls this for every observation.
     return Reading(
         policy=event.policy,
         remaining=event.remaining,
@@ -160,7 +160,7 @@ def _samples(known: Budget | None, reading: Reading, at: int) -> tuple[Sample, .
     goes_on = (
         known is not None
         and known.limit == reading.limit
-        # There are more calls than before: a window has begun, or others gave theirs back.
+        # If more calls remain than before, a window has begun, or calls were given back.
         and (known.remaining is None or reading.remaining <= known.remaining)
         and (known.reset_time is None or at < known.reset_time)
     )
@@ -176,7 +176,7 @@ def _window_before(known: Budget | None, reading: Reading) -> Window | None:
 
 
 def _reserved(known: RateLimit, event: messages.Reserved, at: int) -> RateLimit:
-    # Reservations that have run out are dropped here: time passes without events.
+    # Expired reservations are dropped here, since there is no event when they expire.
     others = tuple(one for one in known.reservations if one.expires_at > at and one.id != event.reservation)
     reservation = Reservation(id=event.reservation, cost=event.cost, expires_at=event.expires_at)
     return msgspec.structs.replace(known, reservations=(*others, reservation), is_shared=True)
@@ -191,7 +191,7 @@ def _released(known: RateLimit, event: messages.Released, at: int) -> RateLimit:
 
 
 def _is_over(known: RateLimit, budget: Budget, at: int) -> bool:
-    # Where what is left is reckoned, by the clock that the calls of jobs go by.
+    # Where `left` is reckoned, with the margin that the ledger has for clocks that differ.
     if is_tracked(known):
         return is_over(budget, at)
     return budget.reset_time is not None and at >= budget.reset_time

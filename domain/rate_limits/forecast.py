@@ -49,9 +49,9 @@ def forecast(state: RateLimit | None, now: int) -> Forecast:
 def with_jobs(
     known: Forecast, state: RateLimit | None, waiting: int, cost: int, held_up_until: int, now: int
 ) -> Forecast:
-    """The forecast of a limit for which so many due jobs wait, of which the cheapest has that cost.
+    """The forecast of a limit that `waiting` due jobs draw on, of which the cheapest makes `cost` calls.
 
-    `held_up_until` is how long others of its platform hold it up; 0 if they do not.
+    `held_up_until` is the time until which other limits of its platform hold it up; 0 if none does.
     """
     if not waiting:
         return known
@@ -94,7 +94,7 @@ def _runs_out_at(budget: Budget, now: int) -> int | None:
     rate = _burn_rate(budget)
     if not rate:
         return None
-    # Counted from the last observation, since calls made after it are part of the estimate. A full window
-    # begins now.
+    # Counted from the last observation, since the estimate includes the calls made after it; in a full
+    # window, counted from now.
     since = budget.samples[-1].at if budget.samples[-1].remaining == budget.remaining else now
     return max(now, since + round(budget.remaining * MINUTE_MS / rate))

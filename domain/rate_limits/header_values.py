@@ -1,8 +1,8 @@
 """Counts, moments and waits as platforms write them; a value that makes no sense is `None`.
 
-The forms meet in the wild under the same names: `X-RateLimit-Reset` is seconds since the epoch at GitHub, the
-same with a fraction at Discord, milliseconds elsewhere, seconds from now with older drafts of the IETF, an
-ISO 8601 time at Jira. Their sizes lie so far apart that a number tells by itself which one it is.
+Platforms use different forms under the same names: `X-RateLimit-Reset` is seconds since the epoch at GitHub,
+the same with a fraction at Discord, milliseconds elsewhere, seconds from now with older drafts of the IETF,
+an ISO 8601 time at Jira. The numbers are of so different sizes that each tells its form by itself.
 """
 
 import re
@@ -12,18 +12,19 @@ from email.utils import parsedate_to_datetime
 MAXIMUM_COUNT = 2**53 - 1
 # The longest window. Quotas last a month at most: a later end is a mistake, and would stop all calls.
 MAXIMUM_WAIT_MS = 32 * 86_400_000
-# How long ago a reset may be. One that has just passed comes of a clock that differs; an older one is a
+# How long ago a reset may be. One that has just passed comes from a clock that differs; an older one is a
 # mistake.
 MAXIMUM_PAST_MS = 86_400_000
 
-# A Date that differs by less is the same moment: cut off to whole seconds, and some time on its way.
+# A Date that differs from our clock by less counts as equal: it is cut to whole seconds, and takes time to
+# arrive.
 EARLY_MS = 1_000
 LATE_MS = 2_000
-# One that differs by more is that of a cache, or of an answer that was kept for long.
+# A Date that differs by more comes from a cache, or from an answer that was kept for long.
 MAXIMUM_AHEAD_MS = 600_000
 
-# From the first number on, which was in 2001, a number is seconds of the epoch; from the second on, which
-# would be in 5138, milliseconds. Below both it is seconds from now.
+# A number from the first one on (the year 2001) is seconds since the epoch; from the second one on (the year
+# 5138 in seconds), it is milliseconds since the epoch. A smaller number is seconds from now.
 _EPOCH_SECONDS_FROM = 1_000_000_000
 _EPOCH_MILLISECONDS_FROM = 100_000_000_000
 
@@ -46,10 +47,10 @@ def limit_in(text: str | None) -> int | None:
 
 
 def ahead_in(date: str | None, at: int) -> int:
-    """How far our clock is ahead of that of whoever sent a Date header with what came at `at`.
+    """How far our clock is ahead of a sender's, by the Date header of a response that came at `at`.
 
-    A date is in whole seconds and is some time on its way, so that a small difference says nothing, and a
-    larger one is rather too large: what follows from it comes late rather than early.
+    A Date is in whole seconds and takes time to arrive, so that a small difference means nothing. A larger
+    one is rather too large: times that are corrected by it are late rather than early.
     """
     moment = None if date is None else _http_date(date)
     if moment is None or -EARLY_MS <= at - moment < LATE_MS or abs(at - moment) > MAXIMUM_AHEAD_MS:
@@ -58,9 +59,9 @@ def ahead_in(date: str | None, at: int) -> int:
 
 
 def wait_end_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
-    """When a wait ends that begins at `at`: seconds, also with a fraction, or a date (RFC 9110, 10.2.3).
+    """The end of a wait from `at` on, of seconds, also with a fraction, or a date (RFC 9110, 10.2.3).
 
-    Of a clock that ours is ahead of by so much.
+    `ahead_ms` is how far our clock is ahead of the one that a date is by.
     """
     if text is None:
         return None
@@ -72,9 +73,9 @@ def wait_end_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
 
 
 def reset_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
-    """When a window ends, of which `at` is within: any of the forms that there are.
+    """The end of the window that `at` is in, of any of the forms above.
 
-    Of a clock that ours is ahead of by so much.
+    `ahead_ms` is how far our clock is ahead of the one that a date is by.
     """
     if text is None:
         return None
@@ -110,7 +111,7 @@ def _http_date(text: str) -> int | None:
     try:
         return _since_epoch(parsedate_to_datetime(text))
     except (ValueError, OverflowError, TypeError, IndexError):
-        # For what is no date, it raises one error or another.
+        # The parser raises different errors for texts that are no date.
         return None
 
 

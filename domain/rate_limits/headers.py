@@ -11,8 +11,8 @@
 | the IETF's draft | `RateLimit`, `RateLimit-Policy` |
 | its versions before the seventh | `RateLimit-Limit`, `-Remaining`, `-Reset` in seconds from now |
 
-A header is read by what it looks like, whoever speaks: proxies and libraries mix the dialects. `Date` tells
-how far the platform's clock and ours differ, where moments are told by the platform's.
+A header is read by its form, whichever platform it comes from: proxies and libraries mix the dialects. `Date`
+tells how far the platform's clock and ours differ, for moments that are by the platform's clock.
 """
 
 import re
@@ -40,9 +40,9 @@ Headers = Mapping[str, str]
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The limits in a response. `retry_at` is when Retry-After ends.
+    """The limits in a response. `retry_at` is the end of Retry-After.
 
-    `is_wide` says that it was refused on account of all that the caller does there, whatever it called.
+    `is_wide` says that a refusal is about all calls of the caller to the platform, not about one resource.
     """
 
     readings: tuple[Reading, ...]
@@ -78,7 +78,7 @@ def read_response(
 
 
 def named_resource(headers: Mapping[str, str | Sequence[str]]) -> str | None:
-    """The resource that the headers name: GitHub's, or a bucket of Discord's (`global` is that of all)."""
+    """The resource that the headers name: GitHub's, or Discord's bucket (`global` for its limit over all)."""
     folded = _folded(headers)
     is_global = folded.get("x-ratelimit-global", "").lower() == "true"
     if is_global or folded.get("x-ratelimit-scope", "").lower() == "global":
@@ -92,13 +92,13 @@ def named_resource(headers: Mapping[str, str | Sequence[str]]) -> str | None:
 
 
 def _folded(headers: Mapping[str, str | Sequence[str]]) -> Headers:
-    """Headers by their names in small letters; a header that came several times is a list (RFC 9110, 5.3)."""
+    """Headers by their names in lower case; the values of a repeated one are joined (RFC 9110, 5.3)."""
     values: dict[str, list[str]] = {}
     for name, value in headers.items():
-        # Jira marks limits that it does not enforce yet, which are as true as others.
+        # Jira marks limits that it does not enforce yet with `Beta-`. They are as valid as others.
         plain = re.sub(r"^(x-)?beta-(?=ratelimit)", r"\1", name.strip().lower())
         for one in (value,) if isinstance(value, str) else value:
-            # A value that was said twice counts once.
+            # A repeated value counts once.
             if one.strip() not in values.setdefault(plain, []):
                 values[plain].append(one.strip())
     return {name: ", ".join(said) for name, said in values.items()}
@@ -112,7 +112,7 @@ def _readings(headers: Headers, at: int) -> tuple[Reading, ...]:
     beside = []
     for reading in named:
         if reading.policy == classic.policy:
-            # Both forms of one policy are there: the older one says more.
+            # The response has both forms of one policy; the older form has more in it.
             classic = msgspec.structs.replace(classic, window_ms=reading.window_ms)
         else:
             beside.append(reading)
@@ -129,7 +129,7 @@ def _classic_reading(headers: Headers, at: int) -> Reading | None:
         if (remaining, limit, used, reset_time) == (None, None, None, None):
             continue
         if remaining is not None and limit is not None and remaining > limit:
-            # They contradict each other. The number that remains counts.
+            # The two contradict each other: what remains counts, and not the limit.
             limit = None
         return Reading(
             policy=_policy_name(headers),
@@ -143,7 +143,7 @@ def _classic_reading(headers: Headers, at: int) -> Reading | None:
 
 
 def _reset(headers: Headers, prefix: str, at: int) -> int | None:
-    # The first does not depend on whose clock is right.
+    # `Reset-After` comes first, since it does not depend on a clock.
     after = wait_end_in(headers.get(f"{prefix}reset-after"), at)
     if after is not None:
         return after
@@ -177,5 +177,5 @@ def _is_refusal(
 
 
 def _is_github(platform: str, headers: Headers) -> bool:
-    """Whether it speaks as GitHub does, whose secondary limits are over all resources together."""
+    """Whether a response is GitHub's, whose secondary limits are about all resources together."""
     return platform == "github" or "x-ratelimit-resource" in headers or "x-github-request-id" in headers

@@ -1,14 +1,14 @@
-"""Calls that jobs make: which of them may go out, and what is set aside for them.
+"""The calls of jobs: which jobs may make theirs, and what is set aside for them.
 
 A job with a `budget` says which limit it draws on and how many calls it makes. It is handed out only while
 its limit permits that by `calls_from`:
 
-    nothing is known of the limit, or nothing was heard for five minutes     one job at a time
-    calls are refused, or throttled, of it or of all of its platform         none, until that is over
-    else                                                                     as many as are left
+    nothing is known of the limit, or there was no observation for five minutes   one job at a time calls of
+    the limit, or of its whole platform, are refused or throttled        none, until that is over else
+    as many as calls are left for
 
-They are set aside in the transaction that hands the job out, so that the next claim sees it, and count as
-made when the attempt ends (see `ledger`).
+Calls are set aside in the transaction that hands the job out, so that the next claim takes them into account,
+and count as made when the attempt ends (see `ledger`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,10 +30,10 @@ from domain.rate_limits.ledger import (
 from domain.rate_limits.messages import CallsClaimed, CallsEnded, JobCalls, key_of, parts_of
 from domain.rate_limits.state import TABLE, Budget, RateLimit
 
-# How many jobs are handed out together, by how many calls each of them makes at most.
+# The jobs that are handed out together: how many there are, by the calls that each of them makes at most.
 Taken = Mapping[int, int]
 
-# How many jobs have calls of one limit set aside at a time: each of them is in its state.
+# The most jobs that have calls of one limit set aside at a time: the state of the limit lists each of them.
 MAXIMUM_JOBS = 1_000
 
 
@@ -57,9 +57,9 @@ def stored_budget(asked: Any) -> JobBudget | None:
 
 
 def calls_from(state: RateLimit | None, cost: int, taken: Taken, now: int) -> int | None:
-    """From when on a job may make so many calls: `now` if at once, `None` if that depends on what is heard.
+    """The time from which on a job may make `cost` calls: `now`, or `None` if that depends on later events.
 
-    `taken` are those that are handed out together with it.
+    `taken` are the jobs that are handed out together with it.
     """
     jobs = sum(taken.values())
     if state is None:
@@ -75,7 +75,7 @@ def calls_from(state: RateLimit | None, cost: int, taken: Taken, now: int) -> in
         return now
     if jobs or state.open_calls:
         return None
-    # Only reservations keep it from being alone, and they end without an event.
+    # Only reservations keep the job from being alone, and they expire without an event.
     return max(one.expires_at for one in reservations_at(state, now))
 
 
@@ -84,19 +84,19 @@ Account = tuple[str, str | None]
 
 
 def account_of(known: RateLimit) -> Account | None:
-    """The platform, and the identifier there, whose calls all wait while those of this limit do.
+    """The account whose calls all wait while those of this limit do; `None` if no other limit's calls wait.
 
-    `None`: those of no other limit do. An empty identifier is anybody: of a limit that is the platform's.
+    An empty identifier stands for all identifiers: the limit is that of the whole platform.
     """
     platform, resource, identifier = parts_of(known.key)
     if resource is None:
         return platform, ""
-    # `global` is what the headers call the limit over all others.
+    # `named_resource` calls the limit over all others `global`.
     return (platform, identifier) if known.throttled_widely or resource == "global" else None
 
 
 def holds_up(known: RateLimit, key: str) -> bool:
-    """Whether the wait of a limit is one for the limit with this key, too."""
+    """Whether the calls of the limit with this key wait, too, while those of a known limit do."""
     account = account_of(known)
     if account is None or known.key == key:
         return False
@@ -104,7 +104,7 @@ def holds_up(known: RateLimit, key: str) -> bool:
 
 
 def accounts_over(key: str) -> tuple[Account, Account]:
-    """Those whose waits hold up the limit with this key."""
+    """The accounts whose waits hold up the limit with this key."""
     platform, _, identifier = parts_of(key)
     return (platform, ""), (platform, identifier)
 
@@ -122,7 +122,7 @@ def end_of_calls(
 ) -> tuple[tuple[str, Event], ...]:
     """The event by which the calls of a job's attempt end, if any were set aside.
 
-    `made` is how many of them there were, be it more than were meant; `None`, where nobody says: all.
+    `made` is how many calls were made, which may be more than were set aside; `None` stands for all of these.
     """
     if budget is None:
         return ()
@@ -130,14 +130,14 @@ def end_of_calls(
     open_calls = () if state is None else state.open_calls
     cost = next((one.cost for one in open_calls if one.job == job_id), None)
     if cost is None:
-        # What was known of the limit has been cleared meanwhile.
+        # The limit was cleared meanwhile.
         return ()
     unused = 0 if made is None else cost - made
     return ((budget.key, CallsEnded(job=job_id, unused=unused)),)
 
 
 def _known_at(state: RateLimit, at: int) -> Iterator[tuple[Budget, int]]:
-    """The policies of which anything is known then, each with what it has left."""
+    """The policies with a known number of calls left at a moment, each with that number."""
     for one in state.budgets:
         if not is_void(one, at) and (left := left_at(state, one, at)) is not None:
             yield one, left
@@ -152,7 +152,7 @@ def _is_enough(state: RateLimit, cost: int, taken: Taken, at: int) -> bool:
 
 
 def _enough_from(state: RateLimit, cost: int, taken: Taken, now: int) -> int | None:
-    """The first moment at which enough calls are left again, if attempts have ended by then."""
+    """The first moment at which enough calls are left again, if all attempts have ended by then."""
     quiet = msgspec.structs.replace(
         state,
         budgets=tuple(with_fewer(budget, charged_for(budget, taken)) for budget in state.budgets),

@@ -1,15 +1,17 @@
-"""What is left of a limit beside the calls of jobs: those that are set aside, and those that were made.
+"""`left`: the calls that a limit has left after those of jobs, both the ones set aside and the ones made.
 
 Calls are set aside when a job is claimed and count as made when its attempt ends, unless its worker gives
-some back. So `left` goes down by what was set aside, and an observation only has to put it right. What
-remained when a platform answered does not tell which calls it had counted by then: those of attempts that go
-on, and of those that ended shortly before, may be in it or not. They are *unsure*, and `left` lies between
+some back. So `left` goes down by the calls that are set aside, and observations only correct it. The
+`remaining` calls in an answer of a platform do not tell which calls it had counted by then: those of attempts
+under way, and of attempts that ended shortly before, may be counted or not. They are *unsure*, and `left`
+lies between
 
-    what remained, less the unsure calls      none of them was counted yet
-    what remained                             all of them were
+    remaining, less the unsure calls      if none of them was counted yet
+    remaining                             if all of them were
 
-Between these two, it stays as it was reckoned. Above them somebody else has made calls, below them calls that
-were set aside were never made: then it is the lower of the two, so that it is never too much.
+Between these two, `left` stays as it was reckoned. If it was reckoned higher, other callers have made calls;
+if lower, calls that were set aside were never made. Then it becomes the lower of the two, so that it is never
+too high.
 """
 
 from collections import Counter
@@ -20,15 +22,15 @@ import msgspec
 from domain.rate_limits.messages import CallsClaimed, CallsEnded
 from domain.rate_limits.state import ASSUMED_WINDOW_MS, Budget, EndedCalls, OpenCalls, RateLimit
 
-# How late an observation is told, at most, by a worker whose clock differs by no more than this in all; one
-# that is later makes `left` less, and never more.
+# The most by which an observation is late, by its way to us and by the difference of clocks together. A later
+# one makes `left` lower, and never higher.
 LATEST_MS = 30_000
-# So much after its end a window counts as over: our clock may be ahead of the platform's, and a call too
-# early would be one too many of the window before.
+# How long after its end a window counts as over: our clock may be ahead of the platform's, and a call that is
+# too early would be one too many in the window before.
 RESET_MARGIN_MS = 3_000
-# How many times of ended attempts are told apart; beyond, the oldest ones are one.
+# How many times of ended attempts are kept apart; with more, the oldest ones are joined.
 MAXIMUM_ENDED = 64
-# Attempts that end within so long are told apart by nobody.
+# Attempts that end in the same second are joined.
 _TOGETHER_MS = 1_000
 
 
@@ -45,12 +47,12 @@ def after_claims(known: RateLimit, event: CallsClaimed, at: int) -> RateLimit:
 
 
 def after_end(known: RateLimit, event: CallsEnded, at: int) -> RateLimit:
-    """The limit after the attempt of a job has ended; what it gave back is left again."""
+    """The limit after the attempt of a job has ended; calls that it gave back are left again."""
     ended = next((one for one in known.open_calls if one.job == event.job), None)
     if ended is None:
         return known
     now = _settled(known, at)
-    # Less than none, where more calls were made than had been set aside.
+    # `unused` is negative where more calls were made than had been set aside.
     made = max(0, ended.cost - event.unused)
     return msgspec.structs.replace(
         now,
@@ -63,39 +65,39 @@ def after_end(known: RateLimit, event: CallsEnded, at: int) -> RateLimit:
 
 
 def charged(budget: Budget, calls: int) -> int:
-    """What a job's calls take from a policy at most: the whole of it, where they are more than that.
+    """How many calls a job takes from a window of a policy: all that it makes, but at most the limit.
 
-    They are made one after the other then, as the windows of a short policy come. Of a policy that lets no
-    call through, all of them: a job never has enough.
+    A job with more calls makes them in several windows of a short policy. Where the limit is not known, or 0,
+    all its calls count; with 0, a job never has enough.
     """
     return min(calls, budget.limit) if budget.limit else calls
 
 
 def charged_for(budget: Budget, jobs: Mapping[int, int]) -> int:
-    """The same for several jobs: so many of them by how many calls each makes."""
+    """The same for several jobs: `jobs` has the number of them, by the calls that each makes."""
     return sum(count * charged(budget, calls) for calls, count in jobs.items())
 
 
 def is_tracked(known: RateLimit) -> bool:
-    """Whether calls were set aside for jobs, so that what is left is reckoned."""
+    """Whether calls of the limit were set aside for jobs, so that `left` is reckoned."""
     return bool(known.open_calls or known.ended_calls) or any(one.left is not None for one in known.budgets)
 
 
 def left_after(known: RateLimit, before: Budget | None, told: Budget, now: int) -> int | None:
-    """What is left of a policy once somebody has told what remained of it."""
+    """The `left` of a policy after the observation `told`."""
     if told.remaining is None:
         return None
     lowest = told.remaining - _unsure_calls(known, told, min(told.observed_at, now))
     reckoned = None if before is None else left_at(known, before, now)
     if before is None or reckoned is None or reckoned > told.remaining:
         return lowest
-    # What was told before, or long ago, may be without calls that are not unsure any more.
+    # A repeated or old observation does not raise it: it may lack calls that are not unsure any more.
     is_news = (before.remaining, before.reset_time) != (told.remaining, told.reset_time)
     return max(reckoned, lowest) if is_news and told.observed_at >= now - LATEST_MS else reckoned
 
 
 def _unsure_calls(known: RateLimit, budget: Budget, observed_at: int) -> int:
-    """How many calls of jobs what was observed then may be without."""
+    """How many calls of jobs an observation of that time may not have counted yet."""
     since = min((one.since for one in known.open_calls), default=observed_at)
     since = min(since, observed_at - LATEST_MS)
     ended = sum(charged(budget, one.calls) for one in known.ended_calls if one.at >= since)
@@ -103,36 +105,36 @@ def _unsure_calls(known: RateLimit, budget: Budget, observed_at: int) -> int:
 
 
 def left_at(known: RateLimit, budget: Budget, now: int) -> int | None:
-    """What is left of a policy at a moment; `None` where that is not known."""
+    """The calls that a policy has left at a moment; `None` where that is not known."""
     if is_over(budget, now):
         return None if budget.limit is None else left_of_a_new_window(known, budget, budget.limit, now)
     return free(budget)
 
 
 def free(budget: Budget) -> int | None:
-    """What a policy has left beside the calls of jobs, as long as its window lasts."""
+    """The calls that a policy has left after those of jobs, as long as its window lasts."""
     return budget.remaining if budget.left is None else budget.left
 
 
 def is_over(budget: Budget, now: int) -> bool:
-    """Whether the window of a policy is surely over, however clocks differ."""
+    """Whether the window of a policy is over, with a margin for clocks that differ."""
     return budget.reset_time is not None and now >= budget.reset_time + RESET_MARGIN_MS
 
 
 def forgotten_after_ms(budget: Budget) -> int:
-    """How long after its end an attempt's calls may still count in a window that nobody has told of."""
+    """How long after an attempt's end its calls may still count in a window that was not observed."""
     return (budget.window_ms or ASSUMED_WINDOW_MS) + RESET_MARGIN_MS
 
 
 def left_of_a_new_window(known: RateLimit, budget: Budget, limit: int, now: int) -> int:
-    """What a window begins with: calls that are under way may come to be made in it."""
+    """The calls that a new window has left: its limit, less calls of jobs that may be counted in it."""
     began = max((budget.reset_time or 0) - RESET_MARGIN_MS, now - forgotten_after_ms(budget))
     ended = sum(charged(budget, one.calls) for one in known.ended_calls if one.at >= began)
     return limit - ended - sum(charged(budget, one.cost) for one in known.open_calls)
 
 
 def _settled(known: RateLimit, at: int) -> RateLimit:
-    """The limit with windows begun anew that are over, and without ended calls that nobody is unsure of."""
+    """The limit with new windows for those that are over, and without ended calls that are unsure no more."""
     since = min((one.since for one in known.open_calls), default=at)
     since = min(since, at - 2 * LATEST_MS)
     return msgspec.structs.replace(
@@ -145,7 +147,7 @@ def _settled(known: RateLimit, at: int) -> RateLimit:
 
 
 def begun(known: RateLimit, budget: Budget, at: int) -> Budget:
-    """A policy in the window after the one that was observed, of which nobody has told yet."""
+    """A policy in the window after the observed one, which was not observed yet."""
     is_told = budget.limit is not None
     left = None
     if budget.limit is not None and is_tracked(known):
@@ -155,7 +157,7 @@ def begun(known: RateLimit, budget: Budget, at: int) -> Budget:
         remaining=budget.limit,
         left=left,
         used=0 if is_told else None,
-        # Nobody has told its end. Counted from here, it ends too late rather than too early.
+        # The end of the window is not known. Counted from now, it is too late rather than too early.
         reset_time=at + (budget.window_ms or ASSUMED_WINDOW_MS) if is_told else None,
         near_limit=False,
         samples=(),
@@ -163,7 +165,7 @@ def begun(known: RateLimit, budget: Budget, at: int) -> Budget:
 
 
 def with_fewer(budget: Budget, calls: int) -> Budget:
-    """The budget with so many calls less left beside those of jobs."""
+    """The budget with so many calls less in `left`."""
     if budget.left is not None:
         return msgspec.structs.replace(budget, left=budget.left - calls)
     if budget.remaining is None:
@@ -172,7 +174,7 @@ def with_fewer(budget: Budget, calls: int) -> Budget:
 
 
 def _joined(ended: tuple[EndedCalls, ...], new: EndedCalls) -> tuple[EndedCalls, ...]:
-    """Ended calls with these; those that are joined count from the latest of their times."""
+    """The ended calls with new ones. Calls that are joined have the latest of their times."""
     if ended and new.at // _TOGETHER_MS == ended[-1].at // _TOGETHER_MS:
         return (*ended[:-1], _one(ended[-1], new))
     if len(ended) < MAXIMUM_ENDED:

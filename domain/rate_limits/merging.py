@@ -1,4 +1,4 @@
-"""Observations and the known state together: what one does not mention, and whether it is worth an event."""
+"""Observations merged with the known state: what they leave out, and whether they are worth an event."""
 
 import msgspec
 
@@ -12,10 +12,10 @@ RESET_JITTER_MS = 1_000
 
 
 def merged(known: Budget | None, said: Reading, at: int, *, jitter_ms: int = 0) -> Reading:
-    """A reading with what it does not mention, as far as that is known of the same window.
+    """A reading with what it leaves out, as far as that is known of the same window.
 
-    The limit outlives a window; what remains and when it ends do not. A reset that differs from the known one
-    by no more than `jitter_ms` is the same.
+    The limit stays the same in a new window; the remaining calls and the reset do not. A reset that differs
+    from the known one by no more than `jitter_ms` is the same.
     """
     said = _counted(said)
     if known is None:
@@ -42,10 +42,10 @@ def merged(known: Budget | None, said: Reading, at: int, *, jitter_ms: int = 0) 
 
 
 def is_news(known: Budget | None, said: Reading, at: int) -> bool:
-    """Whether a reading shows another window, a change of 5 % of the limit, or is a minute younger.
+    """Whether a reading shows another window or a change of 5 % of the limit, or is a minute younger.
 
-    Where two sources take turns (two instances that share a key, say), each is compared with what it said
-    itself: with the window that was kept before the present one.
+    Where two sources take turns (two instances that share a key, say), each is compared with its own last
+    reading: with the window that was kept before the present one.
     """
     if known is None:
         return True
@@ -71,7 +71,7 @@ def _differs(remaining: int | None, observed_at: int, said: Reading, at: int) ->
     if said.remaining is None or remaining is None:
         return said.remaining != remaining
     if said.remaining != remaining and 0 in (said.remaining, remaining):
-        # Callers wait for the last call, and for the first one after it.
+        # Callers need to know when the last call is gone, and when there are calls again.
         return True
     change = abs(said.remaining - remaining)
     return change > 0 and (said.limit is None or change >= COALESCE_FRACTION * said.limit)
@@ -90,7 +90,7 @@ def _counted(said: Reading) -> Reading:
 
 
 def _settled(known: Budget, reset_time: int | None, at: int, jitter_ms: int) -> int | None:
-    """The known reset, where the new one differs from it by rounding alone."""
+    """The known reset if the new one differs from it by rounding alone, or else the new one."""
     resets = (known.reset_time, None if known.before is None else known.before.reset_time)
     for one in resets:
         if one is not None and reset_time is not None and at < one and abs(one - reset_time) <= jitter_ms:

@@ -226,7 +226,7 @@ def key_of(command: Any) -> str:
 
 
 def key_of_response(command: ObserveResponse) -> str:
-    """The key of a response: as `key_of`, where no resource is given with that of its headers.
+    """The key of a response: as `key_of`, with the resource of its headers if none is given.
 
     Raises:
         Invalid: an identifier without a resource, given or in the headers.

@@ -1,4 +1,4 @@
-"""Observations and refusals, and what they lead to."""
+"""The decisions about observations and responses."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,7 +19,7 @@ from domain.rate_limits.reading import Reading
 from domain.rate_limits.refusals import refused
 from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel
 
-# How far an observation may be ahead: one from further ahead comes from a wrong clock.
+# How far in the future an observation may be: a later one comes from a wrong clock.
 MAXIMUM_CLOCK_LEAD_MS = 300_000
 
 
@@ -35,7 +35,7 @@ class ObserveResponseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe(state: RateLimit | None, command: Observe, context: Context, key: str) -> Decision:
-    """The event of an observation, if it says something new."""
+    """The event of an observation, if it has news."""
     at = _moment(command.observed_at, context)
     said = msgspec.convert(command, Reading, from_attributes=True)
     if said == Reading():
@@ -49,7 +49,7 @@ def observe(state: RateLimit | None, command: Observe, context: Context, key: st
 def observe_response(
     state: RateLimit | None, command: ObserveResponse, context: Context, key: str
 ) -> Decision:
-    """The events of a response, which shows what remains, or a refused call, or nothing of the kind."""
+    """The events of a response: it may tell what remains, that the call was refused, or neither."""
     at = _moment(command.observed_at, context)
     response = read_response(command.platform, command.status, command.headers, at, command.rate_limited)
     reservation = command.reservation
@@ -94,13 +94,13 @@ def _observed(
         if budget is not None and _is_past(budget, reading, at):
             if not confirms:
                 continue
-            # Its reservation must end all the same, or its calls would be granted once more.
+            # The reservation must end all the same, or its calls would be granted once more.
             at, reading = budget.observed_at, _known_or_fewer(budget, reading)
         elif cost is not None:
             reading = _with_fewer(budget, _with_calls(said, reading, cost))
         is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
         if not is_new and is_turn(budget, reading):
-            # Its level differs from that of the other source, but is not new.
+            # The level of this source differs from that of the other source, but that is no news.
             continue
         is_worth_it = is_worth_it or is_new
         news.append(reading)
@@ -143,7 +143,7 @@ def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
 
 
 def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
-    """The calls that remain, where a response does not say what it left."""
+    """The reading less the calls that were made, where the response does not tell what remains."""
     if (said.remaining, said.used) != (None, None) or reading.remaining is None:
         return reading
     return msgspec.structs.replace(
@@ -154,7 +154,7 @@ def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
 
 
 def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
-    """The calls that remain in a window where the platform answered several calls at once, in any order."""
+    """The reading with the fewest calls seen in its window: simultaneous calls are answered in any order."""
     if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
         return reading
     if known.remaining is None or reading.remaining is None or known.remaining >= reading.remaining:
@@ -163,7 +163,8 @@ def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
 
 
 def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -> bool:
-    # Workers who share a budget by reservations could be granted the 5 % that nobody noted once too often.
+    # Every use counts where workers share a budget by reservations: up to 5 % that are no news would be
+    # granted twice.
     if state is None or not state.is_shared or known is None:
         return False
     return (
@@ -172,17 +173,17 @@ def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -
 
 
 def _changes_more(state: RateLimit | None, event: Observed, now: int, key: str) -> bool:
-    """Whether an event that shows little is kept: for the level, after a refusal, or for jobs that wait."""
+    """Whether an event without news is kept: for a new level, the end of refusals, or another `left`."""
     if state is None:
         return True
     after = evolve(state, Recorded(0, key, 0, now, event))
     if after is None or (after.level, after.refusals) != (state.level, state.refusals):
         return after is not None
-    # Jobs would be handed out by what is wrong.
+    # Without the event, jobs would be handed out by a wrong `left`.
     return is_tracked(state) and [one.left for one in after.budgets] != [one.left for one in state.budgets]
 
 
 def _spent(state: RateLimit | None, reservation: str | None) -> Released | None:
-    """The end of a reservation whose calls were made, where the response does not say what remains."""
+    """The end of a reservation whose calls were made, where the response does not tell what remains."""
     cost = _held(state, reservation)
     return None if cost is None or reservation is None else Released(reservation=reservation, used=cost)

@@ -1,4 +1,4 @@
-"""One policy as it was told at one moment: `Reading`."""
+"""`Reading`: one policy as a platform told it at one moment."""
 
 import msgspec
 

@@ -15,7 +15,7 @@ RETRY_JITTER_MS = 1_000
 
 
 def refused(state: RateLimit | None, response: Response, at: int) -> Throttled | None:
-    """The wait that a refusal asks for; `None` where it belongs to one that is known, and asks for no more.
+    """The wait that a refusal asks for; `None` if it belongs to a known refusal, and asks for no longer wait.
 
     It lasts until Retry-After ends; else, if nothing remains, until the reset; else longer with each refusal.
     """

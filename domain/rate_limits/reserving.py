@@ -18,7 +18,7 @@ from domain.rate_limits.changes import changes
 from domain.rate_limits.messages import Release, Released, Reserve, Reserved
 from domain.rate_limits.state import RateLimit, RateLimitLevel
 
-# The most reservations of a limit: each is kept in its state, and looked at with every command.
+# The most reservations of a limit: each is kept in its state, and read with every command.
 MAXIMUM_RESERVATIONS = 100
 
 
@@ -37,7 +37,7 @@ class ReserveResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(state: RateLimit | None, command: Reserve, context: Context, key: str) -> Decision:
-    """Grants a reservation where the calls are allowed now, with all that is reserved already."""
+    """Grants a reservation if its calls are allowed now, beside all that are reserved already."""
     out = () if state is None else reservations_at(state, context.now)
     same = next((one for one in out if one.id == command.reservation), None)
     if same is not None:
@@ -70,7 +70,7 @@ def reserve(state: RateLimit | None, command: Reserve, context: Context, key: st
 
 
 def release(state: RateLimit | None, command: Release, context: Context, key: str) -> Decision:
-    """Ends a reservation; one that is not out, or not any more, changes nothing."""
+    """Ends a reservation; if there is no such reservation (any more), nothing changes."""
     ids = () if state is None else (one.id for one in state.reservations)
     if command.reservation not in ids:
         return Decision()
@@ -81,7 +81,7 @@ def release(state: RateLimit | None, command: Release, context: Context, key: st
 def _answer(
     here: Availability, reservation: str | None = None, expires_at: int | None = None
 ) -> ReserveResult:
-    """What is said of a reservation that was granted; without one, of the calls that were not."""
+    """The result of a reservation that was granted; without one, of calls that are not allowed."""
     return ReserveResult(
         granted=reservation is not None,
         reservation=reservation,

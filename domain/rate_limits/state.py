@@ -1,4 +1,4 @@
-"""The state of a limit: what is known of it, and who has calls of it."""
+"""The state of a limit: its policies as observed, and the calls that are set aside."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -119,7 +119,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def tightest(budgets: tuple[Budget, ...]) -> Budget | None:
-    """The one with the fewest calls left, among equals the one that lasts longest."""
+    """The policy with the fewest calls left; among equals, the one whose window lasts longest."""
     return min(
         budgets,
         key=lambda budget: (

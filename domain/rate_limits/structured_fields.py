@@ -1,7 +1,7 @@
 """`RateLimit` and `RateLimit-Policy` of the IETF's draft, which name several policies at once.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers: lists of items with parameters, and in
-its seventh version one dictionary. What is malformed is ignored, as the draft asks.
+its seventh version one dictionary. Malformed fields are ignored, as the draft asks.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from http_sf import StructuredFieldError
 from domain.rate_limits.header_values import MAXIMUM_COUNT, MAXIMUM_WAIT_MS
 from domain.rate_limits.reading import Reading
 
-# The most policies of a response: nobody has seen one with more.
+# The most policies of a response; more are not known of any platform.
 MAXIMUM_POLICIES = 8
 MAXIMUM_NAME = 64
 # The unit of a policy that does not tell it.
@@ -22,8 +22,9 @@ _CALLS = "requests"
 def readings_in(rate_limit: str | None, rate_limit_policy: str | None, at: int) -> tuple[Reading, ...]:
     """The readings of the two fields at `at`, one for each policy, at most eight.
 
-    Where only the policies are given, it is known how much there is, but not what remains of it. A policy of
-    bytes, say, and not of calls, counts only where nothing is left of it, until its end.
+    If only the policies are given, the readings have their limits, but not what remains. A policy that does
+    not count calls (but bytes, say) is left out, unless nothing is left of it: then it counts until its
+    reset.
     """
     policies = _policies(rate_limit_policy)
     limits = _service_limits(rate_limit, at)
@@ -46,7 +47,7 @@ _UNKNOWN = _Policy()
 def _joined(limit: Reading, policy: _Policy) -> Reading | None:
     quota, window_ms, unit = policy
     if unit != _CALLS:
-        # Bytes are no calls, nor are slots for calls at a time. Spent, they hold calls up all the same.
+        # The policy counts bytes, or simultaneous calls. Once it is spent, it holds calls up all the same.
         is_spent = limit.remaining == 0 and limit.reset_time is not None
         return Reading(policy=limit.policy, remaining=0, reset_time=limit.reset_time) if is_spent else None
     total = limit.limit if limit.limit is not None else quota

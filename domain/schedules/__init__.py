@@ -1,6 +1,6 @@
-"""Recurring jobs: `messages` has what is said, `schedule` the state, the deciding and their story.
+"""Recurring jobs: `messages` has the commands and events, `schedule` the state and the decisions.
 
-`times` says when one runs next.
+`times` computes when a schedule runs next.
 """
 
 from domain.schedules.schedule import DECIDER, TABLE, Schedule

@@ -2,11 +2,11 @@
 
     set --> active --- pause ---> paused --- resume --> active        delete (of any) --> (gone)
 
-A time at which a job is due makes one job at most, ever: the job's id is made of the schedule's and that
-time, and the next time is always later than the last one and than the present. When times were missed, since
-the service was away, `on_missed` says what becomes of them: `run_once` makes one job for all of them, `skip`
-none if the last of them is more than ten seconds old. Where its jobs are `unique`, none is made while another
-one stands in the way, so that they do not pile up when nobody does them.
+For each due time, one job is made at most, ever: the job's id is made of the schedule's id and that time, and
+the next time is always later than the last one and than the present. When times were missed, since the
+service was not running, `on_missed` decides: `run_once` makes one job for all of them, `skip` none if the
+last of them is more than ten seconds old. Where a schedule's jobs are `unique`, none is made while another
+one stands in the way, so that they do not pile up when no worker takes them.
 """
 
 from operator import attrgetter
@@ -111,7 +111,7 @@ def _run(state: Schedule | None, command: messages.RunSchedule, context: Context
         return Decision(events=((key, skipped),))
     job_id = f"{key}@{due_at}"
     ran = messages.Ran(job_id=job_id, due_at=due_at, next_run_at=next_run_at)
-    # Somebody may have enqueued a job with this very id.
+    # A user may have enqueued a job with this very id.
     if context.state(JOBS, job_id) is not None:
         return Decision(events=((key, ran),))
     return Decision(events=((job_id, _job(state, due_at)), (key, ran)))

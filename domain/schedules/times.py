@@ -1,6 +1,6 @@
-"""When a schedule runs: the one place that says which time comes next.
+"""The times of schedules: the only module that computes which one comes next.
 
-Whatever is missed, the next time is always later than the present, and an interval stays in step.
+Even if times were missed, the next one is later than the present, and an interval stays in step.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def next_time(times: Times, planned: int | None, now: int, cron_time: CronTime) 
 
 
 def last_due(times: Times, planned: int, now: int, cron_time: CronTime) -> int:
-    """The last time that has come: reckoned for an interval, looked up for a cron expression."""
+    """The last time that has come: computed for an interval, looked up for a cron expression."""
     if times.every_ms is not None:
         return planned + (now - planned) // times.every_ms * times.every_ms
     assert times.cron is not None

@@ -7,7 +7,7 @@ present --delete--> absent (the stream and its versions go on; rollback brings a
 A schema is registered and removed beside that, in either state, and outlives a deletion. Where there is one,
 the configuration matches it: `register_schema` is refused if it does not, and so is each change away from it.
 
-`messages` are the commands and events; `decider` has what they lead to.
+`messages` has the commands and events; `decider` the decisions and the state.
 """
 
 from domain.tool_configs.decider import DECIDER, TABLE, ToolConfig

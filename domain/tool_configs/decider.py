@@ -14,10 +14,10 @@ from domain.tool_configs import messages
 
 TABLE = "tool_configs"
 
-# The most bytes of a configuration as it is stored. Patches could make it grow until an event fits into no
-# message.
+# The most bytes of a configuration as it is stored. Without a bound, patches could make it grow until its
+# event fits into no message.
 MAXIMUM_CONFIG_BYTES = 256 * 1024
-# What comparing and storing one takes for each byte, as the work of a batch is counted.
+# The nanoseconds of comparing and storing a configuration for each byte, in the work of a batch.
 _BYTE_NS = 30
 
 
@@ -89,7 +89,7 @@ def _import(state: ToolConfig | None, command: messages.Import, context: Context
     if exists(state, context.now):
         raise AlreadyExists(f"there is a configuration of {key} already")
     imported = msgspec.convert(command, messages.Imported, from_attributes=True)
-    # An operator's own affair, whatever it takes.
+    # An operator's import has a budget of its own, so the work of a batch does not limit it.
     return _changed(state, key, context, imported, Budget())
 
 
@@ -126,7 +126,7 @@ def _validate(state: ToolConfig | None, command: messages.Validate, context: Con
 def _altered(
     event: type[messages.Content], state: ToolConfig | None, command: Any, context: Context, **changes: Any
 ) -> Decision:
-    """Some of a configuration that is there becomes another."""
+    """The decision to change some members of an existing configuration."""
     key = command.tool_name
     return _changed(state, key, context, _with(event, _existing(state, key), command.reason, **changes))
 
@@ -151,12 +151,12 @@ def _changed(
     budget: Budget | None = None,
 ) -> Decision:
     work = context.work if budget is None else budget
-    # Where nothing is left, it is not even looked how large it is.
+    # With nothing left of the budget, the command is refused before its size is measured.
     work.take()
     # The same configuration again is accepted, and changes nothing.
     if state is not None and state.present and _content(state) == _content(event):
         return Decision()
-    # A small patch makes a new version of a large configuration.
+    # The whole configuration counts: even a small patch makes a new version of it.
     work.take(_require_size(event.config) * _BYTE_NS)
     if state is not None and state.schema is not None and event.config is not state.config:
         _require_match(state.schema, event.config, key, context, work)
@@ -188,12 +188,12 @@ def _require_match(schema: str, config: dict[str, Any], key: str, context: Conte
 
 
 def _room_for_errors(context: Context) -> int:
-    # In a batch of a thousand commands, each has room for one error.
+    # By the room in the answer: in a batch of a thousand commands, each has room for one error.
     return min(MAXIMUM_ERRORS, context.answer_bytes_left // 2_000)
 
 
 def _content(of: ToolConfig | messages.Content) -> tuple[object, ...]:
-    # Compared as JSON, since Python holds 1, 1.0 and True for equal, and a configuration does not.
+    # Compared as JSON, since 1, 1.0 and True are equal in Python, but not in a configuration.
     return (of.enabled, msgspec.json.encode(of.config, order="sorted"), of.refresh_interval, of.notifications)
 
 

@@ -2,14 +2,13 @@
 
 A class is read once, when it is adapted, by these rules:
 
-- **Verbs.** The class methods that call `cls._create(…)` become creating verbs with their names; without such
-a
-  method, calling the class becomes the verb `create`. Every public method that is decorated with `@event`, or
-  whose calls trigger an event, becomes a verb with its name; a decorated property becomes `set_` and its
-  name. Parameters are the fields of the command, with their annotations and defaults; one without an
-  annotation takes any JSON. A method whose arguments JSON cannot hold is no verb (`Adapted.left_out`). The
-  return value of a method is not answered. `hyperpage_verbs = {"__init__": "register", "check": None}` in the
-  class gives verbs another name, or none.
+- **Verbs.** The class methods that call `cls._create(…)` become creating verbs with their names; without any,
+  calling the class becomes the verb `create`. Every public method that is decorated with `@event`, or whose
+  calls trigger an event, becomes a verb with its name; a decorated property becomes `set_` and its name.
+  Parameters are the fields of the command, with their annotations and defaults; one without an annotation
+  takes any JSON. A method whose arguments JSON cannot hold is no verb (`Adapted.left_out`). The return value
+  of a method is not answered. `hyperpage_verbs = {"__init__": "register", "check": None}` in the class gives
+  verbs another name, or none.
 - **Keys.** A command's `id` is the key; a creating one may leave it out. Where `create_id` takes parameters,
   the key follows from them, and creating takes no `id`. The library's own id is the key, if that is a UUID,
   or else the UUID (version 5) of `<table>/<key>`. Random ids that the class makes are not used.
