@@ -1,9 +1,9 @@
 """Analytics: SQL over backups and the whole history, offline, with DuckDB and Parquet.
 
-report    a page of charts that answers what people ask
-asking    one query and its result; what became of each row between two moments
-export    backups and archive into a lake
-lake      a lake as it lies on disk, and a connection that shows it
+report    a page of charts for operators
+asking    one query and its result; the difference of all rows between two moments
+export    adds backups and the archive to a lake
+lake      the files of a lake, and a connection with its views
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-# Since it was due, a job of a report has so long until it is late.
+# How long after it was due a job counts as late in a report.
 DEFAULT_SLA = "1h"
 
 

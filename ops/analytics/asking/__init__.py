@@ -1,5 +1,5 @@
-"""Questions to a lake.
+"""Queries over a lake.
 
 query       one query, its answer as a table, CSV, JSON or Parquet
-difference  what became of each row between two moments
+difference  the difference of all rows between two moments
 """

@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """A row that is another one: its key, the columns that differ, and all of it before and after."""
+    """A row that has changed: its key, the columns that differ, and the whole row before and after."""
 
     key: Any
     columns: list[str]
@@ -38,9 +38,9 @@ def difference(
 ) -> dict[str, Difference]:
     """The difference of the rows of each table from one moment to another, which may be the earlier one.
 
-    `tables` are the ones that are looked at; without them, all are. A moment is the name of a backup, of any
-    timeline; or a position or a time of the newest history, which is meant in `time_zone` (UTC without one)
-    where it has no zone of its own.
+    `tables` are the tables that are compared; without them, all are. A moment is the name of a backup of any
+    timeline, or a position or a time of the newest history. A time without a zone is in `time_zone`, or in
+    UTC.
 
     Raises:
         AnalyticsError: there is no lake, no such moment in it, or no such table.
@@ -69,12 +69,12 @@ class _Side:
             self._position = int(position)
 
     def rows(self, table: str) -> str:
-        """The rows of a table at that moment, in the words that follow FROM."""
+        """The rows of a table at that moment, as the SQL that follows FROM."""
         if self._snapshot is None:
             return f"{table}_at({self._position})"
         if table not in self._snapshot.tables:
             if self._is_of_history:
-                # Exported where no package told of it, or of before the service had it.
+                # The backup was exported without the table's package, or is older than the table.
                 return f"{table}_at({self._snapshot.position})"
             return f"(SELECT * FROM {table} WHERE false)"
         return f"(SELECT * EXCLUDE (snapshot) FROM all_{table} WHERE snapshot = '{self._snapshot.snapshot}')"
@@ -87,7 +87,7 @@ class _Side:
 
 def _compare(engine: Connection, table: str, first: _Side, second: _Side) -> Difference:
     key = key_column(table)
-    # A migration adds or removes columns. That is no change of a row: the columns of both sides count.
+    # A migration adds or removes columns, which is no change of a row: only columns of both sides count.
     others = set(second.columns(table))
     columns = [name for name in first.columns(table) if name in others]
     names = ", ".join(map(quoted, columns))

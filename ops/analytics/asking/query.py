@@ -1,4 +1,4 @@
-"""One query over a lake, and its result in the form that is wanted: `ask`."""
+"""One query over a lake, and its result as rows, CSV, JSON, Parquet or a workbook: `ask`."""
 
 import csv
 import math
@@ -20,11 +20,11 @@ from ops.analytics.lake.files import COMPRESSION, replaced
 from ops.analytics.lake.session import Connection, connect
 
 _FETCHED_ROWS = 10_000
-# What the macros say of a moment, and in brackets what to do.
+# The error of a macro about a moment, with the hint in brackets.
 _NOT_A_MOMENT = re.compile(
     r"Invalid Input Error: ((?:the lake does not know of|no moment of this history:) .*) \((.*)\)", re.DOTALL
 )
-# The column of the macros that is called as a word of SQL, where that stands for no GROUP BY and the like.
+# The column `by` of the macros, whose name is a keyword of SQL: not the `by` of GROUP BY and the like.
 _BARE_BY = re.compile(r"(?<!group )(?<!order )(?<!partition )\bby\b", re.IGNORECASE)
 _WORD_OF_SQL = 'by is a word of SQL: as the name of a column, it is written "by", with the quotes'
 _LOOK = "nothing was changed: `hyperpage analytics sql 'SHOW TABLES'` and 'DESCRIBE …' say what there is"
@@ -39,7 +39,7 @@ class QueryResult:
         self.columns = _distinct([name for name, *_ in result.description or ()])
 
     def rows(self) -> Iterator[list[Any]]:
-        """The rows, in values of JSON, read a portion at a time."""
+        """The rows as values of JSON, read a portion at a time."""
         with explained():
             while portion := self._result.fetchmany(_FETCHED_ROWS):
                 for row in portion:
@@ -51,7 +51,7 @@ class QueryResult:
             yield dict(zip(self.columns, row, strict=True))
 
     def write_json(self, out: TextIO) -> None:
-        """An array of objects, a line for each."""
+        """Writes the rows as an array of objects, one on each line."""
         encode = msgspec.json.Encoder().encode
         separator = "["
         for record in self.records():
@@ -60,15 +60,15 @@ class QueryResult:
         out.write("[]\n" if separator == "[" else "]\n")
 
     def write_csv(self, out: TextIO) -> None:
-        """Lines of values, the names of the columns first; nothing stands for NULL."""
+        """Writes the rows as CSV, after a line with the names of the columns; NULL is an empty value."""
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
         for row in self.rows():
             writer.writerow([_cell(value) for value in row])
 
     def write_parquet(self, path: Path) -> None:
-        """A Parquet file, in place of one that is there."""
-        # DuckDB may write nothing here, so pyarrow writes the file.
+        """Writes the rows as a Parquet file, in place of an existing one."""
+        # DuckDB may not write files in a confined session, so pyarrow writes this one.
         from pyarrow.parquet import ParquetWriter
 
         with explained(), replaced(path) as temporary, warnings.catch_warnings():
@@ -84,10 +84,10 @@ class QueryResult:
 
 
 def ask(lake: Path, query: str, *, snapshot: str | None = None, time_zone: str | None = None) -> QueryResult:
-    """The answer to one query, which can read the lake and nothing else, and write nothing.
+    """The result of one query, which can read the lake and nothing else, and write nothing.
 
     Raises:
-        AnalyticsError: it is no query, or there is something wrong with it: the message points at the place.
+        AnalyticsError: it is no query, or has an error: the message points at the place.
     """
     connection = connect(lake, snapshot=snapshot, time_zone=time_zone, confined=True)
     with explained():
@@ -98,12 +98,13 @@ def ask(lake: Path, query: str, *, snapshot: str | None = None, time_zone: str |
 def write_workbook(
     lake: Path, query: str, path: Path, *, snapshot: str | None = None, time_zone: str | None = None
 ) -> None:
-    """Writes the answer to such a query as a sheet for Excel (.xlsx), in place of a file that is there.
+    """Writes the result of such a query as a sheet for Excel (.xlsx), in place of an existing file.
 
-    Times that have a zone are texts there: a sheet knows none.
+    Times with a zone are written as texts, since a sheet has no time zones.
 
     Raises:
-        AnalyticsError: as `ask`, or DuckDB's extension `excel` is not installed, or the rows are too many.
+        AnalyticsError: as for `ask`; or DuckDB's extension `excel` is not installed, or there are too many
+        rows.
     """
     with (
         replaced(path) as temporary,
@@ -168,7 +169,7 @@ def _require_query(query: str) -> None:
 
     import duckdb
 
-    # EXPLAIN ANALYZE carries the statement out, so what is explained must be a query, too.
+    # EXPLAIN ANALYZE carries its statement out, so that must be a query, too.
     statements = duckdb.extract_statements(_EXPLAIN.sub("", query, count=1))
     kinds = [one.type for one in statements]
     if kinds != [duckdb.StatementType.SELECT]:
@@ -182,7 +183,7 @@ def _require_query(query: str) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """DuckDB's errors become an AnalyticsError, with the place in the query."""
+    """Turns DuckDB's errors into an AnalyticsError, with the place in the query."""
     import duckdb
 
     try:
@@ -196,7 +197,7 @@ def explained() -> Iterator[None]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names of columns; one that comes again gets a number."""
+    """The names of columns; a repeated name gets a number."""
     found: dict[str, None] = {}
     for name in names:
         candidate, number = name, 0

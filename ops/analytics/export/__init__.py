@@ -1,13 +1,13 @@
-"""Backups and archive into a lake.
+"""Adding backups and the archive to a lake.
 
-exporting       all of it: `export`
-addition        one backup that becomes part of a lake
-archive_source  what the archive has beyond the backups
-sealed_source   a sealed backup, read into Arrow
-event_files     the log as Parquet
-row_versions    every row after every event; folding has processes for it
-table_files     the tables as a backup has them, each in parts (table_parts)
-written_log     the log as the lake has it already
-merging         small files of the log become one
-row_groups      how rows become files, a group at a time
+exporting       a whole export: `export`
+addition        adds one backup to a lake
+archive_source  adds the events that the archive has beyond the backups
+sealed_source   reads a sealed backup into Arrow
+event_files     writes the log as Parquet
+row_versions    writes every row after every event; folding does it in processes of its own
+table_files     writes the tables of a backup, each in parts (table_parts)
+written_log     reads the log that the lake already has
+merging         merges small files of the log
+row_groups      writes rows into files, a group at a time
 """

@@ -1,9 +1,9 @@
-"""One backup that becomes part of a lake: `Addition`.
+"""Adding one backup to a lake: `Addition`.
 
-backup ─┬─ events ──▶ Parquet, where the lake has not got them yet  (ADBC, DuckDB)
-        ├─ folded ──▶ row versions                                  (Python, a process of its own)
-        ├─ tables ──▶ Parquet, for each snapshot                    (ADBC, DuckDB)
-        └─ SHA-256 ─▶ is it what was made? Then the manifest names the files, and they are the lake's.
+backup ─┬─ events ──▶ Parquet, those that the lake does not have yet  (ADBC, DuckDB)
+        ├─ folded ──▶ row versions                                    (Python, processes of its own) ├─ tables
+        ──▶ Parquet, for each snapshot                      (ADBC, DuckDB) └─ SHA-256 ─▶ if the backup is
+        undamaged, the manifest names the files, which makes them part of the lake
 """
 
 from collections.abc import Iterator, Set
@@ -41,7 +41,7 @@ EVENTS_IN_FILE = 250_000
 
 
 class Addition:
-    """One backup that is being added to a lake; `plain` is the same as a plain local file."""
+    """One backup that is being added to a lake; `plain` is the same backup as a plain local file."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Addition:
             )
         require_size(self._plain)
         with ThreadPoolExecutor(2) as beside:
-            # Begun before all else, even before imports: where little is new, the checksum takes longest.
+            # Started first, even before imports: where little is new, the checksum takes longest.
             checksum = beside.submit(file_checksum, self._plain.path)
             return self._proven(beside, checksum)
 
@@ -85,7 +85,7 @@ class Addition:
         try:
             return self._add(beside, checksum)
         except (adbc_driver_manager.Error, apsw.Error, duckdb.Error, pyarrow.ArrowException) as error:
-            # Damage may show itself anywhere. Where the checksum differs, the file is not what was made.
+            # Damage may cause any of these errors. If the checksum differs, the file is damaged.
             if checksum.result() != self._plain.metadata.checksum:
                 raise checksum_differs(self._plain.path) from error
             if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
@@ -135,7 +135,7 @@ class Addition:
         )
 
     def _made_up_for(self, recorded: Set[str]) -> Manifest:
-        """The manifest with what was left out while a package was away, as far as that is back."""
+        """The manifest with the row versions that were left out while their packages were not installed."""
         ends = {one: last for one, _, last in history_of(self._metadata.timelines, self._metadata.position)}
         stretches = tuple(
             self._completed(one, recorded) if one.last <= ends.get(one.timeline, 0) else one
@@ -150,14 +150,14 @@ class Addition:
         for table in back:
             task = Task(lake=str(self._lake), backup=str(self._plain.path), ranges=[of], table=table)
             files |= _together(fold_sealed(task))
-        # What an archive's streams begin with may be another application's name for them, and no table.
+        # Tables of the store alone: a name from the archive's streams may be another application's.
         still = tuple(one for one in stretch.left_out if one in recorded and one not in back)
         return msgspec.structs.replace(stretch, files=files, left_out=still)
 
     def _require_same_history(self, source: SealedSource, ranges: list[Range]) -> None:
-        """Returns if the backup follows from what the lake has of its history.
+        """Returns if the backup's events continue those that the lake has of its history.
 
-        A copy of a store that went on elsewhere has the same store id, and other events.
+        A copy of a store that was used elsewhere has the same store id, but other events.
         """
         position = ranges[0].first - 1 if ranges else self._metadata.position
         known = WrittenLog(self._lake, self._engine(), self._manifest, self._metadata.timelines)
@@ -168,7 +168,7 @@ class Addition:
             )
 
     def _new_ranges(self) -> Iterator[Range]:
-        """The positions that the lake has not got, in order."""
+        """The positions that the lake does not have yet, in order."""
         for timeline, first, last in history_of(self._metadata.timelines, self._metadata.position):
             start = max(first, self._manifest.end_of(timeline) + 1)
             for begin in range(start, last + 1, EVENTS_IN_FILE):
@@ -205,7 +205,7 @@ class Addition:
         """The newest snapshot from which this one differs by events alone, and not by too many.
 
         Another version of the service may make other rows of the same events. A repair makes rows anew, and
-        so does a restore, which begins a timeline.
+        so does a restore, which begins a timeline. So snapshots from before these are not used.
         """
         metadata = self._metadata
         candidates = [
@@ -243,7 +243,7 @@ class Addition:
 
 
 def _recorded(source: SealedSource) -> set[str]:
-    """The tables of packages that the store has, or has kept."""
+    """The tables of other packages that the store has, even if the package is no longer installed."""
     # A backup of an earlier version has no records.
     has_records = bool(source.columns(RECORDS))
     rows = source.rows(f"SELECT name FROM {RECORDS} LIMIT {MAXIMUM_TABLES}") if has_records else []
@@ -251,7 +251,7 @@ def _recorded(source: SealedSource) -> set[str]:
 
 
 def _left_out(source: SealedSource, recorded: Set[str], of: Range) -> tuple[str, ...]:
-    """The tables that the store has kept of packages that are not there, as far as they have events there."""
+    """The tables of packages that are not installed here, as far as they have events in a range."""
     where = f"position BETWEEN {of.first} AND {of.last}"
     found = []
     for name in sorted(recorded - TABLES.keys()):

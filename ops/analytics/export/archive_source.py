@@ -1,4 +1,4 @@
-"""Events that the archive has beyond the backups become part of a lake: `add_archive`.
+"""Adding the events that the archive has beyond the backups to a lake: `add_archive`.
 
 Each timeline is read on from where the lake ends, segment by segment, up to the first gap. The states that
 these events build on come from the lake's own events.
@@ -31,7 +31,7 @@ from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 from projections.tables import TABLES
 
-# The most events in one file. They are in memory until it is written, with the states that they build on.
+# The most events in one file. They are in memory until it is written, with the states that they change.
 EVENTS_IN_FILE = 50_000
 
 
@@ -43,14 +43,14 @@ def add_archive(
     identities: Identities = (),
     signing: Signing = ANYBODYS,
 ) -> Iterator[Manifest]:
-    """The manifest with more and more of the archive; every file that each names is whole and on disk.
+    """Manifests with more and more of the archive; every file that each names is whole and on disk.
 
-    `engine` opens DuckDB, or gives the connection that is open.
+    `engine` opens DuckDB, or returns the open connection.
 
     Raises:
         BackupError: a segment is damaged, another store's, of another history, encrypted and there is no key
-            for it, or does not follow from what the lake has. What came before is whole.
-        OSError: the archive cannot be read, or the bucket is away.
+            for it, or does not continue the lake's log. All that was added before is whole.
+        OSError: the archive cannot be read, or the bucket cannot be reached.
     """
     for timeline, found in groupby(list_segments(archive), key=lambda one: one.timeline):
         new = [one for one in found if one.last > manifest.end_of(timeline)]
@@ -142,7 +142,7 @@ def _add(
 
 
 class _States:
-    """The aggregates that some events build on, as the lake's own events make them."""
+    """The aggregates that some events change, as the lake's own events before them left these."""
 
     def __init__(self, known: WrittenLog, rows: Sequence[chain.Row]) -> None:
         self._known = known

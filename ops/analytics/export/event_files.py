@@ -1,4 +1,4 @@
-"""The log as Parquet: `write_events`, `write_rows`; its columns, made of those of the table."""
+"""Writing the log as Parquet: `write_events`, `write_rows`. Its columns are made of those of the table."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
@@ -37,7 +37,7 @@ def write_events(
     first: int,
     last: int,
 ) -> File:
-    """Writes the events of some positions; the file is whole and on disk when this returns."""
+    """Writes the events of a range of positions; the file is whole and on disk when this returns."""
     where = f"position BETWEEN {first} AND {last}"
     row_bytes = source.bytes_in_row("events", last, where)
     with source.batches(_COLUMNS, f"events WHERE {where}", row_bytes) as reader:
@@ -83,10 +83,10 @@ def _batches(
     rows: "pyarrow.RecordBatchReader | pyarrow.Table",
     row_bytes: int,
 ) -> "Iterator[pyarrow.RecordBatch]":
-    """The answer to a query that makes of each row of `rows_of_events` what it makes of it alone."""
+    """The result of a query over `rows_of_events` that maps each row by itself."""
     import pyarrow
 
-    # Heavy rows go through batch by batch, since DuckDB holds some thousand rows at a time, or all of them.
+    # Heavy rows are queried batch by batch, since DuckDB holds some thousand rows at a time, or all of them.
     sources: Iterable[pyarrow.RecordBatchReader | pyarrow.Table] = [rows]
     if row_bytes > HEAVY_ROW_BYTES:
         batches = rows.to_batches() if isinstance(rows, pyarrow.Table) else rows
@@ -100,10 +100,10 @@ def _batches(
 
 
 def _expressions(source: str) -> str:
-    """A query of DuckDB's for the columns of the log, from rows as the table `events` has them."""
+    """DuckDB's query for the columns of the log, from rows with the columns of the table `events`."""
     columns = promoted_columns()
     keys = {column.removeprefix("data_"): kind for column, kind in columns.items()}
-    # Other applications may keep what is no JSON in the log.
+    # Other applications may keep events in the log that are no JSON.
     ours = f"type IN ({', '.join(literal(name) for name in sorted(EVENT_TYPES))})"
     body = f"CASE WHEN {ours} THEN json_transform(data, {literal(_shape(keys))}) END"
     metadata = f"json_transform(metadata, {literal(_shape(dict.fromkeys(METADATA, 'VARCHAR')))})"
@@ -121,9 +121,9 @@ def _expressions(source: str) -> str:
 def defaults_of(
     types: Mapping[str, type[msgspec.Struct]], keys: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What a key means where it was left out, by type of event; of the `keys`, the types of DuckDB.
+    """The default of each key, by the type of event that may leave it out. `keys` have DuckDB's types.
 
-    A key of one type of event may hold something else in another: what its column cannot hold is left out.
+    A key may have another type in another event: a default that its column cannot hold is left out.
     """
     found: dict[str, dict[str, Any]] = {key: {} for key in keys}
     for name, event in types.items():

@@ -1,8 +1,8 @@
-"""Backups into a lake: `export`.
+"""Adding backups and the archive to a lake: `export`.
 
 backups ─▶ addition.py, one by one
-archive ─▶ archive_source.py, what came after the backups
-lake ────▶ merging.py, where many small files of the log are to be few
+archive ─▶ archive_source.py, the events after the backups
+lake ────▶ merging.py, many small files of the log become few
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -72,16 +72,16 @@ def export(
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> ExportReport:
-    """Adds to a lake what it has not got yet of these backups; what was added is on disk when this returns.
+    """Adds the backups that a lake does not have yet; all that was added is on disk when this returns.
 
-    A backup that is damaged or does not belong here is refused, as the `damaged` ones are, and the others go
-    on. What an `archive` has beyond the backups is added, too. `store_id` is whose they must be, where that
-    is known. `identities` open what is encrypted; what is not a plain local file is made one in `scratch`
-    meanwhile.
+    A backup that is damaged or of another store is refused, as the `damaged` ones are, and the others are
+    added. The events that an `archive` has beyond the backups are added, too. `store_id` is the store that
+    all must be of, if it is known. `identities` decrypt encrypted backups. A backup that is no plain local
+    file is made one in `scratch` meanwhile.
 
     Raises:
-        AnalyticsError: there is no such lake to add to, or what is needed is not installed.
-        OSError: the disk is full, a bucket is away. What the manifest names by then is whole.
+        AnalyticsError: there is no such lake to add to, or a needed package is not installed. OSError: the
+        disk is full, or a bucket cannot be reached. All that the manifest names by then is whole.
     """
     require_installed()
     with locked(lake), ExitStack() as stack:
@@ -100,7 +100,7 @@ def export(
 
 
 class _Export:
-    """One export under way: the lake as it is by now, and what has been done."""
+    """One export under way: the lake as it is now, and the report so far."""
 
     def __init__(self, lake: Path, engine: Engine, manifest: Manifest) -> None:
         self.report = ExportReport(lake=str(lake.absolute()))
@@ -111,7 +111,7 @@ class _Export:
         self._had = manifest.events
 
     def add(self, backup: Backup, opening: Callable[[], AbstractContextManager[Backup]]) -> None:
-        """Adds a backup that the lake has not got; `opening` makes a plain local file of it."""
+        """Adds a backup if the lake does not have it; `opening` makes a plain local file of it."""
         if (backup.name, backup.metadata.checksum) in self._known:
             self.report.known.append(backup.name)
             return
@@ -124,7 +124,7 @@ class _Export:
             self._refuse(_refused(backup.name, error))
 
     def add_archive(self, archive: Place, identities: Identities, signing: Signing) -> None:
-        """Adds what an archive has beyond the backups."""
+        """Adds the events that an archive has beyond the backups."""
         import duckdb
 
         of_backups = self._manifest.events
@@ -137,12 +137,12 @@ class _Export:
         except BackupError as error:
             self._refuse(_refused(name, error))
         except duckdb.Error as error:
-            # What the archive adds builds on the lake's own files.
+            # Adding events of the archive reads the lake's own files.
             self._refuse(RefusedBackup(name, "lake_unreadable", f"the lake cannot be read: {error}"))
         self.report.archived = self._manifest.events - of_backups
 
     def finish(self) -> None:
-        """Makes the views, and few files of many where nobody reads the lake."""
+        """Makes the views, and merges small files unless a session reads the lake."""
         self.report.events = self._manifest.events - self._had
         if self._manifest.snapshots or self._manifest.stretches:
             write_views(self._lake, self._manifest, self._engine())
@@ -186,10 +186,10 @@ def _newest_store(backups: Sequence[Backup]) -> str | None:
 
 
 def _open(lake: Path, store_id: str | None) -> Manifest:
-    """The manifest of a lake that is there, or of a new one.
+    """The manifest of an existing lake, or of a new one.
 
     Raises:
-        AnalyticsError: it is another store's, or the folder has something else.
+        AnalyticsError: the lake is another store's, or the folder is no lake and not empty.
     """
     manifest = read_manifest(lake)
     if manifest is None:

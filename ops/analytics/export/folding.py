@@ -1,7 +1,7 @@
 """Row versions of a sealed file, made by processes beside the one that writes its events: `Folding`.
 
-Folding is Python's work, 10 µs an event, so a long stretch is folded in a process of its own beside the one
-that writes the events: `python -m ops.analytics.export.folding`, with a `Task` as JSON on stdin, and the
+Folding is done in Python, in 10 µs an event. So a long stretch is folded by processes of their own while this
+one writes the events: `python -m ops.analytics.export.folding`, with a `Task` as JSON on stdin, and the
 answer on stdout.
 """
 
@@ -30,41 +30,41 @@ from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from projections.rebuild import streams_of
 
-# How many processes fold. Writing the events meanwhile takes half as much as one of them.
+# How many processes fold. Writing the events meanwhile takes half as much time as one of them.
 PROCESSES = 2
-# The number of events from which on processes pay: each takes 0.5 s to start.
+# The number of events above which processes are worth their start, which takes 0.5 s for each.
 WORTH_A_PROCESS = 20_000
-# Where the packages of this very program are.
+# The folder of this program's packages.
 OURS = str(Path(__file__).parents[3])
-# The exit code of a process that has met what cannot be folded.
+# The exit code of a process that found an event that cannot be folded.
 _REFUSED = 3
 
 
 class Share(msgspec.Struct, frozen=True):
-    """Which streams one of several folds takes."""
+    """The streams that one of several folds takes."""
 
     number: int = 0
     of: int = 1
 
     @property
     def condition(self) -> str:
-        """A condition for its streams, in SQL: streams of other folds never become objects of Python.
+        """The SQL condition of its streams, so that other streams never become objects of Python.
 
-        The last letters of a stream's name decide; the name of each table here is longer than that.
+        The last three letters of a stream's name decide; a name is longer, since that of its table is.
         """
         letters = " + ".join(f"unicode(substr(stream, -{place}))" for place in (1, 2, 3))
         return "true" if self.of == 1 else f"(length(stream) + {letters}) % {self.of} = {self.number}"
 
     @property
     def suffix(self) -> str:
-        """The end of its files' names, which tells them from those of the other folds."""
+        """The end of the names of its files, which distinguishes them from those of the other folds."""
         return "" if self.of == 1 else f"-{self.number}"
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """The work of one fold: the ranges follow each other in the log of a sealed file.
+    """The work of one fold: ranges that follow each other in the log of a sealed file.
 
-    Where it is about one `table`, nothing is made of the events of others.
+    With a `table`, only the events of that table are folded.
     """
 
     lake: str
@@ -75,7 +75,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def condition(self) -> str:
-        """A condition for its streams, in SQL."""
+        """The SQL condition of its streams."""
         if not self.table:
             return self.share.condition
         first, behind = map(literal, streams_of(self.table))
@@ -86,7 +86,7 @@ Files = list[dict[str, File]]
 
 
 class Folding:
-    """The files of row versions that processes are writing, or that are written when asked for."""
+    """The files of row versions, which processes write; without these, they are written in `files`."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -98,8 +98,8 @@ class Folding:
         """The files that each process has written, whole and on disk.
 
         Raises:
-            BackupError: the log has what cannot be folded.
-            AnalyticsError: a process was ended.
+            BackupError: the log has an event that cannot be folded.
+            AnalyticsError: a process was killed, or failed.
         """
         if not self._processes:
             return [fold_sealed(self._task)]
@@ -148,7 +148,7 @@ def fold_sealed(task: Task) -> Files:
     """The files of each range, by table.
 
     Raises:
-        BackupError: the log has what cannot be folded.
+        BackupError: the log has an event that cannot be folded.
     """
     with closing(open_sealed(Path(task.backup))) as connection:
 
@@ -172,7 +172,7 @@ def fold_sealed(task: Task) -> Files:
 
 def main() -> int:
     """Does one task, which is read from stdin; the answer goes to stdout."""
-    # Python's collector of cycles would look at many objects, and none of them is part of a cycle.
+    # Python's collector of cycles would visit many objects, and none of them is part of a cycle.
     gc.disable()
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     try:

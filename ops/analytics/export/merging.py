@@ -1,11 +1,11 @@
-"""Small stretches that become one: `merge_small`, `remove_replaced`.
+"""Merging small stretches: `merge_small`, `remove_replaced`.
 
-Each export that finds something new writes a stretch of its own, of five files or so. After a thousand of
-them, a question would open thousands of files, and so would each export, to make the views. So small ones
-become one, a few at a time, and what an export takes stays the same, however many there were before it.
+Each export that finds new events writes a stretch of its own, of five files or so. After a thousand exports,
+a query would open thousands of files, and so would each export, to make the views. So small stretches are
+merged, a few at a time, and the time of an export stays the same, however many there were before it.
 
-This is done while no session reads the lake, and the small files are removed at once. A reader of the folder
-itself, file by file, sees events twice for that moment alone.
+This is done while no session reads the lake, and the small files are removed at once. A program that reads
+the files of the folder itself sees events twice for that moment.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # A stretch with fewer events, and fewer bytes than fill a group, is small.
 SMALL_EVENTS = 25_000
-# How many small stretches in a row become one.
+# How many small stretches in a row are merged.
 SMALL_STRETCHES = 16
 
 
@@ -36,8 +36,8 @@ class _NotMergedError(Exception):
 def merge_small(lake: Path, manifest: Manifest) -> tuple[Manifest, list[str]]:
     """The manifest with one stretch in place of many small ones; all that it names is whole and on disk.
 
-    The second value says why some stay as they are: a file is damaged, or the disk has no room. Call it while
-    nobody reads the lake.
+    The second value are the reasons why some stay as they are: a file is damaged, or the disk has no room.
+    Call it while no session reads the lake.
     """
     stretches: list[Stretch] = []
     replaced: list[str] = []
@@ -60,9 +60,9 @@ def merge_small(lake: Path, manifest: Manifest) -> tuple[Manifest, list[str]]:
 
 
 def remove_replaced(lake: Path, manifest: Manifest) -> Manifest:
-    """Removes the files that others have taken the place of; the manifest without their names.
+    """Removes the files that were replaced by merged ones, and returns the manifest without them.
 
-    Call it while nobody reads the lake: a session may have been told of them when it began.
+    Call it while no session reads the lake: one that began earlier may have views of these files.
     """
     if not manifest.replaced:
         return manifest
@@ -74,7 +74,7 @@ def remove_replaced(lake: Path, manifest: Manifest) -> Manifest:
 
 
 def _runs(stretches: Sequence[Stretch]) -> Iterator[list[Stretch]]:
-    """The stretches in their order; small neighbours of a timeline with the same columns together."""
+    """The stretches in order, in lists: small neighbours of a timeline with the same columns are together."""
     run: list[Stretch] = []
     for one in stretches:
         if run and not (_is_small(one) and _is_small(run[-1]) and _follows(one, run)):
@@ -92,7 +92,7 @@ def _is_small(stretch: Stretch) -> bool:
 
 def _follows(stretch: Stretch, run: Sequence[Stretch]) -> bool:
     if stretch.left_out != run[-1].left_out:
-        # What is left out is made up for by whole stretches.
+        # Row versions that are left out are added later for whole stretches.
         return False
     return (stretch.timeline, stretch.first) == (run[-1].timeline, run[-1].last + 1) and all(
         # Another version of the program may have written other columns.
@@ -106,7 +106,7 @@ def _files_of(run: Iterable[Stretch]) -> Iterator[File]:
 
 
 def _require_whole(lake: Path, file: File) -> None:
-    # A merged file gets a new checksum, by which damage in it would pass for right.
+    # A merged file gets a new checksum, so damage that is copied into it would not be noticed later.
     with (lake / file.path).open("rb") as content:
         if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
             raise _NotMergedError(f"{file.path} is not what was written")

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-# A group of this weight is written, however few rows it has: it is in memory until then.
+# A group of so many bytes is written, however few rows it has, since it is in memory until then.
 GROUP_BYTES = 64 * 1024 * 1024
 ROW_GROUP_ROWS = 65_536
-# Columns that differ in each row, and have no dictionary. Streams have one, though a group has many of them:
-# they come again, and joins and counts of them take a quarter less time.
+# Columns whose values differ in each row, so they have no dictionary. Streams have one, though a group has
+# many streams: they repeat, and joins and counts of them take a quarter less time.
 DIFFERING = ("position", "command_id", "data", "metadata", "hash", "data_bytes")
 DICTIONARY_BYTES = 4 * 1024 * 1024
 
 
 def in_groups(batches: "Iterable[pyarrow.RecordBatch]", rows: int) -> "Iterator[pyarrow.Table]":
-    """Batches gathered into groups of at least so many rows, or of great weight; the last may have fewer."""
+    """Batches gathered into groups of at least `rows` rows, or of many bytes; the last may have fewer."""
     import pyarrow
 
     gathered: list[pyarrow.RecordBatch] = []
@@ -39,9 +39,9 @@ def in_groups(batches: "Iterable[pyarrow.RecordBatch]", rows: int) -> "Iterator[
 
 
 def write_groups(lake: Path, path: Path, groups: "Iterable[pyarrow.Table]") -> File:
-    """Writes rows, each table of them a group; the file is whole and on disk when this returns.
+    """Writes rows, each table as one group; the file is whole and on disk when this returns.
 
-    There must be one group at least.
+    There must be at least one group.
     """
     written = 0
     with replaced(path) as temporary, ExitStack() as stack:
@@ -54,7 +54,7 @@ def write_groups(lake: Path, path: Path, groups: "Iterable[pyarrow.Table]") -> F
 
 
 def log_writer(path: Path, schema: "pyarrow.Schema") -> "ParquetWriter":
-    """The writer of such a file. Closed by `with`."""
+    """The writer of a file of the log, to be closed by `with`."""
     from pyarrow.parquet import ParquetWriter
 
     return ParquetWriter(
@@ -63,6 +63,6 @@ def log_writer(path: Path, schema: "pyarrow.Schema") -> "ParquetWriter":
         compression=COMPRESSION,
         use_dictionary=[name for name in schema.names if name not in DIFFERING],
         dictionary_pagesize_limit=DICTIONARY_BYTES,
-        # Few pages: each one takes time to begin.
+        # Few pages, since each takes time to start.
         max_rows_per_page=2 * ROW_GROUP_ROWS,
     )

@@ -1,8 +1,8 @@
-"""Every row as each event left it, as Parquet, so that SQL alone can tell what the tables were at any moment.
+"""Every row as each event left it, as Parquet, so that SQL alone can show the tables at any moment.
 
-The rows are made as those of the tables are: by the deciders' `evolve` and the projections' row functions.
-A row that is gone is a version, too: its key, the position, and `deleted`. Attempts go together with their
-job: one such version without an id, but with the `job_id`, stands for all of them.
+The rows are made like those of the tables: by the deciders' `evolve` and the projections' row functions. A
+row that is removed has a version, too: its key, the position, and `deleted`. Attempts are removed together
+with their job: one such version without an id, but with the `job_id`, stands for all of them.
 """
 
 from collections import OrderedDict
@@ -28,21 +28,21 @@ from projections.tables import TABLES
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
-# How many states a process holds, and how much their events may weigh. A state that was dropped is read from
-# the log again, which takes ten times as long as folding an event.
+# The most states that a process holds, and the most bytes of their events. A state that was dropped is read
+# from the log again, which takes ten times as long as folding an event.
 STATES = 120_000
 STATES_BYTES = 128 * 1024 * 1024
-# How many rows are gathered as objects of Python, which weigh several times as much as in Arrow.
+# How many rows are gathered as objects of Python, which take several times as much memory as in Arrow.
 BATCH_ROWS = 4_096
-# The rough weight of a state that was read from the log.
+# The rough size of a state that was read from the log.
 _LOADED_BYTES = 1_024
 
-# Reads an aggregate as it was at a position, and which attempts a job had by then.
+# Reads an aggregate as it was at a position.
 Load = Callable[[str, str, int], Aggregate]
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """Some positions of one timeline."""
+    """A range of positions of one timeline."""
 
     timeline: int
     first: int
@@ -50,7 +50,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def left_out(streams: Iterable[str]) -> tuple[str, ...]:
-    """The tables of others whose events are in these streams, and of which no rows can be made here."""
+    """The tables of these streams whose packages are not installed, so that no rows of them can be made."""
     found = {stream.partition("/")[0] for stream in streams if "/" in stream}
     of_others = (name for name in found - TABLES.keys() - {TIMELINE_STREAM.partition("/")[0]})
     # Streams of other applications may have any names.
@@ -58,21 +58,21 @@ def left_out(streams: Iterable[str]) -> tuple[str, ...]:
 
 
 class Fold:
-    """Folds events in the order of their positions; `load` gives the aggregates of before.
+    """Folds events in the order of their positions; `load` reads the aggregates before them.
 
-    Of several folds that share the work, each has files with a `suffix` of its own.
+    Where several folds share the work, each has a `suffix` of its own for its files.
     """
 
     def __init__(self, load: Load, *, suffix: str = "") -> None:
         self._load = load
         self._suffix = suffix
         self._types = version_columns()
-        # Each with the weight of its events.
+        # Each with the size of its events in bytes.
         self._states: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
     def write(self, lake: Path, of: Range, rows: Iterable[tuple[Any, ...]]) -> dict[str, File]:
-        """Folds some events, and writes what rows they lead to; the file of each table that has any.
+        """Folds events and writes the rows that they lead to; returns the file of each table that has rows.
 
         `rows` have position, stream, version, type, time and data of each event.
         """
@@ -104,7 +104,7 @@ class Fold:
                 for row in beside.rows(before, state, recorded.event, recorded_at):
                     second.add((*row, position), 0)
                 if state is None:
-                    # One version stands for all rows that their owner had.
+                    # One version stands for all rows of their owner.
                     second.add_gone({beside.owner: table.row_key(key), "position": position})
         found = {name + VERSIONS: writer.finish() for name, writer in writers.items()}
         return {name: file for name, file in found.items() if file is not None}
@@ -126,7 +126,7 @@ class Fold:
 
 
 class _VersionFile:
-    """One file of row versions, of columns with the types that SQLite declares for them."""
+    """One file of row versions. The columns have the types that SQLite declares for them."""
 
     def __init__(self, lake: Path, path: Path, types: dict[str, str]) -> None:
         import pyarrow
@@ -146,14 +146,14 @@ class _VersionFile:
         self._written = 0
 
     def add(self, row: Row, size_bytes: int) -> None:
-        """Adds a row as an event left it, and about what it weighs."""
+        """Adds a row as an event left it, with its rough size."""
         self._rows.append(row)
         self._bytes += size_bytes
         if len(self._rows) >= BATCH_ROWS or self._bytes >= GROUP_BYTES:
             self._gather()
 
     def add_gone(self, known: dict[str, Any]) -> None:
-        """Adds a row that an event took out of its table: what is still known of it."""
+        """Adds the version of a row that an event removed from its table, with the columns that are known."""
         self._gone.add(len(self._rows))
         self.add(tuple(known.get(column) for column in self._columns), 0)
 
@@ -168,7 +168,7 @@ class _VersionFile:
         return finished(self._lake, self._path, self._written) if self._file is not None else None
 
     def _gather(self) -> None:
-        """Makes a batch of the rows so far, and a group of enough batches."""
+        """Makes a batch of the rows so far, and writes a group if the batches suffice for one."""
         import pyarrow
 
         if not self._rows:

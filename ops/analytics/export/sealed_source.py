@@ -1,7 +1,7 @@
-"""A sealed backup, read into Arrow without a Python object for each value.
+"""Reading a sealed backup into Arrow without a Python object for each value.
 
 The ADBC driver brings an SQLite library of its own. Two libraries on one file, in one process, drop each
-other's locks. So the driver opens sealed files alone, which nobody writes to and no lock is taken on, and
+other's locks. So the driver opens only sealed files, which no process writes to and which are not locked, and
 only in the process of an export, which never writes to the live file.
 """
 
@@ -14,10 +14,10 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import pyarrow
 
-# The most of one batch: fewer rows, where they are large.
+# The most rows of a batch, and its most bytes: large rows make smaller batches.
 BATCH_ROWS = 16_384
 BATCH_BYTES = 4 * 1024 * 1024
-# From this weight on, rows are written a few at a time.
+# Rows of more bytes than this are heavy: they are written a few at a time.
 HEAVY_ROW_BYTES = 8 * 1024
 # The values of the one row that stands before all others, by the type of their column.
 _SENTINELS = {"INTEGER": "0", "TEXT": "''", "BLOB": "x''", "REAL": "0.0"}
@@ -26,7 +26,7 @@ IS_ROW = "is_row"
 
 
 class SealedSource:
-    """A connection to a sealed file. Closed by `with`."""
+    """A connection to a sealed file, to be closed by `with`."""
 
     def __init__(self, path: Path) -> None:
         # The driver's DB-API would import all of pyarrow, which takes half as long as a small export.
@@ -47,19 +47,19 @@ class SealedSource:
         self._database.close()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """The answer to a query, all of it in memory."""
+        """The result of a query, all of it in memory."""
         with self._answer(statement) as reader:
             found = reader.read_all()
             return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
     def columns(self, table: str) -> dict[str, str]:
-        """The columns of a table with their declared types; empty where there is no such table."""
+        """The columns of a table with their declared types; empty if there is no such table."""
         return dict(self.rows(f"SELECT name, type FROM pragma_table_info('{table}')"))
 
     def bytes_in_row(self, table: str, rows: int, where: str = "true") -> int:
-        """The weight of a row, where there are so many.
+        """The average bytes of a row of a table that has `rows` rows.
 
-        It is the most that a row can weigh on average; where that would be heavy, the rows are weighed.
+        It is an upper bound, from the size of the file; where that would be heavy, the rows are measured.
         """
         at_most = self._size_bytes // max(1, rows)
         texts = [name for name, kind in self.columns(table).items() if kind != "INTEGER"]
@@ -74,11 +74,11 @@ class SealedSource:
     def batches(
         self, columns: dict[str, tuple[str, str]], source: str, row_bytes: int
     ) -> "Iterator[pyarrow.RecordBatchReader]":
-        """The rows of `SELECT … FROM {source}` in batches; a row weighs `row_bytes`.
+        """The rows of `SELECT … FROM {source}` in batches; a row has `row_bytes` bytes.
 
-        `columns` names each with its declared type and its expression. The first row is none of the table's:
-        the driver takes the type of a column from the first batch, and takes an empty column for integers.
-        So a row of the right types comes first, for which `is_row` is 0.
+        `columns` has the declared type and the expression of each column. The first row is not one of the
+        table: the driver takes the type of a column from the first batch, and takes an empty column for
+        integers. So a row with values of the right types comes first, for which `is_row` is 0.
         """
         first = ", ".join(f"{_SENTINELS.get(kind, '0')} AS {name}" for name, (kind, _) in columns.items())
         others = ", ".join(expression for _, expression in columns.values())
@@ -100,5 +100,5 @@ class SealedSource:
 
 
 def rows_at_once(row_bytes: int, most_bytes: int, most_rows: int) -> int:
-    """How many rows of that weight are taken together."""
+    """How many rows of that size are read together."""
     return max(1, min(most_rows, most_bytes // max(1, row_bytes)))

@@ -1,9 +1,9 @@
-"""The tables as a backup has them, as Parquet: `write_table`.
+"""Writing the tables of a backup as Parquet: `write_table`.
 
-A table is in parts. Between two backups, few rows change: those of the streams that have new events. So a
-part of the newest snapshot before that no change has touched becomes part of this one, too, under a second
-name. The other parts are written anew, from their own rows and the changed rows of the backup. What an export
-takes grows with what has changed, not with the table, and what has not changed takes room once.
+A table is written in parts. Between two backups, few rows change: those of streams with new events. So a part
+of the newest earlier snapshot in which no row has changed becomes a part of this one, too, under a second
+name. The other parts are written anew, from their unchanged rows and the changed rows of the backup. So the
+time of an export grows with the changes, not with the table, and unchanged parts take disk space once.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -28,7 +28,7 @@ MOST_NEW_EVENTS = 50_000
 
 
 class Earlier(msgspec.Struct, frozen=True):
-    """A table as an earlier moment of the same history had it, and the keys of rows that changed since."""
+    """A table at an earlier moment of the same history, and the keys of rows that changed since."""
 
     files: tuple[File, ...]
     position: int
@@ -36,9 +36,9 @@ class Earlier(msgspec.Struct, frozen=True):
 
 
 def changed_keys(source: SealedSource, after: int) -> dict[str, list[str]]:
-    """The keys of the rows that events behind a position have changed, made or removed, by table.
+    """The keys of the rows that events after a position have changed, made or removed, by table.
 
-    For a second table, these are the keys of their owners.
+    For a second table, such as that of attempts, they are the keys of the rows' owners.
     """
     keys: dict[str, list[str]] = {}
     for (stream,) in source.rows(f"SELECT DISTINCT stream FROM {_events_behind(after)}"):
@@ -58,10 +58,10 @@ def write_table(
     rows: int,
     earlier: Earlier | None,
 ) -> tuple[File, ...] | None:
-    """Writes every row of a table, whole and on disk; `None` where the backup has no such table.
+    """Writes every row of a table, whole and on disk; `None` if the backup has no such table.
 
-    `rows` is how many there are. Where the files made from an `earlier` table have another number of rows,
-    they are made anew.
+    `rows` is the number of rows in the backup. If the files made from an `earlier` table have another number
+    of rows, all are written anew.
     """
     declared = source.columns(table)
     if not declared:
@@ -69,7 +69,7 @@ def write_table(
     parts = Parts(lake, table, snapshot, arrow_schema(declared))
     row_bytes = source.bytes_in_row(table, rows)
     if earlier is not None and parts.have_the_columns_of(earlier.files):
-        # Heavy rows do not go through DuckDB, which holds some thousand rows at a time, or all of them.
+        # Heavy rows are not read by DuckDB, which holds some thousand rows at a time, or all of them.
         if not earlier.changed_keys or row_bytes <= HEAVY_ROW_BYTES:
             _write_changed(parts, engine, source, declared, earlier, row_bytes)
         if parts.rows == rows:
@@ -112,11 +112,11 @@ def _write_changed(
 
 
 def _changed_rows(table: str, after: int) -> str:
-    """The rows that events behind a position have changed or made, in the words that follow FROM."""
+    """The rows that events after a position have changed or made, as the SQL that follows FROM."""
     of = aggregates_of(table)
     if of.row_key is not str:
         return f"{table} WHERE position > {after}"
-    # Found by their keys, which have an index; positions have none.
+    # By their keys, which have an index; positions have none.
     stream = f"{of.name}/"
     keys = (
         f"SELECT substr(stream, {len(stream) + 1}) FROM {_events_behind(after)} AND stream GLOB '{stream}*'"
@@ -125,7 +125,7 @@ def _changed_rows(table: str, after: int) -> str:
 
 
 def _events_behind(position: int) -> str:
-    # NOT INDEXED: SQLite would read the streams from the index, from its first entry to its last.
+    # NOT INDEXED: else SQLite would read the streams from an index, from its first entry to its last.
     return f"events NOT INDEXED WHERE position > {position}"
 
 
@@ -147,7 +147,7 @@ def _selected(declared: dict[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _rows_of(batches: "Iterable[pyarrow.RecordBatch]") -> "Iterator[pyarrow.RecordBatch]":
-    """The batches without the row that stands before all others, and without the column that marks it."""
+    """The batches without the first row, which is not one of the table, and the column that marks it."""
     skipped = 1
     for batch in batches:
         place = batch.schema.get_field_index(IS_ROW)

@@ -1,4 +1,4 @@
-"""The events that a lake has of one history, which an export adds to: `WrittenLog`."""
+"""The events of one history that a lake has before an export adds to them: `WrittenLog`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _FETCHED_ROWS = 10_000
 
 
 class WrittenLog:
-    """A history, as far as the lake has it."""
+    """The part of a history that the lake has."""
 
     def __init__(self, lake: Path, engine: Connection, manifest: Manifest, timelines: Timelines) -> None:
         self._lake = lake
@@ -27,7 +27,7 @@ class WrittenLog:
         ]
 
     def hash_at(self, position: int) -> bytes | None:
-        """The hash of an event; at 0, the hash before the first one. `None` where the lake has not got it."""
+        """The hash of an event; at 0, the hash before the first one. `None` if the lake does not have it."""
         if position == 0:
             return chain.GENESIS_HASH
         for stretch, last in self._stretches:
@@ -47,7 +47,7 @@ class WrittenLog:
 
         if not streams or not self._stretches:
             return
-        # One scan over all whole files: each scan that is united with others takes memory of its own.
+        # One scan reads all whole files: each further scan of a UNION takes memory of its own.
         whole = [stretch for stretch, last in self._stretches if stretch.last == last]
         cut = [(stretch, last) for stretch, last in self._stretches if stretch.last > last]
         selects = [
@@ -56,7 +56,7 @@ class WrittenLog:
             for some, last in [(whole, END), *(([stretch], last) for stretch, last in cut)]
             if some
         ]
-        # A cursor of its own: the caller may ask the connection other things between two events.
+        # A cursor of its own: the caller may use the connection for other queries between two events.
         with self._engine.cursor() as cursor:
             cursor.register("wanted", pyarrow.table({"stream": pyarrow.array(streams, pyarrow.string())}))
             found = cursor.execute(f"{' UNION ALL '.join(selects)} ORDER BY stream, position")

@@ -1,6 +1,6 @@
 """The views and macros over a lake, as SQL: `Catalogue`.
 
-Files are named one by one, as the manifest has them: what an export that was cut off left behind is not seen.
+The views name each file of the manifest, so files that an interrupted export left behind are not read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,8 @@ from ops.archive.timelines import END, Timelines, history_of
 from projections.tables import OWNERS, TABLE_COLUMNS
 
 _KINDS = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
-# The columns of `events`: those of the log's table first, then all others. Its size is that of its texts.
+# The columns of `events`: those of the log's table first, then all others. `size` is that of an event's
+# texts.
 _OF_EVENTS = (
     f"{', '.join(EVENT_COLUMNS)}, time_of(recorded_at) AS time,"
     " strlen(stream) + strlen(type) + coalesce(strlen(data), octet_length(data_bytes), 0)"
@@ -36,9 +37,10 @@ _OF_EVENTS = (
 class Catalogue:
     """The views and macros over a lake, seen from one of its snapshots.
 
-    `root` is where the lake is. In a `movable` catalogue, a session can set the variable `lake` to another
-    place. Without the name of a `snapshot`, the newest one is shown. With a `time_zone`, times are shown,
-    grouped and read in it, which the session's setting has to name, too; in UTC and without a zone otherwise.
+    `root` is the folder of the lake. In a `movable` catalogue, a session can set the variable `lake` to
+    another folder. Without the name of a `snapshot`, the newest one is shown. With a `time_zone`, times are
+    shown, grouped and read in it, and the session's setting has to name it, too; without one, times are in
+    UTC.
 
     Raises:
         AnalyticsError: there is no such snapshot.
@@ -54,7 +56,7 @@ class Catalogue:
         time_zone: str | None = None,
     ) -> None:
         self._manifest = manifest
-        # One whose rows are not all there has none here: what is left of them would pass for the table.
+        # A table of which the lake lacks row versions has no view, which would show a part of its rows alone.
         self._tables = [table for table in TABLE_COLUMNS if table not in manifest.left_out]
         self._root = literal(f"{root.absolute()}/")
         if movable:
@@ -64,11 +66,11 @@ class Catalogue:
         self.times = macros(time_zone)
 
     def statements(self) -> Iterator[str]:
-        """The statements that make all of it, in order."""
+        """The statements that make all views and macros, in order."""
         yield from self.times
         for name, query in {**self.files(), **self.shown()}.items():
             yield f"CREATE OR REPLACE VIEW {name} AS {query}"
-        # `events` reads the files and not `history_events`: each view in between costs a query 0.5 ms.
+        # `events` reads the files directly: a view such as `history_events` in between costs a query 0.5 ms.
         yield from self.derived(
             events=self._of_stretches(EVENTS, self._timelines, self._position, columns=_OF_EVENTS)
         )
@@ -83,7 +85,7 @@ class Catalogue:
         return found
 
     def shown(self) -> dict[str, str]:
-        """The views that all else is derived from, by name: the log, the versions and the tables shown."""
+        """The views that all others are derived from, by name: the log, the versions and the tables shown."""
         found = {"history_events": self._of_stretches(EVENTS, self._timelines)}
         for table in self._tables:
             versions = table + VERSIONS
@@ -95,7 +97,7 @@ class Catalogue:
     def derived(self, *, events: str) -> Iterator[str]:
         """The statements that make the rest, in order.
 
-        `events` selects the events up to the position that is shown: `shown_events`, or the same of files.
+        `events` is a query for the events up to the position that is shown: `shown_events`, or one of files.
         """
         yield self._snapshots()
         yield self._history()
@@ -103,7 +105,7 @@ class Catalogue:
         yield f"CREATE OR REPLACE MACRO last_position() AS {self._last_position}"
         yield f"CREATE OR REPLACE MACRO last_backup_ms() AS {self._last_backup_ms}"
         yield f"CREATE OR REPLACE VIEW events AS {events}"
-        # Where no snapshot is shown, that looks at the events.
+        # After `events`, which `shown_ms` reads where no snapshot is shown.
         yield f"CREATE OR REPLACE MACRO shown_ms() AS {self._shown_ms}"
         yield from _statements_of("catalogue.sql")
         for table in self._tables:
@@ -136,7 +138,7 @@ class Catalogue:
 
     @property
     def _shown_ms(self) -> str:
-        """When that was, in SQL: nothing that happened up to then is missing."""
+        """The time of that position, as SQL: no event up to that time is missing."""
         last = "(SELECT max(recorded_at) FROM events)"
         return last if self._shown is None else str(self._shown.timestamp)
 
@@ -147,7 +149,7 @@ class Catalogue:
 
     @property
     def _last_backup_ms(self) -> int:
-        """When the last backup of this history was made."""
+        """The time of the last backup of this history; 0 without one."""
         known = (one.timestamp for one in self._manifest.snapshots if one.is_part_of(self._timelines))
         return max(known, default=0)
 
@@ -168,7 +170,7 @@ class Catalogue:
                 "in_history": one.is_part_of(self._timelines),
             }
             rows.append([known[name] for name in kinds])
-        # One text holds all rows: a thousand rows of VALUES cost a query 50 ms, whatever it asks of them.
+        # One text holds all rows: a thousand rows of VALUES cost each query 50 ms.
         lines = "\n".join(msgspec.json.encode(row).decode() for row in rows)
         selected = ", ".join(
             f"CAST(line ->> '$[{place}]' AS {kind}) AS {name}"
@@ -207,7 +209,7 @@ class Catalogue:
                 for one in self._manifest.stretches
                 if one.timeline == timeline and one.first <= last and name in one.files
             ]
-            # Rows are looked at one by one only where history leaves a file before its end.
+            # Rows are filtered by position only in a file that the history follows for a part.
             whole = [file for one in of_timeline if one.last <= last for file in one.files[name]]
             cut = [file for one in of_timeline if one.last > last for file in one.files[name]]
             for some, where in ((whole, ""), (cut, f" WHERE position <= {last}")):
@@ -220,10 +222,11 @@ class Catalogue:
 
     def _read(self, of: Sequence[File], partition: str | None = None) -> str:
         """The rows of some files; with a `partition`, also the column that their folders' names give."""
-        # One text holds all paths: each one put together alone costs a query 60 µs. None has a line feed or %
+        # One text holds all paths: an expression for each would cost a query 60 µs. No path has a line feed
+        # or %
         paths = literal("\n".join(f"%{one.path}" for one in of))
         names = f"string_split(replace({paths}, '%', {self._root}), chr(10))"
-        # Uniting columns opens every file before anything is asked, so it is done only where they differ.
+        # `union_by_name` opens every file for each query, so it is used only where columns differ.
         kinds = {one.columns for one in of}
         united = ", union_by_name = true" if len(kinds) > 1 or "" in kinds else ""
         hive = f"true, hive_types = {{'{partition}': VARCHAR}}" if partition else "false"
@@ -231,13 +234,13 @@ class Catalogue:
 
 
 def _rows_at(table: str, position: str) -> str:
-    """A query for the rows of a table as they were at a position: of each key, the last one up to there."""
+    """A query for the rows of a table as they were at a position: for each key, the last version up to it."""
     versions = table + VERSIONS
-    # Not by their names: the files of an older version lack what the tables have got since.
+    # Not by the names of the table's columns: files of an older version of the program lack newer ones.
     of_versions = f"{DELETED}, timeline, position" if table in OWNERS else f"{DELETED}, timeline"
     columns = f"v.* EXCLUDE ({of_versions})"
     if table in OWNERS:
-        # Its rows leave the table together, with their owner.
+        # The rows of an owner are removed together with it.
         owner, key = OWNERS[table][1].owner, key_column(table)
         gone = (
             f"SELECT {owner}, max(position) AS gone_at FROM {versions}"
@@ -260,7 +263,7 @@ def _rows_at(table: str, position: str) -> str:
 
 
 def _changes_between(tables: Iterable[str]) -> str:
-    """The macro for the rows of all tables that are different at the second moment."""
+    """The macro for the rows of all tables that differ between two moments."""
     selects = []
     for table in tables:
         key = key_column(table)
@@ -290,7 +293,7 @@ def _statements_of(name: str) -> Iterator[str]:
 
 
 def _empty(name: str) -> str:
-    """A query for no rows, with the columns that there would be."""
+    """A query without rows that has the columns of the files."""
     kinds = log_columns() if name == EVENTS else version_columns()[name.removesuffix(VERSIONS)]
     if name != EVENTS:
         kinds = kinds | {DELETED: "BOOLEAN"}

@@ -1,8 +1,8 @@
 """The columns of a lake: of its log, of its tables, and of every row after every event; values in its SQL.
 
-The log has those of its table, what its metadata say, and keys of the events' data. Each key that holds a
-single value in some type of event is a column, `data_<key>`, with the value that the event means, also where
-it was left out because it is the default. The catalogue of events says which ones there are.
+The log has the columns of its table, those of the metadata, and columns for keys of the events' data. Each
+key that holds a single value in some type of event is a column, `data_<key>`. It has the event's value, or
+the default if the event leaves the key out. The keys follow from the catalogue of events.
 """
 
 import re
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 METADATA = ("actor", "correlation_id", "causation_id", "traceparent", "principal")
-# The columns of the log's table; `data` is empty where it is no text.
+# The columns of the log's table; `data` is NULL where it is no text.
 EVENT_COLUMNS = {
     "position": "BIGINT",
     "stream": "VARCHAR",
@@ -38,7 +38,7 @@ EVENT_COLUMNS = {
     "metadata": "VARCHAR",
     "hash": "BLOB",
 }
-# Those of the log's files whatever the catalogue of events says.
+# The columns that the log's files have in any case, before those of the catalogue of events.
 _OF_EVERY_LOG = (
     EVENT_COLUMNS | {"data_bytes": "BLOB"} | dict.fromkeys(("table_name", "key", *METADATA), "VARCHAR")
 )
@@ -48,14 +48,14 @@ _TYPES: dict[Any, str] = {
     int: "BIGINT",
     float: "DOUBLE",
 }
-# A key that a column may be called by.
+# The keys that may be part of a column's name.
 _PLAIN = re.compile("[a-z][a-z0-9_]*")
-# The column that says whether a version is of a row that is gone.
+# The column that is true in the version of a row that was removed.
 DELETED = "deleted"
 
 
 def key_column(table: str) -> str:
-    """The column that tells the rows of a table from each other."""
+    """The column with the primary key of a table."""
     return TABLE_COLUMNS[table][0]
 
 
@@ -72,12 +72,12 @@ def promoted_columns() -> dict[str, str]:
 
 
 def promoted_of(ours: Iterable[type[Event]], theirs: Iterable[type[Event]]) -> dict[str, str]:
-    """The columns for keys of the data of these events, those of others among them.
+    """The columns for keys of the data of our events (`ours`) and of other packages' (`theirs`).
 
-    A key that is no plain name of a column gets none: the SQL of a lake has names as they are. Nor does one
-    whose column would be called as one that every log has.
+    A key that is no plain name gets no column, since the SQL of a lake does not quote names. Neither does a
+    key whose column would have the name of one that every log has.
     """
-    # What ours say is analysed by name, whatever somebody else calls what.
+    # The analyses use the columns of our events, so our types go before those of other packages.
     kinds = _kinds(theirs) | _kinds(ours)
     plain = {f"data_{key}": kind for key, kind in sorted(kinds.items()) if kind and _PLAIN.fullmatch(key)}
     # DuckDB compares names without case, and all of these are in lower case.
@@ -97,9 +97,9 @@ def _kinds(events: Iterable[type[Event]]) -> dict[str, str]:
 
 @cache
 def version_columns() -> dict[str, dict[str, str]]:
-    """The columns of each table's versions but for `deleted`, with their declared types, in order.
+    """The columns of each table's versions except for `deleted`, with their declared types, in order.
 
-    Nobody changes what is handed out.
+    The result is cached: callers must not change it.
     """
     with closing(open_memory()) as connection:
         runner.up(connection)
@@ -113,7 +113,7 @@ def version_columns() -> dict[str, dict[str, str]]:
 
 
 def arrow_schema(declared: Mapping[str, str]) -> "pyarrow.Schema":
-    """Columns with the types that SQLite's table declares for them."""
+    """The Arrow schema of columns with the types that SQLite's table declares for them."""
     import pyarrow
 
     kinds = {
@@ -126,7 +126,7 @@ def arrow_schema(declared: Mapping[str, str]) -> "pyarrow.Schema":
 
 
 def literal(value: object) -> str:
-    """A value as SQL has it."""
+    """A value as a literal of SQL."""
     if value is None:
         return "NULL"
     if isinstance(value, bool | int | float):
@@ -135,7 +135,7 @@ def literal(value: object) -> str:
 
 
 def quoted(column: str) -> str:
-    """A name as SQL has it: the files of a lake from elsewhere may call their columns anything."""
+    """A column's name, quoted for SQL: the files of a lake from elsewhere may use any names."""
     return '"' + column.replace('"', '""') + '"'
 
 

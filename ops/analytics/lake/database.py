@@ -1,4 +1,4 @@
-"""Files for any DuckDB, without this program: `write_views` in a lake, `write_database` to hand around."""
+"""Files for any DuckDB, without this program: `write_views` in a lake, `write_database` without one."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ STORAGE = "v1.0.0"
 
 
 def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
-    """Puts `lake.duckdb` into a lake: its views and macros. Small, since what they show stays in Parquet.
+    """Writes `lake.duckdb` into a lake: its views and macros. It is small, since the rows stay in Parquet.
 
-    They look for it where the lake is now, or where the variable `lake` says, if a session sets it.
+    The views read the lake in its present folder, or in the one that a session sets the variable `lake` to.
 
     Raises:
-        AnalyticsError: a file by which the columns are known is damaged or gone, or the disk is full.
+        AnalyticsError: a file that the columns are read from is damaged or missing, or the disk is full.
     """
     import duckdb
 
@@ -30,7 +30,7 @@ def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
             with engine.cursor() as session:
                 session.execute(f"ATTACH {literal(temporary)} AS target (STORAGE_VERSION '{STORAGE}')")
                 session.execute("USE target")
-                # In one transaction: each statement alone would wait for the disk.
+                # In one transaction, since each statement by itself would wait for the disk.
                 session.execute("BEGIN")
                 for statement in Catalogue(manifest, lake, movable=True).statements():
                     session.execute(statement)
@@ -46,13 +46,13 @@ def write_views(lake: Path, manifest: Manifest, engine: Connection) -> None:
 
 
 def write_database(lake: Path, file: Path, *, snapshot: str | None = None) -> None:
-    """Writes what a lake shows into one file, rows and all, which no longer needs the lake.
+    """Writes the log, the versions and the tables that a lake shows into one file, which needs no lake.
 
-    It has the same views and macros, but for those of other timelines and other snapshots (`all_…`).
+    It has the same views and macros, except for those of other timelines and snapshots (`all_…`).
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, or a file of it is damaged or gone; or the
-            disk is full.
+        AnalyticsError: there is no lake, it has no such snapshot, one of its files is damaged or missing, or
+            the disk is full.
     """
     require_installed()
     import duckdb

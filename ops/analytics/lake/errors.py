@@ -1,12 +1,12 @@
-"""The error of everything that has to do with a lake: `AnalyticsError`."""
+"""The error of all work with a lake: `AnalyticsError`."""
 
 
 class AnalyticsError(RuntimeError):
     """A lake cannot be read or written; `reason` is one word for programs, `hint` says what to do.
 
-    Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `foreign`, `in_use`,
-    `not_written`, `not_found`, `unreachable_moment`, `not_a_moment`, `empty_period`, `unknown_time_zone`,
-    `not_a_query`, `query_failed`.
+    Reasons: `not_installed`, `no_lake`, `unknown_format`, `manifest_damaged`, `lake_unsafe`,
+    `lake_unreadable`, `foreign`, `in_use`, `interrupted`, `not_written`, `not_found`, `not_a_moment`,
+    `empty_period`, `unknown_time_zone`, `not_a_query`, `query_failed`.
     """
 
     def __init__(self, reason: str, message: str, hint: str) -> None:

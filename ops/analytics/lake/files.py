@@ -1,4 +1,4 @@
-"""Files that are whole or not there: `replaced`, and `finished`, which says what the manifest says of one."""
+"""Files that are whole or not there: `replaced`, and `finished`, which makes the manifest's entry of one."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 # The end of a file's name until it is whole.
 TEMPORARY_SUFFIX = ".tmp"
-# zstd takes half the room of snappy, and is as fast to read for what is asked of a lake.
+# zstd takes half the space of snappy, and queries of a lake read it as fast.
 COMPRESSION = "zstd"
 
 
 # The parts of a path, as a lake's layout makes them. A lake may come from elsewhere, and its paths and names
-# become part of SQL and are opened, linked and removed: none leads out of it, and none is a pattern.
+# become part of SQL and are opened, linked and removed: so no path may lead out of the lake or be a pattern.
 TableName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,63}\Z")]
 Stamp = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
 RelativePath = Annotated[
@@ -46,10 +46,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Another path in the same folder; what is there when the block ends takes the place of `path`."""
+    """A temporary path in the same folder; a file that is there when the block ends replaces `path`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    # What lies there may be a link to a file of somebody's.
+    # There may be a link at this path, which would lead to another file.
     temporary.unlink(missing_ok=True)
     try:
         yield temporary
@@ -60,7 +60,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def finished(lake: Path, path: Path, rows: int) -> File:
-    """The entry of a whole file in the manifest; the file is on disk when this returns."""
+    """The manifest's entry of a whole file; the file is on disk when this returns."""
     from pyarrow.parquet import read_schema
 
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A lake: what is where in its folder, and `lake.json`, which says what belongs to it.
+"""The layout of a lake: the folders and files in it, of which `lake.json` lists those that belong to it.
 
     LAKE/
         lake.json                                     the manifest, replaced as a whole
@@ -7,10 +7,10 @@
         jobs/snapshot=20261124T081500000Z/jobs-1.parquet
         jobs_versions/timeline=1/jobs_versions-000000000001-000000250000.parquet
 
-and so on for each table. Every file is written under another name first, and is there when it is whole. A
-file that the manifest does not name is no part of the lake: an export that was cut off left it behind, and
-the next one removes it. Nothing changes a file once the manifest names it. A part of a table that is still
-as an earlier snapshot had it is the same file under a second name. Small files of the log become one in time
+and so on for each table. Every file is written under another name first, and gets its name when it is whole.
+A file that the manifest does not name is no part of the lake: an interrupted export left it behind, and the
+next one removes it. No file changes once the manifest names it. A part of a table that has not changed since
+an earlier snapshot is the same file under a second name. Small files of the log are merged in time
 (ops/analytics/export/merging.py).
 """
 
@@ -28,17 +28,17 @@ VERSIONS = "_versions"
 
 
 def stretch_path(lake: Path, table: str, timeline: int, first: int, last: int, suffix: str = "") -> Path:
-    """Where the events or row versions of some positions go; several files of the same have suffixes."""
+    """The path of the events or row versions of a range; several files of one range have suffixes."""
     return lake / table / f"timeline={timeline}" / f"{table}-{first:012d}-{last:012d}{suffix}.parquet"
 
 
 def table_path(lake: Path, table: str, snapshot: str, number: int) -> Path:
-    """Where a part of a table of a snapshot goes; they are counted from 1."""
+    """The path of a part of a snapshot's table; parts are counted from 1."""
     return lake / table / f"snapshot={snapshot}" / f"{table}-{number}.parquet"
 
 
 def stamp_of(name: str, timestamp: int) -> str:
-    """The name of the folders of a backup's tables: when it was begun, as the name of the backup says."""
+    """The name of the folders of a backup's tables: the time at which it was begun, as in its name."""
     stem = name.removeprefix(PREFIX).split(".", 1)[0]
     if name.startswith(PREFIX) and stem.isascii() and stem.isalnum():
         return stem
@@ -47,20 +47,20 @@ def stamp_of(name: str, timestamp: int) -> str:
 
 
 def sweep(lake: Path, manifest: Manifest) -> None:
-    """Removes what exports that were cut off have left in the lake's folders."""
+    """Removes the files that interrupted exports have left in the lake's folders."""
     named: dict[str, set[str]] = {}
     for path in (*manifest.paths(), *manifest.replaced):
         folder, _, name = path.rpartition("/")
         named.setdefault(folder, set()).add(name)
     for table in lake.iterdir():
-        # What links lead to is no part of the lake, and stays as it is.
+        # Links are not followed: what they lead to is no part of the lake.
         for folder in _names_in(table) if table.is_dir() and not table.is_symlink() else ():
             if "=" in folder and not (table / folder).is_symlink() and (table / folder).is_dir():
                 _sweep_folder(table / folder, named.get(f"{table.name}/{folder}", set()))
 
 
 def _sweep_folder(folder: Path, named: set[str]) -> None:
-    # Each table of each backup has such a folder. Where all is right, only the names in it are looked at.
+    # There is such a folder for each table of each backup. Usually only the names in it have to be read.
     found = _names_in(folder)
     for name in found - named:
         if name.endswith((".parquet", ".parquet" + TEMPORARY_SUFFIX)):

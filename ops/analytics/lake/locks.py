@@ -1,7 +1,7 @@
-"""Locks, so that exports and readers of a lake do not meet: `locked`, `held`, `unread`.
+"""Locks between the exports and the readers of a lake: `locked`, `held`, `unread`.
 
 .lock       held by the one export that is under way
-.readers    held by all who read, together; alone by an export that takes files away
+.readers    held by all readers together, or exclusively by an export that removes files
 """
 
 import fcntl
@@ -20,10 +20,10 @@ READERS = ".readers"
 
 @contextmanager
 def locked(lake: Path) -> Iterator[None]:
-    """The lake, for one export at a time.
+    """Locks a lake for one export at a time.
 
     Raises:
-        AnalyticsError: another one is under way.
+        AnalyticsError: another export is under way.
     """
     lake.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_own(lake / LOCK) as lock:
@@ -37,16 +37,16 @@ def locked(lake: Path) -> Iterator[None]:
 
 
 def held(lake: Path) -> BinaryIO | None:
-    """Keeps the files of a lake where they are, until the file that it answers with is closed.
+    """Keeps an export from removing files of a lake until the returned file is closed.
 
-    Call it before the manifest is read; while an export takes files away, it waits. `None` where `.readers`
-    cannot be opened: there is no lake, or it was copied without it and no export has made it since.
+    Call it before the manifest is read; it waits while an export removes files. `None` if `.readers` cannot
+    be opened: there is no lake, or it was copied without that file and no export has made it since.
     """
     try:
         readers = open_regular(lake / READERS, follow=False)
     except OSError:
         return None
-    # A disk that knows no locks is no reason not to read: exports refuse to write to it.
+    # A disk without locks can be read all the same: exports refuse to write to it.
     with suppress(OSError):
         fcntl.flock(readers, fcntl.LOCK_SH)
     return readers
@@ -54,7 +54,7 @@ def held(lake: Path) -> BinaryIO | None:
 
 @contextmanager
 def unread(lake: Path) -> Iterator[bool]:
-    """Whether nobody reads a lake. If so, new readers wait until the block ends."""
+    """Whether no session reads a lake. If so, new readers wait until the block ends."""
     with open_own(lake / READERS) as readers:
         try:
             fcntl.flock(readers, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,13 +65,13 @@ def unread(lake: Path) -> Iterator[bool]:
 
 
 def open_own(path: Path) -> BinaryIO:
-    """A file of the lake that has no content, made where there is none; never what a link leads to.
+    """Opens an empty file of the lake, and makes it if there is none; a link is not followed.
 
     Raises:
         OSError: something else is in its place, or it cannot be made.
     """
     if os.path.lexists(path):
         require_regular(path, follow=False)
-    # To be written to: where a disk is in a network, a lock of one's own needs that.
+    # Opened for writing, which an exclusive lock needs on a disk in a network.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)

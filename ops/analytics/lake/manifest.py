@@ -1,4 +1,4 @@
-"""`lake.json`, which says what belongs to a lake: `Manifest`."""
+"""`lake.json`, which lists the files that belong to a lake: `Manifest`."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from ops.archive.timelines import END, Timelines, history_of
 from ops.targets.regular_files import read_regular, require_regular
 
 FORMAT = 3
-# What this program reads as if it had written it: tables have no digits in their names there.
+# The older format, which is read like today's: in it, names of tables have no digits.
 _BEFORE = 2
 MANIFEST = "lake.json"
 # Ten thousand snapshots take some tens of megabytes.
@@ -90,7 +90,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def left_out(self) -> set[str]:
-        """The tables of which the lake has events and no rows, since nothing told of them at an export."""
+        """The tables of which the lake has events and no rows, since their packages were not installed."""
         return {table for one in self.stretches for table in one.left_out}
 
     def end_of(self, timeline: int) -> int:
@@ -102,7 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self,
             timelines=dict(sorted((self.timelines | dict(timelines)).items())),
-            # That of the two which leads to the newer timeline.
+            # The history of the two that leads to the newer timeline.
             history=max(self.history, timelines, key=lambda one: one[-1][0] if one else 0),
             stretches=tuple(sorted((*self.stretches, *stretches), key=lambda one: (one.timeline, one.first))),
         )
@@ -116,12 +116,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(lake: Path) -> Manifest | None:
-    """The manifest of a lake; `None` where there is none yet.
+    """The manifest of a lake; `None` if there is none yet.
 
-    The lake may come from elsewhere: no file that is named leads out of it, by its name or by a link.
+    The lake may come from elsewhere, so a manifest is refused in which the path of a file leads out of the
+    lake, by its name or by a link.
 
     Raises:
-        AnalyticsError: it cannot be read, names what no lake has, or another version wrote it.
+        AnalyticsError: it cannot be read, names files that no lake has, or another version wrote it.
     """
     path = lake / MANIFEST
     try:
@@ -150,7 +151,7 @@ def _decoded(path: Path, content: bytes) -> Manifest:
                 "use the version of the program that wrote it, or export into another folder",
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-        # Written anew, it is one of today's.
+        # The next export writes it in today's format.
         return msgspec.structs.replace(manifest, format=FORMAT)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AnalyticsError(
@@ -161,7 +162,7 @@ def _decoded(path: Path, content: bytes) -> Manifest:
 
 
 def _require_inside(lake: Path, manifest: Manifest) -> None:
-    """Returns if all that is named is a regular file, or not there, and no folder above it is a link."""
+    """Returns if each named file is a regular one, or missing, and no folder above it is a link."""
     paths = {*manifest.paths(), *manifest.replaced}
     folders = {path.rpartition("/")[0] for path in paths}
     for folder in sorted(folders | {folder.partition("/")[0] for folder in folders}):
@@ -171,7 +172,7 @@ def _require_inside(lake: Path, manifest: Manifest) -> None:
         try:
             require_regular(lake / path, follow=False)
         except (FileNotFoundError, NotADirectoryError):
-            # Whoever reads it says so, and an export goes on without it.
+            # A reader of the missing file reports it, and an export goes on without it.
             continue
         except OSError as error:
             raise _leads_out(lake / path, str(error.strerror)) from error
@@ -186,10 +187,10 @@ def _leads_out(path: Path, why: str) -> AnalyticsError:
 
 
 def require_manifest(lake: Path) -> Manifest:
-    """The manifest of a lake that is there.
+    """The manifest of an existing lake.
 
     Raises:
-        AnalyticsError: it is not.
+        AnalyticsError: there is no lake, or its manifest is refused.
     """
     manifest = read_manifest(lake)
     if manifest is None:
@@ -200,10 +201,10 @@ def require_manifest(lake: Path) -> Manifest:
 
 
 def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
-    """A snapshot by the name of its backup; the newest one without a name, `None` if there is none.
+    """The snapshot of a backup by its name; without a name, the newest one, or `None` if there is none.
 
     Raises:
-        AnalyticsError: there is none of that name.
+        AnalyticsError: there is no snapshot of that name.
     """
     if name is None:
         return max(manifest.snapshots, key=lambda one: one.timestamp, default=None)
@@ -218,7 +219,7 @@ def find_snapshot(manifest: Manifest, name: str | None) -> Snapshot | None:
 
 
 def write_manifest(lake: Path, manifest: Manifest) -> None:
-    """Puts the manifest in its place, whole and on disk: from here on, the lake has what it names."""
+    """Writes the manifest, whole and on disk: from then on, the files that it names are the lake's."""
     written = msgspec.structs.replace(manifest, format=FORMAT)
     content = msgspec.json.format(msgspec.json.encode(written), indent=1) + b"\n"
     with replaced(lake / MANIFEST) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""A connection that has the views and macros of a lake, and whether the packages for it are installed."""
+"""A connection with the views and macros of a lake: `connect`, and `require_installed` for its packages."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     import duckdb
 
 Connection: TypeAlias = "duckdb.DuckDBPyConnection"
-# Opens DuckDB, or gives the connection that is open.
+# Opens DuckDB, or returns the open connection.
 Engine: TypeAlias = Callable[[], Connection]
 
 # Module and distribution.
 _NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
-    # DuckDB fetches no extension: everything that is needed is linked in.
+    # DuckDB downloads no extension: all that are needed are linked in.
     "autoinstall_known_extensions": False,
-    # Nothing changes a file of a lake, so its metadata are read once.
+    # The files of a lake never change, so the metadata of each are read once.
     "parquet_metadata_cache": True,
 }
 
 
 def require_installed() -> None:
-    """Returns if everything is there.
+    """Returns if all packages that analytics need are installed.
 
     Raises:
-        AnalyticsError: something is missing; the hint says how to get it.
+        AnalyticsError: one is missing; the hint says how to get it.
     """
     missing = [name for module, name in _NEEDED.items() if find_spec(module) is None]
     if missing:
@@ -52,15 +52,15 @@ def connect(
     writing: Sequence[Path] = (),
     extension: str | None = None,
 ) -> Connection:
-    """A connection to a database in memory, whose views show a lake; what is made there is gone with it.
+    """A connection to a database in memory whose views show a lake; what is made there ends with it.
 
     With a `time_zone` such as `Europe/Berlin`, times are shown, grouped and read in it.
 
-    One that is `confined` reads the lake and nothing else, whatever it is asked, and writes nothing but the
-    files named in `writing`. An `extension` of DuckDB's is loaded where it is linked in or installed already.
+    A `confined` connection reads the lake and nothing else, whatever the query, and writes nothing but the
+    files named in `writing`. An `extension` of DuckDB is loaded if it is linked in or installed already.
 
-    The files of the lake stay as long as the connection object itself does, since nothing tells when it is
-    closed. A cursor of it keeps nothing.
+    The files of the lake are kept as long as the connection object exists, since there is no notice when it
+    is closed. A cursor of the connection does not keep them.
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, a file of it cannot be read, there is no
@@ -119,13 +119,13 @@ def _set_zone(connection: Connection, setting: str, time_zone: str | None) -> No
     try:
         connection.execute(setting)
     except duckdb.Error as error:
-        # Names that say another thing on each machine, such as `localtime`, are none to DuckDB.
+        # DuckDB knows no names that mean another zone on each machine, such as `localtime`.
         raise unknown_time_zone(time_zone) from error
 
 
 def _confine(connection: Connection, lake: Path, writing: Sequence[Path]) -> None:
     connection.execute("SET allowed_directories = [$lake]", {"lake": f"{lake.absolute()}/"})
-    # DuckDB writes the log of a file's changes beside it.
+    # DuckDB writes a WAL beside a database file.
     suffixes = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
     paths = [f"{one.absolute()}{suffix}" for one in writing for suffix in suffixes]
     connection.execute("SET allowed_paths = $paths", {"paths": paths})

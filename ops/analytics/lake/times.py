@@ -9,9 +9,9 @@ _IN_UTC = """
 MACRO time_of(ms) AS make_timestamp(ms * 1000);
 MACRO bucket_of(bucket, ms) AS time_bucket(CAST(bucket AS INTERVAL), make_timestamp(ms * 1000));
 MACRO without_zone(text) AS TRY_CAST(text AS TIMESTAMP)"""
-# Stretches of more than an hour begin at times of the zone's clocks, so a day may have 23 hours or 25; the
-# shorter ones are all as long as they say. Of two times that the clocks show alike, the earlier one is meant,
-# where DuckDB takes the later.
+# Buckets of more than an hour begin at local times of the zone, so a day may have 23 or 25 hours; shorter
+# ones all have the same length. Where the clocks show a time twice, it means the earlier one, though DuckDB
+# takes the later.
 _IN_ZONE = """
 MACRO time_of(ms) AS make_timestamptz(ms * 1000);
 MACRO begin_at(local) AS CASE
@@ -28,7 +28,7 @@ MACRO without_zone(text) AS timezone({zone}, TRY_CAST(text AS TIMESTAMP))"""
 
 
 def setting_of(time_zone: str | None) -> str:
-    """The statement that comes before all others: in which zone a session shows times that have one.
+    """The statement that sets the zone of a session's times; it comes before all others.
 
     Raises:
         AnalyticsError: there is no such zone.
@@ -49,13 +49,13 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def unknown_time_zone(name: str | None) -> AnalyticsError:
-    """The error for a time zone that there is not."""
+    """The error for a time zone that does not exist."""
     return AnalyticsError(
         "unknown_time_zone", f"{name!r} is no time zone", "write it as Europe/Berlin, or UTC"
     )
 
 
 def macros(time_zone: str | None) -> list[str]:
-    """The macros that all else shows, groups and reads times with."""
+    """The macros with which all views and queries show, group and read times."""
     text = _IN_UTC if time_zone is None else _IN_ZONE.format(zone=literal(time_zone))
     return [f"CREATE OR REPLACE {one.strip()}" for one in text.split(";\n")]
