@@ -1,7 +1,7 @@
-"""What the author of an aggregate begins with: a package that works, to be changed into one's own.
+"""The package that an author of an aggregate begins with: it works, and is to be changed into one's own.
 
-error     why one cannot be written
-names     what is called how, and names that are refused
-packages  the package, written into an empty folder
-templates its files, as they are before names stand in them
+error     the error of a package that cannot be written
+names     the names in the package, and those that are refused
+packages  writes the package into an empty folder
+templates its files, with placeholders for the names
 """

@@ -1,4 +1,4 @@
-"""Why the package of an aggregate cannot be written."""
+"""The error of a package that cannot be written."""
 
 
 class AuthoringError(ValueError):

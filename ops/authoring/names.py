@@ -1,4 +1,4 @@
-"""What is called how in the package of an aggregate, and which names cannot be given."""
+"""The names in the package of an aggregate, and those that are refused."""
 
 import builtins
 import keyword
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _ALLOWED = "a name has 1 to 40 of a-z, 0-9 and _, a letter first, and says what one of them is: basket"
 _TABLE_HINT = "name the table otherwise: `hyperpage new-aggregate NAME --table OTHER`"
 _NOT_PLURAL = ("ss", "us", "is")
-# What the package's modules have beside the aggregate's own class.
+# The names in the package's modules beside the aggregate's own class.
 _SAID_IN_MODULES = frozenset(
     (
         *("Aggregate", "AlreadyClosed", "AlreadyExists", "Close", "Closed", "Command", "Context", "Create"),
@@ -26,12 +26,12 @@ _SAID_IN_MODULES = frozenset(
         *("Rename", "Renamed", "RuleViolated", "State", "Verb"),
     )
 )
-# By whom each table's name is.
+# The names of tables that are taken, each with what has the table.
 _TAKEN = dict.fromkeys(TABLES, "this program itself") | {one.decider.table: one.place for one in INSTALLED}
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """The names in one package: all follow from that of the aggregate, but the table's may be given."""
+    """The names in one package: all follow from the aggregate's name, except for that of a given table."""
 
     name: str
     table: str
@@ -50,15 +50,15 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def a_name(self) -> str:
-        """With its article, for people: `an order line`."""
+        """The name in words, with its article: `an order line`."""
         return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name.replace('_', ' ')}"
 
 
 def names_for(name: str, table: str | None = None) -> Names:
-    """The names in the package of an aggregate: of `basket`, that and its table are `baskets`.
+    """The names in the package of an aggregate: for `basket`, the package and its table are `baskets`.
 
     Raises:
-        AuthoringError: one of them is none, or is taken.
+        AuthoringError: one of the names is not allowed, or is taken.
     """
     names = Names(name=name, table=table or plural(name))
     for reason, hint in _objections(names, table_is_given=table is not None):
@@ -67,7 +67,7 @@ def names_for(name: str, table: str | None = None) -> Names:
 
 
 def plural(name: str) -> str:
-    """The usual plural of a noun; others are told with `--table`."""
+    """The regular plural of a noun; authors give another one with `--table`."""
     if re.search(r"[^aeiou]y$", name):
         return f"{name[:-1]}ies"
     return f"{name}es" if re.search(r"(s|x|z|ch|sh)$", name) else f"{name}s"
@@ -93,7 +93,7 @@ def _objections(names: Names, *, table_is_given: bool) -> Iterator[tuple[str, st
 
 
 def _of_modules(package: str) -> Iterator[tuple[str, str]]:
-    # What lies in the folder that one stands in is no installed module.
+    # Modules in the working directory do not count: the installed program does not have it on its path.
     if not TABLE_NAME.fullmatch(package):
         return
     if package in sys.stdlib_module_names or find_spec(package) is not None:

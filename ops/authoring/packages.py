@@ -1,4 +1,4 @@
-"""The package of an aggregate, written into an empty folder: it works as it is, and has its tests."""
+"""Writing the package of an aggregate into an empty folder: it works as it is, and has tests."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,17 +8,17 @@ from typing import Literal
 from ops.authoring.error import AuthoringError
 from ops.authoring.names import Names
 
-# A decider in the words of the house, or a class of the library `eventsourcing`.
+# A `Decider`, or a class of the library `eventsourcing`.
 Style = Literal["decider", "library"]
 _NEEDS = {"decider": "msgspec>=0.22,<0.23", "library": "eventsourcing>=9.5,<10"}
 
 
 def write_package(names: Names, folder: Path, style: Style) -> list[Path]:
-    """The files that were written, each by its path in the folder, which is made where it is missing.
+    """Writes the package, and returns the paths of its files in the folder, which is made if it is missing.
 
     Raises:
-        AuthoringError: there is something in the folder already, and nothing was written.
-        OSError: the disk did not take it.
+        AuthoringError: the folder is not empty, and nothing was written.
+        OSError: a file cannot be written.
     """
     if folder.is_dir() and next(folder.iterdir(), None) is not None:
         raise AuthoringError(f"there is something in {folder} already", "name another folder: --out")
@@ -26,7 +26,7 @@ def write_package(names: Names, folder: Path, style: Style) -> list[Path]:
     for path, text in _contents(names, style).items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Nothing that came in between is written over.
+        # A file that another program has made meanwhile is not overwritten.
         with file.open("x", encoding="utf-8") as output:
             output.write(text)
         written.append(Path(path))

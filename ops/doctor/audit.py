@@ -1,4 +1,4 @@
-"""Looks at the audit log: whether it is what was written."""
+"""Checks the audit log: whether any line was changed after it was written."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from ops.settings import Settings
 
 
 def look_at_audit(settings: Settings) -> Iterator[DoctorFinding]:
-    """Whether each line follows from the one before; some seconds for a million."""
+    """Checks that each line follows from the one before; takes some seconds for a million lines."""
     folder = settings.data / FOLDER
     if not folder.exists():
         yield DoctorFinding(check="audit", message="there is no audit log yet")

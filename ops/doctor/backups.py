@@ -1,4 +1,4 @@
-"""Whether a lost store could be had again: a backup is made, restored into scratch, compared and verified."""
+"""Checks that a lost store could be restored: a backup is made, restored into scratch, compared, verified."""
 
 import time
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ from ops.settings import Settings
 from ops.store.troubles import message_of
 from ops.targets.errors import BackupError
 
-# Events by which the archive may be behind: as many as a busy service writes in a second.
+# How many events the archive may be behind: as many as a busy service writes in a second.
 ARCHIVE_LAG_EVENTS = 20_000
 
 
 def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iterator[DoctorFinding]:
-    """Makes a backup, and a store from it in a scratch folder, whose every row is compared with its log.
+    """Makes a backup, and from it a store in a scratch folder, of which each row is compared with the log.
 
-    Then it is verified from where it is kept. It stays, as any other backup, for as long as the settings say.
+    Then the backup is verified where it is kept. It stays for as long as the settings say, like any other.
     """
     missing = _missing_room(settings)
     if missing is not None:
@@ -56,12 +56,12 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
         made_seconds = time.monotonic() - began
         store_id = store_id_of(settings.store_path)
         if made.metadata.recipients:
-            # There is no key for it here: it is compared, byte for byte, with what was proven.
+            # Without a key to decrypt it, it is compared byte for byte with the backup that was proven.
             verify_by_routine(made.place, store_id, progress, settings.signing)
         else:
             verify_whole(made.place, store_id, (), None, progress, settings.signing)
     except (BackupError, MigrationError) as error:
-        # Which copy is wrong, it does not say itself: a backup of a damaged store is damaged, too.
+        # The error does not say which copy is wrong: a backup of a damaged store is damaged, too.
         verdict = judge(settings.places)
         said = verdict.message if verdict.wrong else error.message
         yield DoctorFinding(
@@ -96,7 +96,7 @@ def look_at_backup(settings: Settings, version: str, progress: Progress) -> Iter
 def _missing_room(settings: Settings) -> DoctorFinding | None:
     folder = settings.data if not isinstance(settings.backup_folder, Path) else settings.backup_folder
     (disk,) = disks({"backups": folder})
-    # Room for the backup, and for the store that is made from it.
+    # Room for the backup, and for the store that is restored from it.
     needed_mib = 2 * settings.store_path.stat().st_size // MIB + settings.disk_free_unhealthy_mib
     if disk.free_bytes // MIB >= needed_mib:
         return None
@@ -110,11 +110,11 @@ def _missing_room(settings: Settings) -> DoctorFinding | None:
 
 
 def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
-    """Files among the backups that are none."""
+    """Lists the files among the backups that cannot be restored."""
     try:
         found = [f"{path.name} ({error.message})" for path, error in damaged_backups(settings.backup_folder)]
     except OSError:
-        # Making the backup will say what is wrong there.
+        # The check that makes a backup reports such an error.
         return
     if found:
         yield DoctorFinding(
@@ -127,7 +127,7 @@ def look_at_old_backups(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def look_at_archive_end(settings: Settings) -> Iterator[DoctorFinding]:
-    """What is missing of the archive at its end, which the service says that it has written; else nothing."""
+    """Checks that the archive has all that the service has noted as written; no finding if it does."""
     with closing(open_reader(settings.store_path)) as connection:
         origin = read_origin(connection)
     timeline = origin.timelines[-1][0] if origin.timelines else 0
@@ -144,7 +144,7 @@ def look_at_archive_end(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def look_at_reach(settings: Settings) -> Iterator[DoctorFinding]:
-    """How much of the log would be there again if this disk were lost now."""
+    """Checks how much of the log a restore would bring back if this disk were lost now."""
     with closing(open_reader(settings.store_path)) as connection:
         head = chain.read_head(connection).position
     if head == 0:

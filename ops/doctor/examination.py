@@ -1,4 +1,4 @@
-"""All that is looked at, in order: `examine`."""
+"""All checks, in order: `examine`."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ from ops.store.troubles import hint_of, may_be_damage, message_of
 
 
 def examine(settings: Settings, *, quick: bool, version: str, progress: Progress) -> Iterator[DoctorFinding]:
-    """The findings about a store that is there, one after the other; also beside a running service.
+    """The findings about an existing store, one after the other; a service may be running.
 
-    `quick` leaves out what reads the whole store: the check of its integrity, and the backup.
+    `quick` leaves out the checks that read the whole store: its integrity, and the backup.
     """
     store_bytes = settings.store_path.stat().st_size
-    # Each begins when its turn comes.
+    # Generators: each check starts when it is its turn.
     looks = {
         "rights": look_at_rights(settings),
         "room": look_at_room(settings, store_bytes),
@@ -43,11 +43,11 @@ def examine(settings: Settings, *, quick: bool, version: str, progress: Progress
         try:
             yield from look
         except (apsw.Error, OSError, UnicodeDecodeError) as error:
-            # A look that fails is a finding, too, and the rest is looked at all the same.
+            # A check that fails is a finding, too, and the other checks go on.
             yield DoctorFinding(
                 check=name,
                 level="wrong",
                 message=f"it cannot be looked at: {message_of(error)}",
-                # The store is looked at here, too: nobody is sent to this command again.
+                # No hint to run this command, which checks the store itself.
                 hint="see what the other findings say of it" if may_be_damage(error) else hint_of(error),
             )

@@ -1,4 +1,4 @@
-"""A finding of the doctor."""
+"""A finding of the doctor: `DoctorFinding`."""
 
 from typing import Any, Literal
 
@@ -8,9 +8,9 @@ DoctorLevel = Literal["well", "attention", "wrong"]
 
 
 class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. `check` is a name that stays, `hint` what to do; `figures` are measured.
+    """The result of one check. `check` is its stable name, `hint` says what to do; `figures` are measured.
 
-    *Attention* is for what works, and should not stay so; *wrong* is what does not do what it is there for.
+    *Attention* is for something that works but should be changed, *wrong* for something that does not work.
     """
 
     check: str

@@ -1,4 +1,4 @@
-"""Looks at the machine: whether the files are the service's own, the room, and how quick the disks are."""
+"""Checks of the machine: the rights of the service's files, the room on disks, and how fast these are."""
 
 import os
 import shlex
@@ -16,24 +16,24 @@ from ops.health.machine import MIB, disks_of
 from ops.settings import Settings
 from ops.store.private_files import SHOWN, in_short, open_to_others
 
-# A commit waits for one sync. A solid-state disk takes some tenths of a millisecond up to a few, a spinning
-# one around ten; if it takes longer, the disk is in a network, or busy with something else.
+# A commit waits for one sync. A solid-state disk takes from some tenths of a millisecond to a few
+# milliseconds, a spinning one around ten. A slower disk is in a network, or busy with something else.
 SLOW_SYNC_MS = 20.0
-# Files that a finding about rights has in its figures, at most.
+# The most files that a finding about rights has in its figures.
 MAXIMUM_NAMED = 100
-# How long syncs are tried at most: of a slow disk, fewer say as much.
+# How long syncs are tried at most: on a slow disk, fewer of them tell as much.
 _SYNC_SECONDS = 3.0
 # Room for a restore: the new file, the safety backup's copy, and the drill's.
 COPIES_OF_THE_STORE = 3
 
 
 def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
-    """Whether others on this machine can read what is stored."""
+    """Checks whether other users of this machine can read the stored files."""
     places = (settings.data, settings.backup_folder, settings.archive_folder)
     # The rights of a bucket cannot be seen from here.
     folders = sorted({place.absolute() for place in places if isinstance(place, Path) and place.is_dir()})
     open_ones = [one for one in folders if _is_open_to_others(one, settings.data)]
-    # What lies inside is to be private even where the directory is, which somebody may open one day, or copy.
+    # Files inside a private directory are to be private, too: it may be opened, or copied, one day.
     open_ones += open_to_others(settings.data, places)
     if open_ones:
         yield DoctorFinding(
@@ -53,13 +53,13 @@ def look_at_rights(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def _is_open_to_others(folder: Path, data: Path) -> bool:
-    # Whoever cannot read the data directory cannot reach a folder inside.
+    # A user that cannot read the data directory cannot reach a folder inside.
     is_inside = folder != data.absolute() and data.absolute() in folder.parents
     return not is_inside and bool(stat.S_IMODE(folder.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def look_at_room(settings: Settings, store_bytes: int) -> Iterator[DoctorFinding]:
-    """Whether the disks have room for what is to come, a restore among it."""
+    """Checks whether the disks have room for more, and for a restore."""
     for disk in disks_of(settings):
         free_mib, needed_mib = disk.free_bytes // MIB, COPIES_OF_THE_STORE * store_bytes // MIB
         finding = DoctorFinding(
@@ -87,7 +87,7 @@ def _worse(finding: DoctorFinding, hint: str) -> DoctorFinding:
 
 
 def look_at_syncs(settings: Settings) -> Iterator[DoctorFinding]:
-    """How long the disk of the store takes until something is on it; each commit waits for that once."""
+    """Measures how long the disk of the store takes for a sync; each commit waits for one."""
     took: list[float] = []
     with tempfile.NamedTemporaryFile(dir=settings.data, prefix=".doctor-") as file:
         deadline = time.monotonic() + _SYNC_SECONDS

@@ -7,19 +7,19 @@ from typing import Any
 from domain.counting import counted
 from ops.doctor.finding import DoctorFinding, DoctorLevel
 
-# Below this rate, more of what the writer needs comes from the disk than from memory.
+# Below this rate, the writer reads more pages from the disk than from memory.
 LOW_CACHE_HIT_RATE = 0.5
-# The rate says something only after so many commands: at first, everything is read for the first time.
+# The rate means something only after so many commands: at first, every page is read for the first time.
 WARM_AFTER_COMMANDS = 10_000
-# For how long a job may be due and not begun: as the alert HyperpageJobsOverdue has it.
+# How long a job may be due without being begun, as in the alert HyperpageJobsOverdue.
 OVERDUE_SECONDS = 900
-# How many parts are named of what takes room.
+# How many of the parts that take most room are named.
 LARGEST = 4
 _LEVELS: dict[str, DoctorLevel] = {"degraded": "attention", "unhealthy": "wrong"}
 
 
 def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
-    """The causes of a bad health and the notes, each with what to do; and how well its caches do."""
+    """The causes of bad health and the notes, each with a hint; and the state of cache, jobs and room."""
     causes = report.get("causes", ())
     for cause in causes:
         yield DoctorFinding(
@@ -29,7 +29,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
             hint=cause.get("hint") or "docs/operating.md explains each cause",
         )
     for note in report.get("notes", ()):
-        # The others are seen in the files, too, by whom they are told.
+        # The other notes are findings of the checks of files.
         if note.get("wants_doing", True):
             yield DoctorFinding(
                 check=f"service.{note['note']}",
@@ -38,7 +38,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
                 hint=note["hint"],
             )
     if "writer" not in report:
-        # The service starts, or restores its store, and says no more yet.
+        # The service starts, or restores its store, and has no full report yet.
         yield DoctorFinding(
             check="service",
             level="wrong",
@@ -47,7 +47,7 @@ def look_at_service(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
         )
         return
     if not causes:
-        # Only who leads has a writer.
+        # Only a leader has a writer.
         writer, rate = report["writer"] or {}, report["store"]["cache_hit_rate"]
         yield DoctorFinding(
             check="service",
@@ -88,7 +88,7 @@ def _look_at_cache(report: Mapping[str, Any]) -> Iterator[DoctorFinding]:
 
 def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     if not jobs:
-        # Only who leads has them.
+        # Only a leader has jobs in its report.
         return
     is_late = jobs["oldest_overdue_seconds"] > OVERDUE_SECONDS
     oldest = f", the oldest for {jobs['oldest_overdue_seconds']:,.0f} s" if jobs["due"] else ""
@@ -107,7 +107,7 @@ def _look_at_jobs(jobs: Mapping[str, Any]) -> Iterator[DoctorFinding]:
 
 def _look_at_room(room: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     if not room.get("parts"):
-        # It is measured soon after the start, and does not tell yet.
+        # Room is measured soon after the start; there are no figures yet.
         return
     largest = ", ".join(f"{part['part']} {_mib(part['size_bytes'])}" for part in room["parts"][:LARGEST])
     grown = sum(max(0, part["growth_bytes_a_day"] or 0) for part in room["parts"])

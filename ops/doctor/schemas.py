@@ -1,4 +1,4 @@
-"""Looks at the schemas of configurations: whether each would still be taken today."""
+"""Checks whether each schema of a configuration would be accepted today."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,9 +16,9 @@ _MAXIMUM_NAMES = 5
 
 
 def look_at_schemas(settings: Settings) -> Iterator[DoctorFinding]:
-    """Which tools have a schema that would be refused today, so that their configurations stay as they are.
+    """Lists the tools whose schema would be refused today, so that their configurations cannot be changed.
 
-    Nothing is said where there is no schema.
+    There is no finding if there is no schema.
     """
     with closing(open_reader(settings.store_path)) as connection:
         streams = connection.execute(

@@ -1,4 +1,4 @@
-"""Looks at the file itself: its shape, whether every page and index is sound, how fast it is read."""
+"""Checks of the file itself: its shape, whether every page and index is sound, how fast it is read."""
 
 import random
 import statistics
@@ -29,7 +29,7 @@ _RESTORE = "stop the service, and `hyperpage backup restore --latest --yes`"
 
 
 def look_at_shape(settings: Settings) -> Iterator[DoctorFinding]:
-    """Whether the file can be read, has the shape that this program writes, and how large it is."""
+    """Checks that the file can be read and has the shape that this program writes; tells its size."""
     with closing(open_reader(settings.store_path)) as connection:
         try:
             differences = schema_differences(connection)
@@ -93,7 +93,7 @@ def _look_at_sizes(connection: apsw.Connection, settings: Settings) -> Iterator[
 
 
 def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
-    """Whether every page, index, reference and event is sound; some 15 s for a gigabyte."""
+    """Checks that every page, index, reference and event is sound; takes some 15 s for a gigabyte."""
     began = time.monotonic()
     try:
         found = list(filter(None, [problem_of_store(settings.store_path)]))
@@ -125,7 +125,7 @@ def look_at_integrity(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def look_at_reading(settings: Settings) -> Iterator[DoctorFinding]:
-    """How long one row takes, anywhere in the log."""
+    """Measures how long it takes to read one event, at random positions of the log."""
     with closing(open_reader(settings.store_path)) as connection:
         last = chain.read_head(connection).position
         if last == 0:

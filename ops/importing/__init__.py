@@ -1,10 +1,10 @@
 """Reads a database of the system before this one, and turns its rows into events.
 
-- `old_tables`: what its tables are called and made of, in each of their variants
+- `old_tables`: its tables and their columns, in each of their variants
 - `source`: its file, opened without being changed, and its rows one after the other
-- `commands`: what a row asks for here, or why it cannot be taken
-- `importer`: all rows in portions, and the report
-- `destinations`: where the portions go: a stopped store, a running service, or nowhere, to try it out
+- `commands`: the command of a row, or the reason why it cannot be imported
+- `importer`: imports all rows in portions, and makes the report
+- `destinations`: a stopped store, a running service, or a trial that stores nothing
 
-A row is one command with an id made from its table and key, so that a second run knows it again.
+Each row becomes one command. Its id is made from the row's table and key, so that a second run recognizes it.
 """

@@ -1,4 +1,4 @@
-"""Makes a command of a row of the old system, or says why it cannot be taken."""
+"""Makes a command of a row of the old system, or tells why the row cannot be imported."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,13 +35,13 @@ class NotTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def not_taken(table: str, key: Any, code: str, message: str, path: str) -> NotTaken:
-    """The row that was refused; `path` is where in it, if not as a whole."""
+    """The report's entry for a refused row; `path` is the place in it, `$` for the whole row."""
     where = "" if path == "$" else f" (at {path})"
     return NotTaken(table=table, id=shown_key(key), code=code, reason=f"{message}{where}")
 
 
 def shown_key(key: Any) -> str:
-    """A key as it may be shown, whatever stands in its place."""
+    """A key as it may be shown: without a credential, and not too long."""
     text = key.content.decode(errors="backslashreplace") if isinstance(key, Unreadable) else str(key)
     if codec.findings_in(msgspec.json.encode(text)):
         return "(looks like a credential)"
@@ -49,7 +49,7 @@ def shown_key(key: Any) -> str:
 
 
 def job_request(row: Row, attempts: Sequence[OldAttempt]) -> Request:
-    """A job with the attempts that could be taken.
+    """The command for a job, with those of its attempts that can be imported.
 
     Raises:
         Refusal: the row cannot be taken.
@@ -73,10 +73,10 @@ def job_request(row: Row, attempts: Sequence[OldAttempt]) -> Request:
 
 
 def attempt(row: Row, number: int, place: int, allowed: AllowedPaths) -> OldAttempt:
-    """A row of the history: the `number` of the attempt, if it has none, and its `place` among those taken.
+    """The attempt of a row of the history: its `number` if the row has none, and its `place` in the command.
 
     Raises:
-        Refusal: it cannot be taken.
+        Refusal: the row cannot be imported.
     """
     if place >= MAXIMUM_IMPORTED_ATTEMPTS:
         raise Invalid(f"a job is imported with {MAXIMUM_IMPORTED_ATTEMPTS} attempts at most")
@@ -93,7 +93,7 @@ def attempt(row: Row, number: int, place: int, allowed: AllowedPaths) -> OldAtte
 
 
 def rate_limit_request(row: Row) -> Request:
-    """The state of a rate limit.
+    """The command for the state of a rate limit.
 
     Raises:
         Refusal: the row cannot be taken.
@@ -123,7 +123,7 @@ def _limit(row_id: Any, platform: Any) -> tuple[str, str | None, str | None]:
 
 
 def tool_config_request(row: Row) -> Request:
-    """The configuration of a tool.
+    """The command for the configuration of a tool.
 
     Raises:
         Refusal: the row cannot be taken.
@@ -140,7 +140,7 @@ def tool_config_request(row: Row) -> Request:
 
 
 def app_state_request(row: Row) -> Request:
-    """The value of a key. The column has no kind: a text that is no JSON is taken as the text that it is.
+    """The command for the value of a key. A text that is not JSON becomes a JSON string.
 
     Raises:
         Refusal: the row cannot be taken.
@@ -188,7 +188,7 @@ def _require_key(key: Any) -> None:
 
 
 def _command_id(table: str, key: str) -> str:
-    """The same one for the same row, whenever it is read."""
+    """The command id of a row: always the same one for the same row."""
     spelled = f"import:{table}/{key}"
     if len(spelled) <= codec.MAXIMUM_COMMAND_ID_CHARACTERS:
         return spelled
@@ -207,7 +207,7 @@ def _readable(row: Row) -> dict[str, Any]:
 
 
 def _json(field: str, text: Any) -> msgspec.Raw | None:
-    """The JSON of a text as it stands there; it is checked, since it becomes part of a larger one."""
+    """The JSON in a text, unchanged; it is checked, since it becomes part of a larger document."""
     if text is None:
         return None
     content = str(text).strip(" \t\r\n").encode()
@@ -226,7 +226,7 @@ def _is_json(text: str) -> bool:
     except msgspec.DecodeError:
         return False
     except RecursionError:
-        # JSON that is refused for its depth.
+        # It is JSON, which is refused later for its depth.
         return True
     return True
 
@@ -236,12 +236,12 @@ def _first(value: Any, default: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """A number without a fraction as an integer, however the old system's language stored it."""
+    """A number without a fraction as an integer: the old system may have stored it as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _milliseconds(value: Any) -> Any:
-    """A time as milliseconds since the epoch; a text is read as ISO 8601, in UTC where it does not say."""
+    """A time as milliseconds since the epoch; a text is read as ISO 8601, in UTC if it has no zone."""
     if not isinstance(value, str):
         return _whole(value)
     try:

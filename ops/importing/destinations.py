@@ -1,4 +1,4 @@
-"""The destinations of an import: a stopped store's file, a running service, or, as a trial, nowhere."""
+"""The destinations of an import: a stopped store's file, a running service, or a trial."""
 
 import asyncio
 import threading
@@ -34,8 +34,8 @@ from projections import installed_tables
 class StoppedStore:
     """The file of a stopped service; each portion is one transaction, on disk when it is answered.
 
-    The same group of commands as the writer's, but with nothing of what a running service does beside: no
-    job is rescued, timed out or made by a schedule while nobody is there to work on it.
+    Portions are decided like groups of commands in the writer, but without a running service's upkeep: no job
+    is rescued, timed out or made by a schedule while there are no workers.
     """
 
     def __init__(self, connection: apsw.Connection, allowed: AllowedPaths, clock: Callable[[], int]) -> None:
@@ -48,7 +48,7 @@ class StoppedStore:
         self.position = self._head.position
 
     def take(self, requests: list[Request]) -> bytes:
-        """The answer to these commands as a batch; they are stored.
+        """Stores these commands as a batch, and returns its answer.
 
         Raises:
             Unavailable: the store cannot be written.
@@ -68,7 +68,7 @@ class StoppedStore:
         return answer(submission)
 
     def _decided(self, submission: Submission) -> Group:
-        # New ones for each portion, so that imported states do not stay in memory.
+        # New aggregates for each portion, so that imported states do not stay in memory.
         aggregates = Aggregates(self._connection)
         now = max(self._clock(), self._head.recorded_at)
         group = Group(
@@ -86,10 +86,10 @@ class StoppedStore:
 
 
 class Trial(StoppedStore):
-    """A store that is only read, also beside a running service: what would become of the rows."""
+    """A trial of an import: the store is only read, also while a service runs on it."""
 
     def take(self, requests: list[Request]) -> bytes:
-        """The answer to these commands as a batch; they are not stored."""
+        """The answer that these commands would get as a batch; they are not stored."""
         submission = batch(requests)
         self._decided(submission)
         return answer(submission)
@@ -97,10 +97,10 @@ class Trial(StoppedStore):
 
 @contextmanager
 def trial_connection(store: Path) -> Iterator[apsw.Connection]:
-    """A store to try an import on: the file as it is, or an empty one in memory where there is none.
+    """A connection to try an import on: to the store as it is, or to an empty one in memory if there is none.
 
     Raises:
-        MigrationError: the file is of an older version of this program, or another's.
+        MigrationError: the file is of an older version of this program, or of another program.
     """
     if not store.exists():
         with closing(open_memory()) as connection:
@@ -120,15 +120,15 @@ def trial_connection(store: Path) -> Iterator[apsw.Connection]:
 
 
 def batch(requests: list[Request], context: Any = None) -> Submission:
-    """These commands as one submission, of which each has its own outcome."""
+    """The commands as one submission, in which each has its own outcome."""
     return Submission(requests=list(requests), size_bytes=0, context=context, batch=True)
 
 
 def answer(submission: Submission) -> bytes:
-    """The body of the outcome of a submission that has one.
+    """The body of a submission's outcome, which it must have.
 
     Raises:
-        Refusal: none of it was carried out.
+        Refusal: none of its commands was carried out.
     """
     assert submission.outcome is not None
     if submission.outcome.refusal is not None:
@@ -136,9 +136,9 @@ def answer(submission: Submission) -> bytes:
     return submission.outcome.body
 
 
-# How long a portion may take. It takes some tens of milliseconds, unless the disk has stopped.
+# How long to wait for a portion. It takes some tens of milliseconds, unless the disk does not respond.
 ANSWER_SECONDS = 60.0
-# How often a portion is offered to a busy writer: for a minute.
+# How many times a portion is offered to a busy writer: for a minute in all.
 OFFERS = 600
 
 
@@ -158,7 +158,7 @@ class RunningImport:
         self.position = 0
 
     def verbs(self) -> tuple[AdministrationVerb, ...]:
-        """The verbs that an operator can ask for."""
+        """The administrative verbs of imports."""
         return (AdministrationVerb(name="import.file", shape=ImportFile, carry_out=self._import),)
 
     async def _import(self, wish: ImportFile) -> ImportReport:
@@ -179,7 +179,7 @@ class RunningImport:
             raise RuleViolated("not_importable", error.message, hint=error.hint) from error
 
     def take(self, requests: list[Request]) -> bytes:
-        """The answer to these commands as a batch, once they are stored; in a thread that may wait."""
+        """The answer to these commands as a batch, once they are stored; called in a thread that may wait."""
         done = threading.Event()
         submission = batch(requests, context=done)
         for _ in range(OFFERS):
@@ -187,7 +187,7 @@ class RunningImport:
             outcome = submission.outcome
             if not is_taken or outcome is None or not isinstance(outcome.refusal, Busy):
                 break
-            # Others come first between two offers: they did not bring a whole file.
+            # Commands of others go first between two offers, since they are few beside a whole file.
             done.wait(RETRY_AFTER_MS / 1_000)
             submission.outcome = None
         if submission.outcome is None and not done.wait(ANSWER_SECONDS):

@@ -1,4 +1,4 @@
-"""All rows of an old file, portion by portion, and what became of them."""
+"""Importing all rows of an old file, portion by portion, and the report: `import_all`."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -18,12 +18,12 @@ from ops.progress import Progress, ignore_progress
 # Limits of a portion, which is decided and committed together.
 PORTION_ROWS = 500
 PORTION_BYTES = 4 * 1024 * 1024
-# How many rejected rows are listed; more are counted: the list has to fit into memory, and into an answer.
+# How many rejected rows are listed: the list has to fit into memory, and into an answer. More are counted.
 MAXIMUM_LISTED = 500
 
 
 class Destination(Protocol):
-    """Decides about portions. `position` is the last one of the log before the import."""
+    """A destination takes portions of commands. `position` is the last one of the log before the import."""
 
     @property
     def position(self) -> int: ...
@@ -59,12 +59,12 @@ class ImportReport(msgspec.Struct, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row is here."""
+        """Whether every row was imported, now or before."""
         return not self.not_taken
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """A row's command, and how many rows of the history go with it."""
+    """The command of a row, and the number of rows of the history that are part of it."""
 
     table: str
     key: Any
@@ -89,11 +89,12 @@ def import_all(
     dry_run: bool = False,
     progress: Progress = ignore_progress,
 ) -> ImportReport:
-    """Everything in an old file that can be taken is here when this returns.
+    """Imports all rows of an old file that can be imported.
 
     Raises:
-        SourceError: the file is damaged, or was written to meanwhile.
-        Refusal: the store cannot be written. What was imported until then is, and is passed over next time.
+        SourceError: the file is damaged, or was written to meanwhile. Refusal: the store cannot be written.
+        Rows that were imported until then are stored, and the next import
+            passes over them.
     """
     return _Importer(source, destination, allowed, dry_run=dry_run, progress=progress).run()
 
@@ -211,7 +212,7 @@ class _Importer:
         self._reject_with_job(one.key, one.attempts)
 
     def _reject_with_job(self, job_id: Any, attempts: int) -> None:
-        """Counts the attempts of a job that is not taken; the job itself is listed."""
+        """Counts the attempts of a job that is not imported; the job itself is listed."""
         if attempts:
             self._report.tables[JOB_HISTORY.name].not_taken += attempts
 
@@ -232,6 +233,6 @@ def _history_key(row: Row) -> Any:
 
 
 def _weight(request: Request) -> int:
-    # These fields make up most of a row's weight.
+    # These fields make up most of a row's size.
     texts = (getattr(request.command, name, b"") for name in ("payload", "result", "value"))
     return 1_000 + sum(len(bytes(text)) for text in texts)

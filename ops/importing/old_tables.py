@@ -1,4 +1,4 @@
-"""The tables of the system before this one, and what their columns are called in each of its variants."""
+"""The tables of the system before this one, and the names of their columns in each of its variants."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class OldTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: the fields that are read, and in whose absence it is not that table at all.
+    """One table: the fields that are read, and the `required` ones, without which it is not that table.
 
-    A column is found by its field's name, written with underscores or as `createdAt`, and else by one of its
-    `other_names`, the first one that is there.
+    A column is found by the name of its field, written with underscores or as `createdAt`, or else by the
+    first of the field's `other_names` that is there.
     """
 
     name: str
@@ -46,7 +46,7 @@ JOBS = OldTable(
     required=frozenset({"id", "type", "name", "status", "created_at"}),
     other_names={"run_at": ("scheduled_at",), "attempt": ("attempts",), "error": ("last_error",)},
 )
-# A later variant has a row for each change of a job instead of one for each attempt: when, and the details.
+# A later variant has a row for each change of a job, not for each attempt, with its time and details.
 JOB_HISTORY = OldTable(
     name="job_history",
     fields=_names("id job_id attempt status started_at completed_at duration_ms error_message"),

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _HEADER = b"SQLite format 3\x00"
 # Bytes 18 and 19 of the header: https://www.sqlite.org/fileformat.html#file_format_version_numbers
 _WAL = b"\x02\x02"
-# A larger cell could not be taken, so it is not read either.
+# A larger cell could not be imported, so it is not read.
 MAXIMUM_CELL_BYTES = 1024 * 1024
 
 
@@ -33,22 +33,23 @@ class SourceError(RuntimeError):
 
 
 class SourceMissingError(SourceError):
-    """There is no file."""
+    """There is no file at the path."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A cell that cannot be taken: the reason, and its bytes, unless they are too many."""
+    """A cell that cannot be imported: the reason, and its bytes, unless they are too many."""
 
     reason: str
     content: bytes = b""
 
 
 class Source:
-    """An open old file; all of it is read as it was at one moment.
+    """An open file of the old system; all of it is read as it was at one moment.
 
     Raises:
-        SourceError: it is not there, no regular file (a FIFO, say), not an SQLite database, not one of the
-            old system, or cannot be read.
+        SourceError: the file is missing, no regular file (a FIFO, say), no SQLite database, not one of the
+        old
+            system, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,10 +77,10 @@ class Source:
         self._connection.close()
 
     def require_unchanged(self) -> None:
-        """Returns if nobody has written the file while it was read without a lock.
+        """Returns if no program has written to the file while it was read without a lock.
 
         Raises:
-            SourceError: somebody has.
+            SourceError: a program has.
         """
         if self._is_immutable and _traces(self.path) != self._seen:
             raise SourceError(
@@ -88,7 +89,7 @@ class Source:
             )
 
     def has(self, table: OldTable) -> bool:
-        """Whether there is such a table."""
+        """Whether the file has a table."""
         return table.name in self._columns
 
     def count(self, table: OldTable) -> int:
@@ -98,7 +99,7 @@ class Source:
         return int(self._connection.execute(f"SELECT count(*) FROM {table.name}").get)
 
     def rows(self, table: OldTable) -> Iterator[Row]:
-        """Every row of a table with the fields that it has; jobs and their history in the order of jobs.
+        """Every row of a table, by its fields; jobs and their history in the order of the jobs' ids.
 
         Raises:
             SourceError: the file is damaged.
@@ -119,7 +120,7 @@ class Source:
             ) from error
 
     def order_key(self, value: Any) -> tuple[int, Any]:
-        """The key by which SQLite orders a cell: nothing, then numbers, then texts by their bytes."""
+        """The key by which SQLite orders a cell: NULL, then numbers, then texts by their bytes."""
         match value:
             case None:
                 return 0, 0
@@ -146,17 +147,17 @@ class Source:
 
 
 def _is_immutable(path: Path) -> bool:
-    """Whether the file has to be read without a lock, and may be, since nobody has it open.
+    """Whether the file is read without a lock: in WAL mode, and with no WAL, so no program has it open.
 
-    Merely to read a database in WAL mode, SQLite makes files beside it, and leaves them there.
+    With a lock, SQLite would make files beside a database in WAL mode, and leave them there.
 
     Raises:
-        SourceError: it is no SQLite database.
+        SourceError: the file is missing, cannot be read, or is no SQLite database.
     """
     try:
         with open_regular(path) as file:
             header = file.read(20)
-        # SQLite opens these by itself, and would wait for a FIFO for ever.
+        # SQLite opens these files by itself, and would wait for ever if one were a FIFO.
         for beside in (_beside(path, "-wal"), _beside(path, "-shm"), _beside(path, "-journal")):
             if beside.exists():
                 require_regular(beside)
@@ -179,7 +180,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _traces(path: Path) -> list[tuple[int, int]]:
-    """Times and sizes of the files, which change when somebody writes."""
+    """The times and sizes of the files, which change when a program writes to them."""
     files = (path, _beside(path, "-wal"))
     return [(one.stat().st_mtime_ns, one.stat().st_size) for one in files if one.exists()]
 
@@ -190,14 +191,14 @@ def _open(path: Path, *, immutable: bool) -> apsw.Connection:
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.pragma("query_only", True)
-    # It is a foreign file: nothing in its schema may have an effect, and its pages may be anything.
+    # The file is not ours: nothing in its schema may have an effect, and its pages may have any content.
     distrust(connection)
     connection.pragma("cell_size_check", True)
     return connection
 
 
 def _columns(connection: apsw.Connection) -> dict[str, dict[str, str]]:
-    """The columns of each old table that is there, by field."""
+    """The columns of each old table that the file has, by field."""
     found = {}
     for table in OLD_TABLES:
         present = connection.execute(
@@ -241,7 +242,7 @@ def _quoted(column: str) -> str:
 
 
 def _cell(column: str) -> str:
-    """The kind and the value of a cell; texts as bytes, since they may not be UTF-8."""
+    """The SQL for the kind and the value of a cell; texts are read as bytes, since they may be malformed."""
     is_large = f"octet_length({column}) > {MAXIMUM_CELL_BYTES}"
     value = f"iif(typeof({column}) = 'text', CAST({column} AS BLOB), {column})"
     return f"iif({is_large}, 'large', typeof({column})), iif({is_large}, NULL, {value})"

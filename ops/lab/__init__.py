@@ -1,1 +1,1 @@
-"""What the lab has found of this version: `results` reads `results.json`, which `make lab` writes."""
+"""The lab's findings about this version: `results` reads `results.json`, which `make lab` writes."""

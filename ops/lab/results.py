@@ -1,7 +1,7 @@
-"""What came of runs of the lab: one entry for each run, and runs add up.
+"""The results of the lab's runs: one entry for each run, and sums over all of them.
 
-A run is told with its commit, the kind of machine, and for each experiment the seeds (the first one, and how
-many followed it), what was tried and what broke. The lab itself is no part of the program (`tests/lab`).
+A run has its commit, the kind of machine, and for each experiment the seeds (the first one and their number),
+what was tried and what broke. The lab itself is no part of the program (`tests/lab`).
 """
 
 from collections import Counter
@@ -15,17 +15,17 @@ NAME = "results.json"
 
 
 class Break(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial in which something did not hold."""
+    """A trial in which a promise did not hold."""
 
     seed: int
     what: str
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run has made of one experiment: `trials` with the seeds from `first_seed` on.
+    """The results of one experiment in a run: `trials` with the seeds from `first_seed` on.
 
-    With its words, as they were then: whoever reads the results alone is told what they are of. `lacking` is
-    why there was no trial.
+    `promise` and `means` are the experiment's words at that time, so that the results can be read without it.
+    `lacking` is the reason if there was no trial.
     """
 
     promise: str
@@ -55,7 +55,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sum(NamedTuple):
-    """One experiment over all runs, in the words of the last one."""
+    """One experiment over all runs that had it, the oldest first."""
 
     name: str
     tried: list[tuple[Run, Tried]]
@@ -88,7 +88,7 @@ def of_this_version(version: str) -> Results:
 
 
 def sums(results: Results) -> list[Sum]:
-    """The experiments that any run has had, in the order of the last run that had them."""
+    """The experiments of all runs, in the order of the last run that had them."""
     found: dict[str, Sum] = {}
     for run in reversed(results.runs):
         for name in run.experiments:

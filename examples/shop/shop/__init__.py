@@ -1,1 +1,1 @@
-"""A shop, as an example: baskets as a decider, customers as a class of a library."""
+"""An example, a shop: baskets as a decider, customers as a class of the library `eventsourcing`."""

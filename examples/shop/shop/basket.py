@@ -17,7 +17,7 @@ from projections.derived import table_of
 
 MAXIMUM_ITEMS = 100
 
-# Not a `Key`: that would be one of an aggregate, which a user of limited rights has to own.
+# No `Key`: a `Key` is that of an aggregate, and a user with limited rights may name only keys of its own.
 Article = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
@@ -95,7 +95,7 @@ def _add_item(state: Basket | None, command: AddItem, context: Context, key: str
 
 def _remove_item(state: Basket | None, command: RemoveItem, context: Context, key: str) -> Decision:
     basket = _still_open(state, key)
-    # Nothing changes, so nothing happened: the command is accepted, with no event.
+    # Nothing changes, so there is no event: the command is accepted.
     if command.article not in basket.items:
         return Decision()
     return Decision(events=((key, ItemRemoved(article=command.article)),))
@@ -197,7 +197,7 @@ TABLE = table_of(DECIDER, filters=("customer", "state"))
 
 
 def demo(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A customer who fills a basket, and mostly buys what is in it: for `serve --demo`."""
+    """The commands of a customer who fills a basket and, most often, buys it: for `serve --demo`."""
     basket = {"id": f"basket-{random.getrandbits(40):010x}"}
     yield "open", {**basket, "customer": random.choice(("ann", "bob", "eve"))}
     for article in random.sample(("apple", "bread", "coffee", "tea"), k=random.randint(1, 4)):

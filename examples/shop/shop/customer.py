@@ -1,10 +1,10 @@
-"""A customer, who earns points and spends them: a class of the library `eventsourcing`, as it is."""
+"""A customer, who earns and spends points: a class of the library `eventsourcing`, used unchanged."""
 
 from eventsourcing.domain import Aggregate, event
 
 
 class NotEnoughPoints(Exception):
-    """More were to be spent than there are."""
+    """A customer would spend more points than there are."""
 
 
 class Customer(Aggregate):

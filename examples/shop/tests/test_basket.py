@@ -1,4 +1,4 @@
-"""What a basket does: given events, when a command, then events or a refusal."""
+"""Tests of the basket: given events, when a command, then events or a refusal."""
 
 from domain.given_when_then import Story, given
 from shop.basket import (

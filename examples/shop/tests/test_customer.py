@@ -1,4 +1,4 @@
-"""What a customer does, as the library has it."""
+"""Tests of the customer, with the library alone."""
 
 import pytest
 

@@ -8,5 +8,5 @@ def test_baskets_keep_the_laws() -> None:
 
 
 def test_customers_keep_the_laws() -> None:
-    # Of numbers as large as a schema allows, few could be spent.
+    # Few values: if points were as large as the schema allows, they could hardly ever be spent.
     check_laws("customers", aggregates="customers=shop.customer:Customer", values={"points": [1, 5, 20]})

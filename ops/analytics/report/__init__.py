@@ -1,9 +1,9 @@
-"""A report: one HTML file with charts that answers what people ask of a lake: `write_report`.
+"""A report on a lake: one HTML file with charts: `write_report`.
 
-source ─▶ sections: the headline, and questions, each a section ─▶ page
+source ─▶ sections: the headline, and a section for each question ─▶ page
  period      └──▶ charts over time, grids by name, stacks; axes by plot, figures by units
 
-It needs no network and has no script; what others named is escaped by `markup`.
+The file needs no network and has no script; names and texts of users are escaped by `markup`.
 """
 
 from contextlib import closing
@@ -33,7 +33,7 @@ _SECTIONS = (throughput, spikes, latency, lateness, retries, budgets, configurat
 
 
 class WrittenReport(msgspec.Struct, frozen=True):
-    """A report that was written. `since` and `until` are in milliseconds; the latter is no longer in it."""
+    """A report that was written. `since` and `until` are in milliseconds; the report ends before `until`."""
 
     path: str
     since: int
@@ -53,15 +53,16 @@ def write_report(
     sla: str = DEFAULT_SLA,
     title: str = TITLE,
 ) -> WrittenReport:
-    """Writes a report on what a lake shows, in place of one that is there.
+    """Writes a report on what a lake shows, in place of an existing file.
 
-    `since` and `until` are times, or ages before the end (`7d`); all of the history without them. Times are
-    shown, grouped and read in `time_zone`, or in UTC. A job is late that is not done within `sla` since it
-    was due: `15min`, `1h`, `2d`.
+    `since` and `until` are times; `since` may also be an age before the end (`7d`). Without them, the report
+    is about the whole history. Times are shown, grouped and read in `time_zone`, or in UTC. A job counts as
+    late if it is not done within `sla` since it was due: `15min`, `1h`, `2d`.
 
     Raises:
-        AnalyticsError: there is no lake, it has no such snapshot, no event, or the period, the zone or what
-            is late cannot be read.
+        AnalyticsError: there is no lake, it has no such snapshot or no event, or the period, the zone or
+        `sla`
+            cannot be read.
     """
     within_ms = read_age(sla)
     with (

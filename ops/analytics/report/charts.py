@@ -1,7 +1,7 @@
 """Charts over time, as SVG without a script: columns, lines, steps, and points in rows.
 
-Colours are classes, whose values the style sheet has, one for light and one for dark. What a mark stands for
-appears when the pointer rests on it; the tables beneath the charts say all of it in words.
+Colours are classes; the style sheet has a value of each for light and for dark pages. The meaning of a mark
+appears when the pointer rests on it; the tables beneath the charts have all of the figures as text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from ops.analytics.report.plot import (
 
 
 class Point(msgspec.Struct, frozen=True):
-    """Something that happened, in the row of a name."""
+    """A mark for something that happened at a time, in the row of a name; `said` is its tooltip."""
 
     row: str
     at: int
@@ -37,7 +37,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def columns(label: str, period: Period, series: Sequence[Series], axis: Axis) -> Markup:
-    """A column for each stretch of time, one part on the other."""
+    """A column for each stretch of time, with a part for each series on top of the others."""
     plot = Plot(period, WIDE, 250)
     marks = []
     for begin, (first, last) in period.spans().items():
@@ -74,7 +74,7 @@ def lines(
     marked: Sequence[Point] = (),
     wide: bool = False,
 ) -> Markup:
-    """How values went over time, and what happened meanwhile; where there is no value, the line has a gap."""
+    """A line for each series over time, with marks for what happened; without a value, a line has a gap."""
     plot = Plot(period, WIDE if wide else NARROW, 250)
     marks: list[Markup] = []
     middles = {begin: plot.x(sum(span) / 2) for begin, span in period.spans().items()}
@@ -105,7 +105,7 @@ def steps(
     height: int = 190,
     said: Callable[[int, float], str],
 ) -> Markup:
-    """A value that stays as it is until the next one is known."""
+    """A line of values, each of which holds until the next one is known."""
     plot = Plot(period, NARROW, height)
     path, marks = [], []
     for place, (at, value) in enumerate(values):
@@ -117,7 +117,7 @@ def steps(
 
 
 def points(label: str, period: Period, rows: Sequence[str], found: Sequence[Point]) -> Markup:
-    """When things happened, a row for each name."""
+    """Marks over time for things that happened, in a row for each name."""
     left = 190
     plot = Plot(period, WIDE, TOP + ROW * len(rows) + BOTTOM, left)
     marks: list[Markup] = []
@@ -141,7 +141,7 @@ def points(label: str, period: Period, rows: Sequence[str], found: Sequence[Poin
 
 
 def _runs(period: Period, values: Mapping[int, float]) -> Iterator[list[int]]:
-    """The stretches of time that have values, as far as they follow each other."""
+    """The stretches of time that have values, in lists of stretches that follow each other."""
     run: list[int] = []
     for begin in period.begins():
         if begin in values:
@@ -154,7 +154,7 @@ def _runs(period: Period, values: Mapping[int, float]) -> Iterator[list[int]]:
 
 
 def _bands(plot: Plot, series: Sequence[Series], written: units.Format) -> Iterator[Markup]:
-    """The places for the pointer to rest on between the lines, one for each stretch of time."""
+    """The areas with tooltips, one for each stretch of time, over the lines."""
     for begin, (first, last) in plot.period.spans().items():
         if any(begin in one.values for one in series):
             left, right = plot.x(first), plot.x(last)
@@ -170,7 +170,7 @@ def _bands(plot: Plot, series: Sequence[Series], written: units.Format) -> Itera
 
 
 def _marked(plot: Plot, point: Point) -> Markup:
-    """Something that happened, across the lines."""
+    """A vertical line for something that happened, across the lines."""
     x = plot.x(point.at)
     return element(
         "g",

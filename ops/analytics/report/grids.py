@@ -13,7 +13,7 @@ _HOURS = 24
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """The bar of a name: how much it has of each part, and a remark on it."""
+    """The bar of a name: its parts, each with a name, a colour and a value, and a remark at its end."""
 
     name: str
     parts: Sequence[tuple[str, str, float]]
@@ -21,7 +21,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Shade(msgspec.Struct, frozen=True):
-    """A cell of an hour of the day: how dark, from 0 to 1, what stands in it, and what it means."""
+    """A cell for an hour of the day: its darkness from 0 to 1, its text, and its tooltip."""
 
     share: float
     written: str
@@ -29,7 +29,7 @@ class Shade(msgspec.Struct, frozen=True):
 
 
 def bars(label: str, found: Sequence[Bar], *, width: int = NARROW) -> Markup:
-    """How much each name has, one part beside the other, with a remark at the end."""
+    """A bar for each name, with its parts side by side and a remark at the end."""
     left = 170 if width == NARROW else 240
     remark = max(len(one.remark) for one in found) * CHARACTER + 12
     most = max(sum(value for *_, value in one.parts) for one in found) or 1

@@ -1,8 +1,8 @@
-"""HTML and SVG as values: what is put into an element is escaped, unless it is markup itself."""
+"""HTML and SVG as values: the content of an element is escaped, unless it is markup itself."""
 
 from collections.abc import Sequence
 
-# The escaping of Jinja, which makes the console's pages.
+# The escaping that Jinja uses, which makes the console's pages.
 from markupsafe import Markup, escape
 
 _VOID = frozenset({"meta", "link"})
@@ -20,26 +20,26 @@ def element(name: str, /, *content: object, **attributes: object) -> Markup:
 
 
 def joined(*content: object) -> Markup:
-    """Texts, numbers and markup, one after the other; None is nothing."""
+    """Texts, numbers and markup, one after the other; None is left out."""
     return Markup("".join(_text(one) for one in content if one is not None))
 
 
 def named(text: str) -> Markup:
-    """A name that others gave, kept from turning around the direction of what stands beside it."""
+    """A name of a user, isolated so that a right-to-left name does not reverse the text beside it."""
     return element("bdi", text)
 
 
 def listed(names: Sequence[str], most: int) -> Markup:
-    """Names with commas between them, at most so many."""
+    """Names with commas between them, at most `most`, and the number of the others."""
     shown = [joined(", " if place else None, named(name)) for place, name in enumerate(names[:most])]
     return joined(*shown, f" and {len(names) - most} more" if len(names) > most else None)
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many characters."""
+    """A text cut to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _text(value: object) -> str:
-    # A tenth of a pixel is finer than anybody sees.
+    # Numbers are in pixels: a tenth of one cannot be seen.
     return escape(f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value)

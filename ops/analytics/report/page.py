@@ -1,4 +1,4 @@
-"""The page as a whole: one file that asks for nothing else."""
+"""The whole page: one file that loads no others."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,7 +11,7 @@ from ops.analytics.report.period import Period
 from ops.analytics.report.section import Section
 from ops.analytics.report.source import ShownSnapshot
 
-# Nothing is fetched and no script runs, whatever a name in it is.
+# With this policy, the browser loads nothing and runs no script, whatever the names in the page are.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 

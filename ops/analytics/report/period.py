@@ -1,4 +1,4 @@
-"""The period that a report is about."""
+"""The period that a report is about, and the stretches of time that it is shown in."""
 
 import re
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ import msgspec
 from ops.analytics.lake.errors import AnalyticsError
 from ops.analytics.report import units
 
-# Columns that can be told apart on a page.
+# The most columns that can be told apart on a page.
 MOST_BUCKETS = 60
 _AGE = re.compile(r"(\d{1,6})(min|h|d|w)")
 _UNITS_MS = {"min": units.MINUTE, "h": units.HOUR, "d": units.DAY, "w": 7 * units.DAY}
 
 
 class Period(msgspec.Struct, frozen=True):
-    """The time from one moment to another, which is no longer in it: milliseconds since the epoch.
+    """The time from `since` until before `until`, in milliseconds since the epoch.
 
     It is shown in stretches of `bucket_ms`, of which the first and the last may be cut off, and in the time
-    of the zone that `time_zone` names.
+    zone `time_zone`.
     """
 
     since: int
@@ -46,21 +46,21 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def bucket(self) -> str:
-        """How long the stretches are, in words."""
+        """The length of a stretch, in words."""
         return units.stretch(self.bucket_ms)
 
     @property
     def interval(self) -> str:
-        """How long they are, in SQL."""
+        """The length of a stretch, in SQL."""
         days, rest = divmod(self.bucket_ms, units.DAY)
         return f"INTERVAL {self.bucket_ms} MILLISECOND" if rest else f"INTERVAL {days} DAY"
 
     def begins(self) -> Iterator[int]:
-        """When each stretch begins; the first one may begin before the period."""
+        """The beginning of each stretch; the first one may begin before the period."""
         return units.begins(self.since, self.until, self.bucket_ms, self.zone)
 
     def spans(self) -> dict[int, tuple[int, int]]:
-        """From when to when each stretch is in the period, by when it begins."""
+        """The part of each stretch that is in the period, by the beginning of the stretch."""
         begins = list(self.begins())
         return dict(zip(begins, pairwise([self.since, *begins[1:], self.until]), strict=True))
 
@@ -70,10 +70,10 @@ class Period(msgspec.Struct, frozen=True):
 
 
 def read_age(text: str) -> int:
-    """Milliseconds of a length of time such as `15min`, `1h`, `7d` or `4w`.
+    """The milliseconds of a length of time such as `15min`, `1h`, `7d` or `4w`.
 
     Raises:
-        AnalyticsError: it is none.
+        AnalyticsError: the text is no length of time.
     """
     age = _AGE.fullmatch(text.strip())
     if age is None:
@@ -82,12 +82,12 @@ def read_age(text: str) -> int:
 
 
 def read_moment(text: str, *, end: int | None = None, zone: tzinfo = UTC) -> int:
-    """Milliseconds since the epoch for a time in ISO 8601, in `zone` without one, or an age such as `7d`.
+    """The milliseconds since the epoch of a time in ISO 8601, or of an age such as `7d`.
 
-    An age (min, h, d or w) counts back from `end`.
+    A time without a zone is in `zone`. An age (min, h, d or w) counts back from `end`, and needs it.
 
     Raises:
-        AnalyticsError: it is neither.
+        AnalyticsError: the text is neither.
     """
     if end is not None and _AGE.fullmatch(text.strip()):
         return end - read_age(text)

@@ -1,4 +1,4 @@
-"""The parts of charts: series of values, axes, the places of things, and the SVG around them."""
+"""The parts of charts: series of values, axes, the coordinates of marks, and the SVG around them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from ops.analytics.report.period import Period
 WIDE, NARROW = 1120, 548
 # The height of a row in a chart that has a row for each name.
 ROW = 30
-# How wide a letter is at most, on average.
+# The width of a letter, rather too large on average.
 CHARACTER = 7.4
 TOP, RIGHT, BOTTOM = 12, 14, 38
-# The places of an axis for shares of 1.
+# The ticks of an axis for shares of 1.
 SHARES = (0, 0.25, 0.5, 0.75, 1)
 _LEFT = 74
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Values by when their stretch of time begins, with a name and the class of a colour."""
+    """Values by the beginning of their stretch of time, with a name, a colour's class and a line's dashes."""
 
     name: str
     colour: str
@@ -31,14 +31,14 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """The places of a vertical axis, rising, and how they are written."""
+    """The ticks of a vertical axis, from the lowest to the highest, and how they are written."""
 
     ticks: Sequence[float]
     written: units.Format
     is_logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """How far up a value stands, from 0 to 1."""
+        """The height of a value on the axis, from 0 to 1."""
         low, high = self.ticks[0], self.ticks[-1]
         if self.is_logarithmic:
             low, high, value = math.log(low), math.log(high), math.log(max(value, self.ticks[0]))
@@ -46,7 +46,7 @@ class Axis(msgspec.Struct, frozen=True):
 
 
 class Plot:
-    """Where things are in a chart over time."""
+    """The coordinates of a chart over time."""
 
     def __init__(self, period: Period, width: int, height: int, left: int = _LEFT) -> None:
         self.period = period
@@ -86,7 +86,7 @@ class Plot:
 
 
 def legend(*entries: tuple[str, str, str | None]) -> Markup:
-    """The legend of a chart: the name, the class and, of a line, the dashes of each entry."""
+    """The legend of a chart; each entry has a name, a colour's class and, for a line, its dashes."""
     items = []
     for name, colour, dash in entries:
         mark = (
@@ -108,12 +108,12 @@ def legend_of(series: Sequence[Series], *, of_lines: bool = False) -> Markup:
 
 
 def row_name(text: str, x: float, y: float, most: float) -> Markup:
-    """The name of a row, to the left of it, of at most so many letters."""
+    """The name of a row, to the left of it, cut to at most `most` letters."""
     said = element("title", text)
     return element("text", said, shortened(text, int(most)), class_="name", x=x, y=y, text_anchor="end")
 
 
 def sized(label: str, width: int, height: int, *content: Markup) -> Markup:
-    """A chart that is as wide as its place, and scrolls where that is narrow."""
+    """A chart that is as wide as its container, and scrolls where that is narrow."""
     drawn = element("svg", joined(*content), viewBox=f"0 0 {width} {height}", role="img", aria_label=label)
     return element("div", drawn, class_="chart", role="group", aria_label=label, tabindex=0)

@@ -11,12 +11,12 @@ from ops.analytics.report import units
 from ops.analytics.report.markup import element, joined, named
 from ops.analytics.report.period import Period
 
-# How many names a page has room for; a remark says how many are left out.
+# The most names in a chart or table; a remark says how many are left out.
 MOST_NAMES = 12
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a table, and how its numbers are written; without `written`, it holds text."""
+    """A column of a table, and the function that writes its numbers; without `written`, it holds text."""
 
     name: str
     written: Callable[[Any], str] | None = None
@@ -24,17 +24,17 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def begins(period: Period) -> Column:
-    """A column of when stretches of time begin."""
+    """A column for the beginnings of stretches of time."""
     return Column(f"From ({period.time_zone})", period.minute, is_time=True)
 
 
 def when(name: str, period: Period) -> Column:
-    """A column of moments."""
+    """A column for moments."""
     return Column(f"{name} ({period.time_zone})", period.moment, is_time=True)
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A question, the answer in a sentence, and what shows it. `anchor` is its place in the page."""
+    """A question as title, the answer in a sentence, and its figures. `anchor` is its id in the page."""
 
     anchor: str
     title: str
@@ -52,35 +52,35 @@ def _figure(
     )
 
 
-# Over half of the page, and over its whole width.
+# A figure over half of the page, and one over its whole width.
 figure = partial(_figure, "figure")
 wide_figure = partial(_figure, "figure wide")
 
 
 def nothing(text: str) -> Markup:
-    """The text where there is nothing to show."""
+    """The text of a figure or section that has nothing to show."""
     return element("p", text, class_="nothing")
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
-    """The figures themselves; `<data value>` has each number as it is, unrounded and without a unit."""
+    """A table of figures; `<data value>` has each number unrounded and without a unit."""
     head = element("tr", *(element("th", one.name, scope="col", class_=_class_of(one)) for one in columns))
     body = [
         element("tr", *(_cell(column, value) for column, value in zip(columns, row, strict=True)))
         for row in rows
     ]
     found = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
-    # A table may scroll, so it can be reached without a mouse.
+    # A table may scroll, so it can get the focus of the keyboard.
     return element("div", found, class_="table", role="group", aria_label=caption, tabindex=0)
 
 
 def folded(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Markup:
-    """A table that is shown when it is asked for."""
+    """A table that the reader unfolds."""
     return element("details", element("summary", "Figures"), table(columns, rows, caption=caption))
 
 
 def left_out(found: int, what: str, most: int = MOST_NAMES) -> str:
-    """A remark on what there is no room for."""
+    """A remark on how many are not shown, if there are more than `most`."""
     more = found - most
     return f"{most} are shown, {units.count(more)} more {what} are not." if more > 0 else ""
 

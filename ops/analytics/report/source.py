@@ -1,4 +1,4 @@
-"""Where a report's figures come from: a lake, seen in one period."""
+"""The source of a report's figures: a lake, in one period."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ _RETRIES = """
 
 
 class ShownSnapshot(msgspec.Struct, frozen=True):
-    """The backup that is shown; `made_at` in milliseconds since the epoch."""
+    """The backup that a report shows; `made_at` is in milliseconds since the epoch."""
 
     name: str
     made_at: int
@@ -38,15 +38,15 @@ class ShownSnapshot(msgspec.Struct, frozen=True):
 
 
 class Source:
-    """The views of a lake, and views of what is in the period.
+    """The views of a lake, and views of a period in it.
 
-    `period_events` are its events, `period_attempts` the attempts that began in it, `ended_attempts` those
-    that ended in it, `period_retries` the events of its that tell of trying again and giving up, with their
-    `type`. The column `bucket` says when the stretch of time begins that each is in. A job is late that is
-    not done `within_ms` since it was due.
+    `period_events` are the events of the period, `period_attempts` the attempts that began in it,
+    `ended_attempts` those that ended in it, and `period_retries` the types of its events about jobs. The
+    column `bucket` is the beginning of the stretch of time that a row is in. A job is late if it is not done
+    `within_ms` since it was due.
 
-    What was imported has happened before, and has no events of its own but that of its import: its attempts
-    and jobs are counted in the period in which they were.
+    Imported jobs have no events of their attempts, only that of the import. They are counted in the period in
+    which they happened: `period_retries` has rows for their failed attempts, too.
     """
 
     def __init__(self, connection: Connection, period: Period, within_ms: int) -> None:
@@ -75,18 +75,18 @@ class Source:
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
-        """The first row, of which there has to be one."""
+        """The first row of a query that has at least one."""
         return self.rows(query)[0]
 
     def records(self, query: str) -> list[Mapping[str, Any]]:
-        """Rows by the names of their columns."""
+        """The rows of a query, by the names of their columns."""
         with explained():
             result = self._connection.execute(query)
             names = [name for name, *_ in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def snapshot(self) -> ShownSnapshot | None:
-        """The backup that is shown; `None` where the lake has none."""
+        """The backup that is shown; `None` if the lake has none."""
         found = self.rows("SELECT name, timestamp, timeline, position FROM snapshots WHERE is_shown")
         return ShownSnapshot(*found[0]) if found else None
 
@@ -97,12 +97,12 @@ def find_period(
     """The period from `since` to `until`; without them, all that the lake shows, to the minute.
 
     Raises:
-        AnalyticsError: there is no event, a moment cannot be read, the lake does not reach it, nothing is
-            between them, or it is not certain what the zone's clocks show.
+        AnalyticsError: there is no event, a moment cannot be read or is after the end of the lake, `since` is
+            not before `until`, or DuckDB and Python have other rules for the zone.
     """
     zone = zone_of(time_zone)
     [(first, last)] = connection.execute("SELECT min(recorded_at), max(recorded_at) FROM events").fetchall()
-    # What was imported happened before the log began.
+    # Imported jobs are from before the log began.
     [(began,)] = connection.execute("SELECT min(least(created_at, started_at)) FROM jobs_versions").fetchall()
     first = min((moment for moment in (first, began) if moment is not None), default=None)
     [(made,)] = connection.execute("SELECT max(timestamp) FROM snapshots WHERE is_shown").fetchall()
@@ -135,10 +135,10 @@ def find_period(
 
 
 def _require_same_times(connection: Connection, period: Period) -> None:
-    """Returns if the clocks of the zone show to DuckDB what they show to Python, in the whole period.
+    """Returns if DuckDB and Python have the same local times of the zone in the whole period.
 
-    Each has the rules of all zones, and may have older ones. Where they differ, figures would be missing in
-    charts, whose stretches of time would begin at other times than those of the queries.
+    Each has its own rules of all zones, and may have outdated ones. If they differed, the stretches of time
+    in charts would begin at other times than those of the queries, and figures would be missing.
 
     Raises:
         AnalyticsError: they differ.

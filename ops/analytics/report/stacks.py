@@ -1,4 +1,4 @@
-"""Counts in each stretch of time, parted by name: columns, and the table beneath."""
+"""Counts in each stretch of time, divided by name: a chart of columns, and the table beneath."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from ops.analytics.report.plot import Axis, Series, legend_of
 from ops.analytics.report.section import Column, begins, folded, wide_figure
 from ops.analytics.report.source import Source
 
-# The colours of the names that have one of their own: more could not be told apart.
+# The colours of names that have one of their own: more colours could not be told apart.
 COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
 OTHER = ("other", "other")
 
 
 def by_name(source: Source, label: str, counted: Iterable[tuple[int, str, int]]) -> Markup:
-    """Columns for the names that have the most, and for the others together.
+    """Columns with a part for each of the most frequent names, and one for all others together.
 
-    `counted` are numbers by when their stretch of time begins and a name.
+    `counted` are rows of the beginning of a stretch of time, a name and a number.
     """
     totals: Counter[str] = Counter()
     values: defaultdict[str, dict[int, float]] = defaultdict(dict)

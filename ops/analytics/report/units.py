@@ -1,4 +1,4 @@
-"""Figures as people read them, and the places of an axis that are round in their unit."""
+"""Figures as people read them, and ticks of an axis that are round in their unit."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,24 +14,24 @@ STRETCHES_MS = (
     *(n * DAY for n in (1, 2, 7, 14, 28)),
 )
 _UNITS = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
-# Weeks begin on Mondays, and longer stretches where DuckDB has them begin: with that of 3 January 2000.
+# Weeks begin on Mondays. Longer stretches are counted, as by DuckDB, from the Monday of 3 January 2000.
 _FIRST_MONDAY_MS = 10_959 * DAY
 
 Format = Callable[[float], str]
 
 
 def count(value: float) -> str:
-    """A number, its thousands parted."""
+    """A number with separators of thousands."""
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number with a noun in singular or plural."""
     return f"{count(number)} {noun}" + ("" if number == 1 else "s")
 
 
 def percent(share: float) -> str:
-    """A share of 1."""
+    """A share of 1 in percent."""
     value = 100 * share
     return f"{value:.0f} %" if float(value).is_integer() else f"{value:.1f} %"
 
@@ -78,28 +78,28 @@ def minute(milliseconds: float, zone: tzinfo = UTC) -> str:
 
 
 def iso(milliseconds: int) -> str:
-    """A time in UTC as programs read it."""
+    """A time in UTC, in ISO 8601 with milliseconds."""
     return _at(milliseconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_of(milliseconds: int, zone: tzinfo) -> int:
-    """What the clocks of a zone show, as milliseconds since they showed the beginning of 1970."""
+    """The local time of a zone, as milliseconds since the beginning of 1970 in local time."""
     offset = _at(milliseconds, zone).utcoffset()
     return milliseconds + (0 if offset is None else round(offset.total_seconds() * 1000))
 
 
 def bucket_of(span_ms: int, most: int) -> int:
-    """The shortest round stretch of time of which a span has at most so many."""
+    """The shortest round stretch of time that divides a span into at most `most` stretches."""
     longest = STRETCHES_MS[-1]
     longer = math.ceil(span_ms / most / longest) * longest
     return next((one for one in STRETCHES_MS if span_ms <= one * most), longer)
 
 
 def begins(since: int, until: int, stretch_ms: int, zone: tzinfo = UTC) -> Iterator[int]:
-    """When each stretch of time of a period begins; the first one may begin before it.
+    """The beginning of each stretch of time in a period; the first one may begin before the period.
 
-    Those of more than an hour begin at times of the zone's clocks, so where these are changed, one is longer
-    or shorter; the others are all as long.
+    Stretches of more than an hour begin at local times of the zone, so one is longer or shorter where the
+    clocks change; shorter stretches all have the same length.
     """
     clock = clock_of(since, zone)
     shown = (clock - _FIRST_MONDAY_MS) // stretch_ms * stretch_ms + _FIRST_MONDAY_MS
@@ -111,7 +111,7 @@ def begins(since: int, until: int, stretch_ms: int, zone: tzinfo = UTC) -> Itera
 
 
 def time_ticks(since: int, until: int, most: int = 9, zone: tzinfo = UTC) -> list[tuple[int, str, str]]:
-    """Round moments of a period, each with its time of day and, where the day is a new one, its date."""
+    """Round moments of a period, each with its time of day and, on a new day, its date."""
     step = bucket_of(until - since, most)
     ticks, shown = [], ""
     for at in begins(since, until, step, zone):
@@ -127,24 +127,24 @@ def time_ticks(since: int, until: int, most: int = 9, zone: tzinfo = UTC) -> lis
 
 
 def round_ticks(highest: float, most: int = 5) -> list[float]:
-    """The places of an axis from 0 to the first round number that is not below the highest value."""
+    """The ticks of an axis from 0 to the first round number that is not below the highest value."""
     return _up_to(highest, _round_step(highest / most))
 
 
 def whole_ticks(highest: float) -> list[float]:
-    """Such places in whole numbers, for counts."""
+    """Such ticks in whole numbers, for counts."""
     return _up_to(highest, max(1.0, _round_step(highest / 5)))
 
 
 def duration_ticks(longest: float, most: int = 5) -> list[float]:
-    """Such places for milliseconds, round in the unit that they are shown in."""
+    """Such ticks for milliseconds, round in the unit that they are shown in."""
     if longest < 5 * SECOND:
         return round_ticks(longest, most)
     return _up_to(longest, float(bucket_of(math.ceil(longest), most)))
 
 
 def logarithmic_ticks(lowest: float, highest: float) -> list[float]:
-    """Durations that are round, each several times the one before, around all values."""
+    """Ticks of round durations around all values, each several times the one before."""
     places = [1, 10, 100, SECOND, 10 * SECOND, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 28 * DAY]
     below = max((one for one in places if one <= lowest), default=1)
     while places[-1] < highest:
@@ -173,5 +173,5 @@ def _at(milliseconds: float, zone: tzinfo) -> datetime:
 
 
 def _moment_of(clock: int, zone: tzinfo) -> int:
-    """The first moment at which a zone's clocks show that, or would have if they had not been changed."""
+    """The first moment with this local time in a zone; a time that clocks skip is as before the change."""
     return round(_at(clock, UTC).replace(tzinfo=zone).timestamp() * 1000)

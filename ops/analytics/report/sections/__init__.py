@@ -1,12 +1,12 @@
-"""The sections of a report, each a question with what answers it, and the tiles above them.
+"""The sections of a report, each with the figures that answer a question, and the tiles above them.
 
-headline        the figures that a reader looks at first
+headline        the tiles: the most important figures
 throughput      attempts, and how many of them failed
-spikes          when tools began to fail, and what was changed before
+spikes          when tools began to fail, and the last change of their configuration before
 latency         how long jobs waited, and how long they ran
 lateness        jobs that were not done in time
-retries         what was tried again, rescued or given up
-budgets         the calls that rate limits left
+retries         jobs that were tried again, rescued or given up
+budgets         the calls that rate limits had left
 configurations  who changed which configuration
-growth          of the log and the database
+growth          the growth of the log and the database
 """

@@ -1,4 +1,4 @@
-"""The section about rate limits: the calls that were left, over time and over the hours of a day."""
+"""The section about rate limits: the calls that they had left, over time and over the hours of a day."""
 
 from collections import defaultdict
 from typing import Any
@@ -12,14 +12,15 @@ from ops.analytics.report.plot import SHARES, Axis
 from ops.analytics.report.section import MOST_NAMES, Column, Section
 from ops.analytics.report.source import Source
 
-# How many observations a chart of half a page shows: of more, the lowest in each stretch of time.
+# How many observations a chart over half a page shows; with more, it shows the lowest in each stretch of
+# time.
 _MOST_OBSERVATIONS = 400
 _MOST_CHARTS = 6
 _MOST_DAYS = 31
 
 
 def budgets(source: Source) -> Section:
-    """The share that was left of each budget: when it was lowest, by hour of the day, and over time."""
+    """The share that each budget had left: when it was lowest, by hour of the day, and over time."""
     title = "Rate-limit budgets"
     period = source.period
     source.execute(
@@ -71,7 +72,7 @@ def _hours(source: Source, shown: list[Any], note: str) -> Markup:
 
 
 def _days(source: Source) -> Markup:
-    """All budgets, by day and hour."""
+    """A grid of the least share that any budget had left, by day and hour."""
     zone = source.period.time_zone
     label = f"Least that was left of any budget, by day and hour ({zone})"
     shades: defaultdict[str, dict[int, Shade]] = defaultdict(dict)

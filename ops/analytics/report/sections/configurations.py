@@ -21,13 +21,13 @@ KINDS = {
     "tool_config.deleted.v1": ("deleted", "c4"),
 }
 CHANGED = ("changed", "c1")
-# The newest changes that are shown, at most.
+# The most changes that are shown, the newest ones.
 _MOST_CHANGES = 100
 _MOST_KEYS = 6
 
 
 def configurations(source: Source) -> Section:
-    """The changes on a time line, and what each one was."""
+    """The changes of configurations on a time line, and a table of them."""
     title = "Configuration changes"
     rows = changes_of(source)
     if not rows:
@@ -51,7 +51,7 @@ def configurations(source: Source) -> Section:
 
 
 def changes_of(source: Source) -> list[Mapping[str, Any]]:
-    """The changes of a period, in their order."""
+    """The changes of configurations in the period, in order."""
     period = source.period
     return source.records(
         "SELECT epoch_ms(time) AS changed_at, tool_name, type, actor, reason, config_before, config, version"
@@ -108,7 +108,7 @@ def _table(source: Source, rows: list[Any]) -> Markup:
 
 
 def changed_keys(before: str | None, after: str | None) -> Markup | None:
-    """The keys of a configuration that are new, gone or have another value, without what they hold."""
+    """The keys of a configuration that were added, removed or changed, without their values."""
     old, new = _object(before), _object(after)
     keys = [key for key in {**old, **new} if old.get(key, _object) != new.get(key, _object)]
     return listed(keys, _MOST_KEYS) if keys else None
@@ -120,12 +120,12 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def change_of(kind: str) -> str:
-    """The name of a change, for people."""
+    """The kind of a change in words, from its type of event."""
     return kind.removeprefix("tool_config.").removesuffix(".v1").replace("_", " ")
 
 
 def said(row: Any, period: Period) -> str:
-    """What one change was, in lines."""
+    """The tooltip of a change: tool, kind, time, actor and reason, in lines."""
     at = f"{period.moment(row['changed_at'])} {period.time_zone}"
     lines = [f"{row['tool_name']}: {change_of(row['type'])}", at]
     lines += [f"by {row['actor']}"] if row["actor"] else []

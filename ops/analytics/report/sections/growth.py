@@ -11,7 +11,7 @@ from ops.analytics.report.source import Source
 
 
 def growth(source: Source) -> Section:
-    """Events over time, by table and type; how many there are in all, and how large the file is."""
+    """Events over time, by table and by type; the size of the log, and of the file."""
     rows = source.rows(
         "SELECT bucket, count(*), max(position), sum(size) FROM period_events GROUP BY bucket ORDER BY bucket"
     )

@@ -1,4 +1,4 @@
-"""The figures that a reader looks at first."""
+"""The headline: tiles with the most important figures."""
 
 from markupsafe import Markup
 
@@ -13,7 +13,7 @@ _NOTHING = "–"
 
 
 def headline(source: Source) -> Markup:
-    """Tiles, each with a figure and what it is made of."""
+    """Tiles, each with a figure and a line that explains it."""
     ended, completed, failed, timed_out, rate = source.row(
         "SELECT count(*), count(*) FILTER (status = 'completed'), count(*) FILTER (status = 'failed'),"
         f" count(*) FILTER (status = 'timeout'), {failure_rate()} FROM ended_attempts"

@@ -21,14 +21,14 @@ from ops.analytics.report.section import (
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import COLOURS
 
-# Name, colour and dashes, which tell the lines apart without colours, too.
+# Name, colour and dashes, by which lines are told apart without colours.
 PERCENTILES = (("p50", "c1", ""), ("p95", "c2", "7 3"), ("p99", "c3", "2 3"))
-# From this ratio of longest to shortest on, the axis is no longer linear: it would show the longest alone.
+# Above this ratio of longest to shortest, the axis is logarithmic: a linear one would show the longest alone.
 _WIDE_SPREAD = 50
 
 
 def latency(source: Source) -> Section:
-    """Percentiles over time, of the attempts that began."""
+    """Percentiles over time of the attempts that began in the period."""
     title = "Waiting and running"
     rows = source.records(
         f"SELECT bucket, count(*) AS attempts, {quantiles('wait_ms')}, {quantiles('duration_ms')}"
@@ -94,7 +94,7 @@ def _waits_by_queue(source: Source) -> Markup:
 
 
 def quantiles(column: str) -> str:
-    """The percentiles that are shown, in SQL; each is a value that there was."""
+    """The percentiles that are shown, in SQL; each is one of the values, not between two of them."""
     return ", ".join(
         f"quantile_disc({column}, {int(name[1:]) / 100}) AS {column}_{name}" for name, *_ in PERCENTILES
     )

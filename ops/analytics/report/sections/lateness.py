@@ -1,4 +1,4 @@
-"""The section about jobs that were not done in time, also of those that have left the tables."""
+"""The section about jobs that were not done in time, including those that have left the tables."""
 
 from markupsafe import Markup
 
@@ -11,7 +11,7 @@ from ops.analytics.report.stacks import stacked
 
 
 def lateness(source: Source) -> Section:
-    """Jobs that were due in the period, and which of them were late: over time, by queue, the latest."""
+    """Jobs that were due in the period, and the late ones: over time, by queue, and the latest of them."""
     title = "Done in time"
     period = source.period
     within = f"INTERVAL {source.within_ms} MILLISECOND"

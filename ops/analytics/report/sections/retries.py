@@ -1,4 +1,4 @@
-"""The section about jobs that were tried again, rescued from workers that were gone, or given up."""
+"""The section about jobs that were tried again, rescued from lost workers, or given up."""
 
 from markupsafe import Markup
 
@@ -17,7 +17,7 @@ KINDS = {
     "job.failed.v1": ("given up: failed", "failed"),
     "job.timed_out.v1": ("given up: deadline", "timeout"),
 }
-# After these, the job is tried again.
+# The types of events after which a job is tried again.
 AGAIN = ("job.attempt_failed.v1", "job.attempt_timed_out.v1", "job.retried.v1")
 
 

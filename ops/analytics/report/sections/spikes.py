@@ -1,4 +1,4 @@
-"""The section about spikes: when tools began to fail, and what was changed before."""
+"""The section about spikes: when tools began to fail, and the last change of their configuration before."""
 
 from ops.analytics.report import section, units
 from ops.analytics.report.markup import joined, named
@@ -6,7 +6,7 @@ from ops.analytics.report.section import Column, Section
 from ops.analytics.report.sections.configurations import change_of, changed_keys
 from ops.analytics.report.source import Source
 
-# The newest that are shown, at most.
+# The most spikes that are shown, the newest ones.
 _MOST_SPIKES = 50
 
 

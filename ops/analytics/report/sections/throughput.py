@@ -14,7 +14,7 @@ from ops.analytics.report.sections.configurations import changes_of, said
 from ops.analytics.report.source import Source
 from ops.analytics.report.stacks import OTHER
 
-# How an attempt may end, with the word and the colour for it.
+# The ways in which an attempt may end, with the word and the colour of each.
 OUTCOMES = {
     "completed": ("completed", "done"),
     "failed": ("failed", "failed"),
@@ -54,7 +54,7 @@ def throughput(source: Source) -> Section:
 
 
 def failure_rate() -> str:
-    """The share of the attempts that ended which failed or timed out, in SQL."""
+    """The share of failed and timed out attempts among those that ended, in SQL."""
     return "count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(*), 0)"
 
 
