@@ -141,7 +141,7 @@ def _set_many(state: None, command: SetMany, context: Context, key: None) -> Dec
 
 
 def _expire(state: Entry | None, command: Expire, context: Context, key: str) -> Decision:
-    # The key may have been set anew since it was found.
+    # The key may have been set again since the service found that it had expired.
     if state is None or exists(state, context.now):
         return Decision()
     return Decision(events=((key, Expired()),))

@@ -1,4 +1,4 @@
-"""Why a command or a query is refused.
+"""The refusals of commands and queries.
 
 The tree, with the code that an answer carries and its number:
 

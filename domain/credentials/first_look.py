@@ -1,4 +1,4 @@
-r"""Whether some JSON may hold a credential: one pass over it, which is all that nearly every body needs.
+r"""A first look at JSON, for hints of credentials: one pass over it, which is all that most bodies need.
 
 The engine that matches the patterns of schemas searches for all hints at once: it reads each byte once,
 however many expressions there are. They are matched against the encoded JSON, and may report a credential

@@ -1,4 +1,4 @@
-"""Whether an aggregate may be served beside others: names that are free, structs that can be written."""
+"""Checks before an aggregate is served beside others: names that are free, structs that can be written."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -48,7 +48,7 @@ def claim(state: None, command: commands.Claim, context: Context, key: None) -> 
     # An answer without room for all due jobs names no time to ask again: the rest can be claimed at once.
     wait = _wait(due, context) if len(granted) == len(due.jobs) else {}
 
-    # A `ClaimResult`, of rows that are JSON already.
+    # A `ClaimResult` whose rows are JSON already.
     def result(row: Any) -> Any:
         return {"jobs": [_leased_row(row(TABLE, lease.job_id), lease) for lease in leases], **wait}
 

@@ -1,4 +1,4 @@
-"""Everything that the catalogue knows of jobs."""
+"""The decider of jobs: their events and verbs, for the catalogue."""
 
 from operator import attrgetter
 

@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 GroupOutcome = Literal["all_completed", "all_ended", "one_failed"]
-# What becomes of a job that waits: it goes on, or is cancelled.
+# The verdict on a waiting job: it goes on, or is cancelled.
 Verdict = Literal["go_on", "cancel"]
 
 

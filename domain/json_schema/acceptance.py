@@ -85,7 +85,7 @@ def problem_of(schema: str) -> str | None:
 def violations(
     schema: str, document: dict[str, Any], path: str, *, limit: int, budget: Budget
 ) -> list[Violation]:
-    """Where a document (its root called `path`) does not match a registered schema; empty if it does.
+    """The places where a document does not match a registered schema; `path` is the name of its root.
 
     At most `limit` violations, and never more than 20, as `{"path", "message"}`. Messages do not repeat
     values. For a large document, only the first violation is told, or only that there is one.

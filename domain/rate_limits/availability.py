@@ -1,4 +1,4 @@
-"""Whether calls are allowed at a moment, and if not, from when on."""
+"""The availability of a limit: whether calls are allowed at a moment, and if not, from when on."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How long to wait after a platform has refused a call."""
+"""Refusals of platforms: how long to wait after a call was refused."""
 
 from domain.rate_limits.headers import Response
 from domain.rate_limits.messages import Throttled

@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NotTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is not here now as it is there: its table and key, and why."""
+    """A row that was not imported, or has changed in the old system since: its table, key and reason."""
 
     table: str
     id: str

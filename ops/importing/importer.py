@@ -37,7 +37,7 @@ class Destination(Protocol):
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """Of one table: how many rows there are, and what became of them."""
+    """The rows of one table: how many there are, and how many were imported, unchanged or not taken."""
 
     rows: int = 0
     imported: int = 0
@@ -46,9 +46,10 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
-    """The fate of all rows. `imported` ones are new here, `unchanged` ones were here before.
+    """The report of an import. `imported` rows are new here, `unchanged` ones were imported before.
 
-    `not_taken` lists the first five hundred of those that are not here, or not as they are there now.
+    `not_taken` lists the first five hundred rows that were not imported, or have changed in the old system
+    since.
     """
 
     dry_run: bool

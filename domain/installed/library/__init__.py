@@ -58,7 +58,7 @@ def adapted(kind: type, *, table: str) -> Adapted:
     Raises:
         AggregateError: a part of the class cannot be kept or be a verb; the error says which, and what to do.
     """
-    # The library takes a while to import, and the command line starts without it.
+    # Imported here, since the library takes a while to import and the command line starts without it.
     from domain.installed.library.adapting import adapt
 
     return adapt(kind, table)

@@ -36,7 +36,7 @@ class Difference(msgspec.Struct, frozen=True):
 def difference(
     lake: Path, first: str, second: str, *, tables: Sequence[str] | None = None, time_zone: str | None = None
 ) -> dict[str, Difference]:
-    """The difference of the rows of each table from one moment to another, which may be the earlier one.
+    """The difference of the rows of each table from a first moment to a second one, which may be earlier.
 
     `tables` are the tables that are compared; without them, all are. A moment is the name of a backup of any
     timeline, or a position or a time of the newest history. A time without a zone is in `time_zone`, or in
@@ -55,7 +55,7 @@ def difference(
 
 
 class _Side:
-    """One of the two moments."""
+    """One of the two moments, and the rows of tables at it."""
 
     def __init__(self, engine: Connection, manifest: Manifest, moment: str) -> None:
         self._engine = engine

@@ -18,7 +18,7 @@ Connection: TypeAlias = "duckdb.DuckDBPyConnection"
 # Opens DuckDB, or returns the open connection.
 Engine: TypeAlias = Callable[[], Connection]
 
-# Module and distribution.
+# The needed packages, by the names of their modules.
 _NEEDED = {"duckdb": "duckdb", "pyarrow": "pyarrow", "adbc_driver_sqlite": "adbc-driver-sqlite"}
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     # DuckDB downloads no extension: all that are needed are linked in.
