@@ -10,6 +10,7 @@ bind one limit (per second and per hour, say): the one with the fewest calls lef
 
 - `messages`: the commands and the events
 - `headers`, `structured_fields`, `header_values`: the limits in the headers of responses, in many dialects
+- `reading`: one policy as a platform told it
 - `merging`, `observing`: what an observation adds to the known state, and whether it is worth an event
 - `refusals`: how long to wait after a refused call
 - `reserving`: calls set aside for one of several workers
