@@ -7,7 +7,7 @@ verification    checks that no line was changed, removed or added
 listing         a search for lines
 repeats         counts acts that repeat too often, so that they can't fill the disk
 recorder        records the acts of a running service
-let_through     records values that look like credentials and were stored all the same
+let_through     records where values that look like credentials were stored all the same
 own_acts        records the acts of the command line without a running service, and the service's own
 administration  the requests of operators about the log
 """

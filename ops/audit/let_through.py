@@ -1,4 +1,4 @@
-"""Records values that look like credentials and were stored since the settings allow it: the place only."""
+"""Records where the settings let a value be stored that looks like a credential; never the value itself."""
 
 from collections.abc import Callable, Iterable
 

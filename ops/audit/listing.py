@@ -14,7 +14,7 @@ from ops.audit.files import AuditError, AuditFile, files_in, opened
 
 # How many lines are read for one answer; the next request goes on after them.
 MAXIMUM_LOOKED_AT = 100_000
-# The size of `,"hash":"<64 digits>"` and of the comma after an item, beside the entry.
+# Room for `,"hash":"<64 digits>"`, fields with defaults, and the comma after an item, beside the entry.
 _ENVELOPE_BYTES = 96
 
 
@@ -70,7 +70,7 @@ def _backwards(folder: Path, before: int | None) -> Iterator[Line]:
         try:
             content = _content(file)
         except FileNotFoundError:
-            # Another process has pruned the oldest files meanwhile.
+            # The oldest files were pruned meanwhile.
             return
         except OSError as error:
             raise AuditError(error.errno, str(error.strerror or error), str(file.path)) from error

@@ -87,7 +87,7 @@ class Recorder:
                 pass
             try:
                 await self.flush()
-            except Exception:  # any error with one act: further acts are to be recorded
+            except Exception:  # after any error with one act, further acts are still recorded
                 logger.exception("what was noted for the audit log is lost")
             if self.problem is not None:
                 await asyncio.sleep(LOOK_SECONDS)

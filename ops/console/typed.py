@@ -28,7 +28,7 @@ def kept(fields: Mapping[str, str], without: frozenset[str], refusal: Refusal) -
         return {}
     shown = {name: without_credentials(text) for name, text in fields.items() if name not in without}
     if isinstance(refusal, SecretRejected):
-        # The refusal may rest on another field, such as the key that the value is for: leave it out whole.
+        # The value alone looks harmless, but not with another field, such as its key: it is left out whole.
         at = _FIRST_STEP.match(str(refusal.details["path"]))
         if at is not None and (text := shown.get(at[1])) is not None and text == fields[at[1]]:
             shown[at[1]] = LEFT_OUT

@@ -64,8 +64,8 @@ def application(
     """The application that serves everything over HTTP.
 
     `pages` are routes beside those of the API. `hosts` are the host names of the service beside those of the
-    loopback; with `any_host`, any name is allowed once a token was made, unless the settings ask for none.
-    Pages of `origins` may use the API.
+    loopback; with `any_host`, any name is allowed once a token was made, unless `access` is open to callers
+    without a token. Pages of `origins` may use the API.
     """
     app = Starlette(
         routes=places((*ANSWERS, *pages)),

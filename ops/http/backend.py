@@ -94,7 +94,7 @@ class Backend:
 
     @contextmanager
     def in_use(self) -> Iterator[Parts]:
-        """The parts of the service. `detach` waits for the end of the block, so the parts stay open in it.
+        """The parts of the service. They stay open in the block: `detach` waits for its end, but 5 s at most.
 
         Raises:
             Unavailable: no service runs at the moment.

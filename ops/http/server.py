@@ -99,7 +99,7 @@ class HttpServer:
         port = self.listens_at[1]
         scheme = "http" if self._certificates is None else "https"
         self.url = f"{scheme}://{_in_url(_reachable(host))}:{port}"
-        # The name has the port, since browsers share cookies between the ports of a host, and so services.
+        # The name has the port: browsers send a cookie to all ports of a host, where other services may be.
         self.access.cookie_name = f"hyperpage_session_{port}"
         config = uvicorn.Config(
             application(

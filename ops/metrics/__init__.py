@@ -1,6 +1,6 @@
 """The metrics of `/metrics`, by the conventions of Prometheus: `docs/operating.md` has the list.
 
-    collector   puts the families together; other packages use this module alone
+    collector   puts the families together; other packages need this module, and `HttpCounts`
     flow        counts and durations: commands, queries, groups, requests over HTTP
     state       states: store, disks, relay, backups, health
     work        jobs by queue, failures, and the calls that platforms let through

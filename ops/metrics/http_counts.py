@@ -14,6 +14,6 @@ class HttpCounts:
         self.streams = 0
         """Streams of events that are open now."""
         self.connections = 0
-        """Connections that there are now."""
+        """Connections that are open now."""
         self.gave_way = 0
-        """Connections that only waited and were ended for others."""
+        """Connections that only waited, and were ended for new ones."""

@@ -62,7 +62,7 @@ def write_configuration(settings: Settings, folder: Path, *, rotate: bool = Fals
 
 
 def _keys(file: Path, *, rotate: bool) -> list[dict[str, str]]:
-    """The public keys of a role whose seed is in a file: the present key's, then the one's before it."""
+    """The present public key of a role, whose seed is in a file, and the one before it if that is kept."""
     before = file.with_suffix(".old.nk")
     if rotate and file.exists():
         file.replace(before)

@@ -26,7 +26,7 @@ from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "users.json"
-# More than `MAXIMUM_USERS` users take.
+# More than a file with `MAXIMUM_USERS` users takes.
 MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 MAXIMUM_USERS = 200
 MAXIMUM_KEYS = 4

@@ -5,7 +5,7 @@ composition     every part of one service, started and stopped in order
 roles           what a service does by its role: leading, or following
 connections     connections to the broker, and the HTTP server
 standing_alone  makes sure that no other service has the same prefix or store
-steady_clock    the time of a service, which no jump of the machine's clock carries away
+steady_clock    the time of a service, which does not follow jumps of the machine's clock
 endpoints       the endpoints of commands and queries for discovery on the network
 handover        passes commits from the writer's thread to the other parts
 notices         messages beside events: notices of commits, backups and acts

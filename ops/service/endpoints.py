@@ -1,4 +1,4 @@
-"""The endpoints of a service for discovery on the network, and two of its own: status, refilling."""
+"""The endpoints of a service for discovery on the network, and two requests: its status, and refilling."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

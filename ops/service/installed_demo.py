@@ -27,7 +27,7 @@ async def play(client: Client, one: Installed, seed: str, slowness: float) -> No
     table = one.decider.table
     verbs = {verb.name: one.decider.command_name(verb) for verb in one.decider.verbs if not verb.internal}
     try:
-        # The same rows give the same decisions; more rows give others, so a restart does not repeat commands.
+        # Seeded with the number of rows: after a restart with more rows, the decisions are new ones.
         random = Random(f"{seed} {table} {await _rows(client, table)}")
         while True:
             for verb, body in one.demo(random):

@@ -54,7 +54,7 @@ class Restores:
         self._act: Act | None = None
         self.last: Ended | None = None
         self.unrepaired: str | None = None
-        """What is wrong with a store whose repair has failed."""
+        """The problem of a store whose repair has failed, or `None`."""
         # When each repair began, by the monotonic clock. Kept here, since their file cannot be written on a
         # full disk, for instance.
         self._repairs_began: list[float] = []

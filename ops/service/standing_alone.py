@@ -33,7 +33,7 @@ class StandingAlone:
         )
 
     def rests_on(self, holds: Callable[[], bool]) -> None:
-        """Adds a condition for `is_so`, which any thread may call."""
+        """Sets a further condition of `is_so`; any thread may call `holds`."""
         self.holds = holds
 
     async def take_prefix(

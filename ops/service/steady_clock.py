@@ -56,7 +56,7 @@ class SteadyClock:
                     now = steady
                 elif steady - wall > STANDSTILL_MS:
                     now = self._time + passed // 2
-                    # The remainder counts the next time: callers that ask each millisecond would stop time.
+                    # The remainder counts the next time: otherwise calls in each millisecond would stop time.
                     ticks -= passed % 2
                 else:
                     now = max(wall, self._time)

@@ -142,7 +142,7 @@ async def restore(visit: Visit) -> Response:
 
 
 async def show_end(visit: Visit) -> Response:
-    """How the last restore ended. The page reloads itself until the restored service serves."""
+    """How the last restore ended. The page asks again every 2 s, also while the service is away."""
     return visit.render("backups/restored.html", ended=await visit.administer("backup.restored"))
 
 

@@ -52,7 +52,7 @@ async def show_edit(visit: Visit) -> Response:
 
 
 async def save(visit: Visit) -> Response:
-    """Stores a tool's configuration, unless it has changed since; then shows the form as it was filled in."""
+    """Stores a tool's configuration if it has not changed since; if refused, shows the filled-in form."""
     form = visit.form
     tool = form.text("tool")
     filled_in = {

@@ -183,7 +183,7 @@ async def change_job(visit: Visit) -> Response:
 
 
 async def _running(visit: Visit, key: str) -> int:
-    """How many running jobs have a concurrency key."""
+    """How many running jobs have this concurrency key."""
     answer = await visit.query("jobs.count", status="running", concurrency_key=key)
     count: int = answer["count"]
     return count

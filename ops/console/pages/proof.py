@@ -31,7 +31,7 @@ async def show_proof(visit: Visit) -> Response:
 
 
 def _newest(backups: list[dict[str, Any]], moment: Any) -> dict[str, Any] | None:
-    """The backup with the newest `moment`, and that moment as `at`; damaged backups do not count."""
+    """The undamaged backup with the newest `moment`, with that moment as `at`; `None` if none has one."""
     shown = [
         one | {"at": at}
         for one in backups

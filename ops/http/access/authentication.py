@@ -164,7 +164,7 @@ class Access:
     def session(self, request: Request) -> Session | None:
         """The session that decides who the caller is; `None` if a bearer token decides, or there is none.
 
-        A session is valid for as long as the token that it was opened with.
+        A session that was opened with a token ends with that token at the latest.
         """
         if _SESSION not in request.scope:
             has_bearer = _bearer_secret(request) is not None

@@ -25,7 +25,7 @@ from ops.store.data_directory import only_writer, read_private
 from ops.targets.documents import decode_document
 
 FILE = "tokens.json"
-# More than `MAXIMUM_TOKENS` tokens take.
+# More than a file with `MAXIMUM_TOKENS` tokens takes.
 MAXIMUM_FILE_BYTES = 4 * 1024 * 1024
 # The beginning of every token, so that a leaked one is recognised.
 PREFIX = TOKEN_PREFIX
@@ -141,7 +141,7 @@ class TokenFile:
         """The token, revoked.
 
         Raises:
-            TokenError: there is no such token that is not revoked; the file cannot be read.
+            TokenError: there is no such token, or it is revoked already; the file cannot be read.
         """
         now = _now()
         if not self.read():
@@ -177,7 +177,7 @@ class Tokens:
     """The tokens of a running service; a change of the file counts from the next request on.
 
     `on_change` is called for each token that was made or revoked since the last read, with the verb and the
-    token. `clock` is in milliseconds since the epoch; an expired token stays so if it is set back.
+    token. `clock` is in milliseconds since the epoch; if it is set back, expired tokens stay expired.
     """
 
     def __init__(
@@ -196,9 +196,9 @@ class Tokens:
         # The tokens as of the last time that the file could be read.
         self._known: dict[str, Token] = {}
         self.were_made = False
-        """Whether there ever was a token here, as far as this process and the files can tell."""
+        """Whether a token was ever made here, as far as this process and the files can tell."""
         self.problem: str | None = None
-        """Why tokens that were made are not known; while they are not, nobody is let in by them."""
+        """Why tokens that were made are not known, or `None`; while it is set, no token is accepted."""
         self._read(self._stamp())
 
     def still_good(self, token_hash: str) -> Token | None:

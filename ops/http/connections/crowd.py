@@ -20,11 +20,11 @@ class Seat:
     def __init__(self, network: str, abort: Callable[[], None]) -> None:
         self.network = network
         self.abort = abort
-        """Ends it at once."""
+        """Ends the connection at once."""
         self.only_waits: Callable[[], bool] = lambda: True
-        """Whether nothing is done for it at the moment."""
+        """Whether nothing is done for the connection at the moment."""
         self.look_after: Callable[[float], None] = lambda now: None
-        """Ends it if something has taken too long, by the loop's clock."""
+        """Ends the connection if something has taken too long, by the loop's clock."""
 
 
 class Crowd:

@@ -14,7 +14,7 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 
 MAXIMUM_HEADERS = 100
-# A chunk takes 5 µs to read, as long as a kilobyte: a body of 1 MiB in kilobytes has so many.
+# A chunk takes 5 µs to read, as long as a kilobyte takes: a body of 1 MiB in such chunks has so many.
 MAXIMUM_CHUNKS = 1_024
 
 # All control characters but the tab, and CR and LF, which have a rule of their own.

@@ -53,7 +53,7 @@ class Certificates:
         self._client_authority = client_authority
         self._seen = self._stamps()
         self.context = self._made()
-        """What the next connection speaks."""
+        """The TLS context of the next connection."""
 
     def refresh(self) -> None:
         """Loads the files if they changed. On failure, the reason is logged and the last good ones stay."""

@@ -60,7 +60,7 @@ class Source:
 
     def __init__(self, reached: int) -> None:
         self.reached = reached
-        """How far it has come; the subclass says what is counted."""
+        """The count so far; the subclass says what it counts."""
         self.is_closed = False
         self._news = asyncio.Event()
 
@@ -95,7 +95,7 @@ class EventFeed(Source):
         self._told_at = -PACE_SECONDS
         self._telling: asyncio.TimerHandle | None = None
         self.head = head
-        """The last position that there is."""
+        """The last position of the log."""
 
     def notify(self, head: int) -> None:
         """Takes the new head of the log, and tells followers at once or when the pace allows."""

@@ -106,7 +106,7 @@ class Tail(Source):
         self.frame = b""
         """The newest piece, as a server-sent event."""
         self.seen = 0
-        """How many events there were since the first watcher joined."""
+        """How many events there were since this tail began."""
 
     async def run(self) -> None:
         """Makes pieces until it is cancelled or the log is closed."""

@@ -76,7 +76,7 @@ class Body:
         self.address = address
         self._began = asyncio.get_running_loop().time()
         self.size = 0
-        """How many bytes of it there are."""
+        """How many bytes have arrived."""
         self._is_whole = False
         self._gave_way = False
         self._waiting: asyncio.Timeout | None = None

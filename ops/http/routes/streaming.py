@@ -72,8 +72,8 @@ class Slots:
             raise _too_many("this token follows the events too often already")
         if self.taken >= self.most:
             fullest = max(self._open.values(), key=len, default={})
-            # This holder gets one more and the other loses one, which must make them more equal, not swap
-            # them.
+            # This holder gets one more and the other one less: only if that makes them more equal, and does
+            # not just swap their numbers.
             if len(fullest) <= len(its_own) + 1:
                 raise _too_many("too many follow the events already")
             next(iter(fullest)).end()

@@ -118,7 +118,7 @@ def _is_empty(store: Path) -> bool:
 
 
 async def _first_log(settings: Settings, relay: LeanClient, *, may_lead: bool) -> LogStream | None:
-    """The log of a new store, made by the first of several members. `None`: a lost store comes first."""
+    """The log of a new store, made by the first of its members; `None` if a lost one is to be recovered."""
     if (events := await JetStreamApi(relay).report(settings.names.events)) is not None:
         raise ServiceError(
             f"there is no log yet, and the nats-server has events of the store"
