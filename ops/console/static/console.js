@@ -1,11 +1,11 @@
-// What the pages do beside showing: theme, keys, dialogs, charts. They are whole without it, but for charts.
+// Theme, keys, dialogs and charts of the pages. Without this script, the pages show everything but the charts.
 "use strict";
 (() => {
   const root = document.documentElement;
   const themes = ["auto", "light", "dark"];
   const theme = () => localStorage.getItem("theme") || "auto";
   const paint = () => { root.dataset.theme = theme(); };
-  // At once, so that nothing flashes.
+  // Before the page is drawn, so that it does not flash in another theme.
   paint();
 
   const label = () => {
@@ -13,7 +13,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    // What newer browsers do by themselves.
+    // For browsers without the attributes `command` and `commandfor`; newer ones open and close dialogs themselves.
     const button = event.target.closest("[commandfor]");
     if (button && !("command" in HTMLButtonElement.prototype)) {
       const dialog = document.getElementById(button.getAttribute("commandfor"));
@@ -29,20 +29,20 @@
     }
   });
 
-  // What a list cuts says itself whole to whoever points at it.
+  // A text that a list cuts is whole in its tooltip.
   document.addEventListener("mouseover", (event) => {
     const cut = event.target.closest(".cut, .rows :is(.row-link, .quiet-link, .tag)");
     if (cut && (cut.scrollHeight > cut.clientHeight + 1 || cut.scrollWidth > cut.clientWidth + 1)) cut.title = cut.textContent;
   });
 
-  // Charts: {"x": [seconds], "series": [{"label", "values", "fill", "dash"}], "whole": of things that are counted}, in the
-  // colours of the style.
+  // Charts, in the colours of the style. Each has {"x": [seconds], "series": [{"label", "values", "fill", "dash", "colour"}],
+  // "top": the least height of the y axis, "whole": true if its labels are whole numbers only, as for counts}.
   const drawn = new Map();
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const hourAndMinute = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
   function draw(figure) {
     const said = JSON.parse(figure.dataset.chart);
-    // A canvas knows no variables: what they come to here is asked of an element that has them.
+    // A canvas cannot use CSS variables, so their values are read from an element that does.
     const probe = figure.appendChild(document.createElement("i"));
     const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
     const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
@@ -68,7 +68,7 @@
     for (const figure of document.querySelectorAll("[data-chart]")) draw(figure);
   }
 
-  // Keys. `g` and a letter leads to a page.
+  // Keys. `g` and then the key of a page opens that page.
   let goes = false;
   const keysAreOn = () => localStorage.getItem("keys") !== "off";
   function rows(step) {
@@ -94,7 +94,7 @@
     else if (event.key === "/") { event.preventDefault(); document.querySelector("main input:not([type=hidden])")?.focus(); }
   });
 
-  // What is not looked at is not asked for, nor is it changed while somebody reads, in a dialog or by marking it.
+  // Parts that reload themselves wait while the page is hidden, a dialog is open or text is selected.
   const polls = (event) => event.target.hasAttribute("data-poll");
   document.addEventListener("htmx:beforeRequest", (event) => {
     const reads = document.querySelector("dialog[open]") || !getSelection().isCollapsed;
@@ -102,7 +102,7 @@
   });
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(name, (event) => {
-      // It goes with the next answer, which brings the whole line anew.
+      // The next answer replaces the whole line, and with it this mark.
       if (!polls(event) || document.querySelector(".stale")) return;
       const mark = document.createElement("span");
       mark.className = "mark unhealthy stale";
@@ -110,7 +110,7 @@
       document.getElementById("vital").prepend(mark);
     });
   }
-  // Where somebody was in what is replaced, they are afterwards.
+  // After a part is replaced, focus, scrolling, and opened and uncut texts in it are as they were before.
   let held = null;
   const whereabouts = (element) => ["href", "aria-label", "commandfor"].map((name) => element.getAttribute(name)).join(" ");
   document.addEventListener("htmx:beforeSwap", () => {
@@ -138,7 +138,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     label();
     drawAll();
-    // With many aggregates, the navigation is longer than the window.
+    // With many aggregates, the navigation is longer than the window: the link of this page is scrolled into view.
     document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest" });
     addEventListener("resize", drawAll);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -1,10 +1,10 @@
-// Forms that change something: what was typed stays where no answer comes. Without this, they are sent as ever.
+// Sends forms that change something, and keeps the input if no answer comes. Without this script, browsers send them.
 "use strict";
 (() => {
-  // The answer says where to go on, instead of a redirection: a script cannot see where that would lead.
+  // A header of answers: the address to go to. It replaces redirections, since a script cannot see where they lead.
   const GO_ON = "Hyperpage-Go-On";
   const LONGEST_WAIT_MS = 120_000;
-  // Forms that no answer came to, and may belong to a session of a service that has ended.
+  // Forms that got no answer, or one without a form. Their CSRF token may belong to a session that has ended.
   const unanswered = new WeakSet();
 
   const parsed = (text) => new DOMParser().parseFromString(text, "text/html");
@@ -21,7 +21,7 @@
     notice.scrollIntoView({ block: "nearest" });
   }
 
-  // A service that was started again knows no page of the one before: the same page has the field of a session anew.
+  // A service knows no sessions from before its start: the same page, loaded again, has a CSRF token that is valid.
   async function renew(form) {
     const fresh = parsed(await (await fetch(location.href)).text()).querySelector("[name=csrf_token]");
     if (fresh) form.querySelector("[name=csrf_token]").value = fresh.value;
@@ -37,7 +37,7 @@
     return [answer, await answer.text()];
   }
 
-  // Whether the page is left.
+  // Shows an answer; true if the browser leaves the page.
   function show(form, answer, text) {
     const goOn = answer.headers.get(GO_ON);
     if (goOn && !new URL(goOn, location.href).searchParams.has("undone")) {
@@ -47,13 +47,13 @@
     const page = parsed(text);
     const main = page.querySelector("main");
     if (!main?.querySelector("form[method=post]")) {
-      // The session has ended, or it is refused on a page that has no form to correct.
+      // The session has ended, or the refusal is a page without a form to correct.
       unanswered.add(form);
       const why = main?.querySelector("[role=alert]")?.textContent || `The answer was ${answer.status}.`;
       tell(form, goOn ? "Your session has ended, and nothing was done: log in again in another tab, and send it again here." : why);
       return false;
     }
-    // The form again, with what is to be corrected.
+    // Shows the form again, with the message that says what to correct.
     document.title = page.title;
     document.querySelector("main").replaceChildren(...document.adoptNode(main).childNodes);
     htmx.process(document.querySelector("main"));

@@ -1,4 +1,4 @@
-// The live tail: pieces come in a few times a second, the newest events of each; the others are only counted.
+// The live tail: a few times a second, a piece with the newest events arrives; other events are only counted.
 "use strict";
 (() => {
   const list = document.getElementById("tail");
@@ -29,7 +29,7 @@
     link.textContent = (parts.length > 2 ? parts[parts.length - 2] : event.type).replaceAll("_", " ");
     const stream = item.querySelector(".stream");
     stream.href += encodeURIComponent(event.stream);
-    // Its line may end where those of the page may.
+    // Lines may break at the same places as on the page (`breakable` in rendering.py).
     const names = event.stream.split(/(?<=[._/:@])(?!$)/);
     stream.replaceChildren(...names.flatMap((part, place) => place ? [document.createElement("wbr"), part] : [part]));
     item.querySelector(".actor").textContent = event.actor || "";
@@ -39,7 +39,7 @@
 
   const source = new EventSource(list.dataset.tail);
   source.addEventListener("begin", (event) => {
-    // With what happened since the page was made, or since the connection was lost.
+    // Has the events since the page was made, or since the connection was lost.
     const begin = JSON.parse(event.data);
     seen = begin.seen;
     add(begin.lines, begin.missed);
@@ -51,7 +51,7 @@
     seen = piece.seen;
     add(piece.lines, count);
   });
-  // So many events, of which the lines are the newest, with some that were there before.
+  // Adds `count` new events. `lines` begin with the newest of them, and may end with some that are known already.
   function add(lines, count) {
     total += count;
     const shown = paused ? 0 : Math.min(lines.length, count);

@@ -1,7 +1,7 @@
-// The page at /docs: the API as /openapi.json describes it, to be tried out. All that it asks is this service.
+// The page /docs, on which users try out the API of /openapi.json. All its requests go to this service.
 "use strict";
 
-// Who is logged in with the console's cookie shows with each request that it is a page of this service that asks.
+// The caller's session. With the console's cookie, each request needs its CSRF token, to show that this page sends it.
 const session = fetch("/session")
   .then((answer) => (answer.ok ? answer.json() : {}))
   .catch(() => ({}));
@@ -21,12 +21,12 @@ window.addEventListener("DOMContentLoaded", () => {
     deepLinking: true,
     displayRequestDuration: true,
     docExpansion: "none",
-    // Schemas stand with the operations that have them.
+    // No list of all schemas: each operation shows its own.
     defaultModelsExpandDepth: -1,
     filter: true,
     requestInterceptor: asOurs,
     tryItOutEnabled: true,
-    // It would ask another host for a verdict on the document.
+    // Otherwise, the page would have another host validate the document.
     validatorUrl: null,
   });
 });
