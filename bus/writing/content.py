@@ -86,6 +86,12 @@ def read_leases(connection: apsw.Connection, job_ids: Collection[str] | None = N
     ]
 
 
+def are_leases_stored(connection: apsw.Connection, leases: Mapping[str, Lease | None]) -> bool:
+    """Whether the file has these leases, and has none where one is `None`."""
+    found = {one.job_id: one for one in read_leases(connection, leases.keys())}
+    return all(found.get(job_id) == lease for job_id, lease in leases.items())
+
+
 def _write_leases(connection: apsw.Connection, leases: Mapping[str, Lease | None]) -> None:
     ended = [job_id for job_id, lease in leases.items() if lease is None]
     kept = [

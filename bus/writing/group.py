@@ -221,6 +221,7 @@ class Group(GroupContext):
             kept = Answer(command_id, request_hash, head, answer.decode())
             self._new_answers[command_id] = (kept, len(decision.events) if decision.result is None else 0)
         self.tally.add(request.name, "accepted")
+        self.notices.extend(decision.notices)
         if request.findings:
             self.let_through.append(request)
         return answer
@@ -292,7 +293,6 @@ class Group(GroupContext):
             types.append(type_name)
         for job_id, lease in decision.leases.items():
             self._aggregates.set_lease(job_id, lease)
-        self.notices.extend(decision.notices)
         return CommandAnswer(
             command_id,
             stream,

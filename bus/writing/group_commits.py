@@ -18,7 +18,7 @@ from bus.log import chain
 from bus.log.answers import Answers
 from bus.log.damage import Damage
 from bus.writing.aggregates import Aggregates
-from bus.writing.content import Content, Replication
+from bus.writing.content import Content, Replication, are_leases_stored
 from bus.writing.group import Group
 from bus.writing.group_context import Projections
 from bus.writing.group_size import GROUP_COMMANDS, limit_after
@@ -107,7 +107,7 @@ class GroupCommits:
                 replicated = time.perf_counter()
             await self._transactions.commit()
         except Exception as error:  # the writer's thread must survive even a defect here
-            if not self._is_stored(content.rows):
+            if not self._is_stored(content):
                 if is_replicated and self._replication is not None:
                     self._replication.not_committed()
                 return await self._taken_back(submissions, error, is_replicated=is_replicated)
@@ -119,15 +119,17 @@ class GroupCommits:
         if not self._is_ours():
             raise not_ours()
 
-    def _is_stored(self, rows: list[chain.Row]) -> bool:
+    def _is_stored(self, content: Content) -> bool:
         # A commit that succeeded may report the failure of the WAL checkpoint after it. If its rows or its
         # answers were taken for not stored, every later group would collide with them.
         if self._connection.in_transaction:
             return False
         try:
-            if rows:
-                return chain.read_head(self._connection).hash == rows[-1].hash
-            return self._answers.are_stored()
+            if content.rows:
+                return chain.read_head(self._connection).hash == content.rows[-1].hash
+            if content.answers:
+                return self._answers.are_stored()
+            return bool(content.leases) and are_leases_stored(self._connection, content.leases)
         except apsw.Error:
             return False
 
@@ -141,8 +143,9 @@ class GroupCommits:
         self._answers.settle()
         if rows:
             self.head = rows[-1].head
+        if content:
             self._transactions.commit_seconds = times.committed - times.replicated
-        self._statistics.count(group, len(rows), times)
+        self._statistics.count(group, content, times)
         self.group_limit = limit_after(group.commands, times)
         if not self._is_ours():
             # The group is stored here, but the service that took over may not have it.

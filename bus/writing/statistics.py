@@ -4,6 +4,7 @@ import msgspec
 
 from bus.log.page_cache import PageCache
 from bus.measures import GROUP_SIZES, Histogram, Tally
+from bus.writing.content import Content
 from bus.writing.group import Group
 from bus.writing.jobs.failures import Failures
 from bus.writing.submission import GroupTimes
@@ -36,17 +37,17 @@ class Statistics(msgspec.Struct):
     failures: Failures = msgspec.field(default_factory=Failures)
     cache: PageCache = PageCache()
 
-    def count(self, group: Group, events: int, times: GroupTimes) -> None:
+    def count(self, group: Group, content: Content, times: GroupTimes) -> None:
         """Counts a group that was stored."""
         self.last_failure = None
         self.groups += 1
         self.commands += group.commands
-        self.events += events
+        self.events += len(content.rows)
         self.outcomes.add_all(group.tally)
         self.group_sizes.observe(group.commands)
         self.group_durations.observe(times.committed - times.began)
-        if events:
-            # A group without events may have written nothing, in no time: none of these counts.
+        if content:
+            # A group that writes nothing takes no time: none of these counts.
             self.commit_durations.observe(times.committed - times.replicated)
         if times.replicated > times.decided:
             self.replication_durations.observe(times.replicated - times.decided)

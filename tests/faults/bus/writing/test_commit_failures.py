@@ -10,6 +10,7 @@ import pytest
 
 from bus.log import answers as kept_answers
 from bus.log import chain
+from bus.writing.content import read_leases
 from bus.writing.group_size import GROUP_COMMANDS
 from bus.writing.transactions import Transactions
 from tests.support.clock import Clock
@@ -212,6 +213,27 @@ def test_wherever_a_commit_fails_all_of_its_group_is_unavailable_and_nothing_rem
     assert fragile.in_writer(chain.verify_chain) == fragile.writer.head
     assert fragile.send("app_state.set", {"key": "next", "value": 1})["position"] == 22
     assert fragile.send_together(commands[0])[0].body == replies[0].body
+
+
+@pytest.mark.parametrize("checkpoint_pages", [1, 4_000])
+def test_a_renewed_lease_is_on_disk_if_it_was_answered_and_only_then(
+    disk: FailingDisk, fragile: Store, checkpoint_pages: int
+):
+    fragile.send("jobs.enqueue", {"id": "a", "type": "t", "name": "n"})
+    [job] = fragile.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+    fragile.connection.wal_autocheckpoint(checkpoint_pages)
+    has_failed = True
+    for first in range(MANY):
+        if not has_failed:
+            break
+        before = fragile.in_writer(read_leases)
+        disk.fail("write", "sync", "truncate", first=first, times=FOR_EVER)
+        renewed = Sent("jobs.heartbeat", {"id": "a", "lease": job["lease"], "lease_ms": 60_000 + first})
+        [reply] = fragile.send_together(renewed)
+        has_failed = disk.failed > 0
+        disk.heal()
+        assert (fragile.in_writer(read_leases) == before) is all_unavailable([reply])
+    assert first > 1
 
 
 @pytest.mark.parametrize("operation", ["write", "sync"])

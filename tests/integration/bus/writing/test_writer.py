@@ -620,6 +620,32 @@ def test_notices_of_a_failed_atomic_batch_are_not_told(store: Store):
     assert [len(commit.notices) for commit in store.commits[-2:]] == [0, 1]
 
 
+def test_notices_of_a_command_that_is_refused_for_the_size_of_its_answer_are_not_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    store.send_together(enqueue("a"))
+    [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+    progress = {"id": "a", "lease": job["lease"], "percent": 1}
+    store.send("jobs.progress", progress)
+    # The limit is one of aggregates that others have written. A second progress makes a notice and no event.
+    monkeypatch.setattr("bus.writing.group.OTHERS", {"jobs"})
+    monkeypatch.setattr("bus.writing.group.MAXIMUM_ANSWER_BYTES", 1)
+
+    refused = store.send("jobs.progress", progress | {"percent": 2})
+
+    assert (refused.code, store.commits[-1].notices) == ("too_large", [])
+
+
+def test_how_long_a_commit_takes_is_known_also_of_leases_alone(store: Store):
+    store.send_together(enqueue("a"))
+    [job] = store.send("jobs.claim", {"worker": "w"})["result"]["jobs"]
+    before = store.writer.statistics.commit_durations.sum
+
+    store.send("jobs.heartbeat", {"id": "a", "lease": job["lease"]})
+
+    assert store.writer.statistics.commit_durations.sum > before
+
+
 # Size
 
 
