@@ -1,7 +1,8 @@
 """Backups of a running service, asked for by an operator: `RunningBackups`.
 
-Making, proving and deleting one is the command line's own work, in a process of its own at low priority: it
-shares no lock of Python's with the commands that are waiting. What only looks needs none, and waits for none.
+Verbs that make, prove or delete a backup run the command line in a process of its own, at low priority: it
+does not share Python's lock with the commands that wait. Verbs that only read run in the service itself, and
+wait for no other backup command.
 """
 
 import asyncio
@@ -22,14 +23,14 @@ from ops.settings import Settings
 from ops.store.troubles import hint_of, message_of
 from ops.targets.errors import BackupError
 
-# How many backups are listed at most, the newest.
+# At most this many backups are listed, the newest ones.
 MAXIMUM_LISTED = 1_000
 
 
 class RunningBackups:
-    """Makes, lists, proves and prunes backups while the service runs; one at a time.
+    """Makes, lists, proves and prunes backups while the service runs; one command at a time.
 
-    `schedule` tells its listener what came of it.
+    `schedule` reports the results to its listener.
     """
 
     def __init__(self, settings: Settings, store_id: str, schedule: BackupSchedule) -> None:
@@ -39,10 +40,10 @@ class RunningBackups:
         self._busy = asyncio.Lock()
 
     def kept_heads(self) -> Sequence[KeptHead]:
-        """The heads of the audit log that the backups know.
+        """The heads of the audit log that the backups keep.
 
         Raises:
-            OSError: they cannot be looked at.
+            OSError: the backups cannot be read.
         """
         return kept_heads(self._settings.backup_folder, self._store_id, self._settings.signing)
 
@@ -86,7 +87,7 @@ class RunningBackups:
         return await self._look_at_prune() if wish.dry_run else await self._command("prune", None)
 
     async def _look_at_prune(self) -> dict[str, Any]:
-        """What would go now: read here, so that it waits for no backup that is being made."""
+        """The backups that a prune would delete now. Read here, so it does not wait for a running command."""
         rules, now_ms = rules_of(self._settings), time.time_ns() // 1_000_000
         try:
             kept = await asyncio.to_thread(retained, self._settings, self._store_id, rules, now_ms)
@@ -97,7 +98,10 @@ class RunningBackups:
         return split(kept, dry_run=True)
 
     def _about_one(self, verb: str, *options: str, looks: bool = False) -> AdministrationVerb:
-        """The verb that is `hyperpage backup <verb> NAME`; if it `looks`, the schedule tells of it."""
+        """The verb that runs `hyperpage backup <verb> NAME`.
+
+        If it `looks`, the schedule looks at the backups afterwards, and reports what changed.
+        """
 
         async def carry_out(wish: NameBackup) -> dict[str, Any]:
             try:
@@ -105,7 +109,7 @@ class RunningBackups:
                 return await self._command(verb, name, *options)
             finally:
                 if looks:
-                    # The finding is in the backup's metadata, whichever it is.
+                    # The command wrote its finding, good or bad, into the backup's metadata.
                     await self._schedule.look()
 
         return AdministrationVerb(
@@ -116,7 +120,7 @@ class RunningBackups:
         """The answer of `hyperpage backup <verb>`.
 
         Raises:
-            Refusal: it failed, and said why.
+            Refusal: the command failed; the refusal has its reason.
         """
         async with self._busy:
             ran = await run_backup_command(self._settings.data, verb, *options, name=argument)

@@ -1,4 +1,4 @@
-"""What backups know of the audit log: the head that it had when each was made. `kept_heads`."""
+"""The heads of the audit log that backups keep, each from when the backup was made: `kept_heads`."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +13,8 @@ from ops.targets.target import Place
 
 
 def head_beside(store: Path) -> str:
-    """The head of the audit log beside a store, as metadata have it; empty where there is none to be read."""
-    # A backup is made all the same: that the log cannot be written is told elsewhere.
+    """The head of the audit log beside a store, as metadata write it; empty if none can be read."""
+    # A backup is made all the same; a broken audit log is reported elsewhere.
     with suppress(AuditError):
         head = AuditTrail(store.parent).head()
         return "" if head == Head() else str(head)
@@ -22,7 +22,7 @@ def head_beside(store: Path) -> str:
 
 
 def kept_heads(folder: Place, store_id: str, signing: Signing) -> tuple[KeptHead, ...]:
-    """The heads that the backups of a store tell, whose word is this store's own.
+    """The heads that the backups of a store keep, taken from backups with a trusted signature alone.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.

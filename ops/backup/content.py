@@ -1,4 +1,4 @@
-"""The content of a store's file in figures: enough to tell whether a copy has the same."""
+"""The content of a store's file in figures: enough to tell whether a copy has the same content."""
 
 from contextlib import closing
 from pathlib import Path
@@ -39,10 +39,10 @@ class StoreContent(msgspec.Struct, frozen=True):
 
 
 def read_content(connection: apsw.Connection) -> StoreContent:
-    """The content as this connection sees it.
+    """The content of the store as this connection sees it.
 
     Raises:
-        apsw.Error: it is no store.
+        apsw.Error: the file is no store.
     """
     origin = read_origin(connection)
     return StoreContent(
@@ -62,7 +62,7 @@ def require_shape(connection: apsw.Connection, name: str) -> None:
     """Returns if a file has the schema that its migrations make, and nothing beside it.
 
     Raises:
-        BackupError: it has not, another version's, or one that cannot be read.
+        BackupError: the schema is different, is another version's, or cannot be read.
     """
     try:
         require_own_schema(connection, name)
@@ -76,7 +76,7 @@ def require_shape(connection: apsw.Connection, name: str) -> None:
 
 
 def store_id_of(store: Path) -> str | None:
-    """The id of the store in a file; `None` where there is none, or none that could be read."""
+    """The id of the store in a file; `None` if there is no store in it, or its id cannot be read."""
     try:
         with closing(open_reader(store)) as connection:
             return read_origin(connection).store_id

@@ -3,11 +3,11 @@
 WAL checkpoint ─▶ hold the writer, checkpoint the rest, begin to read, let the writer go ─▶ copy the bytes
                   (milliseconds)
 
-A reader holds back the WAL checkpoint of all that comes later. If nothing was left in the WAL when the
-reading began, the main file has all that the reader sees, and nobody writes to it until the reading ends:
-its bytes can be copied as `cp` does, in a third of the time that going page by page takes. Where another
-reader keeps the WAL from being emptied, or the file cannot be written to, it is copied page by page, inside
-the same read transaction; so the copy never starts over, as SQLite's backup otherwise does whenever another
+A reader keeps WAL checkpoints from copying later commits into the main file. If the WAL was empty when the
+read transaction began, the main file has all that the reader sees, and does not change until the transaction
+ends: its bytes can be copied as `cp` does, in a third of the time that a copy page by page takes. Where
+another reader keeps the WAL from being emptied, or the file cannot be written to, it is copied page by page,
+inside one read transaction; so the copy never starts over, as SQLite's backup otherwise does whenever another
 connection writes. https://www.sqlite.org/backup.html, https://www.sqlite.org/wal.html#ckpt
 """
 
@@ -25,27 +25,27 @@ from ops.backup.content import StoreContent, read_content, require_shape
 from ops.progress import Progress
 from ops.targets.errors import BackupError
 
-# Pages copied at a time, 4 MiB: progress is told every few milliseconds.
+# Pages copied at a time, 4 MiB: progress is reported every few milliseconds.
 STEP_PAGES = 1_024
 # Bytes copied at a time. They stay in the processor's cache: with 1 MiB, a busy machine takes two to three
 # times as long.
 COPY_BYTES = 64 * 1024
-# Bytes after which progress is told.
+# Progress is reported after each of this many bytes.
 TOLD_BYTES = 4 * 1024 * 1024
-# How long the writer may take to let go, and then, who runs a checkpoint. Commands wait meanwhile, as they do
-# behind a slow commit.
+# How long to wait for the writer to release its lock, and then again for a running WAL checkpoint to end.
+# Commands wait meanwhile, as they do behind a slow commit.
 HOLD_WITHIN_MS = 200
 CHECKPOINT_PAUSE_SECONDS = 0.002
-# How often, and how long after each other, an empty WAL is tried for. Queries end after milliseconds;
-# a reader that takes longer than this will take much longer.
+# How many times the WAL is tried to be emptied, and the pause between two attempts. Queries end after
+# milliseconds; a reader that takes longer than all of these attempts will take much longer.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
 
 
 def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
-    """Copies a store into a file that exists and is empty; what the store had at that moment.
+    """Copies a store into a file that exists and is empty; returns the content of the store at that moment.
 
-    The copy is whole in itself (no WAL belongs to it), but not yet on disk.
+    The copy is complete in itself (it has no WAL), but not yet synced to disk.
 
     Raises:
         BackupError: there is no store, or its schema is not this program's.
@@ -64,17 +64,17 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
         else:
             _copy_bytes(store, copy, progress)
     with closing(apsw.Connection(str(copy))) as connection:
-        # Without shared memory beside the file: on a full disk, making that fails with a misleading reason.
+        # No shared-memory file: on a full disk, making one fails with a misleading reason.
         connection.pragma("locking_mode", "exclusive")
         # No syncing here: the copy is checked and synced as a whole before it counts.
         connection.pragma("synchronous", "off")
-        # The copy is in WAL mode as its source was; so it could not be opened in a read-only folder.
+        # The copy is in WAL mode like its source. In that mode it could not be opened in a read-only folder.
         connection.pragma("journal_mode", "delete")
     return content
 
 
 def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
-    """A connection in a read transaction, all of which the main file has; `None` if there is no way to it."""
+    """A connection in a read transaction that needs the main file alone; `None` if the WAL stays in use."""
     require_safe_sqlite()
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -82,10 +82,10 @@ def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
         try:
             source = _begin_with_empty_wal(store)
         except apsw.BusyError:
-            # The writer does not let go, or a checkpoint of somebody else takes long.
+            # The writer keeps its lock, or another connection's WAL checkpoint takes long.
             continue
         except apsw.Error:
-            # The folder is read-only, say. If something is really wrong, the reading that follows tells it.
+            # The folder is read-only, for example. Real damage is found when the file is read page by page.
             return None
         if source is not None:
             return source
@@ -93,16 +93,16 @@ def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
 
 
 def _begin_with_empty_wal(store: Path) -> apsw.Connection | None:
-    """A connection in a read transaction that began when nothing was left in the WAL; `None`: something was.
+    """A connection in a read transaction that began with an empty WAL; `None` if the WAL was not empty.
 
     Raises:
-        apsw.Error: the file cannot be written to, or the writer does not let go.
+        apsw.Error: the file cannot be written to, or the writer keeps its lock.
     """
     source = apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        # A connection knows of the WAL only once it has read something.
+        # A connection opens the WAL only when it first reads something.
         _read(source)
-        # Empties most of the WAL without anybody having to wait, unless somebody else does so.
+        # Checkpoints most of the WAL before the writer has to wait, unless another connection does so.
         with suppress(apsw.BusyError):
             source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         with closing(apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READWRITE)) as holder:
@@ -122,10 +122,10 @@ def _begin_with_empty_wal(store: Path) -> apsw.Connection | None:
 
 
 def _checkpoint_after_others(source: apsw.Connection) -> tuple[int, int]:
-    """The pages in the WAL, and of those the ones in the main file.
+    """The number of pages in the WAL, and how many of those the main file has now.
 
-    The writer runs its checkpoints when it has let go. On a slow disk it hardly does anything else, so there
-    might never be a moment without one, unless it is kept from writing more.
+    The writer runs its own WAL checkpoints after it has released its lock. On a slow disk it hardly does
+    anything else, so there might never be a moment without one if the caller did not block its writes.
     """
     deadline = time.monotonic() + HOLD_WITHIN_MS / 1_000
     while True:
@@ -142,7 +142,7 @@ def _read(connection: apsw.Connection) -> None:
 
 
 def _copy_bytes(store: Path, copy: Path, progress: Progress) -> None:
-    # Read through SQLite: a process that opens the file itself and closes it loses all its locks on it.
+    # Read through SQLite: a process that opens and closes the file itself loses all its locks on it.
     # https://www.sqlite.org/howtocorrupt.html, section 2.2
     source = apsw.VFSFile("", str(store), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
     try:
@@ -150,7 +150,7 @@ def _copy_bytes(store: Path, copy: Path, progress: Progress) -> None:
         with copy.open("wb", buffering=0) as target:
             while done < total:
                 if done % TOLD_BYTES == 0:
-                    # A damaged disk is to be found now, and not when memory has to be made anew from it.
+                    # Read from the disk and not from the cache, so that a damaged sector is found now.
                     forget(store, done, TOLD_BYTES)
                 done += target.write(source.xRead(min(COPY_BYTES, total - done), done))
                 if done % TOLD_BYTES < COPY_BYTES or done == total:
@@ -167,6 +167,6 @@ def _copy_pages(source: apsw.Connection, copy: Path, progress: Progress) -> None
                 try:
                     backup.step(STEP_PAGES)
                 except apsw.FullError as error:
-                    # SQLite's own text is of the source, which is in order: "not an error".
+                    # SQLite's own message describes the source, which is sound: "not an error".
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy)) from error
                 progress("copy", backup.page_count - backup.remaining, backup.page_count)

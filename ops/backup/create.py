@@ -49,15 +49,15 @@ def create_backup(
     plain_copy: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
-    """A new backup of a store, also while a service writes to it; in its place and checked when this returns.
+    """A new backup of a store, in its place and checked when this returns. A service may write meanwhile.
 
     `folder` is made where it is missing. Everything that was committed before the call is in the backup.
-    `prove` is done with the checked copy before it is sealed, while it can be read. `plain_copy` is where
-    that copy is left, if the backup is not a plain file itself.
+    `prove` is called with the checked copy before it is sealed, while it can be read. That copy is left at
+    `plain_copy`, if the backup is not a plain file itself.
 
     Raises:
         SecretRejected: the description looks like a credential; it would be kept with every copy.
-        BackupError: the copy is not what the store was; the store is damaged; it is not proven.
+        BackupError: the copy differs from the store; the store is damaged; `prove` failed.
         OSError, apsw.Error: the disk is full, the store cannot be read, the bucket is away. No backup is left
             behind.
     """
@@ -66,7 +66,7 @@ def create_backup(
     began = time.monotonic()
     signer = signing.signer()
     outgoing = staging_folder(folder)
-    # The plain copy of an encrypted backup never lies on the disk of the backups, not even for a moment.
+    # The plain copy of an encrypted backup is never on the disk of the backups, not even for a moment.
     staging = store.parent if sealing.recipients else outgoing
     for each in (staging, outgoing):
         sweep(each)
@@ -94,7 +94,7 @@ def create_backup(
 
 
 def _describe(path: Place, metadata: Metadata, signer: SigningKey | None) -> Backup:
-    """The backup, which has its metadata; where that cannot be written, there is none."""
+    """The backup, once its metadata is written. If that fails, the file is deleted."""
     try:
         metadata = write_metadata(path, metadata, signer)
     except BaseException:
@@ -146,7 +146,7 @@ def _metadata_of(
 def _put(
     copy: Path, path: Place, metadata: Metadata, sealing: Sealing, plain_copy: Path | None, progress: Progress
 ) -> Metadata:
-    """Puts a checked copy in its place, sealed; the metadata of what is there."""
+    """Seals a checked copy and puts it in its place; returns the metadata of the file that is there now."""
     finished = copy
     try:
         if sealing != Sealing():
@@ -177,7 +177,7 @@ def _put(
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
-    # Never readable by others, not even for a moment.
+    # Never readable by other users, not even for a moment.
     os.close(open_to_write(temporary))
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""Proves that a store can be had from a backup: one is made in a scratch folder and compared. `drill`."""
+"""Proves that a store can be made from a backup: one is made in a scratch folder and compared. `drill`."""
 
 import tempfile
 import time
@@ -26,11 +26,11 @@ def drill(
     now_ms: int | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
-    """The backup, proven: its whole log was folded, and its tables are what came out. Its metadata says so.
+    """The backup, proven: its tables are what its whole log folds to. Its metadata notes that.
 
     Raises:
-        BackupError: it is not sound, its tables are not what its log says, or it is encrypted and cannot be
-            read.
+        BackupError: the backup is not sound, its tables are not what its log says, or it is encrypted and
+            cannot be read.
         OSError: the bucket is away, the disk is full.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -44,10 +44,10 @@ def drill(
 
 
 def prove(plain: Backup, progress: Progress = ignore_progress) -> None:
-    """Returns if a plain local backup is what a drill would prove; its checksum is not looked at.
+    """Returns if a plain local backup passes a drill; its checksum is not compared.
 
     Raises:
-        BackupError: it is not.
+        BackupError: it fails.
     """
     require_content(plain, whole=True, progress=progress)
     _require_provable(plain, plain.metadata.timestamp, progress)

@@ -1,8 +1,8 @@
 """A backup's metadata, kept beside it: `<backup>.meta.json`, written last. A file without it is no backup.
 
 The metadata vouches for the file (size, SHA-256), for its content (position, head hash, rows of each table),
-and, by a checksum of its own, for itself. Its signature says whose word all that is. Whoever has the key of
-the store signs it again with each change, and nobody signs what was not trusted before.
+and, by a checksum of its own, for itself. A signature says which key vouches for all that. Each change is
+signed again with the key of the store; metadata that was not trusted before is never signed.
 """
 
 import os
@@ -30,12 +30,12 @@ _NAME = re.compile(re.escape(PREFIX) + r".*\.db(\.zst)?(\.age)?")
 
 Status = Literal["good", "proven", "damaged"]
 # The checks of a backup, in this order: the file is the one that was made; SQLite finds nothing wrong with it
-# (the second time, thoroughly); it has what the store had; the log follows by its hashes, from where an
+# (quickly, and thoroughly); it has the content of the store; the hash chain of the log holds, from where an
 # older backup ends, or from the first event on; the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
-# The checks of a drill.
+# The checks that a drill makes beside those of a verification.
 DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
-# Those of a backup all of which is looked at.
+# The checks of a verification that reads the whole backup.
 WHOLE_CHECKS: tuple[Check, ...] = (
     *("checksum", "quick_check", "integrity_check", "content", "chain_end", "chain"),
 )
@@ -94,7 +94,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def status(self) -> Status:
-        """`proven` once a store was made from it, `good` before; `damaged` if the last look found it so."""
+        """`proven` once a store was made from it, `good` before; `damaged` if the last check found damage."""
         if self.unsound:
             return "damaged"
         return "good" if self.last_drilled is None else "proven"
@@ -113,12 +113,12 @@ class Backup(KeptFile, frozen=True):
 
     @property
     def status(self) -> Status:
-        """That of its metadata; `damaged` if its signature lets nobody use it."""
+        """The status in its metadata; `damaged` if its signature is refused."""
         return "damaged" if self.signature.is_refused else self.metadata.status
 
     @property
     def is_usable(self) -> bool:
-        """Whether something can be restored from it, as far as its signature and the looks at it tell."""
+        """Whether a restore may use it, as far as its signature and its checks say."""
         return self.metadata.unsound not in UNUSABLE and not self.signature.is_refused
 
     @property
@@ -128,7 +128,7 @@ class Backup(KeptFile, frozen=True):
 
 
 def entry_of(backup: Backup) -> dict[str, Any]:
-    """A backup as programs are told of it."""
+    """A backup as answers of the command line and of the service show it."""
     return {
         "name": backup.name,
         "path": address(backup.place),
@@ -145,7 +145,7 @@ def backup_path(folder: Path, timestamp_ms: int, suffix: str = "") -> Path: ...
 @overload
 def backup_path(folder: Place, timestamp_ms: int, suffix: str = "") -> Place: ...
 def backup_path(folder: Place, timestamp_ms: int, suffix: str = "") -> Place:
-    """Where a backup that is begun at that time goes; never a name that is taken. `suffix` says its form."""
+    """The free place for a backup that is begun at that time. `suffix` says how the file is sealed."""
     taken = {one.name.removesuffix(_METADATA_SUFFIX) for one in list_files(folder)}
     while True:
         moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
@@ -160,10 +160,10 @@ def metadata_path(backup: _Where) -> _Where:
 
 
 def find_backup(folder: Place, name: str) -> Place:
-    """The file of a backup that is named by its name, or by a path.
+    """The file of a backup, given by its name or by a path.
 
     Raises:
-        BackupError: there is none.
+        BackupError: there is no such backup.
         BucketError: the bucket is away.
     """
     of_bucket = name.removeprefix(f"{folder}/") if isinstance(folder, BucketPath) else name
@@ -176,7 +176,7 @@ def find_backup(folder: Place, name: str) -> Place:
 def list_backups(folder: Place, store_id: str | None = None, signing: Signing = ANYBODYS) -> list[Backup]:
     """The backups of a folder, or of one store in it, newest first, each with its signature.
 
-    What has no readable metadata is none; see `damaged_backups`. What is forged is among them, as damaged.
+    A file without readable metadata is not listed; see `damaged_backups`. A forged one is listed as damaged.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
@@ -185,14 +185,14 @@ def list_backups(folder: Place, store_id: str | None = None, signing: Signing = 
 
 
 def damaged_backups(folder: Place) -> list[tuple[Place, BackupError]]:
-    """The files that look like backups and have no metadata that could be read, with the reason."""
+    """The files that are named like backups and have no readable metadata, each with the reason."""
     return look_for_backups(folder)[1]
 
 
 def look_for_backups(
     folder: Place, store_id: str | None = None, signing: Signing = ANYBODYS
 ) -> tuple[list[Backup], list[tuple[Place, BackupError]]]:
-    """What `list_backups` and `damaged_backups` answer, with one look.
+    """The answers of `list_backups` and `damaged_backups`, with one reading of the folder.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.
@@ -207,7 +207,7 @@ def look_for_backups(
     for one in found:
         content = by_name.get(one.name, FileNotFoundError())
         if isinstance(content, OSError) and content.errno in TOO_MANY_FILES:
-            # That says nothing of the backup.
+            # The process has too many files open; that says nothing about the backup.
             raise content
         try:
             backup = backup_of(one.path, content, signing)
@@ -221,36 +221,36 @@ def look_for_backups(
 
 
 def read_metadata(backup: Place) -> Metadata:
-    """A backup's metadata, whoever signed it.
+    """A backup's metadata; its signature is not checked.
 
     Raises:
-        BackupError: there is none, it is not whole, or another version's.
+        BackupError: there is no metadata, it is not whole, or it is another version's.
         BucketError: the bucket is away.
     """
     return read_backup(backup, ANYBODYS).metadata
 
 
 def read_backup(place: Place, signing: Signing) -> Backup:
-    """A backup with its metadata and its signature; what is to be done about that is for the caller to say.
+    """A backup with its metadata and its signature; the caller decides whether the signature will do.
 
     Raises:
-        BackupError: it has no metadata, it is not whole, or another version's.
+        BackupError: there is no metadata, it is not whole, or it is another version's.
         BucketError: the bucket is away.
     """
     return backup_of(place, read_files([Entry(metadata_path(place), 0, "")])[0], signing)
 
 
 def write_metadata(backup: Place, metadata: Metadata, signer: SigningKey | None = None) -> Metadata:
-    """Puts the metadata in its place, whole, signed and on disk; answers with it, its checksum included."""
+    """Writes the metadata to its place, signed and synced; returns it with its checksum."""
     content = encode_vouched(metadata)
     write_file(metadata_path(backup), add_signature(content, signer, "backup", backup.name))
     return decode_document(content, Metadata)
 
 
 def update_metadata(place: Place, signing: Signing = ANYBODYS, **changes: Any) -> Backup:
-    """The backup, with some of its metadata changed; the rest stays as it is now, whoever wrote it meanwhile.
+    """The backup, with some of its metadata changed; the rest is read anew, so other changes are kept.
 
-    What was signed is signed again. What was not, is not: that would make somebody's forgery ours.
+    Signed metadata is signed again. Unsigned metadata stays unsigned: a signature would vouch for a forgery.
 
     Raises:
         BackupError: there is no metadata any more, it is forged, or it is signed and there is no key to sign
@@ -272,7 +272,9 @@ def update_metadata(place: Place, signing: Signing = ANYBODYS, **changes: Any) -
 
 
 def note(place: Place, signing: Signing, **changes: Any) -> Backup:
-    """The backup with what was found out about it, which is kept if it can be: see `update_metadata`.
+    """The backup with a finding in its metadata. Without a key to sign the change, the file stays as it is.
+
+    See `update_metadata`.
 
     Raises:
         BackupError: there is no metadata any more, or it is forged.
@@ -287,10 +289,10 @@ def note(place: Place, signing: Signing, **changes: Any) -> Backup:
 
 
 def backup_of(place: Place, content: bytes | OSError, signing: Signing) -> Backup:
-    """The backup that is there, or is to be, by the content of its metadata's file.
+    """The backup at a place, given the content of its metadata file, or the error of reading that.
 
     Raises:
-        BackupError: it is not whole, could not be read, or is another version's.
+        BackupError: the metadata is not whole, could not be read, or is another version's.
     """
     signature = signing.unsigned()
     if isinstance(content, bytes):

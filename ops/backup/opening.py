@@ -1,4 +1,4 @@
-"""A backup as a plain database in a local file, however and wherever it is kept: `opened`."""
+"""A backup as a plain database in a local file, even if it is sealed or in a bucket: `opened`."""
 
 import errno
 import hashlib
@@ -28,16 +28,16 @@ def opened(
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Iterator[Backup]:
-    """The backup in a plain local file, for the length of the block; its metadata is that file's.
+    """The backup in a plain local file, for the length of the block; its metadata describes that file.
 
-    One that is plain and local is handed back as it is; the caller compares its checksum. Anything
-    else is fetched and opened into a temporary folder in `scratch` (by default, beside the backups, or where
-    those of a bucket are staged), and its checksums are compared on the way. Name another disk where backups
-    are encrypted, since others may read theirs.
+    A plain local backup is returned as it is; the caller compares its checksum. Any other backup is fetched
+    and opened into a temporary folder in `scratch` (by default, beside the backups, or where those of a
+    bucket are staged), and its checksums are compared on the way. Where backups are encrypted, name a folder
+    on another disk: other users may be able to read the disk of the backups.
 
     Raises:
-        BackupError: it is encrypted and there is no key for it, it is not what was made, or its signature
-            does not let it pass.
+        BackupError: it is encrypted and there is no key for it, it is not the file that was made, or its
+            signature is refused.
         OSError: the bucket is away, the disk is full.
     """
     require_accepted(backup.name, backup.signature)
@@ -60,7 +60,7 @@ def bring(
     metadata = plain_metadata(backup.metadata)
     path = folder / backup.name.removesuffix(backup.metadata.sealing.suffix)
     require_size(backup)
-    # What is told of the content is not proven yet: a forged file might fill the disk.
+    # The metadata is not proven yet: a forged file could fill the disk.
     require_room(folder, metadata.size)
     stored = hashlib.sha256()
 
@@ -104,10 +104,10 @@ def bring(
 
 
 def plain_metadata(metadata: Metadata) -> Metadata:
-    """The metadata of the database that is in a backup.
+    """The metadata of the plain database inside a backup.
 
     Raises:
-        BackupError: it does not say what a sealed one must.
+        BackupError: the metadata of a sealed backup lacks the size or checksum of the plain database.
     """
     if metadata.compression is None and not metadata.recipients:
         return metadata
@@ -125,7 +125,7 @@ def plain_metadata(metadata: Metadata) -> Metadata:
 
 
 def require_key(backup: Backup, identities: Identities) -> None:
-    """Returns if the backup can be read with what there is.
+    """Returns if the backup is plain, or there is a key to try.
 
     Raises:
         BackupError: it is encrypted, and there is no key at all.
@@ -142,7 +142,7 @@ def require_size(backup: Backup) -> None:
     """Returns if the file has the size that it was made with.
 
     Raises:
-        BackupError: it has another one, is not there, or is no regular file.
+        BackupError: it has another size, is missing, or is no regular file.
     """
     try:
         if isinstance(backup.place, Path):
@@ -177,10 +177,10 @@ def require_checksum(backup: Backup, progress: Progress) -> None:
 
 
 def require_room(folder: Path, size_bytes: int) -> None:
-    """Returns if a copy of a backup fits on a disk, so that it does not fill up meanwhile.
+    """Returns if a copy of this size fits on the disk of a folder, so that copying does not fill it.
 
     Raises:
-        OSError: it does not.
+        OSError: it does not fit.
     """
     free = shutil.disk_usage(folder).free
     if free < size_bytes:

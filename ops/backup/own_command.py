@@ -1,7 +1,7 @@
 """`hyperpage backup …` as a process of its own, at low priority: `run_backup_command`.
 
-It is the very command that an operator would run. It shares no lock of Python's with the commands that are
-waiting, and may take as long as it needs.
+The process runs the same command as an operator would. It does not share Python's lock with the commands that
+wait, and may take as long as it needs.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-# Commands come first: somebody waits for their answers.
+# The niceness of the process: commands come first, since their senders wait for answers.
 NICENESS = 10
-# What a backup has no use for: passwords of the broker, and the address of a supervisor, who watches the
-# service alone. Its settings and the keys of buckets it needs.
+# Environment variables that the process does not get: passwords of the broker, and the address of the
+# supervisor, which watches the service alone. It does get the settings and the keys of buckets.
 WITHHELD = frozenset(
     {"HYPERPAGE_NATS", "HYPERPAGE_NATS_RELAY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 )
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended. `message` and `hint` are what it said when it failed."""
+    """The result of a command. `message` and `hint` are its texts if it failed."""
 
     succeeded: bool
     answer: dict[str, Any]
@@ -32,12 +32,12 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_backup_command(data: Path, command: str, *options: str, name: str | None = None) -> Ran:
-    """Runs it to its end; a caller that is cancelled ends it, too. `name` may begin with dashes.
+    """Runs a command to its end. `name` may begin with dashes.
 
-    What it had begun by then does not count as a backup.
+    If the caller is cancelled, the process is ended, too; a backup that it had begun does not count.
     """
     process = await asyncio.create_subprocess_exec(
-        # `-P`: a folder of the working directory that is called `ops` must not be run instead.
+        # `-P`: a folder `ops` in the working directory must not be run instead.
         *(sys.executable, "-P", "-m", "ops.cli", "backup", command),
         *("--data", str(data), "--json", *options),
         *(() if name is None else ("--", name)),
@@ -75,6 +75,6 @@ def _decoded(out: bytes) -> dict[str, Any]:
 
 
 def _with_ours(path: str | None) -> str:
-    """Where the packages of this very program are, before everything else."""
+    """The `PYTHONPATH` with the folder of this program's packages in front."""
     ours = str(Path(__file__).parents[2])
     return ours if not path else f"{ours}{os.pathsep}{path}"
