@@ -1,8 +1,8 @@
-"""The backups that stay: `retain` says of each which rule keeps it; the archive needs `needed_backups`.
+"""The backups that stay: `retain` says which rule keeps each backup; the archive needs `needed_backups`.
 
-A moment is reached from a backup of its history at or behind it, or from one before it and the archive's
-events in between; without any backup, from the archive alone if it has all of them. Where the archive of a
-timeline does not reach back to the first event, it is worth nothing without a backup to begin with.
+There are three ways to a moment: a backup of its history that ends at or behind it; a backup that ends before
+it, and the archived events in between; or the archive alone, if it has all events. An archive that does not
+reach back to the first event is useless without a backup to begin with.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from ops.settings import Settings
 from ops.targets.errors import BackupError
 from ops.targets.target import KeptFile, Place, delete_file
 
-# How often a look at the archive is tried: nobody meets that many merges in a row.
+# How many times the archive is read if a merge of segments gets in the way; so many in a row do not happen.
 MERGES_MET = 3
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -28,9 +28,9 @@ _DAY_MS = 24 * 60 * 60 * 1000
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules; a backup stays if one of them keeps it.
 
-    `newest`: so many of the newest ones, and of the newest proven ones, however old. `days`: all that are
-    younger. `hourly`, `daily`, `weekly`, `monthly`: the newest one of each of that many hours, days, weeks
-    and months (UTC) that have any, the newest first.
+    `newest` keeps this many of the newest backups, and of the newest proven ones, however old. `days` keeps
+    all that are younger. `hourly`, `daily`, `weekly`, `monthly` keep the newest backup of each hour, day,
+    week or month (UTC) that has one, for that many of them, counted from the newest.
     """
 
     newest: int = 1
@@ -54,7 +54,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def retained(settings: Settings, store_id: str, rules: Rules, now_ms: int) -> dict[str, str | None]:
-    """What `retain` says of the backups of a store in the folder of the settings.
+    """The answer of `retain` for the backups of a store in the folder of the settings.
 
     Raises:
         BackupError: a segment of the archive is damaged.
@@ -66,7 +66,7 @@ def retained(settings: Settings, store_id: str, rules: Rules, now_ms: int) -> di
 
 
 def split(kept: Mapping[str, str | None], *, dry_run: bool) -> dict[str, Any]:
-    """The answer to a prune: `removed` has the names of what is not kept, `kept` why each other one is."""
+    """The answer to a prune: the names of backups that go in `removed`, those that stay and why in `kept`."""
     return {
         "removed": [name for name, why in kept.items() if why is None],
         "kept": {name: why for name, why in kept.items() if why is not None},
@@ -77,11 +77,11 @@ def split(kept: Mapping[str, str | None], *, dry_run: bool) -> dict[str, Any]:
 def retain(
     backups: Iterable[Backup], rules: Rules, now_ms: int, *, needed: Collection[str] = ()
 ) -> dict[str, str | None]:
-    """Why each backup is kept, by its name; `None` for those that may go.
+    """Why each backup is kept, by its name; `None` for a backup that may go.
 
-    Whatever their age, pinned ones, the newest, the newest proven ones and those that are `needed` (by the
-    archive) stay; of those that a trusted key has signed, the same. One that was found damaged, or whose
-    signature lets nobody use it, stands for nothing: it stays while it is young or pinned.
+    These stay at any age: pinned backups, the newest and the newest proven ones, the newest and the newest
+    proven ones that a trusted key has signed, and those that are `needed` (by the archive). A backup that is
+    damaged, or whose signature is refused, fills no place of a rule: it stays while it is young or pinned.
     """
     newest_first = sorted(backups, key=lambda one: one.metadata.timestamp, reverse=True)
     kept: dict[str, str | None] = {one.name: None for one in newest_first}
@@ -96,11 +96,11 @@ def retain(
     keep((one for one in newest_first if one.metadata.pinned), "pinned")
     keep((sound or newest_first)[:1], "the newest")
     keep(proven[:1], "the newest proven one")
-    # Whoever writes to the folder can make others that look newer.
+    # A user who can write to the folder can forge unsigned backups that look newer.
     signed_and_proven = [one for one in signed if one.status == "proven"]
     keep(signed[:1], "the newest signed one")
     keep(signed_and_proven[:1], "the newest signed and proven one")
-    # A clock that is far ahead makes all of them look old.
+    # Independent of the clock: one that is far ahead makes all backups look old.
     for one in (sound, proven, signed, signed_and_proven):
         keep(one[: rules.newest], f"among the newest {rules.newest}")
     keep((one for one in newest_first if one.name in needed), "the archive needs it")
@@ -114,7 +114,7 @@ def retain(
 
 
 def remove(backup: KeptFile) -> None:
-    """Deletes a backup. Its metadata goes first, if it has any: what is left after a crash is no backup."""
+    """Deletes a backup, its metadata first: a file without metadata, left by a crash, is no backup."""
     delete_file(metadata_path(backup.place))
     delete_file(backup.place)
 
@@ -129,14 +129,14 @@ def _newest_of_each(
 
 
 def needed_backups(folder: Place, backups: Sequence[Backup]) -> set[str]:
-    """The names of those backups without which moments that the archive has could not be reached.
+    """The names of the backups that the archive needs: without one, some archived moments are out of reach.
 
     Raises:
         BackupError: a segment is damaged.
         OSError: the folder cannot be read, or the bucket is away.
     """
     for _ in range(MERGES_MET - 1):
-        # The service may merge meanwhile: a segment that was listed is gone, and a larger one has its events.
+        # The service may merge segments meanwhile: a listed one is gone, and a larger one has its events.
         with suppress(FileNotFoundError, BackupError):
             return _needed(folder, backups)
     return _needed(folder, backups)
@@ -160,7 +160,7 @@ def _needed(folder: Place, backups: Sequence[Backup]) -> set[str]:
 
 
 def _runs_of(segments: list[Segment]) -> list[list[Segment]]:
-    """The stretches without a gap of one timeline."""
+    """The segments of one timeline, in runs without a gap."""
     found: list[list[Segment]] = []
     covered = 0
     for one in segments:
@@ -172,7 +172,7 @@ def _runs_of(segments: list[Segment]) -> list[list[Segment]]:
 
 
 def _reaches_back(segments: list[Segment], history: Timelines, first: int) -> bool:
-    """Whether the archive alone leads from the first event of a history to one."""
+    """Whether the archive alone leads from the first event of a history to the event `first`."""
     at = 0
     for place, (timeline, _) in enumerate(history):
         own = [one for one in segments if one.timeline == timeline]
@@ -186,7 +186,7 @@ def _reaches_back(segments: list[Segment], history: Timelines, first: int) -> bo
 
 
 def _holds(backup: Backup, history: Timelines, first: int, last: int) -> bool:
-    """Whether a run can be replayed on a backup: one of its history that ends before, in or behind it."""
+    """Whether a run of segments can be replayed on a backup: one of its history, with no gap between them."""
     metadata = backup.metadata
     if metadata.position < first - 1:
         return False

@@ -17,29 +17,29 @@ from ops.backup.own_command import run_backup_command
 from ops.settings import Settings
 from ops.targets.target import address, local
 
-# After how long a backup that failed is tried again; after an interval, if that is shorter.
+# A backup that failed is tried again after this time, or after an interval, if that is shorter.
 RETRY_MS = 5 * 60 * 1000
-# After how many intervals without a backup there should have been one: a single one may be late.
+# Backups are stale after this many intervals without one: a single backup may be late.
 STALE_INTERVALS = 2
 # How many backups count as the newest.
 NEWEST = 5
 DAY_MS = 24 * 60 * 60 * 1000
-# How long after a verification the next is due: of the newest, and of the others.
+# The time between two verifications of a backup: of the newest ones, and of the older ones.
 VERIFY_NEWEST_AFTER_MS = DAY_MS
 VERIFY_AFTER_MS = 28 * DAY_MS
-# The whole archive is read once a week, and an hour after a start: damaged segments can be written anew from
-# the log for as long as that is there.
+# The whole archive is verified once a week, and an hour after a start: a damaged segment can be written anew
+# as long as the store has its events.
 VERIFY_ARCHIVE_AFTER_MS = 7 * DAY_MS
 VERIFY_ARCHIVE_FIRST_AFTER_MS = 60 * 60 * 1000
-# How long after a start the first backup of a store is made: a service that dies at its start makes none.
+# The first backup of a store is made this long after a start, so a service that dies at its start makes none.
 FIRST_AFTER_MS = 60_000
 # How often the schedule checks whether something is due.
 LOOK_SECONDS = 15.0
 
-# How old a change of the folder must be to be told from the next one: more than a tick of the file system's
-# clock.
+# How long the folder must be unchanged before its time identifies its content: more than a tick of the file
+# system's clock.
 SETTLED_NS = 1_000_000_000
-# Stands for `unsound` once the damage has been told in full.
+# Replaces `unsound` in the remembered metadata once the damage has been reported in full.
 TOLD = "told"
 
 Change = Literal["started", "completed", "failed", "verified"]
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class BackupState(msgspec.Struct, frozen=True, kw_only=True):
-    """How it stands with backups. Times are milliseconds since the epoch; `None` where there is none."""
+    """The state of the backups. Times are milliseconds since the epoch; `None` where there is none."""
 
     last: str | None
     last_at: int | None
@@ -63,7 +63,7 @@ class BackupState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackupSchedule:
-    """The backups of a running service. `notify` is told what happens."""
+    """The backups of a running service. Each change is reported to `notify`."""
 
     def __init__(
         self,
@@ -82,22 +82,22 @@ class BackupSchedule:
         self._began = clock()
         self._retry_at = 0
         self._verify_archive_at = self._began + VERIFY_ARCHIVE_FIRST_AFTER_MS
-        # Failures by command and backup ("" where it is about none), until the command has worked.
+        # Failures by command and backup ("" for a command about no backup), until the command has worked.
         self._failures: dict[tuple[str, str], str] = {}
         # The backups at the last look.
         self._seen: list[Backup] = []
-        # When the folder was changed, at that look.
+        # The folder's modification time at that look.
         self._changed_at: int | None = None
-        # The metadata that was told of each backup; `None` before the first look, which tells nothing.
+        # The metadata of each backup as last reported; `None` before the first look, which reports nothing.
         self._told: dict[str, Metadata] | None = None
-        # The files without metadata at the last look: they may be about to get it.
+        # The files without metadata at the last look: their metadata may be about to be written.
         self._unfinished: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
         self._was_stale = False
 
     @property
     def state(self) -> BackupState:
-        """The state now, read from the folder; of a bucket, which may be away, the state of seconds ago."""
+        """The state now, read from the folder; of a bucket, which may be away, the state at the last look."""
         is_local = isinstance(self._settings.backup_folder, Path)
         backups = self._backups() if is_local else self._seen
         names = {"", *(one.name for one in backups)}
@@ -123,11 +123,11 @@ class BackupSchedule:
         )
 
     async def run(self) -> None:
-        """Does what is due, one thing after the other, for ever."""
+        """Carries out what is due, one step after the other, for ever."""
         while True:
             try:
                 await self.do_what_is_due()
-            except Exception as error:  # whatever is wrong with backups, commands are to be served
+            except Exception as error:  # commands must be served, whatever is wrong with backups
                 logger.exception("the schedule of backups failed")
                 self._failures["look", ""] = f"the schedule of backups failed: {error}"
             else:
@@ -135,7 +135,7 @@ class BackupSchedule:
             await asyncio.sleep(self._look_seconds)
 
     async def do_what_is_due(self) -> None:
-        """Makes a backup if one is due, then prunes; proves and verifies those whose turn it is."""
+        """Makes a backup and prunes, if one is due; then proves or verifies one backup, or the archive."""
         backups = await self.look()
         await self._tell_if_stale()
         if self._is_backup_due(backups):
@@ -150,7 +150,7 @@ class BackupSchedule:
             await self._command("verify-archive", "")
 
     async def look(self) -> list[Backup]:
-        """The backups; tells which are new, verified or damaged since the last look, by whomever."""
+        """The backups. Each that is new, verified or damaged since the last look is reported."""
         async with self._looking:
             backups = await asyncio.to_thread(self._look)
             before, self._told = self._told, {one.name: one.metadata for one in backups}
@@ -162,7 +162,7 @@ class BackupSchedule:
     async def _tell_what_changed(self, backup: Backup, before: Metadata | None) -> None:
         name, now = backup.name, backup.metadata
         if backup.signature.is_refused:
-            # Whatever it says of itself is nobody's word.
+            # No trusted key vouches for its metadata, so only the refusal itself is reported.
             if _is_bad(backup) and before != now:
                 await self.tell("failed", {"what": "verify", "name": name, "reason": _damage(backup)})
             return
@@ -186,13 +186,13 @@ class BackupSchedule:
 
     def _backups(self) -> list[Backup]:
         folder = local(self._settings.backup_folder)
-        # The health check asks this every other second, so hundreds of files are read only when one is new or
-        # gone: the folder's time tells that.
+        # The health check calls this every other second, so hundreds of files are read only when a file is
+        # new or gone, which changes the folder's modification time.
         try:
             changed_at = folder.stat().st_mtime_ns if folder.is_dir() else None
             if changed_at is not None and changed_at == self._changed_at:
                 return self._seen
-            # Two changes within one tick of the system's clock look like one.
+            # Two changes within one tick of the file system's clock give the folder the same time.
             is_settled = changed_at is not None and time.time_ns() - changed_at > SETTLED_NS
             self._seen = list_backups(folder, self._store_id, self._settings.signing)
         except OSError as error:
@@ -237,7 +237,7 @@ class BackupSchedule:
         now = self._clock()
         if self._interval_ms == 0 or now < self._retry_at:
             return False
-        # A backup from the future was made while the clock was wrong: it does not count.
+        # A backup from the future does not count: it was made while the clock was wrong.
         past = [one for one in backups if one.metadata.timestamp <= now and not one.signature.is_refused]
         if not past:
             return now - self._began >= min(FIRST_AFTER_MS, self._interval_ms)
@@ -253,7 +253,7 @@ class BackupSchedule:
         sound = [one for one in backups if not self._is_unsound(one)]
         if not sound or not self._is_drill_due(backups):
             return None
-        # The service has no key for an encrypted one; if a drill was due, it was proven before it was sealed.
+        # The service has no key for an encrypted backup; if a drill was due, it was proven before sealing.
         newest = sound[0].metadata
         return sound[0] if newest.status != "proven" and not newest.recipients else None
 
@@ -270,9 +270,10 @@ class BackupSchedule:
         return min(due, key=lambda one: one.metadata.last_verified, default=None)
 
     def _is_unsound(self, backup: Backup) -> bool:
-        # A backup that failed is not tried over and over: the operator decides.
+        # A backup that failed is not tried again and again: the operator decides.
         failed = any(name == backup.name for _, name in self._failures)
-        # What another key has signed cannot be noted there: it would be looked at again and again.
+        # The metadata of a backup that another key has signed cannot be changed. Its verification could not
+        # be noted, so it would be verified again and again.
         is_anothers = backup.signature.state == "signed" and not backup.signature.is_trusted
         return failed or is_anothers or backup.status == "damaged"
 
@@ -285,18 +286,18 @@ class BackupSchedule:
             self._retry_at = self._clock() + round(min(RETRY_MS, self._interval_ms))
 
     async def _prove(self, command: str, backup: Backup) -> None:
-        # Verifications are frequent, so they take the cheap form; a drill looks at everything.
+        # Verifications are frequent, so they take the cheap form; a drill checks everything.
         more = ["--routine"] if command == "verify" else []
         worked = await self._command(command, backup.name, *more, argument=backup.name)
         if not worked and self._told is not None and backup.name in self._told:
-            # Its damage was told with the failure.
+            # The failed command has reported the damage already.
             self._told[backup.name] = msgspec.structs.replace(backup.metadata, unsound=TOLD)
         await self.look()
 
     async def _command(self, command: str, name: str, *options: str, argument: str | None = None) -> bool:
-        """Whether `hyperpage backup <command>` worked; if not, why is in `_failures`, and told.
+        """Whether `hyperpage backup <command>` worked. If not, the reason goes to `_failures` and `tell`.
 
-        `name` is the backup that it is about; "" where it is about none.
+        `name` is the backup that the command is about, "" if there is none.
         """
         ran = await run_backup_command(self._settings.data, command, *options, name=argument)
         if ran.succeeded:
@@ -310,7 +311,7 @@ class BackupSchedule:
 
 
 def _is_bad(backup: Backup) -> bool:
-    """Whether it is damaged or forged. One that is only unsigned may be old, and nobody's fault."""
+    """Whether a backup is damaged or forged. An unsigned one may merely be older than the key."""
     return bool(backup.metadata.unsound) or backup.signature.state == "forged"
 
 

@@ -1,4 +1,4 @@
-"""Checks of a file that nobody changes: that it is a sound store, and the expected one."""
+"""Checks that a file, which no process changes meanwhile, is a sound store, and the expected one."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -20,18 +20,18 @@ from ops.store.troubles import require_damage
 from ops.targets.errors import BackupError
 from ops.targets.regular_files import open_regular
 
-# Bytes hashed at a time: other threads run meanwhile, and each time the next may have to wait for them.
+# Bytes hashed at a time. Other threads run meanwhile, and each next portion may have to wait for them.
 HASHED_BYTES = 8 * 1024 * 1024
 
 
 def check_copy(copy: Path, expected: StoreContent, progress: Progress) -> tuple[str, StoreContent]:
-    """The checksum and the content of a copy that is sound: whatever keeps it from being restored is found.
+    """The checksum and the content of a sound copy; all damage that would prevent a restore is found.
 
-    All of the chain is recomputed, and each index compared: SQLite's quick look finds neither other bytes in
-    an event, nor an index that lacks some of its rows.
+    The whole hash chain is recomputed, and each index compared: SQLite's quick check finds neither changed
+    bytes in an event, nor an index that lacks some of its rows.
 
     Raises:
-        BackupError: it is damaged, or has not what was expected.
+        BackupError: the copy is damaged, or its content is not the expected one.
     """
     with (
         sound_beside(partial(open_sealed, copy), copy.name, thorough=True),
@@ -46,12 +46,12 @@ def check_copy(copy: Path, expected: StoreContent, progress: Progress) -> tuple[
 
 
 def open_sealed(path: Path) -> apsw.Connection:
-    """A connection to a store that nobody changes; it takes no locks, and makes no files beside it.
+    """A connection to a store that no process changes; it takes no locks, and makes no files beside it.
 
-    A forged file may have anything in its schema, so nothing of it is read before that is found to be ours.
+    A forged file may have anything in its schema, so the schema is checked before anything else is read.
 
     Raises:
-        BackupError: it has another schema than its migrations make, or is no sound SQLite file.
+        BackupError: the schema is not what its migrations make, or the file is no sound SQLite file.
     """
     try:
         connection = apsw.Connection(
@@ -63,11 +63,11 @@ def open_sealed(path: Path) -> apsw.Connection:
         raise BackupError("damaged", f"{path.name} cannot be opened: {words_of(error)}") from error
     try:
         distrust(connection)
-        # A page whose cells lie outside of it is noticed when it is read.
+        # A page with cells outside its bounds is reported when it is read.
         connection.pragma("cell_size_check", True)
         require_shape(connection, path.name)
         connection.pragma("cache_size", -16 * 1024)
-        # Without a memory map, a sector that cannot be read is an error.
+        # Without a memory map, an unreadable sector is an error, and not a signal that ends the process.
         connection.pragma("mmap_size", 0)
     except BaseException:
         connection.close()
@@ -79,7 +79,7 @@ def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = Fa
     """Returns if SQLite finds nothing wrong with a file. `thorough` compares the indexes, too.
 
     Raises:
-        BackupError: it does.
+        BackupError: SQLite finds damage.
     """
     check = "integrity_check" if thorough else "quick_check"
     try:
@@ -93,10 +93,10 @@ def require_sound(connection: apsw.Connection, name: str, *, thorough: bool = Fa
 
 @contextmanager
 def sound_beside(opened: Callable[[], apsw.Connection], name: str, *, thorough: bool) -> Iterator[None]:
-    """Has SQLite look through a file that nobody changes, on another core, while the block reads it as well.
+    """Runs SQLite's check of an unchanging file in a thread of its own, while the block reads the file, too.
 
-    It has a connection of its own. What it finds is raised, whatever the block has raised: of a damaged file,
-    the rest says little.
+    The check has its own connection. Its error replaces any error of the block: in a damaged file, other
+    errors are only consequences.
 
     Raises:
         BackupError: SQLite finds something wrong.
@@ -110,7 +110,7 @@ def sound_beside(opened: Callable[[], apsw.Connection], name: str, *, thorough: 
 
 
 def require_chain(connection: apsw.Connection, name: str, head: chain.Head, start: chain.Head) -> None:
-    """Returns if the log follows from `start` (the first event by default) to `head` by its hashes.
+    """Returns if the hash chain of the log holds from `start` (`Head()`: from the first event) to `head`.
 
     Raises:
         BackupError: an event was changed.
@@ -126,12 +126,12 @@ def require_chain(connection: apsw.Connection, name: str, head: chain.Head, star
 
 
 def verify_log(connection: apsw.Connection) -> None:
-    """Returns if each event follows from the one before, and each answer can be told.
+    """Returns if the hash chain of the log holds, and the answer to each remembered command can be read.
 
-    A store whose first migrations were cut off, or of an older version, has no such tables yet.
+    Tables that are missing are skipped: the store is older, or its first migrations were interrupted.
 
     Raises:
-        BrokenChainError, LostAnswerError, UnicodeDecodeError, apsw.Error: it is damaged.
+        BrokenChainError, LostAnswerError, UnicodeDecodeError, apsw.Error: the log is damaged.
     """
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if "events" in tables:
@@ -141,7 +141,7 @@ def verify_log(connection: apsw.Connection) -> None:
 
 
 def head_at(connection: apsw.Connection, position: int) -> chain.Head:
-    """The head of the log as it was at a position; where there is none, that of an empty log."""
+    """The head of the log as it was at a position; the head of an empty log if there is no such event."""
     row = chain.read_at(connection, position) if position else None
     return chain.Head() if row is None else row.head
 

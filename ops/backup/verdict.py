@@ -1,8 +1,8 @@
 """Which copy of a store is wrong, and what repairs it at the least loss: `judge`.
 
-The store, its backups, its archive and the stream tell of one log. Each is looked at for itself (SQLite's
-checks, checksums, hashes), and compared with the others. Who asks does not matter: the doctor, `backup
-verify` and the health of a service say the same.
+The store, its backups, its archive and the stream are copies of one log. Each copy is checked by itself
+(SQLite's checks, checksums, hashes), and compared with the others. The doctor, `backup verify` and the health
+of a service all use this verdict, so they say the same.
 """
 
 from collections.abc import Mapping
@@ -33,16 +33,16 @@ from ops.targets.sealing import Identities
 
 STORE = "the store"
 RESTORE = "hyperpage backup restore --latest --yes"
-# The number of steps of its machine after which SQLite asks whether to go on.
+# SQLite asks whether to go on after this many steps of its virtual machine.
 _STEPS = 20_000
 _OTHER_LOG = "its log is another one"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """`wrong` are the copies that are not whole, each with the reason; `repair` is what to do about it.
+    """The damaged copies in `wrong`, each with the reason, and what to do about it in `repair`.
 
-    `reaches` is the last position after the repair, `lost` how many events are had nowhere then, as far as
-    anything tells of them; `None`: nothing tells.
+    `reaches` is the last position after the repair. `lost` is the number of known events that no copy has
+    then; `None` if nothing says how many there were.
     """
 
     wrong: dict[str, str]
@@ -52,7 +52,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def loses_nothing(self) -> bool:
-        """Whether everything that anything knows of is there after the repair."""
+        """Whether all known events are there after the repair."""
         return self.lost == 0
 
     @property
@@ -62,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hint(self) -> str:
-        """The repair, and what is lost with it."""
+        """The repair, and the events that it loses."""
         if not self.repair:
             return ""
         if self.lost is None:
@@ -86,9 +86,9 @@ def judge(
 ) -> Verdict:
     """The verdict about a store and its copies.
 
-    `store_problem` and `wrong` (backups and segments, by their names) are what was found wrong already, and
-    `known` is the last position that is known elsewhere: to the stream, say. All of the store is looked at,
-    unless it was found wrong.
+    `store_problem` and `wrong` (backups and segments, by their names) are damage that the caller has found.
+    `known` is the last position that is known elsewhere, for example to the stream. The whole store is
+    checked, unless the caller has found a problem in it.
 
     Raises:
         OSError: a folder cannot be read, or a bucket is away.
@@ -126,9 +126,9 @@ def judge(
 
 
 def problem_of_store(store: Path, stopping: Event | None = None) -> str | None:
-    """What is wrong with a store's file, all of which is read from its disk; `None`: nothing.
+    """The damage of a store's file, all of which is read from its disk; `None` if it is sound.
 
-    Once `stopping` is set, it ends soon, and its answer says nothing.
+    Once `stopping` is set, the check ends soon, and its answer means nothing.
     """
     if not store.exists():
         return f"there is no {store.name}"
@@ -148,7 +148,7 @@ def problem_of_store(store: Path, stopping: Event | None = None) -> str | None:
 
 
 def _lost(places: Places, plan: Plan, present: Present | None, known: int) -> int | None:
-    """How many events are known of and cannot be had."""
+    """The number of known events that the plan does not bring back; `None` if nothing tells the end."""
     end = max(known, known_end(places, present))
     return None if end == 0 else max(0, end - plan.position)
 
@@ -156,9 +156,9 @@ def _lost(places: Places, plan: Plan, present: Present | None, known: int) -> in
 def _compared(
     places: Places, identities: Identities, progress: Progress
 ) -> tuple[dict[str, str], str | None]:
-    """The backups that are not whole, or whose log is another one than the store's, which is whole.
+    """The backups that are damaged, or have another log than the store; and the store's problem, if any.
 
-    Or that the store's is, if more backups than it and those with the same have another one.
+    The log of the store is the wrong one if more backups have another than it and backups have.
     """
     agreeing, differing = 0, list[Backup]()
     present = read_present(places.store)
@@ -178,7 +178,7 @@ def _compared(
                 differing.append(one)
     wrong, others = {}, {}
     for one in differing:
-        # Its metadata alone may be wrong.
+        # Perhaps only the metadata is wrong, or the backup is damaged.
         why = _problem_of_backup(one, places, identities, progress)
         if why is None:
             position = one.metadata.position
@@ -193,7 +193,7 @@ def _compared(
 def _problem_of_backup(
     backup: Backup, places: Places, identities: Identities, progress: Progress
 ) -> str | None:
-    """What is wrong with a backup, all of which is looked at, as far as there is a key; `None`: nothing."""
+    """The damage of a backup, all of which is read as far as there is a key; `None` if it is sound."""
     try:
         verify_backup(
             backup.place,
@@ -216,9 +216,9 @@ def _wrong_tables(store: Path) -> list[str]:
 
 
 def _repair_of(wrong: Mapping[str, str]) -> str:
-    """What to do about copies that are wrong while the store is well."""
+    """What to do about damaged copies while the store is sound."""
     backups = [name for name in wrong if name.startswith("hyperpage-backup-")]
-    # One that is whole may have what is nowhere else.
+    # A sound backup with another log may have events that no other copy has.
     others = [name for name in backups if wrong[name].startswith(_OTHER_LOG)]
     damaged = [name for name in backups if name not in others]
     steps = [f"keep {name}: it is whole, and has another history" for name in others[:3]]

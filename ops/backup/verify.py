@@ -1,4 +1,4 @@
-"""Tells whether a backup is what was made: `verify_backup`. Each kind of damage has a message of its own."""
+"""Checks that a backup is still as it was made: `verify_backup`. Each kind of damage has its own message."""
 
 import time
 from collections.abc import Iterator
@@ -43,10 +43,11 @@ def verify_backup(
     scratch: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Backup:
-    """The backup, which is sound; its metadata as it is in its place.
+    """The backup, found to be sound, with its metadata as it is in its place.
 
     `whole` recomputes the hash chain from the first event on, and compares the indexes with their tables;
-    otherwise, the chain from where the check at its creation began. `store_id` is whose it must be.
+    otherwise the chain is recomputed from where the check at its creation began. The backup must be of the
+    store `store_id`, if one is given.
 
     Raises:
         BackupError: it is not sound, or encrypted and cannot be read; `reason` says how.
@@ -79,7 +80,7 @@ def verified(
 ) -> Iterator[Backup]:
     """The backup as a plain local file, verified as `verify_backup` does it, for the length of the block.
 
-    Without `inside`, what it has is left to the caller, who copies it and checks the copy.
+    Without `inside`, its checksum and content are not checked: the caller copies it, and checks the copy.
 
     Raises:
         BackupError: it is not sound, not signed as it must be, or encrypted and cannot be read; `reason`
@@ -89,7 +90,7 @@ def verified(
     backup = _described(path, store_id, signing)
     require_size(backup)
     if backup.metadata.recipients and not identities:
-        # Damage is told first: it matters more than a missing key.
+        # Damage is reported first: it matters more than a missing key.
         require_checksum(backup, progress)
         require_key(backup, identities)
     with opened(backup, identities, scratch=scratch, progress=progress) as plain:
@@ -108,10 +109,10 @@ def verify_whole(
     progress: Progress,
     signing: Signing = ANYBODYS,
 ) -> Backup:
-    """The backup, all of which was found to be sound.
+    """The backup, all of which was found to be sound; its metadata notes that.
 
     Raises:
-        BackupError: it is not, or cannot be read without a key.
+        BackupError: it is not sound, or cannot be read without a key.
         OSError: the bucket is away, the disk is full.
     """
     with noting_damage(place, signing):
@@ -132,12 +133,13 @@ def verify_by_routine(
     progress: Progress,
     signing: Signing = ANYBODYS,
 ) -> Backup:
-    """The backup, found to be sound as far as that is cheap: its chain from where an older backup ends.
+    """The backup, found to be sound by cheap checks: its hash chain only from where an older backup ends.
 
-    What is encrypted was checked as a whole before it was; here, that it is still the same, byte for byte.
+    An encrypted backup was checked as a whole before it was encrypted. Here it is only checked to be the same
+    file, byte for byte.
 
     Raises:
-        BackupError: it is not.
+        BackupError: it is not sound.
         OSError: the bucket is away, the disk is full.
     """
     with noting_damage(place, signing):
@@ -159,19 +161,19 @@ def _mark_verified(backup: Backup, signing: Signing, *checks: Check) -> Backup:
         signing,
         last_verified=now,
         checks={**known.checks, **dict.fromkeys(checks, now)},
-        # Only a drill looks at the tables.
+        # Only a drill checks the tables, so only a drill can clear this.
         unsound=known.unsound if known.unsound == TABLES_DIFFER else "",
     )
 
 
 @contextmanager
 def noting_damage(place: Place, signing: Signing) -> Iterator[None]:
-    """Writes damage that is found into the backup's metadata, for those who choose among several backups."""
+    """Writes damage that the block finds into the backup's metadata, so that restores pass over it."""
     try:
         yield
     except BackupError as error:
         if error.reason in UNUSABLE | {TABLES_DIFFER} and error.reason != "unknown_format":
-            # The damage is raised also where it cannot be noted.
+            # The damage is raised even if it cannot be noted.
             with suppress(BackupError, OSError):
                 update_metadata(place, signing, unsound=error.reason)
         raise
@@ -194,10 +196,10 @@ def _described(path: Place, store_id: str | None, signing: Signing) -> Backup:
 def require_content(
     plain: Backup, *, whole: bool, copy: Path | None = None, progress: Progress = ignore_progress
 ) -> None:
-    """Returns if a plain local backup, or a `copy` of it, has what its metadata says.
+    """Returns if a plain local backup, or a `copy` of it, has the content that its metadata says.
 
     Raises:
-        BackupError: it has not, or cannot be read.
+        BackupError: the content differs, is damaged, or cannot be read.
     """
     name, metadata = plain.name, plain.metadata
     sealed = partial(open_sealed, plain.path if copy is None else copy)
@@ -217,7 +219,7 @@ def require_content(
 
 
 def _require_forks(connection: apsw.Connection, name: str, content: StoreContent) -> None:
-    """Returns if each timeline begins where the log has its fork; the first has none."""
+    """Returns if each timeline begins where the log has its fork; the first timeline has no fork."""
     forks = connection.execute(
         "SELECT data ->> '$.timeline', position FROM events WHERE stream = ? AND type = ?",
         (TIMELINE_STREAM, TIMELINE_FORKED),
