@@ -158,7 +158,7 @@ def _compared(
 ) -> tuple[dict[str, str], str | None]:
     """The backups that are damaged, or have another log than the store; and the store's problem, if any.
 
-    The log of the store is the wrong one if more backups have another than it and backups have.
+    The store's log counts as the wrong one if the backups with another log outnumber all copies of its log.
     """
     agreeing, differing = 0, list[Backup]()
     present = read_present(places.store)

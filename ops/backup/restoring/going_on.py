@@ -1,7 +1,7 @@
-"""The latest that can be had: all that leads on behind a backup, wherever it is whole. `GoingOn`.
+"""The latest state that can be reached: appends to a backup's log all sound events that follow. `GoingOn`.
 
-The archive, as long as its segments follow; then the present store, damaged as it may be, as long as its rows
-follow by their hashes; then the archive again. The hashes vouch for each row, wherever it comes from.
+First come archived segments, as long as they follow; then rows of the present store, which may be damaged, as
+long as their hashes follow; then the archive again. The hash chain vouches for each row, whatever its source.
 """
 
 import logging
@@ -29,14 +29,14 @@ from ops.targets.places import Places
 from ops.targets.sealing import Identities
 from ops.targets.signing import Signature
 
-# Rows that are taken over in one transaction.
+# Rows of the present store that are taken over in one transaction.
 _ROWS = 2_000
 
 logger = logging.getLogger(__name__)
 
 
 class GoingOn:
-    """What may lead on. `source` is where the archive is, `without` the places of its damaged segments."""
+    """The sources of later events. `source` has the archive, `without` the places of its damaged segments."""
 
     def __init__(
         self, places: Places, source: Places, identities: Identities = (), without: Collection[str] = ()
@@ -47,14 +47,14 @@ class GoingOn:
         self._identities = identities
 
     def past(self, without: Collection[str]) -> "GoingOn":
-        """The same, which passes over these segments."""
+        """The same sources, without these segments."""
         return GoingOn(self._places, self._source, self._identities, without)
 
     def go_on(self, connection: apsw.Connection, restore_path: RestorePath) -> Counter[str]:
-        """Appends to a log all that follows, with its answers; how many segments were whose, in words.
+        """Appends to a log all events that follow, with their answers; counts the segments by signature.
 
         Raises:
-            BackupError: a segment is not whole, or there is no key for it; `backup` says which.
+            BackupError: a segment is damaged, or there is no key for it; `backup` says which.
         """
         signatures: Counter[str] = Counter()
         store_id, timelines = restore_path.store_id, restore_path.timelines
@@ -67,7 +67,7 @@ class GoingOn:
                     with write_transaction(connection):
                         chain.insert(connection, rows)
                 with write_transaction(connection):
-                    # Answers name the timeline of their events.
+                    # Answers refer to the timeline of their events, so timelines come first.
                     timelines = keep_timelines(connection, timelines)
                 reached = chain.read_head(connection)
                 if reached == before:
@@ -87,7 +87,7 @@ class GoingOn:
 
 
 def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head:
-    """How far the present store leads on from a place in its history; that place where it does not."""
+    """The last head that the present store reaches from `head`; `head` itself if nothing there follows."""
     with _present(store, store_id) as present:
         for rows in _portions(present, head):
             head = rows[-1].head
@@ -95,7 +95,7 @@ def reach_of_present(store: Path, store_id: str, head: chain.Head) -> chain.Head
 
 
 def keep_timelines(connection: apsw.Connection, known: Timelines) -> Timelines:
-    """Notes the timelines that a log went through: those `known`, and those that its forks say."""
+    """The timelines of a log, which are stored in it: those `known`, and those that its forks began."""
     forks = connection.execute(
         "SELECT data ->> '$.timeline', position FROM events WHERE stream = ? AND type = ?",
         (TIMELINE_STREAM, TIMELINE_FORKED),
@@ -107,7 +107,7 @@ def keep_timelines(connection: apsw.Connection, known: Timelines) -> Timelines:
 
 @contextmanager
 def _present(store: Path, store_id: str) -> Iterator[apsw.Connection | None]:
-    """The present store, to be read as far as it can be; `None` where it is another, or none at all."""
+    """The present store, opened for reading; `None` if it is a different store, unreadable, or missing."""
     connection: apsw.Connection | None = None
     is_ours = False
     with suppress(*UNREADABLE, MigrationError):
@@ -123,14 +123,14 @@ def _present(store: Path, store_id: str) -> Iterator[apsw.Connection | None]:
 
 
 def _portions(present: apsw.Connection | None, head: chain.Head) -> Iterator[list[chain.Row]]:
-    """The rows behind a head that follow by their hashes."""
+    """The rows behind a head, as long as their hashes follow."""
     if present is None:
         return
     following = chain.rows_that_follow(present, head)
     while True:
         portion: list[chain.Row] = []
         try:
-            # One by one: what was read before a damaged page counts.
+            # One by one, so that rows read before a damaged page are kept.
             for row in islice(following, _ROWS):
                 portion.append(row)  # noqa: PERF402 - see above
         except (*UNREADABLE, chain.BrokenChainError) as error:

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
-    """A store that was made: the last position of what it was made of, and how many segments were whose."""
+    """A store that was made: the last position of its sources, and the number of segments by signature."""
 
     position: int
     signatures: Counter[str]
@@ -61,16 +61,16 @@ def materialize(
 ) -> Made:
     """Makes a store in the file `work`: first the backup, then the archive, then a fork.
 
-    The backup of the path is a plain local file; see `opened`. It is copied, and the copy is checked as
-    `verify_backup` does it: its metadata may be forged as well, so all of it, from the first event on.
-    `identities` are for the archive. The tables are what the log says, whatever the backup's say, unless they
-    are taken `as_it_is`, to be compared. The file is closed, sealed and on disk when this returns.
-    `going_on` has all that leads on, too. Where the log is to be the `same_as` another one, it gets no fork:
-    nothing is given up, and positions mean what they meant. Leases are given up, unless it `keeps_leases`.
+    The backup of the path is a plain local file; see `opened`. It is copied, and the whole copy is checked as
+    `verify_backup` does it, from the first event on: the backup's own metadata may be forged. `identities`
+    open the archive. The tables are rebuilt from the log; with `as_it_is`, the backup's tables are kept, to
+    be compared. The file is closed, sealed and on disk when this returns. With `going_on`, all later events
+    are appended, too. If the log must be the `same_as` another one, it gets no fork: no event is given up,
+    and positions keep their meaning. Leases are given up, unless it `keeps_leases`.
 
     Raises:
-        BackupError: the backup is not sound, a segment is not, or the tables cannot be made to agree with the
-            log; it does not end as it should.
+        BackupError: the backup or a segment is not sound, the tables cannot be made to agree with the log, or
+            the log does not end as it should.
     """
     remove_leftovers(work)
     if restore_path.backup is not None:
@@ -109,14 +109,14 @@ def materialize(
 
 def _tables_of_aggregates(connection: apsw.Connection) -> list[str]:
     with write_transaction(connection):
-        # They are filled with all others, once the log ends where it is to.
+        # They are filled together with all other tables, once the log ends where it must.
         return installed_tables.bring_up_to_date(connection, fills=False)
 
 
 def cut_back(work: Path, position: int) -> None:
-    """Has a store that nobody uses end at an earlier position, with no fork: the rest comes from elsewhere.
+    """Cuts off the end of a store that is not in use, with no fork: the later events come from elsewhere.
 
-    Leases are given up. It is closed, sealed and on disk when this returns.
+    Leases are given up. The file is closed, sealed and on disk when this returns.
 
     Raises:
         BackupError: it is not sound, or its tables cannot be made to agree with its log.
@@ -127,7 +127,7 @@ def cut_back(work: Path, position: int) -> None:
         connection.pragma("journal_mode", "memory")
         with write_transaction(connection):
             _cut(connection, position, keeps_leases=False)
-            # Before the first event, there is one, too.
+            # A log without events is on the first timeline.
             keep_timelines(connection, ((1, 1),))
             index_ids(connection)
         _tables_of_aggregates(connection)
@@ -137,7 +137,7 @@ def cut_back(work: Path, position: int) -> None:
 
 
 def remove_leftovers(work: Path) -> None:
-    """Removes what a killed restore may have left, a WAL above all: SQLite would take it for a new file's."""
+    """Removes files of a killed restore, above all its WAL, which SQLite would apply to the new file."""
     for leftover in work.parent.glob(f"{work.name}*"):
         leftover.unlink()
 
@@ -148,7 +148,7 @@ def _make_tables(work: Path, begins_with: str) -> None:
 
 
 def _reached(connection: apsw.Connection, restore_path: RestorePath, same_as: chain.Head | None) -> int:
-    """Where the log ends, which has all of the one that it must be the `same_as`, and perhaps more."""
+    """The last position of the log. It has all events of the log that it must be the `same_as`."""
     head = chain.read_head(connection)
     if same_as is not None and head_at(connection, same_as.position).hash != same_as.hash:
         raise BackupError(
@@ -168,7 +168,7 @@ def _go_on_with_the_archive(
     signing: Signing,
     progress: Progress,
 ) -> Counter[str]:
-    """How many segments were whose, in words."""
+    """Replays the segments of the path; counts them by their signature, in words."""
     signatures: Counter[str] = Counter()
     for number, stretch in enumerate(restore_path.stretches):
         progress("archive", number, len(restore_path.stretches))
@@ -187,12 +187,12 @@ def _take_late_answers(
         try:
             replay(connection, stretch, restore_path.store_id, identities, signing)
         except BackupError as error:
-            # The moment's events are all here, and its tables: better restored than refused.
+            # All events and tables of the moment are here: a restore without these answers beats none.
             logger.warning("commands that changed nothing may have been forgotten: %s", error)
 
 
 def without_segment(error: BackupError, segment: Segment, reached: int) -> BackupError:
-    """The error of a segment, with the last position that can be had without it."""
+    """The error of a segment, which names it, and the last position that can be reached without it."""
     error.backup = str(segment.place)
     if error.reason != "encrypted":
         error.hint = f"without it, the last moment that can be had is --to-position {reached}"
@@ -200,16 +200,17 @@ def without_segment(error: BackupError, segment: Segment, reached: int) -> Backu
 
 
 def _require_made(work: Path, position: int, *, is_checked: bool, ends: int) -> None:
-    """Returns if the file is sound, and its log goes up to its end as all of its hashes say.
+    """Returns if the file is sound, and the hash chain of its log holds up to the position `ends`.
 
-    One that `is_checked` was found to be sound before the fork was put at its end.
+    A file that `is_checked` was found to be sound before the fork; only the events behind `position` are
+    checked then.
     """
     with closing(open_sealed(work)) as connection:
         head = chain.read_head(connection)
         if is_checked:
             require_chain(connection, work.name, head, head_at(connection, position))
         else:
-            # What the disk has is what counts.
+            # Check what is on the disk, not what is in the cache.
             forget(work)
             with sound_beside(partial(open_sealed, work), work.name, thorough=True):
                 require_chain(connection, work.name, head, chain.Head())
@@ -218,7 +219,7 @@ def _require_made(work: Path, position: int, *, is_checked: bool, ends: int) -> 
 
 
 def _copy(backup: Backup, work: Path, progress: Progress) -> None:
-    """Copies a backup, and checks what has arrived."""
+    """Copies a backup, and checks the copy."""
     require_room(work.parent, backup.metadata.size)
     done = 0
     with open_regular(backup.path) as source, work.open("wb", buffering=0) as target:
@@ -226,21 +227,21 @@ def _copy(backup: Backup, work: Path, progress: Progress) -> None:
             done += target.write(chunk)
             if done % TOLD_BYTES < COPY_BYTES:
                 progress("copy", done, backup.metadata.size)
-    # Each takes as long as the copying; side by side on two cores, half of that.
+    # Both take about as long as the copying; in two threads, half as long together.
     with ThreadPoolExecutor(2) as threads:
         checksum = threads.submit(file_checksum, work)
         synced = threads.submit(sync_file, work)
         try:
             require_content(backup, whole=True, copy=work, progress=progress)
         finally:
-            # A wrong checksum is told first: it is another file then, whatever else is wrong inside.
+            # A wrong checksum replaces other errors: then the file is not the one that was made.
             if checksum.result() != backup.metadata.checksum:
                 raise checksum_differs(backup.place)
         synced.result()
 
 
 def seal(path: Path) -> None:
-    """Returns when a file that nobody uses is whole in itself and on disk."""
+    """Makes a database file that is not in use complete in itself (without a WAL), and syncs it to disk."""
     with closing(apsw.Connection(str(path))) as connection:
         connection.pragma("journal_mode", "delete")
     sync_file(path)
@@ -253,10 +254,10 @@ def _cut(connection: apsw.Connection, position: int, *, keeps_leases: bool) -> N
         ("timelines", "first_position"),
     ):
         connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (position,))
-    # Kept states shorten reading alone, and no hash vouches for them: the log makes them again.
+    # Snapshots only make reading faster, and no hash vouches for them: they are made again from the log.
     connection.execute("DELETE FROM snapshots")
     if not keeps_leases:
-        # No worker holds a job of that moment any more: every running job is to be rescued.
+        # No worker holds a job of that moment any more, so every running job must be rescued.
         connection.execute("DELETE FROM job_leases")
 
 

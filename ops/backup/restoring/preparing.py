@@ -1,4 +1,4 @@
-"""Makes readable what a restore needs, for a service that has no key: `prepare`."""
+"""Plain copies of all files that a restore needs, for a service that has no key: `prepare`."""
 
 import shutil
 from collections import Counter
@@ -27,8 +27,8 @@ from ops.targets.target import local
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Plain copies in a folder.
 
-    `moment` is what to ask for there, `begins_with` the backup that it begins with. Damaged ones were passed
-    over, each with the reason. `signatures` says of how many of the files whose they were.
+    `moment` is the moment to restore from there, `begins_with` the backup that the restore begins with.
+    `passed_over` has the damaged files, each with the reason, `signatures` the number of files by signature.
     """
 
     moment: Moment
@@ -38,10 +38,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def require_readable(places: Places, moment: Moment, identities: Identities) -> None:
-    """Returns if there is a way to a moment, a key where one is needed on it, and all is signed that must be.
+    """Returns if there is a way to a moment, a key to try if it is encrypted, and every required signature.
 
     Raises:
-        BackupError: there is not.
+        BackupError: one of these is missing.
         OSError: a bucket is away.
     """
     restore_path = next_signed(Search(places, moment, identities), places.signing)
@@ -53,7 +53,7 @@ def require_readable(places: Places, moment: Moment, identities: Identities) -> 
 
 
 def prepared_places(places: Places, folder: Path) -> Places:
-    """Where a restore finds what was prepared in a folder."""
+    """The places of a restore from the copies that were prepared in a folder."""
     return msgspec.structs.replace(places, backups=folder / "backups", archive=folder / "archive")
 
 
@@ -68,7 +68,7 @@ def prepare(
     """Puts plain copies of the backup and the segments that a restore needs into a local folder.
 
     Raises:
-        BackupError: there is no way to that moment, something is not sound, or no key opens it.
+        BackupError: there is no way to that moment, a file on it is not sound, or no key opens it.
         OSError: a bucket is away, the disk is full.
     """
     there = prepared_places(places, folder)
@@ -84,7 +84,7 @@ def prepare(
             search.pass_over(error.backup or restore_path.begins_with, error)
             for folder_of_copies in (local(there.backups), local(there.archive)):
                 shutil.rmtree(folder_of_copies, ignore_errors=True)
-    # Looking up a time takes a key: the service gets its position instead.
+    # Looking up a time needs a key, so the service gets the position instead.
     named = (
         moment
         if moment.time is None
@@ -103,7 +103,7 @@ def prepare(
 def _copy(
     restore_path: RestorePath, signing: Signing, there: Places, identities: Identities, progress: Progress
 ) -> tuple[Backup | None, Counter[str]]:
-    """The plain copy of the backup on a way, and how many files on it are whose, all of which are copied."""
+    """Copies all files on a way; the plain backup, and the number of copied files by signature."""
     signatures: Counter[str] = Counter()
     plain: Backup | None = None
     folder = local(there.backups)
@@ -122,7 +122,7 @@ def _copy(
         _write(content, signing, there)
         signatures[str(content.signature)] += 1
     for stretch in restore_path.late_answers:
-        # A restore goes without what it cannot read of these.
+        # A restore does without late answers that it cannot read.
         with suppress(BackupError):
             _write(read_segment(stretch.segment, identities, signing), signing, there)
     return plain, signatures
@@ -135,5 +135,5 @@ def _write(content: SegmentContent, signing: Signing, there: Places) -> None:
 
 
 def _signer(signing: Signing, signature: Signature) -> SigningKey | None:
-    """The store's own key for the copy of what a trusted one has signed; what is not, stays so."""
+    """The key that signs a copy: the store's own if a trusted key signed the original, else none."""
     return signing.signer() if signature.is_trusted else None
