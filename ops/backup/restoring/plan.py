@@ -1,4 +1,4 @@
-"""What a restore would do: `plan_restore`, and what it and a restore look at before they go a way."""
+"""What a restore would do: `plan_restore`; and the checks that both a plan and a restore begin with."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from ops.targets.signing import Signing, require_accepted
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore does: `events_lost` are those of the present store that come after the moment."""
+    """What a restore does. `events_lost` counts the present store's events that come after the moment."""
 
     backup: str
     segments: int
@@ -51,10 +51,10 @@ def plan_restore(
     check: bool = False,
     progress: Progress = ignore_progress,
 ) -> Plan:
-    """The restore that `restore` would do now; `check` looks at the backup and the segments for it.
+    """What `restore` would do now; `check` also verifies the backup and the segments that it needs.
 
     Raises:
-        BackupError: there is no way to that moment, or what there is, is not sound.
+        BackupError: there is no way to that moment, or the files on it are not sound.
         OSError: a bucket is away.
     """
     search = Search(source_of(places, source), moment, identities)
@@ -81,7 +81,11 @@ def plan_restore(
 
 
 def lost_end(places: Places) -> str | None:
-    """What is missing where a store's log ends: all that a damaged WAL had is gone without a word."""
+    """What is missing at the end of a store's log, in words; `None` if nothing is known to be missing.
+
+    The events of a damaged WAL are gone without any error: only backups and archive show that there were
+    more.
+    """
     present = read_present(places.store)
     if present is None or present.head is None:
         return None
@@ -94,7 +98,7 @@ def lost_end(places: Places) -> str | None:
     with suppress(OSError):
         following = leading_on(places.archive, present.timelines, present.head.position)
         ends = max([ends, *(min(one.segment.last, one.until) for one in following)])
-    # Read again: a service that runs goes on meanwhile, and so does its archive.
+    # Read again: a running service has appended events meanwhile, and archived them.
     present = read_present(places.store)
     if present is None or present.head is None or ends <= present.head.position:
         return None
@@ -102,7 +106,10 @@ def lost_end(places: Places) -> str | None:
 
 
 def emptied(places: Places) -> str | None:
-    """What there is of a store that has nothing: all that it had was in a WAL that is damaged."""
+    """The problem of a store that is empty although there is a backup or archive with events of one.
+
+    All that it had was in a WAL that is damaged. `None` if there is no such backup or archive.
+    """
     kept = kept_of(places, with_events=True)
     return None if kept is None else f"{places.store.name} has nothing, but there is {kept}"
 
@@ -111,7 +118,7 @@ def kept_of(places: Places, *, with_events: bool = False) -> str | None:
     """The backup or archive that a store can be brought back from, in words; `None` if there is none.
 
     Raises:
-        OSError: a folder cannot be read, or a bucket is away: it is better to wait than to begin anew.
+        OSError: a folder cannot be read, or a bucket is away. The caller should wait, not begin a new store.
     """
     if any(one.metadata.position or not with_events for one in list_backups(places.backups)):
         return f"a backup of one in {places.backups}"
@@ -121,9 +128,9 @@ def kept_of(places: Places, *, with_events: bool = False) -> str | None:
 
 
 def known_end(places: Places, present: Present | None) -> int:
-    """The last position that a store, and what it says of its archive, tell of; 0 where nothing does."""
+    """The last position that a store or its record of the archive knows; 0 if neither knows one."""
     if present is None:
-        # It was the service's own word, whichever its store was.
+        # The service itself wrote the record, so it counts although the store's id cannot be compared.
         return ArchiveEnd(places.store, places.archive, "").said_anyhow
     written = ArchiveEnd(places.store, places.archive, present.store_id).written_up_to(present.timeline)
     return max(written, 0 if present.head is None else present.head.position)
@@ -138,7 +145,7 @@ def _look_at(
     *,
     check: bool,
 ) -> Counter[str]:
-    """How many of the files on a way are whose; with `check`, each is whole."""
+    """The number of files on a way by signature; with `check`, each file is verified."""
     signatures: Counter[str] = Counter()
     if restore_path.backup is not None:
         signatures[str(restore_path.backup.signature)] += 1
@@ -157,7 +164,7 @@ def _look_at(
 
 
 def _reach(restore_path: RestorePath, places: Places, identities: Identities) -> int:
-    """How far the latest goes: what is left of the present store may lead on behind backups and archive."""
+    """The last position of the latest: what is left of the present store may lead on behind the archive."""
     head = chain.Head(restore_path.position)
     if restore_path.stretches:
         stretch = restore_path.stretches[-1]
@@ -174,7 +181,7 @@ def _reach(restore_path: RestorePath, places: Places, identities: Identities) ->
 
 
 def gap_before(places: Places, restore_path: RestorePath, position: int) -> dict[str, str]:
-    """What keeps the latest from being reached, beside damaged files."""
+    """The missing event that keeps a restore from the last known position, by the archive's place."""
     if position >= restore_path.ends:
         return {}
     missing = f"event {position + 1} is nowhere to be had, and those up to {restore_path.ends} follow from it"
@@ -182,15 +189,16 @@ def gap_before(places: Places, restore_path: RestorePath, position: int) -> dict
 
 
 def source_of(places: Places, source: Places | None) -> Places:
-    """Where backups and archive are looked for; the present store is the one of `places`."""
+    """The places of backups and archive, from `source` if given; the present store is the one of `places`."""
     return places if source is None else msgspec.structs.replace(source, store=places.store)
 
 
 def next_signed(search: Search, signing: Signing) -> RestorePath:
-    """The next way to try, everything on which is signed as it must be.
+    """The next way to try; every file on it is signed as required.
 
     Raises:
-        BackupError: there is none, or something is not, or is damaged, and cannot be passed over.
+        BackupError: there is no way, or a file is damaged or not signed as required, and cannot be passed
+            over.
         OSError: a bucket is away.
     """
     while True:
@@ -204,15 +212,15 @@ def next_signed(search: Search, signing: Signing) -> RestorePath:
 
 
 def require_signed(restore_path: RestorePath, signing: Signing) -> None:
-    """Returns if everything on a way is signed as it must be: told before anything is touched.
+    """Returns if every file on a way is signed as required; checked before anything is changed.
 
     Raises:
-        BackupError: something is not, or is damaged.
+        BackupError: a file is not signed as required, or is damaged.
         OSError: a bucket is away.
     """
     if restore_path.backup is not None:
         require_accepted(restore_path.backup.name, restore_path.backup.signature)
-    # Without that, what is forged is found as it is read.
+    # Where signatures are not required, a forged segment is found when it is read.
     for stretch in restore_path.stretches if signing.is_required else ():
         try:
             read_signature(stretch.segment, signing)
@@ -236,7 +244,7 @@ def checked(
         return
     with verified(
         restore_path.backup.place,
-        # What the metadata say of earlier checks may be forged as well.
+        # Check all of it: the metadata about earlier checks may be forged.
         whole=True,
         store_id=None if present is None else present.store_id,
         inside=inside,
@@ -254,7 +262,7 @@ def highest_timeline_of(
     store_id = None if present is None else present.store_id
     known = [one.metadata.timeline for one in list_backups(places.backups, store_id)]
     known += [one.timeline for one in list_segments(places.archive)]
-    # A backup that is named by its path may be in none of these places.
+    # A backup that is named by its path may lie in neither of these places.
     known += [timeline for timeline, _ in restore_path.timelines]
     if restore_path.backup is not None:
         known.append(restore_path.backup.metadata.timeline)

@@ -14,7 +14,7 @@ from ops.archive.timelines import Timelines
 
 
 class Present(msgspec.Struct, frozen=True):
-    """Whose the present store is, and where its log ends, which a damaged one may not say."""
+    """The identity of the present store, and the end of its log; `None` if a damaged store does not say."""
 
     store_id: str
     timelines: Timelines
@@ -28,12 +28,12 @@ class Present(msgspec.Struct, frozen=True):
         return self.timelines[-1][0] if self.timelines else 0
 
     def lost_behind(self, position: int) -> int | None:
-        """How many of its events come after a position; `None`: it does not say."""
+        """How many of its events come after a position; `None` if its end is unknown."""
         return None if self.head is None else max(0, self.head.position - position)
 
 
 def has_nothing(connection: apsw.Connection) -> bool:
-    """Whether a store's file has no log and says nothing of whose it is, as after a loss of all its WAL."""
+    """Whether a store's file has neither events nor a store id, as after a loss of its whole WAL."""
     has_tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'store'").get
     return (
         not has_tables
@@ -42,7 +42,7 @@ def has_nothing(connection: apsw.Connection) -> bool:
 
 
 def read_present(store: Path) -> Present | None:
-    """The present store; `None` where there is none that can be read."""
+    """The present store; `None` if there is no file, or it cannot be read."""
     if not store.exists():
         return None
     with suppress(*UNREADABLE), closing(open_reader(store)) as connection:

@@ -1,4 +1,4 @@
-"""Finds a damaged store at the start, and brings it back where that is allowed."""
+"""Finds a damaged store at the start of a service, and restores it where that is allowed."""
 
 import logging
 from contextlib import closing
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class DamagedStoreError(RuntimeError):
-    """The store's file is damaged or gone; `hint` is what to do."""
+    """The store's file is damaged or gone; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -33,35 +33,36 @@ class DamagedStoreError(RuntimeError):
 
 
 def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str) -> Restored | None:
-    """The restore that was done; `None` if the store's file is sound, or if there is to be a new one.
+    """The restore that was done; `None` if the store's file is sound, or if a new store may be made.
 
-    The caller holds the data directory. All of the file is checked as `check_at_start` says, which takes some
-    seconds for a gigabyte, and for a million events; that it is a database, always. A store that is gone
-    while there is a backup or archive of one is as good as damaged: a new one in its place would hide that.
-    Where everything is had again, a damaged file is set aside, and the store made anew. Where something is
-    not, or the file is gone, only if `restore_when_damaged` allows it; never in one of several with one log.
+    The caller holds the data directory. `check_at_start` says when the whole file is checked, which takes
+    some seconds for a gigabyte, and for a million events; that it is a database is always checked. A store
+    that is gone while there is a backup or archive of one counts as damaged: a new store in its place would
+    hide that. If all events can be brought back, the damaged file is set aside, and the store made anew. If
+    some cannot, or the file is gone, this happens only if `restore_when_damaged` allows it, and never in a
+    cluster.
 
     Raises:
-        DamagedStoreError: it is damaged or gone, and was left as it is.
-        OSError: there is no store, and it cannot be seen whether there is a backup of one.
+        DamagedStoreError: the store is damaged or gone, and was left as it is.
+        OSError: there is no store, and the places of its backups cannot be read.
     """
     is_due = settings.check_at_start == "always" or (
         settings.check_at_start == "after_a_crash" and after_a_crash
     )
     damage = _damage_of(settings, whole=is_due)
-    # The log of several brings what a member has not yet, or no more; what they archive is ahead of it.
+    # In a cluster, the shared log brings the events that a member lacks, and the archive may be ahead of it.
     if damage is None and after_a_crash and not settings.is_replicated:
         damage = lost_end(settings.places)
     is_known_to_end = not after_a_crash and not settings.is_replicated
     if damage is None:
         return None
-    # Where it is gone, somebody may want a new store.
+    # If the file is gone, the operator may want a new store.
     if _has_store(settings):
         repaired = repair_without_loss(settings, damage, version=version, is_known_to_end=is_known_to_end)
         if repaired is not None:
             return repaired
     hint = _hint(settings)
-    # Of several with one log, the others have what is missing: it would be given up for what backups have.
+    # In a cluster, the other members have the missing events, which a restore from backups would give up.
     if settings.is_replicated or not settings.restore_when_damaged:
         raise DamagedStoreError(damage, hint)
     logger.error("%s; it is being brought back from backups and archive", damage)
@@ -126,6 +127,6 @@ def _damage_of(settings: Settings, *, whole: bool) -> str | None:
     except (UnicodeDecodeError, LostAnswerError, chain.BrokenChainError) as error:
         return f"{store.name} is damaged: {error}"
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        # Other errors keep it from being read, missing rights say: they are no damage.
+        # Other errors, such as missing rights, keep the file from being read, but are no damage.
         return f"{store.name} is damaged: {words_of(error)}"
     return None

@@ -1,4 +1,4 @@
-"""A damaged store is made anew where nothing is lost with it: `repair_without_loss`; no service runs then."""
+"""Makes a damaged store anew where no event is lost with it: `repair_without_loss`. No service runs then."""
 
 import logging
 import time
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 def repair_without_loss(
     settings: Settings, damage: str, *, version: str, is_known_to_end: bool
 ) -> Restored | None:
-    """The store made anew, up to the last event that anything tells of; `None` if that cannot be had.
+    """The store made anew, up to the last event that is known; `None` if that event cannot be brought back.
 
-    Where its file does not say any more how far its log went, the archive does, if it `is_known_to_end`
-    there: the service had ended, and not crashed.
+    If the file does not say any more where its log ended, the archive's end is taken, provided that the log
+    `is_known_to_end` there: the service had stopped, and not crashed.
     """
     places, now = settings.places, time.time_ns() // 1_000_000
     if len(repairs_of_a_day(settings.data, now)) >= MOST_IN_A_DAY:
@@ -47,7 +47,7 @@ def repair_without_loss(
         )
     except (BackupError, OSError, apsw.Error) as error:
         if isinstance(error, BackupError) and error.reason == "not_found":
-            # There is nothing to make it of, as the caller says.
+            # There are no sources to make the store of; the caller reports that.
             return None
         logger.error("%s, and it could not be made anew without a loss: %s", damage, error)  # noqa: TRY400
         return None
@@ -56,15 +56,16 @@ def repair_without_loss(
 def make_anew(
     settings: Settings, repair: Repair, *, version: str, same_as: Head | None, highest_timeline: int = 0
 ) -> Restored:
-    """Makes the store anew of all that there is: the same log up to the head `same_as`, where that is known.
+    """Makes the store anew from all sources: the same log up to the head `same_as`, if that is known.
 
-    The damaged file is set aside; where, is kept with the repair. Where it raises, the store is as it was.
+    The damaged file is set aside; the record of the repair says where. If this raises, the store is
+    unchanged.
 
     Raises:
-        BackupError: that cannot be had.
+        BackupError: the sources do not lead to that head.
         OSError, apsw.Error: a file cannot be read or written.
     """
-    # Before it: one that ends the process counts, too.
+    # Recorded before the repair begins, so that a repair that kills the process counts, too.
     keep_repair(settings.data, repair)
     made = restore(
         settings.places,
@@ -78,6 +79,6 @@ def make_anew(
     try:
         keep_repair(settings.data, msgspec.structs.replace(repair, set_aside=made.set_aside))
     except OSError as error:
-        # It has happened all the same.
+        # The repair is done; only the place of the damaged file is not recorded.
         logger.error("where the damaged file is could not be kept: %s", error)  # noqa: TRY400
     return made

@@ -1,4 +1,4 @@
-"""What a service has repaired by itself, kept beside its store: it is told, and not done over and over."""
+"""The repairs that a service made by itself, recorded beside its store: to report them, and to limit them."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from ops.targets.regular_files import read_regular
 
 FILE = "repairs.json"
 DAY_MS = 24 * 3_600_000
-# How many there may be in a day: a disk that damages what was just written needs somebody who looks at it.
+# At most this many repairs in a day: a disk that damages new files again and again needs an operator.
 MOST_IN_A_DAY = 3
 _MAXIMUM_BYTES = 64 * 1024
 
 
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
-    """One repair, from before it is begun: `set_aside` is where the damaged file is, once it was replaced."""
+    """One repair, recorded before it begins. `set_aside` is the place of the damaged file, once replaced."""
 
     at: Moment
     problem: str
@@ -25,7 +25,7 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def repairs_of_a_day(data: Path, now_ms: int) -> list[Repair]:
-    """The repairs of the last day, the newest last; none where the record cannot be read."""
+    """The repairs of the last day, the newest last; empty if the record cannot be read."""
     try:
         kept = decode_document(read_regular(data / FILE, _MAXIMUM_BYTES), list[Repair])
     except (OSError, msgspec.DecodeError):
@@ -34,10 +34,10 @@ def repairs_of_a_day(data: Path, now_ms: int) -> list[Repair]:
 
 
 def keep_repair(data: Path, repair: Repair) -> None:
-    """Keeps a repair, on disk when this returns; in the place of the same one as it was begun.
+    """Records a repair, on disk when this returns. It replaces the record of the same repair's beginning.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the record cannot be written.
     """
     others = [one for one in repairs_of_a_day(data, repair.at) if one.at != repair.at]
     write_private(data / FILE, msgspec.json.encode([*others, repair]))

@@ -60,18 +60,18 @@ def restore(
     identities: Identities = (),
     progress: Progress = ignore_progress,
 ) -> Restored:
-    """Replaces a store that nobody uses by what it was. Whatever goes wrong, it stays as it is.
+    """Replaces a store that is not in use by an earlier state of it. If that fails, the store stays as it is.
 
-    `safety` takes a backup of the present store first; without it, or where the store is too damaged for it
-    (as the caller found it to be, perhaps), the store is set aside.
-    `highest_timeline` is the highest number that is known elsewhere: to the stream, say. `source` is where
-    backups and archive are looked for, if it is not where they are kept. `identities` open what is encrypted.
-    A backup that turns out to be damaged is passed over for the next one that leads to the moment, unless it
-    is the one that was asked for; on the way to the latest, so is a segment. The latest is all that can be
-    had, of the present store, too. Where it is to be the `same_as` what the log was, it begins no timeline.
+    `safety` takes a backup of the present store first. Without it, or where the store is too damaged for a
+    backup (`is_damaged`, or found now), the old file is set aside. `highest_timeline` is the highest timeline
+    that is known elsewhere, for example to the stream. `source` has the backups and the archive, if they are
+    not in their usual places. `identities` open encrypted files. A damaged backup is passed over for the next
+    one that leads to the moment, unless the caller named it; on the way to the latest, a damaged segment is
+    passed over, too. The latest includes all that follows in the present store. A log that must be the
+    `same_as` the old one begins no timeline.
 
     Raises:
-        BackupError: there is no way to that moment, what there is, is not sound, or no key opens it.
+        BackupError: there is no way to that moment, a file on it is not sound, or no key opens it.
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -92,7 +92,7 @@ def restore(
             if same_as is None:
                 timeline = 1 + highest_timeline_of(places, present, restore_path, highest_timeline)
             try:
-                # Its content is checked once it is copied, before anything is changed.
+                # The backup's content is checked once it is copied, before anything is changed.
                 with checked(restore_path, places, present, identities, progress, inside=False) as sound:
                     is_present = restore_path.begins_with == PRESENT
                     if safety or is_present:
@@ -118,7 +118,7 @@ def _make(
     without: Collection[str],
     timeline: int,
 ) -> Made:
-    """Makes the new store beside the present one; none where this fails."""
+    """Makes the new store beside the present one; its file is removed if this fails."""
     work = places.store.with_name(places.store.name + WORK_SUFFIX)
     try:
         made = materialize(
@@ -141,7 +141,7 @@ def _make(
 
 
 class _SafetyBackup(msgspec.Struct):
-    """The backup of the present store before it is replaced: taken once, unless that is not possible."""
+    """The backup of the present store before it is replaced: taken once, if the store is sound enough."""
 
     places: Places
     scratch: Path
@@ -152,7 +152,7 @@ class _SafetyBackup(msgspec.Struct):
     taken: Backup | None = None
 
     def take(self, search: Search) -> None:
-        """Takes it, if it is not taken yet; `search` leaves it out, since what is in it is to be replaced."""
+        """Takes the backup once; `search` leaves it out, since it has the very state that is replaced."""
         if self.taken is not None or not self.is_possible:
             return
         try:
@@ -171,14 +171,14 @@ class _SafetyBackup(msgspec.Struct):
             # A full disk is no damage of the store.
             if issubclass(kind_of(error), apsw.FullError):
                 raise
-            # The store is too damaged, and will be set aside.
+            # The store is too damaged for a backup, and is set aside.
             self.is_possible = False
         else:
             search.leave_out(self.taken)
 
     @property
     def plain_copy(self) -> Path:
-        """Where it is left, unless it is a plain file itself."""
+        """The place of its plain copy, unless the backup is a plain file itself."""
         return self.scratch / "present.db"
 
     @property
@@ -186,7 +186,7 @@ class _SafetyBackup(msgspec.Struct):
         """The backup as a plain local file.
 
         Raises:
-            BackupError: it could not be taken.
+            BackupError: the backup could not be taken.
         """
         if self.taken is None:
             raise BackupError(
@@ -209,9 +209,9 @@ def _put_in_place(
     search: Search,
     made: Made,
 ) -> Restored:
-    """Swaps the made store for the present one, which is set aside where no backup was `taken` of it."""
+    """Puts the made store in the place of the present one, which is set aside if no backup was `taken`."""
     store = places.store
-    # The old store is deleted only where a backup has it; otherwise, that is its owner's decision.
+    # The old store is deleted only if a backup has it; otherwise the operator decides.
     set_aside = f"{store.name}.set-aside-{now_ms}" if store.exists() and taken is None else None
     work = store.name + WORK_SUFFIX
     swap(store, Intent(work=work, set_aside=set_aside, position=made.position, timeline=timeline))

@@ -36,10 +36,10 @@ PRESENT = "the present store"
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What to restore.
+    """The moment to restore.
 
-    The state at a position or a time (milliseconds), the `latest` that backups and archive have, or a backup
-    as it is: the named one, or the newest.
+    It is the state at a position or a time (milliseconds), the `latest` that backups and archive have, or a
+    backup as it is: the named one, or the newest.
     """
 
     backup: str | None = None
@@ -51,7 +51,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
     """The way to a position.
 
-    `backup` is what to begin with: `None` for the present store, or, if `from_nothing`, for an empty one.
+    The way begins with `backup`; if that is `None`, with the present store, or with an empty one if
+    `from_nothing`.
     """
 
     position: int
@@ -68,7 +69,7 @@ class RestorePath(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def begins_with(self) -> str:
-        """The name of that, for people."""
+        """The name of what the way begins with, for people."""
         if self.backup is not None:
             return str(self.backup.place)
         return "nothing" if self.from_nothing else PRESENT
@@ -84,7 +85,7 @@ class _Source(NamedTuple):
     is_archive: bool = False
 
     def history(self, position: int) -> Timelines:
-        """The timelines up to a position: two sources with the same have the same events up to there."""
+        """The timelines up to a position. Two sources with equal histories have the same events up to it."""
         return tuple(one for one in self.timelines if one[1] <= position)
 
     @property
@@ -109,14 +110,14 @@ def find_restore_path(
     *,
     without: Collection[str] = (),
 ) -> RestorePath:
-    """The way to a moment. `identities` are for looking a time up in what is encrypted.
+    """The way to a moment. `identities` open encrypted files to look a time up in them.
 
-    Without a backup's name, the history is that of the present store, or, where there is none, the newest one
+    Without a backup's name, the history is that of the present store, or, if there is none, the newest one
     that backups and archive know. Sources that are known to be damaged are passed over, and so are those in
     `without`, named as in `begins_with`.
 
     Raises:
-        BackupError: there is none, or the time is in something encrypted.
+        BackupError: there is no way, or the time must be looked up in an encrypted file without a key.
         OSError: a bucket is away.
     """
     sources = list(_sources(places, moment, present, without))
@@ -124,7 +125,7 @@ def find_restore_path(
         is_empty = present is not None and present.head is not None and present.head.position == 0
         if present is None or is_empty or not moment.latest or places.signing.is_required:
             raise _nothing_in(places)
-        # Its own log may be whole, whatever else is damaged. Nobody has signed it.
+        # The log of the present store may be whole, whatever else of it is damaged. It is never signed.
         return _from_nothing(present)
     newest = max(sources, key=lambda one: one.reaches)
     if present is None and len({one.store_id for one in sources}) > 1:
@@ -133,7 +134,7 @@ def find_restore_path(
     sources = [one for one in sources if one.store_id == newest.store_id]
     if moment.latest:
         if present is not None and _is_newer(present, newest, places):
-            # Of what the archive has, only that which the store has, too.
+            # Only archived segments of the store's own timelines may be used.
             return msgspec.structs.replace(_from_nothing(present), timelines=present.timelines)
         return _latest(newest, sources, places, present, without)
     position = _position(newest, sources, places, moment, identities)
@@ -146,7 +147,7 @@ def find_restore_path(
     ]
     beyond = [one for one in same if one.position >= position]
     if beyond:
-        # Cutting off later events is the shortest way. Without a key, a backup that needs none comes first.
+        # The shortest way is to cut off later events. Without a key, backups that need none come first.
         start = min(beyond, key=lambda one: (one.needs_key and not identities, one.position))
         stretches: list[Stretch] = []
     else:
@@ -164,9 +165,9 @@ def find_restore_path(
 
 
 def _is_newer(present: Present, newest: _Source, places: Places) -> bool:
-    """Whether the present store was restored since all else was kept, and its own log is whole.
+    """Whether the present store was restored after the newest backup and segment, and its own log is whole.
 
-    The newest that was kept is then of the history that the restore gave up.
+    The newest backups and segments then belong to the history that the restore gave up.
     """
     if present.timeline <= newest.reaches[0] or places.signing.is_required:
         return False
@@ -179,7 +180,7 @@ def _from_nothing(present: Present) -> RestorePath:
     return RestorePath(
         position=0,
         store_id=present.store_id,
-        # The others begin with an event.
+        # Only the first timeline: each later one begins with an event of the log.
         timelines=present.timelines[:1],
         backup=None,
         stretches=[],
@@ -204,7 +205,7 @@ def _latest(
     stretches = leading_on(places.archive, newest.timelines, start.position, without)
     position = max([start.position, *(min(one.segment.last, one.until) for one in stretches)])
     if position == 0 < newest.position and present is None:
-        # It says what is missing.
+        # Raises an error that says what is missing.
         stretches_between(places.archive, newest.history(newest.position), 0, newest.position)
     return RestorePath(
         position=position,
@@ -221,7 +222,7 @@ def _latest(
 def _late_answers(
     start: _Source, newest: _Source, sources: list[_Source], places: Places, position: int
 ) -> list[Stretch]:
-    # Files that go on behind the position have all its answers, and so does the present store.
+    # Files that go on behind the position have all answers up to it, and so does the present store.
     if start.position > position or (start.backup is None and not start.is_archive):
         return []
     late: list[Stretch] = []
@@ -239,7 +240,7 @@ def _sources(
     if moment.backup is not None:
         path = find_backup(places.backups, moment.backup)
         named = read_backup(path, places.signing)
-        # Found out before anything that it says of itself leads anywhere.
+        # Checked before any of its metadata is used.
         require_accepted(named.name, named.signature)
         yield _of(named)
         return
@@ -256,7 +257,7 @@ def _sources(
                 "not_found", f"there is no backup in {places.backups}", "`hyperpage backup create` makes one"
             )
         return
-    # `latest` means what was kept: the present store is to be replaced.
+    # `latest` means the latest of backups and archive: the present store is to be replaced.
     if present is not None and present.head is not None and not moment.latest and PRESENT not in without:
         yield _Source(None, present.store_id, present.timelines, present.head.position)
     try:
@@ -264,7 +265,7 @@ def _sources(
         if address(places.archive) not in without:
             archived = reach(places.archive, places.signing)
     except BackupError as error:
-        # The present store has all that the archive may have, and so has a backup that reaches as far.
+        # The archive is not needed if the present store is there, or a backup reaches as far.
         if moment.latest:
             error.backup = address(places.archive)
         is_there = present is not None and PRESENT not in without
@@ -317,7 +318,7 @@ def _position(
 def _position_at(
     newest: _Source, sources: list[_Source], places: Places, time: int, identities: Identities
 ) -> int:
-    """The last position recorded at or before a time, in the newest file of that history or the archive."""
+    """The last position recorded at or before a time, looked up in a file of that history or the archive."""
     files = [
         one
         for one in sources
@@ -325,7 +326,7 @@ def _position_at(
     ]
     file = max(files, key=lambda one: (one.position, one.backup is None), default=None)
     if file is not None and file.backup is not None:
-        # A backup may have to be fetched and opened: the smallest one that can have the time.
+        # A backup may have to be fetched and opened, so take the smallest one that goes on behind the time.
         later = [one for one in files if one.backup is not None and _ends_behind(one.backup, time)]
         file = min(later, key=lambda one: one.position, default=file)
     position = 0

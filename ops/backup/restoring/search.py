@@ -1,4 +1,4 @@
-"""The search for a way to a moment, which passes over what turns out to be damaged."""
+"""The search for a way to a moment, which passes over backups and segments that turn out to be damaged."""
 
 from ops.backup.metadata import Backup, list_backups
 from ops.backup.restoring.present import Present, read_present
@@ -10,10 +10,10 @@ from ops.targets.signing import require_accepted
 
 
 class Search:
-    """The way to a moment, without damaged backups; to the latest, without damaged segments, too.
+    """The search for a way to a moment, without damaged backups; for the latest, also without bad segments.
 
-    Where a `repair` is what is wanted, what cannot be read without a key is passed over, as well. The store
-    that is there is `present`, if that is said, whatever there is.
+    For a `repair`, files that need a key are passed over, as well. `present` replaces what would be read from
+    the store's file.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class Search:
         self._left_out: set[str] = set()
 
     def leave_out(self, backup: Backup) -> None:
-        """Leaves out a backup that was made meanwhile: its content is to be replaced."""
+        """Leaves out a backup that was made meanwhile: it has the state that is to be replaced."""
         self._left_out.add(str(backup.place))
 
     @property
     def without(self) -> set[str]:
-        """What is left out, or passed over: names as in `begins_with`, and places of segments."""
+        """The sources that are left out or passed over: names as in `begins_with`, and places of segments."""
         return self._left_out.union(self.passed_over)
 
     def next_path(self) -> RestorePath:
         """The next way to try.
 
         Raises:
-            BackupError: there is none.
+            BackupError: there is no way left.
             OSError: a bucket is away.
         """
         while True:
@@ -74,7 +74,7 @@ class Search:
                     raise BackupError(reason, f"{error.message} ({damage})", hint) from error
 
     def _pass_over_refused(self) -> None:
-        """Passes over backups whose signature lets nobody use them, whatever else is right with them."""
+        """Passes over backups whose signature is refused, even if they are sound otherwise."""
         store_id = None if self.present is None else self.present.store_id
         for one in list_backups(self._places.backups, store_id, self._places.signing):
             try:
@@ -86,10 +86,10 @@ class Search:
     def pass_over(self, which: str, error: BackupError) -> None:
         """Goes on without a source that turned out to be damaged, named as in `RestorePath.begins_with`.
 
-        To the latest, also without a segment (or the archive), named by its place.
+        On the way to the latest, also without a segment (or the archive), named by its place.
 
         Raises:
-            BackupError: it was asked for, or something else is wrong than that it is damaged.
+            BackupError: the caller named the source, or its error is not one of damage.
         """
         if which in self.passed_over or self._moment.backup is not None or not self._may_pass_over(error):
             raise error

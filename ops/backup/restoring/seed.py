@@ -1,6 +1,6 @@
-"""A store of another one's backup and archive, which goes on as that one: `make_seed`.
+"""The file of a member, made of a backup and the archive of the same store: `make_seed`.
 
-No restore: the log stays what it is, so it begins no timeline, and what was to be had from it goes on.
+This is no restore: the file goes on with the log as it is, so no timeline begins.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _FIRST_TIMELINE = ((1, 1),)
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file was made of, and the position at which its log ends."""
+    """The sources that a file was made of, and the position at which its log ends."""
 
     position: int
     begins_with: str
@@ -42,18 +42,18 @@ def make_seed(
     now_ms: int,
     progress: Progress = ignore_progress,
 ) -> Seed:
-    """Makes a file of that store on that timeline, or one behind it up to the `newest`.
+    """Makes a file of that store on that timeline, or on a later one up to `newest`.
 
     It is made of the newest backup, and the archive as far as it leads on.
 
-    The archive is left out where the backup reaches the position `begins`, behind which the rest is to be
-    had elsewhere, leases, too: those of the backup are kept then. Where there is nothing, the file is that of
-    a store without events. What cannot be used, is passed over. The file is whole and on disk when this
-    returns, and closed.
+    The archive is left out if the backup reaches the position `begins`: the events and leases behind it come
+    from elsewhere, and the backup's leases are kept then. If there is no source, the file is that of a store
+    without events. Unusable files are passed over. The file is closed, complete and on disk when this
+    returns.
 
     Raises:
-        BackupError: what there is leads to an earlier position, or may not be used, since nobody has signed
-            it, say.
+        BackupError: the sources lead to an earlier position, or may not be used, for example because they are
+            not signed.
         OSError, apsw.Error: the disk is full, a bucket is away.
     """
     whose = Present(store_id, _FIRST_TIMELINE, None)
@@ -107,7 +107,7 @@ def _next_way(search: Search, places: Places, store_id: str, timeline: int) -> R
 
 
 def _shortest(way: RestorePath, begins: int) -> RestorePath:
-    """The way without the archive, where that is not needed."""
+    """The way without the archive, if the archive is not needed."""
     if way.backup is not None and way.backup.metadata.position >= begins:
         metadata = way.backup.metadata
         return msgspec.structs.replace(

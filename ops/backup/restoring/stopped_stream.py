@@ -1,4 +1,4 @@
-"""The stream of events of a stopped service: asked how far it knows timelines, and deleted."""
+"""The stream of events of a stopped service: its highest timeline is read, or it is deleted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ CONNECT_SECONDS = 5.0
 
 
 def highest_timeline_in_stream(settings: Settings) -> int:
-    """0 where there is no stream, or where an external broker does not answer: then nothing follows it.
+    """The highest timeline that the stream knows; 0 if there is no stream, or an external broker is away.
 
     Raises:
         NatsServerError: the embedded nats-server does not start.
@@ -25,12 +25,12 @@ def highest_timeline_in_stream(settings: Settings) -> int:
 
 
 def delete_stream(settings: Settings) -> None:
-    """Deletes the stream; the next start makes and fills it. Nothing is done where there is none.
+    """Deletes the stream, if there is one; the next start makes and fills it.
 
     Raises:
         NatsServerError: the embedded nats-server does not start.
         NotConnectedError: an external broker does not answer.
-        JetStreamError: it refuses.
+        JetStreamError: the broker refuses.
     """
     asyncio.run(_delete(settings))
 
@@ -52,7 +52,7 @@ async def _delete(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _broker(settings: Settings) -> AsyncIterator[JetStreamApi | None]:
-    """JetStream as the relay has it; `None` where an embedded nats-server was never started."""
+    """JetStream with the relay's rights; `None` if the embedded nats-server has never run."""
     async with AsyncExitStack() as stack:
         addresses = settings.outside_nats
         if addresses is None:

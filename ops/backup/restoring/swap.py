@@ -1,7 +1,7 @@
 """Puts a finished file in the place of a store's. After a crash, there is the old store or the new one.
 
-intent (on disk) ─▶ the old store's side files away ─▶ new file in place ─▶ intent away
-before it: the old store       from here on: the new one; a start goes on where this was cut off
+intent (on disk) ─▶ remove the old store's side files ─▶ new file in place ─▶ remove the intent
+before the intent: the old store       from then on: the new one; a start finishes an interrupted swap
 """
 
 from pathlib import Path
@@ -12,12 +12,12 @@ from bus.kept_files import sync_folder, write_private
 from ops.targets.documents import decode_document
 
 INTENT_FILE = "restore.json"
-# The file that a restore makes has the store's name and this.
+# The suffix, behind the store's name, of the file that a restore makes.
 WORK_SUFFIX = ".restoring"
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A replacement of the store that is under way; names of files in the data directory."""
+    """A replacement of the store that is under way, with names of files in the data directory."""
 
     work: str
     set_aside: str | None
@@ -27,13 +27,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def swap(store: Path, intent: Intent) -> None:
-    """Replaces a store that nobody uses, on disk when this returns."""
+    """Replaces a store that is not in use; the new one is on disk when this returns."""
     write_private(store.parent / INTENT_FILE, msgspec.json.encode(intent))
     finish_swap(store)
 
 
 def finish_swap(store: Path) -> Intent | None:
-    """Ends a replacement that was cut off; `None` if there was none. The caller holds the data directory."""
+    """Finishes an interrupted replacement; `None` if there was none. The caller holds the data directory."""
     path = store.parent / INTENT_FILE
     try:
         intent = decode_document(path.read_bytes(), Intent)
@@ -51,7 +51,7 @@ def finish_swap(store: Path) -> Intent | None:
 
 
 def settle(store: Path) -> str | None:
-    """Leaves the old store or the new one, and says which; `None` if no restore was cut off.
+    """Leaves the old store or the new one in place, and says which; `None` if no restore was interrupted.
 
     The caller holds the data directory.
     """
@@ -70,8 +70,8 @@ def settle(store: Path) -> str | None:
 
 
 def remove(store: Path, set_aside: str | None) -> None:
-    """Gives a store that nobody uses another name; without one, its side files go, and it may be replaced."""
-    # A WAL of the old file beside the new one would be taken for its own, and destroy it.
+    """Renames a store that is not in use to `set_aside`; without a name, removes its side files alone."""
+    # SQLite would apply the WAL of the old file to the new one, and destroy it.
     for suffix in ("-wal", "-shm", "-journal", ""):
         old = store.with_name(store.name + suffix)
         if not old.exists():
