@@ -1,4 +1,4 @@
-"""Writes the archive while the service runs: what is committed is there a second later. `Archiver`."""
+"""Writes the archive while the service runs: a commit is archived a second later. `Archiver`."""
 
 import asyncio
 import logging
@@ -35,17 +35,17 @@ from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 
-# How often it is written to. With the time of writing, less than 2 s are lost with the disk of the store.
+# The pause between two segments. Together with the writing, less than 2 s are lost with the store's disk.
 INTERVAL_MS = 1_000
-# Limits of one segment: an old store is written out in several.
+# Limits of one segment: the log of an old store is archived in several.
 MAXIMUM_EVENTS = 10_000
 MAXIMUM_BYTES = 8 * 1024 * 1024
-# How many answers wait in memory; with more, they are read from the table again.
+# At most this many answers wait in memory; if there are more, all are read from the table.
 MAXIMUM_WAITING_ANSWERS = 50_000
 MERGE_AFTER_SEGMENTS = 64
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 30_000
-# How often it is looked whether its end is still there.
+# How often the archive is checked for a missing end.
 LOOK_SECONDS = 600.0
 
 NOT_OUTSIDE = (
@@ -57,9 +57,9 @@ logger = logging.getLogger(__name__)
 
 
 class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the archive is. `outside` is whether it survives the disk of the store; if not, `note` says so.
+    """How far the archive is. `outside`: it survives the loss of the store's disk; if not, `note` says so.
 
-    `lag_seconds` is for how long the oldest event has waited that it has not yet.
+    `lag_seconds` is the age of the oldest commit that is not archived yet.
     """
 
     folder: str
@@ -86,7 +86,7 @@ class _Next(NamedTuple):
 class Archiver:
     """The archive of one store. All but `state` is called on the event loop's thread.
 
-    What it writes is encrypted to `recipients`, the public keys of those who may read it, and signed.
+    Segments are encrypted to `recipients`, the public keys of the users who may read them, and signed.
     """
 
     def __init__(
@@ -110,20 +110,21 @@ class Archiver:
         self._cut: str | None = None
         self._head = 0
         self._position: int | None = None
-        # Since when, by the monotonic clock, there is something that the archive has not.
+        # The monotonic time since when a commit waits to be archived.
         self._waiting_since: float | None = None
-        # Up to where commits were told of. Behind it, answers may be missing among those that wait.
+        # The last position that `notify` was called with. Answers behind it may not be in `_answers` yet.
         self._told = 0
         self._answers: list[Answer] = []
-        # Whether only the table has some of the answers: those from before the start, or too many.
+        # Whether some answers must be read from the table: they are from before the start, or were too many.
         self._is_table_ahead = True
-        # Guards these three: commits are told of while a thread writes.
+        # Guards these three: `notify` is called while a thread writes.
         self._telling = Lock()
-        # Below this number, the table has no answers that the archive has not.
+        # All answers in the table with smaller numbers are archived.
         self._first_number = 0
-        # A thread goes on when the task that waits for it is cancelled: the next one must not write the same.
+        # A thread goes on when the task that awaits it is cancelled; the next one must not write the same
+        # segment.
         self._writing = Lock()
-        # How many segments were written since the last merge.
+        # The number of segments that were written since the last merge.
         self._written = 0
         self._merging: asyncio.Task[None] | None = None
         self._trouble = self._new_trouble(f"archiving to {folder}")
@@ -132,7 +133,7 @@ class Archiver:
 
     @property
     def state(self) -> ArchiveState:
-        """How far it is, now. Any thread may ask."""
+        """How far the archive is now. Any thread may ask."""
         since, outside = self._waiting_since, self._is_outside()
         merging = self._merge_trouble.problem
         problem = None if merging in (None, UNTRIED) else f"its segments cannot be merged: {merging}"
@@ -148,7 +149,7 @@ class Archiver:
         )
 
     def notify(self, commit: Commit) -> None:
-        """Says what was committed."""
+        """Takes note of a commit, whose events and answers are to be archived."""
         if commit.rows:
             self._head = commit.rows[-1].position
             if self._waiting_since is None:
@@ -162,7 +163,7 @@ class Archiver:
                 self._answers.clear()
 
     async def run(self) -> None:
-        """Writes every second until `stop`. What goes wrong stands in `state`, and is tried again."""
+        """Writes every second until `stop`. A failure is shown in `state`, and the writing tried again."""
         self._say_who_signs()
         try:
             while not self._stopped.is_set():
@@ -180,7 +181,7 @@ class Archiver:
                 await cancel(self._merging)
 
     def _say_who_signs(self) -> None:
-        # A new store gets its key now. In the log, its public half is found when all else is lost.
+        # Makes the key of a new store. The operator finds its public half in this log if all else is lost.
         try:
             if (signer := self._signing.signer()) is not None:
                 logger.info("backups and archive are signed by %s", signer.public)
@@ -188,7 +189,7 @@ class Archiver:
             self._trouble.failed(error)
 
     async def stop(self) -> None:
-        """Writes what is left, if that goes at once; `run` ends."""
+        """Writes the rest, in one attempt; `run` ends."""
         self._stopped.set()
         try:
             await self._catch_up()
@@ -202,7 +203,7 @@ class Archiver:
             pass
 
     def _look_for_cut(self) -> None:
-        """Has what is missing at the end written again, and says so."""
+        """Checks for a missing end. If the end was cut off, this is reported, and it is written again."""
         with self._writing:
             cut = self._end.cut(self._origin.timelines[-1][0])
             self._look_at = time.monotonic() + LOOK_SECONDS
@@ -216,7 +217,7 @@ class Archiver:
         is_merging = self._merging is not None and not self._merging.done()
         if self._written >= MERGE_AFTER_SEGMENTS and not is_merging:
             self._written = 0
-            # In a task of its own: the writing is not to wait for hundreds of requests to a bucket.
+            # In a task of its own: the writing must not wait for hundreds of requests to a bucket.
             self._merging = asyncio.create_task(self._merge(), name="merging of segments")
 
     async def _merge(self) -> None:
@@ -240,13 +241,13 @@ class Archiver:
         return Trouble(what, logger, first_pause_ms=FIRST_RETRY_MS, longest_pause_ms=LONGEST_RETRY_MS)
 
     def _write_next(self) -> bool:
-        """Whether a segment was written, and there may be more to write."""
+        """Writes the next segment, if there is one; whether there is more to write."""
         with self._writing:
             read_at = time.monotonic()
             try:
                 with self._read() as connection:
                     following = self._find_next(connection)
-                # The connection was given back: a bucket may take its time.
+                # The connection is returned before the writing, since a bucket may be slow.
                 if following is None:
                     # What waited before the reading was written with an earlier segment.
                     if self._waiting_since is not None and self._waiting_since < read_at:
@@ -254,14 +255,14 @@ class Archiver:
                     return False
                 self._write(following)
             except BaseException:
-                # What was taken out of those that wait is in the table alone.
+                # Answers that were taken out of `_answers` must be read from the table again.
                 self._is_table_ahead = True
                 raise
             header = following.header
             self._position = header.last
             self._end.note(header.timelines[-1][0], header.last)
             self._head = max(self._head, header.last)
-            # Whatever is left was committed after the reading, and has waited at most since then.
+            # All later commits came after the reading, so they have waited since then at most.
             self._waiting_since = None if self._head == header.last else read_at
             self._written += 1
             return following.is_more
@@ -286,12 +287,12 @@ class Archiver:
         with self._telling:
             is_table_ahead, self._is_table_ahead = self._is_table_ahead, False
             told = self._told
-        # Read first: what is committed from now on waits for the next second. Under load there is always
-        # something, and a segment for each few commits would have them wait for its two fsyncs.
+        # Read the head first: later commits wait for the next second. Under load there are always some, and a
+        # segment for every few commits would make commits wait for its two fsyncs.
         head = chain.read_head(connection).position
         if not is_table_ahead:
-            # The answers of others have not come yet, and belong into the segment of their events: a restore
-            # that begins behind it, or ends before, would not look for them elsewhere.
+            # The answers of later commits have not come yet, and belong into the segment of their events: a
+            # restore that begins behind that segment, or ends before it, would not look for them elsewhere.
             head = min(head, told)
         most = min(MAXIMUM_EVENTS, head - after)
         last = chain.end_of_next(connection, after, most=most, most_bytes=MAXIMUM_BYTES) if most > 0 else None
@@ -309,10 +310,10 @@ class Archiver:
         return _Next(header, lines, answers, _hash_at(connection, end).hex(), end < head)
 
     def read_log(self, first: int, last: int) -> Logged:
-        """The log from one position to another, or to an earlier one where a segment takes no more.
+        """The log from one position to another, or to an earlier one if a segment has no room for more.
 
         Raises:
-            BackupError: it has no such positions.
+            BackupError: the log has no such positions.
         """
         with self._read() as connection:
             fitting = chain.end_of_next(
@@ -324,7 +325,7 @@ class Archiver:
             return Logged(self._header(connection, first, end), _hash_at(connection, end).hex(), lines)
 
     def _end_of_timeline(self, after: int, last: int) -> int:
-        """The last position up to `last` of the timeline of what follows `after`: each segment is of one."""
+        """The end of a segment from behind `after` to `last` at most: it must be on a single timeline."""
         return min([last, *(first - 1 for _, first in self._origin.timelines if first > after + 1)])
 
     def _header(self, connection: apsw.Connection, first: int, last: int) -> Header:
@@ -337,24 +338,24 @@ class Archiver:
         )
 
     def _take_answers(self, end: int) -> list[Answer]:
-        """Those that wait, up to a position; the others go on waiting."""
+        """Takes the waiting answers up to a position; later ones go on waiting."""
         with self._telling:
             taken = [one for one in self._answers if one.position <= end]
             self._answers = [one for one in self._answers if one.position > end]
         return taken
 
     def _find_place(self, connection: apsw.Connection) -> int:
-        """The position up to which the archive has this history.
+        """The position up to which the archive has the history of this store.
 
         Raises:
-            BackupError: it has another one.
+            BackupError: the archive has another history.
         """
         firsts = [first for _, first in self._origin.timelines]
         for (timeline, first), following in zip(self._origin.timelines, [*firsts[1:], None], strict=True):
             reached, newest = first - 1, None
             for one in runs(list_segments(self._folder, timeline), first - 1):
                 reached, newest = max(reached, one.last), one
-            # An older timeline may go on in the archive behind the place where history forked.
+            # In the archive, an older timeline may go on behind the position where the history forked.
             end = reached if following is None else min(reached, following - 1)
             if newest is not None:
                 self._require_same(connection, newest, end)
@@ -364,7 +365,7 @@ class Archiver:
 
     def _require_same(self, connection: apsw.Connection, segment: Segment, position: int) -> None:
         if segment.is_encrypted:
-            # Without a key, only its beginning and its end are known.
+            # Without a key, only the hashes before its first event and of its last one are known.
             envelope = read_envelope(segment, self._signing)
             header, known = envelope.header, {segment.last: bytes.fromhex(envelope.last_hash)}
         else:

@@ -1,7 +1,6 @@
-"""Where the archive ends, and whether that is where its service has written it to: `ArchiveEnd`.
+"""The end of the archive, and whether it is the end that its service has written: `ArchiveEnd`.
 
-Nothing in an archive tells that its end is missing, since what is there is whole. So the service notes
-beside its store how far it has written.
+An archive whose end is missing looks whole. So the service notes beside its store how far it has written.
 """
 
 import os
@@ -20,7 +19,7 @@ _MAXIMUM_BYTES = 4_096
 
 
 class _Said(msgspec.Struct, frozen=True, kw_only=True):
-    """The last position that was written, and where."""
+    """The service's note: the last position that it has archived, and the archive's folder."""
 
     store_id: str
     folder: str
@@ -29,7 +28,7 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of an archive is missing: where it ends, and where it had ended."""
+    """The missing end of an archive: the position where it ends, and the one where it had ended."""
 
     ends: int
     ended: int
@@ -47,19 +46,19 @@ class ArchiveEnd:
         self._store_id = store_id
 
     def note(self, timeline: int, position: int) -> None:
-        """Notes how far the archive is written; after a power cut, that may be an earlier place."""
+        """Notes how far the archive is written; after a power cut, the note may be of an earlier position."""
         said = _Said(
             store_id=self._store_id, folder=address(self._folder), timeline=timeline, position=position
         )
         temporary = self._file.with_suffix(".tmp")
-        # Not synced, since commits wait for the same disk. Without it, a cut is not noticed, and no more.
+        # Not synced, since commits wait for the same disk. A lost note only means that a cut goes unnoticed.
         with suppress(OSError):
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
                 opened.write(msgspec.json.encode(said))
             temporary.replace(self._file)
 
     def cut(self, timeline: int) -> Cut | None:
-        """What is missing of a timeline at its end; `None`: nothing, as far as is known.
+        """The missing end of a timeline; `None` if nothing is missing, as far as is known.
 
         Raises:
             OSError: the archive cannot be listed, or its bucket is away.
@@ -72,13 +71,13 @@ class ArchiveEnd:
         return Cut(ends=ends, ended=said.position) if ends < said.position else None
 
     def written_up_to(self, timeline: int) -> int:
-        """The last position of a timeline that the service says it has written; 0 where it does not."""
+        """The last position of a timeline that the service has noted as written; 0 without such a note."""
         said = self._said()
         return 0 if said is None or said.timeline != timeline else said.position
 
     @property
     def said_anyhow(self) -> int:
-        """The last position that was written there, of whichever store and timeline; 0: nothing says."""
+        """The last position that was noted for this folder, of any store and timeline; 0 without a note."""
         said = self._read()
         return said.position if said is not None and said.folder == address(self._folder) else 0
 
@@ -98,6 +97,6 @@ class ArchiveEnd:
         segments = list_segments(self._folder, timeline)
         if not segments:
             return 0
-        # The oldest may be pruned.
+        # The oldest segments may have been pruned.
         start = min(one.first for one in segments) - 1
         return max([start, *(one.last for one in runs(segments, start))])

@@ -1,8 +1,8 @@
 """Makes few large segments of many small ones, so that an archive of years is some thousand files.
 
-Where the log has the same history, the large one is made from that: it is the store's own word, whoever wrote
-the small ones. Elsewhere, those that a trusted key has signed become one that is signed, and others one that
-is not; encrypted ones stay, since they cannot be read here.
+Where the log has the same history, the large segment is made from the log, which can be trusted even if the
+small segments cannot. Elsewhere, segments that a trusted key has signed become a signed one, and others an
+unsigned one; encrypted segments stay as they are, since they cannot be read here.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing, SigningKey
 from ops.targets.target import Place, delete_file
 
-# How many small ones in a row are merged. Fewer are left alone: more are about to follow.
+# So many small segments in a row are merged. Fewer are left alone, since more will follow.
 SMALL_SEGMENTS = 64
-# Size of a compressed file up to which it is small.
+# A segment is small if its compressed file has at most this size.
 SMALL_BYTES = 4 * 1024 * 1024
 MERGED_EVENTS = 50_000
 # Level of zstd: slower and smaller, since a segment is merged once and read seldom.
@@ -37,14 +37,14 @@ LEVEL = 9
 
 
 class Logged(NamedTuple):
-    """Lines of events, then of answers, in pieces; header and last hash are those of a segment of them."""
+    """Lines of events, then of answers, in pieces; with the header and last hash of their segment."""
 
     header: Header
     last_hash: str
     lines: list[bytes]
 
 
-# Reads the log from one position to another, or to an earlier one where a segment takes no more.
+# Reads the log from one position to another, or to an earlier one if a segment has no room for more.
 ReadLog = Callable[[int, int], Logged]
 
 
@@ -55,18 +55,18 @@ def merge(
     signing: Signing = ANYBODYS,
     read_log: ReadLog | None = None,
 ) -> int:
-    """Merges where there are many small segments in a row; how many files there are fewer.
+    """Merges many small segments in a row; the number of files that this saves.
 
-    What comes out is encrypted to `recipients`, and signed. Encrypted ones stay as they are where there is no
-    `read_log`, or where the log has another history. A crash leaves the small ones beside the large one, with
-    the same events; the next call removes them.
+    Merged segments are encrypted to `recipients`, and signed. Encrypted segments stay as they are if there is
+    no `read_log`, or if the log has another history. A crash leaves the small segments beside the large one,
+    with the same events; the next call removes them.
 
     Raises:
         BackupError: a segment is damaged or forged.
         OSError: the disk is full, the bucket is away.
     """
     fewer = 0
-    # Old ones that nobody signed are merged, too.
+    # Old unsigned segments are merged, too.
     into = _Into(folder, recipients, msgspec.structs.replace(signing, is_required=False))
     for _, timeline in groupby(list_segments(folder), key=lambda one: one.timeline):
         segments = list(timeline)
@@ -84,7 +84,7 @@ def merge(
 
 
 class _Into(NamedTuple):
-    """Where merged segments go, and in what form."""
+    """The folder and the form of merged segments."""
 
     folder: Place
     recipients: tuple[str, ...]
@@ -107,7 +107,7 @@ def _small_in_a_row(segments: list[Segment], *, merges_encrypted: bool) -> list[
 
 
 def _merge(into: _Into, row: list[Segment]) -> int:
-    """How many became one: signed ones in a row, or unsigned ones, whichever are more."""
+    """Merges the longest part of a row that is all signed, or all unsigned; how many segments became one."""
     groups = [
         (is_trusted, list(some)) for is_trusted, some in groupby(row, key=lambda one: _is_trusted(one, into))
     ]
@@ -119,7 +119,7 @@ def _merge(into: _Into, row: list[Segment]) -> int:
     answers: list[bytes] = []
     size = events = 0
     for one in alike:
-        # Judged again as it is read: the file may be another one by now.
+        # The signature is checked again: the file may have been replaced meanwhile.
         content = read_segment(one, (), msgspec.structs.replace(into.signing, is_required=is_trusted))
         more = row_lines(content.rows)
         more_bytes = sum(map(len, more))
@@ -151,7 +151,10 @@ def _is_trusted(segment: Segment, into: _Into) -> bool:
 
 
 def _merge_from_log(into: _Into, row: list[Segment], read_log: ReadLog) -> int:
-    """How many became one; 0 where the log has another history, or no more fits into one."""
+    """Merges segments of a row from the log; how many became one.
+
+    It is 0 if the log has another history, or if fewer than two fit into one segment.
+    """
     first = row[0].first
     try:
         logged = read_log(first, min(max(one.last for one in row), first + MERGED_EVENTS - 1))
@@ -173,10 +176,10 @@ def _merge_from_log(into: _Into, row: list[Segment], read_log: ReadLog) -> int:
 
 
 def last_hash(segment: Segment, signing: Signing) -> str:
-    """The hash of a segment's last event; of the one before it, where it has only answers.
+    """The hash of a segment's last event; of the event before the segment, if it has only answers.
 
     Raises:
-        BackupError: it is damaged or forged.
+        BackupError: the segment is damaged or forged.
     """
     if segment.is_encrypted:
         return read_envelope(segment, signing).last_hash
@@ -202,7 +205,8 @@ def _replace(into: _Into, merged: list[Segment], logged: Logged, signer: Signing
 
 def _remove_covered(segments: list[Segment], signing: Signing) -> int:
     covered: list[Segment] = []
-    # Those before one that reach its first event; of two with the same events, the first stays.
+    # The earlier segments that reach the first event of this one. Of two with the same events, the first
+    # stays.
     reaching: list[Segment] = []
     for one in sorted(segments, key=lambda one: (one.first, -one.last, one.name)):
         if one.first > one.last:
@@ -217,7 +221,11 @@ def _remove_covered(segments: list[Segment], signing: Signing) -> int:
 
 
 def _may_replace(segment: Segment, signing: Signing) -> bool:
-    """Whether others may go in its favour. Somebody might have put it there for that."""
+    """Whether segments that this one covers may be deleted.
+
+    If there is a key, this one must be signed by a trusted one: it may be a forgery, made to have them
+    deleted.
+    """
     try:
         return read_signature(segment, signing).is_trusted or signing.key_file is None
     except BackupError:
@@ -227,6 +235,6 @@ def _may_replace(segment: Segment, signing: Signing) -> bool:
 def _remove(segments: list[Segment]) -> None:
     for one in segments:
         if one.is_encrypted:
-            # Removed first: without it, what is left after a crash is no segment.
+            # The metadata goes first: if a crash leaves the rest, that is no segment.
             delete_file(one.place.with_name(one.name + METADATA_SUFFIX))
         delete_file(one.place)

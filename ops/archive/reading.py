@@ -1,4 +1,4 @@
-"""Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` where there is no key."""
+"""Reads segments, and says what is wrong with one: `read_segment`; `read_envelope` works without a key."""
 
 import hashlib
 from collections.abc import Callable
@@ -33,17 +33,17 @@ from ops.targets.signing import ANYBODYS, Signature, Signing, require_accepted
 from ops.targets.target import MAXIMUM_METADATA_BYTES, Place, read_whole
 from ops.targets.vouching import is_whole, split_signature
 
-# As `ops.archive.writing` has them: what SQLite holds, and nothing else.
+# The lines as `ops.archive.writing` writes them, limited to values that SQLite can hold.
 _EventLine = tuple[Whole, str, Whole, str, Whole, str | None, str | None, str | None, str, str | None]
 _event: Callable[[bytes], _EventLine] = decoder_of(_EventLine)
 _answer: Callable[[bytes], tuple[str, str, int, str]] = decoder_of(tuple[str, str, Whole, str])
 
 
 def read_header(segment: Segment, signing: Signing = ANYBODYS) -> Header:
-    """A segment's header, also without a key.
+    """A segment's header, which can be read without a key.
 
     Raises:
-        BackupError: it is damaged, another one than its name says, or not signed as it must be.
+        BackupError: the segment is damaged, does not fit its name, or is not signed as required.
     """
     if segment.is_encrypted:
         return read_envelope(segment, signing).header
@@ -51,19 +51,19 @@ def read_header(segment: Segment, signing: Signing = ANYBODYS) -> Header:
 
 
 def read_envelope(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
-    """The envelope of an encrypted segment, which is read without the key.
+    """The envelope of an encrypted segment, which can be read without a key.
 
     Raises:
-        BackupError: that is damaged, about another one than its name says, or not signed as it must be.
+        BackupError: the envelope is damaged, does not fit the segment's name, or is not signed as required.
     """
     return _read_envelope(segment, signing)[0]
 
 
 def verify_sealed(segment: Segment, signing: Signing = ANYBODYS) -> tuple[Envelope, Signature]:
-    """The envelope of an encrypted segment that is, byte for byte, what was written, and whose it is.
+    """The envelope and the signature of an encrypted segment, found to be the file that was written.
 
     Raises:
-        BackupError: it is not what was written.
+        BackupError: it is not.
     """
     envelope, signature = _read_envelope(segment, signing)
     _require_sealed(segment, envelope, _read_bytes(segment))
@@ -71,10 +71,10 @@ def verify_sealed(segment: Segment, signing: Signing = ANYBODYS) -> tuple[Envelo
 
 
 def read_signature(segment: Segment, signing: Signing) -> Signature:
-    """Whose a segment is, without a key; nothing of it was decompressed.
+    """The signature of a segment, checked without a key and without decompressing anything.
 
     Raises:
-        BackupError: it is damaged, or not signed as it must be.
+        BackupError: the segment is damaged, or not signed as required.
     """
     if segment.is_encrypted:
         return _read_envelope(segment, signing)[1]
@@ -84,11 +84,11 @@ def read_signature(segment: Segment, signing: Signing) -> Signature:
 def read_segment(
     segment: Segment, identities: Identities = (), signing: Signing = ANYBODYS
 ) -> SegmentContent:
-    """The content of a segment, which is what was written.
+    """The content of a segment, checked against its checksum and its hash chain.
 
     Raises:
-        BackupError: it is damaged, another one than its name says, not signed as it must be, or encrypted and
-            there is no key for it.
+        BackupError: the segment is damaged, does not fit its name, is not signed as required, or is encrypted
+            and there is no key for it.
     """
     name = segment.name
     compressed, signature = _opened(segment, identities, signing)
@@ -156,12 +156,12 @@ def _read_bytes(segment: Segment) -> bytes:
     try:
         return _read(segment.place, MAXIMUM_READ_BYTES)
     except FileNotFoundError:
-        # It was merged meanwhile, or deleted by hand.
+        # The segment was merged meanwhile, or deleted by hand.
         raise BackupError("segment_damaged", f"{segment.name} is missing", "try again") from None
 
 
 def _opened(segment: Segment, identities: Identities, signing: Signing) -> tuple[bytes, Signature]:
-    """The compressed lines, decrypted, and whose they are."""
+    """The compressed lines, decrypted, and their signature."""
     name = segment.name
     content = _read_bytes(segment)
     if not segment.is_encrypted:
@@ -181,7 +181,7 @@ def _opened(segment: Segment, identities: Identities, signing: Signing) -> tuple
 
 
 def _compressed(segment: Segment, kept: bytes, signing: Signing) -> tuple[bytes, Signature]:
-    """The compressed lines of a segment that is not encrypted, and whose they are."""
+    """The compressed lines of a segment that is not encrypted, and their signature."""
     content = _unframed(segment.name, kept)
     frame = content[-SIGNATURE_FRAME_BYTES:]
     signature = signing.unsigned()
@@ -195,7 +195,7 @@ def _compressed(segment: Segment, kept: bytes, signing: Signing) -> tuple[bytes,
 
 
 def _unframed(name: str, kept: bytes) -> bytes:
-    """A file's content without the checksum at its end, which fits."""
+    """A file's content without the checksum at its end, which is compared."""
     content, end = kept[:-END_BYTES], kept[-END_BYTES:]
     if end != END_FRAME + hashlib.sha256(content).digest():
         raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")
@@ -223,7 +223,7 @@ def _require_named(segment: Segment, header: Header) -> None:
 def _decompress(name: str, compressed: bytes) -> bytes:
     try:
         with zstandard.ZstdDecompressor().stream_reader(compressed) as reader:
-            # A forged one might be as large as the memory.
+            # A forged segment could decompress to more than the memory.
             content = reader.read(2 * MAXIMUM_SEGMENT_BYTES)
             if reader.read(1):
                 raise BackupError("segment_damaged", f"{name} is larger than any segment")

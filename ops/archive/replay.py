@@ -1,4 +1,4 @@
-"""Brings a store's file forward by what segments have: `replay`."""
+"""Appends the events and answers of segments to a store's file: `replay`."""
 
 from collections.abc import Collection, Sequence
 
@@ -21,7 +21,7 @@ def reach(folder: Place, signing: Signing = ANYBODYS) -> tuple[str, Timelines, i
     """How far an archive goes: the store, the newest history and its last position; `None` if it is empty.
 
     Raises:
-        BackupError: all segments of the newest timeline are damaged, or not signed as they must be.
+        BackupError: all segments of the newest timeline are damaged, or not signed as required.
         OSError: the folder cannot be read, or the bucket is away.
     """
     timeline, last = ends(folder)
@@ -32,12 +32,12 @@ def reach(folder: Place, signing: Signing = ANYBODYS) -> tuple[str, Timelines, i
 
 
 def ends(folder: Place) -> tuple[int, int]:
-    """The newest timeline of an archive and its last position, as names say it; zeros where it is empty."""
+    """The newest timeline of an archive and its last position, by the file names; zeros if it is empty."""
     return max(((one.timeline, one.last) for one in list_segments(folder)), default=(0, 0))
 
 
 def _history_header(segments: Sequence[Segment], signing: Signing) -> Header:
-    """A header that says how history led to a timeline, from one of its segments that can be read."""
+    """A header with the history that led to a timeline, from the last of its segments that can be read."""
     damage: BackupError | None = None
     for one in sorted(segments, key=lambda one: one.last, reverse=True):
         try:
@@ -50,7 +50,7 @@ def _history_header(segments: Sequence[Segment], signing: Signing) -> Header:
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """A segment, and the position up to which it belongs to a history: behind it, another timeline begins."""
+    """A segment, and the position up to which it belongs to a history; behind it, another timeline begins."""
 
     segment: Segment
     until: int
@@ -85,9 +85,9 @@ def stretches_between(folder: Place, timelines: Timelines, after: int, position:
 def leading_on(
     folder: Place, timelines: Timelines, after: int, without: Collection[str] = ()
 ) -> list[Stretch]:
-    """The stretches that lead on from behind `after` along a history and to its end, up to the first gap.
+    """The stretches from behind `after` along a history, up to its end or the first gap.
 
-    `without` are segments that are passed over, by their places.
+    `without` has the places of segments that are passed over.
     """
     chosen: list[Stretch] = []
     at = after
@@ -107,9 +107,10 @@ def leading_on(
 
 
 def late_answers(folder: Place, timelines: Timelines, position: int) -> list[Stretch]:
-    """The segments that may have answers of `position`, whichever its event is in; `timelines` end there.
+    """All segments that may have answers of `position`, at which `timelines` end.
 
-    A command that changes nothing is remembered at the position of the last event, and archived later.
+    The answer to a command that changes nothing is kept at the position of the last event, and archived
+    later.
     """
     return [
         Stretch(segment, position)
@@ -126,7 +127,7 @@ def position_at(
     identities: Identities = (),
     signing: Signing = ANYBODYS,
 ) -> int:
-    """The last position of a history, at or behind `after`, whose event was recorded at or before a time."""
+    """The last position of a history, `after` or later, whose event was recorded at or before a time."""
     found = after
     for timeline, first, end in history_of(timelines):
         if found >= end:
@@ -148,11 +149,11 @@ def replay(
     identities: Identities = (),
     signing: Signing = ANYBODYS,
 ) -> Signature:
-    """Appends the events behind the log's head, and the answers that belong to them; whose word they are.
+    """Appends the stretch's events behind the log's head, and its answers; the signature of the segment.
 
     Raises:
-        BackupError: it is damaged, another store's, does not follow from the log, is not signed as it must
-            be, or is encrypted and there is no key for it.
+        BackupError: the segment is damaged, another store's, does not follow from the log, is not signed as
+            required, or is encrypted and there is no key for it.
     """
     segment = stretch.segment
     content = read_segment(segment, identities, signing)

@@ -1,16 +1,17 @@
-"""A segment: some events of one timeline, in order and without a gap, in a file that nothing changes again.
+"""A segment: some events of one timeline, in order and without a gap, in a file that never changes again.
 
     timeline-0001/events-000000000001-000000000250.jsonl.zst
 
 Compressed lines of JSON: a header; an array for each event, its columns in the order of the table; an array
-for each remembered answer; at the end the SHA-256 of all that. The header names the hash of the event before
+for each remembered answer; at the end the SHA-256 of all that. The header has the hash of the event before
 the first, and each event's own hash follows from it, so segments vouch for each other. Behind the compressed
-lines are two frames that programs for zstd skip: a public key and the signature, made with it, of the SHA-256
-of these lines as they lie there and of the segment's name; and the SHA-256 of all that stands before. So both
-are looked at before anything is decompressed.
+lines are two frames that programs for zstd skip. The first has a public key and the signature, made with it,
+of the SHA-256 of the compressed lines and of the segment's name. The second has the SHA-256 of all before it.
+So both are checked before anything is decompressed.
 
-One that is encrypted has `.age` behind its name, and beside it, written last, `<the same>.meta.json`: what
-must be known of it without the key, its checksum and the signature. Without that, there is no such segment.
+The name of an encrypted segment ends in `.age`. Beside it is `<the same>.meta.json`, written last, with the
+facts that must be known without the key, the checksum and the signature. Without that file, the segment does
+not count.
 """
 
 import hashlib
@@ -35,20 +36,20 @@ MAXIMUM_SEGMENT_BYTES = 64 * 1024 * 1024
 METADATA_SUFFIX = ".meta.json"
 
 # https://github.com/facebook/zstd/blob/dev/doc/zstd_compression_format.md#skippable-frames
-# Without the frame, a bit that means nothing to zstd could flip, and its own checksum could be cut off.
+# Without this frame, a flip of a bit that zstd ignores would go unnoticed, and so would a cut-off checksum.
 END_FRAME = bytes.fromhex("502a4d18") + hashlib.sha256().digest_size.to_bytes(4, "little")
 END_BYTES = len(END_FRAME) + hashlib.sha256().digest_size
-# Before it, in what is signed: 32 bytes of the public key, and 64 of the signature.
+# The frame before that, in signed segments: 32 bytes of the public key, and 64 of the signature.
 SIGNATURE_FRAME = bytes.fromhex("532a4d18") + (32 + 64).to_bytes(4, "little")
 SIGNATURE_FRAME_BYTES = len(SIGNATURE_FRAME) + 32 + 64
 
 _NAME = re.compile(r"events-([0-9]{12})-([0-9]{12})(?:\.[0-9]+)?\.jsonl\.zst(?:\.age)?")
-# Numbers that SQLite can count on from, whatever somebody calls a folder.
+# At most 15 digits, so that SQLite can still count on from the number of any folder.
 _FOLDER = re.compile(r"timeline-([0-9]{4,15})")
 
 
 class Segment(KeptFile, frozen=True):
-    """A segment by its name. One with only answers ends before it begins. `size` is the file's, in bytes."""
+    """A segment, by its name. `last` is before `first` if it has only answers. `size` is in bytes."""
 
     timeline: int
     first: int
@@ -61,12 +62,12 @@ class Segment(KeptFile, frozen=True):
 
 
 def signed_name(place: Place) -> str:
-    """The name under which a segment is signed: with its timeline's folder."""
+    """The name under which a segment is signed: its timeline's folder and its file name."""
     return f"{place.parent.name}/{place.name}"
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line. Hashes are hexadecimal."""
+    """The first line of a segment. Hashes are hexadecimal."""
 
     format: int = FORMAT
     store_id: str
@@ -100,13 +101,13 @@ class SegmentContent(msgspec.Struct, frozen=True):
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line: SHA-256 of all lines before it."""
+    """The last line of a segment: the SHA-256 of all lines before it."""
 
     sha256: str
 
 
 def segment_path(folder: Place, timeline: int, first: int, last: int, suffix: str = "") -> Place:
-    """Where a segment goes; with only answers, a name that is not taken. `suffix`: `.age` if encrypted."""
+    """The place of a segment; a free name if it has only answers. `suffix` is `.age` if it is encrypted."""
     place = folder / f"timeline-{timeline:04d}"
     base = f"events-{first:012d}-{last:012d}"
     path, number = place / f"{base}.jsonl.zst{suffix}", 0
@@ -138,7 +139,7 @@ def list_segments(folder: Place, timeline: int | None = None) -> list[Segment]:
 def _timelines(folder: Place, timeline: int | None) -> Iterator[tuple[int, list[Entry]]]:
     """The files of each timeline, or of one."""
     if isinstance(folder, BucketPath):
-        # One listing for all timelines, since each listing takes its time.
+        # One listing for all timelines, since listings of a bucket are slow.
         by_number: dict[int, list[Entry]] = {}
         below = folder if timeline is None else folder / f"timeline-{timeline:04d}"
         for path, size, tag in below.files():
@@ -154,15 +155,15 @@ def _timelines(folder: Place, timeline: int | None) -> Iterator[tuple[int, list[
 
 
 def runs(segments: Sequence[Segment], after: int) -> Iterator[Segment]:
-    """The segments that lead on from a position without a gap; of those that overlap, the longest.
+    """The segments that lead on from a position, up to the first gap or the end.
 
-    It ends where there is a gap, or nothing more. Segments with only answers come where they belong.
+    Of overlapping segments, the longest is taken. Segments with only answers follow the position of these.
     """
     only_answers: dict[int, list[Segment]] = {}
     for one in segments:
         if one.first > one.last:
             only_answers.setdefault(one.last, []).append(one)
-    # Once through all of them: an archive may have many, and anybody's among them.
+    # One pass over all segments: an archive may have many, and forged ones among them.
     left = deque(sorted((one for one in segments if one.first <= one.last), key=lambda one: one.first))
     position, furthest = after, None
     while True:

@@ -1,8 +1,8 @@
-"""Signs what was written before there was a key: `sign_archive`.
+"""Signs segments that were written before there was a key: `sign_archive`.
 
-Nothing of what lies there is signed. A segment that nobody has signed is written anew from the store's log,
-if it has the very events that the log has; what the log does not have, of a timeline that was left say, stays
-as it is.
+The old files themselves are never signed. An unsigned segment is written anew from the store's log, if it has
+the same events as the log. A segment with events that the log lacks, for example of a timeline that a restore
+left, stays unsigned.
 """
 
 import msgspec
@@ -19,7 +19,7 @@ from ops.targets.target import Place, delete_file
 
 
 class SignedArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """How many segments were signed now, and how many before; those that were left, with the reason."""
+    """The number of segments signed now, and signed before; and those left unsigned, each with the reason."""
 
     signed: int
     before: int
@@ -34,7 +34,7 @@ def sign_archive(
     signing: Signing,
     progress: Progress = ignore_progress,
 ) -> SignedArchive:
-    """Writes each segment anew that is unsigned and has what the log has; nobody else writes meanwhile.
+    """Writes each unsigned segment anew that has the log's events. No other process may write meanwhile.
 
     Raises:
         BackupError: there is no key to sign with.
@@ -43,7 +43,7 @@ def sign_archive(
     segments = list_segments(folder)
     signed = before = 0
     left: dict[str, str] = {}
-    # What is unsigned may be looked at, whatever is required of what is restored.
+    # Unsigned segments may be read here, even if a restore would refuse them.
     relaxed = msgspec.structs.replace(signing, is_required=False)
     for number, one in enumerate(segments):
         progress("archive", number, len(segments))

@@ -9,7 +9,7 @@ END = 2**62
 
 
 def history_of(timelines: Timelines, position: int = END) -> Iterator[tuple[int, int, int]]:
-    """Number, first and last position of each timeline as far as a history goes through it."""
+    """The number, first and last position of each timeline of a history, up to `position`."""
     for place, (timeline, first) in enumerate(timelines):
         end = timelines[place + 1][1] - 1 if place + 1 < len(timelines) else position
         if first <= min(end, position):

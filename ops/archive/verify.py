@@ -1,4 +1,4 @@
-"""Tells whether an archive is what was written: `verify_archive` reads all of it."""
+"""Checks that an archive is still as it was written: `verify_archive` reads all of it."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from ops.targets.target import Place
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How much was read, and the damage, by the name of the segment (or the place of a gap)."""
+    """The numbers of what was read, and the damage, by the name of the segment (or the place of a gap)."""
 
     segments: int
     timelines: int
@@ -54,7 +54,7 @@ def verify_archive(
             ends[one] = previous, last
             signatures[str(signature)] += 1
         except BackupError as error:
-            # One that is gone was merged meanwhile: a larger one has its events.
+            # A segment that is gone was merged meanwhile: a larger one has its events.
             if one.place.exists():
                 damage[one.name] = error.message
                 if error.reason in ("forged", "unsigned", "untrusted"):
@@ -76,7 +76,7 @@ def verify_archive(
 
 
 def _ends(segment: Segment, identities: Identities, signing: Signing) -> tuple[str, str, Signature]:
-    """The hash before a segment's first event, and that of its last; whose it is."""
+    """The hash before a segment's first event, the hash of its last event, and its signature."""
     if segment.is_encrypted:
         envelope, signature = verify_sealed(segment, signing)
         if identities:
@@ -88,7 +88,7 @@ def _ends(segment: Segment, identities: Identities, signing: Signing) -> tuple[s
 
 
 def _whose(segment: Segment, signing: Signing) -> str:
-    """Whose a segment is that must not be used, in words."""
+    """The signature of a refused segment, in words."""
     try:
         return str(read_signature(segment, msgspec.structs.replace(signing, is_required=False)))
     except BackupError as error:
@@ -96,7 +96,7 @@ def _whose(segment: Segment, signing: Signing) -> str:
 
 
 def _breaks(timeline: int, segments: list[Segment], ends: dict[Segment, tuple[str, str]]) -> dict[str, str]:
-    """The places where the segments of a timeline do not lead on."""
+    """The breaks in a timeline: segments that do not follow from the one before, and the first gap."""
     found: dict[str, str] = {}
     start, end = min(one.first for one in segments) - 1, max(one.last for one in segments)
     position, last_hash = start, ""

@@ -1,4 +1,4 @@
-"""Writes segments: `write_segment`, of lines that SQLite makes or that are made of rows."""
+"""Writes segments: `write_segment`, from lines that SQLite makes, or from rows in memory."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ from ops.targets.vouching import add_signature, encode_vouched
 LEVEL = 3
 
 
-# How many lines are made at once: those of a whole segment together would be in memory several times.
+# The number of lines made at once: all lines of a segment together would be in memory several times.
 _LINES_AT_ONCE = 1_000
 
 
@@ -40,7 +40,7 @@ def event_lines(connection: apsw.Connection, after: int, last: int) -> list[byte
 
 
 def _event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
-    """SQLite makes them, without Python's lock."""
+    """The lines as one piece, which SQLite makes without holding Python's lock."""
     lines: bytes | None = connection.execute(
         "SELECT CAST(group_concat(line || char(10), '') AS BLOB) FROM ("
         " SELECT json_array(position, stream, version, type, recorded_at, command_id,"
@@ -53,7 +53,7 @@ def _event_lines(connection: apsw.Connection, after: int, last: int) -> bytes:
 
 
 def row_lines(rows: Iterable[Row]) -> list[bytes]:
-    """The same lines, of rows that are in memory."""
+    """The same lines, from rows in memory."""
     return list(
         _lines(
             (
@@ -68,7 +68,7 @@ def row_lines(rows: Iterable[Row]) -> list[bytes]:
 
 
 def answer_lines(answers: Iterable[Answer]) -> Iterator[bytes]:
-    """The lines of remembered answers, which stand behind those of the events, in pieces."""
+    """The lines of remembered answers, in pieces; in a segment, they follow those of the events."""
     return _lines((one.command_id, one.request_hash.hex(), one.position, one.answer) for one in answers)
 
 
@@ -91,8 +91,8 @@ def write_segment(
 ) -> None:
     """Puts a segment in its place, whole and on disk, signed by `signer`.
 
-    `lines` are those of its events, or of its events and its answers; `answers` stand behind them.
-    `last_hash` is that of its last event, if it has any.
+    `lines` are the lines of its events, or of its events and answers; the lines of `answers` follow them.
+    `last_hash` is the hash of its last event, if it has any.
 
     Raises:
         OSError: the disk is full, the bucket is away.
