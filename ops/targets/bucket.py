@@ -1,7 +1,7 @@
-"""An S3-compatible bucket, and the paths in it: `BucketPath` has of `pathlib.Path` what both have in common.
+"""An S3-compatible bucket, and the paths in it: `BucketPath` has the methods of `pathlib.Path` that fit both.
 
-A put is whole or not there at all, and on disk when it returns, as S3 promises: there is nothing to rename.
-What fails is tried again by the library, within limits, and raises `BucketError` then.
+S3 promises that a file that was put is complete and on disk, or not there at all, so nothing is renamed. The
+library repeats failed requests, within limits, and raises `BucketError` then.
 """
 
 import os
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 SCHEME = "s3://"
-# Limits of one request: for a connection to come, and for one that stands still.
+# Limits of one request: the time to connect, and the time without any data.
 CONNECT_TIMEOUT = timedelta(seconds=5)
 READ_TIMEOUT = timedelta(seconds=30)
 # Limit of a whole request: long enough for a part of an upload at 200 kB/s.
 REQUEST_TIMEOUT = timedelta(seconds=60)
 MAXIMUM_RETRIES = 3
-# Limit of all attempts together. The end of a service waits for the archive, and for no longer than this.
+# Limit of all attempts together. A service that stops waits for the archive, but no longer than this.
 RETRY_TIMEOUT = timedelta(seconds=10)
 # Size of the parts of an upload: 80 GB fit into the 10,000 parts that S3 allows. Few are sent at once, since
-# they are in the memory of the service.
+# they fill the memory of the service.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 4
 READS_AT_ONCE = 16
-# Limit of what is read as a whole: metadata and segments.
+# Limit of a file that is read as a whole: metadata and segments.
 MAXIMUM_READ_BYTES = 160 * 1024 * 1024
 
 
 class BucketError(OSError):
-    """A bucket does not answer, or refuses; the message says which, and what the server said."""
+    """A bucket does not answer, or refuses; the message names it, and has the server's answer."""
 
     hint = "see the address, HYPERPAGE_S3_ENDPOINT and the AWS_… variables"
 
@@ -50,11 +50,11 @@ class Bucket:
     endpoint: str | None
     staging: Path
     """A local folder for what is to go there, or comes from there."""
-    # Contents that were read, by key and ETag: a listing tells which are still valid.
+    # Contents that were read, by key and ETag. The ETags of a listing show which are still valid.
     _known: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def store(self) -> "S3Store":
-        """The library's view of it.
+        """The library's object for the bucket.
 
         Raises:
             BucketError: the library is not installed, or cannot be set up.
@@ -95,7 +95,7 @@ class BucketPath:
         return True
 
     def size(self) -> int:
-        """In bytes.
+        """The size of the file, in bytes.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -104,10 +104,11 @@ class BucketPath:
             return int(obstore.head(self.bucket.store(), self.key)["size"])
 
     def read_bytes(self, most_bytes: int = MAXIMUM_READ_BYTES) -> bytes:
-        """All of it, unless that is more than so many bytes.
+        """The content of the file.
 
         Raises:
             FileNotFoundError: it is not there.
+            BucketError: it has more than `most_bytes`.
         """
         with bucket_errors(self) as obstore:
             found = obstore.get(self.bucket.store(), self.key)
@@ -116,7 +117,7 @@ class BucketPath:
             return bytes(found.bytes())
 
     def chunks(self, size_bytes: int) -> Iterator[bytes]:
-        """All of it, piece by piece.
+        """The content of the file, piece by piece.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -126,19 +127,19 @@ class BucketPath:
                 yield bytes(chunk)
 
     def put(self, content: bytes | Path) -> None:
-        """Puts a file there, whole; one of that name is replaced."""
+        """Puts the whole file there; it replaces a file of that name."""
         with bucket_errors(self) as obstore:
             obstore.put(
                 self.bucket.store(), self.key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Deletes it; S3 does not say whether it was there."""
+        """Deletes the file; S3 does not say whether it was there."""
         with bucket_errors(self) as obstore:
             obstore.delete(self.bucket.store(), self.key)
 
     def files(self) -> Iterator[tuple["BucketPath", int, str]]:
-        """The files in this folder and below, with sizes and ETags, in no order."""
+        """The files in this folder and below, with sizes and ETags, in no particular order."""
         prefix = self.key + "/" if self.key else None
         with bucket_errors(self) as obstore:
             for page in obstore.list(self.bucket.store(), prefix):
@@ -147,7 +148,7 @@ class BucketPath:
 
 
 def read_all(files: Sequence[tuple[BucketPath, str]], most_bytes: int) -> list[bytes | OSError]:
-    """The content of small files, some at once; of those that are known by their ETag, what is known."""
+    """The content of small files, several read at once; content known by its ETag is not read again."""
 
     def read(one: tuple[BucketPath, str]) -> bytes | OSError:
         path, tag = one
@@ -173,7 +174,7 @@ def read_all(files: Sequence[tuple[BucketPath, str]], most_bytes: int) -> list[b
 
 
 def is_bucket(address: str) -> bool:
-    """Whether that is the address of a folder in a bucket, and no path."""
+    """Whether a text is the address of a folder in a bucket, and no path."""
     return address.startswith(SCHEME)
 
 
@@ -182,7 +183,7 @@ def bucket_path(address: str, *, endpoint: str | None, staging: Path) -> BucketP
     """The folder `s3://bucket/prefix`. `endpoint` is the address of a server that is not Amazon's.
 
     Raises:
-        ValueError: it is no such address.
+        ValueError: the address is not of that form.
     """
     name, _, key = address.removeprefix(SCHEME).partition("/")
     parts = [part for part in key.split("/") if part]
@@ -205,7 +206,7 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
         name,
         **more,
         client_options={
-            # Plain HTTP only where the operator wrote it so.
+            # Plain HTTP only if the operator's address begins with `http://`.
             "allow_http": address is not None and address.startswith("http://"),
             "connect_timeout": CONNECT_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
@@ -217,11 +218,11 @@ def _store(name: str, endpoint: str | None) -> "S3Store":
 
 @contextmanager
 def bucket_errors(path: BucketPath) -> Iterator[Any]:
-    """The library, whose errors within the block get a message of one line.
+    """The library, whose errors within the block are raised with a message of one line.
 
     Raises:
-        BucketError: it does not answer, or refuses.
-        FileNotFoundError: it has no such file.
+        BucketError: the bucket does not answer, or refuses.
+        FileNotFoundError: the bucket has no such file.
     """
     try:
         import obstore
@@ -248,7 +249,7 @@ def _said(text: str) -> str:
         if found:
             return f"the bucket refuses: {rest.partition('<')[0]}"
     if "169.254.169.254" in text:
-        # The address where machines of a cloud ask for credentials, if they were given none.
+        # The address where machines in a cloud ask for credentials if none are set.
         return "there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
     first = text.partition("\n")[0]
     _, found, rest = first.partition("HTTP error: ")

@@ -1,4 +1,4 @@
-"""JSON in files that somebody else may have written: `decode_document`, `decoder_of` for many of a kind."""
+"""JSON in files that another program may have written: `decode_document`; `decoder_of` for many of a kind."""
 
 import re
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import msgspec
 from hyperpage_client.documents import decoded
 
 T = TypeVar("T")
-# What SQLite and dates can take.
+# Limited to numbers that SQLite can hold.
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _HASH = "^[0-9a-f]{64}$"
 Hash = Annotated[str, msgspec.Meta(pattern=_HASH)]
-# In milliseconds since the epoch, up to the year 9999.
+# A time in milliseconds since the epoch, up to the year 9999.
 Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 
 
@@ -22,10 +22,10 @@ def decode_document(content: bytes) -> Any: ...
 @overload
 def decode_document(content: bytes | str, kind: type[T]) -> T: ...
 def decode_document(content: bytes | str, kind: Any = Any) -> Any:
-    """What a document says, as an object of that kind.
+    """A JSON document as an object of that kind.
 
     Raises:
-        msgspec.DecodeError: it is none, whatever is wrong with it: how it is spelled, or how deep it goes.
+        msgspec.DecodeError: it is none, for any reason: its encoding, its syntax, its members, its depth.
     """
     return decoded(lambda one: msgspec.json.decode(one, type=kind), content)
 
@@ -36,6 +36,6 @@ def is_hash(text: str) -> bool:
 
 
 def decoder_of(kind: Any) -> Callable[[bytes], Any]:
-    """Does the same for many documents of a kind."""
+    """A function that decodes as `decode_document` does, for many documents of a kind."""
     decode = msgspec.json.Decoder(kind).decode
     return lambda content: decoded(decode, content)

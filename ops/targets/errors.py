@@ -1,6 +1,6 @@
 """The error of a backup or a segment of the archive, for programs and for people."""
 
-# Reasons for which nothing can be restored from a backup: it is not what was made.
+# Reasons for which a backup cannot be restored: it is not the file that was made.
 UNUSABLE = frozenset(
     (
         "size_differs",
@@ -12,16 +12,16 @@ UNUSABLE = frozenset(
         "unknown_format",
     )
 )
-# Reasons for which the latest is restored without a segment of the archive.
+# Reasons for which a restore to the latest goes on without a segment of the archive.
 UNUSABLE_SEGMENT = UNUSABLE | {"segment_damaged", "forged", "foreign"}
-# Reason for which a restore makes the tables anew: the log is sound, and the tables are not what it says.
+# Reason for which a restore rebuilds the tables: the log is sound, but the tables are not what it says.
 TABLES_DIFFER = "tables_differ"
 
 _ANOTHER = (
     "nothing was changed: use another one (`hyperpage backup list`), or all that is sound with `hyperpage"
     " backup restore --latest`; keep this one until another is proven (`hyperpage backup drill`)"
 )
-# What to do where nobody knows better.
+# The hints for errors that are raised without one, by their reason.
 _USUAL_HINTS = {
     "not_found": "nothing was changed: `hyperpage backup list` lists what there is",
     "metadata_damaged": (
@@ -43,10 +43,10 @@ _USUAL_HINTS = {
 
 
 class BackupError(RuntimeError):
-    """A backup cannot be used, or not be made; `reason` is one word for programs, `hint` says what to do.
+    """A backup cannot be used or made; `reason` is one word for programs, `hint` says what to do.
 
-    Without a `hint`, it is what is usual for the reason: none is empty.
-    `backup` is where the damaged backup or segment is, where the caller could not know that.
+    Without a `hint`, it gets the usual one for its reason: no hint is empty.
+    `backup` is the place of the damaged backup or segment, where the caller could not know that.
     Reasons: `not_found`, `no_metadata`, `metadata_damaged`, `unknown_format`, `size_differs`,
     `checksum_differs`, `damaged`, `schema_differs`, `content_differs`, `chain_broken`, `foreign`,
     `tables_differ`, `unreachable_moment`, `segment_damaged`, `encrypted`, `forged`, `unsigned`, `untrusted`,

@@ -1,4 +1,4 @@
-"""Where things are that a restore needs."""
+"""The places of everything that a restore needs."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ops.targets.target import Place
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things are: the store, the folders of its backups and archive; how those are sealed, signed."""
+    """The places of the store, its backups and its archive, and how these are sealed and signed."""
 
     store: Path
     backups: Place

@@ -1,6 +1,6 @@
-"""Opens what others have named or put there: regular files alone, and no more of them than was expected.
+"""Opens files that other users have named or made: only regular files, and only up to an expected size.
 
-A FIFO would be waited for without an end, a device may never end, and a folder cannot be read.
+Opening a FIFO could wait for ever, a device may never end, and a folder cannot be read.
 """
 
 import errno
@@ -18,24 +18,24 @@ _KINDS = {
 }
 
 
-# How much of a file is read at once.
+# The bytes of a file that are read at once.
 CHUNK_BYTES = 1024 * 1024
-# The numbers of the errors by which these functions refuse what they found.
+# The numbers of the errors with which these functions refuse a file.
 REFUSED = (errno.EINVAL, errno.EISDIR, errno.EFBIG)
 
 
 def open_regular(path: Path, *, follow: bool = True) -> FileIO:
-    """A regular file, opened to be read, without a buffer. Without `follow`, it may be no symbolic link.
+    """A regular file, opened for reading, without a buffer. Without `follow`, it must not be a symbolic link.
 
     Raises:
-        OSError: it is something else, is not there, or cannot be read.
+        OSError: it is no regular file, is not there, or cannot be read.
     """
-    # Opening a FIFO does not wait then, nor does a device that reacts to being opened.
+    # With these flags, opening a FIFO does not wait, nor does opening a device.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     require_regular(path, follow=follow)
     descriptor = os.open(path, flags)
     try:
-        # Once more, of what is open: another one may have come in its place.
+        # Checked again on the open file: another file may have taken its place meanwhile.
         _require_regular(path, os.fstat(descriptor))
         os.set_blocking(descriptor, True)
         return os.fdopen(descriptor, "rb", buffering=0)
@@ -52,7 +52,7 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
     """
     with open_regular(path, follow=follow) as file:
         content = bytearray()
-        # A read makes room for all that it asks for, and most files have much less than they may have.
+        # In pieces: a read reserves memory for all bytes that it asks for, and most files are much smaller.
         while chunk := file.read(min(CHUNK_BYTES, most_bytes + 1 - len(content))):
             content += chunk
             if len(content) > most_bytes:
@@ -61,13 +61,13 @@ def read_regular(path: Path, most_bytes: int, *, follow: bool = True) -> bytes:
 
 
 def open_to_write(path: Path) -> int:
-    """The descriptor of an empty file for its owner alone, new or emptied; never what a link leads to.
+    """The descriptor of an empty file for its owner alone, new or emptied; a link is never followed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        # Nothing of ours: whoever may write here has put it in the way.
+        # This program makes no such thing here, so it is removed: another user may have put it in the way.
         path.unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.open(path, flags, 0o600)
@@ -79,7 +79,7 @@ def require_regular(path: Path, *, follow: bool = True) -> None:
     Raises:
         OSError: there is something else, or nothing.
     """
-    # `stat` alone: already the opening of a device or a tape can have an effect.
+    # With `stat`, without opening it: opening a device or a tape can have effects.
     _require_regular(path, path.stat(follow_symlinks=follow))
 
 

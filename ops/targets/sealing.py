@@ -1,8 +1,8 @@
-"""How files are kept: compressed with zstd, encrypted with age to public keys, both, or plain.
+"""The forms of kept files: compressed with zstd, encrypted with age to public keys, both, or plain.
 
-Sealing takes the public keys alone, so the service never holds the secret one. A sealed file is opened into a
-temporary one, which counts only once all of it was found to be what went in: age notices a change when it
-comes to it, and has written what stands before by then.
+Sealing needs the public keys alone, so the service never holds a secret key. A sealed file is opened into a
+temporary one, which counts only once all of it was checked: age notices a change only when it reaches it, and
+has written everything before it by then.
 https://age-encryption.org/v1
 """
 
@@ -30,16 +30,16 @@ LEVEL = 3
 MAXIMUM_RECIPIENTS = 20
 MAXIMUM_IDENTITY_FILE_BYTES = 64 * 1024
 
-# Secret keys: each opens what was encrypted to its public key.
+# Secret keys: each opens the files that were encrypted to its public key.
 Identities = Sequence["x25519.Identity"]
 
 
 class SealedError(RuntimeError):
-    """It is encrypted, and there is no key for it."""
+    """A file is encrypted, and there is no key for it."""
 
 
 class UnsoundError(RuntimeError):
-    """It is not what was sealed; the message says how."""
+    """A file differs from what was sealed; the message says how."""
 
 
 class Sealing(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Sealing(msgspec.Struct, frozen=True):
 
     @property
     def suffix(self) -> str:
-        """The end of the names of files that are kept so."""
+        """The end of the names of files of this form."""
         compressed = COMPRESSED_SUFFIX if self.compression == "zstd" else ""
         return compressed + (ENCRYPTED_SUFFIX if self.recipients else "")
 
@@ -75,8 +75,8 @@ def read_identities(file: Path) -> Identities:
     """The secret keys in a file as `age-keygen` writes it.
 
     Raises:
-        ValueError: it has none; the message repeats nothing of it.
-        OSError: it cannot be read.
+        ValueError: the file has no secret key, or another line; the message repeats nothing of it.
+        OSError: the file cannot be read.
     """
     import pyrage
 
@@ -92,9 +92,7 @@ def read_identities(file: Path) -> Identities:
 
 
 def write_new_identity(file: Path) -> str:
-    """Makes a secret key, in a new file as `age-keygen` writes it, which its owner alone can read.
-
-    Answers with the public key.
+    """Makes a secret key in a new file, as `age-keygen` writes it, for its owner alone; the public key.
 
     Raises:
         FileExistsError: there is such a file; it may be the only copy of another key.
@@ -104,7 +102,7 @@ def write_new_identity(file: Path) -> str:
 
     identity = x25519.Identity.generate()
     public = str(identity.to_public())
-    # What was encrypted to a key that is gone after a power cut, nobody could read.
+    # On disk before the public key is used: backups would be unreadable if a power cut lost the secret key.
     write_new_private(file, f"# public key: {public}\n{identity}\n".encode())
     return public
 
@@ -125,12 +123,12 @@ def seal_file(source: Path, target: Path, sealing: Sealing) -> None:
         try:
             pyrage.encrypt_io(reader, sealed, _recipients(sealing.recipients))
         except pyrage.EncryptError as error:
-            # The library wraps errors of the disk: that it is full, say.
+            # The library wraps errors of the disk, for example that it is full.
             raise OSError(f"{target.name} cannot be written: {error}") from error
 
 
 def seal_bytes(content: bytes, recipients: tuple[str, ...]) -> bytes:
-    """The sealed form of something small that is compressed already; itself where there are no recipients."""
+    """The encrypted form of compressed bytes; the bytes themselves if there are no recipients."""
     import pyrage
 
     return pyrage.encrypt(content, _recipients(recipients)) if recipients else content
@@ -141,7 +139,7 @@ def open_bytes(content: bytes, identities: Identities) -> bytes:
 
     Raises:
         SealedError: none of the keys opens it.
-        UnsoundError: it was changed.
+        UnsoundError: the content was changed.
     """
     into = io.BytesIO()
     _decrypt(io.BytesIO(content), into, identities)
@@ -157,11 +155,11 @@ def open_file(
     size: int,
     told: Callable[[int, int], None],
 ) -> str:
-    """Writes what was sealed into a file, `size` bytes at most; answers with its SHA-256.
+    """Opens a sealed file into `target`, `size` bytes at most; the SHA-256 of the opened content.
 
     Raises:
         SealedError: none of the keys opens it.
-        UnsoundError: it was changed; the target has a part of it.
+        UnsoundError: it was changed; `target` has a part of the content then.
     """
     writer = _Bounded(target, size, told)
     into: Any = writer
@@ -190,7 +188,7 @@ def _decrypt(source: IO[bytes], target: Any, identities: Identities) -> None:
             raise SealedError("none of the keys opens it") from error
         raise UnsoundError(f"it cannot be decrypted: {error}") from error
     except OSError as error:
-        # An error of the writing comes back as another one, which has its text alone.
+        # The library replaces an error of the writer by a new one with its text, so the original is raised.
         if writer.failure is not None:
             raise writer.failure from None
         raise UnsoundError(f"it cannot be decrypted: {error}") from error
@@ -210,7 +208,7 @@ def _recipient(key: str, number: int) -> Any:
 
 
 class _Remembering:
-    """Passes on what is written, and remembers how that failed."""
+    """A writer that passes everything on to another, and remembers its error."""
 
     def __init__(self, target: Any) -> None:
         self._target = target
@@ -225,11 +223,11 @@ class _Remembering:
         return len(content)
 
     def flush(self) -> None:
-        """There is nothing that waits here."""
+        """Does nothing: this writer has no buffer."""
 
 
 class _Bounded:
-    """Writes and hashes, up to a size: a forged file might be as large as the disk."""
+    """A writer that also hashes, up to a size: the content of a forged file could fill the disk."""
 
     def __init__(self, target: IO[bytes], size: int, told: Callable[[int, int], None]) -> None:
         self._target = target
@@ -251,7 +249,7 @@ class _Bounded:
 
 
 def as_reader(chunks: Iterator[bytes]) -> IO[bytes]:
-    """Something to read from, of what comes piece by piece."""
+    """A file object that reads from pieces of content."""
     return io.BufferedReader(_Chunks(chunks), CHUNK_BYTES)
 
 

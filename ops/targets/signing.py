@@ -1,8 +1,8 @@
-"""Signatures of what is kept: Ed25519, made with a key of the store, over bytes before anything reads them.
+"""Signatures of backups and segments: Ed25519, with a key of the store, checked before the bytes are parsed.
 
-A checksum tells what was damaged; a signature tells who made it, which nobody else who can write there can
-forge. What is signed is a line with the kind and the name of the file, and the bytes that the kind has; so a
-signature fits under no other name, and says nothing about anything else.
+A checksum shows damage. A signature shows which key made the file, and cannot be forged by another user who
+can write to its folder. The signed bytes are a line with the kind and the name of the file, and then the
+bytes that the kind has; so a signature is valid for no other name, and for no other kind of file.
 https://datatracker.ietf.org/doc/html/rfc8032
 """
 
@@ -23,7 +23,7 @@ from ops.targets.regular_files import read_regular
 KEY_BYTES = 32
 SIGNING_KEY_FILE = "signing-key.txt"
 MAXIMUM_TRUSTED = 100
-# Characters of a public key where there is no room for all of it.
+# The number of characters that are shown of a public key where there is little room.
 SHORT_KEY = len("ed25519:") + 6
 MAXIMUM_KEY_FILE_BYTES = 4096
 
@@ -36,9 +36,10 @@ _SECRET = re.compile(r"HYPERPAGE-SIGNING-KEY-1:([A-Za-z0-9_-]{43})")
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """Whose something is, as far as its signature tells; in words: `str` of it.
+    """The result of checking a signature; `str` of it is the result in words.
 
-    `is_refused`: it must not be used. What is forged never is, the others where only trusted ones may be.
+    `is_refused`: the file must not be used. A forged file is always refused; an unsigned one, or one that an
+    untrusted key has signed, if trusted signatures are required.
     """
 
     state: State = "unsigned"
@@ -51,7 +52,7 @@ class Signature(msgspec.Struct, frozen=True):
         return self._in_words(self.key or "")
 
     def short(self) -> str:
-        """The same with the beginning of the key."""
+        """The result in words, with only the beginning of the key."""
         return self._in_words(f"{(self.key or '')[:SHORT_KEY]}…")
 
     def _in_words(self, key: str) -> str:
@@ -61,7 +62,7 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 class SigningKey:
-    """A secret key; `public` is what others recognise its signatures by."""
+    """A secret key; `public` is its public key, by which its signatures are recognised."""
 
     def __init__(self, seed: bytes) -> None:
         from nacl import signing
@@ -77,10 +78,10 @@ class SigningKey:
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True):
-    """What signs, and whose signatures are trusted.
+    """The key that signs, and the keys whose signatures are trusted.
 
-    `key_file` has the store's own secret key, which is trusted besides the `trusted_keys`; without one,
-    nothing is signed. `is_required`: what is not signed with one of them is refused.
+    `key_file` has the store's own secret key, which is trusted besides the `trusted_keys`; without a
+    `key_file`, nothing is signed. `is_required`: a file that is not signed with one of these keys is refused.
     """
 
     key_file: Path | None = None
@@ -89,34 +90,34 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def own_key(self) -> SigningKey | None:
-        """The store's own key; `None` where there is none yet.
+        """The store's own key; `None` if there is none yet.
 
         Raises:
-            BackupError: its file is no such key.
-            OSError: it cannot be read.
+            BackupError: its file has no such key.
+            OSError: its file cannot be read.
         """
         if self.key_file is None:
             return None
         try:
-            # Looked at each time: another key may have taken its place while the service runs.
+            # Checked each time: the key may be replaced while the service runs.
             status = self.key_file.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return _read_key(self.key_file, status.st_mtime_ns, status.st_ino)
 
     def signer(self) -> SigningKey | None:
-        """The store's own key, made where there is none yet; `None` where nothing is to be signed.
+        """The store's own key, made if there is none yet; `None` if nothing is to be signed.
 
         Raises:
-            BackupError: its file is no such key.
-            OSError: it cannot be read or written.
+            BackupError: its file has no such key.
+            OSError: its file cannot be read or written.
         """
         if self.key_file is not None and self.own_key is None:
             make_key(self.key_file)
         return self.own_key
 
     def check(self, kind: Kind, name: str, content: bytes, key: bytes, signature: bytes) -> Signature:
-        """Whose a content is, by its signature."""
+        """The result of checking the signature of a content."""
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
 
@@ -130,20 +131,20 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
         return Signature("signed", public, is_trusted, self.is_required and not is_trusted)
 
     def unsigned(self) -> Signature:
-        """What something without a signature is worth."""
+        """The result for a file without a signature."""
         return Signature("unsigned", is_refused=self.is_required)
 
 
-# Nobody's signature is trusted, and none is needed; what is forged is found all the same.
+# No key is trusted, and no signature is required; forged files are found all the same.
 ANYBODYS = Signing()
 FORGED = Signature("forged", is_refused=True)
 
 
 def require_accepted(name: str, signature: Signature) -> None:
-    """Returns if something may be used, as far as its signature tells.
+    """Returns if a file may be used, as far as its signature tells.
 
     Raises:
-        BackupError: it may not.
+        BackupError: its signature is refused.
     """
     if not signature.is_refused:
         return
@@ -167,7 +168,7 @@ def require_accepted(name: str, signature: Signature) -> None:
 
 
 def signing_with(key_file: Path, trusted_keys: tuple[str, ...], *, is_required: bool) -> Signing:
-    """What signs, and whose signatures are trusted, as an operator wrote it.
+    """The key that signs and the keys that are trusted, checked as an operator wrote them.
 
     Raises:
         ValueError: one is no public key; the message does not repeat it, since it may be a secret one.
@@ -184,10 +185,10 @@ def signing_with(key_file: Path, trusted_keys: tuple[str, ...], *, is_required: 
 def make_key(file: Path, *, replace: bool = False) -> None:
     """Makes a secret key in a file that its owner alone can read; on disk when this returns.
 
-    One that is there stays, unless it is to be replaced.
+    An existing file stays, unless `replace` is set.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     seed = secrets.token_bytes(KEY_BYTES)
     public, secret = SigningKey(seed).public, f"HYPERPAGE-SIGNING-KEY-1:{encoded(seed)}"
@@ -202,7 +203,7 @@ def make_key(file: Path, *, replace: bool = False) -> None:
             temporary.replace(file)
         else:
             try:
-                # Unlike a rename, this fails where another process has just made one.
+                # Unlike a rename, this fails if another process has just made the file.
                 os.link(temporary, file)
             except FileExistsError:
                 return
@@ -212,7 +213,7 @@ def make_key(file: Path, *, replace: bool = False) -> None:
 
 
 def public_text(key: bytes) -> str:
-    """A public key as people write it."""
+    """A public key in its written form, `ed25519:…`."""
     return f"ed25519:{encoded(key)}"
 
 
@@ -225,7 +226,7 @@ def decoded(text: str) -> bytes:
 
 
 def _signed(kind: Kind, name: str, content: bytes) -> bytes:
-    # As JSON, a name ends where it ends, whatever is in it.
+    # In JSON, no character of a name can be taken for the end of the name.
     return _CONTEXT + msgspec.json.encode((kind, name)) + b"\n" + content
 
 

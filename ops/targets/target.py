@@ -1,6 +1,6 @@
-"""A folder on a disk or in a bucket, and what is done with the files in it, in words that fit both.
+"""A folder on a disk or in a bucket, and the functions for files in it that work for both.
 
-A file is put in its place whole, and is on disk when that returns; a listing has it or has it not.
+A file is put in its place as a whole, and is on disk when that returns; no listing shows a part of it.
 """
 
 import errno
@@ -14,10 +14,10 @@ from bus.kept_files import make_folder, sync_folder
 from ops.targets.bucket import BucketPath, read_all
 from ops.targets.regular_files import CHUNK_BYTES, open_regular, open_to_write, read_regular
 
-# Where a file or a folder is.
+# The place of a file or a folder.
 Place = Path | BucketPath
 
-# Limit of the metadata of a backup, or of a segment: they have some kilobytes.
+# Limit of the metadata of a backup, or of a segment, which have some kilobytes.
 MAXIMUM_METADATA_BYTES = 1024 * 1024
 
 
@@ -45,20 +45,24 @@ class KeptFile(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> Path:
-        """Where it is, if that is a local file."""
+        """The path of a local file.
+
+        Raises:
+            ValueError: the file is in a bucket.
+        """
         return local(self.place)
 
 
 def address(place: Place) -> str:
-    """Where that is, in full."""
+    """The full address of a place: an absolute path, or `s3://…`."""
     return str(place.absolute()) if isinstance(place, Path) else str(place)
 
 
 def local(place: Place) -> Path:
-    """A place on a local disk.
+    """The path of a place on a local disk.
 
     Raises:
-        ValueError: it is in a bucket.
+        ValueError: the place is in a bucket.
     """
     if not isinstance(place, Path):
         raise ValueError(f"{place} is no local file")  # noqa: TRY004 - not a mistake in the program
@@ -66,15 +70,15 @@ def local(place: Place) -> Path:
 
 
 def staging_folder(folder: Place) -> Path:
-    """A local folder for what goes to a folder, or comes from it; the same disk where it is a local one."""
+    """A local folder for files on their way to or from a folder; the folder itself if it is local."""
     return folder if isinstance(folder, Path) else folder.bucket.staging
 
 
 def list_files(folder: Place) -> list[Entry]:
-    """The files right in a folder, in no order; none where there is no folder.
+    """The files directly in a folder, in no particular order; none if there is no folder.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     if isinstance(folder, BucketPath):
         return [Entry(path, size, tag) for path, size, tag in folder.files() if path.parent == folder]
@@ -85,7 +89,7 @@ def list_files(folder: Place) -> list[Entry]:
                 try:
                     found.append(Entry(folder / one.name, one.stat().st_size, ""))
                 except OSError as error:
-                    # It is gone, or a link that leads to itself.
+                    # A file that is gone meanwhile, or a link that leads to itself, is skipped.
                     if error.errno not in (errno.ENOENT, errno.ELOOP):
                         raise
     except (FileNotFoundError, NotADirectoryError):
@@ -94,7 +98,7 @@ def list_files(folder: Place) -> list[Entry]:
 
 
 def read_files(entries: list[Entry]) -> list[bytes | OSError]:
-    """The contents of some small files, 1 MiB at most; for one that could not be read, the error.
+    """The contents of small files, each 1 MiB at most; for a file that could not be read, the error.
 
     Raises:
         BucketError: the bucket is away.
@@ -121,17 +125,17 @@ def chunks_of(path: Place) -> Iterator[bytes]:
 
 
 def read_whole(path: Place, most_bytes: int) -> bytes:
-    """The content of a file that has no more than so many bytes.
+    """The content of a file of at most `most_bytes`.
 
     Raises:
-        FileNotFoundError: it is not there.
-        OSError: it is larger, no regular file, or cannot be read.
+        FileNotFoundError: the file is not there.
+        OSError: the file is larger, is no regular file, or cannot be read.
     """
     return path.read_bytes(most_bytes) if isinstance(path, BucketPath) else read_regular(path, most_bytes)
 
 
 def write_file(path: Place, content: bytes) -> None:
-    """Puts a small file in its place, for its owner's eyes only."""
+    """Puts a small file in its place, readable by its owner alone."""
     if isinstance(path, BucketPath):
         path.put(content)
         return
@@ -150,10 +154,10 @@ def write_file(path: Place, content: bytes) -> None:
 
 
 def move_file(source: Path, path: Place, told: Callable[[int, int], None]) -> None:
-    """Puts a finished local file in its place; it is gone from where it was. `told` hears how far it is.
+    """Moves a finished local file to its place. `told` is called with the bytes sent so far, and all bytes.
 
     Raises:
-        OSError: what is there is not what was sent.
+        OSError: the file in the bucket has another size than was sent.
     """
     sync_file(source)
     size = source.stat().st_size
@@ -170,14 +174,14 @@ def move_file(source: Path, path: Place, told: Callable[[int, int], None]) -> No
 
 
 def delete_file(path: Place) -> None:
-    """Deletes a file, if it is there; it is gone from the disk when this returns."""
+    """Deletes a file, if it is there; the deletion is on disk when this returns."""
     path.unlink(missing_ok=True)
     if isinstance(path, Path):
         sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> None:
-    """Returns when what was written to a file is on disk."""
+    """Returns when all that was written to a file is on disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

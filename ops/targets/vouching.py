@@ -1,7 +1,7 @@
-"""Small files of JSON that vouch for themselves: one of their members is the SHA-256 of all the others.
+"""Small JSON files that vouch for themselves: one of their members is the SHA-256 of all the others.
 
-Signed, they have one more member, the last one. What is signed are the exact bytes of the file as it is
-without that: they are cut out and compared with the signature before they are read as JSON.
+A signed file has one more member, its last one. The signature is of the exact bytes of the file without that
+member. These bytes are cut out, and checked against the signature, before they are parsed as JSON.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ _SIGNATURE = re.compile(rb',\n  "signature": "ed25519:([A-Za-z0-9_-]{43}) ([A-Za
 
 
 def encode_vouched(content: msgspec.Struct) -> bytes:
-    """The bytes of such a file; `content` has a member `metadata_checksum`, which is filled in."""
+    """The bytes of such a file. `content` has a member `metadata_checksum`, which is filled in."""
     members: dict[str, Any] = msgspec.to_builtins(content)
     return msgspec.json.format(msgspec.json.encode({**members, MEMBER: checksum_of(members)})) + b"\n"
 
 
 def add_signature(content: bytes, signer: SigningKey | None, kind: Kind, name: str) -> bytes:
-    """The bytes of such a file, signed; as they are where nothing signs."""
+    """The bytes of such a file, signed; unchanged without a `signer`."""
     if signer is None:
         return content
     text = f"{signer.public} {encoded(signer.sign(kind, name, content))}"
@@ -34,9 +34,9 @@ def add_signature(content: bytes, signer: SigningKey | None, kind: Kind, name: s
 
 
 def split_signature(content: bytes, signing: Signing, kind: Kind, name: str) -> tuple[bytes, Signature]:
-    """The bytes of such a file without its signature, and whose they are.
+    """The bytes of such a file without its signature, and the result of checking the signature.
 
-    Anything else that is called a signature is left where it is: a member that nobody knows.
+    A member `signature` of any other form stays in the bytes, as an unknown member.
     """
     match = _SIGNATURE.search(content)
     if match is None:
@@ -49,19 +49,19 @@ def split_signature(content: bytes, signing: Signing, kind: Kind, name: str) -> 
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether the checksum in a file of JSON is that of its other members, whichever they are.
+    """Whether the checksum in a JSON file is the checksum of all its other members.
 
-    Members that another version adds do not make the file look damaged.
+    Unknown members are included, so those that another version adds do not make the file look damaged.
 
     Raises:
         msgspec.DecodeError: it is no JSON.
     """
     members = decode_document(content, dict[str, Any])
-    # Without its last byte, it would still be JSON.
+    # A file that lost its last byte would still be JSON.
     return members.get(MEMBER) == checksum_of(members) and content.endswith(b"}\n")
 
 
 def checksum_of(members: dict[str, Any]) -> str:
-    """SHA-256 of all members but the checksum, in hexadecimal."""
+    """The SHA-256 of all members but the checksum, in hexadecimal."""
     others = {name: value for name, value in members.items() if name != MEMBER}
     return hashlib.sha256(msgspec.json.encode(others, order="sorted")).hexdigest()
