@@ -1,4 +1,4 @@
-"""The data directory: who has it, and the files by which others find the running service."""
+"""The data directory: its lock, and the files by which clients find the service that runs there."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ _LOCK_FILE = "service.lock"
 
 
 class DirectoryInUseError(RuntimeError):
-    """Another service has the directory; the message names its process where it is known."""
+    """Another service uses the directory; the message names its process, if that is known."""
 
     hint = "stop it first (Ctrl-C, or SIGTERM), or name another directory with --data"
 
@@ -58,9 +58,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `admin.json`: the address with the administrator's credentials, or several of them.
 
-    `inbox_prefix` is for the answers to administrative requests, which nobody else may read; those to the
-    administrator's commands and queries go to usual inboxes, as anybody's. `http_secret` is a bearer that may
-    read over HTTP as long as this service runs: the command line asks there when the broker is away.
+    `inbox_prefix` is for the answers to administrative requests, which no other user may read; answers to the
+    administrator's commands and queries go to usual inboxes. `http_secret` is a bearer token that may read
+    over HTTP as long as this service runs: the command line asks there when the broker is away.
     """
 
     nats_url: str
@@ -78,11 +78,11 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
 class DataDirectory:
     """One service's hold on a directory, from the construction to `release`.
 
-    `was_left_behind` says that the last one who served here crashed.
+    `was_left_behind` says that the last service here crashed.
 
     Raises:
-        DirectoryInUseError: another service holds it. The system ends a hold with its process, however
-            that ends.
+        DirectoryInUseError: another service holds the directory. The system ends a hold when its process
+            ends, in whatever way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,22 +97,22 @@ class DataDirectory:
             raise DirectoryInUseError(
                 f"{path} is in use by another service" + (f" (process {holder})" if holder else "")
             ) from None
-        # The last service did not end as it should: it would have removed the file.
+        # If the file is still there, the last service crashed: otherwise it would have removed the file.
         self._has_announced = False
         self.was_left_behind = (path / RUNTIME_FILE).exists()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
 
     def announce(self, runtime: Runtime, admin: Admin) -> None:
-        """Writes the files by which others find the service."""
+        """Writes the files by which clients find the service."""
         self._has_announced = True
-        # Whoever finds the service finds how to administer it, too.
+        # In this order, so that a program that finds the service also finds how to administer it.
         write_private(self.path / ADMIN_FILE, msgspec.json.format(msgspec.json.encode(admin)) + b"\n")
         write_private(self.path / RUNTIME_FILE, msgspec.json.format(msgspec.json.encode(runtime)) + b"\n")
 
     def release(self) -> None:
-        """Removes those files, and lets others have the directory."""
-        # Those of a crashed service stay until one has served again: they say that the store needs a check.
+        """Removes those files, and lets other services have the directory."""
+        # Files of a crashed service stay until a service runs again: they say that the store needs a check.
         if self._has_announced or not self.was_left_behind:
             for name in (RUNTIME_FILE, ADMIN_FILE):
                 (self.path / name).unlink(missing_ok=True)
@@ -120,7 +120,7 @@ class DataDirectory:
 
 
 def read_runtime(path: Path) -> Runtime | None:
-    """The service that runs on a directory, as it announced itself; `None` if none does."""
+    """The service that runs on a directory, as it announced itself; `None` if there is none."""
     try:
         return decode_document((path / RUNTIME_FILE).read_bytes(), Runtime)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -128,7 +128,7 @@ def read_runtime(path: Path) -> Runtime | None:
 
 
 def read_admin(path: Path) -> Admin | None:
-    """How to administer the service that runs on a directory; `None` if none does."""
+    """How to administer the service that runs on a directory; `None` if there is none."""
     try:
         return decode_document((path / ADMIN_FILE).read_bytes(), Admin)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -136,7 +136,7 @@ def read_admin(path: Path) -> Admin | None:
 
 
 def kept_key(path: Path) -> bytes:
-    """32 bytes that nobody can guess, made once and kept in a file of their owner's alone."""
+    """32 random bytes, made once and kept in a file that its owner alone can read."""
     if not path.exists():
         write_private(path, f"{secrets.token_hex(32)}\n".encode())
     return bytes.fromhex(path.read_text())
@@ -144,10 +144,10 @@ def kept_key(path: Path) -> bytes:
 
 @contextmanager
 def only_writer(lock: Path) -> Iterator[None]:
-    """Has all others who would change what `lock` is for wait, for the length of the block.
+    """Holds a lock for the length of the block; all other processes that take the same `lock` wait.
 
     Raises:
-        OSError: there can be no such file.
+        OSError: the lock's file cannot be made or opened.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     make_folder(lock.parent)
@@ -164,12 +164,12 @@ def only_writer(lock: Path) -> Iterator[None]:
 
 
 def read_private(path: Path, *, at_most_bytes: int) -> bytes:
-    """The content of a file that nobody but its owner may have changed. It never waits, whatever is there.
+    """The content of a file that its owner alone may write to. It never waits, whatever is at the path.
 
     Raises:
-        OSError: it cannot be read, is no file, too large, or others may write to it.
+        OSError: it cannot be read, is no regular file, is too large, or other users may write to it.
     """
-    # A FIFO would be waited for without O_NONBLOCK.
+    # Without O_NONBLOCK, opening a FIFO would wait.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         about = os.fstat(descriptor)

@@ -1,14 +1,14 @@
-"""Notices that the store's file, or one beside it, is another than the one that is open: `watch`.
+"""Notices that the store's file, or one beside it, is no longer the one that is open: `watch`.
 
-What is written goes to the open file, wherever it has been moved, and is gone with it if it was deleted.
+The service writes to the open file, wherever it was moved; if it was deleted, all that is written is lost.
 """
 
 import asyncio
 from pathlib import Path
 
-# A command that is answered meanwhile is in the open file alone.
+# The pause between two checks. A command that is answered meanwhile is in the open file alone.
 LOOK_SECONDS = 2.0
-# The WAL has the newest commits. Connections that are opened later would take another shared memory.
+# The WAL has the newest commits. If the shared memory is replaced, later connections use another one.
 _SUFFIXES = ("", "-wal", "-shm")
 
 _Identity = tuple[int, int]
@@ -25,7 +25,7 @@ class MovedError(RuntimeError):
 
 
 async def watch(store: Path) -> None:
-    """Looks again and again, as long as everything is in its place.
+    """Checks again and again, as long as all files are in their place.
 
     Raises:
         MovedError: a file was moved, deleted or replaced.
@@ -43,7 +43,7 @@ async def watch(store: Path) -> None:
 
 
 def _identities(files: list[Path]) -> dict[Path, _Identity | None]:
-    """The device and inode of each file that is there; None where that is not known."""
+    """The device and inode of each file that is there; None where the disk does not say."""
     found: dict[Path, _Identity | None] = {}
     for path in files:
         try:
@@ -51,7 +51,7 @@ def _identities(files: list[Path]) -> dict[Path, _Identity | None]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            # The disk does not say. Looks at the store tell of it.
+            # The disk does not answer; the health's looks at the store report that.
             found[path] = None
             continue
         found[path] = (status.st_dev, status.st_ino)

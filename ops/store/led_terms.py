@@ -1,7 +1,7 @@
-"""The last term that a store led with a log that trails: the file has all that was answered in it.
+"""The last term in which a member led with a log that trails: its file has all that was answered in the term.
 
-It is kept beside the file, and forgotten as soon as the file takes anything from the log: then it had less
-than was answered, as one has that was made anew, or that is a copy from before.
+The note is kept beside the file, and removed as soon as the file takes anything from the log: then the file
+lacked answered events, because it was made anew, or is an older copy.
 """
 
 from pathlib import Path
@@ -15,19 +15,19 @@ _FILE = "led.json"
 
 
 class Led(msgspec.Struct, frozen=True):
-    """A term, in the log that was made with that sequence."""
+    """A term in a log. `made_at` is the sequence with which that log was made."""
 
     term: int
     made_at: int
 
 
 def note_led(data: Path, led: Led) -> None:
-    """Says that the file has all that is answered from now on in a term; on disk when this returns."""
+    """Notes that the file has all that is answered from now on in a term; on disk when this returns."""
     write_private(data / _FILE, msgspec.json.encode(led))
 
 
 def led_last(data: Path) -> Led | None:
-    """The term of which the file has all, if there is one."""
+    """The term of which the file has all answered events, if there is one."""
     try:
         return decode_document((data / _FILE).read_bytes(), Led)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -35,5 +35,5 @@ def led_last(data: Path) -> Led | None:
 
 
 def forget_led(data: Path) -> None:
-    """The file is no more that of who led."""
+    """Removes the note: the file is no longer known to have all answered events of a term."""
     (data / _FILE).unlink(missing_ok=True)

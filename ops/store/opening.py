@@ -23,12 +23,12 @@ from projections import installed_tables
 logger = logging.getLogger(__name__)
 
 
-# For how long a log is folded at most to find out whether this version reads it as the one before.
+# The most time for folding a log to find out whether this version makes the same rows as the one before.
 UPGRADE_CHECK_SECONDS = 600.0
 
 
 class NoIdentityError(RuntimeError):
-    """A file is nobody's store yet, and may not become one of its own."""
+    """A file has no identity yet, and must not get a new one: it belongs to a cluster's store."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is not the file of a store that others have")
@@ -42,16 +42,16 @@ def open_store(
     upgrade_check_seconds: float = UPGRADE_CHECK_SECONDS,
     may_begin: bool = True,
 ) -> tuple[apsw.Connection, Origin]:
-    """The writing connection of a store, migrated and with an identity; a new store where there is none.
+    """The writing connection of a store, migrated and with an identity; a new store if there is none.
 
-    One that `may_begin` none has another one's identity already, or is refused.
+    Without `may_begin`, the file must exist and have its identity already.
 
     A store of an older version is brought up to date as a whole, or left as it is; see `bring_up_to_date`.
-    The audit log beside it has which migrations were applied to a store that was there.
+    Migrations of an existing store are recorded in the audit log beside it.
 
     Raises:
-        UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: there is something in the file
-            that its migrations did not make, a trigger say. NoIdentityError: as it says.
+        UnsafeSqliteError, MigrationError: as they say; SchemaDiffersError: the file has something that its
+            migrations did not make, for example a trigger. NoIdentityError: as it says.
     """
     try:
         installed_tables.require_pure()
@@ -61,7 +61,7 @@ def open_store(
     if is_new and not may_begin:
         raise NoIdentityError(path)
     if is_new:
-        # SQLite would let others read it; its WAL has the rights of the file.
+        # SQLite would make it readable by other users. Its WAL gets the rights of the file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_writer(path, cache_kib=cache_kib)
     try:
@@ -87,9 +87,9 @@ def _require_identity(connection: apsw.Connection, path: Path) -> None:
 
 
 def _require_room(connection: apsw.Connection, path: Path) -> None:
-    """Returns if what migrations write fits onto the disk: the half of the file at most.
+    """Returns if the disk has room for the migrations, which write half of the file's size at most.
 
-    That is the rows which are made anew, in the WAL and in the file that they are compared with.
+    They write the rows that are made anew, to the WAL and to the file that these are compared with.
     """
     free_bytes, needed_bytes = shutil.disk_usage(path.parent).free, path.stat().st_size // 2
     if free_bytes < needed_bytes and not all(one.applied for one in runner.status(connection)):
@@ -103,7 +103,7 @@ def _record(path: Path, applied: list[str]) -> None:
     try:
         AuditTrail(path.parent).append(own_act("migrate.up", {"applied": applied}))
     except AuditError as error:
-        # They are applied, and the service tells for itself that it can record nothing.
+        # The migrations are applied. That the service cannot record acts is reported by its health.
         logger.warning("that migrations were applied does not stand in the audit log: %s", error)
 
 
@@ -113,5 +113,5 @@ def give_identity(connection: apsw.Connection) -> None:
         if connection.execute("SELECT store_id FROM store").get is None:
             now = time.time_ns() // 1_000_000
             connection.execute("INSERT INTO store VALUES (?, ?)", (new_id(), now))
-            # A restore may have begun one already.
+            # A restore may have begun a timeline already.
             connection.execute("INSERT OR IGNORE INTO timelines VALUES (1, 1)")

@@ -1,4 +1,4 @@
-"""What lies in a data directory is for its owner alone: what others may read is found and taken from them."""
+"""Files in a data directory are for their owner alone: rights of other users are found, and taken away."""
 
 import logging
 import os
@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-# What a service keeps right in its directory; everything else there, it leaves as it is: the directory may be
-# anybody's home. The file of settings is an operator's, and may have the broker's password.
+# The files that a service keeps directly in its directory. It leaves all others as they are: the directory
+# may be a user's home. The settings file belongs to an operator, and may have the broker's password.
 NAMES = (
     *(
         "hyperpage.*",
@@ -26,18 +26,18 @@ NAMES = (
     *("signing-key.*", "consumer-names.key"),
 )
 SETTINGS_FILE = "hyperpage.toml"
-# All of them, with what is in them: the embedded nats-server's, what the intake writes down, an analyst's,
-# links that log in, the record of who did what.
+# The folders of a service, with all that is in them: of the embedded nats-server, its configuration, the
+# durable intake, the lake of analyses, links that log a browser in, the audit log.
 FOLDERS = ("nats", "nats-config", "durable", "lake", "log-ins", "audit")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# As many are named in a line of the log.
+# At most this many files are named in a line of the log.
 SHOWN = 5
 
 logger = logging.getLogger(__name__)
 
 
 class ForeignFileError(PermissionError):
-    """Others may read or change a file of the service's, and it is not the service's to mend."""
+    """Others may read or change a file, and the service cannot mend that: another user owns the file."""
 
     hint = "give it to the user that the service runs as (`chown`), with `chmod go-rwx`; or have it deleted"
 
@@ -45,17 +45,17 @@ class ForeignFileError(PermissionError):
 def open_to_others(data: Path, places: Iterable[object]) -> list[Path]:
     """Files and folders of a service in its data directory that group or others may use; no symlinks.
 
-    `places` are where backups and archive are: those inside of the directory belong to it, others do not. The
-    directory itself is not looked at: it stays as its owner made it.
+    `places` are the folders of backups and archive; those inside the directory are checked, too. The
+    directory itself is not checked: it stays as its owner made it.
     """
     return [path for path, mode in _ours(data, places) if mode & OTHERS]
 
 
 def take_from_others(data: Path, places: Iterable[object]) -> None:
-    """Leaves these to their owner alone, and says so in the log; before SQLite opens its files.
+    """Takes the rights of group and others from these files, before SQLite opens its own; logs that.
 
     Raises:
-        ForeignFileError: one belongs to another user, who could read or forge what the service keeps.
+        ForeignFileError: a file belongs to another user, and still other users may read or change it.
     """
     closed: list[Path] = []
     left: list[Path] = []
@@ -79,14 +79,14 @@ def take_from_others(data: Path, places: Iterable[object]) -> None:
 
 
 def in_short(paths: Sequence[Path]) -> str:
-    """The first few of them, and how many more there are."""
+    """The first few paths, and how many more there are."""
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     return ", ".join(map(str, paths[:SHOWN])) + more
 
 
 def _close(path: Path) -> bool:
-    """Whether the file is open to others all the same, as on file systems without such rights."""
-    # By a descriptor that follows no symlink: whoever may write to the folder could put one there meanwhile.
+    """Takes the rights away; whether others still have them, as on file systems without such rights."""
+    # With a descriptor that follows no symlink: a user who may write to the folder could put one there.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & ~OTHERS)
@@ -96,7 +96,13 @@ def _close(path: Path) -> bool:
 
 
 def _require_harmless(path: Path) -> None:
-    """An operator may own the settings, and a file system may know one owner alone."""
+    """Returns if it does no harm that the rights of a file cannot be changed.
+
+    That is so for the settings, which an operator may own, and for files of the service's own user.
+
+    Raises:
+        ForeignFileError: another user owns the file, and others may read it, or its group may write to it.
+    """
     found = path.lstat()
     if path.name == SETTINGS_FILE or found.st_uid == os.geteuid():
         return
@@ -128,7 +134,7 @@ def _all_in(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _is_inside(folder: Path, data: Path) -> bool:
-    # Not `Path.resolve`, which fails in a way of its own where a link leads to itself.
+    # Not `Path.resolve`, which raises another error if a link leads to itself.
     return Path(os.path.realpath(data)) in Path(os.path.realpath(folder)).parents
 
 
@@ -136,5 +142,5 @@ def _mode(path: Path) -> int:
     try:
         return path.lstat().st_mode
     except FileNotFoundError:
-        # Gone meanwhile, or never there.
+        # The file is gone meanwhile, or was never there.
         return 0

@@ -1,4 +1,4 @@
-"""Verifying and rebuilding the projections, of a running service and of a stopped one's file."""
+"""Verifies and rebuilds the projections, of a running service or of a stopped service's file."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -17,14 +17,15 @@ from migrations.schema import require_own_schema
 from projections import comparison, rebuild
 from projections.rebuild import Progress, RebuildReport
 
-# Size of a portion. Commands wait for one portion at most: some tens of milliseconds.
+# The number of streams that are repaired in one transaction. Commands wait for that, some tens of
+# milliseconds.
 STREAMS_AT_ONCE = 500
 
 
 class Check(msgspec.Struct, kw_only=True):
     """A verification or a rebuild, under way or ended; times in milliseconds since the epoch.
 
-    `answer` is what it found, or `problem` why it failed.
+    `answer` has its findings, or `problem` the reason why it failed.
     """
 
     verb: Literal["verify", "rebuild"]
@@ -36,13 +37,13 @@ class Check(msgspec.Struct, kw_only=True):
 
 
 class ProjectionsCheck:
-    """Verifies and rebuilds while the service runs. `last` is the one under way, or else the one before."""
+    """Verifies and rebuilds while the service runs. `last` is the check under way, or else the last one."""
 
     def __init__(self, path: Path, writer: Writer, now_ms: Callable[[], int]) -> None:
         self._path = path
         self._writer = writer
         self._now_ms = now_ms
-        # One check at a time: each holds the WAL back while it reads.
+        # One check at a time: while a check reads, the WAL cannot be reset.
         self._busy = asyncio.Lock()
         self.last: Check | None = None
 
@@ -103,16 +104,16 @@ class ProjectionsCheck:
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """Compares the tables of a store's file with its log."""
+    """The result of comparing the tables of a store's file with its log."""
     with scratch_beside(path) as scratch:
         return as_answer(_report(path, scratch))
 
 
 def rebuild_file(path: Path) -> dict[str, Any]:
-    """Compares, and puts right what differs, on the file of a stopped service.
+    """Compares the tables of a stopped service's file with its log, and repairs rows that differ.
 
     Raises:
-        SchemaDiffersError: there is something in the file that its migrations did not make.
+        SchemaDiffersError: the file has something that its migrations did not make.
     """
     with closing(open_writer(path)) as connection, scratch_beside(path) as scratch:
         require_own_schema(connection, path.name)
@@ -126,7 +127,7 @@ def rebuild_file(path: Path) -> dict[str, Any]:
 
 
 def as_answer(report: RebuildReport) -> dict[str, Any]:
-    """A report as it is handed out."""
+    """A report in the form of an answer."""
     answer = {
         "equal": report.equal,
         "position": report.position,
@@ -141,8 +142,8 @@ def _as_answer_of_rebuild(report: RebuildReport) -> dict[str, Any]:
 
 @contextmanager
 def scratch_beside(path: Path) -> Iterator[Path]:
-    """A file beside a store, for the length of the block."""
-    # Beside the store: a temporary folder may be small, or memory.
+    """A temporary file beside a store, for the length of the block."""
+    # Beside the store: the system's temporary folder may be small, or in memory.
     with NamedTemporaryFile(prefix="projections-", suffix=".scratch", dir=path.parent) as scratch:
         yield Path(scratch.name)
 
@@ -153,7 +154,7 @@ def _report(path: Path, scratch: Path, progress: Progress | None = None) -> Rebu
 
 
 def portions(streams: Iterable[str]) -> Iterator[list[str]]:
-    """Streams, as many at a time as are put right together."""
+    """The streams in portions, each of which is repaired in one transaction."""
     remaining = iter(streams)
     while portion := list(islice(remaining, STREAMS_AT_ONCE)):
         yield portion

@@ -1,4 +1,4 @@
-"""A store's file that its operator gives up for what the cluster's log says: asked for, done at a start."""
+"""The operator's request to make a member's file anew from the cluster's log, at its next start."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ _FILE = "reseed.json"
 
 
 def ask_reseed(data: Path, head: Head) -> None:
-    """Has the next start make the file anew that ends with `head`; no other one."""
+    """Asks the next start to make the file anew, provided that the file still ends with `head`."""
     write_private(data / _FILE, msgspec.json.encode(head))
 
 
 def reseed_asked(data: Path) -> Head | None:
-    """The end of the file that is to be made anew; `None`: nobody has asked."""
+    """The end of the file that is to be made anew; `None` if there is no request."""
     try:
         return decode_document((data / _FILE).read_bytes(), Head)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -25,5 +25,5 @@ def reseed_asked(data: Path) -> Head | None:
 
 
 def forget_reseed(data: Path) -> None:
-    """It is done, or it was for a file that is no more."""
+    """Removes the request: it is carried out, or its file is gone."""
     (data / _FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Joins the projections to the writer and to the queries: the bus knows the shape, not the tables."""
+"""Connects the projections to the writer and the mirrors: `bus` knows their interface, not the tables."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +14,7 @@ from projections import jobs, rate_limits, schedules, tables
 from projections.reading import all_rows, get_row
 from projections.table import as_json, listed_json
 
-# An answer has the row, and a message of a mirror, too.
+# A row must fit into an answer, and into a message of a mirror.
 MAXIMUM_ROW_BYTES = MAXIMUM_ANSWER_BYTES - 64 * 1024
 
 
@@ -36,11 +36,11 @@ class Tables:
         tables.write(connection, transitions)
 
     def require_row(self, table: str, key: str, aggregate: Aggregate) -> None:
-        """Returns if the row of an aggregate that is installed fits its table.
+        """Returns if the row of an installed aggregate fits its table.
 
         Raises:
-            TypeError: it does not, or cannot be made.
-            TooLarge: nobody could be answered with it.
+            TypeError: the row does not fit, or cannot be made.
+            TooLarge: the row does not fit into an answer.
         """
         definition = tables.TABLES[table]
         row = tables.row_of(definition, aggregate)
@@ -49,7 +49,7 @@ class Tables:
         if (misfit := definition.misfit(row, key, aggregate.version, aggregate.position)) is not None:
             raise TypeError(f"the row of {table} does not fit: {misfit}")
         size = sum(len(value) for value in row if isinstance(value, str))
-        # Each character may become two, in JSON.
+        # In JSON, a character may become two. So only large rows are measured exactly.
         if size > MAXIMUM_ROW_BYTES // 2 and (size := len(as_json(definition, row))) > MAXIMUM_ROW_BYTES:
             raise TooLarge(
                 f"the row of {table}/{key} would have {size} bytes, and may have {MAXIMUM_ROW_BYTES}",
@@ -58,19 +58,19 @@ class Tables:
             )
 
     def row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
-        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
+        """The row of an aggregate as `get` answers it; `None` if there is no row."""
         definition = tables.TABLES[table]
         row = tables.row_of(definition, aggregate)
         return None if row is None else as_json(definition, row)
 
     def listed_row_json(self, table: str, aggregate: Aggregate) -> bytes | None:
-        """The same as `list` answers it."""
+        """The row of an aggregate as `list` answers it; `None` if there is no row."""
         definition = tables.TABLES[table]
         row = tables.row_of(definition, aggregate)
         return None if row is None else listed_json(definition, row)
 
     def open_jobs(self, connection: apsw.Connection) -> Iterator[OpenJob]:
-        """Every unfinished job, as the tables have it."""
+        """All unfinished jobs in the tables."""
         return (msgspec.convert(row, OpenJob) for row in jobs.open_jobs(connection))
 
 
@@ -81,11 +81,11 @@ class MirroredRows:
         self._readers = readers
 
     def row_json(self, table: str, key: str) -> bytes | None:
-        """The row of an aggregate as `get` answers it; `None` where there is nothing."""
+        """The row of an aggregate as `get` answers it; `None` if there is no row."""
         with self._readers.connection() as connection:
             return get_row(connection, tables.TABLES[table], key)
 
     def all_rows(self, table: str) -> Iterator[tuple[str, bytes]]:
-        """Every row of a table with the key of its aggregate."""
+        """All rows of a table, each with the key of its aggregate."""
         with self._readers.connection() as connection:
             yield from all_rows(connection, tables.TABLES[table])

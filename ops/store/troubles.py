@@ -1,8 +1,9 @@
 """Errors of the machine and of SQLite in words, with what to do.
 
 message_of, hint_of   what is wrong, and what to do about it
-may_be_damage         whether it is the file that is damaged
-require_damage        tells errors of a file from those of the machine, which say nothing about the file
+may_be_damage         whether an error may come from a damaged file
+require_damage        separates errors of a damaged file from those of the machine, which do not concern the
+file
 """
 
 import errno
@@ -27,7 +28,7 @@ _DAMAGED = (
 _READ_ONLY = "mount it for writing, or name another place; nothing was changed"
 _ANYTHING = "nothing more is known here: the log of the system (`dmesg`, `journalctl`) may say why"
 _TOO_MANY_FILES = "too many files are open: raise the limit (`ulimit -n`; in a unit, `LimitNOFILE`)"
-# What says nothing of the file that was to be opened.
+# Errors that say nothing about the file that was to be opened.
 TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _SOMETHING_ELSE = "something else is at this path: name another one, or move that away"
 _NOTHING_THERE = "look at how the path is written; nothing was changed"
@@ -73,12 +74,12 @@ def message_of(error: BaseException) -> str:
     """What is wrong; never empty."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    # Some say what to do in their text, too.
+    # The text of some errors also says what to do; their `problem` does not.
     return str(getattr(error, "problem", None) or words_of(error))
 
 
 def hint_of(error: BaseException) -> str:
-    """What to do about it: the error's own hint, if it has one; never empty."""
+    """What to do about an error: its own hint, if it has one; never empty."""
     for own in (getattr(error, "hint", None), getattr(error, "repair", None)):
         if isinstance(own, str) and own:
             return own
@@ -97,15 +98,15 @@ _OF_THE_MACHINE: tuple[tuple[type[apsw.Error], int], ...] = (
 
 
 def may_be_damage(error: BaseException) -> bool:
-    """Whether an error tells of a file that is not as it was written."""
+    """Whether an error may come from a damaged file."""
     return isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError)
 
 
 def require_damage(error: BaseException, name: str) -> None:
-    """Returns if an error of SQLite's may be for damage of the file with that name.
+    """Returns if an error of SQLite may come from damage of the file with that name.
 
     Raises:
-        OSError: it is the machine's: no room, no memory, a lock. The file may be whole.
+        OSError: the error is of the machine: no room, no memory, a lock, no right. The file may be sound.
     """
     for kind, number in _OF_THE_MACHINE:
         if issubclass(kind_of(error), kind):

@@ -1,9 +1,9 @@
-"""Brings a store of an older version up to date, or says what would become of it: `bring_up_to_date`.
+"""Brings a store of an older version up to date: `bring_up_to_date`; or tries that on a copy: `rehearsed`.
 
 pending migrations ─▶ the log is folded by this version ─▶ compared with the rows as they were ─▶ filled
                                                            (differs, or cannot be read: all is undone)
 
-All of it is one transaction: whoever is killed or refused in between finds the store as it was.
+All of it is one transaction: if the process is killed, or the upgrade is refused, the store is as it was.
 """
 
 import logging
@@ -35,18 +35,18 @@ _ADVICE = (
 
 
 class AppliedMigration(msgspec.Struct, frozen=True, kw_only=True):
-    """One that was applied, and how long that took."""
+    """A migration that was applied, and how long that took."""
 
     name: str
     seconds: float
 
 
 class Upgrade(msgspec.Struct, kw_only=True):
-    """What became of a store, or would: `position` is how far its log goes.
+    """The findings of an upgrade, done or only tried. `position` is the end of the log.
 
-    `unreadable` is what this version cannot read or fold, and then nothing was compared. `tables` compares
-    rows in the columns that they had before. Seconds are those of folding the log and comparing, and of
-    filling what is new.
+    `unreadable` has the events that this version cannot read or fold; if there are any, nothing was compared.
+    `tables` compares rows in the columns that they had before. `fold_seconds` are for folding the log and
+    comparing, `fill_seconds` for filling new columns and tables.
     """
 
     position: int = 0
@@ -58,26 +58,26 @@ class Upgrade(msgspec.Struct, kw_only=True):
 
     @property
     def differing(self) -> dict[str, int]:
-        """How many rows would be others, by table."""
+        """How many rows would change, by table."""
         counts = {name: one.missing + one.unexpected + one.different for name, one in self.tables.items()}
         return {name: count for name, count in counts.items() if count}
 
     @property
     def holds(self) -> bool:
-        """Whether this version reads the whole log, and makes the rows of it that were there."""
+        """Whether this version reads the whole log, and makes the same rows of it as there were before."""
         return not self.unreadable and not self.differing
 
 
 def bring_up_to_date(connection: apsw.Connection, path: Path, *, check_seconds: float) -> list[str]:
-    """Applies what is pending to the store at `path`, and fills what that makes new: the migrations' names.
+    """Applies pending migrations to the store at `path`, and fills what they add; their names.
 
-    Before, the whole log is folded and compared with the rows that are there, which takes some 25 s for each
-    million of events. Where no migration needs the rows made anew, that is given up after `check_seconds`,
-    which the log then says; with 0 seconds, nothing is compared.
+    Before that is committed, the whole log is folded and compared with the rows that were there, which takes
+    some 25 s for each million of events. If no migration needs the rows made anew, this check is given up
+    after `check_seconds`, with a line in the log; with 0 seconds, nothing is compared.
 
     Raises:
-        MigrationError: as `runner.up`; or this version reads the store otherwise than the one before it, and
-            nothing was changed.
+        MigrationError: as `runner.up`; or this version makes other rows of the log than the version before,
+            and nothing was changed.
     """
     applied = _migrated(connection, path, check_seconds)
     if installed_tables.outdated(connection):
@@ -98,7 +98,7 @@ def _made_anew(connection: apsw.Connection) -> list[str]:
 def _without_outdated(
     connection: apsw.Connection, columns: dict[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """The columns but for those of tables that are made anew in any case."""
+    """The columns, without the tables that are made anew in any case."""
     outdated = installed_tables.outdated(connection)
     return {name: some for name, some in columns.items() if name not in outdated}
 
@@ -138,9 +138,9 @@ def examined(
     *,
     is_strict: bool = True,
 ) -> Upgrade:
-    """What this version makes of a log, beside rows in `columns`, as part of the caller's transaction.
+    """What this version makes of a log, compared with the rows in `columns`, in the caller's transaction.
 
-    Unless it `is_strict`, what cannot be read raises.
+    If `is_strict`, events that cannot be read are reported; otherwise the error is raised.
 
     Raises:
         TimeoutError: the time of `progress` was over.
@@ -160,7 +160,7 @@ def examined(
 
 
 def fill(connection: apsw.Connection, scratch: Path) -> None:
-    """Makes the rows what was folded into `scratch`, as part of the caller's transaction."""
+    """Changes the rows to what was folded into `scratch`, in the caller's transaction."""
     report = rebuild.compared(connection, scratch)
     for portion in portions(report.streams):
         rebuild.repair(connection, portion, scratch)
@@ -168,7 +168,7 @@ def fill(connection: apsw.Connection, scratch: Path) -> None:
 
 
 def columns_of(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
-    """The columns of this version's tables that a file has, the key first; tables without it are left out."""
+    """The columns of this version's tables that a file has, the key first; none of tables without the key."""
     found = {}
     for name, columns in TABLE_COLUMNS.items():
         there = {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
@@ -198,7 +198,7 @@ def _require(found: Upgrade) -> None:
 
 
 def rehearsed(connection: apsw.Connection, scratch: Path) -> Upgrade:
-    """What `bring_up_to_date` would find and do, tried on a copy, which is left as it is afterwards.
+    """The findings of `bring_up_to_date`, tried on a copy, which is rolled back afterwards.
 
     Raises:
         MigrationError: the file is a newer version's, or another program's, or a migration's SQL failed.
@@ -231,5 +231,5 @@ def _timed(applied: Iterator[runner.Migration]) -> Iterator[tuple[runner.Migrati
 
 
 def as_answer(found: Upgrade, **beside: Any) -> dict[str, Any]:
-    """The findings as they are handed out."""
+    """The findings in the form of an answer."""
     return {**beside, "holds": found.holds, **msgspec.to_builtins(found)}
