@@ -1,1 +1,1 @@
-"""Composition and operation: what ties the parts together, and what people run."""
+"""Composition and operation: the code that ties the parts together, and the programs that people run."""

@@ -1,4 +1,4 @@
-"""The settings of the data directory and of the broker, and what follows from them for each role there."""
+"""The settings of the data directory and of the broker, and the broker's address for each role."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,13 @@ import msgspec
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from hyperpage_client.transport.access import Access, BrokerAddress, has_credentials, without_credentials
 
-# A nats-server that has not answered two of these is left when a third is due: within the time of a lease.
+# The time between pings. A nats-server that has not answered two of them is given up when a third is due,
+# which is sooner than the leader's lease ends.
 PING_SECONDS = 1.0
 
 
 class SettingsError(ValueError):
-    """A setting has a value that it can not have; the message says which and from where."""
+    """A setting has an invalid value; the message says which setting, and where it was set."""
 
     hint = (
         "nothing was done: each setting is an option, a variable HYPERPAGE_… or a line of hyperpage.toml;"
@@ -74,15 +75,16 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def has_accounts(self) -> bool:
-        """Whether the broker has an account for each user, and so tells who sent what."""
+        """Whether the broker has an account for each user, and so tells the sender of each message."""
         return self.nats is None or self.nats_responder is not None
 
     @property
     def outside_nats(self) -> dict[str, BrokerAddress] | None:
-        """The address for each role; `None` where the broker is an embedded one.
+        """The address for each role; `None` if the broker is the embedded one.
 
         Raises:
-            SettingsError: there is something for a nats-server, and no address of one.
+            SettingsError: another `nats_…` setting is given, but no address of a nats-server; or two roles
+                that need accounts of their own share an address and credentials.
         """
         if self.nats is None:
             for name in self.__struct_fields__:
@@ -107,12 +109,12 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def asks_often(self) -> bool:
-        """Whether a nats-server that stands still is to be noticed soon: there is another one to go to."""
+        """Whether a hanging nats-server must be noticed soon: there is another one to connect to."""
         return "," in (self.nats or "")
 
     def _address(self, nats: str, url: str | None, credentials: Path | None) -> BrokerAddress:
         if url is None:
-            # Who it is known as there is another's, if it has a file of its own.
+            # With a credentials file of its own, the role must not use the user in the address of `nats`.
             url = nats if credentials is None else without_credentials(nats)
         if credentials is None and not has_credentials(url):
             credentials = self.nats_credentials

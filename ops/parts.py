@@ -1,4 +1,4 @@
-"""The running parts of a service, for those that look at them: health, metrics, HTTP, the console."""
+"""The running parts of a service, as health, metrics, HTTP and the console see them."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -37,10 +37,10 @@ from ops.store.projections_check import ProjectionsCheck
 
 
 class Leading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What only a service that writes has: these parts decide commands, and publish what became of them.
+    """The parts that only a leader has: they decide commands, and publish their events.
 
-    `verbs` are what operators can ask of it, and of no other one. `trailing` is there where others follow,
-    and commands are answered before these have them.
+    `verbs` are the administrative requests that only a leader carries out. `trailing` is there if other
+    members follow, and commands are answered before these have their events.
     """
 
     writer: Writer
@@ -59,13 +59,13 @@ RoleName = Literal["leader", "member", "follower"]
 
 
 class Role:
-    """What a service does now. It changes while the service runs: whoever looks asks each time anew.
+    """The role of a service now. It changes while the service runs, so callers must read it anew each time.
 
-    At most one of `leading` and `follower` is there; neither, while it goes from one to the other.
-    `otherwise` is what it is called while it does not lead. `leader` answers with where the leader is
-    reached, as far as it is known. Set on the event loop's thread; any thread may look.
+    At most one of `leading` and `follower` is set; neither while the service changes between them.
+    `otherwise` is its name while it does not lead. `leader` answers with the leader's address, as far as it
+    is known. The event loop's thread sets the role; any thread may read it.
 
-    One that `is_leaving` leads no more, but for the end of what it has written: its writer ends before that.
+    A service that `is_leaving` no longer leads, but still finishes what it has written; its writer has ended.
     """
 
     def __init__(self, head: Head, otherwise: RoleName = "member") -> None:
@@ -77,27 +77,27 @@ class Role:
         self._head = head
 
     def lead(self, leading: Leading) -> None:
-        """It leads from now on."""
+        """The service leads from now on."""
         self.leading, self.follower = leading, None
 
     def leave(self) -> None:
-        """It is about to end leading."""
+        """The service is about to stop leading."""
         self.is_leaving = True
 
     def follow(self, follower: Follower) -> None:
-        """It follows from now on."""
+        """The service follows from now on."""
         self.rest()
         self.follower = follower
 
     def rest(self, head: Head | None = None) -> None:
-        """It does neither, for now; its file ends there, or where it ended before."""
+        """The service neither leads nor follows now; its file ends at `head`, or where it ended before."""
         self._head = self.head if head is None else head
         self.leading = self.follower = None
         self.is_leaving = False
 
     @property
     def name(self) -> RoleName:
-        """What it is called."""
+        """The name of the role."""
         return self._otherwise if self.leading is None else "leader"
 
     @property
@@ -108,7 +108,7 @@ class Role:
         return self._head if (follower := self.follower) is None else follower.head
 
     def seen_workers(self) -> list[SeenWorker]:
-        """Who has asked for jobs lately: known to who leads."""
+        """The workers that asked for jobs lately; only a leader knows them."""
         return [] if (leading := self.leading) is None else leading.writer.seen_workers()
 
     @property
@@ -118,14 +118,14 @@ class Role:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it makes sense to let it run."""
+        """Whether it makes sense to let the service run: its writer is alive, or it needs none."""
         return (leading := self.leading) is None or self.is_leaving or leading.writer.is_alive
 
     def require_leading(self) -> Leading:
-        """What it leads with.
+        """The parts of a leader.
 
         Raises:
-            Unavailable: it does not lead.
+            Unavailable: the service does not lead.
         """
         if (leading := self.leading) is None:
             leader = self.leader()
@@ -140,10 +140,10 @@ class Role:
 class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The parts of one service, from its start to its stop; `instance` is its id.
 
-    `nats_server` is the embedded one; None where another is used. `now_ms` is the service's clock, in
-    milliseconds since the epoch, `clock_error_ms` how far the machine's is ahead of it. `record` puts an
-    administrative act into the service's log, and tells whoever listens; `audit` writes the audit log. Only a
-    service that is one of several has a `cluster`.
+    `nats_server` is the embedded one; `None` if an external one is used. `now_ms` is the service's clock, in
+    milliseconds since the epoch, `clock_error_ms` how far the machine's clock is ahead of it. `record` puts
+    an administrative act into the service's log, and tells subscribers; `audit` writes the audit log. Only a
+    member of a cluster has a `cluster`.
     """
 
     settings: Settings
@@ -172,7 +172,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a way to the broker."""
+        """Whether all of the service's connections to the broker are up."""
         leading = self.role.leading
         return (
             self.relay_connection.is_connected
@@ -183,7 +183,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def dropped_requests(self) -> int:
-        """Requests that were not carried out, since their reply subject was nobody's inbox."""
+        """The number of requests that were not carried out, since their reply subject is no inbox."""
         leading = self.role.leading
         of_commands = 0 if leading is None else leading.intake.dropped + leading.durable.dropped
         return of_commands + self.queries.dropped + self.administration.dropped

@@ -1,10 +1,10 @@
-"""How far something is that takes long: whoever watches is told."""
+"""Progress of long operations, reported to a callback."""
 
 from collections.abc import Callable
 
-# Is told what is being done, how far it is and how far it goes (pages, bytes, rows or events).
+# Called with the step's name, the amount that is done and the whole amount (pages, bytes, rows or events).
 Progress = Callable[[str, int, int], None]
 
 
 def ignore_progress(what: str, done: int, total: int) -> None:
-    """Tells nobody."""
+    """Reports nothing."""

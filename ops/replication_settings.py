@@ -1,4 +1,4 @@
-"""The settings of a service that is one of several."""
+"""The settings of a service that is a member of a cluster, or a follower."""
 
 import socket
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ import msgspec
 from ops.broker_settings import BrokerSettings, SettingsError
 
 Replication = Literal["off", "async", "sync"]
-# What a service may be among those that follow the same log.
+# The roles of a service among those that share a log.
 MembersRole = Literal["member", "follower"]
 
 
@@ -50,12 +50,12 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
 
     @property
     def asks_often(self) -> bool:
-        """Whether a nats-server that stands still is to be noticed soon: the lead depends on it."""
+        """Whether a hanging nats-server must be noticed soon: the leadership depends on it."""
         return self.is_replicated or super().asks_often
 
     @property
     def is_replicated(self) -> bool:
-        """Whether there is a log that several services have."""
+        """Whether several services share a log."""
         return self.replication != "off" or self.role == "follower"
 
     @property
@@ -68,7 +68,7 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
         """Whether this service never leads.
 
         Raises:
-            SettingsError: it has a nats-server of its own, where nobody writes a log.
+            SettingsError: it has an embedded nats-server, which no leader writes a log to.
         """
         if self.role == "follower" and self.nats is None:
             raise SettingsError("a follower reads the log on the leader's nats-server: `nats` is its address")
@@ -76,5 +76,5 @@ class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unkn
 
     @property
     def member_name(self) -> str:
-        """The name of this service among others."""
+        """The name of this service among those that share a log."""
         return self.member or socket.gethostname()

@@ -16,7 +16,7 @@ from ops.targets.target import Place
 
 __all__ = ["MIB", "LogFormat", "Settings", "SettingsError"]
 
-# How large a backup may be that is kept on the nats-servers by default.
+# By default, a backup that is kept on the nats-servers may have this size.
 USUAL_SHARED_MIB = 1024
 
 LogFormat = Literal["console", "json"]
@@ -178,10 +178,10 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def allowed_secrets(self) -> AllowedPaths:
-        """Where what looks like a credential is stored all the same.
+        """The paths at which texts that look like credentials are stored all the same.
 
         Raises:
-            SettingsError: a place is not one.
+            SettingsError: one of them is no such path.
         """
         try:
             return AllowedPaths(self.allowed_secret_paths)
@@ -190,7 +190,7 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def prune_after_ms(self) -> dict[str, int]:
-        """After how many milliseconds jobs leave the tables, by the state that they ended in."""
+        """The milliseconds after which ended jobs leave the tables, by the state that they ended in."""
         hours = {
             "completed": self.prune_completed_after_hours,
             "failed": self.prune_failed_after_hours,
@@ -205,34 +205,35 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def backup_folder(self) -> Place:
-        """Where backups are kept.
+        """The folder of the backups.
 
         Raises:
-            SettingsError: it is no such place.
+            SettingsError: the setting is no address of a bucket, but begins like one.
         """
         return self._place("backups", self.backups)
 
     @property
     def archive_folder(self) -> Place:
-        """Where the archive is kept.
+        """The folder of the archive.
 
         Raises:
-            SettingsError: it is no such place.
+            SettingsError: the setting is no address of a bucket, but begins like one.
         """
         return self._place("archive", self.archive)
 
     @property
     def shared_backup_bytes(self) -> int:
-        """How large a backup may be that is kept on the nats-servers, too; 0: none is.
+        """The size up to which a backup is kept on the nats-servers, too; 0: none is.
 
         Raises:
-            SettingsError: the place of backups is none.
+            SettingsError: as `backup_folder`.
         """
         folder, mib = self.backup_folder, self.replication_backup_mib
         if not (self.is_replicated and isinstance(folder, Path)):
             return 0
         if mib is None:
-            # Folders elsewhere are shared, as the guide says. Nobody among members can read encrypted ones.
+            # The guide has members share a backup folder outside the data directory. Encrypted backups are of
+            # no use to other members, which have no key.
             is_own = folder.resolve().is_relative_to(self.data.resolve())
             mib = USUAL_SHARED_MIB if is_own and not self.encrypt_to else 0
         return mib * MIB
@@ -248,10 +249,10 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def sealing(self) -> Sealing:
-        """How backups are kept.
+        """How backups are compressed and encrypted.
 
         Raises:
-            SettingsError: a public key is not one.
+            SettingsError: one of `encrypt_to` is no public key.
         """
         try:
             require_recipients(self.encrypt_to)
@@ -261,10 +262,10 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def signing(self) -> Signing:
-        """What signs backups and archive, and whose signatures are trusted.
+        """The key that signs backups and archive, and the keys that are trusted.
 
         Raises:
-            SettingsError: a public key is not one.
+            SettingsError: one of `trusted_keys` is no public key.
         """
         key_file = self.data / SIGNING_KEY_FILE
         try:
@@ -274,7 +275,7 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def places(self) -> Places:
-        """Where a restore finds what it needs."""
+        """The places of the store, its backups and its archive."""
         return Places(
             store=self.store_path,
             backups=self.backup_folder,

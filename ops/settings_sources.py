@@ -1,10 +1,10 @@
-"""Where settings come from: flags, then the environment, then a file, then the defaults.
+"""The sources of settings: flags, then the environment, then a file, then the defaults.
 
-A setting `reader_connections` is `--reader-connections` where a command takes it, the variable
+A setting `reader_connections` is `--reader-connections` in commands that take it, the variable
 `HYPERPAGE_READER_CONNECTIONS`, and `reader_connections = 20` in `hyperpage.toml`: the one in the data
-directory, or the one that `HYPERPAGE_CONFIG` names (`ops/deploy/hyperpage.toml` has them all). A variable
-that is empty counts as not set. One that names no setting is passed over, since others may begin with
-`HYPERPAGE_` too; in the file, it is an error.
+directory, or the one that `HYPERPAGE_CONFIG` names (`ops/deploy/hyperpage.toml` has all settings). An empty
+variable counts as not set. A variable that names no setting is ignored, since other programs may use the
+prefix `HYPERPAGE_` too; an unknown name in the file is an error.
 """
 
 import os
@@ -27,7 +27,7 @@ def load_settings(
     """The settings: flags (those that are not `None`) before variables before the file before the defaults.
 
     Raises:
-        SettingsError: one of them is unknown, or its value is not one.
+        SettingsError: a setting is unknown, or its value is invalid.
     """
     environment = os.environ if environment is None else environment
     given = {name: value for name, value in (flags or {}).items() if value is not None}
@@ -45,21 +45,21 @@ def load_settings(
     merged |= _converted(variables, strict=False, spelling=lambda name: _VARIABLE + name.upper())
     merged |= _converted(given, strict=True, spelling=lambda name: "--" + name.replace("_", "-"))
     settings = Settings(**merged)
-    # Not its names: which aggregates there are, these settings may be about to say.
+    # Not `settings.names`: it loads the aggregates, and these settings may say which ones there are.
     settings.require_prefixes()
-    settings.allowed_secrets  # noqa: B018 - raises where a place is not one
-    settings.outside_nats  # noqa: B018 - raises where a nats-server has no address
-    settings.places  # noqa: B018 - raises where a bucket's address or a public key is not one
-    settings.http_tls  # noqa: B018 - raises where a file is missing
+    settings.allowed_secrets  # noqa: B018 - raises if a path is invalid
+    settings.outside_nats  # noqa: B018 - raises if a nats-server has no address
+    settings.places  # noqa: B018 - raises if a bucket's address or a public key is invalid
+    settings.http_tls  # noqa: B018 - raises if one of the files is not set
     http_address(settings)
     return settings
 
 
 def http_address(settings: Settings) -> tuple[str, int | None]:
-    """Host and port of the HTTP API; without a port, the usual one or a free one.
+    """Host and port of the HTTP API; a port of `None` means the usual one or a free one.
 
     Raises:
-        SettingsError: it is no address.
+        SettingsError: the setting `http` is no address.
     """
     if settings.http is None:
         return "127.0.0.1", None
@@ -78,7 +78,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
             raise SettingsError(f"there is no file {path}") from None
         return {}
     except OSError as error:
-        # Imported with the error: SQLite comes with it.
+        # Imported here, since it loads SQLite, which is needed for this error alone.
         from ops.store.troubles import hint_of
 
         unread = SettingsError(f"{path} cannot be read: {error.strerror}")
@@ -89,7 +89,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _converted(values: Mapping[str, Any], *, strict: bool, spelling: Callable[[str], str]) -> dict[str, Any]:
-    """Values as their settings' types; `spelling` is how the user wrote a setting's name."""
+    """Values converted to their settings' types; `spelling` gives a setting's name as the user wrote it."""
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     converted = {}
     for name, value in values.items():

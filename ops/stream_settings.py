@@ -1,4 +1,4 @@
-"""The settings of what is on the broker: how it is called, and how much there may be."""
+"""The settings of subjects, streams and buckets on the broker: their names and their limits."""
 
 from typing import Annotated, Any
 
@@ -53,18 +53,18 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def names(self) -> BusNames:
-        """What is called how on the bus.
+        """The names of subjects, streams and buckets.
 
         Raises:
-            SettingsError: a prefix is not one.
+            SettingsError: a prefix is invalid.
         """
         return self._names(_mirrored_tables())
 
     def require_prefixes(self) -> None:
-        """Returns if both are prefixes; which tables there are is not asked for.
+        """Returns if both prefixes are valid; this does not load the tables.
 
         Raises:
-            SettingsError: one is none.
+            SettingsError: one of them is invalid.
         """
         self._names(())
 
@@ -78,9 +78,10 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def stream_limits(self) -> StreamLimits:
-        """How much there may be on the broker."""
+        """The limits of the streams and buckets on the broker."""
         consumers = self.stream_consumers
-        # What the one that leads goes on with is there without the machine of the last one.
+        # In a cluster, streams have copies, so that a new leader finds them if the last one's machine is
+        # lost.
         replicas = self.replication_replicas if self.is_replicated else 0
         return StreamLimits(
             events=Limits(
@@ -104,7 +105,7 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def _mirrored_tables() -> tuple[str, ...]:
-    # Loaded here, since an option of the command line may say which aggregates there are.
+    # Imported here, since an option of the command line may say which aggregates there are.
     from projections.tables import MIRRORED_TABLES
 
     return MIRRORED_TABLES

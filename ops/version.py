@@ -9,7 +9,7 @@ DISTRIBUTION = "hyperpage-persistence"
 
 @cache
 def service_version() -> str:
-    """The version that is installed; `0.0.0` for a checkout that is not."""
+    """The installed version; `0.0.0` for a checkout that is not installed."""
     try:
         return distribution_version(DISTRIBUTION)
     except PackageNotFoundError:

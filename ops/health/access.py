@@ -1,4 +1,4 @@
-"""Who is let in over HTTP, as far as an operator has to know it; and what else should be known: notes."""
+"""The standing of HTTP's access control, for the operator; and notes on a service that may be healthy."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,16 +9,16 @@ from ops.backup.restoring.repairs import Repair
 
 
 class AccessStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether nobody needs a token, and why tokens that were made are not known."""
+    """`is_open`: HTTP needs no token. `problem`: why the tokens that were made cannot be read."""
 
     is_open: bool = False
     problem: str | None = None
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What is no cause of a bad health, and should be known all the same. `note` is a name that stays.
+    """A fact that operators should know, though it is no cause of bad health. `note` is a name that stays.
 
-    One that does not `wants_doing` is well as it is, and nobody is called for it.
+    Without `wants_doing`, there is nothing to do about it, and no alert is raised.
     """
 
     note: str
@@ -41,7 +41,7 @@ HTTP_OPEN = Note(
 
 
 def repair_notes(repairs: Iterable[Repair]) -> Iterator[Note]:
-    """That the store was damaged and made anew: for a day, or until the damaged file is gone."""
+    """Notes that the store was damaged and made anew: for a day, or until the damaged file is gone."""
     for one in repairs:
         if one.set_aside is not None and Path(one.set_aside).exists():
             yield Note(

@@ -1,7 +1,7 @@
-"""One reason why the service is not healthy: `Cause`, with what each means for what is stored.
+"""One reason why the service is not healthy: `Cause`, with its meaning for what is stored.
 
-*Unhealthy* is a service that cannot do what it is there for: commands are not answered, or events do not go
-out. *Degraded* is one that does, and that somebody should look at before it no longer does.
+An *unhealthy* service does not do its work: commands are not answered, or events are not published. A
+*degraded* service does, but an operator should look at it before it becomes unhealthy.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ HealthLevel = Literal["degraded", "unhealthy"]
 _ANSWERED = "what was answered is stored, and stays"
 _ALL_STORED = "all is stored as ever"
 
-# By the names of the causes, each of which has one.
+# The meaning of each cause for what is stored, by the cause's name; each cause has one.
 MEANINGS: Mapping[str, str] = {
     "nats_server_down": f"{_ANSWERED}; nobody gets through over NATS until it is back",
     "nats_disconnected": f"{_ANSWERED}; nobody gets through over NATS until there is one",
@@ -79,9 +79,9 @@ MEANINGS: Mapping[str, str] = {
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """One reason why the service is not healthy. `cause` is a name that stays; `hint` is what to do.
+    """One reason why the service is not healthy. `cause` is a name that stays; `hint` says what to do.
 
-    `meaning` is what it means for what is stored, as `MEANINGS` has it.
+    `meaning` is its meaning for what is stored, from `MEANINGS`.
     """
 
     cause: str
@@ -99,6 +99,6 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 def status_of(causes: list[Cause]) -> HealthLevel | str:
-    """The worst level among causes; `healthy` if there is none."""
+    """The worst level among causes; `healthy` if there are none."""
     levels = {one.level for one in causes}
     return "unhealthy" if "unhealthy" in levels else "degraded" if "degraded" in levels else "healthy"

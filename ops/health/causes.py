@@ -23,17 +23,17 @@ from ops.health.room import Room
 from ops.health.store import StoreLook
 from ops.settings import Settings
 
-# A clock set back by less is nothing unusual: time synchronisation does that.
+# A clock that is set back by less is nothing unusual: time synchronisation does that.
 CLOCK_BEHIND_MS = 10_000
-# What was refused so long ago is told still: a look comes every few seconds.
+# A refusal counts as a cause for this long: the health is looked at every few seconds.
 BUSY_SECONDS = 5.0
-# Half of the queue. Commands leave it within milliseconds, so a queue of this length is one that grows.
+# Half of the queue's room. Commands leave it within milliseconds, so a queue of this length is growing.
 WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
-# In intervals of the drill, one day by default: after two, a drill was missed.
+# In intervals of the drill, which is one day by default: after two, a drill was missed.
 STALE_DRILLS = 2
 # The archive is promised to be 2 s behind at most; a bucket that is slow once is no cause.
 ARCHIVE_BEHIND_SECONDS = 10.0
-# Time to order a disk, or to look through what may go.
+# A disk that is full sooner than this is a cause: time to order a disk, or to find files that may go.
 FULL_SOON_MS = 3 * 24 * 3_600_000
 
 
@@ -80,7 +80,7 @@ def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
 
 
 def clock_causes(error_ms: int) -> Iterator[Cause]:
-    """Causes in a clock that is so far ahead (or, negative, behind) of the service's own time."""
+    """Causes in the machine's clock, which is `error_ms` ahead of the service's time (negative: behind)."""
     if error_ms < -CLOCK_BEHIND_MS:
         yield Cause(
             "clock_behind",
@@ -105,7 +105,7 @@ def store_causes(
     look_age_seconds: float,
     look_late_seconds: float,
 ) -> Iterator[Cause]:
-    """Causes in the file."""
+    """Causes in the store's file."""
     if look_age_seconds > look_late_seconds:
         yield Cause(
             "store_unreadable",
@@ -173,7 +173,7 @@ def reading_causes(
 
 
 def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) -> Iterator[Cause]:
-    """Where room gets scarce."""
+    """Causes in little room on a disk or in memory."""
     for disk in disks:
         free_mib = disk.free_bytes // MIB
         where = f"{free_mib} MiB are free on the disk of {disk.folder} ({', '.join(disk.used_for)})"
@@ -208,7 +208,7 @@ def room_causes(room: Room, now_ms: int) -> Iterator[Cause]:
 
 
 def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings: Settings) -> Iterator[Cause]:
-    """Causes for which a restore would lose something, or may not succeed."""
+    """Causes in the backups: a restore would lose events, or may not succeed."""
     if backups.failure is not None:
         yield Cause(
             "backup_failed",
@@ -236,7 +236,7 @@ def backup_causes(backups: BackupState, *, now_ms: int, began_ms: int, settings:
 
 
 def archive_causes(archive: ArchiveState) -> Iterator[Cause]:
-    """Causes for which a restore would lose what came behind the last backup."""
+    """Causes in the archive: a restore would lose events behind the last backup."""
     if archive.problem not in (None, UNTRIED):
         yield Cause(
             "archive_stopped",
@@ -261,7 +261,7 @@ def archive_causes(archive: ArchiveState) -> Iterator[Cause]:
 
 
 def access_causes(standing: AccessStanding) -> Iterator[Cause]:
-    """Causes that keep callers out."""
+    """Causes that keep users of HTTP out."""
     if standing.problem is not None:
         yield Cause(
             "tokens_unknown",
@@ -272,7 +272,7 @@ def access_causes(standing: AccessStanding) -> Iterator[Cause]:
 
 
 def audit_causes(audit: Recorder) -> Iterator[Cause]:
-    """Causes for which acts are not recorded."""
+    """Causes in the audit log: acts of operators cannot be recorded."""
     if audit.problem is not None:
         yield Cause(
             "audit_stopped",

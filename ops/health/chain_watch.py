@@ -15,12 +15,12 @@ from bus.log.damage import Damage
 from migrations.connection import open_reader
 from migrations.sqlite_words import words_of
 
-# Events at a time: commands wait for Python's lock for a millisecond or two.
+# The number of events in a portion: commands wait for Python's lock for a millisecond or two.
 PORTION = 200
-# For how many times as long as a portion took nothing is done: a fiftieth of a processor's time. A million
-# events take some five minutes.
+# After a portion, the check rests this many times as long as the portion took, so it takes a fiftieth of a
+# processor's time. A million events take some five minutes.
 REST = 50
-# How long it rests after a portion at most, so that a slow disk does not keep it from being through in a day.
+# The longest rest after a portion, so that a round ends within a day even on a slow disk.
 LONGEST_REST_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ChainWatch:
         self.state = ChainState()
 
     async def run(self, every_seconds: float) -> None:
-        """Checks all of it, a round every so often, for ever; none where that is 0."""
+        """Checks the whole chain in rounds, for ever, one every `every_seconds`; with 0, never."""
         while every_seconds > 0:
             began = time.monotonic()
             await self._go_round()
@@ -69,12 +69,12 @@ class ChainWatch:
             problem = words_of(error)
             self.state = msgspec.structs.replace(self.state, problem=problem)
         except apsw.Error as error:
-            # A lock, or a disk that failed once, says nothing about the log.
+            # A lock, or a single failure of the disk, says nothing about the log.
             logger.warning("the log was checked up to position %d only: %s", head.position, error)
         else:
             self.state = ChainState(position=head.position, whole_at=self._now_ms())
 
     def _go_on(self, head: chain.Head) -> chain.Head:
-        # A connection for each portion: what is read is what the file has, and none stays open.
+        # A connection for each portion, so that it reads what the file has now, and none stays open.
         with closing(open_reader(self._path, cache_kib=256)) as connection:
             return chain.verify_chain(connection, head, limit=PORTION)

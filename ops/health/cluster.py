@@ -1,4 +1,4 @@
-"""The cluster that a service is a member of: its figures in the report, and the causes that lie in it."""
+"""The cluster that a service is a member of: its figures in the report, and the causes in it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,17 +21,19 @@ from ops.health.cause import Cause
 from ops.parts import RoleName
 from ops.settings import Settings
 
-# Another one leads within five seconds of a loss, and within fifteen where the broker chooses a leader first.
+# After the loss of a leader, another member leads within five seconds, or within fifteen if the broker must
+# choose a leader of its own first.
 LEADERLESS_SECONDS = 15.0
-# A look comes every other second, and the broker may take as long to answer.
+# The age at which a look at the log is too old. There is one every other second, and the broker may take as
+# long to answer.
 UNSEEN_SECONDS = 10.0
 
 
 class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A live member, as it told of itself within the last seconds.
+    """A live member, as it announced itself within the last seconds.
 
-    `lag_events` is what it lacks of the leader's, as far as both have told; `clock_ahead_ms` is how far its
-    clock is ahead of the nats-server's.
+    `lag_events` is the number of the leader's events that it lacks, as far as both have announced them.
+    `clock_ahead_ms` is how far its clock is ahead of the nats-server's.
     """
 
     name: str
@@ -48,7 +50,7 @@ class MemberFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fork(msgspec.Struct, frozen=True, kw_only=True):
-    """The last timeline that began as a member took over where the one before may have answered more."""
+    """The last timeline that began when a member took over, and the leader before may have answered more."""
 
     timeline: int
     position: int
@@ -79,8 +81,8 @@ def member_figures(state: ClusterState) -> list[MemberFigures]:
 
 
 def last_fork(readers: ReaderPool) -> Fork | None:
-    """The last fork of a store's log, if a leader began it; None also where it cannot be read."""
-    # Looks at the store tell of that.
+    """The last fork of a store's log, if a leader began it; `None` also if the log cannot be read."""
+    # The health's looks at the store report such errors.
     with suppress(apsw.Error, PoolClosedError, PoolExhaustedError), readers.connection() as connection:
         return _last_fork(connection)
     return None
@@ -104,7 +106,7 @@ def _last_fork(connection: apsw.Connection) -> Fork | None:
 def cluster_figures(
     state: ClusterState, role: RoleName, fork: Fork | None, lost: Sequence[Path]
 ) -> dict[str, Any]:
-    """What a member knows of the others, and of the log that all of them follow."""
+    """A member's figures of the other members, and of the log that all of them follow."""
     leader, log, looked = state.leader, state.log, state.looked_seconds_ago
     return {
         "name": state.name,
@@ -124,12 +126,12 @@ def cluster_figures(
 
 
 def has_quorum(state: ClusterState) -> bool:
-    """Whether enough of the nats-servers that keep the log were there at a look that is not too old."""
+    """Whether enough nats-servers that keep the log were up at the last look, which is not too old."""
     return state.log is not None and state.log.has_quorum and not _is_unseen(state)
 
 
 def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause]:
-    """Causes in the cluster: each member tells of them, if its nats-server can be asked."""
+    """Causes in the cluster. Each member reports them, if its nats-server can be asked."""
     if not is_connected:
         return
     if state.leaderless_seconds > LEADERLESS_SECONDS:
@@ -167,7 +169,7 @@ def cluster_causes(state: ClusterState, *, is_connected: bool) -> Iterator[Cause
 
 
 def version_notes(state: ClusterState) -> list[Note]:
-    """That members are of several versions, as they are while one after the other is upgraded."""
+    """A note if members are of several versions, as they are while one after the other is upgraded."""
     versions = {live.member.name: live.member.version for live in state.members}
     if len(set(versions.values())) < 2:
         return []
@@ -182,7 +184,7 @@ def version_notes(state: ClusterState) -> list[Note]:
 
 
 def trailing_causes(trailing: TrailState, settings: Settings) -> Iterator[Cause]:
-    """That a machine that is lost would take much along."""
+    """Causes in the lag of the cluster's log: a loss of this machine would lose many answered events."""
     if trailing.lag_seconds > settings.replication_lag_seconds:
         yield Cause(
             "log_behind",
@@ -196,7 +198,7 @@ def trailing_causes(trailing: TrailState, settings: Settings) -> Iterator[Cause]
 
 
 def lost_notes(lost: Sequence[Path]) -> list[Note]:
-    """That the cluster went on without events that this one had answered."""
+    """A note if the cluster went on without events that this member had answered."""
     if not lost:
         return []
     return [
@@ -241,14 +243,14 @@ def _is_unseen(state: ClusterState) -> bool:
 
 
 def _role_of(told: str, *, is_leading: bool) -> RoleName:
-    """What a member is, by who leads now: what it told of itself may be older."""
+    """The role of a member; it is the leader if it leads now, since its own announcement may be older."""
     if is_leading:
         return "leader"
     return "follower" if told == "follower" else "member"
 
 
 def following_causes(follower: FollowerState, settings: Settings) -> Iterator[Cause]:
-    """Causes for which queries are answered as things were a while ago."""
+    """Causes in following: queries are answered with an older state."""
     behind_seconds = (follower.follows_ms if follower.age_ms is None else follower.age_ms) / 1_000
     if follower.problem not in (None, UNTRIED):
         yield Cause(

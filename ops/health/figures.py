@@ -1,4 +1,4 @@
-"""The figures of the report, by the part that they are of."""
+"""The figures of the report, by the part of the service that they belong to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from ops.parts import Leading, Parts
 
 
 def store_figures(look: StoreLook, checks: StoreChecks, leading: Leading | None) -> dict[str, Any]:
-    """Sizes in bytes, times in milliseconds; what the last checks found."""
+    """The store's sizes in bytes and times in milliseconds, and the findings of the last checks."""
     hit_rate = None if leading is None else leading.writer.statistics.cache.hit_rate
     return {
         "size_bytes": look.size_bytes,
@@ -29,7 +29,7 @@ def store_figures(look: StoreLook, checks: StoreChecks, leading: Leading | None)
 
 
 def writer_figures(writer: Writer, commands_per_second: float) -> dict[str, Any]:
-    """What waits for the writer, and what it has done since the start."""
+    """The commands that wait for the writer, and its counts since the start."""
     statistics = writer.statistics
     return {
         "waiting_commands": writer.waiting,
@@ -43,7 +43,7 @@ def writer_figures(writer: Writer, commands_per_second: float) -> dict[str, Any]
 
 
 def broker_figures(parts: Parts, streams: Mapping[str, StreamFigures]) -> dict[str, Any]:
-    """The way to the broker, and what there is; counts are `None` while it does not say."""
+    """The connection to the broker, and its streams; counts are `None` while it does not answer."""
     server, leading = parts.nats_server, parts.role.leading
     return {
         "embedded": server is not None,
@@ -57,12 +57,12 @@ def broker_figures(parts: Parts, streams: Mapping[str, StreamFigures]) -> dict[s
 
 
 def relay_figures(relay: RelayState, lag_seconds: float) -> dict[str, Any]:
-    """How far what is published is."""
+    """The position up to which events are published, and the lag."""
     return {"position": relay.position, "lag_events": relay.lag, "lag_seconds": lag_seconds}
 
 
 def replication_figures(follower: FollowerState) -> dict[str, Any]:
-    """How far behind the log it is, and how long ago it was known to have all of that."""
+    """How far a follower is behind the log, and how long ago it was known to have all of it."""
     return {
         "log_position": follower.log_position,
         "lag_events": follower.lag,
@@ -72,11 +72,11 @@ def replication_figures(follower: FollowerState) -> dict[str, Any]:
 
 
 def mirror_figures(mirrors: Sequence[MirrorState]) -> list[dict[str, Any]]:
-    """What each bucket lacks, in keys, and why."""
+    """The number of keys that each bucket still lacks, and why."""
     return [{"bucket": one.bucket, "waiting": one.waiting, "problem": one.problem} for one in mirrors]
 
 
 def messages_in(streams: Mapping[str, StreamFigures], stream: str) -> int | None:
-    """How many messages a stream has; `None` where that is not known."""
+    """How many messages a stream has; `None` if that is not known."""
     figures = streams.get(stream)
     return None if figures is None else figures.messages

@@ -13,15 +13,15 @@ from ops.health.cause import Cause
 from projections.job_workers import busy_workers
 from projections.queues import paused_queues
 
-# How many of them are told one by one: clients choose their names.
+# At most this many types are listed: clients choose their names.
 MAXIMUM_TYPES = 100
 _TYPES_OF_A_CAUSE = 3
-# Of a worker that takes jobs of every type.
+# The types of a worker that takes jobs of every type.
 _ANY: Final = (None,)
 
 
 class UnhandledType(msgspec.Struct, frozen=True, kw_only=True):
-    """Due jobs of a type in a queue, which nobody has asked for `since` then (milliseconds)."""
+    """Due jobs of a type in a queue, which no worker has asked for `since` that time (milliseconds)."""
 
     queue: str
     type: str
@@ -30,15 +30,15 @@ class UnhandledType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandlingWatch:
-    """Finds those that nobody has asked for in `after_ms`, look by look; with 0, none.
+    """Finds types of due jobs that no worker has asked for in `after_ms`, look by look; with 0, none.
 
-    Who has a job may ask for more when it is done. A worker that has one and has not asked since the start
-    may take whatever is in its queue.
+    A worker that has a job may ask for more when that is done, so its types count as handled. A worker that
+    has a job and has not asked since the start counts for all types in its job's queue.
     """
 
     def __init__(self, after_ms: float) -> None:
         self._after_ms = after_ms
-        # Since when looks in a row have found due jobs of a type, or the last claim of such.
+        # For each type with due jobs: the time since when every look found some, or of the last claim for it.
         self._waiting_since: dict[TypeInQueue, int] = {}
 
     def look(
@@ -48,10 +48,10 @@ class HandlingWatch:
         connection: apsw.Connection,
         now: int,
     ) -> tuple[UnhandledType, ...]:
-        """Those that there are now: the ones that have waited longest, `MAXIMUM_TYPES` at most."""
+        """The unhandled types now, those that have waited longest first, `MAXIMUM_TYPES` at most."""
         if not self._after_ms:
             return ()
-        # Who pauses a queue knows that its jobs wait, and they do so anew once it is resumed.
+        # Jobs of a paused queue wait on purpose. Their waiting time begins anew once the queue is resumed.
         paused = paused_queues(connection)
         due = {place: depth.due for place, depth in depths.items() if depth.due and place[0] not in paused}
         asked = _last_claims(seen)
@@ -74,7 +74,7 @@ class HandlingWatch:
 
 
 def handling_causes(unhandled: Sequence[UnhandledType], now_ms: int) -> Iterator[Cause]:
-    """The cause for which jobs wait for ever."""
+    """A cause if due jobs wait that no worker asks for."""
     if not unhandled:
         return
     told = [
@@ -94,7 +94,7 @@ def handling_causes(unhandled: Sequence[UnhandledType], now_ms: int) -> Iterator
 
 
 def _askers(place: TypeInQueue) -> tuple[tuple[str, str | None], ...]:
-    """What a worker says that would take jobs of a type in a queue: that type, or none."""
+    """The claims that take jobs of a type in a queue: those that name the type, or no type at all."""
     return place, (place[0], None)
 
 
@@ -110,7 +110,7 @@ def _last_claims(seen: Iterable[SeenWorker]) -> dict[tuple[str, str | None], int
 def _taken_by(
     busy: Collection[tuple[str, str]], seen: Collection[SeenWorker]
 ) -> Iterator[tuple[str, str | None]]:
-    """What those ask for who have jobs, also of other queues than that of their job."""
+    """The queues and types that workers with jobs ask for, also in other queues than their job's."""
     known = {(one.worker, one.queue) for one in seen}
     workers = {worker for worker, _ in busy}
     yield from ((queue, None) for worker, queue in busy if (worker, queue) not in known)

@@ -1,4 +1,4 @@
-"""Figures of the operating system about this process and the disks that it writes to."""
+"""Figures of the operating system for this process, and for the disks that it writes to."""
 
 import os
 import resource
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """The room for what the service writes; folders on one disk are one entry."""
+    """The room on a disk that the service writes to; all folders on one disk share an entry."""
 
     folder: str
     """The first of the folders."""
@@ -32,7 +32,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def disks(folders: Mapping[str, Path]) -> list[Disk]:
-    """The room for each folder, by what it is used for; one that is not there yet counts as its parent.
+    """The disks of folders, which are given by their use; for a folder that is not there yet, its parent's.
 
     Raises:
         OSError: a disk does not answer.
@@ -56,13 +56,13 @@ def disks(folders: Mapping[str, Path]) -> list[Disk]:
 
 
 def disks_of(settings: Settings) -> list[Disk]:
-    """As `disks`, for store, backups and archive. A bucket has no disk that could be full."""
+    """The disks of store, backups and archive. A bucket has no disk that could be full."""
     places = {"store": settings.data, "backups": settings.backup_folder, "archive": settings.archive_folder}
     return disks({name: place for name, place in places.items() if isinstance(place, Path)})
 
 
 def memory() -> Memory:
-    """The memory of this process now (elsewhere than on Linux, the most that it ever had)."""
+    """The memory of this process now; on systems other than Linux, the most that it ever had."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Memory(
         resident_bytes=_resident_bytes(),

@@ -1,7 +1,7 @@
-"""Looks at a running service every few seconds, and says how it is to whoever asks. `Monitor`.
+"""Looks at a running service every few seconds, and reports its health. `Monitor`.
 
-What reads files or waits for a disk happens in a thread, in between; an answer is put together from memory,
-so it comes at once however the disks, the broker and the pool of readers are.
+Files and disks are read in a thread, beforehand. A report is made from memory, so it comes at once even if
+the disks, the broker or the pool of readers are in trouble.
 """
 
 import asyncio
@@ -73,20 +73,20 @@ from ops.parts import Parts
 from ops.store.lost_events import lost_events
 from ops.store.troubles import message_of
 
-# How late a look may be: a disk that does not answer for longer counts as gone.
+# The most that a look may be late: a disk that does not answer for longer counts as gone.
 LOOK_LATE_SECONDS = 10.0
-# How long the broker may take to say how much waits there; usually it takes a millisecond.
+# The time that the broker has to answer with the figures of its streams; usually it takes a millisecond.
 BROKER_SECONDS = 1.0
-# The time over which rates are taken.
+# The time over which rates are averaged.
 RATE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings of one look. `at` is by the monotonic clock, in seconds; only who leads has an archive.
+    """The findings of one look. `at` is by the monotonic clock, in seconds; only a leader has an archive.
 
-    The files with `lost` events, and the `fork` that a leader began, are those of a member of a cluster.
+    Only a member of a cluster has files with `lost` events, and a `fork` that a leader began.
     """
 
     at: float
@@ -101,10 +101,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitor:
-    """The health of one service; `checks` are those of its store.
+    """The health of one service; `checks` are the checks of its store.
 
-    `access` says who is let in over HTTP. `report` may be asked by any thread, the rest belongs to the event
-    loop.
+    `access` answers with the standing of HTTP's access control. Any thread may call `report`; the rest
+    belongs to the event loop.
     """
 
     def __init__(self, parts: Parts, access: Callable[[], AccessStanding] = AccessStanding) -> None:
@@ -135,11 +135,11 @@ class Monitor:
         self._causes: dict[str, Cause] = {}
         # The times of the last looks, each with the number of commands by then.
         self._counted: deque[tuple[float, int]] = deque()
-        # By name; empty while the broker does not say.
+        # By name; empty while the broker does not answer.
         self.streams: Mapping[str, StreamFigures] = {}
 
     async def start(self) -> None:
-        """Looks once; from then on there is something to say."""
+        """Looks for the first time; a report can be made from then on."""
         await asyncio.to_thread(self._kept.look)
         self._look = await asyncio.to_thread(self._look_around)
         self._count()
@@ -166,8 +166,8 @@ class Monitor:
             await self.checks.stop()
 
     async def damage_to_repair(self, repairs_of_a_day: Callable[[], int]) -> str:
-        """Returns once the store is damaged, and the service may repair it without a loss; what is wrong."""
-        # Their file may have fewer than this process knows of.
+        """Returns what is wrong, once the store is damaged and the service may repair it without a loss."""
+        # The file with the repairs may have fewer of them than this process remembers.
         return await self.checks.damage_to_repair(lambda: max(len(self.look.repairs), repairs_of_a_day()))
 
     @property
@@ -178,7 +178,7 @@ class Monitor:
 
     @property
     def causes(self) -> list[Cause]:
-        """Why the service is not healthy; empty if it is. The unhealthy ones come first."""
+        """The causes why the service is not healthy, unhealthy ones first; empty if it is healthy."""
         parts, look, settings, now_ms = self._parts, self.look, self._settings, self._parts.now_ms()
         found = [
             *broker_causes(parts),
@@ -212,7 +212,7 @@ class Monitor:
         return sorted(found, key=lambda one: one.level, reverse=True)
 
     def _role_causes(self, now_ms: int) -> Iterator[Cause]:
-        """Causes in what only a service that leads does, or only one that follows."""
+        """Causes in the parts that only a leader has, or only a follower."""
         settings, names, role = self._settings, self._parts.names, self._parts.role
         if (follower := role.follower) is not None:
             yield from following_causes(follower.state, settings)
@@ -232,7 +232,7 @@ class Monitor:
 
     @property
     def notes(self) -> list[Note]:
-        """What should be known, though the service is healthy."""
+        """Notes that operators should know, even if the service is healthy."""
         is_shared = self._parts.sharing.is_shared
         return [
             *([HTTP_OPEN] if self._access().is_open else []),
@@ -292,49 +292,49 @@ class Monitor:
 
     @property
     def cluster(self) -> dict[str, Any] | None:
-        """What it knows of the cluster that it is a member of, if it is one of several."""
+        """The figures of the cluster that the service is a member of; `None` if it is in none."""
         if (cluster := self._parts.cluster) is None:
             return None
         return cluster_figures(cluster.state, self._parts.role.name, self.look.fork, self.look.lost)
 
     @property
     def durable_waiting(self) -> int | None:
-        """How many durable commands wait; `None` while the broker does not say."""
+        """How many durable commands wait; `None` while the broker does not answer."""
         return messages_in(self.streams, self._parts.names.commands)
 
     @property
     def dead_letters(self) -> int | None:
-        """How many dead letters there are; `None` while the broker does not say."""
+        """How many dead letters there are; `None` while the broker does not answer."""
         return messages_in(self.streams, self._parts.names.dead_letters)
 
     def lag_seconds(self, relay: RelayState) -> float:
-        """For how long the oldest event that is not published has waited."""
+        """How long the oldest event that is not published has waited."""
         oldest = relay.oldest_unpublished_at
         return 0.0 if oldest is None else max(0.0, (self._parts.now_ms() - oldest) / 1_000)
 
     @property
     def commands_per_second(self) -> float:
-        """How many commands came to the writer in each of the last seconds, on average."""
+        """The average number of commands a second that came to the writer lately."""
         since, commands = self._counted[0]
         seconds = time.monotonic() - since
         return max(0, self._commands - commands) / seconds if seconds > 0 else 0.0
 
     @property
     def _commands(self) -> int:
-        """How many have come to the writer; 0 where there is none."""
+        """How many commands have come to the writer; 0 if there is no writer."""
         return 0 if (leading := self._parts.role.leading) is None else leading.writer.statistics.commands
 
     def _count(self) -> None:
         now, commands = time.monotonic(), self._commands
         if self._counted and commands < self._counted[-1][1]:
-            # Another writer than the last time, or none.
+            # There is a new writer since the last time, or none.
             self._counted.clear()
         self._counted.append((now, commands))
         while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
             self._counted.popleft()
 
     def _look_around(self) -> Look:
-        """A look. It waits for disks, so a thread takes it; an error of theirs is a problem of the store."""
+        """A look. It waits for disks, so it runs in a thread. A disk's error is a problem of the store."""
         parts = self._parts
         is_exhausted = parts.readers.in_use >= parts.readers.maximum
         self._exhausted_looks = self._exhausted_looks + 1 if is_exhausted else 0
@@ -344,7 +344,7 @@ class Monitor:
             disks = disks_of(self._settings)
             lost = lost_events(self._settings.data)
         except OSError as error:
-            # What is known stays told.
+            # The last known figures stay in the report.
             store = msgspec.structs.replace(store, problem=store.problem or message_of(error))
         return Look(
             at=time.monotonic(),
@@ -366,11 +366,11 @@ class Monitor:
                     api, self._parts.names, has_log=self._settings.is_replicated
                 )
         except (JetStreamError, TimeoutError):
-            # The figures are not known meanwhile; the state of the relay has the reason.
+            # The figures are unknown meanwhile; the state of the relay has the reason.
             self.streams = {}
 
     def _try_to_write(self) -> None:
-        # An unhealthy service is sent no commands by a load balancer, so it has to try by itself.
+        # A load balancer sends no commands to an unhealthy service, so it has to try by itself.
         if (leading := self._parts.role.leading) is None:
             return
         writer = leading.writer

@@ -1,4 +1,4 @@
-"""What takes the room, how fast each part grows, and when a disk will be full: `RoomWatch`."""
+"""The parts that take room, how fast each of them grows, and when a disk will be full: `RoomWatch`."""
 
 import asyncio
 import logging
@@ -22,31 +22,30 @@ from ops.targets.target import Place
 
 KEPT_FILE = "room.json"
 EVERY_MS = 3_600_000
-# How long after one that failed the next measurement is tried.
+# The pause after a measurement that failed.
 AGAIN_SECONDS = 60.0
-# How long one table may take, all of whose pages are looked at. On a disk that gives 100 MB/s, that is a
-# gigabyte.
+# The most time for one table, all pages of which are read. At 100 MB/s, that is enough for a gigabyte.
 TABLE_SECONDS = 10.0
-# For how many times as long as a table took nothing is done, and at most.
+# After a table, the watch rests this many times as long as the table took, and at most so many seconds.
 REST, LONGEST_REST_SECONDS = 10, 60.0
 DAY_MS = 86_400_000
-# Growth is told from two measurements that are at least so far apart, best a day; when a disk will be full,
-# from such that are further apart: an import, or a copy that somebody makes, is no growth.
+# Growth is computed from two measurements that are at least this far apart, at best a day. The time when a
+# disk will be full needs a longer span: an import, or a copy of a file, is no lasting growth.
 SHORTEST_SPAN_MS = 3_600_000
 FORESEEING_SPAN_MS = 6 * 3_600_000
-# Of how long measurements are kept: more than a day.
+# Measurements are kept this long: more than a day.
 KEPT_MS = 30 * 3_600_000
-# What is further off is not foreseen by the growth of a day.
+# The growth of a day says nothing about a time further off than this.
 FURTHEST_MS = 10 * 366 * DAY_MS
 
-# The pages of a table or an index, all of which SQLite looks at. https://www.sqlite.org/dbstat.html
+# The size of a table or an index, for which SQLite reads all of its pages. https://www.sqlite.org/dbstat.html
 TREE_BYTES = "SELECT sum(pgsize) FROM dbstat WHERE name = ?"
 
 logger = logging.getLogger(__name__)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement, at a time in milliseconds since the epoch: bytes of each part, and free on disks."""
+    """One measurement: its time in milliseconds since the epoch, bytes of each part, free bytes on disks."""
 
     at: int
     parts: dict[str, int]
@@ -54,7 +53,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoomPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of what is stored. Its growth is that of the last day; None where too little is known."""
+    """The room that one part takes. Its growth is that of the last day; `None` if too little is known."""
 
     part: str
     size_bytes: int
@@ -62,7 +61,7 @@ class RoomPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskRoom(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk. `full_at` is when it is full if it fills as in the last day; None: not in ten years."""
+    """A disk. `full_at`: when it is full at the last day's pace; `None`: unknown, or not in ten years."""
 
     folder: str
     free_bytes: int
@@ -71,7 +70,7 @@ class DiskRoom(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """What takes the room, the largest part first, and the disks; `measured_at` is None until it is known."""
+    """The parts that take room, the largest first, and the disks; `measured_at` is `None` at first."""
 
     measured_at: int | None = None
     parts: tuple[RoomPart, ...] = ()
@@ -99,10 +98,10 @@ class RoomWatch:
         self.state = Room()
 
     async def run(self) -> None:
-        """Measures for ever. What cannot be measured once is the next time."""
+        """Measures again and again, for ever; a measurement that fails is tried again."""
         try:
             while True:
-                # A service that starts again and again does not read its store each time.
+                # A service that is restarted again and again must not read its store each time.
                 await asyncio.sleep(await asyncio.to_thread(self._due_in_seconds))
                 try:
                     await self.measure()
@@ -110,7 +109,7 @@ class RoomWatch:
                     logger.info("what takes the room was not measured: %s", error)
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
-            # No thread is waited for.
+            # This ends a measurement in a thread, which is not waited for.
             self._stopping.set()
 
     async def measure(self) -> None:
@@ -144,10 +143,10 @@ class RoomWatch:
             return [str(name) for (name,) in rows]
 
     def _table(self, table: str) -> dict[str, int]:
-        """The bytes of a table, and of its indexes together.
+        """The bytes of a table, and of all its indexes together.
 
         Raises:
-            apsw.InterruptError: that takes too long; meanwhile, the WAL cannot begin anew.
+            apsw.InterruptError: it took too long; the WAL cannot be reset during the reading.
         """
         with closing(open_reader(self._settings.store_path, cache_kib=256)) as connection:
             interrupt_after(connection, TABLE_SECONDS, self._stopping)
@@ -159,7 +158,7 @@ class RoomWatch:
             return sizes
 
     def _told(self, parts: dict[str, int], unmeasured: Sequence[str]) -> Room:
-        """What the measurements say, with this one, which is kept."""
+        """The result of all measurements, with this one, which is kept."""
         settings, now = self._settings, self._now_ms()
         store = settings.store_path
         with closing(open_reader(store, cache_kib=256)) as connection:
@@ -168,7 +167,7 @@ class RoomWatch:
             parts["free in the store"] = connection.pragma("freelist_count") * page_bytes
             store_bytes = connection.pragma("page_count") * page_bytes
         if unmeasured:
-            # What is too large to be looked through is what is left.
+            # Tables that are too large to be read take the rest of the file.
             parts[" and ".join(unmeasured)] = max(0, store_bytes - sum(parts.values()))
         parts |= self._streams()
         wal = store.with_name(f"{store.name}-wal")
@@ -177,7 +176,7 @@ class RoomWatch:
             if (size := _size_of(place)) is not None:
                 parts[name] = size
         free = {one.folder: one.free_bytes for one in disks_of(settings)}
-        # A clock that was set back makes what was measured before worthless.
+        # Measurements with later times are dropped: the clock was set back since.
         samples = [one for one in self._samples() if now - KEPT_MS <= one.at < now]
         samples = [*samples, Sample(at=now, parts=parts, free=free)]
         write_private(self._kept, msgspec.json.encode(samples))
@@ -191,10 +190,10 @@ class RoomWatch:
 
 
 def room_of(samples: list[Sample]) -> Room:
-    """What measurements say, the oldest first; there is one at least."""
+    """The result of measurements, of which there is at least one; the oldest comes first."""
     last = samples[-1]
     before = [one for one in samples[:-1] if last.at - one.at >= SHORTEST_SPAN_MS]
-    # The one that is nearest to a day ago.
+    # The measurement that is nearest to a day ago.
     first = min(before, key=lambda one: abs(last.at - one.at - DAY_MS), default=None)
 
     def growth(now: int, then: int | None) -> int | None:
@@ -234,7 +233,7 @@ def _full_at(now: int, free: int, growth: int | None) -> int | None:
 
 
 def _size_of(place: Place) -> int | None:
-    """The bytes of all files in a folder; None of a bucket, whose owner tells that."""
+    """The bytes of all files in a folder; `None` for a bucket, whose provider shows its size."""
     if not isinstance(place, Path):
         return None
     return sum(_sizes(place)) if place.exists() else 0
@@ -245,7 +244,7 @@ def _sizes(folder: Path) -> Iterator[int]:
         try:
             state = path.lstat()
         except FileNotFoundError:
-            # Pruned meanwhile.
+            # The file was pruned meanwhile.
             continue
-        # Their blocks: a backup may share the file of a copy, and sparse files take less than they say.
+        # The size of its blocks: a sparse file takes less room than its size says.
         yield state.st_blocks * 512

@@ -1,6 +1,7 @@
 """Looks at the store: whether it can be read at all, how fast, and whether SQLite finds it sound.
 
-With connections of their own: a pool whose connections are all lent must not hide how the store is.
+The looks have connections of their own: when all connections of the pool are in use, the store can still be
+checked.
 """
 
 import time
@@ -19,19 +20,19 @@ from migrations.schema import schema_differences
 from migrations.sqlite_words import words_of
 from ops.store.troubles import message_of
 
-# One table in one go, whose read transaction keeps the WAL from being reset meanwhile. About 8 s for a
-# gigabyte; what takes longer is left to backups, whose copies are checked whole.
+# The most time for one table. It is checked in one read transaction, which keeps the WAL from being reset
+# meanwhile. A gigabyte takes about 8 s; larger tables are left to backups, whose copies are checked whole.
 MAXIMUM_TABLE_SECONDS = 60.0
 MAXIMUM_FINDINGS = 5
-# The number of steps of its machine after which SQLite asks whether to go on.
+# SQLite asks whether to go on after this many steps of its virtual machine.
 STEPS = 20_000
 # The quickest of this many looks counts: a slow one may have waited for a processor. With more of them, a
-# disk that became slow would be told later than 5 s after that.
+# disk that became slow would be reported after more than 5 s.
 _LOOKS = 2
 
 
 class StoreLook(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the file. `problem` is why it could not be read; `migrations` what is wrong with those."""
+    """One look at the file. `problem`: why it could not be read. `migrations`: what is wrong with these."""
 
     size_bytes: int = 0
     free_bytes: int = 0
@@ -43,7 +44,7 @@ class StoreLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Integrity(msgspec.Struct, frozen=True, kw_only=True):
-    """The last check; `problem` is `None` where it found nothing."""
+    """The result of the last check; `problem` is `None` if it found nothing."""
 
     checked_at: int | None = None
     """When it ended, in milliseconds since the epoch; `None` before the first one."""
@@ -63,7 +64,7 @@ class StoreProbe:
         self._latencies: list[float] = []
 
     def look(self) -> StoreLook:
-        """How it is now. What goes wrong is part of the answer."""
+        """A look at the store now. An error is part of the answer."""
         wal = self._path.with_name(f"{self._path.name}-wal")
         try:
             wal_bytes = wal.stat().st_size if wal.exists() else 0
@@ -73,7 +74,7 @@ class StoreProbe:
             return StoreLook(problem=message_of(error))
 
     def _read(self, wal_bytes: int) -> StoreLook:
-        # A new one each time: it reads what the file has now, its header among it.
+        # A new connection each time, so that it reads what the file has now, also its header.
         with closing(open_reader(self._path, cache_kib=256)) as connection:
             return self._figures(connection, wal_bytes)
 
@@ -101,15 +102,15 @@ class StoreProbe:
 
 
 def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
-    """Has SQLite check the store, table by table; some seconds for a gigabyte; it ends when `stopping`.
+    """SQLite's check of the store, table by table, some seconds for a gigabyte; `stopping` ends it early.
 
-    Whether indexes have what their tables have is left to backups, each of which is checked for that.
+    Whether indexes agree with their tables is not checked here, but for each backup.
     """
     began = time.monotonic()
     findings: list[str] = []
     unfinished: list[str] = []
     try:
-        # The file on disk, not pages that were read before.
+        # A new connection reads the file, not pages that were read before.
         with closing(open_reader(path, cache_kib=4 * 1024)) as connection:
             tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
             for table in [str(name) for (name,) in connection.execute(tables)]:
@@ -128,7 +129,7 @@ def check_integrity(path: Path, *, now_ms: int, stopping: Event) -> Integrity:
 
 
 def interrupt_after(connection: apsw.Connection, seconds: float, stopping: Event) -> None:
-    """Has what a connection does end with `apsw.InterruptError` after so long, or when it is `stopping`."""
+    """Ends a connection's statements by `apsw.InterruptError` after `seconds`, or when `stopping` is set."""
     deadline = time.monotonic() + seconds
     connection.set_progress_handler(lambda: stopping.is_set() or time.monotonic() > deadline, STEPS)
 

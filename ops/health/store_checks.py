@@ -1,7 +1,8 @@
-"""`StoreChecks`: the whole store looked at now and then, and when damage is met; what of it repairs itself.
+"""`StoreChecks`: checks of the whole store, now and then and when damage is suspected; and what follows.
 
-met ──▶ all of it looked at ──▶ nothing found: refuted
-└──▶ confirmed ──▶ a verdict: which copy is wrong, what a repair loses ──▶ repaired without a loss
+suspected ──▶ the whole store is checked ──▶ nothing found: refuted
+              └──▶ confirmed ──▶ a verdict: which copy is wrong, what a repair loses ──▶ repaired without a
+              loss
 """
 
 import asyncio
@@ -18,11 +19,11 @@ from ops.health.chain_watch import ChainWatch
 from ops.health.store import Integrity, check_integrity
 from ops.settings import Settings
 
-# When the first check of the store comes at the latest, however long the interval is.
+# The first check of the store comes after this time at the latest, even if the interval is longer.
 FIRST_CHECK_SECONDS = 60.0
-# After how long all of the store is looked at again, where damage was met and nothing was found.
+# The pause between two checks of the whole store for suspected damage.
 LOOK_AGAIN_SECONDS = 60.0
-# How long a repair that would lose something is put off at first, and at most.
+# The first and the longest pause before a repair that would lose events is judged again.
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 600.0
 
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoreChecks:
-    """The checks of one store; `integrity` is what the last one found. Belongs to the event loop.
+    """The checks of one store; `integrity` is the result of the last one. Belongs to the event loop.
 
     `known` answers with the last position that this service knows of, `now_ms` with its time.
     """
@@ -53,11 +54,11 @@ class StoreChecks:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Has the log's hashes recomputed again and again; the rest is done when `start_if_due` says so."""
+        """Starts the repeated check of the hash chain; `start_if_due` starts the other checks."""
         self._watching = asyncio.create_task(self.chain.run(self._interval_seconds), name="check of the log")
 
     def start_if_due(self) -> None:
-        """Begins a check, beside all else, if it is time for one."""
+        """Begins a check in the background, if one is due, or damage is suspected."""
         is_due = self._interval_seconds > 0 and time.monotonic() >= self._next_check
         is_suspected = self.damage.suspected_at > self._checked_at and time.monotonic() >= self._next_look
         if (is_due or is_suspected) and (self._checking is None or self._checking.done()):
@@ -66,7 +67,7 @@ class StoreChecks:
             self._checking = asyncio.create_task(check, name="check of the store")
 
     async def stop(self) -> None:
-        """Ends the one under way, which is not to the end then."""
+        """Ends the check under way before its end."""
         self._stopping.set()
         if self._watching is not None:
             await cancel(self._watching)
@@ -74,7 +75,7 @@ class StoreChecks:
             await self._checking
 
     async def damage_to_repair(self, repairs_of_a_day: Callable[[], int]) -> str:
-        """Returns once the store is damaged, and the service may repair it without a loss; what is wrong."""
+        """Returns what is wrong, once the store is damaged and the service may repair it without a loss."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             await asyncio.sleep(self._settings.health_interval_seconds)
@@ -83,7 +84,7 @@ class StoreChecks:
             is_often = repairs_of_a_day() >= MOST_IN_A_DAY
             if self.verdict.loses_nothing and not is_often:
                 return self.verdict.message
-            # The archive may only just be behind; and what is missing may come back, a bucket say.
+            # The archive may be a little behind, and missing sources may come back, for example a bucket.
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             await self._judge()
@@ -101,10 +102,10 @@ class StoreChecks:
             self.damage.found(self.integrity.problem)
 
     async def _look_at_all(self) -> None:
-        """Finds out whether what somebody met is damage of the file, and what repairs it."""
+        """Finds out whether a suspected error is damage of the file, and what repairs it."""
         try:
             problem = await asyncio.to_thread(problem_of_store, self._settings.store_path, self._stopping)
-        except Exception as error:  # whatever keeps it from being looked at, it is tried again
+        except Exception as error:  # whatever the error, the check is tried again
             self.damage.suspect(f"it could not be looked at: {error}")
             return
         finally:
@@ -123,5 +124,5 @@ class StoreChecks:
             self.verdict = await asyncio.to_thread(
                 judge, self._settings.places, store_problem=self.damage.problem, known=self._known()
             )
-        except Exception as error:  # whatever is wrong with the copies, the damage is told
+        except Exception as error:  # the damage is reported, whatever is wrong with the copies
             logger.error("which copy of the store is wrong cannot be told: %s", error)  # noqa: TRY400

@@ -15,9 +15,10 @@ from ops.health.streams import StreamFigures
 from ops.parts import Parts
 from ops.settings import Settings
 
-# Of the bytes that a stream may have. A message that does not fit leaves some of them free.
+# The share of a stream's limit at which it counts as nearly full: it is never quite full, since a message
+# that does not fit leaves some bytes free.
 NEARLY_FULL = 0.8
-# The memory of nats-server for each subject in a file-backed stream, measured with 600,000.
+# The memory of nats-server for each subject in a file-backed stream, measured with 600,000 subjects.
 BYTES_A_SUBJECT = 256
 
 
@@ -41,7 +42,7 @@ def broker_causes(parts: Parts) -> Iterator[Cause]:
 
 
 def relay_causes(relay: RelayState, settings: Settings, now_ms: int) -> Iterator[Cause]:
-    """Causes for which subscribers do not hear of what was stored."""
+    """Causes in the relay: subscribers get events late, or not at all."""
     if not relay.healthy:
         yield Cause(
             "relay_stopped",
@@ -61,7 +62,7 @@ def relay_causes(relay: RelayState, settings: Settings, now_ms: int) -> Iterator
 
 
 def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
-    """Causes in messages of the stream of events that are not what the log says."""
+    """Causes in the stream of events: its messages are not what the log says."""
     if not (audit.differing or audit.deleted):
         return
     said = [one.problem for one in audit.differences[:1]]
@@ -79,7 +80,7 @@ def audit_of_stream_causes(audit: AuditState, stream: str) -> Iterator[Cause]:
 
 
 def subject_causes(streams: Mapping[str, StreamFigures], settings: Settings) -> Iterator[Cause]:
-    """Causes in the memory that nats-server needs for subjects: each event has one of its own, nearly."""
+    """Causes in the memory that nats-server needs for subjects: almost every event has its own subject."""
     subjects = sum(one.subjects for one in streams.values())
     memory_bytes = subjects * BYTES_A_SUBJECT
     if memory_bytes > settings.subjects_degraded_mib * MIB:
@@ -95,7 +96,7 @@ def subject_causes(streams: Mapping[str, StreamFigures], settings: Settings) -> 
 def stream_causes(
     streams: Mapping[str, StreamFigures], names: BusNames, *, has_unkept_letters: bool
 ) -> Iterator[Cause]:
-    """Causes in streams that are nearly as large as they may be."""
+    """Causes in streams that are nearly full."""
     commands, results = streams.get(names.commands), streams.get(names.results)
     letters, log = streams.get(names.dead_letters), streams.get(names.log)
     if log is not None and log.is_filled_to(NEARLY_FULL):

@@ -1,4 +1,4 @@
-"""How much there is in the service's streams on the broker, and how much there may be."""
+"""The sizes of the service's streams on the broker, and their limits."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from hyperpage_client.transport.jetstream_answers import StreamReport
 
 
 class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream. A limit is `None` where there is none."""
+    """The figures of one stream. A limit is `None` if there is none."""
 
     messages: int
     subjects: int
@@ -22,20 +22,20 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     limit_consumers: int | None
 
     def is_filled_to(self, share: float) -> bool:
-        """Whether that share of the bytes or messages that it may have is taken."""
+        """Whether the stream has that share of the bytes, or of the messages, that it may have."""
         limits = ((self.size_bytes, self.limit_bytes), (self.messages, self.limit_messages))
         return any(limit is not None and taken >= limit * share for taken, limit in limits)
 
     @property
     def room(self) -> str:
-        """What is taken, for people."""
+        """The bytes and messages of the stream, and their limits, for people."""
         of_bytes = "" if self.limit_bytes is None else f" of {self.limit_bytes / 2**20:,.1f}"
         of_messages = "" if self.limit_messages is None else f" of {self.limit_messages:,}"
         return f"{self.size_bytes / 2**20:,.1f}{of_bytes} MiB in {self.messages:,}{of_messages} messages"
 
 
 async def stream_figures(api: JetStreamApi, names: BusNames, *, has_log: bool) -> Mapping[str, StreamFigures]:
-    """Each of the service's streams that is there, by its name. It `has_log` where others have its log, too.
+    """The figures of the service's streams that exist, by name; `has_log` adds the cluster's log.
 
     Raises:
         JetStreamError: JetStream does not answer.

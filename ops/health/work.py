@@ -1,6 +1,7 @@
-"""What there is to do: jobs by queue, what failed in the last hour, and what platforms let through.
+"""The work of the service: jobs by queue, failures of the last hour, and calls that rate limits have left.
 
-Looked at beside the rest of the health: a look takes longer where there is more, and the next comes later.
+These looks are separate from the rest of the health: with more jobs, a look takes longer, and the next one
+comes later.
 """
 
 import asyncio
@@ -28,22 +29,22 @@ from projections.rate_limits import CallsLeft, calls_left
 
 logger = logging.getLogger(__name__)
 
-# How many queues, and how many resources of platforms, are told one by one: clients choose their names.
+# At most this many queues, and resources of platforms, get figures of their own: clients choose their names.
 MAXIMUM_QUEUES = MAXIMUM_RESOURCES = 100
 HOUR_MS = 3_600_000
-# How long the store may take to say what failed, and what is let through; what takes longer is not told.
+# The most time for the queries of a look; results that take longer are left out.
 QUERY_SECONDS = 2.0
-# For how many times as long as a look took, none is taken: all of them together take a twentieth of a
-# processor at most. With 100,000 unfinished jobs, one takes some 20 ms.
+# After a look, the watch rests this many times as long as the look took, so that looks take a twentieth of a
+# processor at most. With 100,000 unfinished jobs, a look takes some 20 ms.
 REST = 20
 
 
 class WorkLook(msgspec.Struct, frozen=True, kw_only=True):
     """The findings of one look.
 
-    `queues` has those that had unfinished jobs at any look; `oldest` is the one with the oldest job that is
-    due. `failed` is None where it is not known. `limits` has what is known of platforms and their resources,
-    and `unhandled` the types that no worker asks for.
+    `queues` has the queues that had unfinished jobs at any look; `oldest` is the queue with the oldest due
+    job. `failed` is `None` if it is not known. `limits` has the calls left, by platform and resource, and
+    `unhandled` the types that no worker asks for.
     """
 
     queues: Mapping[str, Depth] = {}
@@ -54,7 +55,7 @@ class WorkLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Read(msgspec.Struct):
-    """What a look has read of the store so far."""
+    """The results of a look that were read from the store so far."""
 
     unhandled: tuple[UnhandledType, ...]
     failed: Failed | None = None
@@ -62,9 +63,10 @@ class _Read(msgspec.Struct):
 
 
 class WorkWatch:
-    """Looks at what there is to do, again and again; `state` may be asked by any thread.
+    """Looks at the work, again and again; any thread may read `state`.
 
-    `writer` answers with the one of a service that leads. It is looked `every_seconds`, or less often.
+    `writer` answers with the writer, or `None` if the service does not lead. There is a look `every_seconds`,
+    or less often.
     """
 
     def __init__(
@@ -86,29 +88,30 @@ class WorkWatch:
         self._resources = Few(MAXIMUM_RESOURCES)
         self._unhandled_after_ms = unhandled_after_ms
         self._handling = HandlingWatch(unhandled_after_ms)
-        # Whose claims the watch has heard of. Whoever led in between may have answered others.
+        # The writer whose claims the watch knows. If there is another one, other leaders may have answered
+        # claims in between.
         self._watched: Writer | None = None
         self._stopping = threading.Event()
-        # Why the last look found less than there is, as it was logged; empty where it found all.
+        # The error of the last look, as it was logged; empty if there was none.
         self._amiss = ""
         self.state = WorkLook()
 
     async def run(self) -> None:
-        """Looks for ever, whatever a look meets."""
+        """Looks again and again, for ever, even if a look fails."""
         try:
             while True:
                 began = time.monotonic()
                 try:
                     await asyncio.to_thread(self.look)
-                except Exception as error:  # nobody waits for this task: its end would go unseen
+                except Exception as error:  # nothing awaits this task: its end would go unseen
                     self._tell(error)
                 await asyncio.sleep(max(self._every_seconds, REST * (time.monotonic() - began)))
         finally:
-            # No thread is waited for.
+            # This ends a look in a thread, which is not waited for.
             self._stopping.set()
 
     def look(self) -> WorkLook:
-        """Looks once. Who does not lead has nothing to do."""
+        """The findings of a new look; empty if the service does not lead."""
         if (writer := self._writer()) is not self._watched:
             self._watched, self._handling = writer, HandlingWatch(self._unhandled_after_ms)
             self.state = WorkLook()
@@ -131,7 +134,7 @@ class WorkWatch:
         try:
             with closing(open_reader(self._store, cache_kib=256)) as connection:
                 interrupt_after(connection, QUERY_SECONDS, self._stopping)
-                # Each is known from then on, even if the next one cannot be read.
+                # Each result is kept as soon as it is read, even if the next one fails.
                 found.unhandled = self._handling.look(by_type, seen, connection, now)
                 found.failed = failed_since(connection, now - HOUR_MS)
                 found.limits = list(calls_left(connection, now))
@@ -144,16 +147,16 @@ class WorkWatch:
         return found
 
     def _tell(self, error: Exception) -> None:
-        # What stays amiss is met by each look, and logged once.
+        # An error that stays is met by each look, but logged only once.
         amiss = f"{type(error).__name__}: {error}"
         if amiss != self._amiss:
             logger.warning("a look at what there is to do met %s", amiss, exc_info=error)
             self._amiss = amiss
 
     def _few(self, depths: Mapping[str, Depth]) -> dict[str, Depth]:
-        """The same by the names that are told; of a queue that has nothing any more, that it has nothing."""
+        """The depths by the names in the report. A queue of the last look stays, even if it is empty now."""
         told = {name: Depth() for name in self.state.queues}
-        # At the first look, those with the most jobs get a name.
+        # At the first look, the queues with the most jobs get names of their own.
         for queue, depth in sorted(depths.items(), key=lambda pair: -pair[1].jobs):
             (name,) = self._queues.named(queue)
             told.setdefault(name, Depth()).add(depth)
@@ -169,9 +172,9 @@ class WorkWatch:
 
 
 def job_figures(look: WorkLook, now: int) -> dict[str, Any]:
-    """The figures of all queues together; the age of the oldest job that is due and not begun in seconds.
+    """The figures of all queues together; the age of the oldest job that is due and not begun is in seconds.
 
-    What failed in the last hour is None where that is not known. `unhandled` has the types that no worker
+    The failures of the last hour are `None` if they are not known. `unhandled` has the types that no worker
     asks for.
     """
     every = Depth()
