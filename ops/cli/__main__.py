@@ -4,8 +4,8 @@ import gc
 
 
 def main() -> None:
-    """Loads the command line, runs what it asks for, and exits with its code."""
-    # What is loaded stays: to look through it for garbage again and again takes a tenth of a start.
+    """Loads the command line, runs the command, and exits with its code."""
+    # Loaded modules stay in memory; collecting garbage among them would take a tenth of a start.
     gc.disable()
     from ops.cli.main import main as carry_out
 

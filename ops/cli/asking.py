@@ -1,4 +1,4 @@
-"""How the command line finds and asks the running service."""
+"""Requests of the command line to the running service: how it is found, and asked."""
 
 import asyncio
 import time
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from hyperpage_client.transport.connection import LeanClient
 
-# All that it opens are one program: whoever uses the service alone shares its user with nobody.
+# The name of all connections of the command line. The service takes them for one program, so they do not make
+# it report that several programs share a user.
 CLIENT_NAME = "hyperpage command line"
 CONNECT_SECONDS = 5
-# How often, and how far apart, a connection is tried again that was refused.
+# A refused connection is tried this often, with this pause in between.
 REFUSED_TRIES, REFUSED_PAUSE_SECONDS = 8, 0.25
 # Many dead letters may be replayed at once.
 ADMINISTRATION_SECONDS = 60.0
@@ -35,7 +36,7 @@ MAXIMUM_REPORT_BYTES = 4 * 1024 * 1024
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the service is, with credentials, and the names of its subjects."""
+    """The address of the service, with credentials, and the names of its subjects."""
 
     data: Path
     url: str
@@ -93,7 +94,7 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
     """A connection for the length of the block; it is not made again when it breaks.
 
     Raises:
-        CommandFailure: nobody answers there, or the connection ends before the block does.
+        CommandFailure: the nats-server does not answer, or the connection ends before the block does.
     """
     from nats.errors import ConnectionClosedError
 
@@ -119,10 +120,10 @@ async def connected(address: Address) -> "AsyncIterator[Client]":
 
 
 async def _let_in(address: Address) -> "LeanClient":
-    """A connection; one that is refused is tried again for a while.
+    """A connection; if it is refused, it is tried again for a while.
 
-    While nats-server reads its configuration again, for a user who came or went, it knows nobody; of what it
-    says then, its end may be all that arrives.
+    While nats-server reloads its configuration, because a user was added or removed, it refuses all users. Of
+    its error message, only the closing of the connection may arrive.
     """
     from hyperpage_client.transport.connecting import NotConnectedError, connect
 
@@ -135,7 +136,7 @@ async def _let_in(address: Address) -> "LeanClient":
                 name=CLIENT_NAME,
                 inbox_prefix=address.inbox_prefix,
                 within_seconds=CONNECT_SECONDS,
-                # The first connection is tried 60 times by default.
+                # By default, the client would try the first connection 60 times.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
             )
@@ -158,7 +159,7 @@ async def ask(
     """The answer to one request, as it came.
 
     Raises:
-        CommandFailure: there is nobody, no answer in time, or the answer is an error.
+        CommandFailure: no service is there, there is no answer in time, or the answer is an error.
     """
     from nats.errors import MaxPayloadError, NoRespondersError
     from nats.errors import TimeoutError as NatsTimeoutError
@@ -204,7 +205,8 @@ def administer(
     from bus.serving.administration import administration_at
 
     address = administrator_address(data)
-    # Backups, users and the audit log are this directory's; all else is the store's, whoever leads.
+    # Backups, users and the audit log belong to the service on this directory, which is asked by its id. All
+    # other requests are about the store, and go to the leader.
     is_of_one = address.asked_by_id and verb.startswith(("backup.", "user.", "audit."))
     asked = administration_at(address.instance, verb) if is_of_one else verb
     subject, body = address.names.administration(asked), msgspec.json.encode(request)
@@ -239,7 +241,7 @@ async def ask_durably(
 
     headers = {COMMAND_ID: new_id(), **headers}
     async with connected(address) as client:
-        # Subscribed first: the answer may arrive before the broker says that it stored the command.
+        # Subscribe first: the answer may arrive before the broker confirms that it has stored the command.
         results = await client.subscribe(address.names.result(headers[COMMAND_ID]))
         try:
             stored = await client.request(
@@ -272,30 +274,30 @@ async def ask_durably(
 def asked_status(data: Path | None, instance: str | None = None) -> bytes:
     """The running service's report on its health, over the bus or, without its broker, over HTTP.
 
-    It is that of the service on this directory, whoever else serves its prefix; or of that `instance`.
+    The service on this directory is asked, even if others serve the same prefix; or the service `instance`.
 
     Raises:
-        CommandFailure: none runs, or it does not answer.
+        CommandFailure: no service runs, or it does not answer.
     """
     from bus.serving.discovery import status_subject
 
     try:
         address = application_address(data)
         asked = instance or address.instance
-        # One of an older version answers a query alone.
+        # A service of an older version has no id, and answers only the query.
         subject = status_subject(asked) if asked else address.names.query("service.status")
         return asyncio.run(ask(address, subject, b"", timeout_seconds=STATUS_SECONDS))
     except CommandFailure as error:
         said = None if instance else _status_over_http(data)
         if said is None:
-            # A script that reads the field `status` finds it here, too.
+            # Scripts read the field `status`, so it is there in this case, too.
             report = {"status": "unhealthy", "reasons": [error.message], "error": error.error}
             raise CommandFailure(error.exit_code, error.error, answer=report) from error
         return said
 
 
 def _status_over_http(data: Path | None) -> bytes | None:
-    """The report, as JSON; `None` where the service does not answer, or not to us."""
+    """The report, as JSON; `None` if the service does not answer, or refuses."""
     import http.client
     import ssl
     from urllib.parse import urlsplit
@@ -304,12 +306,12 @@ def _status_over_http(data: Path | None) -> bytes | None:
     runtime, admin = read_runtime(settings.data), read_admin(settings.data)
     if runtime is None or runtime.http_url is None or admin is None:
         return None
-    # Connects directly, whatever proxy the environment names.
+    # Connects directly, even if the environment names a proxy.
     address = urlsplit(runtime.http_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=STATUS_SECONDS)
     try:
         if address.scheme == "https":
-            # Its own certificate is enough to know it by, whatever name that has.
+            # The service is trusted by its own certificate, whatever host name is in it.
             context = ssl.create_default_context(cafile=settings.http_certificate)
             context.check_hostname = False
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -324,7 +326,7 @@ def _status_over_http(data: Path | None) -> bytes | None:
         return None
     finally:
         connection.close()
-    # An unhealthy service sends its report with 503, so the type decides: a refusal has another one.
+    # An unhealthy service sends its report with 503. So the content type decides: a refusal has another one.
     return body if response.headers.get_content_type() == "application/json" else None
 
 
@@ -332,7 +334,7 @@ def answer_of(body: bytes, headers: Mapping[str, str] | None) -> bytes:
     """The body of an answer.
 
     Raises:
-        CommandFailure: it is an error.
+        CommandFailure: the answer is an error.
     """
     if headers and ERROR_CODE in headers:
         raise refused(msgspec.json.decode(body)["error"])

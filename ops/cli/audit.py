@@ -1,4 +1,4 @@
-"""`hyperpage audit`: who did what to the service, and whether that is what was written."""
+"""`hyperpage audit`: lists the acts of operators, and checks that the audit log is as it was written."""
 
 from typing import Annotated, Any
 

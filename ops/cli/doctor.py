@@ -1,4 +1,4 @@
-"""`hyperpage doctor`: looks at everything, and says of each finding what to do."""
+"""`hyperpage doctor`: checks everything, and says for each finding what to do."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.doctor.finding import DoctorFinding
     from ops.settings import Settings
 
-# A failure of these checks has an exit code of its own.
+# If one of these checks fails, the exit code is that of a failed verification.
 _VERIFICATIONS = frozenset({"audit", "integrity", "schema", "migrations", "backup", "reach"})
 _SIGNS = {"well": "ok", "attention": "!!", "wrong": "XX"}
 

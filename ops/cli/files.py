@@ -1,4 +1,4 @@
-"""`hyperpage files`: what a deployment needs beside the program, as it came with it."""
+"""`hyperpage files`: prints files that a deployment needs beside the program, and that come with it."""
 
 from importlib.resources import files as resources
 from typing import Annotated

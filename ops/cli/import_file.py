@@ -52,7 +52,7 @@ def import_file(
 
 
 def _tried(file: Path, settings: "Settings") -> "ImportReport":
-    """The report of a dry run; a running service is not disturbed."""
+    """The report of a dry run, which does not disturb a running service."""
     from ops.importing.destinations import Trial, trial_connection
     from ops.importing.importer import import_all
     from ops.importing.source import Source
@@ -74,7 +74,7 @@ def _imported(file: Path, settings: "Settings") -> "ImportReport":
     from ops.importing.source import Source
     from ops.store.opening import open_store
 
-    # The source is opened first: for a file that cannot be read, no store is made.
+    # Open the source first: if it cannot be read, no store is made.
     with closing(Source(file)) as source, free_directory(settings) as in_use:
         if in_use is not None:
             wish = {"path": str(file.absolute())}

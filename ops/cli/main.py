@@ -1,4 +1,4 @@
-"""`hyperpage`: all commands, and how each ends."""
+"""`hyperpage`: all commands, and the exit code of each."""
 
 import os
 import resource
@@ -59,11 +59,11 @@ conflict, 5 unreachable or timed out, 6 verification failed."""
 
 
 def main() -> None:
-    """Runs what the command line asks for, and exits with its code."""
-    # As an exception, so that a backup that is cut off tidies up; `serve` has its own way to end.
+    """Runs a command, and exits with its code."""
+    # SIGTERM becomes an exception, so that an interrupted backup tidies up; `serve` ends in its own way.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # Whatever a command writes (a store, a backup, a lake) is for its owner alone, and its memory, with
-    # passwords and keys in it, goes into no core file; so it is for the processes that it starts.
+    # Files of a command (a store, a backup, a lake) are for their owner alone. Memory may have passwords and
+    # keys, so no core file is written. Both hold for child processes, too.
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.exit(run(sys.argv[1:]))
@@ -71,7 +71,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command; a wrong command line exits at once, with 2."""
-    # A terminal that cannot show a character gets it escaped, not an error.
+    # A character that the terminal cannot show is escaped, and raises no error.
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     command, bound, _ = application().parse_args(_with_options_behind(arguments))
@@ -90,19 +90,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _with_options_behind(arguments: Sequence[str]) -> list[str]:
-    """What is typed, with `--json` and `--data` behind the command where they stand in front of it."""
+    """The arguments, with `--json` and `--data` moved from before the command to behind it."""
     command, in_front = list(arguments), []
     while command and command[0].partition("=")[0] in ("--json", "--data"):
         in_front.append(command.pop(0))
         if in_front[-1] == "--data" and command:
             in_front.append(command.pop(0))
-    # Behind `--`, all is an argument.
+    # Everything behind `--` is an argument, so the options go before that.
     end = command.index("--") if "--" in command else len(command)
     return command[:end] + in_front + command[end:]
 
 
 class _Program(App):
-    """All commands, with a script for bash that completes members inside bodies, too."""
+    """All commands, with a completion script for bash that also completes members inside bodies."""
 
     def generate_completion(self, **asked: Any) -> str:
         from ops.cli.terminal.body_completion import BASH
@@ -119,7 +119,7 @@ def application() -> App:
         name="hyperpage",
         help=HELP,
         help_epilogue=EPILOGUE,
-        # Keeps examples and line breaks as they are written.
+        # Plain text keeps examples and line breaks as they are written.
         help_format="plaintext",
         error_formatter=_mistake,
         version=_version,
@@ -187,13 +187,13 @@ def _version() -> str:
 
 
 def _mistake(error: CycloptsError) -> Any:
-    # Nothing of it is needed by a command line that is right.
+    # Imported here, since a correct command line does not need them.
     from cyclopts import CycloptsPanel
     from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 
     chain = error.command_chain or ()
     if isinstance(error, UnusedCliTokensError) and {"send", "query"} & set(chain):
-        # The shell takes quotes away, and parts what stands between spaces.
+        # Without single quotes, the shell removes the quotes of JSON, and splits the body at spaces.
         more = " ".join(error.unused_tokens or ())
         return CycloptsPanel(
             f"""The body is one argument, in single quotes: '{{"key": "theme"}}'. Too much: {more}"""
@@ -206,9 +206,9 @@ def _mistake(error: CycloptsError) -> Any:
 
 
 def _option_in_front_of(error: Any) -> str | None:
-    """The longest option that an unknown one begins with: `--http` of `--http-port`.
+    """The longest option that an unknown one begins with: `--http` for `--http-port`.
 
-    By its letters, another one would be nearer: `--nats-port`, which belongs to something else.
+    Similarity of letters would suggest `--nats-port`, which means something else.
     """
     unknown = error.token.keyword or error.token.value
     names = [name for one in error.argument_collection if one.parse for name in one.names]
@@ -216,9 +216,10 @@ def _option_in_front_of(error: Any) -> str | None:
 
 
 def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> int:
-    """The exit code of a command; one that returns nothing is done.
+    """The exit code of a command; a command that returns nothing has succeeded.
 
-    Errors of the machine and of settings end it as a failed command.
+    Raises:
+        CommandFailure: also for errors of the machine, of settings and of installed aggregates.
     """
     try:
         return int(command(*arguments, **options) or Exit.DONE)
@@ -235,7 +236,7 @@ def _guarded(command: Callable[..., Any], *arguments: Any, **options: Any) -> in
 
 
 def _write_no_more() -> None:
-    # The reader, such as `head`, has closed the pipe. The interpreter would complain when it flushes.
+    # The reader, such as `head`, has closed the pipe. The interpreter would report an error when it flushes.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

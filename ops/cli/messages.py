@@ -1,4 +1,4 @@
-"""`hyperpage send` and `query`: commands and questions, typed by hand or by a script."""
+"""`hyperpage send` and `query`: commands and queries from people and scripts."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ MAXIMUM_BODY_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*|batch")
 _WORD = re.compile(r"[\w./:-]+")
 DEFAULT_TIMEOUT_SECONDS = 10.0
-# Those of `send`, of which `query` has some: one that is misspelt is taken for the body.
+# The options of `send`; `query` has some of them. A misspelt option would be taken for the body.
 _OPTIONS = (
     "--id",
     "--expected-version",
@@ -35,7 +35,7 @@ _OPTIONS = (
     "--data",
     "--json",
 )
-# The one query whose answer may be longer in coming.
+# The only query whose answer may take longer.
 AWAITED = "jobs.await"
 
 CommandArgument = Annotated[str, Parameter(name="TABLE.VERB", completer=commands)]
@@ -45,7 +45,7 @@ BodyArgument = Annotated[
     Parameter(
         name="JSON",
         completer=bodies,
-        # `-` is standard input, not an option.
+        # `-` stands for standard input, and is no option.
         allow_leading_hyphen=True,
         help="The body: JSON, @FILE for a file's content, or - for standard input. Default: {}.",
         show_default=False,
@@ -131,7 +131,7 @@ def query(
     _require_name(name, "query")
     content = read_body(body, name)
     if name == AWAITED:
-        # The answer comes when the job has ended, or when that time is over.
+        # The answer comes when the job has ended, or when its own timeout is over.
         timeout += _milliseconds(content) / 1_000
     address = application_address(data)
     answer = asyncio.run(ask(address, address.names.query(name), content, timeout_seconds=timeout))
@@ -145,10 +145,10 @@ def _milliseconds(body: bytes) -> float:
 
 
 def read_body(text: str, name: str) -> bytes:
-    """The body of that command or query, for which an argument stands: itself, a file, or standard input.
+    """The body of the command or query `name`: the argument itself, a file's content, or standard input.
 
     Raises:
-        CommandFailure: it cannot be read, or is not JSON.
+        CommandFailure: the body cannot be read, or is not JSON.
     """
     if text == "-":
         body = sys.stdin.buffer.read(MAXIMUM_BODY_BYTES + 1)
@@ -181,7 +181,7 @@ def read_body(text: str, name: str) -> bytes:
 
 
 def _hint_of_body(text: str, name: str) -> str:
-    """How a body is written; with the words that were typed, where it is clear what they mean."""
+    """A hint how to write a body, with the typed words in it where their meaning is clear."""
     from bus.contract.names import schema_hint
     from ops.contract.schema import schema_of
 
@@ -201,9 +201,9 @@ def _hint_of_body(text: str, name: str) -> str:
 
 
 def print_answer(answer: dict[str, Any], tried: Sequence[bool]) -> None:
-    """An answer for people: what became of the command on one line, then what it gives back.
+    """Prints an answer for people: the outcome of each command on one line, then its result.
 
-    `tried` says which was a dry run.
+    `tried` says for each command whether it was a dry run.
     """
     for index, outcome in enumerate(answer.get("outcomes", [answer])):
         if "error" in outcome:
@@ -220,7 +220,7 @@ def print_answer(answer: dict[str, Any], tried: Sequence[bool]) -> None:
 
 
 def _tried(body: bytes) -> list[bool]:
-    """Of one command, or of each in a batch, whether it was a dry run."""
+    """Whether a command was a dry run; for a batch, whether each of its commands was."""
     sent = msgspec.json.decode(body or b"{}")
     bodies = [one.get("body", {}) for one in sent["commands"]] if "commands" in sent else [sent]
     return [one.get("dry_run") is True for one in bodies]

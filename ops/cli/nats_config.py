@@ -1,4 +1,4 @@
-"""`hyperpage nats-config`: what an operator's own nats-server has to know."""
+"""`hyperpage nats-config`: writes the configuration that an operator's own nats-server needs."""
 
 from pathlib import Path
 from typing import Annotated

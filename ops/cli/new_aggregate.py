@@ -1,4 +1,4 @@
-"""`hyperpage new-aggregate`: a package with an aggregate of one's own to begin with; needs no service."""
+"""`hyperpage new-aggregate`: writes a package with a new aggregate, as a beginning; needs no service."""
 
 from pathlib import Path
 from typing import Annotated, Any

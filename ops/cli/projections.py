@@ -1,4 +1,4 @@
-"""`hyperpage projections`: compares the tables with the log, and rebuilds what differs."""
+"""`hyperpage projections`: compares the tables with the log, and rebuilds rows that differ."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -117,7 +117,7 @@ def serve(
         nats_ca=nats_ca,
         nats_port=nats_port,
         http=http,
-        # None instead of False: without the flag, the variable or the file decides.
+        # `None` instead of False: without the flag, the variable or the file decides.
         no_http=no_http or None,
         http_open=http_open or None,
         prefix=prefix,
@@ -184,7 +184,7 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
 
     def announce(runtime: Runtime) -> None:
         print_result(runtime, as_json, _announcement(runtime, settings.data))
-        # A program that started this one with a pipe waits for the line.
+        # Flush, since a program that started this one with a pipe waits for the line.
         sys.stdout.flush()
         if (note := _other_ports(runtime, settings)) and not noted:
             noted.append(note)
@@ -193,7 +193,7 @@ def _serve(settings: "Settings", *, demo: bool, as_json: bool) -> None:
             links.append(_new_link(settings, runtime.http_url))
             say(links[0])
 
-    # Of several services in this process, before and after a restore, the first prints one.
+    # A restore starts a new service in this process; only the first one prints a link.
     links: list[str] = []
     noted: list[str] = []
     link_is_wanted = settings.console_link == "always" or (
@@ -222,7 +222,7 @@ def _new_link(settings: "Settings", http_url: str) -> str:
 
 
 def _other_ports(runtime: Runtime, settings: "Settings") -> str:
-    """What to know of a service that is not at the usual ports, though nobody asked for others."""
+    """A warning that a service is not at the usual ports, although no others were set; else an empty text."""
     from bus.broker.server import USUAL_PORT as NATS
     from ops.http.server import USUAL_PORT as HTTP
 

@@ -1,4 +1,4 @@
-"""`hyperpage status`: whether the running service is healthy, and if not, why."""
+"""`hyperpage status`: tells whether the running service is healthy, and if not, why."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from ops.cli.terminal.exits import Exit
 from ops.cli.terminal.options import DataOption, JsonOption, option
 from ops.cli.terminal.output import date_text, minute_text, print_members, print_result, printable, size_text
 
-# How many parts of what takes room are told one by one.
+# At most this many of the parts that take room are listed one by one.
 LARGEST_PARTS = 8
 
 
@@ -66,7 +66,7 @@ def _print_status(report: Mapping[str, Any]) -> None:
 
 
 def room_lines(room: Mapping[str, Any]) -> Iterator[str]:
-    """What takes the most room and when a disk is full, for people: a line for each part and disk."""
+    """The largest parts that take room, and the disks with when they are full, each as a line for people."""
     for part in room["parts"][:LARGEST_PARTS]:
         yield f"{size_text(part['size_bytes']):>9}  {part['part']}{_growth(part['growth_bytes_a_day'])}"
     if others := room["parts"][LARGEST_PARTS:]:

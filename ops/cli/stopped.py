@@ -1,4 +1,4 @@
-"""The store of a stopped service, as the command line works on it."""
+"""The command line's access to the store of a stopped service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None]":
-    """The data directory, kept from any service for the length of the block; or why it is not free."""
+    """Holds the data directory for the block, so that no service starts; yields the error if one runs."""
     try:
         directory = DataDirectory(settings.data)
     except DirectoryInUseError as error:
@@ -34,10 +34,10 @@ def free_directory(settings: "Settings") -> "Iterator[DirectoryInUseError | None
 
 @contextmanager
 def stopped_directory(settings: "Settings") -> Iterator[None]:
-    """The data directory, kept from any service for the length of the block.
+    """Holds the data directory for the length of the block, so that no service starts.
 
     Raises:
-        CommandFailure: a service has it.
+        CommandFailure: a service runs on it.
     """
     with free_directory(settings) as error:
         if error is not None:
@@ -47,7 +47,7 @@ def stopped_directory(settings: "Settings") -> Iterator[None]:
 
 @contextmanager
 def stopped_store(data: Path | None) -> Iterator[Path | None]:
-    """The store's file, kept from any service for the length of the block; `None` where one has it.
+    """The store's file, held for the length of the block, so that no service starts; `None` if one runs.
 
     Raises:
         CommandFailure: there is no store.
@@ -69,7 +69,7 @@ def require_store(path: Path) -> None:
     Raises:
         CommandFailure: there is none.
     """
-    # No store is made here: a mistyped directory should not fill with files.
+    # No store is made here: files must not appear in a mistyped directory.
     if not path.exists():
         raise failure(
             Exit.NOT_FOUND,

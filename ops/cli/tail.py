@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyperpage_client.following.change_events import ChangeEvent
 
 HEAD_SECONDS = 10.0
-# Greater than every position: a page from here on is empty, and says where the log ends.
+# Greater than every position: a page from here on is empty, and has the position of the log's head.
 _BEHIND_ALL = 2**62
 
 
@@ -90,7 +90,7 @@ async def _follow(
 ) -> None:
     from bus.client import ClosedError, PlaceLostError, Unreachable, connect
 
-    # Asked even with --from: unlike the client, this does not wait for a service that is not there.
+    # Asked even with --from: this query fails at once if no service is there, while the client would wait.
     question = compact({"after": _BEHIND_ALL, "limit": 1}).encode()
     answer = await ask(address, address.names.query("events.read"), question, timeout_seconds=HEAD_SECONDS)
     head: int = msgspec.json.decode(answer)["head"]
@@ -115,7 +115,7 @@ async def _follow(
             client.subscribe(start, table=table, stream=stream) as events,
         ):
             async for event in events:
-                # Flushed line by line: a reader behind a pipe follows, too.
+                # Flush each line, so that a reader behind a pipe gets it at once.
                 print(written(cloud_event(event)), flush=True)
                 shown += 1
                 if shown == limit:
@@ -129,7 +129,7 @@ async def _follow(
 
 
 def cloud_event(event: "ChangeEvent") -> dict[str, Any]:
-    """An event in the form in which subscribers in any language get it (CloudEvents 1.0 in JSON)."""
+    """An event in the form that subscribers in any language get (CloudEvents 1.0 in JSON)."""
     extensions = {
         "commandid": event.command_id,
         "actor": event.actor,

@@ -1,4 +1,4 @@
-"""`hyperpage token`: who may use the HTTP API."""
+"""`hyperpage token`: makes, lists and revokes tokens for the HTTP API."""
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -114,7 +114,7 @@ def revoke(
 
 
 def _entry(token: "Token") -> dict[str, Any]:
-    # The hash is left out: nobody has a use for it.
+    # The hash is left out, since it is of no use.
     return {
         "name": token.name,
         "role": token.role,

@@ -1,4 +1,4 @@
-"""`hyperpage user`: services with an account of their own."""
+"""`hyperpage user`: users, which are programs with an account, a key and rights of their own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,7 +78,7 @@ def create(
     settings = settings_for(data)
     path = _new_file(out or Path(f"{name}.nk"))
     try:
-        # Events say a name alone, also those of tokens that were revoked.
+        # Events only have a name, so no user may get the name of a token, not even of a revoked one.
         tokens = {one.name for one in TokenFile(settings.data).read()}
         rights = rights_of(allow=allow or [], keys=keys or [], tables=table or [], reads=read, follows=follow)
         said = {"name": name, "allow": allow, "keys": keys, "tables": table, "read": read, "follow": follow}
@@ -166,10 +166,10 @@ def revoke(name: NameArgument, /, *, data: DataOption = None, as_json: JsonOptio
 
 
 def _new_file(path: Path) -> Path:
-    """A file for a seed that is not there yet.
+    """The path of a new file for a seed.
 
     Raises:
-        CommandFailure: it is there, or its folder is not.
+        CommandFailure: the file is there already, or its folder is not.
     """
     if path.exists() or not path.parent.is_dir():
         why = "is there already" if path.exists() else "is in no folder that there is"
@@ -178,7 +178,7 @@ def _new_file(path: Path) -> Path:
 
 
 def _hand_out(user: "User", given: "Secrets", path: Path, data: Path | None, as_json: bool) -> None:
-    # Without a line's end: some libraries take all of the file for the seed.
+    # Without a newline: some libraries take the whole file for the seed.
     write_new_private(path, given.seed.encode())
     _take_effect(data)
     runtime = read_runtime(settings_for(data).data)
@@ -191,7 +191,7 @@ def _hand_out(user: "User", given: "Secrets", path: Path, data: Path | None, as_
 
 
 def _take_effect(data: Path | None) -> None:
-    """Has a running service and its nats-server know the users as they are now."""
+    """Makes a running service and its nats-server load the users as they are now."""
     if read_runtime(settings_for(data).data) is None:
         return
     if not administer("user.reload", {}, data)["broker"]:

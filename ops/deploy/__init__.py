@@ -1,1 +1,1 @@
-"""What a deployment needs beside the program, as `docs/deployment.md` says; `hyperpage files` prints it."""
+"""Files that a deployment needs; see `docs/deployment.md`. `hyperpage files` prints them."""

@@ -17,7 +17,7 @@ from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption
 from ops.cli.terminal.output import compact, print_result, printable, say
 
-# Columns that change with every event of a row.
+# Columns that change with every event of a row, and so are left out for people.
 NOISE = frozenset({"version", "position", "created_position", "updated_at", "persisted_at", "last_updated"})
 _TIMES = re.compile(r".*_at|reset_time|throttled_until")
 
@@ -65,7 +65,7 @@ def diff(
 
 @contextmanager
 def _lake_at_hand(lake: Path | None, data: Path | None) -> Iterator[Path]:
-    """The lake that is named, or that of the data directory, or one for the length of the block."""
+    """The named lake, or that of the data directory, or a temporary one for the length of the block."""
     from ops.analytics.lake.manifest import MANIFEST
 
     found = lake_folder(lake, data)
@@ -106,7 +106,7 @@ def _lines_of(table: str, one: "Difference", zone: tzinfo) -> Iterator[str]:
 
 
 def _changes(name: str, old: Any, new: Any) -> Iterator[str]:
-    """What was there and what is; of objects, by the keys that differ."""
+    """A changed value, old and new, as text; objects are compared key by key."""
     if isinstance(old, dict) and isinstance(new, dict) and old != new:
         for key in {**old, **new}:
             if key not in old:
@@ -120,7 +120,7 @@ def _changes(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _told(row: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
-    """The columns that have a value and say something, without the first."""
+    """The columns that have a value, without the first one and those of `NOISE`."""
     columns = list(row.items())[1:]
     return {
         name: _readable(name, value, zone)
@@ -130,7 +130,7 @@ def _told(row: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
 
 
 def _readable(name: str, value: Any, zone: tzinfo) -> Any:
-    """A value as people read it: a time in the zone, and JSON as what it says."""
+    """A value in a form for people: a time in the zone, or JSON as its decoded value."""
     if isinstance(value, int) and _TIMES.fullmatch(name):
         try:
             return datetime.fromtimestamp(value / 1000, zone).isoformat(timespec="milliseconds")

@@ -46,7 +46,7 @@ def export_backups(
 
 
 def export_to(backup: str, lake: Path, data: Path | None, identities: "Identities" = ()) -> "ExportReport":
-    """The report on an export to a lake: of one backup, or of all and the archive."""
+    """Exports one backup to a lake, or all backups and the archive; the report."""
     from ops.analytics.export.exporting import export
     from ops.archive.segment import list_segments
     from ops.backup.content import store_id_of

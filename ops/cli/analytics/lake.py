@@ -1,4 +1,4 @@
-"""`hyperpage analytics sql`, `shell`, `report`, `database`: what is asked of a lake, and made of it."""
+"""`hyperpage analytics sql`, `shell`, `report`, `database`: queries of a lake, and files made from it."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ops.cli.terminal.failures import understandable
 from ops.cli.terminal.options import DataOption, JsonOption, option, settings_for
 from ops.cli.terminal.output import print_result, print_table, say
 
-# Of a table for people; the other formats have all rows.
+# A table for people has at most this many rows; the other formats have all.
 SHOWN_ROWS = 1_000
 
 LakeOption = Annotated[Path | None, option("The lake's folder. Default: DIR/lake.", name="--lake")]
@@ -28,7 +28,7 @@ TimeZoneOption = Annotated[
 
 
 def lake_folder(lake: Path | None, data: Path | None) -> Path:
-    """The folder that was named, or the one in the data directory."""
+    """The lake's folder: the one that was named, or the one in the data directory."""
     return settings_for(data).data / "lake" if lake is None else lake
 
 
@@ -78,7 +78,7 @@ def sql(
             records = answer.records()
             shown = list(islice(records, SHOWN_ROWS))
             if shown:
-                # Nothing in a column is an answer, too.
+                # An empty column is part of the answer, so it is shown.
                 print_table(shown, empty_columns=True)
             else:
                 say("No rows.")
@@ -91,7 +91,7 @@ def sql(
 
 @contextmanager
 def _writing(out: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is put in its place when it is whole."""
+    """Standard output, or a file that is put in its place once it is complete."""
     from ops.analytics.lake.files import replaced
 
     if out is None:

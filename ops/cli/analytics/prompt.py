@@ -1,4 +1,4 @@
-"""A prompt for SQL over a lake: `run_shell`, by DuckDB's own command line where that is installed."""
+"""A prompt for SQL over a lake: `run_shell`. It is DuckDB's own command line, if that is installed."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ _TABLES = """
 def run_shell(lake: Path, *, snapshot: str | None = None, time_zone: str | None = None) -> int:
     """Runs statements from the terminal, or from a pipe, until the input ends; the exit code.
 
-    The database is in memory: what is made there is gone at the end, and the lake stays as it is.
+    The database is in memory: tables made there are gone at the end, and the lake stays as it is.
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot, or there is no such time zone.
@@ -51,7 +51,7 @@ def _run_program(program: str, lake: Path, snapshot: str | None, time_zone: str 
         with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
             file.write("".join(f"{statement};\n" for statement in statements))
             file.flush()
-            # As a child: this process removes the file afterwards.
+            # A child process, since this process must remove the file afterwards.
             return os.spawnv(os.P_WAIT, program, [program, "-init", file.name])
 
 
@@ -64,9 +64,9 @@ class _Prompt:
         self._failed = False
 
     def run(self) -> int:
-        """The exit code, at the end of the input; from a pipe, also after the first statement that fails."""
+        """Runs until the input ends, or, from a pipe, until a statement fails; the exit code."""
         if self._is_terminal:
-            # Gives the prompt a history and arrow keys.
+            # The import gives the prompt a history and arrow keys.
             import readline  # noqa: F401
 
             print("SQL over a lake, with DuckDB. .help for help.")

@@ -1,4 +1,4 @@
-"""`hyperpage backup create`, `list`, `prune`, `pin`, `unpin`, `delete`: the backups, and which stay."""
+"""`hyperpage backup create`, `list`, `prune`, `pin`, `unpin`, `delete`: makes, lists and deletes backups."""
 
 import time
 from pathlib import Path
@@ -110,7 +110,7 @@ def _line(backup: "Backup") -> dict[str, Any]:
     }
 
 
-# Without it, moments that the archive has could not be reached.
+# The hint for a backup that the archive needs: without it, some archived moments are out of reach.
 _NEEDED = "nothing was deleted: it goes by itself once what needs it has gone (`hyperpage backup prune`)"
 _HOW_TO_LET_GO = {
     "pinned": "`hyperpage backup unpin` lets it go",
@@ -228,7 +228,7 @@ def _retained(settings: "Settings", rules: "Rules") -> dict[str, str | None]:
 
     store_id = store_id_of(settings.store_path)
     if store_id is None:
-        # The folder may hold backups of other stores. Without the store's id, they look like its own.
+        # The folder may have backups of other stores, which cannot be told apart without the store's id.
         raise failure(
             Exit.NOT_FOUND,
             "not_found",

@@ -1,4 +1,4 @@
-"""`hyperpage backup new-key`, `signing-key`, `sign-archive`: the keys that open what is kept, and sign it."""
+"""`hyperpage backup new-key`, `signing-key`, `sign-archive`: the keys that open and sign backups."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path

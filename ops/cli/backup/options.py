@@ -25,10 +25,10 @@ IdentityOption = Annotated[
 
 
 def backup_settings(data: Path | None) -> "Settings":
-    """The settings; warns where the running service keeps its backups or archive elsewhere.
+    """The settings. Warns if the running service keeps its backups or its archive elsewhere.
 
     Raises:
-        SettingsError: one of them is wrong.
+        SettingsError: a setting is wrong.
     """
     from ops.targets.target import address
 
@@ -51,10 +51,10 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def identities_in(file: Path | None) -> "Identities":
-    """The secret keys in a file; none where none is named.
+    """The secret keys in a file; empty without a file.
 
     Raises:
-        CommandFailure: there are none in it.
+        CommandFailure: the file has no secret keys.
     """
     from ops.targets.sealing import read_identities
 
@@ -65,5 +65,5 @@ def identities_in(file: Path | None) -> "Identities":
 
 
 def scratch_folder(settings: "Settings") -> Path | None:
-    """The folder for copies that may not lie readable beside the backups; `None` if there is no store."""
+    """The folder for decrypted copies, away from the backups; `None` without a data directory."""
     return settings.data if settings.data.is_dir() else None

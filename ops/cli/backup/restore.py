@@ -1,4 +1,4 @@
-"""`hyperpage backup restore`: the store as it was, on a stopped service or a running one."""
+"""`hyperpage backup restore`: restores an earlier state of the store, with or without a running service."""
 
 import os
 import time
@@ -80,7 +80,7 @@ def restore(
         return
     if not yes:
         raise usage_failure("this replaces the store", "see what it would do with --dry-run, then say --yes")
-    # Checked first: a mistyped name or directory should cost nothing, and make nothing.
+    # Checked before anything is done: a mistyped name or directory must not create files, nor take long.
     with understandable():
         require_readable(settings.places, moment, identities)
     with understandable(), free_directory(settings) as in_use:
@@ -100,7 +100,7 @@ def _moment(name: str | None, position: int | None, at: str | None, latest: bool
     if sum((position is not None, at is not None, latest)) > 1:
         raise usage_failure("to a position, to a time, or to the latest: only one of them")
     return Moment(
-        # Absolute: the service has a working directory of its own.
+        # An absolute path, since the service has another working directory.
         backup=str(Path(name).absolute()) if name is not None and os.sep in name else name,
         position=position,
         time=None if at is None else milliseconds(at),
@@ -129,10 +129,10 @@ def _restore_stopped(settings: "Settings", moment: "Moment", safety: bool, ident
 def _restore_running(
     data: Path | None, moment: "Moment", safety: bool, identities: "Identities"
 ) -> dict[str, Any]:
-    """The answer of the running service. It has no key, so what it needs is made readable for it here.
+    """The answer of the running service. It has no key, so this command decrypts the files that it needs.
 
     Raises:
-        CommandFailure: it refused, could not restore, or did not come back.
+        CommandFailure: the service refused, could not restore, or did not come back.
     """
     from ops.backup.restoring.preparing import prepare
     from ops.backup.scratch import SCRATCH_PREFIX
@@ -146,7 +146,7 @@ def _restore_running(
             ready = prepare(settings.places, moment, Path(folder), identities, progress=progress)
         moved = {**msgspec.to_builtins(ready.moment), "prepared": Path(folder).name}
         done = _ask_to_restore(data, {**request, **moved})
-        # The service knows only the copy.
+        # The service knows only the copy, so the backup's own name is put in.
         begins_with = ready.begins_with if Path(folder).name in done["backup"] else done["backup"]
         passed_over = {**ready.passed_over, **done["passed_over"]}
         return {**done, "backup": begins_with, "passed_over": passed_over, "signatures": ready.signatures}
@@ -179,7 +179,7 @@ def _end_of_restore(
             if error.exit_code is not Exit.UNREACHABLE:
                 raise
             continue
-        # Nothing before the first restore, and otherwise an earlier one.
+        # The answer is empty before the first restore ends, or is about an earlier one.
         if not ended or ended["token"] != token:
             continue
         if ended["error"] is not None:

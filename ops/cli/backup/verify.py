@@ -1,4 +1,4 @@
-"""`hyperpage backup verify`, `drill`, `verify-archive`: whether what is kept is as it was."""
+"""`hyperpage backup verify`, `drill`, `verify-archive`: checks of backups and archive."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -75,16 +75,16 @@ def verify(
 
 
 def unsound(error: "BackupError", name: str, settings: "Settings") -> CommandFailure:
-    """The failure with which `verify` and `drill` report a backup that is not sound; what is to be done."""
+    """The failure with which `verify` and `drill` report an unsound backup; its hint says what to do."""
     from ops.backup.verdict import judge
     from ops.targets.errors import TABLES_DIFFER, UNUSABLE
 
     hint = error.hint
     if error.reason in UNUSABLE | {TABLES_DIFFER}:
-        # The store may be damaged, too, and then something else is to be done.
+        # The store may be damaged, too, and then the hint is a different one.
         with suppress(OSError):
             hint = judge(settings.places, wrong={Path(name).name: error.message}).hint or hint
-    # An encrypted one that cannot be read may be sound or not.
+    # Whether an encrypted backup is sound is unknown without a key.
     valid = None if error.reason == "encrypted" else False
     answer = {"valid": valid, "message": error.message, "reason": error.reason, "name": Path(name).name}
     if error.reason in ("forged", "unsigned"):
@@ -120,7 +120,7 @@ def drill(
     folder, identities = settings.backup_folder, identities_in(identity)
     with understandable(), shown_progress() as progress:
         listed = list_backups(folder, store_id_of(settings.store_path), settings.signing)
-        # One that a signature keeps from being used is no candidate, except where there is no other.
+        # A backup with a refused signature is taken only if there is no other.
         newest = next((one for one in listed if not one.signature.is_refused), next(iter(listed), None))
         if name is None and newest is None:
             raise failure(

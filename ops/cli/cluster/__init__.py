@@ -1,7 +1,7 @@
 """`hyperpage cluster`: several services that follow one log.
 
-status     who leads, who is live, and how the log is kept
-hand_over  has another member lead
+status     the leader, the live members, and the copies of the log
+hand_over  makes another member the leader
 reseed     has the file of a member made anew
 run        a whole cluster on one machine, to try it out
 """

@@ -1,4 +1,4 @@
-"""`hyperpage cluster hand-over`: has another member lead."""
+"""`hyperpage cluster hand-over`: makes another member the leader."""
 
 from typing import Annotated
 

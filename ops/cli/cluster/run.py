@@ -16,9 +16,9 @@ from ops.cli.terminal.exits import Exit, failure, usage_failure
 from ops.cli.terminal.options import AGGREGATES, option
 from ops.cli.terminal.output import say
 
-# Who ends by itself is started again so much later, as a supervisor does it.
+# A process that ends by itself is started again after this time, as a supervisor does it.
 RESTART_SECONDS = 1.0
-# A member drains first.
+# The time that processes have to end; members finish their commands first.
 STOP_SECONDS = 30.0
 MOST_MEMBERS = 9
 SERVERS = 3
@@ -33,7 +33,7 @@ class _Ports(msgspec.Struct):
     http: list[int]
 
     def of_nats(self, member: int) -> list[int]:
-        """Those of the nats-servers for a member, from the one beside it on."""
+        """The ports of all nats-servers, in the order in which a member tries them: its own number first."""
         first = member % len(self.clients)
         return self.clients[first:] + self.clients[:first]
 
@@ -100,7 +100,7 @@ class _Run:
         ]
         say(f"members {', '.join(self._names)} in {self._folder}; Ctrl-C ends all of them")
         await self._stopping.wait()
-        # The members first: they say what they have done to the nats-servers.
+        # The members end first: they still publish events to the nats-servers.
         await self._end(self._names, members)
         await self._end([f"n{number}" for number in range(SERVERS)], servers)
 
@@ -113,7 +113,7 @@ class _Run:
             "server_name": f"n{number}",
             "host": LOOPBACK,
             "port": ports.clients[number],
-            # As ops/deploy/nats-cluster.conf has it, and says why.
+            # The values of ops/deploy/nats-cluster.conf, which gives the reasons.
             "ping_interval": "1s",
             "ping_max": 2,
             "jetstream": {"store_dir": str(folder / "jetstream"), "sync_interval": "always"},
@@ -143,13 +143,13 @@ class _Run:
     async def _kept_running(self, name: str, command: list[str], settings: dict[str, str]) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("HYPERPAGE_")}
         while not self._stopping.is_set():
-            # A group of its own: Ctrl-C at the terminal reaches this process alone.
+            # In a process group of its own, so that Ctrl-C at the terminal reaches this process alone.
             process = await asyncio.create_subprocess_exec(
                 *command, stdout=PIPE, stderr=STDOUT, env=environment | settings, start_new_session=True
             )
             self._processes[name] = process
             if self._stopping.is_set():
-                # It began as all were told to end.
+                # The process started while all others were being ended.
                 process.terminate()
             assert process.stdout is not None
             async for line in process.stdout:
@@ -172,7 +172,7 @@ class _Run:
 
 
 def _ports_of(folder: Path, members: int) -> _Ports:
-    """The ports of the last run, as many as are needed; free ones at first."""
+    """The ports of the last run, and free ones for those that are missing; kept for the next run."""
     kept = folder / "ports.json"
     ports = _Ports([], [], [])
     with suppress(FileNotFoundError, msgspec.DecodeError):

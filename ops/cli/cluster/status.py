@@ -1,4 +1,4 @@
-"""`hyperpage cluster status`: who leads, who is live, and how the log is kept."""
+"""`hyperpage cluster status`: the leader, the live members, and the copies of the log."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""`hyperpage client-types`: types of aggregates that packages bring, for programs; needs no service."""
+"""`hyperpage client-types`: types of installed aggregates, for client programs; needs no service."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from ops.cli.terminal.output import print_result
 Language = Literal["python", "typescript"]
 
 _ENDINGS: dict[str, Language] = {".py": "python", ".pyi": "python", ".ts": "typescript", ".mts": "typescript"}
-# In the first characters of whatever it writes.
+# A file that this command made has this name among its first characters.
 _MADE_BY, _LOOKED_AT = "hyperpage client-types", 10_000
 
 
@@ -59,7 +59,7 @@ def client_types(
         raise usage_failure("of which client is not said", hint)
     if check and out is None:
         raise usage_failure("there is no file to check", "name it: `--out FILE`")
-    # Which aggregates there are is told to what is imported behind it.
+    # This sets the aggregates for the modules that are imported later.
     settings_for(data, aggregates=aggregates)
     source = _source(tables, chosen)
     if out is None:
@@ -72,9 +72,12 @@ def client_types(
 
 
 def _put(out: Path, source: str, *, check: str | None) -> bool:
-    """Whether the file is another one now; one that this command did not make stays.
+    """Writes the file, unless another program made it; whether its content has changed.
 
-    With `check`, the command that would write it, nothing is written.
+    With `check`, which is the command that would write the file, nothing is written.
+
+    Raises:
+        CommandFailure: with `check`, the content would change; without, another program made the file.
     """
     before = out.read_text(encoding="utf-8") if out.exists() else None
     if before == source:
@@ -87,7 +90,8 @@ def _put(out: Path, source: str, *, check: str | None) -> bool:
         raise failure(Exit.FAILED, "not_ours", message, hint)
     out.write_text(source, encoding="utf-8")
     if before is None:
-        # A source that others read and build from, unlike the rest of what the program writes.
+        # Other users read sources, and build from them; all other files of the program are for their owner
+        # alone.
         out.chmod(0o644)
     return True
 

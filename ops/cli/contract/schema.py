@@ -75,7 +75,7 @@ def schema(
 
 
 def _print_document(document: dict[str, Any]) -> None:
-    # Indented, since people read it, too.
+    # Indented, since people read the documents, too.
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 

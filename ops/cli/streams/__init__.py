@@ -1,1 +1,1 @@
-"""What is kept on the broker: `hyperpage dlq` (dead_letters) and `hyperpage stream` (stream)."""
+"""Commands about streams on the broker: `hyperpage dlq` (dead_letters) and `hyperpage stream` (stream)."""

@@ -15,7 +15,7 @@ SequenceArgument = Annotated[
 
 
 def dead_letters() -> App:
-    """The commands that look at durable commands which could not be processed."""
+    """The commands about dead letters."""
     app = App(name="dlq", help="Dead letters: durable commands that could not be processed.")
     app.command(list_dead_letters, name="list")
     app.command(show_dead_letter, name="show")

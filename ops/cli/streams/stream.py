@@ -1,4 +1,4 @@
-"""`hyperpage stream`: what operators do with the stream of events."""
+"""`hyperpage stream`: the operator's command for the stream of events."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,12 +1,13 @@
-"""What may come next in a body that is being typed: names of members, and values of enumerations."""
+"""Completions of a body that is being typed: names of members, and values of enumerations."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# In bash, behind the script that completes all else: of a word in an open single quote, the shell replaces
-# what stands behind the quote. It closes the quote behind an only candidate, so that there are two.
+# For bash, appended to the script that completes everything else. In a word with an open single quote, bash
+# replaces the text behind the quote. If there is a single candidate, bash would close the quote behind it, so
+# a second one is added.
 BASH = r"""
 _hyperpage_or_body() {
   local word="${COMP_WORDS[COMP_CWORD]}" line
@@ -25,7 +26,7 @@ Schema = Mapping[str, Any]
 
 
 class _Open:
-    """An object or an array that is open: the member whose value comes next, and those that are there."""
+    """An object or an array that is not closed yet: its last member, and all members that are there."""
 
     def __init__(self, *, is_object: bool) -> None:
         self.is_object = is_object
@@ -35,7 +36,7 @@ class _Open:
 
 
 def completed_bodies(text: str, schema: Schema) -> list[str]:
-    """The beginning of a body with each word that may come next by its schema; none where none is known."""
+    """The typed beginning of a body with each word that its schema allows next; empty if none is known."""
     opened: list[_Open] = []
     begun, previous, end = "", "", 0
     for token in _TOKEN.finditer(text):
@@ -72,7 +73,7 @@ def _take(word: str, opened: list[_Open]) -> None:
 
 
 def _inside(schema: Schema, opened: list[_Open]) -> list[Schema]:
-    """What the value that comes next may be."""
+    """The schemas that the value inside the opened objects and arrays may have."""
     nodes = _each(schema, schema)
     for one in opened:
         inside = [
@@ -84,7 +85,7 @@ def _inside(schema: Schema, opened: list[_Open]) -> list[Schema]:
 
 
 def _each(node: Schema, root: Schema) -> list[Schema]:
-    """A schema with what it refers to, and each of its alternatives."""
+    """A schema, with its reference resolved, and all of its alternatives."""
     if "$ref" in node:
         return _each(root["$defs"][node["$ref"].rpartition("/")[2]], root)
     others = [*node.get("anyOf", ()), *node.get("oneOf", ())]

@@ -1,6 +1,6 @@
-"""What the shell offers for a word that is not typed yet, where that is not an option or a choice of a few.
+"""Completers: the words that the shell offers, other than options and fixed choices.
 
-The shell asks the program at each Tab (`hyperpage __complete …`): rooms are imported when they are asked for.
+The shell runs the program at each Tab (`hyperpage __complete …`), so modules are imported only when needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def commands(context: Any) -> Mapping[str, str]:
-    """The commands that can be sent, each with what it does."""
+    """The commands that can be sent, each with its summary."""
     from domain.catalogue import COMMANDS
     from hyperpage_client.contract.subjects import BATCH
 
@@ -24,7 +24,7 @@ def queries(context: Any) -> Sequence[str]:
 
 
 def bodies(context: Any) -> Sequence[str]:
-    """The beginning of a body with what may come next, by the schema of its command or query."""
+    """The typed beginning of a body with each word that the schema of its command or query allows next."""
     from ops.cli.terminal.body_completion import completed_bodies
     from ops.contract.schema import schema_of
 
@@ -35,7 +35,7 @@ def bodies(context: Any) -> Sequence[str]:
 
 
 def messages(context: Any) -> Mapping[str, str]:
-    """All commands, queries and types of events, each with what it is."""
+    """All commands, queries and types of events, each with its summary."""
     from ops.contract.schema import all_structs
 
     return {

@@ -1,4 +1,4 @@
-"""How a command of the command line ends: its exit code, and what is said when it fails."""
+"""The end of a command of the command line: its exit code, and its messages if it fails."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -15,15 +15,15 @@ class Exit(IntEnum):
     VERSION_CONFLICT = 4
     UNREACHABLE = 5
     VERIFICATION_FAILED = 6
-    # As shells report a program that Ctrl-C ended.
+    # The code with which shells report a program that Ctrl-C ended.
     INTERRUPTED = 130
 
 
 class CommandFailure(Exception):
-    """A command that could not do what it was asked.
+    """A command of the command line has failed.
 
-    `error` is the error object as the service's answers have it: code, message, hint, details. `answer` is
-    what `--json` prints: by default that object alone.
+    `error` is an error object as in the service's answers: code, message, hint, details. `--json` prints
+    `answer`, by default that object alone.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class CommandFailure(Exception):
 
     @property
     def message(self) -> str:
-        """What is wrong, and where."""
+        """The message of the error, with the path of the wrong field."""
         path = self.error.get("details", {}).get("path", "$")
         return f"{self.error['message']}{'' if path == '$' else f' (at {path})'}"
 
@@ -46,12 +46,12 @@ class CommandFailure(Exception):
 
     @property
     def explanation(self) -> list[str]:
-        """A line for each thing that is wrong, where that is more than the message says."""
+        """A line for each violation, if they say more than the message."""
         return explanation_of(self.error)
 
 
 def explanation_of(error: Mapping[str, Any]) -> list[str]:
-    """A line for each thing that is wrong with what was sent, where that is more than the message says."""
+    """A line for each violation in what was sent, if they say more than the error's message."""
     violations = error.get("details", {}).get("violations", ())
     lines = [f"  {one['path']}: {one['message']}{_instead(one)}" for one in violations]
     return lines if len(lines) > 1 or any(map(_instead, violations)) else []
@@ -65,23 +65,23 @@ def _instead(violation: Mapping[str, Any]) -> str:
 
 
 def failure(exit_code: Exit, code: str, message: str, hint: str, **details: Any) -> CommandFailure:
-    """A failure found on this side, in the shape of one that the service answers with."""
+    """A failure that the command line itself found, in the form of the service's errors."""
     return CommandFailure(exit_code, {"code": code, "message": message, "hint": hint, "details": details})
 
 
 def usage_failure(
     message: str, hint: str = "nothing was done: `--help` says what may be given"
 ) -> CommandFailure:
-    """The command line itself is wrong."""
+    """The failure for a wrong command line."""
     return failure(Exit.USAGE, "usage", message, hint)
 
 
 def unreachable(message: str, hint: str, **details: Any) -> CommandFailure:
-    """No service is there, or none answered in time."""
+    """The failure if no service is there, or it did not answer in time."""
     return failure(Exit.UNREACHABLE, "unreachable", message, hint, **details)
 
 
 def refused(error: Mapping[str, Any]) -> CommandFailure:
-    """A refusal of the service, with the exit code that its error code stands for."""
+    """The failure for a refusal of the service, with the exit code for its error code."""
     exit_code = {"not_found": Exit.NOT_FOUND, "version_conflict": Exit.VERSION_CONFLICT}
     return CommandFailure(exit_code.get(error["code"], Exit.FAILED), error)

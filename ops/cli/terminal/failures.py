@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def understandable(store: Path | None = None) -> Iterator[None]:
-    """Ends the command with a message where the block meets an error of the rooms below.
+    """Turns known errors of the block into failures with a message.
 
-    `store` is the file that is said to be unusable when SQLite complains.
+    `store` is the file that the message names for an error of SQLite.
 
     Raises:
-        CommandFailure: there was such an error.
+        CommandFailure: the block raised such an error.
     """
     try:
         yield
@@ -30,7 +30,7 @@ def understandable(store: Path | None = None) -> Iterator[None]:
 
 
 def _failure_of(error: Exception, store: Path | None) -> CommandFailure | None:
-    # Imported after the error: a command that succeeds does not wait for rooms that it does not use.
+    # Imported after the error, so that a command that succeeds does not load modules that it does not need.
     import apsw
 
     from domain.errors import SecretRejected
@@ -64,7 +64,7 @@ def _failure_of(error: Exception, store: Path | None) -> CommandFailure | None:
 
 
 def exit_code_of(error: "BackupError") -> Exit:
-    """3 for what is not there, 1 for what cannot be read without a key, 6 for what is not sound."""
+    """The exit code: 3 if there is no such backup or moment, 1 if a key is missing, 6 if it is not sound."""
     known = {
         "not_found": Exit.NOT_FOUND,
         "unreachable_moment": Exit.NOT_FOUND,

@@ -1,4 +1,4 @@
-"""Moments, as they are written on a command line: `milliseconds`."""
+"""Times, as they are written on a command line: `milliseconds`."""
 
 from datetime import datetime
 
@@ -6,10 +6,10 @@ from ops.cli.terminal.exits import usage_failure
 
 
 def milliseconds(text: str) -> int:
-    """Milliseconds since the epoch: written so, or as 2026-11-24T08:15:00Z.
+    """The milliseconds since the epoch of a time that is written so, or as 2026-11-24T08:15:00Z.
 
     Raises:
-        CommandFailure: it is no moment, or has no time zone.
+        CommandFailure: the text is no time, or has no time zone.
     """
     if text.isascii() and text.isdigit():
         return int(text)

@@ -1,4 +1,4 @@
-"""The options that every command takes, and the settings that they lead to."""
+"""The options that every command takes, and the settings that follow from them."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from ops.settings import Settings
 from ops.settings_sources import load_settings
 
-# The variable that a setting of this name is read from.
+# The environment variable of the setting `aggregates`.
 AGGREGATES = "HYPERPAGE_AGGREGATES"
 
 _OPTIONS = Group("Options", sort_key=50)
@@ -41,9 +41,9 @@ JsonOption = Annotated[
 def option(
     help_text: str, *, name: str | None = None, completer: Callable[[Any], Any] | None = None
 ) -> Parameter:
-    """An option with its help; its default stands in the text, in words, where it is not obvious.
+    """An option with its help; the help text names the default, in words, if it is not obvious.
 
-    `completer` answers with what the shell offers for it.
+    `completer` answers with the words that the shell offers for it.
     """
     return Parameter(
         name=name, group=_OPTIONS, help=help_text, negative="", show_default=False, completer=completer
@@ -57,18 +57,18 @@ AggregatesOption = Annotated[
 
 
 def one_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
-    """A completer for an option of a few choices that are checked where all settings are."""
+    """A completer for an option with a few choices, which are checked together with all settings."""
     return lambda context: choices
 
 
 def settings_for(data: Path | None, **flags: Any) -> Settings:
-    """The settings, with those of the command line.
+    """The settings, including those of the command line.
 
-    Aggregates that are tried out are told to whatever this process imports from now on, and to those that it
-    starts: which ones there are is known before anything else.
+    Aggregates in the settings are put into the environment, where the modules that this process imports later
+    read them, and the processes that it starts.
 
     Raises:
-        SettingsError: one of them is wrong.
+        SettingsError: a setting is wrong.
     """
     settings = load_settings({"data": data, **flags})
     if settings.aggregates:

@@ -1,7 +1,7 @@
-"""How results and progress are shown: JSON for programs; lines, lists and aligned tables for people.
+"""Output of results and progress: JSON for programs; lines, lists and aligned tables for people.
 
-Stored values may hold anything, so none reaches a terminal unescaped: a control character in a job's name
-could otherwise move the cursor, or rewrite what was printed before.
+Stored values may have any characters, so they are escaped for the terminal: a control character in a job's
+name could otherwise move the cursor, or overwrite earlier output.
 """
 
 import shutil
@@ -18,9 +18,9 @@ from ops.progress import Progress, ignore_progress
 
 # In a table, a longer value is cut; `--json` shows it whole.
 LONGEST_CELL = 48
-# Columns of milliseconds since the epoch, which are shown as moments.
+# Columns of milliseconds since the epoch, which are shown as times.
 _MOMENTS = frozenset({"reset_time", "last_updated", "throttled_until", "lease_expires_at"})
-# 2001 to 2286; anything else in such a column is not a moment.
+# Times from 2001 to 2286; any other number in such a column is not a time.
 _PLAUSIBLE_MILLISECONDS = range(10**12, 10**13)
 
 Record = Mapping[str, Any]
@@ -29,10 +29,10 @@ Record = Mapping[str, Any]
 def print_result(
     value: Any, as_json: bool, for_people: str | Callable[[Any], None], *, note: str = ""
 ) -> None:
-    """The result of a command: the value as JSON, or what people see instead.
+    """Prints the result of a command: the value as JSON, or `for_people`.
 
-    People see one line (and on stderr a note), or whatever `for_people` prints of the value. Bytes are JSON
-    already, and are decoded for people.
+    `for_people` is a line (with a note on stderr), or a function that prints the value. A value of bytes is
+    JSON already, and is decoded for that function.
     """
     if as_json:
         print_json(value)
@@ -45,7 +45,7 @@ def print_result(
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on a line of its own; bytes are JSON already, and are printed as they are."""
+    """Prints a JSON value on one line; bytes are JSON already, and are printed as they are."""
     encoded = value if isinstance(value, bytes) else msgspec.json.encode(value)
     print(encoded.decode())
 
@@ -63,7 +63,7 @@ def print_value(value: Any) -> None:
             if rest.get("next") is not None:
                 say(f'There is more: ask again with "after": {compact(rest["next"])}')
         case {"jobs": [*items]}:
-            # The lease is needed next after a claim by hand; in the row's own order it would stand last.
+            # After a claim by hand, the lease is needed next; in the row's own order it would come last.
             print_records([{"id": item.get("id"), "lease": item.get("lease"), **item} for item in items])
         case dict():
             print_members(value)
@@ -74,7 +74,7 @@ def print_value(value: Any) -> None:
 
 
 def print_records(records: Sequence[Record], *, if_none: str = "None.") -> None:
-    """Events as lines, anything else as a table."""
+    """Prints events as lines, and other records as a table."""
     if not records:
         say(if_none)
     elif all("specversion" in record for record in records):
@@ -85,16 +85,15 @@ def print_records(records: Sequence[Record], *, if_none: str = "None.") -> None:
 
 
 def print_members(record: Record) -> None:
-    """`name  value` lines, aligned; members of an inner object and lines of a text are indented."""
+    """Prints aligned `name  value` lines; members of an inner object and lines of a text are indented."""
     for line in _member_lines(record):
         print(line)
 
 
 def print_table(records: Sequence[Record], *, empty_columns: bool = False) -> None:
-    """Aligned columns, in the order in which the records name them.
+    """Prints aligned columns, in the order in which the records name them.
 
-    Columns in which nothing stands are left out, unless somebody asked for each of them; and on a terminal
-    those that do not fit.
+    Empty columns are left out, unless `empty_columns` is set; on a terminal, also columns that do not fit.
     """
     names = list(dict.fromkeys(name for record in records for name in record))
     if not empty_columns:
@@ -206,23 +205,23 @@ def _columns_that_fit(widths: Sequence[int]) -> int:
     for index, width in enumerate(widths):
         used += width + (2 if index else 0)
         if used > terminal:
-            # The first one is always shown: a table without columns says nothing.
+            # The first column is always shown: a table without columns says nothing.
             return max(1, index)
     return len(widths)
 
 
 def _terminal_width() -> int | None:
-    """The columns of the terminal; `None` where the output goes elsewhere, which gets it whole."""
+    """The width of the terminal; `None` if the output goes elsewhere, where it is not cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-# Work that ends sooner needs no bar.
+# Work that takes less time gets no progress bar.
 PATIENCE_SECONDS = 1.0
 
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """Takes the progress of the block; shows it as bars on a terminal, and nowhere else."""
+    """A callback for the progress of the block, which is shown as bars on a terminal, and nowhere else."""
     if not sys.stderr.isatty():
         yield ignore_progress
         return

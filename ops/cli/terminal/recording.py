@@ -1,4 +1,4 @@
-"""What the command line does by itself, without the running service, stands in the audit log: `recorded`."""
+"""Records in the audit log what the command line does by itself, without the running service: `recorded`."""
 
 import getpass
 import os
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 def recorded(
     settings: "Settings", action: str, request: Mapping[str, Any], *, anyway: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Writes that an act begins and, after the block, how it ended; what the block adds stands there, too.
+    """Records the beginning of an act, and its end after the block, with the members that the block adds.
 
-    `anyway` is for what makes room or takes rights away: it is done also where it cannot be recorded, and the
-    terminal says so. What the running service has its own commands do, it records itself.
+    `anyway` is for acts that make room or take rights away: if such an act cannot be recorded, it is done
+    nevertheless, and the terminal says so. A command that the running service has started records nothing:
+    the service does.
 
     Raises:
-        CommandFailure: it cannot be recorded, and is not done.
+        CommandFailure: the act cannot be recorded, and is not done.
     """
     from ops.audit.files import AuditError
     from ops.audit.own_acts import recorded as written
@@ -54,7 +55,7 @@ def recorded(
 
 
 def user() -> str:
-    """The name of the user at the command line, for the record."""
+    """The name of the user who runs the command line, for the record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

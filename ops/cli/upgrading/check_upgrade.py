@@ -1,4 +1,4 @@
-"""`hyperpage check-upgrade`: what the installed version would make of a store, before it is let near it."""
+"""`hyperpage check-upgrade`: tries on a copy what the installed version would make of a store."""
 
 import shutil
 import tempfile
@@ -65,7 +65,7 @@ def check_upgrade(
         else:
             _copy_backup(name, settings, identity, copy, progress)
         with closing(open_writer(copy)) as connection:
-            # Nothing of the copy has to last.
+            # No syncing: the copy is deleted afterwards.
             connection.pragma("synchronous", "off")
             require_own_schema(connection, copy.name)
             progress("tables", 0, 1)

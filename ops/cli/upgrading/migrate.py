@@ -104,7 +104,7 @@ def migrate_down(
 
 
 def _is_served_up_to_date(settings: "Settings") -> bool:
-    """Whether a service has the directory, whose store is in the shape that this program needs."""
+    """Whether a service runs on the directory, and its store is in the shape that this program needs."""
     from migrations import runner
     from migrations.connection import open_reader
 
