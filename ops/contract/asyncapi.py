@@ -41,11 +41,12 @@ from ops.contract.components import (
 from ops.contract.schema import Schema, all_structs
 from ops.contract.shapes import TEXT, object_of
 
-# Placeholders of the parameters while a subject is made; neither needs an escape.
+# Placeholders for the parameters while a subject is made; neither needs escaping.
 _KEY, _COMMAND_ID = "KEY", "COMMAND_ID"
 _SCHEMAS = "#/components/schemas/"
 _NUMBER = {"type": "string", "pattern": "^[0-9]+$"}
-# Up to where all of the log is in what was read, how old that may be; and up to where it has to be.
+# Headers of an answer: the position and timeline up to which the whole log was read, and the age of that
+# state. Below, the schema of a query's header: the position that the answer must at least reach.
 _PLACE = {POSITION: _NUMBER, TIMELINE: _NUMBER, AGE_MS: _NUMBER}
 _LEAST_PLACE = {"type": "string", "pattern": PLACE_PATTERN}
 
@@ -53,14 +54,14 @@ Document = dict[str, Any]
 
 
 def asyncapi_document(names: BusNames, version: str) -> Document:
-    """The document for one subject prefix and one version of the program."""
+    """The AsyncAPI document for one subject prefix and one version of the program."""
     kinds = all_structs()
     document = _frame(version)
     _add_replies(document, names, kinds["commands"], kinds["queries"])
     for name in kinds["commands"]:
         _add_message(document, name, component_name(name), headers="CommandHeaders")
         _add_request(document, f"command.{name}", names.command(name), name, _answer(name))
-        # The answer to its durable form comes as a result of its own.
+        # The answer to a durable command comes as a result, not as a reply.
         durable = names.durable_command(name)
         _add_received(document, f"durable.{name}", durable, name, ("results", _answer(name)))
     for name in kinds["queries"]:
@@ -72,7 +73,7 @@ def asyncapi_document(names: BusNames, version: str) -> Document:
 
 
 def _answer(name: str) -> str:
-    """The message that a command or a query is answered with."""
+    """The name of the message that answers a command or a query."""
     shared = {WITHOUT_RESULT: "answer", BATCH_ANSWER: "batch_answer"}
     return shared.get(answer_name(name), f"{name}.answer")
 
@@ -110,7 +111,7 @@ def _add_request(document: Document, channel: str, subject: str, message: str, a
 def _add_received(
     document: Document, channel: str, subject: str, message: str, answered: tuple[str, str]
 ) -> None:
-    """A message that is `answered`: in which channel, and by which message."""
+    """Adds a message that is received, and `answered` in a channel by a message."""
     answers, answer = answered
     document["channels"][channel] = _channel(subject, [message])
     document["operations"][channel] = {
@@ -133,7 +134,7 @@ def _add_event(document: Document, subject: str, type_name: str) -> None:
 
 
 def _add_replies(document: Document, names: BusNames, asked: Iterable[str], queries: Iterable[str]) -> None:
-    """The answers, and the two ways they go: to the requester's inbox, or to the results."""
+    """Adds the answers, and the two channels that they take: the requester's inbox, or the results."""
     _add_message(document, "error", Refusal.__name__, headers="ErrorHeaders")
     commands = {_answer(name): answer_name(name) for name in asked}
     for message, schema in commands.items():
@@ -141,7 +142,7 @@ def _add_replies(document: Document, names: BusNames, asked: Iterable[str], quer
     answers = {_answer(name): answer_name(name) for name in queries}
     for message, schema in answers.items():
         _add_message(document, message, schema, headers="QueryAnswerHeaders")
-    # Replies have no address: a request brings its reply subject along.
+    # The channel of replies has no address: each request has its own reply subject.
     document["channels"]["replies"] = _channel(None, [*commands, "error", *answers])
     document["channels"]["results"] = _channel(names.result(_COMMAND_ID), [*commands, "error"])
     document["operations"]["results"] = _sends("results", [*commands, "error"])

@@ -1,7 +1,7 @@
-"""`rate_limits.may_call` and `rate_limits.forecast`: what follows from a limit at the moment of the question.
+"""`rate_limits.may_call` and `rate_limits.forecast`: the state of a rate limit at the time of the question.
 
-They read the aggregate and not its row. The row shows a limit as it was observed; whether a window is over,
-and which reservations are out, depends on the time.
+They read the aggregate and not its row. The row shows the limit as it was observed; whether its window is
+over, and which reservations still hold, depends on the time.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from projections.rate_limits import ForecastRateLimit, MayCallRateLimit, longest
 
 
 def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
-    """The two queries, by a clock that answers with milliseconds since the epoch."""
+    """The two queries; `clock` answers with milliseconds since the epoch."""
 
     def may_call(connection: apsw.Connection, query: Any) -> bytes:
         state = read_aggregate(connection, TABLE, key_of(query)).state
@@ -52,14 +52,14 @@ def availability_verbs(clock: Callable[[], int]) -> tuple[QueryVerb, ...]:
             shape=ForecastRateLimit,
             gives=Forecast,
             answer=forecast_with_jobs,
-            # How many jobs of others wait is not for somebody who may see some keys alone.
+            # A user whose rights are limited to some keys must not see how many jobs of other users wait.
             limited=limited(TABLE, forecast_of, key_of),
         ),
     )
 
 
 def _held_up_until(connection: apsw.Connection, key: str, now: int) -> int:
-    """Until when others of its platform hold a limit up."""
+    """The time until which another limit of the same platform holds this one up; 0 if none does."""
     for one, until in longest_waits(connection, key, now):
         known = read_aggregate(connection, TABLE, one).state
         if known is not None and holds_up(known, key):

@@ -1,4 +1,4 @@
-"""The contract as one JSON Schema: of an object that has, by its name, whatever is said."""
+"""The contract as one JSON Schema: of an object with all messages by their names."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ from projections.tables import TABLES
 def bundle() -> Schema:
     """The schema. All that it refers to is in its `$defs`, each struct under a name of its own.
 
-    Its members lead from names to these: `commands`, `queries` and `events` from what is sent, `answers` from
-    the commands and queries that are answered so, `rows` from tables.
+    Its members map names to these structs: `commands`, `queries` and `events` by their own names, `answers`
+    by the names of their commands and queries, `rows` by the names of tables.
     """
     components = Components("#/$defs/")
     kinds = all_structs()
@@ -43,7 +43,7 @@ def bundle() -> Schema:
     for schema in components.schemas.values():
         for part in parts_of(schema):
             if not part.keys() & {"$ref", "anyOf", "const", "enum", "oneOf", "type"}:
-                # What may be anything; json-schema-to-typescript makes an object of it otherwise.
+                # A value of any type. Without this, json-schema-to-typescript makes an object of it.
                 part["tsType"] = "unknown"
     return {"$schema": DIALECT, **_object("Hyperpage", properties), "$defs": components.schemas}
 

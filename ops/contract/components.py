@@ -1,8 +1,9 @@
-"""The schemas of all that is said, under names that stay: what the documents of the contract are made of.
+"""The schemas of all messages and answers, under stable names. The contract's documents are made of them.
 
 `jobs.enqueue` is `JobsEnqueue`, and its answer `JobsEnqueueAnswer`; `job.completed.v1` is `JobCompletedV1`,
-and the CloudEvent with it `JobCompletedV1Event`; a row has the name of what it is: `Job`. Structs inside
-these have their own names; those of tables of others have the table's in front (`names_of_others`).
+and the CloudEvent with it `JobCompletedV1Event`; a row is named after its aggregate: `Job`. Structs inside
+these have their own names; in tables of installed aggregates, with the table's name in front
+(`names_of_others`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ from ops.contract.schema import Schema, all_structs, query_answers
 from projections.jobs import CountBy
 from projections.tables import TABLES
 
-# Enumerations that several structs have.
+# Enumerations that several structs use.
 ENUMERATIONS: Mapping[str, Any] = {
     "JobState": State,
     "JobStatus": Status,
@@ -43,7 +44,7 @@ ENUMERATIONS: Mapping[str, Any] = {
 }
 ANY_EVENT = "Event"
 ANSWER, WITHOUT_RESULT, BATCH_ANSWER = "Answer", "AnswerWithoutResult", "BatchAnswer"
-# What else the documents have, each its own; most of it is of the HTTP API alone.
+# Other names that are taken in one of the documents; most of them are only in that of the HTTP API.
 OF_DOCUMENTS = (
     *(ANY_EVENT, ANSWER, WITHOUT_RESULT, BATCH_ANSWER),
     *("CommandHeaders", "QueryHeaders", "QueryAnswerHeaders", "ErrorHeaders", "Problem", "ServiceStatus"),
@@ -52,9 +53,9 @@ OF_DOCUMENTS = (
     *("Restore", "RestoreBackup", "RotateLogin", "SaveConfiguration", "ShowDeadLetter"),
     *("ToolConfiguration", "VerifyAudit"),
 )
-# Those of which the events are of all tables.
+# The structs with events of all tables.
 _OF_EVENTS = ("LogPage", "FoundEvents", "ChainLink")
-# An integer that may be above it has 64 bits in languages that tell them apart.
+# An integer that may be larger gets the format `int64`, for languages with integers of both sizes.
 _OF_32_BITS = 2**31 - 1
 
 
@@ -85,8 +86,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Components:
     """The schemas by name; they refer to each other by `place` and the name.
 
-    For OpenAPI, descriptions tell the defaults, since its tools take what has one for something that is
-    always there, and unions have a discriminator. `more` are structs that are sent beside commands and
+    For OpenAPI, defaults are in the descriptions, since its tools take a field with a default for one that is
+    always there; and unions have a discriminator. `more` are structs that are sent beside commands and
     queries, by their names.
     """
 
@@ -104,7 +105,7 @@ class Components:
         written = Describer(name_of, is_written=True)
         described = [*map(read.describable, [*sent, *_asked()]), *map(written.describable, _answered())]
         _, found = msgspec.json.schema_components(described, ref_template=f"{place}{{name}}")
-        # Through JSON, since a document must be the same when it is read again.
+        # Through JSON, so that the document equals one that is read again.
         self.schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
         for name in (*all_structs()["commands"], *all_structs()["queries"]):
             self._explain(name, self.schemas[component_name(name)], "")
@@ -113,12 +114,12 @@ class Components:
         self.schemas = dict(sorted(self.schemas.items()))
 
     def reference(self, name: str) -> Schema:
-        """One of the schemas, from elsewhere."""
+        """A reference to one of the schemas."""
         return {"$ref": f"{self._place}{name}"}
 
     def _explain(self, verb: str, schema: Schema, before: str) -> None:
-        """Says of each field what it means, also of the structs inside."""
-        # An enumeration has none, nor has what is an array.
+        """Adds to each field its meaning as a description, also in the structs inside."""
+        # Enumerations and arrays have no fields.
         for name, field in schema.get("properties", {}).items():
             for one in (field, field.get("items", {}), *field.get("anyOf", ())):
                 if "$ref" in one:
@@ -132,7 +133,7 @@ class Components:
                     field["description"] += f"; `{msgspec.json.encode(default).decode()}` if it is left out"
 
     def _simplify(self) -> None:
-        """Names enumerations, and says what tools in other languages need."""
+        """Gives enumerations their names, and adds what tools for other languages need."""
         by_values = {frozenset(get_args(kind)): name for name, kind in ENUMERATIONS.items()}
         for part in [part for schema in self.schemas.values() for part in parts_of(schema)]:
             if part.get("type") == "integer" and part.get("maximum", _OF_32_BITS + 1) > _OF_32_BITS:
@@ -146,7 +147,7 @@ class Components:
                 if len(part["enum"]) == 1 and not self._openapi:
                     part["const"] = part.pop("enum")[0]
             if "$ref" in part:
-                # What stands beside a reference makes a type of its own of it, for some tools.
+                # For some tools, members beside a reference make a new type of it, so they are removed.
                 reference = part["$ref"]
                 part.clear()
                 part["$ref"] = reference
@@ -154,7 +155,7 @@ class Components:
             self.schemas[name] = {"title": name, "type": "string", "enum": list(get_args(kind))}
 
     def _add_unions(self) -> None:
-        """Adds what is one of several structs, which msgspec cannot describe."""
+        """Adds the unions of several structs, which msgspec cannot describe."""
         page = self.schemas.pop(EventPage.__name__)
         by_type = {f"hyperpage.{name}": f"{component_name(name)}Event" for name in all_structs()["events"]}
         self._add_union(ANY_EVENT, "Any event of the log.", by_type)
@@ -190,7 +191,7 @@ class Components:
 
 
 def answer_name(name: str) -> str:
-    """The component that a command or a query is answered with."""
+    """The name of the component that answers a command or a query."""
     if name == BATCH:
         return BATCH_ANSWER
     if name in VERBS:
@@ -202,12 +203,12 @@ def answer_name(name: str) -> str:
 
 
 def event_name(name: str) -> str:
-    """The component of the CloudEvent of a type of event."""
+    """The name of the component for the CloudEvent of a type of event."""
     return f"{component_name(name)}Event"
 
 
 def name_of(kind: Any, *, is_sent: bool = False) -> str:
-    """The component of a struct of the contract; one of others may have another name where it `is_sent`."""
+    """The name of a struct's component; one of an installed aggregate may have another if it `is_sent`."""
     return _name_of(kind, is_sent, _of_others())
 
 
@@ -244,7 +245,8 @@ def _of_others() -> Mapping[Use, str]:
     taken = {_name_of(kind, is_sent, {}) for kind, is_sent in known} | {*ENUMERATIONS, *OF_DOCUMENTS}
     taken |= {_name_of(table.shape, False, {}) + ending for table in ours.values() for ending in OF_ROWS}
     named = [component_name(name) for of in kinds.values() for name in of]
-    # The body of a command without its key, its answer, and the CloudEvent of a type of event.
+    # The endings are for: the name itself, a command's body without its key, its answer, an event's
+    # CloudEvent.
     taken |= {name + ending for name in named for ending in ("", "Body", "Answer", "Event")}
     known |= {(struct, True) for kind in ("commands", "queries") for struct in kinds[kind].values()}
     known |= {(event, False) for event in kinds["events"].values()}
@@ -271,7 +273,7 @@ def _answered() -> Iterator[Any]:
 
 
 def _like(struct: type[msgspec.Struct], name: str, **of: Any) -> Any:
-    """A struct with the same members, some of which have these types and are always there."""
+    """A struct with the same members, but those in `of` have these types, and are required."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(struct):
         if field.name in of or field.required:
@@ -282,7 +284,7 @@ def _like(struct: type[msgspec.Struct], name: str, **of: Any) -> Any:
 
 
 def parts_of(schema: Schema) -> Iterator[Schema]:
-    """A schema, and all that are in it."""
+    """A schema, and all schemas inside it."""
     yield schema
     several = (schema.get("properties", {}).values(), schema.get("anyOf", ()), schema.get("prefixItems", ()))
     single = (schema.get("items"), schema.get("additionalProperties"))

@@ -1,4 +1,4 @@
-"""Types as msgspec can write them into a JSON Schema, and as the documents are to show them."""
+"""Converts types to ones that msgspec can write into a JSON Schema, as the documents are to show them."""
 
 import types
 from collections.abc import Callable
@@ -25,21 +25,21 @@ import msgspec
 
 
 class Describer:
-    """Makes describable types of others, each struct once.
+    """Makes describable types, each struct once.
 
-    `name_of` says what a struct is called. With `is_written`, structs are described as they are written: what
-    holds its default is left out of those that leave out defaults, and all else is there.
+    `name_of` answers with the name of a struct. With `is_written`, structs are described as they are encoded:
+    fields with a default are optional in structs that leave out defaults, and all other fields are required.
     """
 
     def __init__(self, name_of: Callable[[Any], str], *, is_written: bool = False) -> None:
         self._name_of = name_of
         self._is_written = is_written
         self._made: dict[Any, Any] = {}
-        # What is being made. A struct within itself is anything there: no class can be named before it is.
+        # Types that are being made. A struct inside itself becomes `Any`: a class cannot refer to itself yet.
         self._begun: set[Any] = set()
 
     def describable(self, kind: Any) -> Any:
-        """The same type, or one like it."""
+        """The same type, or a describable one like it."""
         origin, arguments = get_origin(kind), get_args(kind)
         if _is_struct(origin or kind):
             return self._once(kind, self._struct)
@@ -73,13 +73,13 @@ class Describer:
             namespace={"__doc__": cleandoc(struct.__doc__ or "") or None},
             kw_only=True,
             forbid_unknown_fields=struct.__struct_config__.forbid_unknown_fields,
-            # By which a union of several tells them apart.
+            # The tag tells the structs of a union apart.
             tag=struct.__struct_config__.tag,
             tag_field=struct.__struct_config__.tag_field,
         )
 
     def _under_its_name(self, kind: Any) -> Any:
-        """A class that is no struct, or one like it under its name, of types that are describable."""
+        """A class that is no struct, or one like it with the right name and describable types."""
         name = self._name_of(kind)
         if issubclass(kind, Enum):
             return kind if name == kind.__name__ else _enumeration(kind, name)
@@ -95,7 +95,7 @@ class Describer:
             like.__doc__ = kind.__doc__
             return like
         doc = kind.__doc__ or ""
-        # What a dataclass says of itself without having been told to is its signature.
+        # A dataclass without a docstring has its signature as one.
         doc = None if doc.startswith(f"{kind.__name__}(") else doc
         return type(name, (kind,), {"__doc__": doc, "__annotations__": made, "__module__": kind.__module__})
 
@@ -115,18 +115,18 @@ class Describer:
 
 
 def _default(field: Any) -> Any:
-    """The default of a field as JSON has it; `NODEFAULT` where each has one of its own."""
+    """The default of a field as JSON has it; `NODEFAULT` if another factory makes it."""
     if field.default_factory in (dict, list):
         return field.default_factory()
     if isinstance(field.default, msgspec.Raw):
-        # msgspec cannot write one into a schema.
+        # msgspec cannot write a `Raw` into a schema.
         return msgspec.json.decode(field.default)
     # JSON has no tuples, and a document must be the same when it is read again.
     return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
 def _is_named(kind: Any) -> bool:
-    """Whether a type is no struct, and msgspec gives it a schema under a name nevertheless."""
+    """Whether a type is no struct, but msgspec gives it a named schema, too."""
     if not isinstance(kind, type) or _is_struct(kind):
         return False
     of_fields = hasattr(kind, "_fields") or hasattr(kind, "__attrs_attrs__") or is_dataclass(kind)
@@ -135,7 +135,7 @@ def _is_named(kind: Any) -> bool:
 
 @cache
 def _enumeration(kind: type[Enum], name: str) -> Any:
-    """The same enumeration under another name, and the same one each time: it has one schema."""
+    """The enumeration under another name; cached, so that it is one class with one schema."""
     enumeration: Any = Enum
     made = enumeration(name, [(one.name, one.value) for one in kind], module=kind.__module__)
     made.__doc__ = kind.__doc__

@@ -1,8 +1,9 @@
-"""What the shapes of others are called in the documents of the contract: `names_of_others`.
+"""The names of installed aggregates' types in the documents of the contract: `names_of_others`.
 
-Whoever brings an aggregate knows nothing of what ours and those of a third are made of. So whatever is in a
-table of others has the table's name in front of its own: a `Line` of `orders` is `OrdersLine`. What is sent
-and answered is described differently, so a shape that is in both has a second name, `OrdersLineBody`.
+The author of an aggregate does not know the types of our aggregates, nor of other packages. So each type of
+an installed aggregate has the table's name in front of its own: a `Line` of `orders` is `OrdersLine`. Types
+are described differently when sent and when answered, so one that is in both has a second name,
+`OrdersLineBody`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,8 @@ from domain.catalogue import COMMANDS, INSTALLED
 from domain.decider import Decider
 from projections.tables import TABLES
 
-# What is made of a row's name: the page of rows, the union of the table's events, and the page of these.
+# The endings of names made from a row's name: the row, the page of rows, the union of the table's events, and
+# the page of these events.
 OF_ROWS = ("", "Page", "Event", "EventPage")
 
 # A struct, a dataclass, a typed dictionary, a named tuple or an enumeration, and whether it is sent.
@@ -25,10 +27,10 @@ Use = tuple[Any, bool]
 def names_of_others(
     titles: Mapping[str, str], queries: Mapping[str, Any], taken: set[str], known: set[Use]
 ) -> dict[Use, str]:
-    """The names of all shapes of others that no query, command or type of event gives a name.
+    """The names of all types of installed aggregates that have no name from a query, command or event.
 
-    `titles` are what the names in a table begin with, `queries` all queries' structs by name. The names that
-    are `taken` no shape gets, and the uses that are `known` need none.
+    `titles` are the beginnings of the names by table, `queries` the structs of all queries by name. Names in
+    `taken` are not used; uses in `known` need no name.
     """
     named = dict.fromkeys(known, "")
     names: dict[Use, str] = {}
@@ -52,7 +54,7 @@ def names_of_others(
             add((kind, False), title + class_name(kind))
         for kind in (kind for shape in _sent(decider, queries) for kind in named_in(shape)):
             is_enumeration = inspect.EnumType is type(inspect.type_info(kind))
-            # An enumeration is the same whichever way it goes.
+            # An enumeration is the same when sent and when answered.
             if is_enumeration and (kind, False) in names:
                 names[kind, True] = names[kind, False]
             else:
@@ -62,12 +64,12 @@ def names_of_others(
 
 
 def class_name(kind: Any) -> str:
-    """The name of a class, with those of its parameters in front where it has some."""
+    """The name of a class, with the names of its type parameters in front, if it has any."""
     return "".join(map(class_name, get_args(kind))) + str((get_origin(kind) or kind).__name__)
 
 
 def named_in(kind: Any) -> Iterator[Any]:
-    """Each class that a type is made of and that has a component of its own, once."""
+    """Each class inside a type that has a component of its own, once."""
     waiting: list[Any] = [inspect.type_info(kind)]
     seen: set[Any] = set()
     while waiting:

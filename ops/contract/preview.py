@@ -1,4 +1,4 @@
-"""`schedules.preview`: when a schedule would run, before there is one."""
+"""`schedules.preview`: the times at which a schedule would run, before it is set."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -40,19 +40,20 @@ class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview_verb(clock: Callable[[], int]) -> QueryVerb:
-    """The query, by a clock that answers with milliseconds since the epoch."""
+    """The query; `clock` answers with milliseconds since the epoch."""
 
     def preview(_: apsw.Connection, query: PreviewSchedule, rights: Rights | None = None) -> bytes:
         if (query.every_ms is None) == (query.cron is None):
             raise Invalid("either every_ms or cron", path="$")
         times = Times(every_ms=query.every_ms, cron=query.cron, time_zone=query.time_zone)
-        # As if it was resumed now: from the present on.
+        # As if the schedule was resumed now, so that no times of the past are missed.
         following = next_times(times, None, clock(), cron_time, paused=True)
         planned = tuple(PlannedRun(run_at=at) for at in islice(following, query.count))
         return codec.encode(SchedulePreview(items=planned))
 
     answer: Any = preview
-    # It looks at nobody's data, and takes a reader's thread since some expressions take long.
+    # It reads no rows, so users of limited rights may ask it, too. It is a query with a reader's thread,
+    # since some expressions take long.
     return QueryVerb(
         name=f"{TABLE}.preview", shape=PreviewSchedule, gives=SchedulePreview, answer=answer, limited=answer
     )

@@ -1,4 +1,4 @@
-"""Every query that the service answers: each table's own, and those that the log answers for all of them."""
+"""All queries that the service answers: those of each table, and those of the log."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ from projections.tables import TABLES
 RowJson = Callable[[str, Aggregate], bytes | None]
 SeenWorkers = Callable[[], Sequence[SeenWorker]]
 
-# What ends a job, or has it leave the table.
+# The events that end a job, or remove it from the table.
 _ENDS = frozenset(
     name
     for name, event in BY_TABLE[JOBS].events.items()
@@ -60,9 +60,9 @@ _ENDS = frozenset(
 def query_verbs(
     row_json: RowJson, clock: Callable[[], int], seen_workers: SeenWorkers = tuple
 ) -> dict[str, QueryVerb]:
-    """The verbs by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch.
+    """The queries by name, such as `jobs.get`; `clock` answers with milliseconds since the epoch.
 
-    `seen_workers` answers with those who asked for jobs lately, as far as this is known here.
+    `seen_workers` answers with the workers that asked for jobs lately, as far as this service knows them.
     """
     verbs: list[QueryVerb] = []
     for table in TABLES.values():
@@ -93,7 +93,7 @@ def query_verbs(
 
 
 def _of_known_tables(read: Callable[[Any, Any], bytes]) -> Callable[[Any, Any], bytes]:
-    """The same reading of the log, which refuses a table that there is not: its page would stay empty."""
+    """`read`, but a table that does not exist is refused: its page would stay empty."""
 
     def answer(connection: apsw.Connection, query: Any) -> bytes:
         stream = query.stream
@@ -252,7 +252,7 @@ def _of_streams(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:
 
     def as_of(connection: apsw.Connection, query: Any) -> bytes:
         def as_then(name: str, aggregate: Aggregate) -> bytes | None:
-            # At a position, a row is as its event made it. At a time, it may have expired.
+            # At a position, the row is as its event made it. At a time, it may have expired.
             if query.time is not None and not BY_TABLE[name].exists(aggregate.state, query.time):
                 return None
             return row_json(name, aggregate)
@@ -279,7 +279,7 @@ def _of_streams(table: Table, row_json: RowJson) -> tuple[QueryVerb, ...]:
 
 
 def _joined(name: str, table: Table, other: type[Any], summary: str) -> type[Any]:
-    """The fields that name one row, and those of another struct."""
+    """A struct with the fields that identify a row, and those of `other`."""
     camel = "".join(part.title() for part in table.name.split("_"))
     return msgspec.defstruct(
         f"{camel}{name}",

@@ -15,7 +15,7 @@ from hyperpage_client.contract.subjects import BATCH
 from ops.contract.describable import Describer
 from ops.contract.queries import query_verbs
 
-# Beside what JSON Schema has: what comes of a command.
+# The name of an annotation beside those of JSON Schema: what a command can lead to.
 LEADS_TO = "x-leads-to"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -34,10 +34,10 @@ def command_schema(name: str) -> Schema:
 
 
 def schema_of(name: str) -> Schema:
-    """The schema of whatever has this name.
+    """The schema of the command, query or type of event with this name.
 
     Raises:
-        KeyError: nothing has.
+        KeyError: there is none.
     """
     for kind, structs in all_structs().items():
         if name in structs:
@@ -46,7 +46,7 @@ def schema_of(name: str) -> Schema:
 
 
 def all_schemas() -> dict[str, dict[str, Schema]]:
-    """Every schema by name, each whole in itself: `{"commands": …, "queries": …, "events": …}`."""
+    """All schemas by name, each complete in itself: `{"commands": …, "queries": …, "events": …}`."""
     return {
         kind: {name: _schema(kind, name, struct) for name, struct in structs.items()}
         for kind, structs in all_structs().items()
@@ -59,9 +59,9 @@ def all_structs() -> dict[str, Mapping[str, type[msgspec.Struct]]]:
 
 
 def leads_to(verb: Verb) -> Schema:
-    """What a verb declares: events, codes of refusals, rules, whether a result, and what is remembered.
+    """What a verb declares: events, codes of refusals, rules, whether it has a result and is remembered.
 
-    `invalid`, and whatever any command may be refused with, is left out.
+    `invalid` and the other refusals that every command may have are left out.
     """
     with_events = "yes" if verb.empty_is_remembered else "with_events"
     return {
@@ -74,7 +74,7 @@ def leads_to(verb: Verb) -> Schema:
 
 
 def struct_schema(title: str, struct: type[msgspec.Struct]) -> Schema:
-    """The schema of a struct, whole in itself: what it refers to stands in its `$defs`."""
+    """The schema of a struct, complete in itself: the structs inside it are in its `$defs`."""
     schema, definitions = described(title, struct, "#/$defs/{name}")
     return {"$schema": DIALECT, **schema} | ({"$defs": definitions} if definitions else {})
 
@@ -82,12 +82,12 @@ def struct_schema(title: str, struct: type[msgspec.Struct]) -> Schema:
 def described(
     title: str, struct: type[msgspec.Struct], ref_template: str
 ) -> tuple[Schema, dict[str, Schema]]:
-    """The schema of a struct, and of each struct inside it by name; `ref_template` says where those go."""
+    """The schema of a struct, and those of the structs inside it by name, referred to by `ref_template`."""
     (reference,), definitions = msgspec.json.schema_components(
         [_BY_CLASS.describable(struct)], ref_template=ref_template
     )
     own = definitions.pop(reference["$ref"].removeprefix(ref_template.removesuffix("{name}")))
-    # Through JSON, since a default may be a tuple.
+    # Through JSON, which makes a list of a default that is a tuple.
     plain: tuple[Schema, dict[str, Schema]] = msgspec.json.decode(
         msgspec.json.encode(({**own, "title": title}, definitions)), type=tuple[Schema, dict[str, Schema]]
     )
@@ -97,7 +97,7 @@ def described(
 def _schema(kind: str, name: str, struct: type[msgspec.Struct]) -> Schema:
     schema = struct_schema(name, struct)
     if kind == "commands" and name != BATCH:
-        # An annotation: whoever validates passes over it.
+        # An annotation, which validators ignore.
         schema[LEADS_TO] = leads_to(COMMANDS[name])
     return schema
 
@@ -109,7 +109,7 @@ def _commands() -> Mapping[str, type[msgspec.Struct]]:
 
 
 def query_answers() -> Mapping[str, Any]:
-    """The types of what queries are answered with, by name."""
+    """The types of the queries' answers, by the queries' names."""
     return {name: verb.gives for name, verb in _query_verbs().items()}
 
 
@@ -119,7 +119,7 @@ def _queries() -> Mapping[str, type[msgspec.Struct]]:
 
 @cache
 def _query_verbs() -> Mapping[str, QueryVerb]:
-    # Only what these queries declare is used. Nothing is asked.
+    # Only the declarations of these queries are used; none is carried out.
     return query_verbs(lambda table, aggregate: None, lambda: 0)
 
 

@@ -1,4 +1,4 @@
-"""How two versions of a tool's configuration differ, both read from the log."""
+"""The differences between two versions of a tool's configuration, both read from the log."""
 
 from typing import Annotated, Any
 
@@ -74,7 +74,7 @@ def diff(connection: apsw.Connection, query: DiffToolConfig) -> bytes:
 
 
 def _content(connection: apsw.Connection, tool_name: str, version: int) -> dict[str, Any]:
-    """The content of a version; empty where it is a deletion, or before the first one.
+    """The content of a version; empty if it is a deletion, or version 0.
 
     Raises:
         NotFound: there is no such version.

@@ -1,7 +1,7 @@
-"""What the clients in other programs have of the contract: sources of Python and TypeScript.
+"""Sources for client programs, made of the contract, in Python and TypeScript.
 
-python      the modules of our own client (`make client`), and one of aggregates that packages bring
-typescript  likewise
-brought     the tables that packages bring, as they are needed here
-plain       types of others in the words of these
+python      the modules of our own client (`make client`), and a module for installed aggregates
+typescript  the same in TypeScript
+brought     the tables of installed aggregates, with plain types
+plain       converts types of installed aggregates to plain ones
 """

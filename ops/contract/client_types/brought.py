@@ -1,4 +1,4 @@
-"""The tables that others bring, with all that can be asked of them, in the words of the clients' types."""
+"""The tables of installed aggregates, with their commands, queries and events, in plain types for clients."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
@@ -16,7 +16,7 @@ from projections.table import RowPage
 
 
 class UnknownTableError(LookupError):
-    """A table is not there, or is ours; `hint` says which there are."""
+    """There is no such table, or it is the service's own; `hint` says which tables there are."""
 
     def __init__(self, table: str | None, known: Sequence[str]) -> None:
         if table is None:
@@ -31,7 +31,7 @@ class UnknownTableError(LookupError):
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: commands, queries and types of events by name; `title` is what a class of it is called."""
+    """One table: its commands, queries and types of events by name. `title` is the name of its class."""
 
     name: str
     title: str
@@ -43,13 +43,13 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
 def brought(
     names: Sequence[str], taken: Iterable[str], query_name: Callable[[str], str]
 ) -> tuple[Brought, ...]:
-    """These tables, or all of them where none is named. Each struct has a name that no other one has.
+    """These tables, or all of them if none is named. Each struct has a unique name.
 
-    Commands are called as the contract does, `BasketsAddItem`, and queries as `query_name` says. `taken` are
-    names that something else has.
+    Commands have the names of the contract, as `BasketsAddItem`; `query_name` makes the names of queries.
+    Names in `taken` are not used.
 
     Raises:
-        UnknownTableError: one is not there, or is ours.
+        UnknownTableError: there is no such table, or it is the service's own.
     """
     known = [one.decider.table for one in INSTALLED]
     if unknown := [name for name in names if name not in known]:
@@ -59,10 +59,11 @@ def brought(
     tables = [name for name in known if name in names or not names]
     plain = Plain(taken)
     queries, verbs = _of_tables(query_verbs(lambda *_: None, lambda: 0), tables), _of_tables(COMMANDS, tables)
-    # The names that a program is written with come first.
+    # The names that programs use most get theirs first.
     titles = {table: _title(table, plain) for table in tables}
     bodies = {name: plain.name(component_name(name), "Command") for of in verbs.values() for name in of}
-    # Rows are asked for more often than told, so theirs are the names of structs that are in both.
+    # Answers get their names before commands: programs read rows more often than they send structs, so a
+    # struct that is in both has its plain name in the row.
     answered = {table: _answered(table, queries[table], plain, query_name) for table in tables}
     sent = {table: _sent(table, verbs.get(table, {}), bodies, plain) for table in tables}
     return tuple(

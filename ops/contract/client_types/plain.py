@@ -1,8 +1,8 @@
-"""Structs of others in the words that the clients' types are written in, each under a name of its own.
+"""Converts types of installed aggregates to plain ones, of which clients' types are made, with unique names.
 
-What an aggregate of somebody else is made of may be anything that msgspec can write and read: dataclasses,
-enumerations, typed dictionaries, structs with names of their own for JSON. Here all of it becomes structs,
-literals, tuples, sets and dictionaries of single values, as JSON has them.
+Installed aggregates may use all types that msgspec can encode and decode: dataclasses, enumerations, typed
+dictionaries, structs with other names in JSON. Here they all become structs, literals, tuples, sets and
+dictionaries of single values, as JSON has them.
 """
 
 import keyword
@@ -21,7 +21,7 @@ from msgspec import inspect
 
 Struct = type[msgspec.Struct]
 
-# A text, for JSON; of another type in programs. The format is as JSON Schema has it.
+# Types that are texts in JSON, by their `format` in JSON Schema.
 OF_TEXT: Mapping[str, tuple[type, str]] = {
     "decimal": (Decimal, "a decimal number, as a text"),
     "uuid": (UUID, "a UUID"),
@@ -52,17 +52,17 @@ _SIMPLE = (type(None), bool, int, float, str)
 
 
 class Plain:
-    """Makes plain types of others. `taken` are names that no struct may have."""
+    """Makes plain types. `taken` are names that no struct may have."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
         self._made: dict[Any, list[tuple[Any, Struct]]] = {}
         self._under_way: list[Any] = []
-        # Literals as they were written: msgspec sorts their values.
+        # The values of literals in the order in which they were written: msgspec sorts them.
         self._orders: dict[frozenset[Any], tuple[Any, ...]] = {}
 
     def name(self, wanted: str, before: str = "") -> str:
-        """A name that nothing else has: the one that is wanted, or with `before` in front of it."""
+        """A free name: the one that is wanted, or with `before` in front, or with a number behind."""
         name, number = wanted, 1
         if name in self._taken and before:
             wanted = name = before + wanted
@@ -73,13 +73,13 @@ class Plain:
         return name
 
     def message(self, shape: Struct, name: str, *, is_sent: bool, bases: tuple[type, ...] = ()) -> Struct:
-        """The struct of a command, a query or an event, under a name that is free."""
+        """The struct of a command, a query or an event; `name` must be free."""
         described = inspect.type_info(shape)
         assert isinstance(described, inspect.StructType)
         return self._struct(name, self._fields(described, "", is_sent=is_sent), described, bases=bases)
 
     def kind(self, kind: Any, before: str, *, is_sent: bool) -> Any:
-        """A type. Structs in it have the names that they had, or, where others have those, with `before`."""
+        """The plain type. Structs in it keep their names, with `before` in front if a name is taken."""
         self._note_orders(kind)
         return self._of(inspect.type_info(kind), before, is_sent)
 
@@ -120,7 +120,7 @@ class Plain:
     def _inner(self, described: Any, before: str, is_sent: bool) -> Any:
         cls = described.cls
         if cls in self._under_way:
-            # One that is within itself is not told any further.
+            # A type within itself is not described any further.
             return Any
         self._under_way.append(cls)
         fields = self._fields(described, before, is_sent=is_sent)
@@ -139,7 +139,8 @@ class Plain:
         for hint in get_type_hints(cls, include_extras=True).values():
             self._note_orders(hint)
         config = getattr(cls, "__struct_config__", None)
-        # A dataclass that was read has no value of its own where it has a default, and is written without.
+        # Fields with a default may be missing in what is sent. In an answer they may be if its struct leaves
+        # out defaults, or it is no struct.
         leaves_out = is_sent or config is None or config.omit_defaults
         return [
             (
@@ -161,7 +162,7 @@ class Plain:
         of_struct = isinstance(described, inspect.StructType)
         cls = get_origin(described.cls) or described.cls
         doc = cls.__doc__ or ""
-        # What a dataclass says of itself without having been told to is its signature.
+        # A dataclass without a docstring has its signature as one.
         is_made = not of_struct and doc.startswith(f"{cls.__name__}(")
         return msgspec.defstruct(
             name,
@@ -181,7 +182,8 @@ class Plain:
 
 
 def _literal(values: tuple[Any, ...]) -> Any:
-    # With its order beside it: literals of the same values are equal, and a union would take another one's.
+    # Annotated with the order of its values: otherwise literals of the same values are equal, and a union
+    # would keep the order of another one.
     return Annotated[Literal[values], values]
 
 
@@ -199,7 +201,7 @@ def _bounded(described: inspect.Type, kind: Any, said: str) -> Any:
 
 
 def _joined(kinds: list[Any]) -> Any:
-    """One of these; what is said of the only one that is something is said of it."""
+    """The union of these types. If only one of them is not nothing, the union gets its description."""
     joined = reduce(or_, kinds)
     something = [one for one in kinds if one not in (None, msgspec.UnsetType)]
     if len(something) == 1 and len(kinds) > 1 and (said := _described(something[0])):
@@ -208,7 +210,7 @@ def _joined(kinds: list[Any]) -> Any:
 
 
 def _said(kind: Any, said: Mapping[str, Any]) -> Any:
-    """The type, with what is said of it in the place of what we would say."""
+    """The type with the format and description of its own extra schema, which replace ours."""
     of_format, _ = OF_TEXT.get(said.get("format", ""), (None, ""))
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if of_format is not None and str in kinds:
@@ -237,5 +239,5 @@ def _with_default(kind: Any, field: inspect.Field, *, may_be_missing: bool) -> t
         return kind, msgspec.field(default_factory=dict)
     if type(default) in _SIMPLE and (type(default) is not float or isfinite(default)):
         return kind, default
-    # Left out where nothing is given: it is for the service to know what that means.
+    # The client leaves the field out if it is not given; the service knows the default.
     return _joined([kind, msgspec.UnsetType]), msgspec.UNSET

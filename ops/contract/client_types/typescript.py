@@ -1,7 +1,7 @@
-"""The types of the TypeScript client: `source` of our own aggregates, `source_beside` of others.
+"""The types of the TypeScript client: `source` for our own aggregates, `source_beside` for installed ones.
 
-Interfaces of all that is sent and answered, and what belongs together: a command's body and its result, a
-query's body and its answer, a table's events and their data.
+They are interfaces of all messages and answers, and maps of those that belong together: a command's body and
+result, a query's body and answer, a table's events and their data.
 """
 
 import re
@@ -27,7 +27,7 @@ from ops.contract.client_types.python.shapes import structs_in
 from ops.contract.queries import query_verbs
 from projections.table import Count, CountedValue, GroupedCount, RowPage
 
-# What the type of a CloudEvent begins with.
+# The beginning of the type of a CloudEvent.
 EVENT_TYPES = "hyperpage."
 _SIMPLE: Mapping[Any, str] = {
     NoneType: "null",
@@ -39,7 +39,7 @@ _SIMPLE: Mapping[Any, str] = {
     bool: "boolean",
     **dict.fromkeys((Decimal, UUID, datetime, date, time, timedelta, bytes), "string"),
 }
-# What the client has and such a file takes from it; and what is of TypeScript itself.
+# The structs that such a file imports from the client; and all names that it must not use.
 _SHARED: Mapping[Any, str] = {one: one.__name__ for one in (Count, CountedValue, GroupedCount, EventPage)}
 _TAKEN = (*_SHARED.values(), "Page", "Commands", "Queries", "Events", "Record")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
@@ -52,10 +52,12 @@ def source() -> str:
 
 
 def source_beside(tables: Sequence[str], made_by: str) -> str:
-    """A module that adds these tables to what the client knows, or all that others bring; `made_by` made it.
+    """A module that adds these tables, or all installed ones, to the client's types.
+
+    `made_by` is the command in its first comment.
 
     Raises:
-        UnknownTableError: there is none of that name.
+        UnknownTableError: there is no table of that name.
     """
     found = brought(tables, _TAKEN, _query_name)
     names = ", ".join(f"`{one.name}`" for one in found)
@@ -66,7 +68,7 @@ def source_beside(tables: Sequence[str], made_by: str) -> str:
         structs_in(event, answered)
     bodies = [one.command for one in verbs.values()] + [one.shape for one in queries.values()]
     told = [shape for shape in answered if shape not in _SHARED and shape is not RowPage]
-    # Each has a name of its own already.
+    # Each of these structs has a unique name already.
     named = {**{shape: shape.__name__ for shape in (*sent, *told, *bodies)}, **_SHARED}
     within = [shape for shape in sent if shape not in bodies and shape not in answered]
     text = f"""The commands, queries, rows and events of {names}, with types.
@@ -130,7 +132,7 @@ def _query_name(name: str) -> str:
 def _structs(
     verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb], answered: dict[Struct, None]
 ) -> tuple[dict[Struct, None], dict[Struct, None]]:
-    """What is sent, but for commands, and what is answered; `answered` come first."""
+    """The structs that are sent, except commands, and those of answers, which begin with `answered`."""
     sent: dict[Struct, None] = {}
     for verb in verbs.values():
         structs_in(verb.command, sent)
@@ -170,7 +172,7 @@ def _is_generic(shape: Struct) -> bool:
 
 
 def _names(*groups: Iterable[Struct]) -> dict[Struct, str]:
-    """A name for each; of two that are called the same, the module of the second one tells them apart."""
+    """A unique name for each struct; the second of two equal names gets its module's in front."""
     named: dict[Struct, str] = {}
     for shape in (shape for group in groups for shape in group):
         name = shape.__name__
@@ -189,7 +191,7 @@ def _interface(shape: Struct, named: Named, *, is_sent: bool) -> Iterator[str]:
     for field in msgspec.structs.fields(shape):
         kind = hints[field.name]
         yield from _comment(_said_of(kind), "  ")
-        # In an answer, what has a default is left out where it holds that.
+        # A field with a default is left out of an answer if it has that value.
         is_optional = not field.required
         mark = "?" if is_optional else ""
         null = " | null" if is_sent and is_optional and _may_be_nothing(kind) else ""

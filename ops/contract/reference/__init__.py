@@ -1,7 +1,7 @@
 """The page `docs/reference.md`, made of the catalogue.
 
-page        the whole of it
-fields      what a body's fields are
-meanings    what each of them means
-answers     what queries answer
+page        the whole page
+fields      the tables of bodies' fields
+meanings    the meaning of each field and rule
+answers     the answers to queries
 """

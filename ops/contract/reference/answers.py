@@ -1,4 +1,4 @@
-"""The answers to queries, and the reasons why they are refused, for the reference."""
+"""Notes on the answers to queries, and on their refusals, for the reference."""
 
 import msgspec
 
@@ -80,7 +80,7 @@ def query_notes(name: str) -> QueryNotes:
     """The notes on a query.
 
     Raises:
-        KeyError: nobody has said.
+        KeyError: there are none.
     """
     if name in _OTHERS:
         return _OTHERS[name]

@@ -11,12 +11,12 @@ from ops.contract.schema import Schema
 
 _HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
 _KEY_PART_PATTERN = get_args(KeyPart)[1].pattern
-# Limits from here on go without saying: the last millisecond of the year 9999, JSON's last exact integer.
+# Larger limits are not mentioned: the last millisecond of the year 9999, JSON's last exact integer.
 _NO_LIMIT = 253_402_300_799_999
 
 
 def fields_of(verb: str, schema: Schema) -> str:
-    """A table with a line for each field, also of the structs inside; empty where there is no field."""
+    """A table with a line for each field, also of the structs inside; empty if there are no fields."""
     lines = [_line(verb, path, field, required) for path, field, required in fields_in(schema)]
     return _HEADING + "\n".join(lines) + "\n" if lines else ""
 
@@ -51,7 +51,7 @@ def _line(verb: str, path: str, field: Schema, required: bool) -> str:
 
 
 def _choices(field: Schema) -> list[Schema]:
-    """The types that a field may have, without null where that is its default."""
+    """The types that a field may have, without null if that is its default."""
     choices: list[Schema] = field.get("anyOf", [field])
     if field.get("default", ...) is None:
         return [one for one in choices if one.get("type") != "null"]
@@ -103,10 +103,10 @@ def _text_limit(schema: Mapping[str, Any]) -> str:
     if pattern == _KEY_PART_PATTERN:
         return f"a [key](#keys) without `:`, of at most {longest} characters"
     if pattern is not None and longest is None:
-        # The pattern is that of a cursor.
+        # Only a cursor has a pattern and no length.
         return "as it came"
     if pattern is not None:
-        # The pattern is that of a key's beginning.
+        # This is the pattern of a key's beginning.
         return f"at most {longest} characters of a [key](#keys)"
     return _range(schema, "minLength", "maxLength", " characters")
 

@@ -227,18 +227,19 @@ RULES: Mapping[str, str] = {
 
 
 def places_of(verb: str, path: str) -> tuple[str, ...]:
-    """The names under which the meaning of a field of a verb may stand; the first that is there counts."""
+    """The keys in `MEANINGS` that may have the meaning of a field of a verb; the first one found counts."""
     table = verb.partition(".")[0]
     return f"{verb}.{path}", f"{table}.{path}", path, path.rpartition(".")[2]
 
 
 def meaning_of(verb: str, path: str, said: str = "") -> str:
-    """The meaning of a field of a command or query; `said` is what its struct says of it.
+    """The meaning of a field of a command or query; `said` is the description in its struct.
 
-    That counts alone where the aggregate is somebody else's, but for what every table is asked with.
+    For an installed aggregate, that description counts alone, except for the fields of queries of every
+    table.
 
     Raises:
-        KeyError: nobody has said, and it is ours to say.
+        KeyError: a field of our own aggregates has no meaning here.
     """
     if verb.partition(".")[0] in OTHERS:
         shared = MEANINGS[path] if path in _OF_EVERY_TABLE else _BY if path == "by" else ""

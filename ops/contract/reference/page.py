@@ -1,7 +1,7 @@
 """The reference: every command and query with its fields, events, refusals and results, as Markdown.
 
-It is made from the catalogue and from the structs that decode messages, so it says what the program does.
-`make reference` writes it to docs/reference.md with an example of each, which was really sent.
+The page is made from the catalogue and from the structs that decode messages, so it says what the program
+does. `make reference` writes it to docs/reference.md with an example of each, which was really sent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,19 +99,19 @@ _ABOUT_EVENTS = """\
 An event is a CloudEvent, of the type `hyperpage.<event>`; these are the members of its `data`. Those with a
 question mark are left out where they have their default. `hyperpage schema EVENT` has the JSON Schema.
 """
-# The verbs by which `hyperpage import` brings rows along.
+# The ending of the verbs with which `hyperpage import` adds rows.
 _IMPORT = ".import"
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A body that was sent, and what came back, both JSON."""
+    """A body that was sent, and its answer, both as JSON."""
 
     body: bytes
     answer: bytes
 
 
 def reference(examples: Mapping[str, Example], job_states: str = "") -> str:
-    """The whole document; a name without an example goes without. `job_states` is a section of its own."""
+    """The whole page. Examples are optional. `job_states` is the section on the states of a job."""
     kinds = all_structs()
     parts = [_INTRODUCTION, *_contents(kinds), *_links_to_sections(bool(job_states)), "\n", _SHARED]
     parts += [_refusals(), job_states, "\n## Commands\n"]
@@ -144,7 +144,7 @@ def _table(name: str) -> str:
 
 
 def _links(names: Iterable[str]) -> str:
-    # GitHub leaves the dot of a heading out of its anchor.
+    # GitHub removes the dot of a heading from its anchor.
     return ", ".join(f"[{name.partition('.')[2] or name}](#{name.replace('.', '')})" for name in names)
 
 
@@ -152,7 +152,7 @@ def _refusals() -> str:
     codes = "".join(
         f"| `{kind.code}` | {kind.number} | {cleandoc(kind.__doc__ or '').splitlines()[0]} |\n"
         for kind in Refusal.__subclasses__()
-        # The client has a refusal for codes that it does not know. The service has no such code.
+        # The client has a refusal for unknown codes, which the service does not have.
         if kind.__module__ == Refusal.__module__
     )
     rules = "".join(f"| `{rule}` | {meaning} |\n" for rule, meaning in RULES.items())
@@ -254,7 +254,7 @@ def _laid_out(document: bytes) -> str:
 
 
 def _json(value: Any, indent: str, used: int) -> str:
-    """JSON on one line where that fits, else with a line for each member."""
+    """JSON on one line if it fits, else with a line for each member."""
     line = _one_line(value)
     if len(indent) + used + len(line) <= _WIDTH or not isinstance(value, dict | list) or not value:
         return line

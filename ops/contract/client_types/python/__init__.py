@@ -1,9 +1,9 @@
 """Structs and methods of the Python client.
 
-modules  those of our own aggregates, module by module
-module   those of aggregates of others, as one module
-shapes   structs, as the client has them
-tables   what can be asked of a table, as methods
-types    types, as they are written
-layout   lines and imports, as a formatter would have them
+modules  the modules for our own aggregates
+module   one module for installed aggregates
+shapes   the sources of structs
+tables   the sources of tables' classes, with a method for each command and query
+types    types, as they are written in a source
+layout   imports, blank lines and line breaks, as a formatter makes them
 """

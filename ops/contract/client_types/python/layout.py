@@ -1,4 +1,4 @@
-"""Python as people read it, where no formatter is: what a module imports, blank lines, lines that fit."""
+"""The layout of Python sources, where no formatter is available: imports, blank lines, line breaks."""
 
 import ast
 import re
@@ -10,22 +10,22 @@ _OPENED = re.compile(r"( *)(?:async def |def |class )")
 
 
 def module(docstring: Sequence[str], imports: Mapping[str, str], body: Iterable[str]) -> str:
-    """A module whose body is these lines, with what it needs of the `imports`: names, and where they are.
+    """A module with these lines as its body, and those of the `imports` (modules by name) that it uses.
 
-    Where something is called otherwise at its place, that stands behind a colon. A type stands under another
-    name in a class that has a member of its own: to a type checker, that member would be meant.
+    If a name is different in its module, that name follows behind a colon. A type gets an alias in a class
+    with a member of the same name: a type checker would take the type for that member.
     """
     lines, aliases = _with_aliases("\n".join(body))
     used = {*_used(ast.parse("\n".join(lines)), frozenset()), *aliases}
     head = [*docstring, "", "from __future__ import annotations", "", *_imported(used, imports)]
-    # At the end, where all of them are known; annotations are looked at later.
+    # Aliases are at the end of the module, where all types are known; annotations are evaluated later.
     renamed = [f"_{name} = {name}" for name in sorted(aliases)]
     explained = ["", "", "# Types, for classes that have a member of the same name.", *renamed]
     return "\n".join([*head, *_laid_out(lines), *(explained if renamed else [])]) + "\n"
 
 
 def _with_aliases(source: str) -> tuple[list[str], set[str]]:
-    """The lines, and which types are renamed in them."""
+    """The lines, with types replaced by aliases, and the names of these types."""
     lines = source.split("\n")
     found: list[tuple[int, int, str]] = []
     for one in ast.parse(source).body:
@@ -37,7 +37,7 @@ def _with_aliases(source: str) -> tuple[list[str], set[str]]:
                     for name in ast.walk(node)
                     if isinstance(name, ast.Name) and name.id in members
                 )
-    # From the last one on, so that the places of the others stay; those are counted in bytes.
+    # From the last one on, so that the other columns stay valid; columns are counted in bytes.
     for line, column, _ in sorted(found, reverse=True):
         content = lines[line].encode()
         lines[line] = (content[:column] + b"_" + content[column:]).decode()
@@ -66,7 +66,7 @@ def _annotations(one: ast.AST) -> Iterator[ast.expr]:
 
 
 def _used(node: ast.AST, arguments: frozenset[str]) -> Iterator[str]:
-    """The names that stand for something outside of the functions that they are in."""
+    """The names that refer to something outside of the functions that use them."""
     if isinstance(node, ast.Name) and node.id not in arguments:
         yield node.id
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -94,13 +94,13 @@ def _imported(used: set[str], imports: Mapping[str, str]) -> Iterator[str]:
 
 
 def _from(place: str, names: Iterable[str]) -> str:
-    """Constants come first, then classes, then the rest."""
+    """An import line: constants come first, then classes, then the rest."""
     in_order = sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
     return f"from {place} import {', '.join(in_order)}"
 
 
 def _laid_out(lines: Iterable[str]) -> Iterator[str]:
-    """Two blank lines in front of what stands alone, one in front of a method; and lines that fit."""
+    """The lines, with two blank lines before top-level code, one before a method, and long lines broken."""
     before, in_docstring = " ", False
     for line in map(str.rstrip, lines):
         opened = None if in_docstring else _OPENED.match(line)
@@ -108,7 +108,7 @@ def _laid_out(lines: Iterable[str]) -> Iterator[str]:
             yield from ("",) if opened[1] else ("", "")
         elif not in_docstring and line and not line.startswith((" ", ")", "else")) and before.startswith(" "):
             yield from ("", "")
-        # The blank line of a class that has no docstring.
+        # Drops the blank line below a class without a docstring.
         is_text = in_docstring or line.lstrip().startswith('"""')
         if line or in_docstring or not before.startswith("class "):
             yield from (line,) if is_text else _fitting(line)
@@ -117,7 +117,7 @@ def _laid_out(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _fitting(line: str) -> Iterator[str]:
-    """A line, in several where it is too long and can be parted: at the commas between its first brackets."""
+    """A line; if it is too long, broken into several at the commas between its first brackets."""
     places = _first_brackets(line)
     if len(line) <= WIDTH or places is None:
         yield line
@@ -130,13 +130,13 @@ def _fitting(line: str) -> Iterator[str]:
         yield inside
     else:
         for begin, end in zip((opening, *commas), (*commas, closing), strict=True):
-            # A single thing gets no comma: that would make a tuple of it.
+            # A single item gets no comma, which would make a tuple of it.
             yield from _fitting(f"{indent}{line[begin + 1 : end].strip()}{',' if commas else ''}")
     yield indent[4:] + line[closing:]
 
 
 def _first_brackets(line: str) -> tuple[int, list[int], int] | None:
-    """Where the first brackets that hold something open, where the commas in them are, where they close."""
+    """The places of the first brackets that are not empty: the opening, the commas inside, the closing."""
     depth, opening, commas, quote = 0, -1, list[int](), ""
     for place, character in enumerate(line):
         if quote:

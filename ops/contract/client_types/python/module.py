@@ -1,4 +1,4 @@
-"""One module of Python with the types of tables that others bring, beside the client's own: `source`."""
+"""One Python module with the types of installed aggregates' tables, for use beside the client: `source`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +20,7 @@ from ops.contract.client_types.python.tables import whole_table, whole_table_in_
 from ops.contract.client_types.python.types import NAMED
 from projections.table import Count, CountedValue, GroupedCount, RowPage
 
-# Where everything is that such a module may need, but for msgspec.
+# The modules of all names that such a module may need, except `msgspec`.
 IMPORTS = {
     **dict.fromkeys(("AsyncIterator", "Sequence", "Set"), "collections.abc"),
     **dict.fromkeys(("date", "datetime", "time", "timedelta"), "datetime"),
@@ -39,17 +39,17 @@ IMPORTS = {
     "SyncTable": "hyperpage_client.sync.portal:Table",
     **dict.fromkeys(("asked", "iterated"), "hyperpage_client.sync.portal"),
 }
-# Of the client, and not written again.
+# Structs that the client has already, and that are not written again.
 _SHARED = frozenset({Count, CountedValue, GroupedCount, EventPage, RowPage})
 
 
 def source(tables: Sequence[str], made_by: str) -> str:
-    """The module for these tables, or for all that others bring; `made_by` is what made it, for readers.
+    """The module for these tables, or for all installed ones; `made_by` names the command that made it.
 
     Raises:
-        UnknownTableError: there is none of that name.
+        UnknownTableError: there is no table of that name.
     """
-    # Two classes of a table are made of its name.
+    # A query gets the ending `Query`, since the table's own classes are made of its name, too.
     found = brought(tables, [*IMPORTS, "msgspec"], lambda name: f"{component_name(name)}Query")
     names = ", ".join(f"`{one.name}`" for one in found)
     text = f"""The commands, queries and rows of {names}, with types.
@@ -73,7 +73,7 @@ def _classes(tables: Sequence[Brought]) -> Iterator[str]:
     words = closed_sets(told, {*named, *(table.title for table in tables)})
     yield from closed(words)
     for shape in told:
-        # What is sent as well leaves out what it does not say, as a command does.
+        # A struct that is also sent leaves out defaults, as a command does.
         yield from answer(shape, words, more=", omit_defaults=True" if shape in sent else "")
     for shape in sent:
         if shape not in answers:

@@ -1,4 +1,4 @@
-"""The modules of the Python client that follow from our own aggregates."""
+"""The modules of the Python client that are made from our own aggregates."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from projections.table import Count
 
 MADE = "Made by `make client`."
 SHARED = "answers/shared.py"
-# What is not needed of them is taken out again.
+# Imports that a module does not need are removed later.
 IMPORTS = (
     "from collections.abc import AsyncIterator, Sequence",
     "from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Unpack",
@@ -34,7 +34,7 @@ IMPORTS = (
 
 
 def modules() -> dict[str, list[str]]:
-    """Every module that is made, by its path in the package, as lines; it imports more than it needs."""
+    """The lines of each made module, by its path in the package; it imports more than it needs."""
     verbs = _by_table(COMMANDS)
     queries = _by_table(query_verbs(lambda *_: None, lambda: 0))
     tables = [*queries]
@@ -92,7 +92,7 @@ def _answers_of(verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> 
     for query in queries.values():
         if query.gives is not EventPage:
             structs_in(query.gives, found)
-    # A page of rows is asked for by the client itself.
+    # The client itself decodes pages of rows.
     return {shape: None for shape in found if not shape.__name__.endswith("Page")} | {Count: None}
 
 

@@ -1,4 +1,4 @@
-"""Structs, as the client has them."""
+"""The sources of the client's structs."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from inspect import cleandoc
@@ -11,12 +11,12 @@ from domain.messages import Command
 from ops.contract.client_types.python.types import literal, of_answer, of_command, quoted, words_in
 
 Struct = type[msgspec.Struct]
-# The names of closed sets of texts.
+# The names of closed sets of texts, by their texts.
 Words = Mapping[tuple[str, ...], str]
 
 
 def structs_in(kind: Any, noted: dict[Struct, None] | None = None) -> dict[Struct, None]:
-    """The structs that a type is made of, but for commands; those first that others are made of."""
+    """The structs that a type is made of, except commands; inner structs come before outer ones."""
     noted = {} if noted is None else noted
     for part in get_args(kind):
         structs_in(part, noted)
@@ -31,25 +31,25 @@ def structs_in(kind: Any, noted: dict[Struct, None] | None = None) -> dict[Struc
 
 
 def command(shape: Struct, name: str) -> Iterator[str]:
-    """A command that is sent as `name`."""
+    """The source of a command that is sent as `name`."""
     said = f'command_name: ClassVar[str] = "{name}"'
     return _struct(shape, "Command, frozen=True, kw_only=True", of_command, (said, ""))
 
 
 def part_of_command(shape: Struct) -> Iterator[str]:
-    """A struct within one."""
+    """The source of a struct inside a command."""
     return _struct(shape, "msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True", of_command)
 
 
 def named(kind: Any, write: Callable[[Any], str], words: Words) -> str:
-    """A type as it is written, with the name of a closed set in its place."""
+    """A type as it is written, in which a closed set is replaced by its name."""
     found = words_in(kind) or ()
     written = write(kind)
     return written.replace(of_answer(Literal[found]), words[found]) if found in words else written
 
 
 def answer(shape: Struct, words: Words, *, more: str = "") -> Iterator[str]:
-    """A row, a result or an answer, or a struct within one; `more` is added to how the struct is."""
+    """The source of a row, a result, an answer, or a struct inside one; `more` are further class options."""
 
     def write(kind: Any) -> str:
         return named(kind, of_answer, words)
@@ -60,7 +60,7 @@ def answer(shape: Struct, words: Words, *, more: str = "") -> Iterator[str]:
 
 
 def closed_sets(shapes: Iterable[Struct], taken: Container[str] = ()) -> dict[tuple[str, ...], str]:
-    """The closed sets of texts in these structs, and what each is called: `JobState` if nothing else is."""
+    """The closed sets of texts in these structs, each with a free name such as `JobState`."""
     named: dict[tuple[str, ...], str] = {}
     for shape in shapes:
         for name, kind in get_type_hints(shape, include_extras=True).items():
@@ -74,7 +74,7 @@ def closed_sets(shapes: Iterable[Struct], taken: Container[str] = ()) -> dict[tu
 
 
 def closed(words: Words) -> Iterator[str]:
-    """The closed sets by their names: to a type checker alone, since a newer service may have more."""
+    """The source of the closed sets, for type checkers alone, since a newer service may have more texts."""
     if words:
         yield "if TYPE_CHECKING:"
         yield from (f"    {name} = {literal(one)}" for one, name in words.items())
@@ -104,7 +104,7 @@ def _struct(
     for field in msgspec.structs.fields(shape):
         if field.name not in inherited:
             kind = write(hints[field.name])
-            # What an older service has not yet is nothing, where it may be nothing.
+            # An older service may not have the field yet: then it is `None`, if its type allows that.
             is_left_out = may_be_missing and field.required and kind.endswith(" | None")
             default = " = None" if is_left_out else default_of(field)
             yield f"    {field.name}: {kind}{_as_it_is_sent(field, default)}"
@@ -113,7 +113,7 @@ def _struct(
 
 
 def _as_it_is_sent(field: msgspec.structs.FieldInfo, default: str) -> str:
-    """The default of a field, and its name in JSON where that is another one."""
+    """The default of a field, and its name in JSON if that is different."""
     if field.encode_name == field.name:
         return default
     given = f"default{default.replace(' ', '')}, " if default else ""
@@ -121,7 +121,7 @@ def _as_it_is_sent(field: msgspec.structs.FieldInfo, default: str) -> str:
 
 
 def docstring(text: str, indent: str) -> Iterator[str]:
-    """The lines of a docstring; none where there is nothing to say."""
+    """The lines of a docstring; none for an empty text."""
     lines = cleandoc(text).replace("\\", "\\\\").replace('"""', '\\"\\"\\"').split("\n")
     if len(lines) == 1 and not lines[0].endswith('"'):
         lines[0] += '"""'
@@ -132,7 +132,7 @@ def docstring(text: str, indent: str) -> Iterator[str]:
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
-    """What stands behind a field or an argument that may be left out."""
+    """The source of the default of a field or an argument, as ` = 0`; empty if it is required."""
     if field.required:
         return ""
     made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

@@ -1,4 +1,4 @@
-"""What can be asked of a table, as methods."""
+"""The sources of tables' classes, with a method for each command and query."""
 
 import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -16,17 +16,17 @@ from ops.contract.client_types.python.shapes import Words, default_of, docstring
 from ops.contract.client_types.python.types import of_answer, of_argument
 from projections.table import Count, GroupedCount
 
-# Whatever is asked for, so long may the answer take; of lists, each page's.
+# The argument of each query for the time that its answer may take; for a list, that of each page.
 _PATIENCE = "timeout_seconds: float = ANSWER_SECONDS"
 
 Fields = Sequence[tuple[msgspec.structs.FieldInfo, str]]
-# What a method has beside the fields of what it sends.
+# Names in a method beside the fields of the message that it sends.
 _OF_METHODS = frozenset({"self", "given", "timeout_seconds"})
 _OF_COMMANDS = _OF_METHODS | {"about", "command", *Cause.__annotations__}
 
 
 def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> Iterator[str]:
-    """A class with a method for each query of a table; `words` are closed sets that have names."""
+    """The source of a class with a method for each query of a table; `words` are the named closed sets."""
     yield f"class {component_name(table)}Queries(Table):"
     yield from docstring(f"What is told of `{table}`.", "    ")
     for name, query in queries.items():
@@ -34,7 +34,7 @@ def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> It
 
 
 def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator[str]:
-    """The class of a table: its queries, and a method for each command."""
+    """The source of a table's class: its queries, and a method for each command."""
     yield f"class {component_name(table)}({component_name(table)}Queries):"
     yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
     for name, verb in verbs.items():
@@ -44,7 +44,7 @@ def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator
 def whole_table(
     table: str, name: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb], words: Words
 ) -> Iterator[str]:
-    """The class of a table with all of its methods; the structs of its commands stand in the same module."""
+    """The source of a table's class with all of its methods; its commands' structs are in the same module."""
     yield f"class {name}(Table):"
     yield from docstring(f"Everything that can be asked of `{table}`, of a client: `{name}(client)`.", "    ")
     for verb_name, verb in verbs.items():
@@ -54,7 +54,7 @@ def whole_table(
 
 
 def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]) -> Iterator[str]:
-    """The same, for programs without an event loop."""
+    """The source of a table's class for programs without an event loop."""
     name = component_name(table)
     yield f"class {name}(Table):"
     yield from docstring(f"Everything that can be asked of `{table}`, waited for.", "    ")
@@ -64,7 +64,7 @@ def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, Quer
 def whole_table_in_threads(
     name: str, verbs: Mapping[str, Verb], queries: Mapping[str, QueryVerb]
 ) -> Iterator[str]:
-    """The same of a table whose class stands in the same module."""
+    """The same for a table whose own class is in the same module."""
     yield f"class Sync{name}(SyncTable):"
     text = f"The same, waited for, of a client of `hyperpage_client.sync`: `Sync{name}(client)`."
     yield from docstring(text, "    ")
@@ -121,7 +121,7 @@ def _of_query(name: str, query: QueryVerb, words: Words) -> Iterator[str]:
 
 
 def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) -> Iterator[str]:
-    """How many there are; and how many of each value of a column, as a method of its own."""
+    """The source of two methods: `count`, and `count_by` for the counts by the values of a column."""
     fields = _fields(query.shape, words)
     [by] = [kind for field, kind in fields if field.name == "by"]
     filters = [one for one in fields if one[0].name != "by"]
@@ -142,7 +142,7 @@ def _method(name: str) -> str:
 
 
 def _is_iterated(query: QueryVerb) -> bool:
-    """Whether it is asked for page by page."""
+    """Whether the answer to a query comes in pages."""
     names = {field.name for field in msgspec.structs.fields(query.shape)}
     return "after" in names and {"items", "next"} <= set(
         get_type_hints(get_origin(query.gives) or query.gives)
@@ -150,7 +150,7 @@ def _is_iterated(query: QueryVerb) -> bool:
 
 
 def _left_out(query: QueryVerb) -> set[str]:
-    """What the client takes care of by itself."""
+    """The fields of a query that the client sets by itself."""
     return {"after"} if _is_iterated(query) and query.gives is not EventPage else set()
 
 
@@ -161,7 +161,7 @@ def _item_of(page: Any) -> Any:
 
 
 def _fields(shape: type[msgspec.Struct], words: Words) -> Fields:
-    """Those that have to be there come first."""
+    """The fields of a struct with their types; required ones come first."""
     hints = get_type_hints(shape, include_extras=True)
     fields = [
         (field, named(hints[field.name], of_argument, words)) for field in msgspec.structs.fields(shape)
@@ -172,7 +172,7 @@ def _fields(shape: type[msgspec.Struct], words: Words) -> Fields:
 def _arguments(
     fields: Fields, last: str = "", *, others: Sequence[str] = (), taken: Set[str] = _OF_METHODS
 ) -> str:
-    """Those that have to be there may be given by their places, the others by their names alone."""
+    """The arguments of a method: required ones may be given by position, the others only by name."""
 
     def written(field: msgspec.structs.FieldInfo, kind: str) -> str:
         return f"{_argument(field, taken)}: {kind}{default_of(field)}"
@@ -187,12 +187,12 @@ def _handed_on(fields: Fields, taken: Set[str] = _OF_METHODS) -> str:
 
 
 def _given(fields: Fields) -> str:
-    """The same for a query, of which a column may be called as nothing can be in a program."""
+    """The fields handed on to a query; if a column's name is no Python name, as a dictionary."""
     is_plain = all(field.name == field.encode_name for field, _ in fields)
     named = ", ".join(f'"{field.encode_name}": {_argument(field, _OF_METHODS)}' for field, _ in fields)
     return _handed_on(fields) if is_plain else f"**{{{named}}}"
 
 
 def _argument(field: msgspec.structs.FieldInfo, taken: Set[str]) -> str:
-    """What a field is called as an argument: one that means something else there already gets a `_`."""
+    """The name of a field as an argument; it gets a `_` if the name has another meaning in the method."""
     return f"{field.name}_" if field.name in taken else field.name

@@ -9,20 +9,20 @@ import msgspec
 from bus.contract.log_answers import CloudEvent
 from domain import messages
 
-# What is written once, in `commands/fields.py`, and meant by its name.
+# Types that are written once, in `commands/fields.py`, and used by their names.
 NAMED: dict[str, Any] = {name: getattr(messages, name) for name in ("Key", "KeyPart", "Time", "Text", "Name")}
 _SIMPLE: Mapping[Any, str] = {
     NoneType: "None",
     Any: "Any",
     msgspec.Raw: "Any",
-    # What is left out is nothing for a reader.
+    # For the reader of an answer, a field that is left out is `None`.
     msgspec.UnsetType: "None",
     CloudEvent: "ChangeEvent",
 }
 
 
 def of_command(kind: Any) -> str:
-    """A field of a command: with its bounds, and any sequence for a tuple."""
+    """The type of a command's field: with its bounds, and any sequence in the place of a tuple."""
     for name, named in NAMED.items():
         if kind == named:
             return name
@@ -32,7 +32,7 @@ def of_command(kind: Any) -> str:
 
 
 def of_argument(kind: Any) -> str:
-    """The same as an argument: without bounds."""
+    """The type of an argument: as a command's field, without bounds."""
     return _sent(kind, of_argument)
 
 
@@ -40,19 +40,19 @@ def _sent(kind: Any, write: Callable[[Any], str]) -> str:
     def of_tuple(parts: tuple[Any, ...]) -> str:
         return f"Sequence[{write(parts[0])}]" if parts[-1] is Ellipsis else _tuple_of(parts, write)
 
-    # Whatever is a sequence or a set to its caller.
+    # A caller may give any sequence or set.
     if get_origin(kind) in (set, frozenset):
         return f"Set[{write(get_args(kind)[0])}]"
     return _written(kind, write, of_tuple)
 
 
 def of_answer(kind: Any) -> str:
-    """A field of an answer."""
+    """The type of an answer's field."""
     return _written(kind, of_answer, lambda parts: _tuple_of(parts, of_answer))
 
 
 def words_in(kind: Any) -> tuple[str, ...] | None:
-    """The words of a closed set of texts that a type is, if it is one; it may be nothing, too."""
+    """The texts of a type that is a closed set of texts, or such a set or nothing; `None` for other types."""
     if get_origin(kind) is Literal and all(isinstance(word, str) for word in get_args(kind)):
         return get_args(kind)
     if get_origin(kind) in (Annotated, Union, UnionType):
@@ -62,18 +62,18 @@ def words_in(kind: Any) -> tuple[str, ...] | None:
 
 
 def literal(values: Iterable[Any]) -> str:
-    """One of these values, as it is written."""
+    """The literal type of these values, as it is written."""
     return f"Literal[{', '.join(map(quoted, values))}]"
 
 
 def quoted(value: Any) -> str:
-    """A value as it is written; a text in double quotes where it needs no escapes for that."""
+    """A value as it is written; a text is in double quotes, unless that would need escapes."""
     written = repr(value)
     return f'"{value}"' if written == f"'{value}'" and '"' not in written else written
 
 
 def _bounds(kind: Any) -> list[msgspec.Meta]:
-    """The bounds of an annotated type, without what is only said of it."""
+    """The bounds of an annotated type, without mere descriptions."""
     metas = [one for one in get_args(kind)[1:] if isinstance(one, msgspec.Meta)]
     return [one for one in metas if one != msgspec.Meta(description=one.description)]
 
