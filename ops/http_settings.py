@@ -68,10 +68,10 @@ class HttpSettings(ReplicationSettings, frozen=True, kw_only=True, forbid_unknow
 
     @property
     def http_tls(self) -> tuple[Path, Path, Path | None] | None:
-        """The server's certificate, its key and the authority of clients; `None`: plain HTTP.
+        """The server's certificate, its key and the authority of clients; `None` for plain HTTP.
 
         Raises:
-            SettingsError: one of them is missing.
+            SettingsError: the certificate or its key is not set, but another of the three is.
         """
         certificate, key, authority = self.http_certificate, self.http_key, self.http_client_ca
         if certificate is not None and key is not None:

@@ -113,7 +113,7 @@ class Role:
 
     @property
     def current_at(self) -> float | None:
-        """When a service that follows was last known to have all of the log; see `Follower`."""
+        """The time at which a follower was last known to have all of the log; see `Follower`."""
         return None if (follower := self.follower) is None else follower.current_at
 
     @property

@@ -1,4 +1,4 @@
-"""Every setting, with its meaning, unit and default. `ops/settings_sources.py` says where they come from."""
+"""All settings, each with its meaning, unit and default. `ops/settings_sources.py` reads them."""
 
 from pathlib import Path
 from typing import Annotated, Literal

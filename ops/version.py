@@ -1,4 +1,4 @@
-"""The version of this program: `service_version`."""
+"""The installed version of this program: `service_version`."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError

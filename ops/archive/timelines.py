@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 Timelines = tuple[tuple[int, int], ...]
 
-# Beyond any position.
+# A position behind all others.
 END = 2**62
 
 

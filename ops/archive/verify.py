@@ -38,7 +38,9 @@ def verify_archive(
     signing: Signing = ANYBODYS,
     progress: Progress = ignore_progress,
 ) -> ArchiveReport:
-    """Reads every segment, and checks that each leads on to the next; also while the service writes.
+    """The result of reading every segment, and checking that each follows from the one before.
+
+    The service may write meanwhile.
 
     Raises:
         OSError: the folder cannot be read, or the bucket is away.

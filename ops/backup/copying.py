@@ -36,8 +36,8 @@ TOLD_BYTES = 4 * 1024 * 1024
 # Commands wait meanwhile, as they do behind a slow commit.
 HOLD_WITHIN_MS = 200
 CHECKPOINT_PAUSE_SECONDS = 0.002
-# How many times the WAL is tried to be emptied, and the pause between two attempts. Queries end after
-# milliseconds; a reader that takes longer than all of these attempts will take much longer.
+# The number of attempts to empty the WAL, and the pause between two of them. Queries end after milliseconds;
+# a reader that takes longer than all of these attempts will take much longer.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.02
 
@@ -74,7 +74,7 @@ def copy_store(store: Path, copy: Path, progress: Progress) -> StoreContent:
 
 
 def _read_with_empty_wal(store: Path) -> apsw.Connection | None:
-    """A connection in a read transaction that needs the main file alone; `None` if the WAL stays in use."""
+    """A connection in a read transaction that needs the main file alone; `None` if that cannot be had."""
     require_safe_sqlite()
     for attempt in range(ATTEMPTS):
         if attempt:

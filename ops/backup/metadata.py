@@ -33,7 +33,7 @@ Status = Literal["good", "proven", "damaged"]
 # (quickly, and thoroughly); it has the content of the store; the hash chain of the log holds, from where an
 # older backup ends, or from the first event on; the tables are what the log says.
 Check = Literal["checksum", "quick_check", "integrity_check", "content", "chain_end", "chain", "tables"]
-# The checks that a drill makes beside those of a verification.
+# The checks that a drill makes beside `checksum` and `content`.
 DRILL_CHECKS: tuple[Check, ...] = ("integrity_check", "chain", "tables")
 # The checks of a verification that reads the whole backup.
 WHOLE_CHECKS: tuple[Check, ...] = (
@@ -101,7 +101,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def sealing(self) -> Sealing:
-        """How the file is kept."""
+        """The compression and encryption of the file."""
         return Sealing("zstd" if self.compression else "none", self.recipients)
 
 

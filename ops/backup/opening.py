@@ -85,7 +85,7 @@ def bring(
             )
         except (SealedError, UnsoundError) as error:
             problem = error
-        # Read to the end, so that the checksum of the whole file is judged first.
+        # Read to the end: a wrong checksum of the whole file is reported before other errors.
         while source.read(1024 * 1024):
             pass
     if stored.hexdigest() != backup.metadata.checksum:

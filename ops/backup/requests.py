@@ -1,4 +1,4 @@
-"""What an operator can ask for about backups, and how a restore ended."""
+"""The bodies of an operator's requests about backups, and the result of a restore."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,7 +56,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a restore ended: with a result, or with an error that left the store as it was."""
+    """The end of a restore: a result, or an error that left the store as it was."""
 
     token: str
     result: Restored | None = None
@@ -65,11 +65,11 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def name_inside(folder: Place, given: str) -> str:
-    """The name of a backup in the folder that is named by its name, or by a path inside the folder.
+    """The name of a backup in the folder; `given` is that name, or a path inside the folder.
 
     Raises:
-        Invalid: it lies elsewhere, or is no name of a backup.
-        NotFound: there is none.
+        Invalid: the path lies elsewhere, or is no name of a backup.
+        NotFound: there is no such backup.
     """
     name = given.rpartition("/")[2]
     try:
@@ -77,14 +77,15 @@ def name_inside(folder: Place, given: str) -> str:
     except msgspec.ValidationError:
         raise _elsewhere() from None
     if not isinstance(folder, Path):
-        # Not looked up here, since this must not wait for a network: opening it says whether it is there.
+        # Not looked up in a bucket, since this must not wait for the network; opening the backup shows
+        # whether it is there.
         if given not in (name, f"{folder}/{name}"):
             raise _elsewhere()
         return name
     here = folder.resolve()
     path = folder / name if "/" not in given else Path(given)
     try:
-        # Links are followed: one in the folder may lead elsewhere.
+        # Links are resolved first: a link in the folder may lead elsewhere.
         if path.resolve().parent != here:
             raise _elsewhere()
         if not local(find_backup(here, name)).is_file():

@@ -258,7 +258,7 @@ class BackupSchedule:
         return sound[0] if newest.status != "proven" and not newest.recipients else None
 
     def _to_verify(self, backups: list[Backup]) -> Backup | None:
-        """The backup whose verification is longest overdue."""
+        """The backup that was verified least recently, of those that are due; `None` if none is."""
         now = self._clock()
         due = [
             one

@@ -57,7 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def message(self) -> str:
-        """Which copies are wrong, and why."""
+        """The damaged copies, each with the reason, in words."""
         return "; ".join(f"{copy} is wrong: {why}" for copy, why in self.wrong.items()) or "nothing is wrong"
 
     @property

@@ -28,7 +28,7 @@ CLIENT_NAME = "hyperpage command line"
 CONNECT_SECONDS = 5
 # A refused connection is tried this often, with this pause in between.
 REFUSED_TRIES, REFUSED_PAUSE_SECONDS = 8, 0.25
-# Many dead letters may be replayed at once.
+# The time for an administrative request; it may replay many dead letters at once.
 ADMINISTRATION_SECONDS = 60.0
 STATUS_SECONDS = 10.0
 # More than the longest report on the service's health.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ops.importing.importer import ImportReport
     from ops.settings import Settings
 
-# A million rows take some minutes.
+# The time to wait for an import by the service; a million rows take some minutes.
 IMPORT_SECONDS = 6 * 3600.0
 
 

@@ -14,7 +14,7 @@ from ops.cli.terminal.options import DataOption, JsonOption, settings_for
 from ops.cli.terminal.output import compact, print_result, print_table
 from ops.cli.terminal.recording import recorded
 
-# A verification reads the whole log: a million events take some tens of seconds.
+# The time to wait for a verification. It reads the whole log: a million events take some tens of seconds.
 CHECK_SECONDS = 3_600.0
 
 

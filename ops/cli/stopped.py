@@ -64,7 +64,7 @@ def stopped_store(data: Path | None) -> Iterator[Path | None]:
 
 
 def require_store(path: Path) -> None:
-    """Checks that there is a store.
+    """Returns if there is a store.
 
     Raises:
         CommandFailure: there is none.

@@ -121,7 +121,7 @@ def _default(field: Any) -> Any:
     if isinstance(field.default, msgspec.Raw):
         # msgspec cannot write a `Raw` into a schema.
         return msgspec.json.decode(field.default)
-    # JSON has no tuples, and a document must be the same when it is read again.
+    # A list in the place of a tuple, which JSON does not have: a document must equal one that is read again.
     return list(field.default) if isinstance(field.default, tuple) else field.default
 
 

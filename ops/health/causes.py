@@ -1,4 +1,4 @@
-"""The causes that make a service degraded or unhealthy, but for its streams and its cluster.
+"""The causes that make a service degraded or unhealthy, except those in its streams and its cluster.
 
 `docs/operating.md` explains each.
 """
@@ -31,14 +31,14 @@ BUSY_SECONDS = 5.0
 WAITING_DEGRADED = MAXIMUM_WAITING_COMMANDS // 2
 # In intervals of the drill, which is one day by default: after two, a drill was missed.
 STALE_DRILLS = 2
-# The archive is promised to be 2 s behind at most; a bucket that is slow once is no cause.
+# The archive is promised to be 2 s behind at most; but a bucket that is slow once is no cause.
 ARCHIVE_BEHIND_SECONDS = 10.0
 # A disk that is full sooner than this is a cause: time to order a disk, or to find files that may go.
 FULL_SOON_MS = 3 * 24 * 3_600_000
 
 
 def writer_causes(writer: Writer, settings: Settings) -> Iterator[Cause]:
-    """Causes that keep commands from being stored."""
+    """Causes in the writer: commands are not stored, or late."""
     statistics, stalled_seconds = writer.statistics, writer.stalled_seconds
     if not writer.is_alive:
         yield Cause(
@@ -192,7 +192,7 @@ def machine_causes(disks: Sequence[Disk], memory: Memory, settings: Settings) ->
 
 
 def room_causes(room: Room, now_ms: int) -> Iterator[Cause]:
-    """Disks that will soon be full."""
+    """Causes in disks that will soon be full."""
     for disk in room.disks:
         if disk.full_at is None or disk.full_at - now_ms > FULL_SOON_MS:
             continue

@@ -82,7 +82,7 @@ def _resident_bytes() -> int:
 def limits_in(groups: Path, own: Path) -> list[int]:
     """The memory that the control groups of a process, and those around them, allow, in bytes.
 
-    A container sees its own group as the outermost one; a unit of systemd's is somewhere below.
+    A container sees its own group as the outermost one; the group of a systemd unit is inside others.
     https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max
     """
     try:

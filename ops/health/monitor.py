@@ -130,10 +130,10 @@ class Monitor:
         self._look: Look | None = None
         self._kept = KeptTables(parts.settings.store_path, damage)
         self._began_ms = parts.now_ms()
-        # The number of looks in a row that found all readers in use.
+        # How many looks in a row found all readers in use.
         self._exhausted_looks = 0
         self._causes: dict[str, Cause] = {}
-        # The times of the last looks, each with the number of commands by then.
+        # The times of the last looks, each with the number of commands up to then.
         self._counted: deque[tuple[float, int]] = deque()
         # By name; empty while the broker does not answer.
         self.streams: Mapping[str, StreamFigures] = {}
@@ -145,7 +145,7 @@ class Monitor:
         self._count()
 
     async def run(self) -> None:
-        """Looks again and again, for ever."""
+        """Looks at the service again and again, for ever, and starts its checks."""
         self.checks.start()
         await self._ask_the_broker()
         measuring = asyncio.create_task(self.room.run(), name="measuring of the room")

@@ -55,7 +55,7 @@ class Integrity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreProbe:
-    """Looks at a store, again and again; by one thread at a time."""
+    """Looks at a store; used by one thread at a time."""
 
     def __init__(self, path: Path, damage: Damage) -> None:
         self._path = path

@@ -16,7 +16,7 @@ _GONE: _Identity = (0, 0)
 
 
 class MovedError(RuntimeError):
-    """A file of the store is not where it was opened any more."""
+    """A file of the store was moved, deleted or replaced while it was open."""
 
     hint = (
         "the service has ended, so that nothing more is stored where nobody looks for it: put the file back,"

@@ -108,7 +108,7 @@ def _record(path: Path, applied: list[str]) -> None:
 
 
 def give_identity(connection: apsw.Connection) -> None:
-    """Gives a store that has none its id and its first timeline; they are on disk when this returns."""
+    """Gives a store without an identity its id and first timeline; they are on disk when this returns."""
     with write_transaction(connection):
         if connection.execute("SELECT store_id FROM store").get is None:
             now = time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ MAXIMUM_ROW_BYTES = MAXIMUM_ANSWER_BYTES - 64 * 1024
 
 
 class Tables:
-    """The projections as the writer knows them."""
+    """The projections, with the interface that the writer needs."""
 
     ended_dependencies = staticmethod(jobs.ended_dependencies)
     ended_jobs = staticmethod(jobs.ended_jobs)
@@ -32,7 +32,7 @@ class Tables:
     expired = staticmethod(tables.expired)
 
     def write(self, connection: apsw.Connection, transitions: Iterable[Transition]) -> None:
-        """Brings every table up to date with a group's events."""
+        """Brings all tables up to date with the events of a group of commands."""
         tables.write(connection, transitions)
 
     def require_row(self, table: str, key: str, aggregate: Aggregate) -> None:
@@ -75,7 +75,7 @@ class Tables:
 
 
 class MirroredRows:
-    """The rows of the tables as the mirrors know them."""
+    """The rows of the tables, with the interface that the mirrors need."""
 
     def __init__(self, readers: ReaderPool) -> None:
         self._readers = readers

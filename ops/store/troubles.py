@@ -71,7 +71,7 @@ _BY_KIND: tuple[tuple[type[apsw.Error], str], ...] = (
 
 
 def message_of(error: BaseException) -> str:
-    """What is wrong; never empty."""
+    """The message of an error; never empty."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     # The text of some errors also says what to do; their `problem` does not.

@@ -241,7 +241,7 @@ def bucket_errors(path: BucketPath) -> Iterator[Any]:
 
 
 def _said(text: str) -> str:
-    """The message of an error, without the library's trace; the same each time for the same error."""
+    """The message of an error, without the library's trace; it stays the same for the same error."""
     if "NoSuchBucket" in text:
         return "there is no such bucket"
     for tag in ("Message", "Code"):

@@ -43,7 +43,7 @@ class UnsoundError(RuntimeError):
 
 
 class Sealing(msgspec.Struct, frozen=True):
-    """How backups are kept; segments of the archive are compressed in any case."""
+    """The compression and encryption of backups; segments of the archive are compressed in any case."""
 
     compression: Compression = "none"
     recipients: tuple[str, ...] = ()

@@ -226,7 +226,7 @@ def _late_answers(
     if start.position > position or (start.backup is None and not start.is_archive):
         return []
     late: list[Stretch] = []
-    # A backup was made before the last answers of its own position.
+    # More answers may have been given at a backup's last position after the backup was made.
     for at in {start.position, position} - {0}:
         history = newest.history(at)
         if any(one.is_archive and one.history(at) == history for one in sources):
@@ -251,7 +251,7 @@ def _sources(
     ]
     yield from found
     if moment == Moment():
-        # The newest backup, as it is.
+        # No moment was named: the newest backup is restored as it is, without the archive.
         if not found:
             raise BackupError(
                 "not_found", f"there is no backup in {places.backups}", "`hyperpage backup create` makes one"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ops.targets.sealing import Identities
 
 ACCEPT_SECONDS = 30.0
-# A terabyte takes a while. Ctrl-C ends the waiting, not the restore.
+# The time to wait for a restore; a terabyte takes long. Ctrl-C ends the waiting, not the restore.
 RESTORE_SECONDS = 24 * 3600.0
 POLL_SECONDS = 0.2
 

@@ -1,4 +1,4 @@
-"""`hyperpage cluster reseed`: has the file of a member made anew."""
+"""`hyperpage cluster reseed`: asks the next start to make a member's file anew."""
 
 from typing import Annotated
 

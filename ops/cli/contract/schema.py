@@ -64,7 +64,7 @@ def schema(
     elif form == "markdown":
         from ops.contract.reference.page import reference
 
-        # The examples come from tests; only the page in the repository has them.
+        # Only the page in the repository has examples, since they come from tests.
         print(reference({}), end="")
     elif name is not None:
         _print_document(_one(name))

@@ -53,7 +53,7 @@ def tables(context: Any) -> Sequence[str]:
 
 
 def tables_of_others(context: Any) -> Sequence[str]:
-    """The tables that packages bring."""
+    """The tables of installed aggregates."""
     from domain.catalogue import INSTALLED
 
     return tuple(one.decider.table for one in INSTALLED)

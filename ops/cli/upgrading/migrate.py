@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def migrate() -> App:
-    """The commands that bring the store's file to another shape."""
+    """The commands that migrate the store's file."""
     app = App(name="migrate", help="Brings the store's file to the shape that this program needs.")
     app.command(migration_status, name="status")
     app.command(migrate_up, name="up")

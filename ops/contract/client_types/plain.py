@@ -47,7 +47,7 @@ _SINGLE: Mapping[type, tuple[Any, str]] = {
     inspect.MemoryViewType: (bytes, "bytes, as base64"),
 }
 _BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
-# Defaults that can stand in a signature.
+# Types of defaults that can be written in a signature.
 _SIMPLE = (type(None), bool, int, float, str)
 
 
