@@ -80,8 +80,7 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
     def stream_limits(self) -> StreamLimits:
         """The limits of the streams and buckets on the broker."""
         consumers = self.stream_consumers
-        # In a cluster, streams have copies, so that a new leader finds them if the last one's machine is
-        # lost.
+        # In a cluster, streams have copies: a new leader needs them even if the last one's machine is lost.
         replicas = self.replication_replicas if self.is_replicated else 0
         return StreamLimits(
             events=Limits(

@@ -121,8 +121,7 @@ class Archiver:
         self._telling = Lock()
         # All answers in the table with smaller numbers are archived.
         self._first_number = 0
-        # A thread goes on when the task that awaits it is cancelled; the next one must not write the same
-        # segment.
+        # A thread goes on when its task is cancelled, so the next one could write the same segment.
         self._writing = Lock()
         # The number of segments that were written since the last merge.
         self._written = 0

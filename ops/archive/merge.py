@@ -205,8 +205,7 @@ def _replace(into: _Into, merged: list[Segment], logged: Logged, signer: Signing
 
 def _remove_covered(segments: list[Segment], signing: Signing) -> int:
     covered: list[Segment] = []
-    # The earlier segments that reach the first event of this one. Of two with the same events, the first
-    # stays.
+    # The earlier segments that reach the first event of this one. Of two equal ones, the first stays.
     reaching: list[Segment] = []
     for one in sorted(segments, key=lambda one: (one.first, -one.last, one.name)):
         if one.first > one.last:
@@ -223,8 +222,8 @@ def _remove_covered(segments: list[Segment], signing: Signing) -> int:
 def _may_replace(segment: Segment, signing: Signing) -> bool:
     """Whether segments that this one covers may be deleted.
 
-    If there is a key, this one must be signed by a trusted one: it may be a forgery, made to have them
-    deleted.
+    If there is a key, a trusted one must have signed this segment: otherwise it may be forged to replace
+    them.
     """
     try:
         return read_signature(segment, signing).is_trusted or signing.key_file is None

@@ -10,8 +10,8 @@ of the SHA-256 of the compressed lines and of the segment's name. The second has
 So both are checked before anything is decompressed.
 
 The name of an encrypted segment ends in `.age`. Beside it is `<the same>.meta.json`, written last, with the
-facts that must be known without the key, the checksum and the signature. Without that file, the segment does
-not count.
+facts that must be known without the key, the checksum and the signature. Without it, no listing has the
+segment.
 """
 
 import hashlib

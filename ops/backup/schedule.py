@@ -36,8 +36,8 @@ FIRST_AFTER_MS = 60_000
 # How often the schedule checks whether something is due.
 LOOK_SECONDS = 15.0
 
-# How long the folder must be unchanged before its time identifies its content: more than a tick of the file
-# system's clock.
+# The age from which the folder's modification time identifies its content: more than a tick of the clock of
+# the file system.
 SETTLED_NS = 1_000_000_000
 # Replaces `unsound` in the remembered metadata once the damage has been reported in full.
 TOLD = "told"

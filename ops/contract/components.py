@@ -245,8 +245,7 @@ def _of_others() -> Mapping[Use, str]:
     taken = {_name_of(kind, is_sent, {}) for kind, is_sent in known} | {*ENUMERATIONS, *OF_DOCUMENTS}
     taken |= {_name_of(table.shape, False, {}) + ending for table in ours.values() for ending in OF_ROWS}
     named = [component_name(name) for of in kinds.values() for name in of]
-    # The endings are for: the name itself, a command's body without its key, its answer, an event's
-    # CloudEvent.
+    # Endings: the name itself, a command's body without its key, its answer, the CloudEvent of an event.
     taken |= {name + ending for name in named for ending in ("", "Body", "Answer", "Event")}
     known |= {(struct, True) for kind in ("commands", "queries") for struct in kinds[kind].values()}
     known |= {(event, False) for event in kinds["events"].values()}

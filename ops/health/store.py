@@ -1,7 +1,6 @@
 """Looks at the store: whether it can be read at all, how fast, and whether SQLite finds it sound.
 
-The looks have connections of their own: when all connections of the pool are in use, the store can still be
-checked.
+They use connections of their own, so the store can be checked while all connections of the pool are in use.
 """
 
 import time

@@ -1,8 +1,7 @@
 """`StoreChecks`: checks of the whole store, now and then and when damage is suspected; and what follows.
 
 suspected ──▶ the whole store is checked ──▶ nothing found: refuted
-              └──▶ confirmed ──▶ a verdict: which copy is wrong, what a repair loses ──▶ repaired without a
-              loss
+└──▶ confirmed ──▶ a verdict: which copy is wrong, what a repair loses ──▶ repaired without a loss
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The work of the service: jobs by queue, failures of the last hour, and calls that rate limits have left.
 
-These looks are separate from the rest of the health: with more jobs, a look takes longer, and the next one
-comes later.
+These looks are separate from the rest of the health: with more jobs, a look takes longer and the next is
+later.
 """
 
 import asyncio

@@ -17,8 +17,7 @@ from migrations.schema import require_own_schema
 from projections import comparison, rebuild
 from projections.rebuild import Progress, RebuildReport
 
-# The number of streams that are repaired in one transaction. Commands wait for that, some tens of
-# milliseconds.
+# The number of streams repaired in one transaction, for which commands wait some tens of milliseconds.
 STREAMS_AT_ONCE = 500
 
 

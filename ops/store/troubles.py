@@ -2,8 +2,7 @@
 
 message_of, hint_of   what is wrong, and what to do about it
 may_be_damage         whether an error may come from a damaged file
-require_damage        separates errors of a damaged file from those of the machine, which do not concern the
-file
+require_damage        separates errors of a damaged file from errors of the machine
 """
 
 import errno

@@ -83,8 +83,7 @@ def plan_restore(
 def lost_end(places: Places) -> str | None:
     """What is missing at the end of a store's log, in words; `None` if nothing is known to be missing.
 
-    The events of a damaged WAL are gone without any error: only backups and archive show that there were
-    more.
+    SQLite drops the events of a damaged WAL without any error: only backups and archive know of them.
     """
     present = read_present(places.store)
     if present is None or present.head is None:
@@ -197,8 +196,7 @@ def next_signed(search: Search, signing: Signing) -> RestorePath:
     """The next way to try; every file on it is signed as required.
 
     Raises:
-        BackupError: there is no way, or a file is damaged or not signed as required, and cannot be passed
-            over.
+        BackupError: there is no way, or a damaged or unsigned file on it cannot be passed over.
         OSError: a bucket is away.
     """
     while True:

@@ -48,8 +48,7 @@ def make_seed(
 
     The archive is left out if the backup reaches the position `begins`: the events and leases behind it come
     from elsewhere, and the backup's leases are kept then. If there is no source, the file is that of a store
-    without events. Unusable files are passed over. The file is closed, complete and on disk when this
-    returns.
+    without events. Unusable files are passed over. The file is closed and on disk when this returns.
 
     Raises:
         BackupError: the sources lead to an earlier position, or may not be used, for example because they are

@@ -90,8 +90,7 @@ def _put(out: Path, source: str, *, check: str | None) -> bool:
         raise failure(Exit.FAILED, "not_ours", message, hint)
     out.write_text(source, encoding="utf-8")
     if before is None:
-        # Other users read sources, and build from them; all other files of the program are for their owner
-        # alone.
+        # Sources are for other users, too, unlike all other files that the program writes.
         out.chmod(0o644)
     return True
 
