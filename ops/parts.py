@@ -65,7 +65,8 @@ class Role:
     `otherwise` is its name while it does not lead. `leader` answers with the leader's address, as far as it
     is known. The event loop's thread sets the role; any thread may read it.
 
-    A service that `is_leaving` no longer leads, but still finishes what it has written; its writer has ended.
+    A service that `is_leaving` no longer leads, but still publishes what it has written; its writer ends
+    first.
     """
 
     def __init__(self, head: Head, otherwise: RoleName = "member") -> None:

@@ -38,7 +38,8 @@ class HandlingWatch:
 
     def __init__(self, after_ms: float) -> None:
         self._after_ms = after_ms
-        # For each type with due jobs: the time since when every look found some, or of the last claim for it.
+        # For each type with due jobs: the time since when every look found some, or of the last claim for it,
+        # whichever is later.
         self._waiting_since: dict[TypeInQueue, int] = {}
 
     def look(

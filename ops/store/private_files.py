@@ -26,8 +26,8 @@ NAMES = (
     *("signing-key.*", "consumer-names.key"),
 )
 SETTINGS_FILE = "hyperpage.toml"
-# The folders of a service, with all that is in them: of the embedded nats-server, its configuration, the
-# durable intake, the lake of analyses, links that log a browser in, the audit log.
+# The folders of a service, with all that is in them: of the embedded nats-server, the configuration for an
+# external one, the durable intake, the lake of analyses, links that log a browser in, the audit log.
 FOLDERS = ("nats", "nats-config", "durable", "lake", "log-ins", "audit")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # At most this many files are named in a line of the log.
