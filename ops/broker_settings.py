@@ -8,8 +8,8 @@ import msgspec
 from bus.broker.users import ADMIN, APP, RELAY, RESPONDER
 from hyperpage_client.transport.access import Access, BrokerAddress, has_credentials, without_credentials
 
-# The time between pings. A nats-server that has not answered two of them is given up when a third is due,
-# which is sooner than the leader's lease ends.
+# The time between pings. A nats-server that has not answered two of them is given up when a third is due:
+# within the time of a leader's lease.
 PING_SECONDS = 1.0
 
 

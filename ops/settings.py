@@ -16,7 +16,7 @@ from ops.targets.target import Place
 
 __all__ = ["MIB", "LogFormat", "Settings", "SettingsError"]
 
-# By default, a backup that is kept on the nats-servers may have this size.
+# By default, a backup that is kept on the nats-servers has at most this size.
 USUAL_SHARED_MIB = 1024
 
 LogFormat = Literal["console", "json"]

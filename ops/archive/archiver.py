@@ -35,7 +35,8 @@ from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing
 from ops.targets.target import Place
 
-# The pause between two segments. Together with the writing, less than 2 s are lost with the store's disk.
+# The pause between two rounds of writing. With the time of writing, less than 2 s of commits are lost with
+# the store's disk.
 INTERVAL_MS = 1_000
 # Limits of one segment: the log of an old store is archived in several.
 MAXIMUM_EVENTS = 10_000
@@ -59,7 +60,7 @@ logger = logging.getLogger(__name__)
 class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
     """How far the archive is. `outside`: it survives the loss of the store's disk; if not, `note` says so.
 
-    `lag_seconds` is the age of the oldest commit that is not archived yet.
+    `lag_seconds` is how long the oldest event that is not archived yet has waited.
     """
 
     folder: str
@@ -84,7 +85,7 @@ class _Next(NamedTuple):
 
 
 class Archiver:
-    """The archive of one store. All but `state` is called on the event loop's thread.
+    """The archive of one store. All but `state` and `read_log` is called on the event loop's thread.
 
     Segments are encrypted to `recipients`, the public keys of the users who may read them, and signed.
     """
@@ -261,7 +262,8 @@ class Archiver:
             self._position = header.last
             self._end.note(header.timelines[-1][0], header.last)
             self._head = max(self._head, header.last)
-            # All later commits came after the reading, so they have waited since then at most.
+            # Unless there is more to write already, all later commits came after the reading, and have waited
+            # since then at most.
             self._waiting_since = None if self._head == header.last else read_at
             self._written += 1
             return following.is_more

@@ -27,7 +27,7 @@ from ops.targets.sealing import ENCRYPTED_SUFFIX
 from ops.targets.signing import ANYBODYS, Signing, SigningKey
 from ops.targets.target import Place, delete_file
 
-# So many small segments in a row are merged. Fewer are left alone, since more will follow.
+# At least this many small segments in a row are merged. Fewer are left alone, since more will follow.
 SMALL_SEGMENTS = 64
 # A segment is small if its compressed file has at most this size.
 SMALL_BYTES = 4 * 1024 * 1024
@@ -107,7 +107,7 @@ def _small_in_a_row(segments: list[Segment], *, merges_encrypted: bool) -> list[
 
 
 def _merge(into: _Into, row: list[Segment]) -> int:
-    """Merges the longest part of a row that is all signed, or all unsigned; how many segments became one."""
+    """Merges the longest part of a row that is all signed by trusted keys, or all not; how many it merged."""
     groups = [
         (is_trusted, list(some)) for is_trusted, some in groupby(row, key=lambda one: _is_trusted(one, into))
     ]

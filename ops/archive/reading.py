@@ -60,10 +60,10 @@ def read_envelope(segment: Segment, signing: Signing = ANYBODYS) -> Envelope:
 
 
 def verify_sealed(segment: Segment, signing: Signing = ANYBODYS) -> tuple[Envelope, Signature]:
-    """The envelope and the signature of an encrypted segment, found to be the file that was written.
+    """The envelope and the signature of an encrypted segment whose file is as it was written, byte for byte.
 
     Raises:
-        BackupError: it is not.
+        BackupError: the file or the envelope is damaged, or not signed as required.
     """
     envelope, signature = _read_envelope(segment, signing)
     _require_sealed(segment, envelope, _read_bytes(segment))
@@ -195,7 +195,7 @@ def _compressed(segment: Segment, kept: bytes, signing: Signing) -> tuple[bytes,
 
 
 def _unframed(name: str, kept: bytes) -> bytes:
-    """A file's content without the checksum at its end, which is compared."""
+    """A file's content without the checksum at its end, which was found to fit."""
     content, end = kept[:-END_BYTES], kept[-END_BYTES:]
     if end != END_FRAME + hashlib.sha256(content).digest():
         raise BackupError("segment_damaged", f"{name} is damaged: its SHA-256 does not fit")

@@ -109,7 +109,8 @@ def leading_on(
 def late_answers(folder: Place, timelines: Timelines, position: int) -> list[Stretch]:
     """All segments that may have answers of `position`, at which `timelines` end.
 
-    A command that changes nothing is answered at the position of the last event, and archived later.
+    The answer to a command that changes nothing is remembered at the position of the last event, and archived
+    later.
     """
     return [
         Stretch(segment, position)

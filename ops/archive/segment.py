@@ -157,7 +157,8 @@ def _timelines(folder: Place, timeline: int | None) -> Iterator[tuple[int, list[
 def runs(segments: Sequence[Segment], after: int) -> Iterator[Segment]:
     """The segments that lead on from a position, up to the first gap or the end.
 
-    Of overlapping segments, the longest is taken. Segments with only answers follow the position of these.
+    Of overlapping segments, the one that reaches furthest is taken. A segment with only answers comes as soon
+    as its position is reached.
     """
     only_answers: dict[int, list[Segment]] = {}
     for one in segments:

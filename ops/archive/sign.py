@@ -36,8 +36,9 @@ def sign_archive(
 ) -> SignedArchive:
     """Writes each unsigned segment anew that has the log's events. No other process may write meanwhile.
 
+    A segment that is damaged, or cannot be signed, is in `left`.
+
     Raises:
-        BackupError: there is no key to sign with.
         OSError: the disk is full, the bucket is away.
     """
     segments = list_segments(folder)

@@ -30,7 +30,7 @@ STEP_PAGES = 1_024
 # Bytes copied at a time. They stay in the processor's cache: with 1 MiB, a busy machine takes two to three
 # times as long.
 COPY_BYTES = 64 * 1024
-# Progress is reported after each of this many bytes.
+# Progress is reported each time this many more bytes are copied.
 TOLD_BYTES = 4 * 1024 * 1024
 # How long to wait for the writer to release its lock, and then again for a running WAL checkpoint to end.
 # Commands wait meanwhile, as they do behind a slow commit.

@@ -250,7 +250,8 @@ def write_metadata(backup: Place, metadata: Metadata, signer: SigningKey | None 
 def update_metadata(place: Place, signing: Signing = ANYBODYS, **changes: Any) -> Backup:
     """The backup, with some of its metadata changed; the rest is read anew, so other changes are kept.
 
-    Signed metadata is signed again. Unsigned metadata stays unsigned: a signature would vouch for a forgery.
+    Signed metadata is signed again. Unsigned metadata stays unsigned: it may be forged, and a signature would
+    vouch for it.
 
     Raises:
         BackupError: there is no metadata any more, it is forged, or it is signed and there is no key to sign

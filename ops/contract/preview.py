@@ -46,7 +46,7 @@ def preview_verb(clock: Callable[[], int]) -> QueryVerb:
         if (query.every_ms is None) == (query.cron is None):
             raise Invalid("either every_ms or cron", path="$")
         times = Times(every_ms=query.every_ms, cron=query.cron, time_zone=query.time_zone)
-        # As if the schedule was resumed now, so that no times of the past are missed.
+        # As if the schedule was resumed now, so that its times begin with the present.
         following = next_times(times, None, clock(), cron_time, paused=True)
         planned = tuple(PlannedRun(run_at=at) for at in islice(following, query.count))
         return codec.encode(SchedulePreview(items=planned))

@@ -126,7 +126,7 @@ def cluster_figures(
 
 
 def has_quorum(state: ClusterState) -> bool:
-    """Whether enough nats-servers that keep the log were up at the last look, which is not too old."""
+    """Whether enough nats-servers that keep the log were up at the last look, and that is not too old."""
     return state.log is not None and state.log.has_quorum and not _is_unseen(state)
 
 

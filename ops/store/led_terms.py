@@ -1,7 +1,7 @@
 """The last term in which a member led with a log that trails: its file has all that was answered in the term.
 
 The note is kept beside the file, and removed as soon as the file takes anything from the log: then the file
-lacked answered events, because it was made anew, or is an older copy.
+lacked answered events, for example because it was made anew, or is an older copy.
 """
 
 from pathlib import Path

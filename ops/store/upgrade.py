@@ -76,8 +76,8 @@ def bring_up_to_date(connection: apsw.Connection, path: Path, *, check_seconds: 
     after `check_seconds`, with a line in the log; with 0 seconds, nothing is compared.
 
     Raises:
-        MigrationError: as `runner.up`; or this version makes other rows of the log than the version before,
-            and nothing was changed.
+        MigrationError: as `runner.up`; or this version cannot read the log, or makes other rows of it than
+            the version before, and nothing was changed.
     """
     applied = _migrated(connection, path, check_seconds)
     if installed_tables.outdated(connection):

@@ -50,7 +50,8 @@ def require_sound_store(settings: Settings, *, after_a_crash: bool, version: str
         settings.check_at_start == "after_a_crash" and after_a_crash
     )
     damage = _damage_of(settings, whole=is_due)
-    # In a cluster, the shared log brings the events that a member lacks, and the archive may be ahead of it.
+    # In a cluster, the shared log brings the events that a member lacks, and the archive may be ahead of its
+    # file.
     if damage is None and after_a_crash and not settings.is_replicated:
         damage = lost_end(settings.places)
     is_known_to_end = not after_a_crash and not settings.is_replicated

@@ -58,7 +58,8 @@ def make_anew(
 ) -> Restored:
     """Makes the store anew from all sources: the same log up to the head `same_as`, if that is known.
 
-    The damaged file is set aside; the record of the repair says where. If this raises, nothing is changed.
+    The damaged file is set aside; the record of the repair says where. If this raises, the store is as it
+    was.
 
     Raises:
         BackupError: the sources do not lead to that head.

@@ -1,6 +1,6 @@
 """Puts a finished file in the place of a store's. After a crash, there is the old store or the new one.
 
-intent (on disk) ─▶ remove the old store's side files ─▶ new file in place ─▶ remove the intent
+intent (on disk) ─▶ old store set aside, or its side files removed ─▶ new file in place ─▶ remove the intent
 before the intent is on disk: the old store       after that: the new one; a start finishes the swap
 """
 

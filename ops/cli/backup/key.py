@@ -1,4 +1,4 @@
-"""`hyperpage backup new-key`, `signing-key`, `sign-archive`: the keys that open and sign backups."""
+"""`hyperpage backup new-key`, `signing-key`, `sign-archive`: the keys of backups and archive."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path

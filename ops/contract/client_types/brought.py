@@ -59,7 +59,7 @@ def brought(
     tables = [name for name in known if name in names or not names]
     plain = Plain(taken)
     queries, verbs = _of_tables(query_verbs(lambda *_: None, lambda: 0), tables), _of_tables(COMMANDS, tables)
-    # The names that programs use most get theirs first.
+    # The classes that programs use most get their names first.
     titles = {table: _title(table, plain) for table in tables}
     bodies = {name: plain.name(component_name(name), "Command") for of in verbs.values() for name in of}
     # Answers get their names before commands: programs read rows more often than they send structs, so a

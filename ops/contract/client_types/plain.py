@@ -201,7 +201,7 @@ def _bounded(described: inspect.Type, kind: Any, said: str) -> Any:
 
 
 def _joined(kinds: list[Any]) -> Any:
-    """The union of these types. If only one of them is not nothing, the union gets its description."""
+    """The union of these types. With one type beside `None` and `UNSET`, it gets that type's description."""
     joined = reduce(or_, kinds)
     something = [one for one in kinds if one not in (None, msgspec.UnsetType)]
     if len(something) == 1 and len(kinds) > 1 and (said := _described(something[0])):

@@ -11,7 +11,7 @@ from ops.contract.schema import Schema
 
 _HEADING = "| field | type | limits | default | meaning |\n|---|---|---|---|---|\n"
 _KEY_PART_PATTERN = get_args(KeyPart)[1].pattern
-# Larger limits are not mentioned: the last millisecond of the year 9999, JSON's last exact integer.
+# Limits from here on are not mentioned: the last millisecond of the year 9999, JSON's last exact integer.
 _NO_LIMIT = 253_402_300_799_999
 
 

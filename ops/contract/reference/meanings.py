@@ -235,7 +235,8 @@ def places_of(verb: str, path: str) -> tuple[str, ...]:
 def meaning_of(verb: str, path: str, said: str = "") -> str:
     """The meaning of a field of a command or query; `said` is the description in its struct.
 
-    For an installed aggregate, that description counts alone, except in the queries that every table has.
+    For an installed aggregate, that description counts alone, except for fields of queries that every table
+    has.
 
     Raises:
         KeyError: a field of our own aggregates has no meaning here.
