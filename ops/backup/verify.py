@@ -133,7 +133,10 @@ def verify_by_routine(
     progress: Progress,
     signing: Signing = ANYBODYS,
 ) -> Backup:
-    """The backup, found to be sound by cheap checks: its hash chain only from where an older backup ends.
+    """The backup, found to be sound by cheap checks: its indexes are not compared with their tables.
+
+    The hash chain is recomputed from where the check at its creation began: for a backup of an older version,
+    where the backup before it ends; for all others, the first event.
 
     An encrypted backup was checked as a whole before it was encrypted. Here it is only checked to be the same
     file, byte for byte.

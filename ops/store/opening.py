@@ -28,7 +28,7 @@ UPGRADE_CHECK_SECONDS = 600.0
 
 
 class NoIdentityError(RuntimeError):
-    """A member's file is missing or has no identity, and must not get a new one: it has that of its log."""
+    """A member's file is missing or has no identity. It must get the identity of the log, not a new one."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is not the file of a store that others have")

@@ -1,7 +1,7 @@
 """An S3-compatible bucket, and the paths in it: `BucketPath` has the methods of `pathlib.Path` that fit both.
 
 S3 promises that a file that was put is complete and on disk, or not there at all, so nothing is renamed. The
-library repeats failed requests, within limits, and raises `BucketError` then.
+library repeats failed requests, within limits; if they still fail, `BucketError` is raised.
 """
 
 import os
