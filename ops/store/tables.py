@@ -16,6 +16,8 @@ from projections.table import as_json, listed_json
 
 # A row must fit into an answer, and into a message of a mirror.
 MAXIMUM_ROW_BYTES = MAXIMUM_ANSWER_BYTES - 64 * 1024
+# The most bytes of a character in JSON: a control character becomes \u0001.
+_MOST_BYTES = 6
 
 
 class Tables:
@@ -49,8 +51,11 @@ class Tables:
         if (misfit := definition.misfit(row, key, aggregate.version, aggregate.position)) is not None:
             raise TypeError(f"the row of {table} does not fit: {misfit}")
         size = sum(len(value) for value in row if isinstance(value, str))
-        # In JSON, a character may become two. So only large rows are measured exactly.
-        if size > MAXIMUM_ROW_BYTES // 2 and (size := len(as_json(definition, row))) > MAXIMUM_ROW_BYTES:
+        # Only rows that may be too large are measured exactly.
+        if (
+            size > MAXIMUM_ROW_BYTES // _MOST_BYTES
+            and (size := len(as_json(definition, row))) > MAXIMUM_ROW_BYTES
+        ):
             raise TooLarge(
                 f"the row of {table}/{key} would have {size} bytes, and may have {MAXIMUM_ROW_BYTES}",
                 limit_bytes=MAXIMUM_ROW_BYTES,
