@@ -262,9 +262,11 @@ class Archiver:
             self._position = header.last
             self._end.note(header.timelines[-1][0], header.last)
             self._head = max(self._head, header.last)
-            # Unless there is more to write already, all later commits came after the reading, and have waited
-            # since then at most.
-            self._waiting_since = None if self._head == header.last else read_at
+            if self._head == header.last:
+                self._waiting_since = None
+            elif not following.is_more:
+                # All later commits came after the reading, and have waited since then at most.
+                self._waiting_since = read_at
             self._written += 1
             return following.is_more
 

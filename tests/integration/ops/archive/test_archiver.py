@@ -97,6 +97,20 @@ def test_how_long_an_event_has_waited_for_the_archive_is_known(archived: Archive
     assert (state.lag_events, state.lag_seconds) == (0, 0)
 
 
+def test_what_is_left_behind_a_first_segment_has_waited_as_long_as_that(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.archive.archiver.MAXIMUM_EVENTS", 4)
+    archived.work(20)
+    for commit in archived.store.commits:
+        archived.archiver.notify(commit)
+    since = archived.archiver._waiting_since
+
+    assert archived.archiver._write_next()
+    assert archived.archiver.state.lag_events > 0
+    assert archived.archiver._waiting_since == since
+
+
 def test_a_commit_that_is_notified_once_it_is_archived_does_not_wait(archived: Archived):
     archived.work(3)
     # At a start, the table is read, with what was committed a moment ago.
