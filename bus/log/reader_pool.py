@@ -120,7 +120,7 @@ class ReaderPool:
         """Closes idle connections now, lent ones when they return. Waiting readers get `PoolClosedError`."""
         with self._returned:
             self._closed = True
-            connections = [idle.connection for idle in self._idle]
+            connections = [self._leaving(idle.connection) for idle in self._idle]
             self._idle.clear()
             self._returned.notify_all()
         for connection in connections:
@@ -154,7 +154,7 @@ class ReaderPool:
         with self._returned:
             leaving = self._expired()
             if self._closed or is_still_reading:
-                leaving.append(connection)
+                leaving.append(self._leaving(connection))
             else:
                 self._idle.append(_Idle(connection, self._clock()))
             self.in_use -= 1
@@ -167,7 +167,10 @@ class ReaderPool:
         oldest_allowed = self._clock() - self.idle_seconds
         expired = []
         while self._idle and self._idle[0].since <= oldest_allowed:
-            connection = self._idle.popleft().connection
-            self._cache = self._cache.later(read_page_cache(connection))
-            expired.append(connection)
+            expired.append(self._leaving(self._idle.popleft().connection))
         return expired
+
+    def _leaving(self, connection: apsw.Connection) -> apsw.Connection:
+        """A connection that is about to be closed, once the counts of its page cache are noted."""
+        self._cache = self._cache.later(read_page_cache(connection))
+        return connection

@@ -207,3 +207,17 @@ def test_a_thread_that_waits_learns_that_the_pool_was_closed(numbers: Path):
 
         with pytest.raises(PoolClosedError):
             waiting.result(DEADLINE_SECONDS)
+
+
+def test_the_counts_of_a_page_cache_stay_when_its_connection_is_closed(pool: ReaderPool):
+    with pool.connection() as connection:
+        assert connection.execute("SELECT sum(value) FROM numbers").get == 55
+    assert pool.cache.misses > 0
+    before = pool.cache
+
+    with pool.connection() as connection, pool.connection() as other:
+        for each in (connection, other):
+            assert each.execute("SELECT count(*) FROM numbers WHERE value > 3").get == 7
+    pool.close()
+
+    assert pool.cache.hits + pool.cache.misses >= before.hits + before.misses + 2
