@@ -14,7 +14,7 @@ from ops.archive.writing import write_segment
 from ops.progress import Progress, ignore_progress
 from ops.targets.errors import BackupError
 from ops.targets.sealing import ENCRYPTED_SUFFIX
-from ops.targets.signing import Signing
+from ops.targets.signing import Signing, SigningKey
 from ops.targets.target import Place, delete_file
 
 
@@ -39,8 +39,10 @@ def sign_archive(
     A segment that is damaged, or cannot be signed, is in `left`.
 
     Raises:
+        BackupError: the key cannot be used.
         OSError: the disk is full, the bucket is away.
     """
+    signer = signing.signer()
     segments = list_segments(folder)
     signed = before = 0
     left: dict[str, str] = {}
@@ -52,7 +54,7 @@ def sign_archive(
             if read_signature(one, relaxed).state == "signed":
                 before += 1
                 continue
-            _sign(folder, one, read_log, recipients, relaxed)
+            _sign(folder, one, read_log, recipients, relaxed, signer)
             signed += 1
         except BackupError as error:
             left[one.name] = error.message
@@ -60,7 +62,12 @@ def sign_archive(
 
 
 def _sign(
-    folder: Place, one: Segment, read_log: ReadLog, recipients: tuple[str, ...], signing: Signing
+    folder: Place,
+    one: Segment,
+    read_log: ReadLog,
+    recipients: tuple[str, ...],
+    signing: Signing,
+    signer: SigningKey | None,
 ) -> None:
     logged = read_log(one.first, one.last)
     header = logged.header
@@ -76,7 +83,7 @@ def _sign(
         logged.lines,
         last_hash=logged.last_hash,
         recipients=recipients,
-        signer=signing.signer(),
+        signer=signer,
     )
     if path != one.place:
         delete_file(one.place)

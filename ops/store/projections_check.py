@@ -92,8 +92,13 @@ class ProjectionsCheck:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
 
+        def settle(result: Any) -> None:
+            # The caller may have been cancelled.
+            if not done.done():
+                done.set_result(result)
+
         def hand_over(result: Any) -> None:
-            loop.call_soon_threadsafe(done.set_result, result)
+            loop.call_soon_threadsafe(settle, result)
 
         self._writer.call(errand, hand_over)
         result = await done

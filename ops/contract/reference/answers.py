@@ -48,7 +48,8 @@ _OTHERS = {
         f" {', '.join(f'`{column}`' for column in RUNNING_COLUMNS)}; and `next`, null on the last page"
     ),
     "schedules.preview": QueryNotes(
-        "`times`, in milliseconds since the epoch; fewer than asked for, where none is left"
+        "`items`, each with its `run_at`, in milliseconds since the epoch; fewer than asked for, where none"
+        " is left"
     ),
     "jobs.group": QueryNotes(", ".join(f"`{field}`" for field in GroupProgress.__struct_fields__)),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
