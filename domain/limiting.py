@@ -3,8 +3,8 @@
     concurrency   at most `limit` jobs with the key run at once; without a `limit`, the key is for turns alone
     rate          at most `limit` attempts begin in any `window_ms` milliseconds
 
-A job is held to its own limit. All jobs with its key count against that, whatever limits they have; of rates,
-only jobs with a window of the same length. A queue may have both limits, for all of its jobs.
+Each job keeps to its own limit. All jobs with its key count against that, whatever limits they have; of
+rates, only jobs with a window of the same length. A queue may have both limits, for all of its jobs.
 
 Jobs that are due take turns by the key of their concurrency (see `bus.writing.jobs.turns`).
 """

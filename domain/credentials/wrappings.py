@@ -28,7 +28,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX = re.compile(rb"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
 _OF_TEXT = bytes(range(ord(" "), ord("~") + 1)) + b"\t\n\r"
-# How many decoded bytes have to be text: random bytes hardly ever are that many.
+# How many decoded bytes have to be text: so many random bytes hardly ever are.
 _TRIED_BYTES = 18
 _LONG_DATA = 200
 

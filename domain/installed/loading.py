@@ -53,7 +53,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Named(msgspec.Struct, frozen=True):
-    """An aggregate to load: its table's name if one is given, its `module:Class`, and who names it."""
+    """An aggregate to load: its table's name if one is given, its `module` or `module:Class`, and its source.
+
+    `source` is the same name for users, with the distribution that has the entry point.
+    """
 
     table: str | None
     place: str

@@ -131,12 +131,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def waits_for_group(self) -> bool:
-        """Whether the group that it waits for is still to be met; if the job is held, too."""
+        """Whether the group that it waits for is still to be met; also while the job is held."""
         return self.after_group is not None and self.after_group.met_at is None
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether jobs or the group that it waits for are still to come; if the job is held, too."""
+        """Whether jobs or a group that it waits for are still to be met; also while the job is held."""
         return bool(self.waiting_for) or self.waits_for_group
 
 

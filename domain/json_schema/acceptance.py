@@ -87,8 +87,9 @@ def violations(
 ) -> list[Violation]:
     """The places where a document does not match a registered schema; `path` is the name of its root.
 
-    At most `limit` violations, and never more than 20, as `{"path", "message"}`. Messages do not repeat
-    values. For a large document, only the first violation is told, or only that there is one.
+    The list is empty if it matches. It has at most `limit` violations, and never more than 20, as
+    `{"path", "message"}`. Messages do not repeat values. For a large document, only the first violation is
+    told, or only that there is one.
 
     Raises:
         TooLarge: the document is too large for such a schema, or there is too much work for the budget.

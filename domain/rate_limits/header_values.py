@@ -75,7 +75,7 @@ def wait_end_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
 def reset_in(text: str | None, at: int, ahead_ms: int = 0) -> int | None:
     """The end of the window that `at` is in, of any of the forms above.
 
-    `ahead_ms` is how far our clock is ahead of the one that a date is by.
+    `ahead_ms` is how far our clock is ahead of the one that dates and numbers since the epoch are by.
     """
     if text is None:
         return None

@@ -3,9 +3,9 @@
 A job with a `budget` says which limit it draws on and how many calls it makes. It is handed out only while
 its limit permits that by `calls_from`:
 
-    nothing is known of the limit, or there was no observation for five minutes   one job at a time calls of
-    the limit, or of its whole platform, are refused or throttled        none, until that is over else
-    as many as calls are left for
+    nothing is known of the limit, or there was no observation for five minutes  one job at a time
+    calls of the limit, or of its whole platform, are refused or throttled       none, until that is over
+    else                                                                         as many as calls are left for
 
 Calls are set aside in the transaction that hands the job out, so that the next claim takes them into account,
 and count as made when the attempt ends (see `ledger`).

@@ -73,7 +73,9 @@ def job_request(row: Row, attempts: Sequence[OldAttempt]) -> Request:
 
 
 def attempt(row: Row, number: int, place: int, allowed: AllowedPaths) -> OldAttempt:
-    """The attempt of a row of the history: its `number` if the row has none, and its `place` in the command.
+    """The attempt of a row of the history.
+
+    `number` is the attempt's number if the row has none, `place` its place among the attempts of the command.
 
     Raises:
         Refusal: the row cannot be imported.

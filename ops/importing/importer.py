@@ -93,9 +93,9 @@ def import_all(
     """Imports all rows of an old file that can be imported.
 
     Raises:
-        SourceError: the file is damaged, or was written to meanwhile. Refusal: the store cannot be written.
-        Rows that were imported until then are stored, and the next import
-            passes over them.
+        SourceError: the file is damaged, or was written to meanwhile.
+        Refusal: the store cannot be written. Rows that were imported until then are stored, and the next
+            import passes over them.
     """
     return _Importer(source, destination, allowed, dry_run=dry_run, progress=progress).run()
 

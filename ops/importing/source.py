@@ -48,8 +48,7 @@ class Source:
 
     Raises:
         SourceError: the file is missing, no regular file (a FIFO, say), no SQLite database, not one of the
-        old
-            system, or cannot be read.
+            old system, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -147,9 +146,10 @@ class Source:
 
 
 def _is_immutable(path: Path) -> bool:
-    """Whether the file is read without a lock: in WAL mode, and with no WAL, so no program has it open.
+    """Whether the file is read without a lock: it is in WAL mode, and its WAL is missing or empty.
 
-    With a lock, SQLite would make files beside a database in WAL mode, and leave them there.
+    With a lock, SQLite would make files beside a database in WAL mode, and leave them there. Without a WAL,
+    most likely no program has the file open; `require_unchanged` notices one that writes to it.
 
     Raises:
         SourceError: the file is missing, cannot be read, or is no SQLite database.

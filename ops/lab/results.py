@@ -55,7 +55,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sum(NamedTuple):
-    """One experiment over all runs that had it, the oldest first."""
+    """One experiment over all runs that had it, the oldest first; the words of the `last` one count."""
 
     name: str
     tried: list[tuple[Run, Tried]]

@@ -104,7 +104,7 @@ def write_workbook(
 
     Raises:
         AnalyticsError: as for `ask`; or DuckDB's extension `excel` is not installed, or there are too many
-        rows.
+            rows.
     """
     with (
         replaced(path) as temporary,

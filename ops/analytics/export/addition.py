@@ -1,9 +1,9 @@
 """Adding one backup to a lake: `Addition`.
 
 backup ─┬─ events ──▶ Parquet, those that the lake does not have yet  (ADBC, DuckDB)
-        ├─ folded ──▶ row versions                                    (Python, processes of its own) ├─ tables
-        ──▶ Parquet, for each snapshot                      (ADBC, DuckDB) └─ SHA-256 ─▶ if the backup is
-        undamaged, the manifest names the files, which makes them part of the lake
+        ├─ folded ──▶ row versions                                    (Python, processes of its own)
+        ├─ tables ──▶ Parquet, for each snapshot                      (ADBC, DuckDB)
+        └─ SHA-256 ─▶ if it is right, the manifest names the files, which makes them part of the lake
 """
 
 from collections.abc import Iterator, Set
@@ -135,7 +135,7 @@ class Addition:
         )
 
     def _made_up_for(self, recorded: Set[str]) -> Manifest:
-        """The manifest with the row versions that were left out while their packages were not installed."""
+        """The manifest with row versions that were left out before, of packages that are installed now."""
         ends = {one: last for one, _, last in history_of(self._metadata.timelines, self._metadata.position)}
         stretches = tuple(
             self._completed(one, recorded) if one.last <= ends.get(one.timeline, 0) else one

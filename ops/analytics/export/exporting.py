@@ -80,8 +80,9 @@ def export(
     file is made one in `scratch` meanwhile.
 
     Raises:
-        AnalyticsError: there is no such lake to add to, or a needed package is not installed. OSError: the
-        disk is full, or a bucket cannot be reached. All that the manifest names by then is whole.
+        AnalyticsError: there is no such lake to add to, or a needed package is not installed.
+        OSError: the disk is full, or a bucket cannot be reached. All that the manifest names by then is
+            whole.
     """
     require_installed()
     with locked(lake), ExitStack() as stack:

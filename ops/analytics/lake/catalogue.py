@@ -40,7 +40,7 @@ class Catalogue:
     `root` is the folder of the lake. In a `movable` catalogue, a session can set the variable `lake` to
     another folder. Without the name of a `snapshot`, the newest one is shown. With a `time_zone`, times are
     shown, grouped and read in it, and the session's setting has to name it, too; without one, times are in
-    UTC.
+    UTC, and of a type without a zone.
 
     Raises:
         AnalyticsError: there is no such snapshot.

@@ -1,4 +1,7 @@
-"""Files for any DuckDB, without this program: `write_views` in a lake, `write_database` without one."""
+"""Files for any DuckDB, without this program.
+
+`write_views` writes one into a lake, `write_database` one that needs no lake.
+"""
 
 from pathlib import Path
 

@@ -61,8 +61,7 @@ def write_report(
 
     Raises:
         AnalyticsError: there is no lake, it has no such snapshot or no event, or the period, the zone or
-        `sla`
-            cannot be read.
+            `sla` cannot be read.
     """
     within_ms = read_age(sla)
     with (

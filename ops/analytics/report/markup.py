@@ -25,7 +25,7 @@ def joined(*content: object) -> Markup:
 
 
 def named(text: str) -> Markup:
-    """A name of a user, isolated so that a right-to-left name does not reverse the text beside it."""
+    """A name that a user gave, isolated so that right-to-left letters do not reverse the text beside it."""
     return element("bdi", text)
 
 

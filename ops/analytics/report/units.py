@@ -173,5 +173,5 @@ def _at(milliseconds: float, zone: tzinfo) -> datetime:
 
 
 def _moment_of(clock: int, zone: tzinfo) -> int:
-    """The first moment with this local time in a zone; a time that clocks skip is as before the change."""
+    """The first moment with this local time in a zone; a time that clocks skip is by the offset before it."""
     return round(_at(clock, UTC).replace(tzinfo=zone).timestamp() * 1000)
