@@ -105,7 +105,7 @@ def _observed(known: RateLimit, event: messages.Observed, at: int) -> RateLimit:
             reckoned = None if budget is None else with_fewer(budget, confirmed)
             told = msgspec.structs.replace(told, left=left_after(known, reckoned, told, at))
         budgets += (told,)
-    # The policies that were observed last stay, ordered by name, so that the order of observations is lost.
+    # The policies that were observed last stay, ordered by name, in whatever order they were observed.
     youngest = sorted(budgets, key=lambda one: (-one.observed_at, one.policy))[:MAXIMUM_POLICIES]
     has_answered = known.throttled_until is None or event.observed_at >= known.throttled_until
     return msgspec.structs.replace(

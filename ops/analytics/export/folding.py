@@ -50,7 +50,7 @@ class Share(msgspec.Struct, frozen=True):
     def condition(self) -> str:
         """The SQL condition of its streams, so that other streams never become objects of Python.
 
-        The last three letters of a stream's name decide; a name is longer, since that of its table is.
+        The length and the last three letters of a stream's name decide; every name has more letters.
         """
         letters = " + ".join(f"unicode(substr(stream, -{place}))" for place in (1, 2, 3))
         return "true" if self.of == 1 else f"(length(stream) + {letters}) % {self.of} = {self.number}"
