@@ -155,7 +155,7 @@ def _kind_within(text: str, layers: int) -> str | None:
         kind = _kind_of(plain, "", layers - 1)
         if kind is not None:
             return kind
-    if text[0] in "{[" and (kind := _kind_in_json(text, layers)) is not None:
+    if text.lstrip()[:1] in ("{", "[") and (kind := _kind_in_json(text, layers)) is not None:
         return kind
     kinds = (_kind_of(inner, "", layers - 1) for inner in texts_within(text))
     return next(filter(None, kinds), None)

@@ -76,6 +76,6 @@ def exit_code_of(error: "BackupError") -> Exit:
 def _analytics_failure(error: "AnalyticsError") -> CommandFailure:
     if error.reason in ("not_a_moment", "empty_period", "unknown_time_zone"):
         return usage_failure(error.message, error.hint)
-    is_missing = error.reason in ("no_lake", "not_found", "unreachable_moment")
+    is_missing = error.reason in ("no_lake", "not_found")
     exit_code = Exit.NOT_FOUND if is_missing else Exit.FAILED
     return failure(exit_code, error.reason, error.message, error.hint)

@@ -255,3 +255,10 @@ def test_all_of_the_findings_have_to_be_allowed():
 def test_a_place_that_is_none_is_an_error(place: str):
     with pytest.raises(ValueError, match="is not a command and a path"):
         AllowedPaths([place])
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n\t"])
+def test_json_in_a_text_is_looked_through_also_behind_white_space(before: str):
+    body = {"note": before + '{"token":{"zz":["q8Zr2LxW0vT5nB7cKd3M"]}}'}
+    assert may_hold_credential(msgspec.json.encode(body))
+    assert [finding.path for finding in credentials_in(body)] == ["$.note"]
