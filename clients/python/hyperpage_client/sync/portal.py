@@ -99,6 +99,8 @@ class Portal:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+        # Work that ended a moment ago is told to its caller in the next turn of the loop.
+        await asyncio.sleep(0)
         self._loop.stop()
 
 
