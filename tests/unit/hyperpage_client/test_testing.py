@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hyperpage_client import App, JobNotCompletedError, current_job
-from hyperpage_client.commands.jobs import RetryPolicy
+from hyperpage_client.commands.jobs import Enqueue, RetryPolicy
 from hyperpage_client.errors import Invalid
 from hyperpage_client.testing import MemoryQueue, memory, memory_queue
 from hyperpage_client.worker import JobFailed, JobSnoozed
@@ -108,6 +108,24 @@ def test_a_job_that_no_service_would_take_is_refused_where_it_is_enqueued():
     with memory_queue(app) as queue:
         asyncio.run(scenario())
     assert queue.jobs == []
+
+
+def test_a_job_of_a_type_that_the_app_does_not_have_is_left_to_other_workers():
+    app = App("nats://nowhere.invalid")
+
+    @app.job
+    async def ours() -> int:
+        return 1
+
+    async def scenario():
+        await app.sink.send(Enqueue(type="theirs", id="theirs"))
+        assert await (await ours.enqueue()).result() == 1
+        with pytest.raises(TimeoutError, match="the app has no job theirs"):
+            await queue.wait_for("theirs")
+
+    with memory_queue(app) as queue:
+        asyncio.run(scenario())
+    assert [(job.state, job.attempt) for job in queue.jobs] == [("pending", 0), ("completed", 1)]
 
 
 def test_inline_a_job_has_run_when_it_is_enqueued_and_a_circle_ends(monkeypatch: pytest.MonkeyPatch):

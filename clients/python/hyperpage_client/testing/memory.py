@@ -107,18 +107,22 @@ class MemoryQueue:
 
         Raises:
             LookupError: there is no such job.
-            TimeoutError: it is not due, or failed and is tried again later.
+            TimeoutError: it is not due, failed and is tried again later, or is of a type that the app lacks.
         """
         await self.drain()
         job = next((one for one in self.jobs if one.id == job_id), None)
         if job is None:
             raise LookupError(f"there is no job {job_id}")
+        if job.type not in self._app.jobs:
+            raise TimeoutError(f"job {job_id} does not run: the app has no job {job.type}")
         if job.state in ("pending", "running"):
             raise TimeoutError(f"job {job_id} is not due: move the clock on")
         return job
 
     async def drain(self) -> int:
         """Runs jobs that are due, and those that they enqueue; returns how many attempts that took.
+
+        A job of a type that the app does not have stays pending.
 
         A job whose attempt fails is tried again by the clock, while attempts are left: a minute later, or
         after the delay of its policy, at its longest where that is random.
@@ -133,7 +137,9 @@ class MemoryQueue:
 
     def _next(self) -> MemoryJob | None:
         now = self._now_ms()
-        due = [one for one in self.jobs if one.state == "pending" and one.due_at <= now]
+        # As a worker of the app does, this leaves types that the app does not have to others.
+        waiting = (one for one in self.jobs if one.state == "pending" and one.type in self._app.jobs)
+        due = [one for one in waiting if one.due_at <= now]
         return min(due, key=lambda one: (-one.command.priority, one.due_at), default=None)
 
     def _now_ms(self) -> int:

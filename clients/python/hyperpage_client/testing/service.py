@@ -104,16 +104,21 @@ class OwnService:
         """The output of a command of the command line about this service.
 
         Raises:
-            NoServiceError: the command failed.
+            NoServiceError: the command failed, or took too long.
         """
-        done = subprocess.run(
-            [*program(), *arguments, "--data", str(self.data)],
-            capture_output=True,
-            text=True,
-            env=self._environment,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [*program(), *arguments, "--data", str(self.data)],
+                capture_output=True,
+                text=True,
+                env=self._environment,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NoServiceError(
+                f"hyperpage {' '.join(arguments)} did not end within {COMMAND_SECONDS:g} s"
+            ) from None
         if done.returncode:
             said = (done.stdout + done.stderr)[-MAXIMUM_SAID_CHARACTERS:]
             raise NoServiceError(f"hyperpage {' '.join(arguments)} failed:\n{said}")

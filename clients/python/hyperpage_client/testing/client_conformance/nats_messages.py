@@ -13,6 +13,8 @@ from hyperpage_client.transport.protocol import decode_headers
 CRLF = b"\r\n"
 # The longest control line is the server's first: it names all servers of its cluster.
 MAXIMUM_LINE_BYTES = 1024 * 1024
+# The longest message that a nats-server can be made to take.
+MAXIMUM_MESSAGE_BYTES = 64 * 1024 * 1024
 
 _PLAIN = b"NATS/1.0"
 # The operations of messages that a client sends and a server delivers, each without headers and with them.
@@ -42,17 +44,28 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_frame(stream: asyncio.StreamReader) -> Frame | None:
-    """The next frame; `None` at the end of the connection."""
+    """The next frame; `None` at the end of the connection.
+
+    What is not as the protocol has it is a frame without a message, passed on as it came: the server refuses
+    it in its own words.
+    """
     try:
         line = await stream.readuntil(CRLF)
         operation, *words = line.split() or [b""]
         operation = operation.upper()
-        if operation not in (*_SENT, *_DELIVERED):
+        size = _payload_bytes(operation, words)
+        if size is None:
             return Frame(operation=operation, words=words, raw=line)
-        payload = await stream.readexactly(int(words[-1]) + len(CRLF))
+        payload = await stream.readexactly(size + len(CRLF))
+    except asyncio.LimitOverrunError as overrun:
+        # A line without an end, or too long a one: what there is of it.
+        return Frame(operation=b"", words=[], raw=await stream.readexactly(overrun.consumed))
     except (OSError, asyncio.IncompleteReadError):
         return None
-    message = _message(operation, words, payload.removesuffix(CRLF))
+    try:
+        message = _message(operation, words, payload.removesuffix(CRLF))
+    except (ValueError, IndexError):
+        message = None
     return Frame(operation=operation, words=words, raw=line + payload, message=message)
 
 
@@ -75,6 +88,17 @@ def matches(pattern: str, subject: str) -> bool:
         if number >= len(tokens) or one not in ("*", tokens[number]):
             return False
     return len(tokens) == len(wanted)
+
+
+def _payload_bytes(operation: bytes, words: list[bytes]) -> int | None:
+    """The length of the message behind a control line; `None` where no message follows that could be sent."""
+    if operation not in (*_SENT, *_DELIVERED) or not words:
+        return None
+    try:
+        size = int(words[-1])
+    except ValueError:
+        return None
+    return size if 0 <= size <= MAXIMUM_MESSAGE_BYTES else None
 
 
 def _message(operation: bytes, words: list[bytes], payload: bytes) -> Message:

@@ -280,8 +280,8 @@ class _Way:
         await self._client[1].drain()
 
     def _note_subscription(self, frame: Frame) -> None:
-        words = [word.decode() for word in frame.words]
-        if frame.operation == b"SUB":
+        words = [word.decode(errors="replace") for word in frame.words]
+        if frame.operation == b"SUB" and words:
             self._patterns[words[-1]] = words[0]
         elif frame.operation == b"UNSUB" and len(words) == 1:
             self._patterns.pop(words[0], None)
