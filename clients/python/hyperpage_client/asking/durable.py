@@ -13,7 +13,13 @@ from hyperpage_client.contract.headers import REPLY_TO
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.documents import encode
 from hyperpage_client.errors import refusal_of
-from hyperpage_client.transport.jetstream_answers import FULL, StoredMessage, error_in, message_in
+from hyperpage_client.transport.jetstream_answers import (
+    FULL,
+    NO_MESSAGE,
+    StoredMessage,
+    error_in,
+    message_in,
+)
 
 # How often the kept result is read: it is there even if it was published while the connection was lost.
 LOOK_SECONDS = 1.0
@@ -108,7 +114,7 @@ class DurableSender:
         return kept.payload
 
     async def _kept(self, subject: str) -> StoredMessage | None:
-        """The result that is kept under a subject (sequence 0: none is); `None`: the broker is silent."""
+        """The result that is kept under a subject (sequence 0: none is); `None`: the broker does not say."""
         request = encode({"last_by_subj": subject})
         try:
             answer = await self._connection.ask(
@@ -116,4 +122,7 @@ class DurableSender:
             )
         except Unreachable:
             return None
-        return message_in(answer) or _NO_RESULT
+        refused = error_in(answer)
+        # Any other error, such as that of a stream without a leader, does not say that none is kept.
+        is_none_kept = refused is not None and refused.err_code == NO_MESSAGE
+        return _NO_RESULT if is_none_kept else message_in(answer)
