@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -227,11 +227,15 @@ def has_credentials(url: str) -> bool:
 
 
 def user_in(url: str) -> dict[str, str]:
-    """A user and a password, or a token, in a checked address, as nats-py takes them."""
+    """A user and a password, or a token, in a checked address, as nats-py takes them.
+
+    A character that would end them is written %XX there. A name without a password is a token.
+    """
     parts = urlsplit(url)
-    if parts.username and parts.password is None:
-        return {"token": parts.username}
-    return {"user": parts.username, "password": parts.password or ""} if parts.username else {}
+    if not parts.username:
+        return {}
+    name = unquote(parts.username)
+    return {"token": name} if parts.password is None else {"user": name, "password": unquote(parts.password)}
 
 
 def without_credentials(url: str) -> str:

@@ -32,7 +32,7 @@ tests/integration/bus/transport/test_connection.py fails where one of them chang
   the `write` and `writelines` of `_transport`; `hyperpage_client.transport.sending` leans on more;
 - `Client`, for logging in: `_process_info` (called once before TLS begins), `_connect_command` (made when all
   that TLS takes is done), `_auth_configured`, `_public_nkey`, `_signature_cb`, `_user_jwt_cb`,
-  `_server_info`, and the `_io_writer` of `_transport`; `ending` leans on more of that.
+  `_server_info`, `_current_server`, and the `_io_writer` of `_transport`; `ending` leans on more of that.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ from nats.aio.transport import TcpTransport
 
 from hyperpage_client.incident import log_incident
 from hyperpage_client.tasks import cancel
-from hyperpage_client.transport.access import Access, AccessError
+from hyperpage_client.transport.access import Access, AccessError, user_in
 from hyperpage_client.transport.early import take_early
 from hyperpage_client.transport.ending import end_for_certain
 from hyperpage_client.transport.protocol import DirectParser, Handler
@@ -205,7 +205,14 @@ class LeanClient(SendingClient):
             self._signature_cb, self._public_nkey = login.key.sign, login.key.public
             jwt = login.jwt
             self._user_jwt_cb = None if jwt is None else lambda: jwt
-        return super()._connect_command()
+        options = self.options
+        if self._current_server is not None:
+            # nats-py would send a user in this server's address as it is written, with each %XX.
+            self.options = options | user_in(self._current_server.uri.geturl())
+        try:
+            return super()._connect_command()
+        finally:
+            self.options = options
 
     def ask_for_sign(self, heard: Callable[[], None]) -> None:
         """Has `heard` called when all that the server has for this client by now was read.

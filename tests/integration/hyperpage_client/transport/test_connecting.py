@@ -12,9 +12,11 @@ import pytest
 
 from bus.client import Unreachable
 from bus.client import connect as connect_client
+from hyperpage_client.tasks import cancel
 from hyperpage_client.transport.access import Access
 from hyperpage_client.transport.connecting import NotConnectedError, connect
 from hyperpage_client.transport.nkeys import NKey, new_seed
+from tests.support.logins import LOGINS
 from tests.support.patience import until
 from tests.support.services.certificates import Authority, Issued, needs_openssl
 from tests.support.services.outside_nats import outside_nats, tls
@@ -102,6 +104,46 @@ def refused(url: str, **more: Any) -> NotConnectedError:
         return refusal.value
 
     return asyncio.run(scenario())
+
+
+async def told(listener: Listener) -> dict[str, str]:
+    """What the first client said that it is."""
+    await until(lambda: listener.heard and b"PING" in listener.heard[0])
+    said = json.loads(listener.heard[0].partition(b"\r\n")[0].removeprefix(b"CONNECT "))
+    return {name: said[name] for name in ("user", "pass", "auth_token") if name in said}
+
+
+# Who one is
+
+
+def test_the_user_in_an_address_is_told_as_it_is_meant():
+    async def login(user: str) -> dict[str, str]:
+        async with listening({"auth_required": True}) as listener:
+            url = f"nats://{user}@127.0.0.1:{listener.port}"
+            connecting = asyncio.create_task(connect(url, inbox_prefix="_INBOX", within_seconds=SECONDS))
+            said = await told(listener)
+            await cancel(connecting)
+        return said
+
+    async def scenario() -> dict[str, dict[str, str]]:
+        return {user: await login(user) for user in LOGINS}
+
+    assert asyncio.run(scenario()) == LOGINS
+
+
+def test_each_server_is_told_the_user_in_its_own_address():
+    async def scenario() -> list[dict[str, str]]:
+        async with (
+            listening({"auth_required": True}, b"-ERR 'Authorization Violation'\r\n") as first,
+            listening({"auth_required": True}) as second,
+        ):
+            url = f"nats://a%40:b%40@127.0.0.1:{first.port},nats://c%40@127.0.0.1:{second.port}"
+            connecting = asyncio.create_task(connect(url, inbox_prefix="_INBOX", within_seconds=SECONDS))
+            said = [await told(first), await told(second)]
+            await cancel(connecting)
+        return said
+
+    assert asyncio.run(scenario()) == [{"user": "a@", "pass": "b@"}, {"auth_token": "c@"}]
 
 
 # Nothing is sent in clear
