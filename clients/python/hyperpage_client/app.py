@@ -32,7 +32,7 @@ from hyperpage_client.job import Job, Sink
 from hyperpage_client.opening import ConnectOptions, connect
 from hyperpage_client.sync import Client as SyncClient
 from hyperpage_client.sync import ProcessClient
-from hyperpage_client.worker import Handler, Worker, run_workers
+from hyperpage_client.worker import MAXIMUM_TYPES, Handler, Worker, run_workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,8 +40,7 @@ T = TypeVar("T")
 
 DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 900.0
-# The most types that one claim names.
-MOST_TYPES = 100
+NO_JOBS = "the app has no jobs to work on: import the modules that define them before the worker runs"
 
 
 class App:
@@ -228,13 +227,16 @@ class AppWorker:
         Without `handle_signals`, the handlers of these signals stay as they are, such as a web server's.
 
         Raises:
+            ValueError: there are no jobs to work on; or there are more than 100, and not 1 to 100 of a queue.
             Unreachable: no nats-server accepts the connection; it says why.
             ExceptionGroup: the connection was closed.
         """
+        if not self._queues:
+            raise ValueError(NO_JOBS)
+        handlers = {queue: self._handlers_of(queue) for queue in self._queues}
         async with self._app.open() as client:
             self._workers = [
-                Worker(client, self._handlers_of(queue), queue=queue, **self._options)
-                for queue in self._queues
+                Worker(client, handlers[queue], queue=queue, **self._options) for queue in self._queues
             ]
             if self._stopped:
                 self.stop()
@@ -242,10 +244,18 @@ class AppWorker:
 
     def _handlers_of(self, queue: str) -> dict[str, Handler]:
         jobs = self._app.jobs
-        if len(jobs) > MOST_TYPES:
+        if not jobs:
+            raise ValueError(NO_JOBS)
+        if len(jobs) > MAXIMUM_TYPES:
             # A claim may not name more types, so it names only those whose own queue this is. A job of
             # another type, which was configured to go to this queue, is not claimed.
             jobs = {name: job for name, job in jobs.items() if job.queue == queue}
+            if not 1 <= len(jobs) <= MAXIMUM_TYPES:
+                raise ValueError(
+                    f"of an app with more than {MAXIMUM_TYPES} jobs, a worker takes those of its queue, 1 to"
+                    f" {MAXIMUM_TYPES} of them: {queue} is the queue of {len(jobs) or 'none'}; give jobs"
+                    " other queues, or make two apps of them"
+                )
         return {name: job.handler for name, job in jobs.items()}
 
 

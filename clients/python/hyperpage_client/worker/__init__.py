@@ -25,9 +25,10 @@ wake_ups    when to claim
 
 from hyperpage_client.worker.handler import Handler
 from hyperpage_client.worker.job import JobContext, JobFailed, JobSnoozed, JobStopped, StopReason
-from hyperpage_client.worker.loop import Worker, run_workers
+from hyperpage_client.worker.loop import MAXIMUM_TYPES, Worker, run_workers
 
 __all__ = [
+    "MAXIMUM_TYPES",
     "Handler",
     "JobContext",
     "JobFailed",

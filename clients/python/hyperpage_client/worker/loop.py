@@ -25,6 +25,8 @@ from hyperpage_client.worker.wake_ups import WakeUps
 MAXIMUM_CONCURRENCY = 1_000
 # The most jobs that the service answers a claim with.
 MAXIMUM_CLAIMED = 100
+# The most types that a claim names.
+MAXIMUM_TYPES = 100
 # The time for handlers that were told to stop, and then the time to tell the service. With the grace period
 # and one unanswered claim, a stop takes less than the half minute that orchestrators wait by default.
 LEAVE_SECONDS = 5.0
@@ -61,6 +63,8 @@ class Worker:
     ) -> None:
         if not 1 <= concurrency <= MAXIMUM_CONCURRENCY:
             raise ValueError(f"a worker has 1 to {MAXIMUM_CONCURRENCY} jobs at a time, not {concurrency}")
+        if not 1 <= len(handlers) <= MAXIMUM_TYPES:
+            raise ValueError(f"a worker has handlers of 1 to {MAXIMUM_TYPES} types, not of {len(handlers)}")
         if poll_seconds <= 0 or grace_seconds < 0:
             raise ValueError("poll_seconds is more than 0, and grace_seconds not less")
         self._client = client
