@@ -219,10 +219,10 @@ class Client:
         """
         state = ""
 
-        async def look() -> JobRow | None:
+        async def look(within_seconds: float) -> JobRow | None:
             nonlocal state
             try:
-                row = await self.jobs.get(job_id)
+                row = await self.jobs.get(job_id, timeout_seconds=within_seconds)
                 state = f": it is {row.state}, in the queue {row.queue}"
             except (Unreachable, Busy, Unavailable, Behind):
                 # The service is away or busy for a while: the next look asks again.

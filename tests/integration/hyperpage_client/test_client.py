@@ -28,6 +28,7 @@ from domain.errors import (
 )
 from domain.jobs import commands as job_commands
 from hyperpage_client.contract.log_place import LogPlace
+from hyperpage_client.worker import Worker
 from ops.service.composition import Service
 from tests.support.patience import patiently, until
 from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys, writer_held
@@ -470,6 +471,10 @@ def test_a_closed_client_says_so(tmp_path: Path):
                 await client.query("jobs.count")
             with pytest.raises(ClosedError):
                 await anext(client.subscribe())
+            with pytest.raises(ClosedError):
+                await client.wait_for("a")
+            with pytest.raises(ClosedError):
+                await Worker(client, {"sync": lambda _: None}).run()
 
     asyncio.run(scenario())
 

@@ -18,8 +18,9 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple, Self
 
+from nats.aio.subscription import Subscription
+from nats.errors import ConnectionClosedError, MaxPayloadError
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
 
 from hyperpage_client.asking.questions import Answer, Question, Questions
 from hyperpage_client.contract.headers import ERROR_CODE
@@ -27,6 +28,7 @@ from hyperpage_client.errors import Behind, Busy, Refusal, Unavailable, read_ref
 from hyperpage_client.transport.access import Access
 from hyperpage_client.transport.connecting import NOTHING_MORE, NotConnectedError, connect
 from hyperpage_client.transport.connection import LeanClient
+from hyperpage_client.transport.protocol import Handler
 from hyperpage_client.transport.sending import RawMessage
 from hyperpage_client.waiting import is_set_within
 
@@ -216,6 +218,17 @@ class ClientConnection:
             f"no answer on {subject} within {within_seconds:g} s",
             may_have_been_carried_out=question.is_open,
         )
+
+    async def listen(self, subject: str, handler: Handler) -> Subscription:
+        """Has `handler` called with every message on a subject, as `LeanClient.subscribe_direct` does.
+
+        Raises:
+            ClosedError: the connection is closed.
+        """
+        try:
+            return await self.nats.subscribe_direct(subject, handler=handler)
+        except ConnectionClosedError:
+            raise self._closed() from None
 
     @contextmanager
     def expecting(self) -> Iterator[Expected]:

@@ -15,6 +15,8 @@ from hyperpage_client.following.change_events import decode_event
 from hyperpage_client.waiting import is_set_within
 
 LOOK_SECONDS = 5.0
+# The time for the last look, when all the time is up. It takes milliseconds, if the service is there.
+LAST_LOOK_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -23,21 +25,25 @@ async def at_its_end(
     connection: ClientConnection,
     subject: str,
     seen: Seen,
-    look: Callable[[], Awaitable[T | None]],
+    look: Callable[[float], Awaitable[T | None]],
     *,
     timeout_seconds: float | None,
 ) -> T:
     """The first result of `look` that is not None.
 
-    `look` is called again when an event comes on `subject`, whose place `seen` takes in, when the connection
-    was lost or is back, and every `LOOK_SECONDS`.
+    `look` is given the seconds that it may take. It is called again when an event comes on `subject`, whose
+    place `seen` takes in, when the connection was lost or is back, and every `LOOK_SECONDS`.
 
     Raises:
         TimeoutError: there was no result in that time.
+        ClosedError: the connection is closed.
     """
     clock = asyncio.get_running_loop().time
     until = None if timeout_seconds is None else clock() + timeout_seconds
     heard = asyncio.Event()
+
+    def until_next_look() -> float:
+        return LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - clock())
 
     def hear(_: str, __: str, ___: Mapping[str, str] | None, body: bytes) -> None:
         with suppress(msgspec.MsgspecError):
@@ -46,15 +52,14 @@ async def at_its_end(
             seen.note(LogPlace(event.timeline, event.position))
         heard.set()
 
-    subscription = await connection.nats.subscribe_direct(subject, handler=hear)
+    subscription = await connection.listen(subject, hear)
     connection.listeners.add(heard.set)
     try:
         while True:
             heard.clear()
-            if (found := await look()) is not None:
+            if (found := await look(max(until_next_look(), LAST_LOOK_SECONDS))) is not None:
                 return found
-            left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - clock())
-            if left <= 0:
+            if (left := until_next_look()) <= 0:
                 raise TimeoutError(f"nothing came on {subject} within {timeout_seconds:g} s")
             await is_set_within(heard, left * 1000)
     finally:

@@ -144,9 +144,7 @@ class LiveFeed:
 
     async def _start(self, subjects: Sequence[str], start: int) -> None:
         self._connection.listeners.add(self._changed.set)
-        self._subscription = await self._connection.nats.subscribe_direct(
-            f"{self._inbox}.*", handler=self._receive
-        )
+        self._subscription = await self._connection.listen(f"{self._inbox}.*", self._receive)
         configuration = {
             "name": self._consumer,
             "deliver_policy": "by_start_sequence",

@@ -116,11 +116,18 @@ class WakeUps:
         subjects = [names.changes("jobs", change) for change in changes]
         queue = f"queues/{self._queue}"
         subjects += [names.event(queue, f"queue.{change}.v1") for change in ("resumed", "limited")]
-        await self._listen(subjects)
+        try:
+            await self._listen(subjects)
+        except BaseException:
+            await self._end()
+            raise
         self._connection.listeners.add(self._connection_changed)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         self._connection.listeners.discard(self._connection_changed)
         if self._timer is not None:
             self._timer.cancel()
@@ -202,9 +209,7 @@ class WakeUps:
 
     async def _listen(self, subjects: list[str]) -> None:
         for subject in subjects:
-            self._subscriptions.append(
-                await self._connection.nats.subscribe_direct(subject, handler=self._hear)
-            )
+            self._subscriptions.append(await self._connection.listen(subject, self._hear))
 
     def _connection_changed(self) -> None:
         nats = self._connection.nats

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from nats.errors import BadSubjectError
 
+from bus.broker.server import NatsServer
 from bus.client import BatchCommand, Client
 from bus.worker import JobContext, JobFailed, Worker
+from hyperpage_client.contract.subjects import BusNames
 from tests.support.patience import until
 from tests.support.services.at_work import (
     FAR_AWAY,
@@ -205,6 +208,25 @@ def test_jobs_that_nothing_was_heard_of_are_found_by_polling(tmp_path: Path, mon
             for number in range(3):
                 await enqueue(client, f"job-{number}")
                 await in_state(client, f"job-{number}", "completed")
+
+    asyncio.run(play())
+
+
+class NoQueues(BusNames, frozen=True, kw_only=True):
+    """Names of which those of queues cannot be listened to."""
+
+    def event(self, stream: str, type_name: str) -> str:
+        return "no subject"
+
+
+def test_a_worker_that_cannot_listen_to_all_that_it_needs_listens_to_nothing(tmp_path: Path):
+    async def play() -> None:
+        async with NatsServer(data=tmp_path, port=0) as server, client_of(server) as client:
+            before = dict(client.connection.nats._subs)
+            client.names = NoQueues()
+            with pytest.raises(BadSubjectError):
+                await Worker(client, {"sync": does_nothing}).run()
+            assert client.connection.nats._subs == before
 
     asyncio.run(play())
 
