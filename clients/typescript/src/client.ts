@@ -7,9 +7,12 @@ import {
   connect as connectToNats,
   type ConnectionOptions,
   credsAuthenticator,
+  type Msg,
   type NatsConnection,
   nkeyAuthenticator,
+  type Subscription,
 } from "@nats-io/transport-node";
+import { serversIn } from "./addresses.js";
 import { Questions } from "./asking.js";
 import { type BatchCommand, type Outcome, outcomesOf } from "./batches.js";
 import { keptAnswer, sendDurable, store } from "./durable.js";
@@ -23,6 +26,8 @@ const CONNECT_MS = 10_000;
 const ATTEMPT_MS = 2_000;
 const LEAST_ATTEMPT_MS = 500;
 const CLOSE_MS = 5_000;
+// The time for the last look at a job, when all the time is up. It takes milliseconds, if the service is there.
+const LAST_LOOK_MS = 250;
 const JOB_ENDS = ["completed", "failed", "cancelled", "timeout"];
 
 /** The answer to an accepted command; what it says is on disk. */
@@ -88,18 +93,17 @@ export function addressIn(folder: string): string {
 
 /**
  * A client, over one connection that is made again whenever it is lost. `url` may name several nats-servers of a cluster, with
- * commas between them.
+ * commas between them. A character that would end a user or a password is written %XX; a name without a password is a token.
  *
  * @throws {Unreachable} no nats-server accepts the connection within `timeoutMs`.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
-  const urls = url.split(",").map((one, number) => new URL(number === 0 || one.includes("://") ? one.trim() : `nats://${one.trim()}`));
-  const [{ username, password, protocol }] = urls as [URL];
+  const { servers, isEncrypted, login } = serversIn(url);
   const text = options.credentials === undefined ? undefined : new TextEncoder().encode(options.credentials);
   const settings: ConnectionOptions = {
-    servers: urls.map(({ hostname, port }) => `${hostname}:${port || "4222"}`),
-    ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
-    ...(protocol === "tls:" ? { tls: {} } : {}),
+    servers,
+    ...login,
+    ...(isEncrypted ? { tls: {} } : {}),
     ...(text === undefined
       ? {}
       : { authenticator: options.credentials?.includes("-----BEGIN") ? credsAuthenticator(text) : nkeyAuthenticator(text) }),
@@ -252,17 +256,16 @@ export class Client {
     const deadline = Date.now() + timeoutMs;
     let wake = () => {};
     const subject = `${this.prefix}.evt.v1.jobs.${token(jobId)}.*`;
-    const events = this.nats.subscribe(subject, {
-      callback: (error, message) => {
-        if (error !== null) return;
-        const { timeline, sequence } = message.json<ChangeEvent>();
-        this.note(timeline, Number(sequence));
-        wake();
-      },
+    const events = this.listen(subject, (error, message) => {
+      if (error !== null) return;
+      const { timeline, sequence } = message.json<ChangeEvent>();
+      this.note(timeline, Number(sequence));
+      wake();
     });
     const look = async () => {
+      const left = Math.min(ANSWER_MS, deadline - Date.now());
       try {
-        return await this.query("jobs.get", { id: jobId });
+        return await this.query("jobs.get", { id: jobId }, Math.max(left, LAST_LOOK_MS));
       } catch (error) {
         // The service is away or busy for a while: the next look asks again.
         const isPassing = error instanceof Unreachable || (error instanceof Refusal && mayEndOtherwise(error));
@@ -284,6 +287,12 @@ export class Client {
     } finally {
       events.unsubscribe();
     }
+  }
+
+  /** @internal Has `callback` called with every message on a subject. */
+  listen(subject: string, callback: (error: Error | null, message: Msg) => void): Subscription {
+    if (this.nats.isClosed()) throw new Unreachable("the connection is closed", false);
+    return this.nats.subscribe(subject, { callback });
   }
 
   /** Every event behind a place, or those of one table, once and in order, for as long as the result is iterated. */

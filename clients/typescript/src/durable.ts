@@ -7,6 +7,13 @@ import { Refusal, Unreachable } from "./errors.js";
 const FIRST_LOOK_MS = 50;
 const LOOK_MS = 1_000;
 const KEPT_WITHIN_MS = 500;
+// JetStream's own number of the error that a stream has no such message.
+const NO_MESSAGE = 10037;
+
+interface Looked {
+  readonly message?: { seq: number; data: string };
+  readonly error?: { err_code?: number; description?: string };
+}
 
 interface Kept {
   readonly sequence: number;
@@ -48,7 +55,7 @@ export async function sendDurable(
   const take = (error: Error | null, message: Msg) => {
     if (error === null) answered(message.json());
   };
-  const answers = client.nats.subscribe(inbox, { callback: take });
+  const answers = client.listen(inbox, take);
   try {
     const headers = { ...said, "Hyperpage-Reply-To": inbox };
     await store(client, command, body, headers, commandId, Math.max(0, deadline - Date.now()));
@@ -84,11 +91,13 @@ export async function keptAnswer(client: Client, commandId: string, timeoutMs: n
   }
 }
 
-/** The answer that is kept under an id now, if there is one. */
+/** The answer that is kept under an id now, if there is one; throws where the broker does not say. */
 async function kept(client: Client, commandId: string): Promise<Kept | undefined> {
   const asked = { last_by_subj: `${client.prefix}.res.v1.${token(commandId)}` };
   const subject = `$JS.API.STREAM.MSG.GET.${client.streamName("RESULTS")}`;
-  const { message } = (await client.asked(subject, asked, {}, KEPT_WITHIN_MS)) as { message?: { seq: number; data: string } };
-  if (message === undefined) return undefined;
+  const { message, error } = (await client.asked(subject, asked, {}, KEPT_WITHIN_MS)) as Looked;
+  // Any other error, such as that of a stream without a leader, does not say that none is kept.
+  if (error?.err_code === NO_MESSAGE) return undefined;
+  if (message === undefined) throw new Unreachable(`the broker does not say what is kept: ${error?.description}`, false, commandId);
   return { sequence: message.seq, outcome: JSON.parse(Buffer.from(message.data, "base64").toString("utf8")) as unknown };
 }

@@ -69,6 +69,8 @@ const ENDS = ["completed", "failed", "cancelled"];
 const FREE_A_PLACE = [...ENDS, "timed_out", "attempt_failed", "attempt_timed_out", "rescued", "snoozed", "interrupted"];
 // Changes of a job that its worker should look into at once: a heartbeat would tell it up to a third of a lease later.
 const CONCERN_RUNNING = ["cancel_requested", "rescued", "attempt_timed_out", "timed_out"];
+// The most types that a claim names.
+const MAXIMUM_TYPES = 100;
 const MAXIMUM_ERROR = 10_000;
 const REFUSED = "the attempt's ";
 const PROGRESS_MS = 500;
@@ -165,16 +167,18 @@ export class Worker {
     const { concurrency, leaseMs, pollMs } = this.options;
     if (!(concurrency >= 1 && concurrency <= 1_000)) throw new RangeError(`1 to 1,000 jobs at a time, not ${concurrency}`);
     if (!(leaseMs >= 1_000 && leaseMs <= REPORT_MS)) throw new RangeError(`a lease is 1,000 to 3,600,000 ms, not ${leaseMs}`);
+    const types = Object.keys(handlers).length;
+    if (!(types >= 1 && types <= MAXIMUM_TYPES)) throw new RangeError(`a worker has handlers of 1 to ${MAXIMUM_TYPES} types, not of ${types}`);
     if (!(pollMs > 0)) throw new RangeError(`pollMs is more than 0, not ${pollMs}`);
   }
 
   /** Works until `stop` is called, or SIGTERM or SIGINT comes; then every job is done or given back. */
   async run(): Promise<void> {
     const stop = () => this.stop();
-    for (const one of ["SIGTERM", "SIGINT"] as const) process.on(one, stop);
     const { queue } = this.options;
     const changes = [...new Set([...MAKE_DUE, ...CONCERN_RUNNING])].map((change) => `jobs.*.${change}`);
     const heard = this.hear([...changes, ...["resumed", "limited"].map((change) => `queues.${token(queue)}.${change}`)]);
+    for (const one of ["SIGTERM", "SIGINT"] as const) process.on(one, stop);
     try {
       await this.work();
       await this.finish();
@@ -192,7 +196,7 @@ export class Worker {
   }
 
   private hear(subjects: readonly string[]) {
-    const { prefix, nats } = this.client;
+    const { client } = this;
     return subjects.map((one) => {
       const change = one.slice(one.lastIndexOf(".") + 1);
       const take = (event: HeardEvent) => {
@@ -203,7 +207,7 @@ export class Worker {
         }
         if (MAKE_DUE.includes(change) || ["resumed", "limited"].includes(change)) this.dueAt(event);
       };
-      return nats.subscribe(`${prefix}.evt.v1.${one}`, { callback: (error, message) => (error === null ? take(message.json()) : this.options.onTrouble(error)) });
+      return client.listen(`${client.prefix}.evt.v1.${one}`, (error, message) => (error === null ? take(message.json()) : this.options.onTrouble(error)));
     });
   }
 
