@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -52,10 +52,12 @@ async def connected(service: Service | str, seed: str, **options: Any) -> AsyncI
     try:
         yield client
     finally:
+        # nats-py raises what its last write met if the server has cut the connection, or, in this moment,
+        # CancelledError.
         try:
-            await client.close()
+            with suppress(OSError):
+                await client.close()
         except asyncio.CancelledError:
-            # nats-py raises it itself if the server cuts the connection in this moment.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
