@@ -70,7 +70,7 @@ class Expire(Command, frozen=True, kw_only=True):
 
 
 class Import(Command, frozen=True, kw_only=True):
-    """The service's own: what a key held in the system before, and since when, if that is known."""
+    """The service's own: the value of a key in the system before, and since when, if that is known."""
 
     key: Key
     value: Json
@@ -83,7 +83,7 @@ class ValueSet(Event, frozen=True, kw_only=True):
 
 
 class Imported(Event, frozen=True, kw_only=True):
-    """What the key held in the system before, set there at `updated_at`, where that is known."""
+    """The value that the key had in the system before, set there at `updated_at`, where that is known."""
 
     value: Json
     updated_at: int | None = None

@@ -30,10 +30,10 @@ OTHERS: frozenset[str] = frozenset(one.decider.table for one in INSTALLED)
 
 
 class TimelineForked(Event, frozen=True, kw_only=True):
-    """A restore: from this position on, the log is another than it once was.
+    """A restore: from this position on, the log differs from what it was before.
 
-    Or a `leader` of a cluster that took over where the one before may have answered more: at least
-    `missing_events`, as far as others had been told of them.
+    Or a takeover by a `leader` of a cluster, where the leader before may have answered more: at least
+    `missing_events` are missing, as far as other members and subscribers had been told of them.
     """
 
     timeline: int

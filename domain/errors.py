@@ -51,7 +51,7 @@ class Invalid(Refusal):
 
 
 class Forbidden(Refusal):
-    """The sender is known, and has not the right to this."""
+    """The sender is known, but has no right to do this."""
 
     code = "forbidden"
     number = 403
@@ -101,7 +101,7 @@ class TooLarge(Refusal):
 
 
 class RuleViolated(Refusal):
-    """The domain says no; `details.rule` is the stable name of the rule."""
+    """A rule of the domain forbids it; `details.rule` is the stable name of the rule."""
 
     code = "refused"
     number = 422
@@ -119,7 +119,7 @@ class SecretRejected(Refusal):
 
 
 class Busy(Refusal):
-    """It would wait too long, or there is no room; `details.retry_after_ms` says when to try again."""
+    """The wait would be too long, or there is no room; `details.retry_after_ms` says when to try again."""
 
     code = "busy"
     number = 429
@@ -135,9 +135,9 @@ class Unavailable(Refusal):
 
 
 class Behind(Refusal):
-    """The store that answers did not come to `Hyperpage-Min-Position` in time; `details` has where it is.
+    """The answering store did not reach `Hyperpage-Min-Position` in time; `details` says where it is.
 
-    `leads` says whether no other has more: then what was asked for is not of its log.
+    `leads` says that no other store has more events: then the position is not of this log.
     """
 
     code = "behind"

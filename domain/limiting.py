@@ -26,14 +26,14 @@ RateWindowMs = Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_RATE_WINDOW_MS)]
 
 
 class Concurrency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How many jobs with the key, which is the job's type where it is left out, may run at once."""
+    """How many jobs with the key may run at once. Without a key, the job's type counts."""
 
     key: LimitKey | None = None
     limit: ConcurrencyLimit | None = None
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How many attempts of jobs with the key, or with the job's type, may begin within a window."""
+    """How many attempts with the key may begin within a window. Without a key, the job's type counts."""
 
     key: LimitKey | None = None
     limit: Begins

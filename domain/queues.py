@@ -39,10 +39,10 @@ class AttemptRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LimitQueue(Command, frozen=True, kw_only=True):
-    """The limits of the queue, from now on: what is left out, or null, is not limited.
+    """The limits of the queue from now on; a limit that is left out, or null, does not apply.
 
     At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
-    milliseconds, counted from now on where that is another window than before.
+    milliseconds, counted from now on if the window is another one than before.
     """
 
     queue: Key

@@ -11,19 +11,19 @@ from projections.table import Prefix, Row, Table, page_query
 
 
 class GetAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one key holds."""
+    """The value of one key."""
 
     key: Key
 
 
 class CountAppState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keys that hold something: all, or those that begin with `prefix`."""
+    """Keys that have a value: all, or those that begin with `prefix`."""
 
     prefix: Prefix | None = None
 
 
 class AppStateRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key holds. Times are milliseconds since the epoch."""
+    """A key and its value. Times are milliseconds since the epoch."""
 
     key: str
     value: Annotated[Any, about("any JSON")]
@@ -52,7 +52,7 @@ TABLE = Table(
     key_of=lambda query: str(query.key),
     count_query=CountAppState,
     list_query=page_query(
-        CountAppState, "Keys with what they hold, in order: all, or those that begin with `prefix`."
+        CountAppState, "Keys with their values, in order: all, or those that begin with `prefix`."
     ),
     expiry_column="expires_at",
     mirrored=True,

@@ -163,7 +163,7 @@ def _filter_query(table: str, shape: type[msgspec.Struct], filters: Sequence[str
     return msgspec.defstruct(
         f"Count{_camel(table)}",
         fields,
-        namespace={"__doc__": f"Rows of {table}: all, or those that the filters leave."},
+        namespace={"__doc__": f"Rows of {table}: all, or those that match the filters."},
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,

@@ -28,7 +28,7 @@ _BRIEF_ERROR = (
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A job without what can be large. Times are milliseconds since the epoch."""
+    """A job without its large columns. Times are milliseconds since the epoch."""
 
     id: str
     type: str
@@ -56,10 +56,10 @@ _SHOWN = ", ".join(_BRIEF_ERROR if column == "error" else column for column in C
 
 
 class BrowseJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+    """Jobs that match the filters, the newest first: finished ones by their end, others by their creation.
 
-    Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
-    Python more than its end.
+    Large columns are left out or cut: there is no payload and no result, only the beginning of an error, and
+    only the end of a traceback of Python.
     """
 
     state: State | None = None

@@ -29,7 +29,7 @@ class ListAttempts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+    """Figures of the queues: jobs by state, overdue jobs, and the attempts of the last `window_ms`.
 
     The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
     longest where many attempts ended, `wait_ms` and `run_ms` are null.
@@ -42,7 +42,7 @@ class JobStatistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """Attempts that failed, took too long or lost their worker, and jobs that have none left."""
+    """Attempts that failed, took too long or lost their worker, and jobs that have no attempt left."""
 
     attempts: int
     jobs: int
@@ -56,7 +56,7 @@ class AttemptPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that so many per cent of the attempts did not exceed."""
+    """The milliseconds that 50, 95 and 99 per cent of the attempts did not exceed, and the maximum."""
 
     p50: int
     p95: int
@@ -65,7 +65,7 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """How queues are together."""
+    """The figures of all queues together."""
 
     states: Annotated[dict[str, int], about("how many jobs are in each state")]
     overdue: Annotated[int, about("how many are due, and wait")]
@@ -75,14 +75,14 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueStatistics(Totals, frozen=True, kw_only=True):
-    """How a queue is."""
+    """The figures of one queue."""
 
     wait_ms: Annotated[Percentiles | None, about("from being due to being claimed")]
     run_ms: Annotated[Percentiles | None, about("from being claimed to the end")]
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How the queues are. Times are milliseconds since the epoch."""
+    """The figures of the queues. Times are milliseconds since the epoch."""
 
     since: int
     until: int
@@ -109,16 +109,16 @@ class JobThroughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class JobGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far a group of jobs is: how many are in each state, and how many of all have ended.
+    """The progress of a group of jobs: how many are in each state, and how many of all have ended.
 
-    Jobs that were archived are not among them. A group that no job has is empty.
+    Archived jobs do not count. A group without jobs is empty.
     """
 
     group_id: Key
 
 
 class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a group of jobs is. Times are milliseconds since the epoch."""
+    """The progress of a group of jobs. Times are milliseconds since the epoch."""
 
     group_id: str
     total: Annotated[int, about("how many jobs it has")]

@@ -56,7 +56,7 @@ RUNNING_COLUMNS = RunningJob.__struct_fields__
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has and had. Times are milliseconds since the epoch."""
+    """A worker, its present jobs, and its ended attempts. Times are milliseconds since the epoch."""
 
     running: Annotated[int, about("how many jobs it has")]
     attempt_started_at: Annotated[int | None, about("when the oldest attempt under way began")]
@@ -73,7 +73,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
-    """Who works. Times are milliseconds since the epoch."""
+    """The workers. Times are milliseconds since the epoch."""
 
     since: Annotated[int, about("later than asked for, where there were more attempts than are looked at")]
     until: int
@@ -83,14 +83,14 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobWorkers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
+    """The workers: the jobs that each one has now, and its attempts that ended in the last `window_ms`."""
 
     worker: Name | None = None
     window_ms: Annotated[int, msgspec.Meta(ge=1_000, le=366 * 86_400_000)] = 3_600_000
 
 
 class RunningJobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The jobs that workers have now, and until when: the attempt that began first comes first."""
+    """The jobs that workers have now, and when their leases end; the attempt that began first comes first."""
 
     worker: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100

@@ -39,7 +39,7 @@ class GetJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs by what they are; ranges of times include both ends."""
+    """Jobs that match the filters; ranges of times include both ends."""
 
     status: Status | None = None
     state: State | None = None
@@ -62,15 +62,15 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class CountJobs(JobFilter, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many jobs are like this, and with `by`, how many have each of its values."""
+    """How many jobs match the filters and, with `by`, how many of them have each value of that column."""
 
     by: CountBy | None = None
 
 
 class AwaitJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job as soon as it has ended, or as it is when the time is over.
+    """A job as soon as it has ended, or as it is when `timeout_ms` are over.
 
-    Who asks has to wait for the answer for longer than `timeout_ms`.
+    The client must wait for the answer for longer than `timeout_ms`.
     """
 
     id: Key
@@ -155,7 +155,9 @@ TABLE = Table(
     get_query=GetJob,
     key_of=lambda query: str(query.id),
     count_query=CountJobs,
-    list_query=page_query(JobFilter, "Jobs by what they are, in the order of their ids.", name="ListJobs"),
+    list_query=page_query(
+        JobFilter, "Jobs that match the filters, in the order of their ids.", name="ListJobs"
+    ),
     conditions={
         "tag": HAS_TAG,
         "text": HAS_TEXT,

@@ -23,20 +23,20 @@ class GetRateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class MayCallRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether calls are allowed now, by what is known and what is reserved; `cost` is how many."""
+    """Whether `cost` calls are allowed now, by what is known of the limit and by its reservations."""
 
     cost: Cost = 1
 
 
 class ForecastRateLimit(GetRateLimit, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When the budget runs out, if calls go on as they did, and whether that is before the reset.
+    """When the budget runs out if calls go on at their present pace, and whether that is before the reset.
 
-    And how many due jobs wait for calls of it, and until when.
+    Also how many due jobs wait for its calls, and until when.
     """
 
 
 class CountRateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits by what they are, and how much of them is used."""
+    """Limits that match the filters."""
 
     platform: KeyPart | None = None
     resource: KeyPart | None = None
@@ -57,7 +57,7 @@ class ObservedPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a limit, as it was observed. Times are milliseconds since the epoch."""
+    """A limit, as it was observed. Times are milliseconds since the epoch."""
 
     id: Annotated[str, about("`ratelimit:` and the key")]
     platform: str
@@ -218,7 +218,5 @@ TABLE = Table(
         "`platform`, `platform:resource` or `platform:identifier:resource`, or the row's id",
     ),
     count_query=CountRateLimits,
-    list_query=page_query(
-        CountRateLimits, "Limits by what they are, and how much of them is used, in the order of their ids."
-    ),
+    list_query=page_query(CountRateLimits, "Limits that match the filters, in the order of their ids."),
 )

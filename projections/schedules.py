@@ -20,7 +20,7 @@ class GetSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CountSchedules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Schedules by what they are."""
+    """Schedules that match the filters."""
 
     paused: bool | None = None
 
@@ -70,7 +70,7 @@ TABLE = Table(
     get_query=GetSchedule,
     key_of=lambda query: str(query.id),
     count_query=CountSchedules,
-    list_query=page_query(CountSchedules, "Schedules by what they are, in the order of their ids."),
+    list_query=page_query(CountSchedules, "Schedules that match the filters, in the order of their ids."),
 )
 
 

@@ -138,14 +138,14 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """How many have a value."""
+    """How many rows have a value."""
 
     value: str | None
     count: int
 
 
 class GroupedCount(Count, frozen=True, kw_only=True):
-    """How many there are, and how many have each value of the column that is asked for."""
+    """How many rows there are, and how many have each value of the column that is asked for."""
 
     groups: Annotated[
         tuple[CountedValue, ...] | msgspec.UnsetType,

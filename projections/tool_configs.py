@@ -17,7 +17,7 @@ class GetToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class CountToolConfigs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Configurations by what they say."""
+    """Configurations that match the filters."""
 
     enabled: bool | None = None
     notifications: bool | None = None
@@ -61,7 +61,7 @@ TABLE = Table(
     key_of=lambda query: str(query.tool_name),
     count_query=CountToolConfigs,
     list_query=page_query(
-        CountToolConfigs, "Configurations by what they say, in the order of the tools' names."
+        CountToolConfigs, "Configurations that match the filters, in the order of the tools' names."
     ),
     mirrored=True,
 )

@@ -62,14 +62,14 @@ class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, and the one that led to it."""
+    """An event, and the position of the event that caused it."""
 
     cause: Annotated[int | None, about("the position of its cause, if that is among the items")]
     event: CloudEvent
 
 
 class EventChain(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that hang together, in the order of the log."""
+    """Events that caused each other or have one correlation id, in the order of the log."""
 
     items: tuple[ChainLink, ...]
     complete: Annotated[bool, about("false where there are more than an answer holds")]

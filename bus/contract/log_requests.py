@@ -11,7 +11,7 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events behind position `after`, of all tables, one table or one stream."""
+    """Events after position `after`, of all tables, one table or one stream."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
@@ -27,14 +27,14 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a stream: at most `limit` events behind version `after`."""
+    """A part of a stream: at most `limit` events after version `after`."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
 class FindEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Events before a position, the newest first: all that are given must hold."""
+    """Events before a position, the newest first, that match every field that is given."""
 
     before: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
@@ -45,9 +45,9 @@ class FindEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FindChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What led to the event at a position and what it led to, with all that has the same correlation id.
+    """The event at a position, its causes, its effects, and all events with the same correlation id.
 
-    With a `correlation_id` in place of the position: everything that has it.
+    With a `correlation_id` in place of the position: all events that have it.
     """
 
     position: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None

@@ -12,9 +12,9 @@ TOKENS = "token "
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
     """The rights of one user. `*` stands for all commands, or all tables.
 
-    `commands` are names such as `jobs.enqueue`, or all of a table: `jobs.*`. `reads` are the tables whose
-    queries it may ask, `follows` those whose events it may see. `keys` limit commands and queries to keys
-    that begin so; none: to no keys in particular.
+    `commands` are names such as `jobs.enqueue`, or all of a table: `jobs.*`. `reads` are the tables that the
+    user may query, `follows` the tables whose events it may see. `keys` limit commands and queries to keys
+    with one of these beginnings; without any, all keys are allowed.
     """
 
     commands: tuple[str, ...] = ()

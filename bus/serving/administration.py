@@ -55,7 +55,7 @@ def by_name(*verbs: AdministrationVerb) -> dict[str, AdministrationVerb]:
 
 
 class NoArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing to say."""
+    """No arguments."""
 
 
 class Administration:

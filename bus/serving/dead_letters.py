@@ -53,20 +53,20 @@ Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
 class ListDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Those behind sequence `after`."""
+    """The dead letters after sequence `after`."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_LISTED)] = 100
 
 
 class ShowDeadLetter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of them, whole."""
+    """One dead letter, whole."""
 
     sequence: Sequence
 
 
 class ChooseDeadLetters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of them, or all."""
+    """One dead letter, or all of them."""
 
     sequence: Sequence | None = None
     all: bool = False

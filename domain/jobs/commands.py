@@ -48,7 +48,10 @@ OnConflict = Literal["return_existing", "reject", "replace", "preserve_run_at"]
 
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
+    """No new job while another one has this key.
+
+    Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
+    """
 
     key: UniqueKey
     scope: UniqueScope = "incomplete"
@@ -57,9 +60,9 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Debounce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+    """One job for everything that is enqueued with this key, until nothing comes for `wait_ms` milliseconds.
 
-    It is not put off for longer than `max_wait_ms` after it was enqueued first.
+    The job is put off for `max_wait_ms` at most, counted from when it was first enqueued.
     """
 
     key: UniqueKey
@@ -90,7 +93,7 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The group that a job waits for, and what its jobs have to come to."""
+    """The group that a job waits for, and the outcome of the group's jobs that ends the wait."""
 
     id: Key
     when: GroupOutcome = "all_completed"
@@ -99,21 +102,21 @@ class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
-    It is called as its type is, unless it has a `name`.
+    Without a `name`, the job is named after its type.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
-    which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
-    says when it is tried again.
+    `release`; with `depends_on`, until those jobs have completed. At most one of `unique`, `debounce` and
+    `throttle` may be given; with them, there may be no new job, and the result then names the `existing` one.
+    `retry` says when the job is tried again.
 
-    With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
-    a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
-    within the window. Without a key, that is the type.
+    With a `budget`, the job is claimed only while its rate limit, as it was observed, has calls left; with a
+    `concurrency`, only while fewer jobs than its limit run with the same key; with a `rate`, only while fewer
+    attempts than its limit began with the same key within the window. Without a key, the job's type counts.
 
-    It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+    The job belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
 
-    With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
+    With `result_ttl_ms`, the job leaves the tables that long after it has completed, as with `archive`.
     """
 
     type: Name
@@ -146,12 +149,12 @@ class Enqueue(Command, frozen=True, kw_only=True):
 class Claim(Command, frozen=True, kw_only=True):
     """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-    Jobs with a budget or with limits are among them as far as these let them through. Where some have to
-    wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
-    asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+    Jobs with a budget or with limits are handed out only as far as these allow. Where some have to wait for
+    calls, or for the end of a window, the result has `retry_after_ms`: it is of no use to ask for them
+    earlier. Where some wait for running jobs to end, the result says so (`waits_for_ends`).
 
-    `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
-    workers sees them.
+    `host` is the machine that the worker runs on, and `version` the version of its program: both are shown
+    wherever workers are listed.
     """
 
     worker: Name
@@ -164,7 +167,7 @@ class Claim(Command, frozen=True, kw_only=True):
 
 
 class Heartbeat(Command, frozen=True, kw_only=True):
-    """The worker is still there: its lease runs from now again."""
+    """The worker still works on the job: its lease is renewed from now on."""
 
     id: Key
     lease: Token
@@ -172,7 +175,7 @@ class Heartbeat(Command, frozen=True, kw_only=True):
 
 
 class Progress(Command, frozen=True, kw_only=True):
-    """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+    """How far a running job is: published at once to subscribers, and kept at most every 30 s."""
 
     id: Key
     lease: Token
@@ -183,7 +186,8 @@ class Progress(Command, frozen=True, kw_only=True):
 class Complete(Command, frozen=True, kw_only=True):
     """The job is done.
 
-    Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+    For a job with a budget, `calls` is the number of calls that the attempt made; without it, all of the
+    budget's calls count as made.
     """
 
     id: Key
@@ -193,9 +197,9 @@ class Complete(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+    """The attempt failed; the job is retried while attempts are left, unless `retryable` is false.
 
-    `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+    `error` says in a line or so what happened, and `traceback` where, in the form of the worker's language.
     """
 
     id: Key
@@ -225,7 +229,7 @@ class Interrupt(Command, frozen=True, kw_only=True):
 
 
 class Cancel(Command, frozen=True, kw_only=True):
-    """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+    """A waiting job is cancelled at once; the worker of a running one is asked to stop."""
 
     id: Key
     reason: Text | None = None
@@ -285,7 +289,7 @@ class Archive(Command, frozen=True, kw_only=True):
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Jobs by what they are; everything that is named must hold, and something must be named."""
+    """A choice of jobs: they match every field that is given, and at least one must be given."""
 
     status: Status | None = None
     state: State | None = None
@@ -300,7 +304,8 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class CancelMany(Command, frozen=True, kw_only=True):
     """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
 
-    It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    The result also says how many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing
+    changes.
     """
 
     filter: JobFilter
@@ -312,8 +317,8 @@ class CancelMany(Command, frozen=True, kw_only=True):
 class RetryMany(Command, frozen=True, kw_only=True):
     """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
 
-    Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
-    `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    Jobs that depend on a failed one cannot be retried, and are named as `skipped`. The result also says how
+    many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing changes.
     """
 
     filter: JobFilter
@@ -322,19 +327,19 @@ class RetryMany(Command, frozen=True, kw_only=True):
 
 
 class ResolveDependents(Command, frozen=True, kw_only=True):
-    """The service's own: a job has ended, and others still wait for it."""
+    """The service's own: a job has ended, and other jobs still wait for it."""
 
     id: Key
 
 
 class ResolveGroup(Command, frozen=True, kw_only=True):
-    """The service's own: jobs of a group have ended, and others still wait for it."""
+    """The service's own: jobs of a group have ended, and other jobs still wait for the group."""
 
     id: Key
 
 
 class TimeOut(Command, frozen=True, kw_only=True):
-    """The service's own: the attempt of a running job takes longer than it may."""
+    """The service's own: the attempt of a running job has taken longer than it may."""
 
     id: Key
 

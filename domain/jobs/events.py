@@ -55,7 +55,7 @@ class ImportedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 class Imported(Event, frozen=True, kw_only=True):
     """A job as the system before this one left it, with its times and attempts.
 
-    `state` is what it goes on as here: one that was running is `retrying`.
+    `state` is the job's state here: a job that was running there is `retrying`.
     """
 
     type: str
@@ -164,19 +164,19 @@ class Rescheduled(Event, frozen=True, kw_only=True):
 
 
 class DependencyMet(Event, frozen=True, kw_only=True):
-    """A job that this one waited for has completed, or has failed and does not matter then."""
+    """A job that this one waited for has completed, or it has failed and this one runs all the same."""
 
     dependency: str
 
 
 class GroupMet(Event, frozen=True, kw_only=True):
-    """The group that this job waited for is as that was to be, or can not be and it does not matter then."""
+    """The group that this job waited for met its condition, or it cannot and the job runs all the same."""
 
     group: str
 
 
 class Replaced(Event, frozen=True, kw_only=True):
-    """Another job with the same unique key was to be enqueued: this one is what that one would have been."""
+    """Another job with the same unique key was enqueued: this job takes over that one's content."""
 
     type: str
     name: str

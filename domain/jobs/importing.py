@@ -32,8 +32,8 @@ class OldAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Import(Command, frozen=True, kw_only=True):
     """The service's own: a job of the system before, with its times and the attempts it had there.
 
-    `run_at` is when it was to run. One that was running when that system stopped is `retrying` here, and
-    due at once: nobody else can tell whether its worker got done.
+    `run_at` is when it was due. A job that was running when that system stopped is `retrying` here, and due
+    at once: it is unknown whether its worker finished.
     """
 
     id: Key

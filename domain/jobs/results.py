@@ -29,19 +29,19 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How the job is meant to go on."""
+    """Whether the worker is to go on with the job."""
 
     cancel_requested: Annotated[bool, about("whether the worker is asked to stop")]
 
 
 class HeartbeatResult(ProgressResult, frozen=True, kw_only=True):
-    """How the job is meant to go on, and the lease."""
+    """Whether the worker is to go on with the job, and when its lease runs out."""
 
     lease_expires_at: Annotated[int, about("when the lease runs out, if no heartbeat comes")]
 
 
 class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the jobs that a filter means."""
+    """The jobs that a filter matched: the changed ones, the skipped ones, and how many remain."""
 
     ids: Annotated[tuple[str, ...], about("the jobs that were changed, or would be without `dry_run`")]
     skipped: Annotated[tuple[str, ...], about("those that could not be")]

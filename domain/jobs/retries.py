@@ -25,11 +25,11 @@ GrowingDelayMs = Annotated[int, msgspec.Meta(ge=1, le=MAXIMUM_RETRY_DELAY_MS)]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When a job is tried again: delays that grow by a factor, or a list of them.
+    """When a job is tried again: after delays that grow by a factor, or after listed delays.
 
-    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
-    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
-    `crashes_count`, that is an attempt like one that failed.
+    `jitter` is the share of a delay that is random: by default 0.5 of growing delays, and 0 of listed ones. A
+    lost worker costs no attempt, and the job is due again after 5 s; with `crashes_count`, it costs an
+    attempt like a failure.
     """
 
     base_ms: GrowingDelayMs = BACKOFF_BASE_MS

@@ -14,14 +14,14 @@ from domain.rate_limits.job_calls import JobBudget
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far a job is, as its worker said last."""
+    """The progress of a job, as its worker last reported it."""
 
     percent: Annotated[float | None, about("how much of it is done")] = None
     note: Annotated[str | None, about("what it is doing")] = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, as it is shown among others. Times are milliseconds since the epoch."""
+    """A job, as lists show it. Times are milliseconds since the epoch."""
 
     id: str
     type: Annotated[str, about("what kind of work it is")]
@@ -94,7 +94,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):
-    """A job with all that is known of it."""
+    """A job with all that is known of it, also what lists leave out."""
 
     traceback: Annotated[str | None, about("where the last attempt failed, if its worker told")]
 

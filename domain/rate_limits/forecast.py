@@ -13,7 +13,7 @@ MINUTE_MS = 60_000
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """When the policy that runs out first does, by the observations kept of its present window."""
+    """When the first policy runs out of calls, by the observations kept of its present window."""
 
     burn_rate: Annotated[float | None, about("calls per minute, null before there are two observations")]
     runs_out_at: Annotated[int | None, about("null where nothing says that it will run out")]

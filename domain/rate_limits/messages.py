@@ -30,12 +30,12 @@ class Keyed(Command, frozen=True, kw_only=True):
 
 
 class Observe(Keyed, frozen=True, kw_only=True):
-    """What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+    """A platform's report on its limit. `reset_time` and `observed_at` are milliseconds since the epoch.
 
-    What it leaves out stays as it is known, within the same window. Observations come often and say little
-    new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
-    is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
-    is kept. `reservation` says for which one the calls were made: it is then spent.
+    Fields that are left out keep their known values within the same window. Observations come often and say
+    little new: one becomes an event only if it shows another window, a change of 5 % of the limit or of the
+    level, or comes a minute after the last one kept. With `data_fresh: false` (it came from a cache, say)
+    nothing is kept. `reservation` names the reservation that the calls were made under: it is spent then.
     """
 
     remaining: Count | None = None
@@ -48,14 +48,14 @@ class Observe(Keyed, frozen=True, kw_only=True):
 
 
 class ObserveResponse(Keyed, frozen=True, kw_only=True):
-    """What a platform answered to a call: the status, and the headers as they came, in any case.
+    """A platform's answer to a call: its status, and its headers as they came, in upper or lower case.
 
-    Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
-    stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
-    429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
-    so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
-    passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
-    The result is what `may_call` answers, with the `resource`.
+    Headers that do not concern limits are not looked at, values that make no sense are ignored, and none is
+    stored. Without a `resource`, the one in the headers counts (GitHub's `core`, a bucket of Discord's). 429,
+    503 with Retry-After, and GitHub's 403 count as a refusal because of a limit; `rate_limited` confirms or
+    denies that, where the body told the caller. After a refusal, no call is allowed until Retry-After has
+    passed; without that header, until the reset if nothing remains; otherwise for 60 s, twice as long with
+    each further refusal. The result is the answer of `may_call`, with the `resource`.
     """
 
     status: Annotated[int, msgspec.Meta(ge=100, le=599)]
@@ -73,24 +73,26 @@ class Throttle(Keyed, frozen=True, kw_only=True):
 
 
 class SetThresholds(Keyed, frozen=True, kw_only=True):
-    """From which share of the limit used, in percent, the level is warning, and from which critical."""
+    """The shares of the limit used, in percent, at which its level becomes warning, and critical."""
 
     warning_percent: Percent = WARNING_PERCENT
     critical_percent: Percent = CRITICAL_PERCENT
 
 
 class Reserve(Keyed, frozen=True, kw_only=True):
-    """Calls set aside for one worker, so that several who share a budget do not overshoot it.
+    """Calls set aside for one worker, so that several workers with one budget do not overshoot it.
 
-    They count against what remains until they are released, confirmed by an observation that names the
-    `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
-    since what was made of them later is not known. The result says whether they were `granted`, and if not,
-    when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
-    remembered for the command id. The same reservation again gets the same answer. As long as nobody has
-    said what remains, everything is granted, or nothing could be learned.
+    The calls count against what remains until they are released, or confirmed by an observation that names
+    the `reservation` (an id is made if none is given), or until `ttl_ms` have passed. `ttl_ms` must be longer
+    than the calls may take: later, it is unknown what was made of them. The result says whether they were
+    `granted`, and if not, when to try again (`retry_at`, null where waiting does not help). A reservation
+    that is not granted makes no event, and is not remembered for the command id. The same reservation again
+    gets the same answer. As long as no observation has said what remains, every reservation is granted:
+    otherwise no call would be made, and nothing learned.
 
     Granting and ending are events, since a grant must hold across a crash and count for the next command of
-    the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+    the same transaction. Expiry makes no event, since it follows from the time. A limit has at most 100 open
+    reservations.
     """
 
     cost: Cost = 1
@@ -101,7 +103,8 @@ class Reserve(Keyed, frozen=True, kw_only=True):
 class Release(Keyed, frozen=True, kw_only=True):
     """A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
 
-    A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+    It is no error to release a reservation that is not open (any more), and changes nothing: releasing twice
+    is safe.
     """
 
     reservation: Key
@@ -113,7 +116,7 @@ class Clear(Keyed, frozen=True, kw_only=True):
 
 
 class Import(Keyed, frozen=True, kw_only=True):
-    """The service's own: what the system before knew of a limit, as of `last_updated`."""
+    """The service's own: a limit as the system before knew it, at `last_updated`."""
 
     remaining: Count | None = None
     limit: Count | None = None
@@ -123,7 +126,7 @@ class Import(Keyed, frozen=True, kw_only=True):
 
 
 class Imported(Event, frozen=True, kw_only=True):
-    """What the system before knew of a limit, as of `last_updated`."""
+    """A limit as the system before knew it, at `last_updated`."""
 
     remaining: int | None = None
     limit: int | None = None
@@ -133,9 +136,9 @@ class Imported(Event, frozen=True, kw_only=True):
 
 
 class Observed(Event, frozen=True, kw_only=True):
-    """What is known of a limit's policies; the counts are those of the one that binds.
+    """The policies of a limit as they are known now; the counts are those of the policy that binds.
 
-    `others` are the policies beside it, `reservation` is the one that this confirms.
+    `others` are the other policies, `reservation` is the reservation that this observation confirms.
     """
 
     remaining: int | None = None
@@ -151,16 +154,16 @@ class Observed(Event, frozen=True, kw_only=True):
 
 
 class LevelChanged(Event, frozen=True, kw_only=True):
-    """The level is another than after the limit's last event."""
+    """The limit's level has changed since its last event."""
 
     level: str
     previous: str
 
 
 class Throttled(Event, frozen=True, kw_only=True):
-    """No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+    """No calls before `until`. `refusals` counts the refusals in a row that led to it; 0 if none did.
 
-    `wide` says that the platform means all of its resources, and not the one that was called.
+    `wide` says that the platform means all of its resources, not only the one that was called.
     """
 
     until: int
@@ -171,7 +174,7 @@ class Throttled(Event, frozen=True, kw_only=True):
 
 
 class ThresholdsSet(Event, frozen=True, kw_only=True):
-    """When the level is warning, and when critical, in percent of the limit used."""
+    """The shares of the limit used, in percent, at which its level becomes warning, and critical."""
 
     warning_percent: int
     critical_percent: int

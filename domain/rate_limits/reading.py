@@ -4,7 +4,7 @@ import msgspec
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What is said of one policy; what it leaves out is not known from here.
+    """A platform's report on one policy; what it leaves out is not known from here.
 
     Several policies may bind one limit (per second and per hour, say); one without a name has the empty name.
     `near_limit` is a platform's own warning, where it gives no counts.

@@ -32,9 +32,9 @@ TimeZone = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 class ScheduledUnique(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """No job is made while another one has the key, as far as the scope and the window go.
+    """No job is made while another one has the key; without a key, that is the schedule's id.
 
-    Without a key, that is the schedule's id.
+    Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
     """
 
     key: UniqueKey | None = None
@@ -43,7 +43,7 @@ class ScheduledUnique(
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is enqueued each time; the fields are those of `jobs.enqueue`."""
+    """The job to enqueue each time; the fields are those of `jobs.enqueue`."""
 
     type: Name
     name: Name
@@ -98,7 +98,7 @@ class ResumeSchedule(Command, frozen=True, kw_only=True):
 
 
 class TriggerSchedule(Command, frozen=True, kw_only=True):
-    """A job is made at once, paused or not; the result has its id. The times stay as they are."""
+    """A job is made at once, paused or not; the result has the job's id. The schedule's times stay."""
 
     id: ScheduleKey
 
@@ -166,7 +166,7 @@ class Resumed(Event, frozen=True, kw_only=True):
 
 
 class Triggered(Event, frozen=True, kw_only=True):
-    """Somebody wanted a job at once."""
+    """A job was made at once, on request."""
 
     job_id: str
 

@@ -75,11 +75,11 @@ class Delete(Command, frozen=True, kw_only=True):
 
 
 class RegisterSchema(Command, frozen=True, kw_only=True):
-    """From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
+    """From now on, the tool's configuration must match this JSON Schema; if there is one, it already does.
 
-    It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
-    parts (`#/$defs/…`), and not to itself. Its work has a bound: regular expressions are without
-    lookaround and backreferences, and `unevaluatedProperties` not nested deeply.
+    The schema is of draft 2020-12, unless `$schema` says 2019-09 or draft 7. It refers to nothing but its own
+    parts (`#/$defs/…`), and has no circle of references. Its work is bounded: regular expressions have no
+    lookaround and no backreferences, and `unevaluatedProperties` is not nested deeply.
     """
 
     tool_name: Key
@@ -95,7 +95,7 @@ class RemoveSchema(Command, frozen=True, kw_only=True):
 
 
 class Validate(Command, frozen=True, kw_only=True):
-    """Whether `set` would take this `config` for the tool: nothing is stored.
+    """Whether `set` would accept this `config` for the tool; nothing is stored.
 
     The result is `{"valid": …, "errors": [{"path", "message"}]}`, with the first errors if there are many.
     """
@@ -112,7 +112,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a configuration would be taken."""
+    """Whether `set` would accept a configuration."""
 
     valid: Annotated[bool, about("whether `set` would take it")]
     errors: Annotated[

@@ -60,7 +60,7 @@ _OF_32_BITS = 2**31 - 1
 
 
 class JobProgressNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is, said at once to whoever listens; `at` is in milliseconds since the epoch."""
+    """The progress of a job, published at once to subscribers; `at` is in milliseconds since the epoch."""
 
     id: str
     percent: float | None
@@ -69,7 +69,7 @@ class JobProgressNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusalError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a command or a query was refused."""
+    """The reason why a command or a query was refused."""
 
     code: str
     message: str
@@ -78,7 +78,7 @@ class RefusalError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """What a refused command or query is answered with."""
+    """The answer to a refused command or query."""
 
     error: RefusalError
 

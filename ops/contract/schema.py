@@ -59,7 +59,7 @@ def all_structs() -> dict[str, Mapping[str, type[msgspec.Struct]]]:
 
 
 def leads_to(verb: Verb) -> Schema:
-    """What a verb declares: events, codes of refusals, rules, whether it has a result and is remembered.
+    """The declarations of a verb: events, refusals, rules, whether it has a result and is remembered.
 
     `invalid` and the other refusals that every command may have are left out.
     """

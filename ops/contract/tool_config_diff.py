@@ -16,9 +16,10 @@ Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What changed of a tool's configuration between two versions; 0 is before the first.
+    """The changes of a tool's configuration between two versions; version 0 is before the first one.
 
-    Each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+    The changes are in the order of the paths. If one version is a deletion, everything in the other one
+    counts as added or removed.
     """
 
     tool_name: Key
@@ -27,7 +28,7 @@ class DiffToolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
-    """What one version has, and the other one has not."""
+    """A member that only one of the two versions has."""
 
     path: str
     value: Any
@@ -36,7 +37,7 @@ class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
 class ChangedConfigMember(
     msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}
 ):
-    """What both versions have, and not alike."""
+    """A member that both versions have, with different values."""
 
     path: str
     before: Any
@@ -44,7 +45,7 @@ class ChangedConfigMember(
 
 
 class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """How two versions differ, in the order of the paths."""
+    """The differences between two versions, in the order of the paths."""
 
     added: tuple[ConfigMember, ...]
     removed: tuple[ConfigMember, ...]

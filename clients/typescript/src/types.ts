@@ -1,6 +1,10 @@
 /** What is sent and answered, made of the service's own: `make client`. */
 
-/** No second job with this key, as far as the scope goes and, if there is a window, as it is long. */
+/**
+ * No new job while another one has this key.
+ *
+ * Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
+ */
 export interface Unique {
   key: string;
   scope?: "incomplete" | "successful" | "all" | "waiting";
@@ -17,11 +21,11 @@ export interface CallBudget {
 }
 
 /**
- * When a job is tried again: delays that grow by a factor, or a list of them.
+ * When a job is tried again: after delays that grow by a factor, or after listed delays.
  *
- * `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
- * it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
- * `crashes_count`, that is an attempt like one that failed.
+ * `jitter` is the share of a delay that is random: by default 0.5 of growing delays, and 0 of listed ones. A
+ * lost worker costs no attempt, and the job is due again after 5 s; with `crashes_count`, it costs an
+ * attempt like a failure.
  */
 export interface RetryPolicy {
   base_ms?: number;
@@ -32,19 +36,19 @@ export interface RetryPolicy {
   crashes_count?: boolean;
 }
 
-/** The group that a job waits for, and what its jobs have to come to. */
+/** The group that a job waits for, and the outcome of the group's jobs that ends the wait. */
 export interface AfterGroup {
   id: string;
   when?: "all_completed" | "all_ended" | "one_failed";
 }
 
-/** How many jobs with the key, which is the job's type where it is left out, may run at once. */
+/** How many jobs with the key may run at once. Without a key, the job's type counts. */
 export interface Concurrency {
   key?: string | null;
   limit?: number | null;
 }
 
-/** How many attempts of jobs with the key, or with the job's type, may begin within a window. */
+/** How many attempts with the key may begin within a window. Without a key, the job's type counts. */
 export interface Rate {
   key?: string | null;
   limit: number;
@@ -52,9 +56,9 @@ export interface Rate {
 }
 
 /**
- * One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+ * One job for everything that is enqueued with this key, until nothing comes for `wait_ms` milliseconds.
  *
- * It is not put off for longer than `max_wait_ms` after it was enqueued first.
+ * The job is put off for `max_wait_ms` at most, counted from when it was first enqueued.
  */
 export interface Debounce {
   key: string;
@@ -69,7 +73,7 @@ export interface Throttle {
   limit?: number;
 }
 
-/** Jobs by what they are; everything that is named must hold, and something must be named. */
+/** A choice of jobs: they match every field that is given, and at least one must be given. */
 export interface JobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
   state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -88,9 +92,9 @@ export interface AttemptRate {
 }
 
 /**
- * No job is made while another one has the key, as far as the scope and the window go.
+ * No job is made while another one has the key; without a key, that is the schedule's id.
  *
- * Without a key, that is the schedule's id.
+ * Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
  */
 export interface ScheduledUnique {
   key?: string | null;
@@ -98,7 +102,7 @@ export interface ScheduledUnique {
   window_ms?: number | null;
 }
 
-/** What is enqueued each time; the fields are those of `jobs.enqueue`. */
+/** The job to enqueue each time; the fields are those of `jobs.enqueue`. */
 export interface ScheduledJob {
   type: string;
   name: string;
@@ -125,7 +129,7 @@ export interface AppStateItem {
   ttl_ms?: number | null;
 }
 
-/** Jobs by what they are; ranges of times include both ends. */
+/** Jobs that match the filters; ranges of times include both ends. */
 export interface JobsJobFilter {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
   state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -150,21 +154,21 @@ export interface JobsJobFilter {
 /**
  * A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
  *
- * It is called as its type is, unless it has a `name`.
+ * Without a `name`, the job is named after its type.
  *
  * Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
- * `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
- * which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
- * says when it is tried again.
+ * `release`; with `depends_on`, until those jobs have completed. At most one of `unique`, `debounce` and
+ * `throttle` may be given; with them, there may be no new job, and the result then names the `existing` one.
+ * `retry` says when the job is tried again.
  *
- * With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
- * a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
- * within the window. Without a key, that is the type.
+ * With a `budget`, the job is claimed only while its rate limit, as it was observed, has calls left; with a
+ * `concurrency`, only while fewer jobs than its limit run with the same key; with a `rate`, only while fewer
+ * attempts than its limit began with the same key within the window. Without a key, the job's type counts.
  *
- * It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+ * The job belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
  * completed or ended, or one has failed.
  *
- * With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
+ * With `result_ttl_ms`, the job leaves the tables that long after it has completed, as with `archive`.
  */
 export interface JobsEnqueue {
   type: string;
@@ -197,12 +201,12 @@ export interface JobsEnqueue {
 /**
  * Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
  *
- * Jobs with a budget or with limits are among them as far as these let them through. Where some have to
- * wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
- * asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+ * Jobs with a budget or with limits are handed out only as far as these allow. Where some have to wait for
+ * calls, or for the end of a window, the result has `retry_after_ms`: it is of no use to ask for them
+ * earlier. Where some wait for running jobs to end, the result says so (`waits_for_ends`).
  *
- * `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
- * workers sees them.
+ * `host` is the machine that the worker runs on, and `version` the version of its program: both are shown
+ * wherever workers are listed.
  */
 export interface JobsClaim {
   worker: string;
@@ -214,14 +218,14 @@ export interface JobsClaim {
   version?: string | null;
 }
 
-/** The worker is still there: its lease runs from now again. */
+/** The worker still works on the job: its lease is renewed from now on. */
 export interface JobsHeartbeat {
   id: string;
   lease: string;
   lease_ms?: number | null;
 }
 
-/** How far a running job is; said at once to whoever listens, kept at most every 30 s. */
+/** How far a running job is: published at once to subscribers, and kept at most every 30 s. */
 export interface JobsProgress {
   id: string;
   lease: string;
@@ -232,7 +236,8 @@ export interface JobsProgress {
 /**
  * The job is done.
  *
- * Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+ * For a job with a budget, `calls` is the number of calls that the attempt made; without it, all of the
+ * budget's calls count as made.
  */
 export interface JobsComplete {
   id: string;
@@ -242,9 +247,9 @@ export interface JobsComplete {
 }
 
 /**
- * The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+ * The attempt failed; the job is retried while attempts are left, unless `retryable` is false.
  *
- * `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+ * `error` says in a line or so what happened, and `traceback` where, in the form of the worker's language.
  */
 export interface JobsFail {
   id: string;
@@ -271,7 +276,7 @@ export interface JobsInterrupt {
   calls?: number | null;
 }
 
-/** A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of. */
+/** A waiting job is cancelled at once; the worker of a running one is asked to stop. */
 export interface JobsCancel {
   id: string;
   reason?: string | null;
@@ -325,7 +330,8 @@ export interface JobsArchive {
 /**
  * Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
  *
- * It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+ * The result also says how many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing
+ * changes.
  */
 export interface JobsCancelMany {
   filter: JobFilter;
@@ -337,8 +343,8 @@ export interface JobsCancelMany {
 /**
  * Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
  *
- * Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
- * `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+ * Jobs that depend on a failed one cannot be retried, and are named as `skipped`. The result also says how
+ * many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing changes.
  */
 export interface JobsRetryMany {
   filter: JobFilter;
@@ -358,10 +364,10 @@ export interface JobsResumeQueue {
 }
 
 /**
- * The limits of the queue, from now on: what is left out, or null, is not limited.
+ * The limits of the queue from now on; a limit that is left out, or null, does not apply.
  *
  * At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
- * milliseconds, counted from now on where that is another window than before.
+ * milliseconds, counted from now on if the window is another one than before.
  */
 export interface JobsLimitQueue {
   queue: string;
@@ -399,18 +405,18 @@ export interface SchedulesResume {
   id: string;
 }
 
-/** A job is made at once, paused or not; the result has its id. The times stay as they are. */
+/** A job is made at once, paused or not; the result has the job's id. The schedule's times stay. */
 export interface SchedulesTrigger {
   id: string;
 }
 
 /**
- * What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+ * A platform's report on its limit. `reset_time` and `observed_at` are milliseconds since the epoch.
  *
- * What it leaves out stays as it is known, within the same window. Observations come often and say little
- * new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
- * is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
- * is kept. `reservation` says for which one the calls were made: it is then spent.
+ * Fields that are left out keep their known values within the same window. Observations come often and say
+ * little new: one becomes an event only if it shows another window, a change of 5 % of the limit or of the
+ * level, or comes a minute after the last one kept. With `data_fresh: false` (it came from a cache, say)
+ * nothing is kept. `reservation` names the reservation that the calls were made under: it is spent then.
  */
 export interface RateLimitsObserve {
   platform: string;
@@ -426,14 +432,14 @@ export interface RateLimitsObserve {
 }
 
 /**
- * What a platform answered to a call: the status, and the headers as they came, in any case.
+ * A platform's answer to a call: its status, and its headers as they came, in upper or lower case.
  *
- * Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
- * stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
- * 429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
- * so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
- * passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
- * The result is what `may_call` answers, with the `resource`.
+ * Headers that do not concern limits are not looked at, values that make no sense are ignored, and none is
+ * stored. Without a `resource`, the one in the headers counts (GitHub's `core`, a bucket of Discord's). 429,
+ * 503 with Retry-After, and GitHub's 403 count as a refusal because of a limit; `rate_limited` confirms or
+ * denies that, where the body told the caller. After a refusal, no call is allowed until Retry-After has
+ * passed; without that header, until the reset if nothing remains; otherwise for 60 s, twice as long with
+ * each further refusal. The result is the answer of `may_call`, with the `resource`.
  */
 export interface RateLimitsObserveResponse {
   platform: string;
@@ -455,7 +461,7 @@ export interface RateLimitsThrottle {
   reason?: string | null;
 }
 
-/** From which share of the limit used, in percent, the level is warning, and from which critical. */
+/** The shares of the limit used, in percent, at which its level becomes warning, and critical. */
 export interface RateLimitsSetThresholds {
   platform: string;
   resource?: string | null;
@@ -465,17 +471,19 @@ export interface RateLimitsSetThresholds {
 }
 
 /**
- * Calls set aside for one worker, so that several who share a budget do not overshoot it.
+ * Calls set aside for one worker, so that several workers with one budget do not overshoot it.
  *
- * They count against what remains until they are released, confirmed by an observation that names the
- * `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
- * since what was made of them later is not known. The result says whether they were `granted`, and if not,
- * when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
- * remembered for the command id. The same reservation again gets the same answer. As long as nobody has
- * said what remains, everything is granted, or nothing could be learned.
+ * The calls count against what remains until they are released, or confirmed by an observation that names
+ * the `reservation` (an id is made if none is given), or until `ttl_ms` have passed. `ttl_ms` must be longer
+ * than the calls may take: later, it is unknown what was made of them. The result says whether they were
+ * `granted`, and if not, when to try again (`retry_at`, null where waiting does not help). A reservation
+ * that is not granted makes no event, and is not remembered for the command id. The same reservation again
+ * gets the same answer. As long as no observation has said what remains, every reservation is granted:
+ * otherwise no call would be made, and nothing learned.
  *
  * Granting and ending are events, since a grant must hold across a crash and count for the next command of
- * the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+ * the same transaction. Expiry makes no event, since it follows from the time. A limit has at most 100 open
+ * reservations.
  */
 export interface RateLimitsReserve {
   platform: string;
@@ -489,7 +497,8 @@ export interface RateLimitsReserve {
 /**
  * A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
  *
- * A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+ * It is no error to release a reservation that is not open (any more), and changes nothing: releasing twice
+ * is safe.
  */
 export interface RateLimitsRelease {
   platform: string;
@@ -563,11 +572,11 @@ export interface ToolConfigsDelete {
 }
 
 /**
- * From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
+ * From now on, the tool's configuration must match this JSON Schema; if there is one, it already does.
  *
- * It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
- * parts (`#/$defs/…`), and not to itself. Its work has a bound: regular expressions are without
- * lookaround and backreferences, and `unevaluatedProperties` not nested deeply.
+ * The schema is of draft 2020-12, unless `$schema` says 2019-09 or draft 7. It refers to nothing but its own
+ * parts (`#/$defs/…`), and has no circle of references. Its work is bounded: regular expressions have no
+ * lookaround and no backreferences, and `unevaluatedProperties` is not nested deeply.
  */
 export interface ToolConfigsRegisterSchema {
   tool_name: string;
@@ -582,7 +591,7 @@ export interface ToolConfigsRemoveSchema {
 }
 
 /**
- * Whether `set` would take this `config` for the tool: nothing is stored.
+ * Whether `set` would accept this `config` for the tool; nothing is stored.
  *
  * The result is `{"valid": …, "errors": [{"path", "message"}]}`, with the first errors if there are many.
  */
@@ -621,7 +630,7 @@ export interface JobsGetQuery {
   id: string;
 }
 
-/** Jobs by what they are, in the order of their ids. */
+/** Jobs that match the filters, in the order of their ids. */
 export interface JobsListQuery {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
   state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -645,7 +654,7 @@ export interface JobsListQuery {
   after?: string | null;
 }
 
-/** How many jobs are like this, and with `by`, how many have each of its values. */
+/** How many jobs match the filters and, with `by`, how many of them have each value of that column. */
 export interface JobsCountQuery {
   status?: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
   state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -718,14 +727,14 @@ export interface SchedulesGetQuery {
   id: string;
 }
 
-/** Schedules by what they are, in the order of their ids. */
+/** Schedules that match the filters, in the order of their ids. */
 export interface SchedulesListQuery {
   paused?: boolean | null;
   limit?: number;
   after?: string | null;
 }
 
-/** Schedules by what they are. */
+/** Schedules that match the filters. */
 export interface SchedulesCountQuery {
   paused?: boolean | null;
 }
@@ -751,7 +760,7 @@ export interface RateLimitsGetQuery {
   identifier?: string | null;
 }
 
-/** Limits by what they are, and how much of them is used, in the order of their ids. */
+/** Limits that match the filters, in the order of their ids. */
 export interface RateLimitsListQuery {
   platform?: string | null;
   resource?: string | null;
@@ -761,7 +770,7 @@ export interface RateLimitsListQuery {
   after?: string | null;
 }
 
-/** Limits by what they are, and how much of them is used. */
+/** Limits that match the filters. */
 export interface RateLimitsCountQuery {
   platform?: string | null;
   resource?: string | null;
@@ -792,7 +801,7 @@ export interface ToolConfigsGetQuery {
   tool_name: string;
 }
 
-/** Configurations by what they say, in the order of the tools' names. */
+/** Configurations that match the filters, in the order of the tools' names. */
 export interface ToolConfigsListQuery {
   enabled?: boolean | null;
   notifications?: boolean | null;
@@ -800,7 +809,7 @@ export interface ToolConfigsListQuery {
   after?: string | null;
 }
 
-/** Configurations by what they say. */
+/** Configurations that match the filters. */
 export interface ToolConfigsCountQuery {
   enabled?: boolean | null;
   notifications?: boolean | null;
@@ -820,19 +829,19 @@ export interface ToolConfigsAsOfQuery {
   time?: number | null;
 }
 
-/** What one key holds. */
+/** The value of one key. */
 export interface AppStateGetQuery {
   key: string;
 }
 
-/** Keys with what they hold, in order: all, or those that begin with `prefix`. */
+/** Keys with their values, in order: all, or those that begin with `prefix`. */
 export interface AppStateListQuery {
   prefix?: string | null;
   limit?: number;
   after?: string | null;
 }
 
-/** Keys that hold something: all, or those that begin with `prefix`. */
+/** Keys that have a value: all, or those that begin with `prefix`. */
 export interface AppStateCountQuery {
   prefix?: string | null;
 }
@@ -851,7 +860,7 @@ export interface AppStateAsOfQuery {
   time?: number | null;
 }
 
-/** Whether calls are allowed now, by what is known and what is reserved; `cost` is how many. */
+/** Whether `cost` calls are allowed now, by what is known of the limit and by its reservations. */
 export interface RateLimitsMayCallQuery {
   platform: string;
   resource?: string | null;
@@ -860,9 +869,9 @@ export interface RateLimitsMayCallQuery {
 }
 
 /**
- * When the budget runs out, if calls go on as they did, and whether that is before the reset.
+ * When the budget runs out if calls go on at their present pace, and whether that is before the reset.
  *
- * And how many due jobs wait for calls of it, and until when.
+ * Also how many due jobs wait for its calls, and until when.
  */
 export interface RateLimitsForecastQuery {
   platform: string;
@@ -871,9 +880,10 @@ export interface RateLimitsForecastQuery {
 }
 
 /**
- * What changed of a tool's configuration between two versions; 0 is before the first.
+ * The changes of a tool's configuration between two versions; version 0 is before the first one.
  *
- * Each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+ * The changes are in the order of the paths. If one version is a deletion, everything in the other one
+ * counts as added or removed.
  */
 export interface ToolConfigsDiffQuery {
   tool_name: string;
@@ -881,7 +891,7 @@ export interface ToolConfigsDiffQuery {
   to_version: number;
 }
 
-/** Events behind position `after`, of all tables, one table or one stream. */
+/** Events after position `after`, of all tables, one table or one stream. */
 export interface EventsReadQuery {
   after?: number;
   limit?: number;
@@ -889,7 +899,7 @@ export interface EventsReadQuery {
   stream?: string | null;
 }
 
-/** Events before a position, the newest first: all that are given must hold. */
+/** Events before a position, the newest first, that match every field that is given. */
 export interface EventsFindQuery {
   before?: number | null;
   limit?: number;
@@ -900,9 +910,9 @@ export interface EventsFindQuery {
 }
 
 /**
- * What led to the event at a position and what it led to, with all that has the same correlation id.
+ * The event at a position, its causes, its effects, and all events with the same correlation id.
  *
- * With a `correlation_id` in place of the position: everything that has it.
+ * With a `correlation_id` in place of the position: all events that have it.
  */
 export interface EventsChainQuery {
   position?: number | null;
@@ -910,10 +920,10 @@ export interface EventsChainQuery {
 }
 
 /**
- * Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+ * Jobs that match the filters, the newest first: finished ones by their end, others by their creation.
  *
- * Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
- * Python more than its end.
+ * Large columns are left out or cut: there is no payload and no result, only the beginning of an error, and
+ * only the end of a traceback of Python.
  */
 export interface JobsBrowseQuery {
   state?: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout" | null;
@@ -935,16 +945,16 @@ export interface JobsAttemptsQuery {
 }
 
 /**
- * How far a group of jobs is: how many are in each state, and how many of all have ended.
+ * The progress of a group of jobs: how many are in each state, and how many of all have ended.
  *
- * Jobs that were archived are not among them. A group that no job has is empty.
+ * Archived jobs do not count. A group without jobs is empty.
  */
 export interface JobsGroupQuery {
   group_id: string;
 }
 
 /**
- * How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+ * Figures of the queues: jobs by state, overdue jobs, and the attempts of the last `window_ms`.
  *
  * The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
  * longest where many attempts ended, `wait_ms` and `run_ms` are null.
@@ -963,13 +973,13 @@ export interface JobsThroughputQuery {
   parts?: number;
 }
 
-/** Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`. */
+/** The workers: the jobs that each one has now, and its attempts that ended in the last `window_ms`. */
 export interface JobsWorkersQuery {
   worker?: string | null;
   window_ms?: number;
 }
 
-/** The jobs that workers have now, and until when: the attempt that began first comes first. */
+/** The jobs that workers have now, and when their leases end; the attempt that began first comes first. */
 export interface JobsRunningQuery {
   worker?: string | null;
   limit?: number;
@@ -977,9 +987,9 @@ export interface JobsRunningQuery {
 }
 
 /**
- * A job as soon as it has ended, or as it is when the time is over.
+ * A job as soon as it has ended, or as it is when `timeout_ms` are over.
  *
- * Who asks has to wait for the answer for longer than `timeout_ms`.
+ * The client must wait for the answer for longer than `timeout_ms`.
  */
 export interface JobsAwaitQuery {
   id: string;
@@ -1036,7 +1046,7 @@ export interface EnqueueResult {
   existing: string;
 }
 
-/** How far a job is, as its worker said last. */
+/** The progress of a job, as its worker last reported it. */
 export interface JobProgress {
   /** how much of it is done */
   percent?: number;
@@ -1094,7 +1104,7 @@ export interface JobRate {
   window_ms: number;
 }
 
-/** A job, as it is shown among others. Times are milliseconds since the epoch. */
+/** A job, as lists show it. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
   /** what kind of work it is */
@@ -1282,13 +1292,13 @@ export interface ClaimResult {
   waits_for_ends?: boolean;
 }
 
-/** How the job is meant to go on. */
+/** Whether the worker is to go on with the job. */
 export interface ProgressResult {
   /** whether the worker is asked to stop */
   cancel_requested: boolean;
 }
 
-/** How the job is meant to go on, and the lease. */
+/** Whether the worker is to go on with the job, and when its lease runs out. */
 export interface HeartbeatResult {
   /** whether the worker is asked to stop */
   cancel_requested: boolean;
@@ -1296,7 +1306,7 @@ export interface HeartbeatResult {
   lease_expires_at: number;
 }
 
-/** What became of the jobs that a filter means. */
+/** The jobs that a filter matched: the changed ones, the skipped ones, and how many remain. */
 export interface ManyResult {
   /** the jobs that were changed, or would be without `dry_run` */
   ids: string[];
@@ -1352,7 +1362,7 @@ export interface Violation {
   message: string;
 }
 
-/** Whether a configuration would be taken. */
+/** Whether `set` would accept a configuration. */
 export interface ValidateResult {
   /** whether `set` would take it */
   valid: boolean;
@@ -1360,7 +1370,7 @@ export interface ValidateResult {
   errors: Violation[];
 }
 
-/** A job with all that is known of it. */
+/** A job with all that is known of it, also what lists leave out. */
 export interface WholeJobRow {
   id: string;
   /** what kind of work it is */
@@ -1449,7 +1459,7 @@ export interface WholeJobRow {
   traceback: string | null;
 }
 
-/** How many have a value. */
+/** How many rows have a value. */
 export interface CountedValue {
   value: string | null;
   count: number;
@@ -1460,7 +1470,7 @@ export interface Count {
   count: number;
 }
 
-/** How many there are, and how many have each value of the column that is asked for. */
+/** How many rows there are, and how many have each value of the column that is asked for. */
 export interface GroupedCount {
   count: number;
   /** the most first, 1,000 at most; left out without `by` */
@@ -1572,7 +1582,7 @@ export interface ObservedPolicy {
   observed_at: number;
 }
 
-/** What is known of a limit, as it was observed. Times are milliseconds since the epoch. */
+/** A limit, as it was observed. Times are milliseconds since the epoch. */
 export interface RateLimitRow {
   /** `ratelimit:` and the key */
   id: string;
@@ -1626,7 +1636,7 @@ export interface ToolConfigRow {
   schema: Record<string, unknown> | null;
 }
 
-/** What a key holds. Times are milliseconds since the epoch. */
+/** A key and its value. Times are milliseconds since the epoch. */
 export interface AppStateRow {
   key: string;
   /** any JSON */
@@ -1653,7 +1663,7 @@ export interface Availability {
   stale: boolean;
 }
 
-/** When the policy that runs out first does, by the observations kept of its present window. */
+/** When the first policy runs out of calls, by the observations kept of its present window. */
 export interface Forecast {
   /** calls per minute, null before there are two observations */
   burn_rate: number | null;
@@ -1676,20 +1686,20 @@ export interface Forecast {
   jobs_from?: number;
 }
 
-/** What one version has, and the other one has not. */
+/** A member that only one of the two versions has. */
 export interface ConfigMember {
   path: string;
   value: unknown;
 }
 
-/** What both versions have, and not alike. */
+/** A member that both versions have, with different values. */
 export interface ChangedConfigMember {
   path: string;
   from: unknown;
   to: unknown;
 }
 
-/** How two versions differ, in the order of the paths. */
+/** The differences between two versions, in the order of the paths. */
 export interface ToolConfigDiff {
   added: ConfigMember[];
   removed: ConfigMember[];
@@ -1717,21 +1727,21 @@ export interface FoundEvents {
   head: number;
 }
 
-/** An event, and the one that led to it. */
+/** An event, and the position of the event that caused it. */
 export interface ChainLink {
   /** the position of its cause, if that is among the items */
   cause: number | null;
   event: CloudEvent;
 }
 
-/** Events that hang together, in the order of the log. */
+/** Events that caused each other or have one correlation id, in the order of the log. */
 export interface EventChain {
   items: ChainLink[];
   /** false where there are more than an answer holds */
   complete: boolean;
 }
 
-/** A job without what can be large. Times are milliseconds since the epoch. */
+/** A job without its large columns. Times are milliseconds since the epoch. */
 export interface JobSummary {
   id: string;
   type: string;
@@ -1784,7 +1794,7 @@ export interface AttemptPage {
   next: number | null;
 }
 
-/** How far a group of jobs is. Times are milliseconds since the epoch. */
+/** The progress of a group of jobs. Times are milliseconds since the epoch. */
 export interface GroupProgress {
   group_id: string;
   /** how many jobs it has */
@@ -1801,7 +1811,7 @@ export interface GroupProgress {
   ended_at: number | null;
 }
 
-/** How queues are together. */
+/** The figures of all queues together. */
 export interface Totals {
   /** how many jobs are in each state */
   states: Record<string, number>;
@@ -1815,7 +1825,7 @@ export interface Totals {
   attempts: Record<string, number>;
 }
 
-/** Milliseconds that so many per cent of the attempts did not exceed. */
+/** The milliseconds that 50, 95 and 99 per cent of the attempts did not exceed, and the maximum. */
 export interface Percentiles {
   p50: number;
   p95: number;
@@ -1823,7 +1833,7 @@ export interface Percentiles {
   max: number;
 }
 
-/** How a queue is. */
+/** The figures of one queue. */
 export interface QueueStatistics {
   /** how many jobs are in each state */
   states: Record<string, number>;
@@ -1841,7 +1851,7 @@ export interface QueueStatistics {
   run_ms: Percentiles | null;
 }
 
-/** How the queues are. Times are milliseconds since the epoch. */
+/** The figures of the queues. Times are milliseconds since the epoch. */
 export interface Statistics {
   since: number;
   until: number;
@@ -1863,7 +1873,7 @@ export interface Throughput {
   parts: Record<string, number>[];
 }
 
-/** What a worker has and had. Times are milliseconds since the epoch. */
+/** A worker, its present jobs, and its ended attempts. Times are milliseconds since the epoch. */
 export interface Worker {
   /** how many jobs it has */
   running: number;
@@ -1886,7 +1896,7 @@ export interface Worker {
   asks_for: Record<string, string[] | null>;
 }
 
-/** Who works. Times are milliseconds since the epoch. */
+/** The workers. Times are milliseconds since the epoch. */
 export interface Workers {
   /** later than asked for, where there were more attempts than are looked at */
   since: number;
@@ -1971,7 +1981,7 @@ export interface ImportedAttempt {
 /**
  * A job as the system before this one left it, with its times and attempts.
  *
- * `state` is what it goes on as here: one that was running is `retrying`.
+ * `state` is the job's state here: a job that was running there is `retrying`.
  */
 export interface JobImportedV1 {
   type: string;
@@ -2077,17 +2087,17 @@ export interface JobRescheduledV1 {
   run_at: number;
 }
 
-/** A job that this one waited for has completed, or has failed and does not matter then. */
+/** A job that this one waited for has completed, or it has failed and this one runs all the same. */
 export interface JobDependencyMetV1 {
   dependency: string;
 }
 
-/** The group that this job waited for is as that was to be, or can not be and it does not matter then. */
+/** The group that this job waited for met its condition, or it cannot and the job runs all the same. */
 export interface JobGroupMetV1 {
   group: string;
 }
 
-/** Another job with the same unique key was to be enqueued: this one is what that one would have been. */
+/** Another job with the same unique key was enqueued: this job takes over that one's content. */
 export interface JobReplacedV1 {
   type: string;
   name: string;
@@ -2150,7 +2160,7 @@ export interface ScheduleResumedV1 {
   next_run_at?: number;
 }
 
-/** Somebody wanted a job at once. */
+/** A job was made at once, on request. */
 export interface ScheduleTriggeredV1 {
   job_id: string;
 }
@@ -2170,7 +2180,7 @@ export interface ScheduleSkippedV1 {
 }
 
 /**
- * What is said of one policy; what it leaves out is not known from here.
+ * A platform's report on one policy; what it leaves out is not known from here.
  *
  * Several policies may bind one limit (per second and per hour, say); one without a name has the empty name.
  * `near_limit` is a platform's own warning, where it gives no counts.
@@ -2186,9 +2196,9 @@ export interface Reading {
 }
 
 /**
- * What is known of a limit's policies; the counts are those of the one that binds.
+ * The policies of a limit as they are known now; the counts are those of the policy that binds.
  *
- * `others` are the policies beside it, `reservation` is the one that this confirms.
+ * `others` are the other policies, `reservation` is the reservation that this observation confirms.
  */
 export interface RateLimitObservedV1 {
   remaining?: number;
@@ -2203,7 +2213,7 @@ export interface RateLimitObservedV1 {
   reservation?: string;
 }
 
-/** What the system before knew of a limit, as of `last_updated`. */
+/** A limit as the system before knew it, at `last_updated`. */
 export interface RateLimitImportedV1 {
   remaining?: number;
   limit?: number;
@@ -2212,16 +2222,16 @@ export interface RateLimitImportedV1 {
   created_at: number;
 }
 
-/** The level is another than after the limit's last event. */
+/** The limit's level has changed since its last event. */
 export interface RateLimitLevelChangedV1 {
   level: string;
   previous: string;
 }
 
 /**
- * No calls before `until`. `refusals` is how many there were one after another, 0 if none led to it.
+ * No calls before `until`. `refusals` counts the refusals in a row that led to it; 0 if none did.
  *
- * `wide` says that the platform means all of its resources, and not the one that was called.
+ * `wide` says that the platform means all of its resources, not only the one that was called.
  */
 export interface RateLimitThrottledV1 {
   until: number;
@@ -2231,7 +2241,7 @@ export interface RateLimitThrottledV1 {
   wide?: boolean;
 }
 
-/** When the level is warning, and when critical, in percent of the limit used. */
+/** The shares of the limit used, in percent, at which its level becomes warning, and critical. */
 export interface RateLimitThresholdsSetV1 {
   warning_percent: number;
   critical_percent: number;
@@ -2365,7 +2375,7 @@ export interface AppStateSetV1 {
   expires_at?: number;
 }
 
-/** What the key held in the system before, set there at `updated_at`, where that is known. */
+/** The value that the key had in the system before, set there at `updated_at`, where that is known. */
 export interface AppStateImportedV1 {
   value: unknown;
   updated_at?: number;
@@ -2378,10 +2388,10 @@ export interface AppStateExpiredV1 {
 }
 
 /**
- * A restore: from this position on, the log is another than it once was.
+ * A restore: from this position on, the log differs from what it was before.
  *
- * Or a `leader` of a cluster that took over where the one before may have answered more: at least
- * `missing_events`, as far as others had been told of them.
+ * Or a takeover by a `leader` of a cluster, where the leader before may have answered more: at least
+ * `missing_events` are missing, as far as other members and subscribers had been told of them.
  */
 export interface TimelineForkedV1 {
   timeline: number;

@@ -6,7 +6,7 @@ import msgspec
 
 
 class AppStateRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key holds. Times are milliseconds since the epoch."""
+    """A key and its value. Times are milliseconds since the epoch."""
 
     key: str
     value: Any

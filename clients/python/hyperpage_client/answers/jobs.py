@@ -36,7 +36,7 @@ class EnqueueResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is, as its worker said last."""
+    """The progress of a job, as its worker last reported it."""
 
     percent: float | None = None
     note: str | None = None
@@ -51,7 +51,7 @@ class AwaitedGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, as it is shown among others. Times are milliseconds since the epoch."""
+    """A job, as lists show it. Times are milliseconds since the epoch."""
 
     id: str
     type: str
@@ -115,19 +115,19 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgressResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How the job is meant to go on."""
+    """Whether the worker is to go on with the job."""
 
     cancel_requested: bool
 
 
 class HeartbeatResult(ProgressResult, frozen=True, kw_only=True):
-    """How the job is meant to go on, and the lease."""
+    """Whether the worker is to go on with the job, and when its lease runs out."""
 
     lease_expires_at: int
 
 
 class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the jobs that a filter means."""
+    """The jobs that a filter matched: the changed ones, the skipped ones, and how many remain."""
 
     ids: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -135,27 +135,27 @@ class ManyResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeJobRow(JobRow, frozen=True, kw_only=True):
-    """A job with all that is known of it."""
+    """A job with all that is known of it, also what lists leave out."""
 
     traceback: str | None = None
 
 
 class CountedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """How many have a value."""
+    """How many rows have a value."""
 
     value: str | None = None
     count: int
 
 
 class GroupedCount(Count, frozen=True, kw_only=True):
-    """How many there are, and how many have each value of the column that is asked for."""
+    """How many rows there are, and how many have each value of the column that is asked for."""
 
     groups: tuple[CountedValue, ...] | None = None
     groups_left_out: int | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A job without what can be large. Times are milliseconds since the epoch."""
+    """A job without its large columns. Times are milliseconds since the epoch."""
 
     id: str
     type: str
@@ -195,7 +195,7 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a group of jobs is. Times are milliseconds since the epoch."""
+    """The progress of a group of jobs. Times are milliseconds since the epoch."""
 
     group_id: str
     total: int
@@ -207,7 +207,7 @@ class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """How queues are together."""
+    """The figures of all queues together."""
 
     states: dict[str, int]
     overdue: int
@@ -217,7 +217,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that so many per cent of the attempts did not exceed."""
+    """The milliseconds that 50, 95 and 99 per cent of the attempts did not exceed, and the maximum."""
 
     p50: int
     p95: int
@@ -226,14 +226,14 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueStatistics(Totals, frozen=True, kw_only=True):
-    """How a queue is."""
+    """The figures of one queue."""
 
     wait_ms: Percentiles | None = None
     run_ms: Percentiles | None = None
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How the queues are. Times are milliseconds since the epoch."""
+    """The figures of the queues. Times are milliseconds since the epoch."""
 
     since: int
     until: int
@@ -252,7 +252,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has and had. Times are milliseconds since the epoch."""
+    """A worker, its present jobs, and its ended attempts. Times are milliseconds since the epoch."""
 
     running: int
     attempt_started_at: int | None = None
@@ -267,7 +267,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
-    """Who works. Times are milliseconds since the epoch."""
+    """The workers. Times are milliseconds since the epoch."""
 
     since: int
     until: int

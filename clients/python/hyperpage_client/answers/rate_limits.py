@@ -47,7 +47,7 @@ class ObservedPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a limit, as it was observed. Times are milliseconds since the epoch."""
+    """A limit, as it was observed. Times are milliseconds since the epoch."""
 
     id: str
     platform: str
@@ -83,7 +83,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """When the policy that runs out first does, by the observations kept of its present window."""
+    """When the first policy runs out of calls, by the observations kept of its present window."""
 
     burn_rate: float | None = None
     runs_out_at: int | None = None

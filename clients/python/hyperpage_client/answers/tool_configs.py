@@ -13,7 +13,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a configuration would be taken."""
+    """Whether `set` would accept a configuration."""
 
     valid: bool
     errors: tuple[Violation, ...]
@@ -34,14 +34,14 @@ class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigMember(msgspec.Struct, frozen=True, kw_only=True):
-    """What one version has, and the other one has not."""
+    """A member that only one of the two versions has."""
 
     path: str
     value: Any
 
 
 class ChangedConfigMember(msgspec.Struct, frozen=True, kw_only=True):
-    """What both versions have, and not alike."""
+    """A member that both versions have, with different values."""
 
     path: str
     before: Any = msgspec.field(name="from")
@@ -49,7 +49,7 @@ class ChangedConfigMember(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """How two versions differ, in the order of the paths."""
+    """The differences between two versions, in the order of the paths."""
 
     added: tuple[ConfigMember, ...]
     removed: tuple[ConfigMember, ...]

@@ -10,7 +10,10 @@ from hyperpage_client.contract.commands import Command
 
 
 class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """No second job with this key, as far as the scope goes and, if there is a window, as it is long."""
+    """No new job while another one has this key.
+
+    Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
+    """
 
     key: Name
     scope: Literal["incomplete", "successful", "all", "waiting"] = "incomplete"
@@ -28,11 +31,11 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When a job is tried again: delays that grow by a factor, or a list of them.
+    """When a job is tried again: after delays that grow by a factor, or after listed delays.
 
-    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
-    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
-    `crashes_count`, that is an attempt like one that failed.
+    `jitter` is the share of a delay that is random: by default 0.5 of growing delays, and 0 of listed ones. A
+    lost worker costs no attempt, and the job is due again after 5 s; with `crashes_count`, it costs an
+    attempt like a failure.
     """
 
     base_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 5000
@@ -50,21 +53,21 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AfterGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The group that a job waits for, and what its jobs have to come to."""
+    """The group that a job waits for, and the outcome of the group's jobs that ends the wait."""
 
     id: Key
     when: Literal["all_completed", "all_ended", "one_failed"] = "all_completed"
 
 
 class Concurrency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many jobs with the key, which is the job's type where it is left out, may run at once."""
+    """How many jobs with the key may run at once. Without a key, the job's type counts."""
 
     key: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many attempts of jobs with the key, or with the job's type, may begin within a window."""
+    """How many attempts with the key may begin within a window. Without a key, the job's type counts."""
 
     key: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)]
@@ -72,9 +75,9 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Debounce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job for all that is enqueued with this key until nothing came for `wait_ms` milliseconds.
+    """One job for everything that is enqueued with this key, until nothing comes for `wait_ms` milliseconds.
 
-    It is not put off for longer than `max_wait_ms` after it was enqueued first.
+    The job is put off for `max_wait_ms` at most, counted from when it was first enqueued.
     """
 
     key: Name
@@ -91,7 +94,7 @@ class Throttle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Jobs by what they are; everything that is named must hold, and something must be named."""
+    """A choice of jobs: they match every field that is given, and at least one must be given."""
 
     status: (
         Literal["pending", "held", "running", "retrying", "completed", "failed", "cancelled", "timeout"]
@@ -130,21 +133,21 @@ class AttemptRate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class Enqueue(Command, frozen=True, kw_only=True):
     """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
-    It is called as its type is, unless it has a `name`.
+    Without a `name`, the job is named after its type.
 
     Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-    `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
-    which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
-    says when it is tried again.
+    `release`; with `depends_on`, until those jobs have completed. At most one of `unique`, `debounce` and
+    `throttle` may be given; with them, there may be no new job, and the result then names the `existing` one.
+    `retry` says when the job is tried again.
 
-    With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
-    a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
-    within the window. Without a key, that is the type.
+    With a `budget`, the job is claimed only while its rate limit, as it was observed, has calls left; with a
+    `concurrency`, only while fewer jobs than its limit run with the same key; with a `rate`, only while fewer
+    attempts than its limit began with the same key within the window. Without a key, the job's type counts.
 
-    It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+    The job belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
     completed or ended, or one has failed.
 
-    With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
+    With `result_ttl_ms`, the job leaves the tables that long after it has completed, as with `archive`.
     """
 
     command_name: ClassVar[str] = "jobs.enqueue"
@@ -181,12 +184,12 @@ class Enqueue(Command, frozen=True, kw_only=True):
 class Claim(Command, frozen=True, kw_only=True):
     """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-    Jobs with a budget or with limits are among them as far as these let them through. Where some have to
-    wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
-    asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+    Jobs with a budget or with limits are handed out only as far as these allow. Where some have to wait for
+    calls, or for the end of a window, the result has `retry_after_ms`: it is of no use to ask for them
+    earlier. Where some wait for running jobs to end, the result says so (`waits_for_ends`).
 
-    `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
-    workers sees them.
+    `host` is the machine that the worker runs on, and `version` the version of its program: both are shown
+    wherever workers are listed.
     """
 
     command_name: ClassVar[str] = "jobs.claim"
@@ -201,7 +204,7 @@ class Claim(Command, frozen=True, kw_only=True):
 
 
 class Heartbeat(Command, frozen=True, kw_only=True):
-    """The worker is still there: its lease runs from now again."""
+    """The worker still works on the job: its lease is renewed from now on."""
 
     command_name: ClassVar[str] = "jobs.heartbeat"
 
@@ -211,7 +214,7 @@ class Heartbeat(Command, frozen=True, kw_only=True):
 
 
 class Progress(Command, frozen=True, kw_only=True):
-    """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+    """How far a running job is: published at once to subscribers, and kept at most every 30 s."""
 
     command_name: ClassVar[str] = "jobs.progress"
 
@@ -224,7 +227,8 @@ class Progress(Command, frozen=True, kw_only=True):
 class Complete(Command, frozen=True, kw_only=True):
     """The job is done.
 
-    Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+    For a job with a budget, `calls` is the number of calls that the attempt made; without it, all of the
+    budget's calls count as made.
     """
 
     command_name: ClassVar[str] = "jobs.complete"
@@ -236,9 +240,9 @@ class Complete(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+    """The attempt failed; the job is retried while attempts are left, unless `retryable` is false.
 
-    `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+    `error` says in a line or so what happened, and `traceback` where, in the form of the worker's language.
     """
 
     command_name: ClassVar[str] = "jobs.fail"
@@ -274,7 +278,7 @@ class Interrupt(Command, frozen=True, kw_only=True):
 
 
 class Cancel(Command, frozen=True, kw_only=True):
-    """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+    """A waiting job is cancelled at once; the worker of a running one is asked to stop."""
 
     command_name: ClassVar[str] = "jobs.cancel"
 
@@ -354,7 +358,8 @@ class Archive(Command, frozen=True, kw_only=True):
 class CancelMany(Command, frozen=True, kw_only=True):
     """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
 
-    It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    The result also says how many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing
+    changes.
     """
 
     command_name: ClassVar[str] = "jobs.cancel_many"
@@ -368,8 +373,8 @@ class CancelMany(Command, frozen=True, kw_only=True):
 class RetryMany(Command, frozen=True, kw_only=True):
     """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
 
-    Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
-    `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+    Jobs that depend on a failed one cannot be retried, and are named as `skipped`. The result also says how
+    many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing changes.
     """
 
     command_name: ClassVar[str] = "jobs.retry_many"
@@ -397,10 +402,10 @@ class ResumeQueue(Command, frozen=True, kw_only=True):
 
 
 class LimitQueue(Command, frozen=True, kw_only=True):
-    """The limits of the queue, from now on: what is left out, or null, is not limited.
+    """The limits of the queue from now on; a limit that is left out, or null, does not apply.
 
     At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
-    milliseconds, counted from now on where that is another window than before.
+    milliseconds, counted from now on if the window is another one than before.
     """
 
     command_name: ClassVar[str] = "jobs.limit_queue"

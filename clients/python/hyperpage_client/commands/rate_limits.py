@@ -9,12 +9,12 @@ from hyperpage_client.contract.commands import Command
 
 
 class Observe(Command, frozen=True, kw_only=True):
-    """What a platform said of its limit. `reset_time` and `observed_at` in milliseconds since the epoch.
+    """A platform's report on its limit. `reset_time` and `observed_at` are milliseconds since the epoch.
 
-    What it leaves out stays as it is known, within the same window. Observations come often and say little
-    new: one becomes an event when it shows another window, a change of 5 % of the limit or of the level, or
-    is a minute younger than the last one kept. With `data_fresh: false` (it came from a cache, say) nothing
-    is kept. `reservation` says for which one the calls were made: it is then spent.
+    Fields that are left out keep their known values within the same window. Observations come often and say
+    little new: one becomes an event only if it shows another window, a change of 5 % of the limit or of the
+    level, or comes a minute after the last one kept. With `data_fresh: false` (it came from a cache, say)
+    nothing is kept. `reservation` names the reservation that the calls were made under: it is spent then.
     """
 
     command_name: ClassVar[str] = "rate_limits.observe"
@@ -32,14 +32,14 @@ class Observe(Command, frozen=True, kw_only=True):
 
 
 class ObserveResponse(Command, frozen=True, kw_only=True):
-    """What a platform answered to a call: the status, and the headers as they came, in any case.
+    """A platform's answer to a call: its status, and its headers as they came, in upper or lower case.
 
-    Headers that say nothing of limits are not looked at, values that make no sense are ignored, and none is
-    stored. Where no `resource` is given, that of the headers counts (GitHub's `core`, a bucket of Discord's).
-    429, 503 with Retry-After, and GitHub's 403 count as a refusal on account of a limit; `rate_limited` says
-    so, or denies it, where the body told the caller. After a refusal no call is allowed until Retry-After has
-    passed; else, where nothing remains, until the reset; else for 60 s, twice as long with each further one.
-    The result is what `may_call` answers, with the `resource`.
+    Headers that do not concern limits are not looked at, values that make no sense are ignored, and none is
+    stored. Without a `resource`, the one in the headers counts (GitHub's `core`, a bucket of Discord's). 429,
+    503 with Retry-After, and GitHub's 403 count as a refusal because of a limit; `rate_limited` confirms or
+    denies that, where the body told the caller. After a refusal, no call is allowed until Retry-After has
+    passed; without that header, until the reset if nothing remains; otherwise for 60 s, twice as long with
+    each further refusal. The result is the answer of `may_call`, with the `resource`.
     """
 
     command_name: ClassVar[str] = "rate_limits.observe_response"
@@ -74,7 +74,7 @@ class Throttle(Command, frozen=True, kw_only=True):
 
 
 class SetThresholds(Command, frozen=True, kw_only=True):
-    """From which share of the limit used, in percent, the level is warning, and from which critical."""
+    """The shares of the limit used, in percent, at which its level becomes warning, and critical."""
 
     command_name: ClassVar[str] = "rate_limits.set_thresholds"
 
@@ -86,17 +86,19 @@ class SetThresholds(Command, frozen=True, kw_only=True):
 
 
 class Reserve(Command, frozen=True, kw_only=True):
-    """Calls set aside for one worker, so that several who share a budget do not overshoot it.
+    """Calls set aside for one worker, so that several workers with one budget do not overshoot it.
 
-    They count against what remains until they are released, confirmed by an observation that names the
-    `reservation` (an id is made if none is given), or `ttl_ms` have passed: longer than the calls may take,
-    since what was made of them later is not known. The result says whether they were `granted`, and if not,
-    when to try again (`retry_at`, null where waiting does not help). Not granted is no event, and not
-    remembered for the command id. The same reservation again gets the same answer. As long as nobody has
-    said what remains, everything is granted, or nothing could be learned.
+    The calls count against what remains until they are released, or confirmed by an observation that names
+    the `reservation` (an id is made if none is given), or until `ttl_ms` have passed. `ttl_ms` must be longer
+    than the calls may take: later, it is unknown what was made of them. The result says whether they were
+    `granted`, and if not, when to try again (`retry_at`, null where waiting does not help). A reservation
+    that is not granted makes no event, and is not remembered for the command id. The same reservation again
+    gets the same answer. As long as no observation has said what remains, every reservation is granted:
+    otherwise no call would be made, and nothing learned.
 
     Granting and ending are events, since a grant must hold across a crash and count for the next command of
-    the same transaction; running out is none, since the time says it. At most 100 are out for one limit.
+    the same transaction. Expiry makes no event, since it follows from the time. A limit has at most 100 open
+    reservations.
     """
 
     command_name: ClassVar[str] = "rate_limits.reserve"
@@ -112,7 +114,8 @@ class Reserve(Command, frozen=True, kw_only=True):
 class Release(Command, frozen=True, kw_only=True):
     """A reservation is not needed any more; `used` of its calls were made, and are taken from what remains.
 
-    A reservation that is not out (any more) is no error, and changes nothing: releasing twice is safe.
+    It is no error to release a reservation that is not open (any more), and changes nothing: releasing twice
+    is safe.
     """
 
     command_name: ClassVar[str] = "rate_limits.release"

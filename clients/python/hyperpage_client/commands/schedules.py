@@ -19,11 +19,11 @@ class CallBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When a job is tried again: delays that grow by a factor, or a list of them.
+    """When a job is tried again: after delays that grow by a factor, or after listed delays.
 
-    `jitter` is the share of a delay that chance decides: half of those that grow, nothing of a list, unless
-    it is said. A worker that is lost costs no attempt, and the job is due again after 5 s; with
-    `crashes_count`, that is an attempt like one that failed.
+    `jitter` is the share of a delay that is random: by default 0.5 of growing delays, and 0 of listed ones. A
+    lost worker costs no attempt, and the job is due again after 5 s; with `crashes_count`, it costs an
+    attempt like a failure.
     """
 
     base_ms: Annotated[int, msgspec.Meta(ge=1, le=2678400000)] = 5000
@@ -41,14 +41,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Concurrency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many jobs with the key, which is the job's type where it is left out, may run at once."""
+    """How many jobs with the key may run at once. Without a key, the job's type counts."""
 
     key: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many attempts of jobs with the key, or with the job's type, may begin within a window."""
+    """How many attempts with the key may begin within a window. Without a key, the job's type counts."""
 
     key: Name | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)]
@@ -56,9 +56,9 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ScheduledUnique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """No job is made while another one has the key, as far as the scope and the window go.
+    """No job is made while another one has the key; without a key, that is the schedule's id.
 
-    Without a key, that is the schedule's id.
+    Only jobs in the scope are in the way and, with a window, only those that were enqueued within it.
     """
 
     key: Name | None = None
@@ -67,7 +67,7 @@ class ScheduledUnique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ScheduledJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is enqueued each time; the fields are those of `jobs.enqueue`."""
+    """The job to enqueue each time; the fields are those of `jobs.enqueue`."""
 
     type: Name
     name: Name
@@ -151,7 +151,7 @@ class ResumeSchedule(Command, frozen=True, kw_only=True):
 
 
 class TriggerSchedule(Command, frozen=True, kw_only=True):
-    """A job is made at once, paused or not; the result has its id. The times stay as they are."""
+    """A job is made at once, paused or not; the result has the job's id. The schedule's times stay."""
 
     command_name: ClassVar[str] = "schedules.trigger"
 

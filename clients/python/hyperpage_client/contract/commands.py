@@ -20,7 +20,7 @@ class Command(
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What an accepted command is told, in the order of the contract."""
+    """The answer to an accepted command, with its members in the order of the contract."""
 
     command_id: str
     stream: str | None

@@ -9,20 +9,20 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class AppStateQueries(Table):
-    """What is told of `app_state`."""
+    """The queries of `app_state`."""
 
     async def get(self, key: str, *, timeout_seconds: float = ANSWER_SECONDS) -> AppStateRow:
-        """What one key holds."""
+        """The value of one key."""
         return await self._ask("app_state.get", given(key=key), AppStateRow, timeout_seconds)
 
     def list(
         self, *, prefix: str | None = None, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
     ) -> AsyncIterator[AppStateRow]:
-        """Keys with what they hold, in order: all, or those that begin with `prefix`."""
+        """Keys with their values, in order: all, or those that begin with `prefix`."""
         return self._items("app_state.list", given(prefix=prefix, limit=limit), AppStateRow, timeout_seconds)
 
     async def count(self, *, prefix: str | None = None, timeout_seconds: float = ANSWER_SECONDS) -> int:
-        """Keys that hold something: all, or those that begin with `prefix`."""
+        """Keys that have a value: all, or those that begin with `prefix`."""
         return (await self._ask("app_state.count", given(prefix=prefix), Count, timeout_seconds)).count
 
     def history(

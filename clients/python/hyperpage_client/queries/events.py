@@ -8,7 +8,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class EventsQueries(Table):
-    """What is told of `events`."""
+    """The queries of `events`."""
 
     def read(
         self,
@@ -18,7 +18,7 @@ class EventsQueries(Table):
         stream: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[ChangeEvent]:
-        """Events behind position `after`, of all tables, one table or one stream."""
+        """Events after position `after`, of all tables, one table or one stream."""
         return self._items(
             "events.read", given(limit=limit, table=table, stream=stream), ChangeEvent, timeout_seconds
         )
@@ -34,7 +34,7 @@ class EventsQueries(Table):
         correlation_id: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> FoundEvents:
-        """Events before a position, the newest first: all that are given must hold."""
+        """Events before a position, the newest first, that match every field that is given."""
         return await self._ask(
             "events.find",
             given(
@@ -56,9 +56,9 @@ class EventsQueries(Table):
         correlation_id: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> EventChain:
-        """What led to the event at a position and what it led to, with all that has the same correlation id.
+        """The event at a position, its causes, its effects, and all events with the same correlation id.
 
-        With a `correlation_id` in place of the position: everything that has it.
+        With a `correlation_id` in place of the position: all events that have it.
         """
         return await self._ask(
             "events.chain",

@@ -25,7 +25,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class JobsQueries(Table):
-    """What is told of `jobs`."""
+    """The queries of `jobs`."""
 
     async def get(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> WholeJobRow:
         """One job."""
@@ -55,7 +55,7 @@ class JobsQueries(Table):
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobRow]:
-        """Jobs by what they are, in the order of their ids."""
+        """Jobs that match the filters, in the order of their ids."""
         return self._items(
             "jobs.list",
             given(
@@ -106,7 +106,7 @@ class JobsQueries(Table):
         concurrency_key: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
-        """How many jobs are like this, and with `by`, how many have each of its values."""
+        """How many jobs match the filters and, with `by`, how many of them have each value of that column."""
         return (
             await self._ask(
                 "jobs.count",
@@ -159,7 +159,7 @@ class JobsQueries(Table):
         concurrency_key: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> tuple[CountedValue, ...]:
-        """How many have each value of a column, the most first, 1,000 at most."""
+        """How many rows have each value of a column, the most frequent first, 1,000 at most."""
         asked = given(
             by=by,
             status=status,
@@ -218,10 +218,10 @@ class JobsQueries(Table):
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[JobSummary]:
-        """Jobs by what they are, the newest first: of a finished state by when they ended, else by their making.
+        """Jobs that match the filters, the newest first: finished ones by their end, others by their creation.
 
-        Without what can be large: payload, result, and more of an error than its beginning, or of a traceback of
-        Python more than its end.
+        Large columns are left out or cut: there is no payload and no result, only the beginning of an error, and
+        only the end of a traceback of Python.
         """
         return self._items(
             "jobs.browse",
@@ -246,9 +246,9 @@ class JobsQueries(Table):
         return self._items("jobs.attempts", given(id=id, limit=limit), JobAttemptRow, timeout_seconds)
 
     async def group(self, group_id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> GroupProgress:
-        """How far a group of jobs is: how many are in each state, and how many of all have ended.
+        """The progress of a group of jobs: how many are in each state, and how many of all have ended.
 
-        Jobs that were archived are not among them. A group that no job has is empty.
+        Archived jobs do not count. A group without jobs is empty.
         """
         return await self._ask("jobs.group", given(group_id=group_id), GroupProgress, timeout_seconds)
 
@@ -261,7 +261,7 @@ class JobsQueries(Table):
         percentiles: bool = True,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Statistics:
-        """How the queues are: jobs by state, what is overdue, and the attempts of the last `window_ms`.
+        """Figures of the queues: jobs by state, overdue jobs, and the attempts of the last `window_ms`.
 
         The window ends at `until`, in milliseconds since the epoch, or now. Without `percentiles`, which take
         longest where many attempts ended, `wait_ms` and `run_ms` are null.
@@ -292,7 +292,7 @@ class JobsQueries(Table):
     async def workers(
         self, *, worker: str | None = None, window_ms: int = 3600000, timeout_seconds: float = ANSWER_SECONDS
     ) -> Workers:
-        """Who works: the jobs that each worker has now, and its attempts that ended in the last `window_ms`."""
+        """The workers: the jobs that each one has now, and its attempts that ended in the last `window_ms`."""
         return await self._ask(
             "jobs.workers", given(worker=worker, window_ms=window_ms), Workers, timeout_seconds
         )
@@ -300,14 +300,14 @@ class JobsQueries(Table):
     def running(
         self, *, worker: str | None = None, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
     ) -> AsyncIterator[RunningJob]:
-        """The jobs that workers have now, and until when: the attempt that began first comes first."""
+        """The jobs that workers have now, and when their leases end; the attempt that began first comes first."""
         return self._items("jobs.running", given(worker=worker, limit=limit), RunningJob, timeout_seconds)
 
     async def await_(
         self, id: str, *, timeout_ms: int = 3000, timeout_seconds: float = ANSWER_SECONDS
     ) -> AwaitedJob:
-        """A job as soon as it has ended, or as it is when the time is over.
+        """A job as soon as it has ended, or as it is when `timeout_ms` are over.
 
-        Who asks has to wait for the answer for longer than `timeout_ms`.
+        The client must wait for the answer for longer than `timeout_ms`.
         """
         return await self._ask("jobs.await", given(id=id, timeout_ms=timeout_ms), AwaitedJob, timeout_seconds)

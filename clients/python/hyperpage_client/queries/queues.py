@@ -9,7 +9,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class QueuesQueries(Table):
-    """What is told of `queues`."""
+    """The queries of `queues`."""
 
     async def get(self, name: str, *, timeout_seconds: float = ANSWER_SECONDS) -> QueueRow:
         """One queue."""

@@ -9,7 +9,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class RateLimitsQueries(Table):
-    """What is told of `rate_limits`."""
+    """The queries of `rate_limits`."""
 
     async def get(
         self,
@@ -37,7 +37,7 @@ class RateLimitsQueries(Table):
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[RateLimitRow]:
-        """Limits by what they are, and how much of them is used, in the order of their ids."""
+        """Limits that match the filters, in the order of their ids."""
         return self._items(
             "rate_limits.list",
             given(platform=platform, resource=resource, identifier=identifier, level=level, limit=limit),
@@ -54,7 +54,7 @@ class RateLimitsQueries(Table):
         level: ObserveResponseLevel | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
-        """Limits by what they are, and how much of them is used."""
+        """Limits that match the filters."""
         return (
             await self._ask(
                 "rate_limits.count",
@@ -109,7 +109,7 @@ class RateLimitsQueries(Table):
         cost: int = 1,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Availability:
-        """Whether calls are allowed now, by what is known and what is reserved; `cost` is how many."""
+        """Whether `cost` calls are allowed now, by what is known of the limit and by its reservations."""
         return await self._ask(
             "rate_limits.may_call",
             given(platform=platform, resource=resource, identifier=identifier, cost=cost),
@@ -125,9 +125,9 @@ class RateLimitsQueries(Table):
         identifier: str | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Forecast:
-        """When the budget runs out, if calls go on as they did, and whether that is before the reset.
+        """When the budget runs out if calls go on at their present pace, and whether that is before the reset.
 
-        And how many due jobs wait for calls of it, and until when.
+        Also how many due jobs wait for its calls, and until when.
         """
         return await self._ask(
             "rate_limits.forecast",

@@ -9,7 +9,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class SchedulesQueries(Table):
-    """What is told of `schedules`."""
+    """The queries of `schedules`."""
 
     async def get(self, id: str, *, timeout_seconds: float = ANSWER_SECONDS) -> ScheduleRow:
         """One schedule."""
@@ -18,11 +18,11 @@ class SchedulesQueries(Table):
     def list(
         self, *, paused: bool | None = None, limit: int = 100, timeout_seconds: float = ANSWER_SECONDS
     ) -> AsyncIterator[ScheduleRow]:
-        """Schedules by what they are, in the order of their ids."""
+        """Schedules that match the filters, in the order of their ids."""
         return self._items("schedules.list", given(paused=paused, limit=limit), ScheduleRow, timeout_seconds)
 
     async def count(self, *, paused: bool | None = None, timeout_seconds: float = ANSWER_SECONDS) -> int:
-        """Schedules by what they are."""
+        """Schedules that match the filters."""
         return (await self._ask("schedules.count", given(paused=paused), Count, timeout_seconds)).count
 
     def history(

@@ -17,10 +17,10 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Answer(msgspec.Struct, Generic[R_co], frozen=True, kw_only=True):
-    """What an accepted command was told; what it says is on disk.
+    """The answer to an accepted command; everything that it says is on disk.
 
     `position` is that of its last event in the log, `version` that in its `stream`. A command that changed
-    nothing has no events, and a repeated one those of the first time.
+    nothing has no events, and a repeated one has those of the first time.
     """
 
     command_id: str

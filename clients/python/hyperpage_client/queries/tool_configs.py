@@ -9,7 +9,7 @@ from hyperpage_client.queries.table import ANSWER_SECONDS, Table, given
 
 
 class ToolConfigsQueries(Table):
-    """What is told of `tool_configs`."""
+    """The queries of `tool_configs`."""
 
     async def get(self, tool_name: str, *, timeout_seconds: float = ANSWER_SECONDS) -> ToolConfigRow:
         """The configuration of one tool."""
@@ -23,7 +23,7 @@ class ToolConfigsQueries(Table):
         limit: int = 100,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> AsyncIterator[ToolConfigRow]:
-        """Configurations by what they say, in the order of the tools' names."""
+        """Configurations that match the filters, in the order of the tools' names."""
         return self._items(
             "tool_configs.list",
             given(enabled=enabled, notifications=notifications, limit=limit),
@@ -38,7 +38,7 @@ class ToolConfigsQueries(Table):
         notifications: bool | None = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> int:
-        """Configurations by what they say."""
+        """Configurations that match the filters."""
         return (
             await self._ask(
                 "tool_configs.count",
@@ -78,9 +78,10 @@ class ToolConfigsQueries(Table):
     async def diff(
         self, tool_name: str, from_version: int, to_version: int, *, timeout_seconds: float = ANSWER_SECONDS
     ) -> ToolConfigDiff:
-        """What changed of a tool's configuration between two versions; 0 is before the first.
+        """The changes of a tool's configuration between two versions; version 0 is before the first one.
 
-        Each in the order of the paths. Where one of the versions is a deletion, all of the other is.
+        The changes are in the order of the paths. If one version is a deletion, everything in the other one
+        counts as added or removed.
         """
         return await self._ask(
             "tool_configs.diff",

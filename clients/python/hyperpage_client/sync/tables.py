@@ -5,7 +5,7 @@ from hyperpage_client.tables import app_state, events, jobs, queues, rate_limits
 
 
 class Jobs(Table):
-    """Everything that can be asked of `jobs`, waited for."""
+    """The commands and queries of `jobs`; each call returns with its answer."""
 
     enqueue = asked(jobs.Jobs.enqueue)
     claim = asked(jobs.Jobs.claim)
@@ -46,7 +46,7 @@ class Jobs(Table):
 
 
 class Queues(Table):
-    """Everything that can be asked of `queues`, waited for."""
+    """The commands and queries of `queues`; each call returns with its answer."""
 
     get = asked(queues.Queues.get)
     list = iterated(queues.Queues.list)
@@ -56,7 +56,7 @@ class Queues(Table):
 
 
 class Schedules(Table):
-    """Everything that can be asked of `schedules`, waited for."""
+    """The commands and queries of `schedules`; each call returns with its answer."""
 
     set = asked(schedules.Schedules.set)
     delete = asked(schedules.Schedules.delete)
@@ -72,7 +72,7 @@ class Schedules(Table):
 
 
 class RateLimits(Table):
-    """Everything that can be asked of `rate_limits`, waited for."""
+    """The commands and queries of `rate_limits`; each call returns with its answer."""
 
     observe = asked(rate_limits.RateLimits.observe)
     observe_response = asked(rate_limits.RateLimits.observe_response)
@@ -91,7 +91,7 @@ class RateLimits(Table):
 
 
 class ToolConfigs(Table):
-    """Everything that can be asked of `tool_configs`, waited for."""
+    """The commands and queries of `tool_configs`; each call returns with its answer."""
 
     set = asked(tool_configs.ToolConfigs.set)
     patch = asked(tool_configs.ToolConfigs.patch)
@@ -113,7 +113,7 @@ class ToolConfigs(Table):
 
 
 class AppState(Table):
-    """Everything that can be asked of `app_state`, waited for."""
+    """The commands and queries of `app_state`; each call returns with its answer."""
 
     set = asked(app_state.AppState.set)
     set_if = asked(app_state.AppState.set_if)
@@ -127,7 +127,7 @@ class AppState(Table):
 
 
 class Events(Table):
-    """Everything that can be asked of `events`, waited for."""
+    """The commands and queries of `events`; each call returns with its answer."""
 
     read = iterated(events.Events.read)
     find = asked(events.Events.find)

@@ -10,7 +10,7 @@ from hyperpage_client.queries.table import Answer, Sent, SentToAny
 
 
 class AppState(AppStateQueries):
-    """Everything that can be asked of `app_state`."""
+    """The commands and queries of `app_state`."""
 
     async def set(
         self, key: str, value: Any, *, ttl_ms: int | None = None, **about: Unpack[Sent]

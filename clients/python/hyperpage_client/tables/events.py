@@ -4,4 +4,4 @@ from hyperpage_client.queries.events import EventsQueries
 
 
 class Events(EventsQueries):
-    """Everything that can be asked of `events`."""
+    """The commands and queries of `events`."""

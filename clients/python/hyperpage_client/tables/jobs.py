@@ -29,7 +29,7 @@ from hyperpage_client.queries.table import Answer, Sent
 
 
 class Jobs(JobsQueries):
-    """Everything that can be asked of `jobs`."""
+    """The commands and queries of `jobs`."""
 
     async def enqueue(
         self,
@@ -63,21 +63,21 @@ class Jobs(JobsQueries):
     ) -> Answer[EnqueueResult | None]:
         """A new job, with a time-ordered id if none is given. Priorities: 1 low, 2 medium, 3 high, 4 critical.
 
-        It is called as its type is, unless it has a `name`.
+        Without a `name`, the job is named after its type.
 
         Each attempt may take `timeout_ms` milliseconds (15 minutes by default). With `hold`, the job waits for
-        `release`; with `depends_on`, until those jobs have completed. With `unique`, `debounce` or `throttle`, of
-        which there is one at most, there may be no new job: the result then names the `existing` one. `retry`
-        says when it is tried again.
+        `release`; with `depends_on`, until those jobs have completed. At most one of `unique`, `debounce` and
+        `throttle` may be given; with them, there may be no new job, and the result then names the `existing` one.
+        `retry` says when the job is tried again.
 
-        With a `budget`, it is claimed only while the rate limit, as it was observed, has calls left for it; with
-        a `concurrency`, while fewer jobs with its key run; with a `rate`, while fewer attempts with its key began
-        within the window. Without a key, that is the type.
+        With a `budget`, the job is claimed only while its rate limit, as it was observed, has calls left; with a
+        `concurrency`, only while fewer jobs than its limit run with the same key; with a `rate`, only while fewer
+        attempts than its limit began with the same key within the window. Without a key, the job's type counts.
 
-        It belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
+        The job belongs to the group `group_id`. With `after_group`, it waits until all jobs of another group have
         completed or ended, or one has failed.
 
-        With `result_ttl_ms`, it leaves the tables so long after it has completed, as with `archive`.
+        With `result_ttl_ms`, the job leaves the tables that long after it has completed, as with `archive`.
         """
         command = commands.Enqueue(
             type=type,
@@ -122,12 +122,12 @@ class Jobs(JobsQueries):
     ) -> Answer[ClaimResult]:
         """Up to `limit` due jobs of a queue for a worker, each under a lease of `lease_ms` milliseconds.
 
-        Jobs with a budget or with limits are among them as far as these let them through. Where some have to
-        wait for calls, or for the end of a window, the result has `retry_after_ms`: before that, it is not worth
-        asking for them again. Where they wait for jobs to end, it says so (`waits_for_ends`).
+        Jobs with a budget or with limits are handed out only as far as these allow. Where some have to wait for
+        calls, or for the end of a window, the result has `retry_after_ms`: it is of no use to ask for them
+        earlier. Where some wait for running jobs to end, the result says so (`waits_for_ends`).
 
-        `host` is the machine that the worker runs on, and `version` that of its program: whoever looks at the
-        workers sees them.
+        `host` is the machine that the worker runs on, and `version` the version of its program: both are shown
+        wherever workers are listed.
         """
         command = commands.Claim(
             worker=worker,
@@ -143,7 +143,7 @@ class Jobs(JobsQueries):
     async def heartbeat(
         self, id: str, lease: str, *, lease_ms: int | None = None, **about: Unpack[Sent]
     ) -> Answer[HeartbeatResult]:
-        """The worker is still there: its lease runs from now again."""
+        """The worker still works on the job: its lease is renewed from now on."""
         command = commands.Heartbeat(id=id, lease=lease, lease_ms=lease_ms)
         return await self._send(command, HeartbeatResult, about)
 
@@ -156,7 +156,7 @@ class Jobs(JobsQueries):
         note: str | None = None,
         **about: Unpack[Sent],
     ) -> Answer[ProgressResult]:
-        """How far a running job is; said at once to whoever listens, kept at most every 30 s."""
+        """How far a running job is: published at once to subscribers, and kept at most every 30 s."""
         command = commands.Progress(id=id, lease=lease, percent=percent, note=note)
         return await self._send(command, ProgressResult, about)
 
@@ -165,7 +165,8 @@ class Jobs(JobsQueries):
     ) -> Answer[None]:
         """The job is done.
 
-        Of a job with a budget, `calls` is how many calls the attempt made; where it is left out, all of them.
+        For a job with a budget, `calls` is the number of calls that the attempt made; without it, all of the
+        budget's calls count as made.
         """
         command = commands.Complete(id=id, lease=lease, result=result, calls=calls)
         return await self._send(command, None, about)
@@ -182,9 +183,9 @@ class Jobs(JobsQueries):
         calls: int | None = None,
         **about: Unpack[Sent],
     ) -> Answer[None]:
-        """The attempt failed; it is retried while attempts are left, unless `retryable` is false.
+        """The attempt failed; the job is retried while attempts are left, unless `retryable` is false.
 
-        `error` says what happened, in a line or so, and `traceback` where, as the worker's language writes it.
+        `error` says in a line or so what happened, and `traceback` where, in the form of the worker's language.
         """
         command = commands.Fail(
             id=id,
@@ -212,7 +213,7 @@ class Jobs(JobsQueries):
         return await self._send(command, None, about)
 
     async def cancel(self, id: str, *, reason: str | None = None, **about: Unpack[Sent]) -> Answer[None]:
-        """A waiting job is cancelled at once; a running one is asked to stop, which its worker learns of."""
+        """A waiting job is cancelled at once; the worker of a running one is asked to stop."""
         command = commands.Cancel(id=id, reason=reason)
         return await self._send(command, None, about)
 
@@ -269,7 +270,8 @@ class Jobs(JobsQueries):
     ) -> Answer[ManyResult]:
         """Up to `limit` jobs are cancelled as by `cancel`, the oldest first; the result names them.
 
-        It says how many are `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+        The result also says how many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing
+        changes.
         """
         command = commands.CancelMany(filter=filter, reason=reason, limit=limit, dry_run=dry_run)
         return await self._send(command, ManyResult, about)
@@ -279,8 +281,8 @@ class Jobs(JobsQueries):
     ) -> Answer[ManyResult]:
         """Up to `limit` unsuccessful jobs are retried as by `retry`, the oldest first; the result names them.
 
-        Those that cannot be are `skipped`, since they depend on what has failed. It says how many are
-        `remaining`, counting 10,000 at most. With `dry_run`, nothing happens.
+        Jobs that depend on a failed one cannot be retried, and are named as `skipped`. The result also says how
+        many more match (`remaining`, counted up to 10,000). With `dry_run`, nothing changes.
         """
         command = commands.RetryMany(filter=filter, limit=limit, dry_run=dry_run)
         return await self._send(command, ManyResult, about)
@@ -305,10 +307,10 @@ class Jobs(JobsQueries):
         rate: AttemptRate | None = None,
         **about: Unpack[Sent],
     ) -> Answer[None]:
-        """The limits of the queue, from now on: what is left out, or null, is not limited.
+        """The limits of the queue from now on; a limit that is left out, or null, does not apply.
 
         At most `concurrency` of its jobs run at once, and at most `limit` attempts begin within `window_ms`
-        milliseconds, counted from now on where that is another window than before.
+        milliseconds, counted from now on if the window is another one than before.
         """
         command = commands.LimitQueue(queue=queue, concurrency=concurrency, rate=rate)
         return await self._send(command, None, about)

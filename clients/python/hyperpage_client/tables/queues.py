@@ -4,4 +4,4 @@ from hyperpage_client.queries.queues import QueuesQueries
 
 
 class Queues(QueuesQueries):
-    """Everything that can be asked of `queues`."""
+    """The commands and queries of `queues`."""

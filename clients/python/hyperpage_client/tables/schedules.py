@@ -10,7 +10,7 @@ from hyperpage_client.queries.table import Answer, Sent
 
 
 class Schedules(SchedulesQueries):
-    """Everything that can be asked of `schedules`."""
+    """The commands and queries of `schedules`."""
 
     async def set(
         self,
@@ -49,6 +49,6 @@ class Schedules(SchedulesQueries):
         return await self._send(command, None, about)
 
     async def trigger(self, id: str, **about: Unpack[Sent]) -> Answer[TriggerResult]:
-        """A job is made at once, paused or not; the result has its id. The times stay as they are."""
+        """A job is made at once, paused or not; the result has the job's id. The schedule's times stay."""
         command = commands.TriggerSchedule(id=id)
         return await self._send(command, TriggerResult, about)

@@ -9,7 +9,7 @@ from hyperpage_client.queries.tool_configs import ToolConfigsQueries
 
 
 class ToolConfigs(ToolConfigsQueries):
-    """Everything that can be asked of `tool_configs`."""
+    """The commands and queries of `tool_configs`."""
 
     async def set(
         self,
@@ -92,11 +92,11 @@ class ToolConfigs(ToolConfigsQueries):
     async def register_schema(
         self, tool_name: str, schema: dict[str, Any], *, reason: str | None = None, **about: Unpack[Sent]
     ) -> Answer[None]:
-        """From now on, the tool's configuration has to match this JSON Schema, and does already, if there is one.
+        """From now on, the tool's configuration must match this JSON Schema; if there is one, it already does.
 
-        It is one of draft 2020-12, if `$schema` does not say 2019-09 or draft 7, refers to nothing but its own
-        parts (`#/$defs/…`), and not to itself. Its work has a bound: regular expressions are without
-        lookaround and backreferences, and `unevaluatedProperties` not nested deeply.
+        The schema is of draft 2020-12, unless `$schema` says 2019-09 or draft 7. It refers to nothing but its own
+        parts (`#/$defs/…`), and has no circle of references. Its work is bounded: regular expressions have no
+        lookaround and no backreferences, and `unevaluatedProperties` is not nested deeply.
         """
         command = commands.RegisterSchema(tool_name=tool_name, schema=schema, reason=reason)
         return await self._send(command, None, about)
@@ -111,7 +111,7 @@ class ToolConfigs(ToolConfigsQueries):
     async def validate(
         self, tool_name: str, config: dict[str, Any], **about: Unpack[Sent]
     ) -> Answer[ValidateResult]:
-        """Whether `set` would take this `config` for the tool: nothing is stored.
+        """Whether `set` would accept this `config` for the tool; nothing is stored.
 
         The result is `{"valid": …, "errors": [{"path", "message"}]}`, with the first errors if there are many.
         """

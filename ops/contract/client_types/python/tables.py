@@ -28,7 +28,7 @@ _OF_COMMANDS = _OF_METHODS | {"about", "command", *Cause.__annotations__}
 def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> Iterator[str]:
     """The source of a class with a method for each query of a table; `words` are the named closed sets."""
     yield f"class {component_name(table)}Queries(Table):"
-    yield from docstring(f"What is told of `{table}`.", "    ")
+    yield from docstring(f"The queries of `{table}`.", "    ")
     for name, query in queries.items():
         yield from _of_query(name, query, words)
 
@@ -36,7 +36,7 @@ def queries_of(table: str, queries: Mapping[str, QueryVerb], words: Words) -> It
 def commands_of(table: str, verbs: Mapping[str, Verb], words: Words) -> Iterator[str]:
     """The source of a table's class: its queries, and a method for each command."""
     yield f"class {component_name(table)}({component_name(table)}Queries):"
-    yield from docstring(f"Everything that can be asked of `{table}`.", "    ")
+    yield from docstring(f"The commands and queries of `{table}`.", "    ")
     for name, verb in verbs.items():
         yield from _of_command(name, verb, words, "commands.")
 
@@ -46,7 +46,7 @@ def whole_table(
 ) -> Iterator[str]:
     """The source of a table's class with all of its methods; its commands' structs are in the same module."""
     yield f"class {name}(Table):"
-    yield from docstring(f"Everything that can be asked of `{table}`, of a client: `{name}(client)`.", "    ")
+    yield from docstring(f"The commands and queries of `{table}`, for a client: `{name}(client)`.", "    ")
     for verb_name, verb in verbs.items():
         yield from _of_command(verb_name, verb, words, "")
     for query_name, query in queries.items():
@@ -57,7 +57,7 @@ def in_threads(table: str, verbs: Mapping[str, Verb], queries: Mapping[str, Quer
     """The source of a table's class for programs without an event loop."""
     name = component_name(table)
     yield f"class {name}(Table):"
-    yield from docstring(f"Everything that can be asked of `{table}`, waited for.", "    ")
+    yield from docstring(f"The commands and queries of `{table}`; each call returns with its answer.", "    ")
     yield from _waiting(f"{table}.{name}", verbs, queries)
 
 
@@ -66,7 +66,7 @@ def whole_table_in_threads(
 ) -> Iterator[str]:
     """The same for a table whose own class is in the same module."""
     yield f"class Sync{name}(SyncTable):"
-    text = f"The same, waited for, of a client of `hyperpage_client.sync`: `Sync{name}(client)`."
+    text = f"The same for a client of `hyperpage_client.sync`: `Sync{name}(client)`."
     yield from docstring(text, "    ")
     yield "    def __init__(self, client: SyncClient) -> None:"
     yield f"        super().__init__(client.portal, {name}(client.underlying))"
@@ -130,7 +130,7 @@ def _grouped(name: str, query: QueryVerb, about: Iterable[str], words: Words) ->
     yield f'        return (await self._ask("{name}", given({handed_on}), Count, timeout_seconds)).count'
     arguments = f"by: {by.removesuffix(' | None')}, {arguments}"
     yield f"    async def count_by(self, {arguments}) -> tuple[CountedValue, ...]:"
-    yield '        """How many have each value of a column, the most first, 1,000 at most."""'
+    yield '        """How many rows have each value of a column, the most frequent first, 1,000 at most."""'
     yield f"        asked = given(by=by, {handed_on})"
     yield f'        answer = await self._ask("{name}", asked, GroupedCount, timeout_seconds)'
     yield "        return answer.groups or ()"

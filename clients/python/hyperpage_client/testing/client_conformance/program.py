@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def listed(cases: Sequence[Case]) -> str:
-    """What each case asks for, its name and what it needs, as a checklist in Markdown."""
+    """A checklist in Markdown: what each case asks for, its name, and what it needs."""
     lines: list[str] = []
     group = ""
     for case in cases:

@@ -58,11 +58,11 @@ class Disturbance:
         self._left = 0
 
     def sent(self, message: Message) -> Message | None:
-        """What becomes of a message of the client: itself, `None`, or an answer, which has no subject."""
+        """The message to pass on for one of the client: itself, `None`, or an answer without a subject."""
         return message
 
     def came(self, message: Message) -> Message | None:
-        """What becomes of a message for the client: itself, `None`, or another message."""
+        """The message to pass on for one to the client: itself, `None`, or another one."""
         return message
 
 
@@ -176,7 +176,7 @@ class Wire:
         return disturbance
 
     def sent_to(self, subject: str) -> list[Sent]:
-        """What the client has sent to subjects that match."""
+        """The messages that the client has sent to matching subjects."""
         return [one for one in self.sent if matches(subject, one.message.subject)]
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -201,7 +201,7 @@ class Wire:
             await asyncio.gather(*map(cancel, tasks))
 
     def note(self, message: Message) -> Message | None:
-        """Keeps a message of the client, and returns what becomes of it: see `Disturbance.sent`."""
+        """Keeps a message of the client, and returns the one to pass on: see `Disturbance.sent`."""
         if len(self.sent) < MAXIMUM_KEPT:
             self.sent.append(Sent(time.monotonic(), message))
         kept: Message | None = message
@@ -211,7 +211,7 @@ class Wire:
         return kept
 
     def came(self, message: Message) -> Message | None:
-        """What becomes of a message for the client: see `Disturbance.came`."""
+        """The message to pass on for one to the client: see `Disturbance.came`."""
         kept: Message | None = message
         for one in tuple(self._disturbances):
             if kept is not None:

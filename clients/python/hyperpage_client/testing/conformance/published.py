@@ -15,7 +15,7 @@ ANY_CODE = frozenset({"invalid", "version_conflict", "command_id_reused", "secre
 
 
 class LeadsTo(msgspec.Struct, frozen=True):
-    """What a verb declares; an older service does not say whether the verb has a `result`."""
+    """The declarations of a verb; an older service does not say whether the verb has a `result`."""
 
     events: frozenset[str]
     refusals: frozenset[str]
@@ -24,7 +24,7 @@ class LeadsTo(msgspec.Struct, frozen=True):
     result: bool | None = None
 
     def undeclared_in(self, said: CommandAnswer) -> str | None:
-        """What an answer has and the verb does not declare; `None` if all is declared."""
+        """The part of an answer that the verb does not declare; `None` if all is declared."""
         if undeclared := set(said.events) - self.events:
             return ", ".join(sorted(undeclared))
         return "a result" if said.result is not None and self.result is False else None
