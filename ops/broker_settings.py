@@ -23,29 +23,31 @@ class SettingsError(ValueError):
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first of the settings."""
+    """The settings of the data directory and of the broker."""
 
     data: Path = Path("data")
     """Where everything is kept: the store, the embedded broker's files, backups. Default `./data`."""
 
     nats: str | None = None
     """Address of a nats-server with JetStream, or of several of one cluster, with commas between them: the
-    first one is taken that is up. With `tls://`, nothing is said that is not encrypted. It may have a user
-    and a password, and is handed to applications in `runtime.json`. Default: one of its own, embedded."""
+    first one that is up is used. With `tls://`, nothing is sent unencrypted. The address may have a user and
+    a password, and is handed to applications in `runtime.json`. Default: a nats-server of its own,
+    embedded."""
 
     nats_relay: str | None = None
     """Address for the connection that manages streams and publishes events. Default: that of `nats`."""
 
     nats_responder: str | None = None
-    """Address for the connection that takes commands and queries. Where it is set, the broker has the
-    accounts that `hyperpage nats-config` writes, and tells who sent what. Default: that of `nats`."""
+    """Address for the connection that takes commands and queries. If it is set, the broker must have the
+    accounts that `hyperpage nats-config` writes, and tells the sender of each message. Default: that of
+    `nats`."""
 
     nats_admin: str | None = None
     """Address that is handed to operators in `admin.json`. Default: that of `nats`."""
 
     nats_credentials: Path | None = None
-    """File by which one is known to that nats-server, for `nats`: the seed of an NKey, a creds file (JWT), or
-    a certificate with its key in PEM. Read again for each connection. Default: what the address says."""
+    """File with the credentials for the connection of `nats`: the seed of an NKey, a creds file (JWT), or a
+    certificate with its key in PEM. It is read again for each connection. Default: those in the address."""
 
     nats_relay_credentials: Path | None = None
     """The same for `nats_relay`. Default: that of `nats`."""
@@ -57,21 +59,22 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The same for `nats_admin`. Default: that of `nats`."""
 
     nats_ca: Path | None = None
-    """The authorities, in PEM, of which one vouches for that nats-server; with it, nothing is said that is
-    not encrypted. Default: those of the system."""
+    """The certificate authorities, in PEM, one of which must vouch for that nats-server; with this setting,
+    nothing is sent unencrypted. Default: those of the system."""
 
     nats_certificate: Path | None = None
-    """Certificate in PEM that is shown to that nats-server, in any role (mutual TLS). Default: none."""
+    """Certificate in PEM that the service shows to that nats-server, in any role (mutual TLS). Default:
+    none."""
 
     nats_key: Path | None = None
-    """The key of that certificate, in PEM, without a password. Default: in the same file."""
+    """The key of that certificate, in PEM, without a password. Default: the one in the certificate's file."""
 
     nats_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
-    """Port of the embedded nats-server. Default: 4222 if it is free, else a free one; 0: a free one."""
+    """Port of the embedded nats-server; 0: a free one. Default: 4222 if it is free, else a free one."""
 
     subjects_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
-    """With more memory that nats-server needs for the subjects of what is in the streams, by an estimate, in
-    MiB, it is degraded. Default 512, two million subjects."""
+    """The service is degraded if the nats-server needs more memory than this for the subjects of the messages
+    in its streams, in MiB, by an estimate. Default 512, two million subjects."""
 
     @property
     def has_accounts(self) -> bool:

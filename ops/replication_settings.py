@@ -13,40 +13,40 @@ MembersRole = Literal["member", "follower"]
 
 
 class ReplicationSettings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How its log is kept on several machines."""
+    """The settings up to those of several machines with one log."""
 
     replication: Replication = "off"
-    """Whether each group of commands is stored in a log on the nats-servers, too: `sync`, before it is
-    committed and answered, with which an answered command outlives the machine; `async`, some milliseconds
-    after that, which are lost with the machine; or `off`. Default `off`."""
+    """Whether each group of commands is also stored in a log on the nats-servers: `sync`, before it is
+    committed and answered, so that an answered command outlives the machine; `async`, some milliseconds after
+    that, so that the last commands are lost with the machine; or `off`. Default `off`."""
 
     replication_replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
-    """On how many nats-servers of a cluster that log is kept; 1 on a single one. Default 3."""
+    """On how many nats-servers of a cluster that log is kept; 1 on a single nats-server. Default 3."""
 
     role: MembersRole = "member"
-    """What this service is where others have the same log: a `member`, which may lead, or a `follower`, which
-    only reads: it answers queries, and takes no commands. Default `member`."""
+    """The role of this service among several with the same log: a `member`, which may lead, or a `follower`,
+    which only reads: it answers queries, and takes no commands. Default `member`."""
 
     follower_behind_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    """If one that follows is known to have had all of the log longer ago, in seconds, it is degraded.
+    """A service that follows is degraded if it last had all of the log longer ago than this, in seconds.
     Default 10."""
 
     replication_lag_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
-    """If the oldest event that is answered and not in that log yet has waited for longer with `async`, in
-    seconds, it is degraded. Default 5."""
+    """With `async`, the service is degraded if the oldest answered event that is not in that log yet has
+    waited for longer than this, in seconds. Default 5."""
 
     replication_log_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How much that log may take on each of them, in MiB; beyond that, commands are refused, or not sent to
-    it with `async`, until a backup was proven, which lets what is older go. Default 0: as the stream is,
-    which has room for everything."""
+    """How much room that log may take on each nats-server, in MiB. Beyond that, commands are refused, or with
+    `async` not stored in the log, until a backup is proven, after which older messages are deleted. Default
+    0: the stream keeps the limit that it has; without one, there is room for everything."""
 
     replication_backup_mib: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """How large the newest proven backup may be, in MiB, to be kept on the nats-servers, too, where members
-    find it that reach no other one. Default: 1024 where backups are kept in the data directory and are not
-    encrypted; otherwise 0: it is not."""
+    """How large the newest proven backup may be, in MiB, to be kept on the nats-servers, too, for members
+    that reach no other backup; 0: none is kept there. Default: 1024 where backups are kept in the data
+    directory and are not encrypted; otherwise 0."""
 
     member: str | None = None
-    """The name of this service among those that follow the same log. Default: the machine's name."""
+    """The name of this service among those with the same log. Default: the machine's name."""
 
     @property
     def asks_often(self) -> bool:

@@ -23,11 +23,11 @@ LogFormat = Literal["console", "json"]
 
 
 class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a service runs."""
+    """All settings of a service."""
 
     aggregates: tuple[str, ...] = ()
-    """Aggregates to try out, beside those that installed packages name: modules, as `shop.basket`, or
-    classes, as `dogs=school.domain:Dog`. Default: no others; `none`: not even those of packages."""
+    """Aggregates to try out, beside those that installed packages bring: modules, as `shop.basket`, or
+    classes, as `dogs=school.domain:Dog`; `none`: not even those of packages. Default: no others."""
 
     reader_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     """How many read-only connections may be open at once. Default 20."""
@@ -36,11 +36,11 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """After how many idle seconds a read-only connection is closed. Default 30."""
 
     reader_wait_seconds: Annotated[float, msgspec.Meta(gt=0)] = 2.0
-    """How many seconds a query waits for a connection before it is `busy`. Default 2."""
+    """How many seconds a query waits for a connection before it is refused as `busy`. Default 2."""
 
     busy_after_ms: Annotated[int, msgspec.Meta(ge=0)] = 250
-    """How many milliseconds a command or a query may wait for its turn; where it would wait longer, it is
-    `busy` at once. Default 250; 0: as long as there is room."""
+    """How many milliseconds a command or a query may wait for its turn; if it would wait longer, it is
+    refused as `busy` at once. 0: it waits as long as there is room. Default 250."""
 
     writer_cache_kib: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
     """Page cache of the writing connection, in KiB. Default 65536 (64 MiB)."""
@@ -49,7 +49,7 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many aggregates' states are kept in memory at most. Default 50000."""
 
     hot_aggregates_kib: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024
-    """How much those may weigh together, in KiB, by an estimate. Default 65536 (64 MiB)."""
+    """How much memory those states may take together, in KiB, by an estimate. Default 65536 (64 MiB)."""
 
     prune_completed_after_hours: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """After how many hours a completed job leaves the tables; its events stay. Default: never."""
@@ -81,62 +81,63 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     SQLite opens."""
 
     encrypt_to: tuple[str, ...] = ()
-    """The public keys of age (`age1…`) that backups and archive are encrypted to, any of whose owners can
-    read them; the service cannot. In a variable, commas between them. Default: none, not encrypted."""
+    """The public keys of age (`age1…`) that backups and archive are encrypted to. The owner of any of these
+    keys can read them; the service cannot. In a variable, commas between them. Default: none, not
+    encrypted."""
 
     trusted_keys: tuple[str, ...] = ()
     """The public keys (`ed25519:…`) whose signatures of backups and archive are trusted, beside the store's
     own, which `hyperpage backup signing-key` prints. In a variable, commas between them. Default: none."""
 
     require_signed: bool = False
-    """Whether backups and segments of the archive that no trusted key has signed are refused; those that are
-    older than their store's key, too. Default false: it is only said."""
+    """Whether backups and segments of the archive are refused if no trusted key has signed them, even those
+    that are older than their store's key. Default false: a warning only."""
 
     check_at_start: Literal["after_a_crash", "always", "never"] = "after_a_crash"
-    """When the store's file is checked before serving, its log and answers, too: `after_a_crash`, `always` or
-    `never`; some seconds for a gigabyte, and for a million events. Default `after_a_crash`."""
+    """When the store's file, its log and its answers are checked before serving: `after_a_crash`, `always` or
+    `never`. It takes some seconds for a gigabyte, and for a million events. Default `after_a_crash`."""
 
     upgrade_check_seconds: Annotated[float, msgspec.Meta(ge=0)] = 600.0
-    """For how many seconds at most a store of an older version is folded before migrations, to see that its
-    rows stay as they are; a million events take some 25. Default 600; 0: it is not looked at."""
+    """How long it may take at most, in seconds, to check before migrations that the rows of an older
+    version's store stay as they are; a million events take some 25. 0: no check. Default 600."""
 
     restore_when_damaged: bool = False
-    """Whether a store that is gone at the start, or so damaged that something is lost, is brought back as far
-    as backups and archive have it; otherwise the service does not start, and says how to. Where others have
-    its log, it is never done. Default false."""
+    """Whether a store that is missing at the start, or has lost data to damage, is restored as far as backups
+    and archive reach; otherwise the service does not start, and says how to restore it. Never done where
+    other services have its log. Default false."""
 
     backup_interval_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
-    """How many minutes after a backup the next one is made. Default 60; 0: none but by hand."""
+    """How many minutes after a backup the next one is made; 0: backups are made by hand only. Default 60."""
 
     backup_drill_hours: Annotated[float, msgspec.Meta(ge=0)] = 24.0
-    """How many hours after a backup was proven the newest one is. Default 24; 0: none but by hand."""
+    """How many hours after a backup was proven the newest one is proven; 0: by hand only. Default 24."""
 
     backup_keep_newest: Annotated[int, msgspec.Meta(ge=1)] = 3
     """How many of the newest backups, and of the newest proven ones, are kept, however old. Default 3."""
 
     backup_retention_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
-    """Backups are kept for so many days. Default 30."""
+    """For how many days backups are kept. Default 30."""
 
     backup_keep_hourly: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of how many hours, besides, the last backup is kept. Default 0."""
+    """For how many hours, in addition, the last backup of each hour is kept. Default 0."""
 
     backup_keep_daily: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of how many days, besides, the last backup is kept. Default 0."""
+    """For how many days, in addition, the last backup of each day is kept. Default 0."""
 
     backup_keep_weekly: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of how many weeks, besides, the last backup is kept. Default 0."""
+    """For how many weeks, in addition, the last backup of each week is kept. Default 0."""
 
     backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of how many months, besides, the last backup is kept. Default 0."""
+    """For how many months, in addition, the last backup of each month is kept. Default 0."""
 
     allowed_secret_paths: tuple[str, ...] = ()
-    """Where what looks like a credential is stored all the same: a list of `<table>.<verb>:<path>`, with the
-    path that the refusal gave; `*` stands for anything within one step. In a variable, commas between them.
+    """Where values that look like credentials are stored all the same: a list of `<table>.<verb>:<path>`,
+    with the path in the refusal; `*` stands for any text within one step. In a variable, commas between them.
     For false alarms only: what is stored is kept for ever. Default: nowhere."""
 
     audit_kept_mib: Annotated[int, msgspec.Meta(ge=0)] = 256
-    """How much of the audit log is kept, in MiB; beyond that, the oldest files go, and a line says so.
-    Default 256, some 400,000 acts; 0: everything."""
+    """How much of the audit log is kept, in MiB; beyond that, the oldest files are deleted, and a line of the
+    log says so. 0: everything is kept. Default 256, some 400,000 acts."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR; logs go to stderr. Default INFO."""
@@ -148,33 +149,36 @@ class Settings(StreamSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     """How often the service looks at its store, its disks and its memory, in seconds. Default 2."""
 
     integrity_check_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
-    """How many minutes after SQLite has checked the store, table by table, and all hashes of its log were
-    recomputed, that is done again, beside the commands. Default 60; 0: never."""
+    """How many minutes after a check of the whole store the next one begins, beside the commands: SQLite
+    checks each table, and all hashes of the log are recomputed. 0: never. Default 60."""
 
     disk_free_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
-    """With less free on the disk of store, backups or archive, in MiB, it is degraded. Default 1024."""
+    """The service is degraded if the disk of the store, the backups or the archive has less free than this,
+    in MiB. Default 1024."""
 
     disk_free_unhealthy_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
-    """With less free there, in MiB, it is unhealthy. Default 128."""
+    """The service is unhealthy if one of those disks has less free than this, in MiB. Default 128."""
 
     memory_degraded_percent: Annotated[float, msgspec.Meta(gt=0, le=100)] = 90.0
-    """With more of the container's or the machine's memory in use, in percent, it is degraded. Default 90."""
+    """The service is degraded if more than this of the container's or the machine's memory is in use, in
+    percent. Default 90."""
 
     wal_degraded_mib: Annotated[int, msgspec.Meta(ge=0)] = 256
-    """With a larger WAL beside the store, in MiB, it is degraded. Default 256."""
+    """The service is degraded if the WAL beside the store is larger than this, in MiB. Default 256."""
 
     query_latency_degraded_ms: Annotated[float, msgspec.Meta(gt=0)] = 100.0
-    """If reading one row takes longer, in milliseconds, it is degraded. Default 100."""
+    """The service is degraded if reading one row takes longer than this, in milliseconds. Default 100."""
 
     relay_lag_degraded_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
-    """If an event waits longer to be published, in seconds, it is degraded. Default 5."""
+    """The service is degraded if an event waits longer than this to be published, in seconds. Default 5."""
 
     unhandled_jobs_degraded_minutes: Annotated[float, msgspec.Meta(ge=0)] = 15.0
-    """With due jobs of a type that no worker has asked for in so many minutes, it is degraded. Jobs of paused
-    queues do not count. Default 15; 0: never."""
+    """The service is degraded if no worker has asked for the type of a due job for this long, in minutes.
+    Jobs of paused queues do not count. 0: never. Default 15."""
 
     writer_stalled_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    """If the writer is at one group of commands for longer, in seconds, it is unhealthy. Default 10."""
+    """The service is unhealthy if the writer takes longer than this for one group of commands, in seconds.
+    Default 10."""
 
     @property
     def allowed_secrets(self) -> AllowedPaths:

@@ -19,37 +19,40 @@ class StreamSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fie
     """First token(s) of every subject; streams and buckets are named after it. Default `hyperpage`."""
 
     inbox_prefix: str = "_INBOX."
-    """What reply subjects must begin with; a request with another one is dropped. Default `_INBOX.`."""
+    """The beginning of valid reply subjects; a request with another reply subject is dropped. Default
+    `_INBOX.`."""
 
     commands_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
-    """How much may wait as durable commands, in MiB; the broker refuses more, and tells the sender so.
-    Default 512; 0: as the stream is."""
+    """How much room waiting durable commands may take, in MiB; beyond that, the broker refuses more, and
+    tells the sender so. 0: the stream keeps the limit that it has. Default 512."""
 
     results_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 512
-    """How much the answers to durable commands may take, in MiB; beyond that, the oldest go before their
-    time. Default 512; 0: as the stream is."""
+    """How much room the answers to durable commands may take, in MiB; beyond that, the oldest are deleted
+    before their time. 0: the stream keeps the limit that it has. Default 512."""
 
     results_kept_hours: Annotated[float, msgspec.Meta(gt=0)] = 24.0
     """For how many hours those answers are kept. Default 24."""
 
     dead_letters_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 128
-    """How much dead letters may take, in MiB, and messages that are no command the half of it; beyond that,
-    these are answered and not kept, and others wait among the commands. Default 128; 0: as the stream is."""
+    """How much room dead letters may take, in MiB; messages that are no commands may take half of it. Beyond
+    that, such messages are answered but not kept, and other dead letters wait among the commands. 0: the
+    stream keeps the limit that it has. Default 128."""
 
     mirror_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 1024
-    """How much each mirror may take, in MiB; beyond that, it is not kept up to date. Default 1024; 0: as the
-    bucket is."""
+    """How much room each mirror may take, in MiB; beyond that, it is not kept up to date. 0: the bucket keeps
+    the limit that it has. Default 1024."""
 
     events_stream_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How much the stream of events may take, in MiB; beyond that, the oldest go, and stay in the store.
-    Default 0: as the stream is, which keeps everything."""
+    """How much room the stream of events may take, in MiB; beyond that, the oldest are deleted there, and
+    stay in the store. Default 0: the stream keeps the limit that it has; without one, it keeps everything."""
 
     events_kept_days: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """For how many days events stay in that stream; they stay in the store. Default 0: as the stream is,
-    which keeps everything."""
+    """For how many days events stay in that stream; they stay in the store for ever. Default 0: the stream
+    keeps the limit that it has; without one, it keeps everything."""
 
     stream_consumers: Annotated[int, msgspec.Meta(ge=0)] = 1000
-    """How many consumers each stream that applications read may have at once. Default 1000; 0: as it is."""
+    """How many consumers each stream that applications read may have at once; 0: the stream keeps the limit
+    that it has. Default 1000."""
 
     @property
     def names(self) -> BusNames:
