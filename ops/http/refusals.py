@@ -43,7 +43,7 @@ def no_such_place(near: str | None = None) -> NotFound:
 
 
 class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):
-    """The path is right, and the method is not."""
+    """The path exists, but not for this method."""
 
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(
@@ -54,27 +54,27 @@ class MethodNotAllowed(HttpRefusal, code="method_not_allowed", number=405):
 
 
 class Unauthorized(HttpRefusal, code="unauthorized", number=401):
-    """Nobody knows who asks."""
+    """The caller is unknown: the request has no valid credentials."""
 
 
 class Forbidden(HttpRefusal, code="forbidden", number=403):
-    """Who asks may not."""
+    """The caller is known, but has no right to do this."""
 
 
 class Misdirected(HttpRefusal, code="misdirected", number=421):
-    """The request names a host that is none of ours: a browser may have been led here."""
+    """The request names a host that is not this service's: a browser may have been led here."""
 
 
 class UnsupportedMediaType(HttpRefusal, code="unsupported_media_type", number=415):
-    """The body is not JSON, or does not say so."""
+    """The body is not JSON, or its Content-Type does not say so."""
 
 
 class TooManyRequests(HttpRefusal, code="too_many_requests", number=429):
-    """Too much from one address, or at all; `details.retry_after_ms` says when to try again."""
+    """Too many requests, from one address or in all; `details.retry_after_ms` says when to try again."""
 
 
 class BodyTooLarge(HttpRefusal, code="too_large", number=413):
-    """The body is larger than any that means something; the rest of it is not read."""
+    """The body is larger than any valid one; the rest of it is not read."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
@@ -87,7 +87,7 @@ class BodyTooLarge(HttpRefusal, code="too_large", number=413):
 
 
 class HeadTooLarge(HttpRefusal, code="too_large", number=431):
-    """The request's line and headers are longer than any that mean something."""
+    """The request line and the headers are longer than any valid ones."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(

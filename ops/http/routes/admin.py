@@ -38,7 +38,7 @@ _NOT_HERE = frozenset({"import.file"})
 
 
 async def carry_out(request: Request) -> Response:
-    """An act of the operator's."""
+    """Carries out an administrative act."""
     name = f"{request.path_params['area']}.{request.path_params['verb']}"
     if name in _NOT_HERE:
         raise no_such_place()
@@ -72,12 +72,12 @@ async def create_backup(request: Request) -> Response:
 
 
 async def verify_backup(request: Request) -> Response:
-    """What a check of a whole backup finds."""
+    """The findings of a check of a whole backup."""
     return await _prove(request, "backup.verify")
 
 
 async def drill_backup(request: Request) -> Response:
-    """What making a store from a backup finds."""
+    """The findings of a drill, which makes a store from a backup and compares it."""
     return await _prove(request, "backup.drill")
 
 

@@ -50,7 +50,7 @@ class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 async def follow(request: Request) -> Response:
     """The events, live or from any position, as server-sent events.
 
-    Those behind `Last-Event-ID` or `after`; without either, those that come from now on.
+    They begin after `Last-Event-ID` or `after`; without either, with the next event.
     """
     wish = _wish(request)
     backend = backend_of(request)

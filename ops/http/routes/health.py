@@ -25,7 +25,7 @@ _FRESH = {"Cache-Control": "no-store"}
 
 
 async def answer_livez(request: Request) -> Response:
-    """Whether it makes sense to let it run."""
+    """Whether the process is alive; if not, it needs a restart."""
     try:
         is_alive = backend_of(request).now.parts.role.is_alive
     except Unavailable:
@@ -35,7 +35,7 @@ async def answer_livez(request: Request) -> Response:
 
 
 async def answer_readyz(request: Request) -> Response:
-    """Whether it does what it is there for."""
+    """Whether the service can do its work."""
     is_verbose = "verbose" in request.query_params
     if is_verbose:
         principal_of(request).require("read")

@@ -49,14 +49,14 @@ class ToolConfiguration(
 class SaveConfiguration(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
 ):
-    """A tool, and what its configuration is to be."""
+    """A tool, and its new configuration."""
 
     tool_name: _PRESENT
     config: ToolConfiguration
 
 
 class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the backup is for."""
+    """The purpose of the backup."""
 
     description: str | None = None
 
@@ -73,7 +73,7 @@ class _Rows(msgspec.Struct):
 
 
 async def get_configuration(request: Request) -> Response:
-    """All configurations by the name of their tool, or that of one tool."""
+    """The configuration of one tool, or all configurations by the names of their tools."""
     backend = backend_of(request)
     tool = request.query_params.get("tool")
     if tool:
@@ -106,7 +106,7 @@ def _as_before(row: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
 
 
 async def save_configuration(request: Request) -> Response:
-    """The configuration of a tool, stored."""
+    """Stores the configuration of a tool."""
     wish = _wish(SaveConfiguration, await json_body(request), "Tool name and configuration required")
     body = {"tool_name": wish.tool_name, **msgspec.structs.asdict(wish.config)}
     await backend_of(request).command(
@@ -139,7 +139,7 @@ async def get_backups(request: Request) -> Response:
 
 
 async def create_backup(request: Request) -> Response:
-    """A backup, made and checked."""
+    """Makes and checks a backup."""
     wish = codec.decode(CreateBackup, await json_body(request))
     made = await administer(request, "backup.create", codec.encode({"description": wish.description or ""}))
     backup = {
@@ -152,7 +152,7 @@ async def create_backup(request: Request) -> Response:
 
 
 async def restore_backup(request: Request) -> Response:
-    """The store as it was in a backup: answered when it is served again."""
+    """Restores the store from a backup; answered when the restored store is served."""
     wish = _wish(RestoreBackup, await json_body(request), "Backup path required")
     body = restore_of_ours(request, RestoreRequest(backup=wish.backup_path))
     accepted = await administer(request, "backup.restore", body)

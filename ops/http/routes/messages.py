@@ -43,7 +43,7 @@ _PASSED_ON = (ACTOR, CORRELATION_ID, CAUSATION_ID, TRACEPARENT)
 
 
 async def answer_message(request: Request) -> Response:
-    """A command's or a query's answer."""
+    """The answer to a command or a query."""
     backend = backend_of(request)
     parts = backend.now.parts
     queries = parts.query_verbs

@@ -30,9 +30,9 @@ class LogIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 async def who_am_i(request: Request) -> Response:
-    """Who asks.
+    """The caller.
 
-    For a browser with a session, with the token that its pages send back.
+    A browser with a session also gets the token that its pages send back.
     """
     access = access_of(request)
     session = access.session(request)
@@ -41,7 +41,7 @@ async def who_am_i(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """A session for a browser, kept in a cookie."""
+    """Opens a session for a browser, kept in a cookie."""
     access = access_of(request)
     if is_form(request):
         token = (await read_form(request)).said("token")
@@ -55,7 +55,7 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """The session's end."""
+    """Ends the session."""
     response = Response(status_code=204)
     access_of(request).end_session(request)
     access_of(request).delete_cookie(response)
