@@ -83,7 +83,7 @@ _Answer = tuple[str, bytes, int, str, int]
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a leader has stored in its term after `before`. `leader` is the name in a term's first frame.
+    """The changes that a leader stored in its term after `before`. `leader` is named in a term's first frame.
 
     With `all_leases`, there are no other `leases`: a file that applies the frame ends those that it does not
     name. If the log `trails`, its leader may have answered more than the log has.

@@ -58,13 +58,13 @@ class Role(StrEnum):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """What a member tells of itself. `instance` tells processes of one name apart.
+    """A member's report on itself. `instance` tells processes of one name apart.
 
-    Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` where
-    its HTTP API is, `time_ms` what its clock shows, in milliseconds since the epoch. A member `could_lead` if
-    its file agrees with the log, as far as it knows, and its writer is not stuck. Of a leader whose log
-    trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`.
-    It reads frames up to the format `reads`.
+    Its file ends at `position`, with that `hash` (in hex). `version` is that of the program, `address` that
+    of its HTTP API, `time_ms` the time on its clock, in milliseconds since the epoch. A member `could_lead`
+    if its file agrees with the log, as far as it knows, and its writer is not stuck. Of a leader whose log
+    trails, `log_lag_events` are answered and not in the log yet, the oldest for `log_lag_seconds`. The member
+    reads frames up to the format `reads`.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveMember(msgspec.Struct, frozen=True, kw_only=True):
-    """What a member told, and its age; `clock_ahead_ms` is how far its clock is ahead of the broker's."""
+    """A member's report, and its age; `clock_ahead_ms` is how far its clock is ahead of the broker's."""
 
     member: Member
     age_ms: int

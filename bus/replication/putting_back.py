@@ -32,7 +32,7 @@ TRANSACTION_BYTES = 32 * 1024 * 1024
 
 
 class Lacking:
-    """What a file has after the end of its log, in frames of one term; used by one thread at a time.
+    """The part of a file behind the end of its log, in frames of one term; used by one thread at a time.
 
     `answers` is the number of the last answer that the log has, `leases` are the leases that it has; None:
     that is unknown. Events and answers are not kept in memory: they are read when they are asked for.

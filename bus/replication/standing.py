@@ -59,7 +59,7 @@ class LogStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a member knows of its cluster.
+    """The state of the cluster, as far as a member knows it.
 
     `leader` is None while no member is known to lead, for `leaderless_seconds` by now. `leader_changes`
     counts how often another member led than before, since the start. `members` and `log` are as old as

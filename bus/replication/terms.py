@@ -48,7 +48,7 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What subscribers and members were told of the store: the last position, and the highest timeline."""
+    """The store's last position and highest timeline, as subscribers and members were told of them."""
 
     position: int = 0
     timeline: int = 0
@@ -70,7 +70,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     told: Callable[[], Awaitable[Told]] | None = None
 
     async def others(self) -> Told:
-        """What subscribers and members were told, as far as it is known."""
+        """The position and timeline that subscribers and members were told of, as far as they are known."""
         return Told() if self.told is None else await self.told()
 
     def require(self) -> None:

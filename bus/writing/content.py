@@ -26,7 +26,7 @@ class WrittenTables(Protocol):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What a transaction adds to a log that ended with `before`.
+    """The content of a transaction, which extends a log that ended with `before`.
 
     Each answer comes with the number of events from which it can be told again; 0 if it says more than they
     do. A lease that ended is `None`.

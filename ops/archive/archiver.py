@@ -71,7 +71,7 @@ class ArchiveState(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None
     problem: str | None
     cut: str | None = None
-    """What was found to be missing at its end since the start, which was written again from the log."""
+    """The events found missing at the archive's end since the start, and written again from the log."""
 
 
 class _Next(NamedTuple):

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`heads` are some that the log had, as `audit verify`, `status` and backups have told them."""
+    """A check of the audit log; `heads` are earlier ones, from `audit verify`, `status` or backups."""
 
     heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
 

@@ -48,11 +48,11 @@ def head_in(text: str) -> Head | None:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `at` is in milliseconds since the epoch.
+    """One line of the audit log. `at` is in milliseconds since the epoch.
 
-    `actor` is who they say they are, `principal` the token or user that vouches for it, `None` where nothing
-    does. `code` is why it was refused or failed, `request` what was asked for, in short. `dry_run` stands in
-    the lines of acts that were only tried, and did nothing.
+    `actor` is the name that the caller gave, `principal` the token or user that authenticated the caller,
+    `None` if there was none. `code` says why the act was refused or failed, `request` what was asked for, in
+    short. `dry_run` marks acts that were only tried, and changed nothing.
     """
 
     sequence: int

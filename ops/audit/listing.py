@@ -19,10 +19,10 @@ _ENVELOPE_BYTES = 96
 
 
 class ListAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which lines; all that is said must fit. Times are milliseconds since the epoch.
+    """The lines to list: those that match every field that is given. Times are milliseconds since the epoch.
 
-    `action` is a whole one, or the beginning of some, with a `*` behind it; `actor` is the actor or the
-    principal. `after` is where the last answer said that it goes on.
+    `action` is a whole name, or a beginning with a `*` behind it; `actor` is the actor or the principal.
+    `after` is the `next` of the last answer.
     """
 
     since: Time | None = None

@@ -56,7 +56,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     compression: Literal["zstd"] | None = None
     """How the file is compressed."""
     recipients: tuple[str, ...] = ()
-    """The public keys that it is encrypted to with age; none: it is not."""
+    """The public keys that it is encrypted to with age; empty if it is not encrypted."""
     plain_size: Whole | None = None
     plain_checksum: Hash | None = None
     """Those of the database in it, where the file is compressed or encrypted."""
@@ -80,7 +80,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     last_verified: Moment
     """When it was last found to be right, as far as it could be read."""
     checks: dict[Check, Moment] = {}
-    """What was checked, and when last. Of what is encrypted, all but `checksum` was done before it was."""
+    """The time of each check. If the file is encrypted, all but `checksum` were made before that."""
     last_drilled: Moment | None = None
     """When a store was last made from it and found to be the same."""
     audit_head: Annotated[str, msgspec.Meta(max_length=100)] = ""
@@ -88,7 +88,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pinned: bool = False
     """Whether it is kept for good."""
     unsound: str = ""
-    """What was wrong with it when it was last looked at, as the reason of a `BackupError`; empty: nothing."""
+    """Why the last check found the file unsound, as the reason of a `BackupError`; empty if it is sound."""
     metadata_checksum: str = ""
     """SHA-256 of all the other fields."""
 

@@ -16,11 +16,11 @@ BackupName = Annotated[str, msgspec.Meta(pattern=r"^hyperpage-backup-[A-Za-z0-9.
 
 
 class CreateBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What it is for, in the operator's words."""
+    """A backup to make; `description` says what it is for, in the operator's words."""
 
     description: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
     prove: bool = False
-    """Whether it is drilled, too, before it is sealed."""
+    """Whether the backup is also drilled, before it is sealed."""
 
 
 class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,16 +30,16 @@ class NameBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class PruneBackups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether to say only what would go."""
+    """Deletes the backups that no rule keeps; with `dry_run`, only their names are told."""
 
     dry_run: bool = False
 
 
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to restore, and whether to back the present store up first.
+    """The moment to restore, and whether the present store is backed up first.
 
-    `prepared` is a folder in the data directory that has what is needed, where that is kept encrypted.
-    `dry_run` says what would be done, and does nothing.
+    `prepared` is a folder in the data directory with plain copies of the needed files, if these are
+    encrypted. `dry_run` says what would be done, and does nothing.
     """
 
     backup: str | None = None

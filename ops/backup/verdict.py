@@ -216,7 +216,7 @@ def _wrong_tables(store: Path) -> list[str]:
 
 
 def _repair_of(wrong: Mapping[str, str]) -> str:
-    """What to do about damaged copies while the store is sound."""
+    """Instructions for damaged copies while the store is sound; empty if there is nothing to do."""
     backups = [name for name in wrong if name.startswith("hyperpage-backup-")]
     # A sound backup with another log may have events that no other copy has.
     others = [name for name in backups if wrong[name].startswith(_OTHER_LOG)]

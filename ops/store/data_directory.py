@@ -38,14 +38,14 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     prefix: str = "hyperpage"
     instance: str = ""
-    """By which it is told from another one that serves the same prefix."""
+    """The id that tells this service from another one that serves the same prefix."""
     asked_by_id: bool = False
-    """Whether it answers what an operator asks of that instance."""
+    """Whether the service answers administrative requests to that instance."""
     backups: str = ""
     archive: str = ""
     """Where it keeps these: commands that look elsewhere say so."""
     nats_access: Access = Access()
-    """What is shown there, and who is trusted to be it, beside what the address says."""
+    """The credentials for that nats-server and the authorities to trust, beside what the address says."""
     nats_urls: tuple[str, ...] = ()
     """All of its addresses, of which `nats_url` is the first one."""
 

@@ -78,7 +78,7 @@ def message_of(error: BaseException) -> str:
 
 
 def hint_of(error: BaseException) -> str:
-    """What to do about an error: its own hint, if it has one; never empty."""
+    """A hint what to do about an error: the error's own hint, if it has one; never empty."""
     for own in (getattr(error, "hint", None), getattr(error, "repair", None)):
         if isinstance(own, str) and own:
             return own

@@ -138,7 +138,7 @@ def examined(
     *,
     is_strict: bool = True,
 ) -> Upgrade:
-    """What this version makes of a log, compared with the rows in `columns`, in the caller's transaction.
+    """A comparison of the rows in `columns` with those of this version; in the caller's transaction.
 
     If `is_strict`, events that cannot be read are reported; otherwise the error is raised.
 

@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """What a query waits for: an answer that `is_over`. It is read again after `events` of a `stream`.
+    """The answer that a query waits for: one that `is_over`. It is read anew after `events` of a `stream`.
 
-    `timeout_ms` is how long it waits at most.
+    `timeout_ms` is how long the query waits at most.
     """
 
     stream: Callable[[Any], str]

@@ -1,4 +1,4 @@
-"""What limits of jobs count: how many run, and how many attempts began within a window."""
+"""The counts behind limits of jobs: how many run, and how many attempts began within a window."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -25,7 +25,7 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def counted(self) -> Counted:
-        """What the gate counts. Gates with other limits may count the same."""
+        """The jobs or calls that the gate counts. Gates with different limits may count the same."""
         return self.kind, self.key, self.window_ms
 
 

@@ -1,4 +1,4 @@
-"""What a restore would do: `plan_restore`; and the checks that both a plan and a restore begin with."""
+"""The plan of a restore: `plan_restore`; and the checks that both a plan and a restore begin with."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from ops.targets.signing import Signing, require_accepted
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore does. `events_lost` counts the present store's events that come after the moment."""
+    """The effects of a restore. `events_lost` counts the present store's events after the moment."""
 
     backup: str
     segments: int
@@ -36,9 +36,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeline: int
     events_lost: int | None
     passed_over: dict[str, str]
-    """What would have been nearer, and why it cannot be used."""
+    """The files that would have been nearer to the moment, each with the reason why it cannot be used."""
     signatures: dict[str, int] = {}
-    """How many of the files are whose, as far as they were looked at: `signed by ed25519:…`, `unsigned`."""
+    """The number of files by signature, as far as they were looked at: `signed by ed25519:…`, `unsigned`."""
 
 
 def plan_restore(
@@ -51,7 +51,7 @@ def plan_restore(
     check: bool = False,
     progress: Progress = ignore_progress,
 ) -> Plan:
-    """What `restore` would do now; `check` also verifies the backup and the segments that it needs.
+    """The plan of what `restore` would do now; `check` also verifies the backup and the needed segments.
 
     Raises:
         BackupError: there is no way to that moment, or the files on it are not sound.
@@ -81,7 +81,7 @@ def plan_restore(
 
 
 def lost_end(places: Places) -> str | None:
-    """What is missing at the end of a store's log, in words; `None` if nothing is known to be missing.
+    """A text on what is missing at the end of a store's log; `None` if nothing is known to be missing.
 
     SQLite drops the events of a damaged WAL without any error: only backups and archive know of them.
     """

@@ -33,7 +33,7 @@ from ops.targets.sealing import Identities
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore did: the store is as it was at `position`, and goes on in `timeline`."""
+    """The result of a restore: the store is as it was at `position`, and goes on in `timeline`."""
 
     position: int
     timeline: int
@@ -43,7 +43,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: str | None
     passed_over: dict[str, str] = {}
     signatures: dict[str, int] = {}
-    """How many of the files that it is made of are whose: `signed by ed25519:…`, `unsigned`."""
+    """The number of files that the store is made of, by signature: `signed by ed25519:…`, `unsigned`."""
 
 
 def restore(

@@ -1,4 +1,4 @@
-"""Who did what to the service: `audit.html`, for administrators."""
+"""The page of the audit log, `audit.html`, for administrators."""
 
 from typing import Any
 
