@@ -1,5 +1,5 @@
--- Every attempt that there was, also of jobs that have left the tables since, with what its job was then. Those that
--- are in the tables come from there: to find the last version of each takes three times as long.
+-- All attempts, also those of jobs that have left the tables since, each with its job as it was then. Attempts that are
+-- still in the tables are read there: to find the last version of each takes three times as long.
 CREATE OR REPLACE VIEW attempts AS
   WITH gone AS (
     SELECT job_id, max(position) AS gone_at FROM job_history_versions
@@ -14,10 +14,10 @@ CREATE OR REPLACE VIEW attempts AS
     SELECT id, arg_max(type, position) AS type, arg_max(tool, position) AS tool,
       arg_max(endpoint, position) AS endpoint, arg_max(priority, position) AS priority
     FROM jobs_versions AS v JOIN gone ON gone.job_id = v.id
-    -- Behind that, the id may be another job's.
+    -- After that position, the id may belong to another job.
     WHERE NOT v.deleted AND v.position < gone.gone_at GROUP BY id
   ),
-  -- An attempt's id is the position at which it began; imported ones have none, and nobody knows who worked on them.
+  -- An attempt's id is the position at which it began. Imported attempts have none, and their workers are unknown.
   claimed AS (SELECT position AS id, data_worker AS worker FROM events WHERE type = 'job.claimed.v1'),
   known AS (
     SELECT a.*, j.type, j.tool, j.endpoint, j.priority FROM job_history AS a LEFT JOIN jobs AS j ON j.id = a.job_id
@@ -30,13 +30,13 @@ CREATE OR REPLACE VIEW attempts AS
     time_of(started_at) AS started, time_of(completed_at) AS completed
   FROM known LEFT JOIN claimed USING (id);
 
--- Every job that there was, as it was last, also those that have left the tables since (`archived`). `due_at` is when it
--- could first have been worked on: nobody held it, and all that it depended on was done. NULL where it never could.
+-- All jobs in their last version, also those that have left the tables since (`archived`). `due_at` is when a job could
+-- first have been worked on: it was not held, and all that it depended on was done. NULL if it never could.
 CREATE OR REPLACE VIEW jobs_ever AS
   SELECT v.* EXCLUDE (position, deleted, timeline), v.position, lives.due_at, time_of(lives.due_at) AS due,
     time_of(v.completed_at) AS completed, coalesce(gone_at > v.position, false) AS archived
   FROM jobs_versions AS v JOIN (
-    -- An id may be used again; the position at which a job came is its own.
+    -- An id may be used again, but the position at which a job was created is its own.
     SELECT created_position, max(position) AS position,
       CASE WHEN bool_or(state NOT IN ('held', 'blocked', 'cancelled')) THEN greatest(
         coalesce(min(run_at) FILTER (state = 'running' AND attempt = 1), arg_max(run_at, position)),
@@ -48,12 +48,12 @@ CREATE OR REPLACE VIEW jobs_ever AS
     SELECT id, max(position) AS gone_at FROM jobs_versions WHERE deleted AND position <= shown_position() GROUP BY id
   ) AS gone USING (id);
 
--- How many events there were in each stretch of time.
+-- The number of events in each bucket of time.
 CREATE OR REPLACE MACRO event_rate(bucket) AS TABLE
   SELECT bucket_of(bucket, recorded_at) AS bucket, table_name, type, count(*) AS events
   FROM events GROUP BY ALL ORDER BY ALL;
 
--- What attempts and jobs can be grouped by; NULL: not at all.
+-- The value that attempts and jobs are grouped by; NULL: they are not grouped.
 CREATE OR REPLACE MACRO group_of("by", type, tool, endpoint, queue, priority, status, worker) AS
   CASE "by"
     WHEN 'type' THEN type
@@ -68,8 +68,8 @@ CREATE OR REPLACE MACRO group_of("by", type, tool, endpoint, queue, priority, st
     END
   END;
 
--- How long attempts waited for a worker since they were due, and how long they ran, by when they began; and by what is
--- named, too.
+-- How long attempts waited for a worker since they were due, and how long they ran, by the time at which they began, and
+-- by the column that "by" names.
 CREATE OR REPLACE MACRO job_latency(bucket, "by" := NULL) AS TABLE
   SELECT bucket_of(bucket, started_at) AS bucket,
     group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by", count(*) AS attempts,
@@ -79,8 +79,8 @@ CREATE OR REPLACE MACRO job_latency(bucket, "by" := NULL) AS TABLE
     quantile_disc(duration_ms, 0.99) AS run_p99_ms, max(duration_ms) AS run_max_ms
   FROM attempts WHERE started_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
 
--- How attempts ended, by type, tool, endpoint, queue, priority, status or worker ('type', …), and by when they ended
--- (or began, those that run). The rate is that of those that failed or timed out among those that have ended.
+-- How attempts ended, by type, tool, endpoint, queue, priority, status or worker ('type', …), and by the time at which
+-- they ended (or began, if they still run). The rate is the share of failed and timed out attempts among the ended ones.
 CREATE OR REPLACE MACRO failure_rate("by", bucket := NULL) AS TABLE
   SELECT
     group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by",
@@ -94,8 +94,8 @@ CREATE OR REPLACE MACRO failure_rate("by", bucket := NULL) AS TABLE
     round(count(*) FILTER (status IN ('failed', 'timeout')) / nullif(count(completed_at), 0), 4) AS failure_rate
   FROM attempts GROUP BY 1, 2 ORDER BY 2, failure_rate DESC NULLS LAST, attempts DESC, 1;
 
--- Whether a job was not done within an interval since it was due; NULL where that does not count: its time is not over,
--- somebody took it back in time, or it waits for somebody or something.
+-- Whether a job was not done within an interval since it was due. NULL if it does not count: its time is not over, it
+-- was cancelled in time, or it is held or blocked.
 CREATE OR REPLACE MACRO is_late(state, due_at, completed_at, within) AS
   CASE
     WHEN state = 'completed' THEN completed_at > due_at + epoch_ms(CAST(within AS INTERVAL))
@@ -104,16 +104,16 @@ CREATE OR REPLACE MACRO is_late(state, due_at, completed_at, within) AS
     WHEN shown_ms() > due_at + epoch_ms(CAST(within AS INTERVAL)) THEN true
   END;
 
--- The jobs that were not done within an interval since they were due, those that have left the tables, too; and how late
--- each was, or is by now: one that failed for good is not done yet, and one that was cancelled is no longer awaited.
+-- The jobs that were not done within an interval since they were due, also those that have left the tables, and how late
+-- each was, or is by now. A job that failed for good is not done yet; a cancelled one was late until it was cancelled.
 CREATE OR REPLACE MACRO sla_misses(within) AS TABLE
   SELECT id, type, tool, queue, priority, state, due, completed, retry_count, error, created_position,
     coalesce(CASE WHEN state IN ('completed', 'cancelled') THEN completed_at END, shown_ms())
       - due_at - epoch_ms(CAST(within AS INTERVAL)) AS late_ms
   FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) ORDER BY due_at, id;
 
--- How many jobs were due and how many of them were late in that way, by type, tool, endpoint, queue, priority, status or
--- worker ('type', …), and by when they were due.
+-- How many jobs were due, and how many of them were late as in `sla_misses`, by type, tool, endpoint, queue, priority,
+-- status or worker ('type', …), and by the time at which they were due.
 CREATE OR REPLACE MACRO sla_rate(within, "by" := NULL, bucket := NULL) AS TABLE
   SELECT
     group_of("by", type, tool, endpoint, queue, priority, status, worker) AS "by",
@@ -124,7 +124,7 @@ CREATE OR REPLACE MACRO sla_rate(within, "by" := NULL, bucket := NULL) AS TABLE
   FROM jobs_ever WHERE is_late(state, due_at, completed_at, within) IS NOT NULL
   GROUP BY 1, 2 ORDER BY 2, late_rate DESC, jobs DESC, 1;
 
--- Who changed a tool's configuration when and why, with what it was before and after; of every tool for NULL.
+-- The changes of a tool's configuration: when, by whom and why, with the content before and after. NULL: of every tool.
 CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
   SELECT e.time, e.key AS tool_name, e.version, e.type, e.actor, e.data_reason AS reason,
     lag(v.enabled) OVER w AS enabled_before, v.enabled, lag(v.config) OVER w AS config_before, v.config,
@@ -134,9 +134,9 @@ CREATE OR REPLACE MACRO config_audit(tool) AS TABLE
   WINDOW w AS (PARTITION BY e.key ORDER BY e.position)
   ORDER BY e.position;
 
--- The stretches of time in which a tool began to fail, with what was changed in its configuration last before the first
--- failure. That is one where at least so many attempts failed, at twice the rate of the tool's others, and the one right
--- before, in time, was none. What came first is told by positions: two times may be the same.
+-- The buckets of time in which a tool began to fail, with the last change of its configuration before the first failure.
+-- In such a bucket, at least `least` attempts failed, at twice the rate of the tool's other buckets or more, while the
+-- bucket right before was not such a one. Positions tell which event came first: two times may be the same.
 CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
   SELECT s.tool, s.begins AS bucket, s.ended, s.failed, round(s.rate, 4) AS failure_rate, round(s.usual, 4) AS usual_rate,
     s.first_failed, c.time AS changed, epoch_ms(s.first_failed) - epoch_ms(c.time) AS changed_ms_before, c.type AS change,
@@ -151,7 +151,7 @@ CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
       SELECT *, failed / ended AS rate, others_failed / nullif(others, 0) AS usual,
         failed >= least AND rate >= 2 * coalesce(usual, 0) AS is_spike
       FROM (
-        -- Divided a level above: DuckDB 1.4.0 knows no nullif() of a window in a macro.
+        -- The division is a level above, since DuckDB 1.4.0 knows no nullif() of a window in a macro.
         SELECT *, sum(failed) OVER of_tool - failed AS others_failed, sum(ended) OVER of_tool - ended AS others
         FROM (
           SELECT a.tool, bucket_of(bucket, a.completed_at) AS begins, count(*) AS ended,
@@ -170,8 +170,8 @@ CREATE OR REPLACE MACRO failure_spikes(bucket, least := 3) AS TABLE
   ASOF LEFT JOIN (SELECT * FROM config_audit(NULL)) AS c ON s.tool = c.tool_name AND s.first_position > c.position
   WHERE s.is_spike AND NOT s.goes_on ORDER BY s.begins, s.tool;
 
--- What people changed within an interval before a moment, the newest first: configurations, queues, schedules, and the
--- thresholds and stops of rate limits.
+-- The changes by people within an interval before a moment, the newest first: of configurations, queues and schedules,
+-- and of rate limits those that set thresholds or cleared the limit.
 CREATE OR REPLACE MACRO changes_before(moment, within := '1 hour') AS TABLE
   SELECT time, table_name, key, type, actor, data_reason AS reason, data, position
   FROM events
@@ -184,8 +184,8 @@ CREATE OR REPLACE MACRO changes_before(moment, within := '1 hour') AS TABLE
       OR type IN ('rate_limit.thresholds_set.v1', 'rate_limit.cleared.v1'))
   ORDER BY position DESC;
 
--- What was left of a platform's budgets over time, or of all for NULL, and how fast it went: calls in an hour since the
--- observation before, within the same window.
+-- What was left of a platform's budgets over time, or of all budgets for NULL, and how fast it was used: calls an hour
+-- since the observation before, within the same window.
 CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
   SELECT time, id, platform, resource, identifier, limit_remaining, limit_total,
     round(100.0 * (limit_total - limit_remaining) / nullif(limit_total, 0), 1) AS used_percent,
@@ -194,11 +194,11 @@ CREATE OR REPLACE MACRO rate_limit_burn(of_platform) AS TABLE
   FROM (
     SELECT v.id, v.platform, v.resource, v.identifier, v.position, e.time, v.limit_remaining, v.limit_total, v.reset_time,
       v.level, lag(v.limit_remaining) OVER w - v.limit_remaining AS went, lag(e.time) OVER w AS since,
-      -- What was given back within a window was not called.
+      -- Calls that were given back within a window were not made.
       CASE WHEN went < 0 THEN 0 ELSE went END AS calls
     FROM rate_limits_versions AS v JOIN events AS e USING (position)
     WHERE NOT v.deleted AND (of_platform IS NULL OR v.platform = of_platform)
-      -- Those say nothing new of what is left.
+      -- These events say nothing new about what is left.
       AND e.type NOT IN ('rate_limit.level_changed.v1', 'rate_limit.thresholds_set.v1', 'rate_limit.reserved.v1',
         'rate_limit.released.v1')
     WINDOW w AS (PARTITION BY v.id, v.reset_time ORDER BY v.position)

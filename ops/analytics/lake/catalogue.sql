@@ -2,9 +2,9 @@
 
 CREATE OR REPLACE MACRO is_position(moment) AS regexp_full_match(CAST(moment AS VARCHAR), '[0-9]+');
 
--- Milliseconds since the epoch, UTC; NULL for what is no time. One without a zone is meant in UTC, or in the zone that
--- was asked for, whatever zone the session has. A cast to TIMESTAMP would pass over a zone, so one that is written is
--- looked for.
+-- A time as milliseconds since the epoch, UTC; NULL if the text is no time. A time without a zone is in UTC, or in the
+-- zone that was asked for, whatever zone the session has. A cast to TIMESTAMP would ignore a zone in the text, so the
+-- text is searched for one.
 CREATE OR REPLACE MACRO milliseconds_of(moment) AS
   CASE
     WHEN is_position(moment) THEN NULL
@@ -13,8 +13,8 @@ CREATE OR REPLACE MACRO milliseconds_of(moment) AS
     ELSE epoch_ms(without_zone(CAST(moment AS VARCHAR)))
   END;
 
--- What a moment is refused with that this history does not reach: nothing is known of it, and the newest rows would pass
--- for those of then.
+-- The error for a moment that this history does not reach: nothing is known of it, and the newest rows would pass for
+-- the rows at that moment.
 CREATE OR REPLACE MACRO unknown_yet(moment, until) AS
   error('the lake does not know of ' || CAST(moment AS VARCHAR) || ' yet: it ends at ' || CAST(until AS VARCHAR)
     || ' (without a moment, the newest is shown; `hyperpage analytics export` adds what came since)');
