@@ -23,25 +23,28 @@ def audit() -> App:
 def list_acts(
     *,
     since: Annotated[
-        str | None, option("From when on: 2026-11-24T08:15:00Z, or milliseconds since 1970.")
+        str | None, option("The earliest time: 2026-11-24T08:15:00Z, or milliseconds since 1970.")
     ] = None,
-    until: Annotated[str | None, option("Until when, written likewise.")] = None,
-    action: Annotated[str | None, option("Which acts: token.create, say, or token.* for several.")] = None,
-    actor: Annotated[str | None, option("Whose: the name of an actor, or of a token or user.")] = None,
-    limit: Annotated[int, option("How many at most, 1 to 1000. Default: 100.")] = 100,
-    after: Annotated[int | None, option("Go on behind this sequence, towards older ones.")] = None,
+    until: Annotated[str | None, option("The latest time, written likewise.")] = None,
+    action: Annotated[
+        str | None, option("Only these acts: token.create, say, or token.* for several.")
+    ] = None,
+    actor: Annotated[str | None, option("Only acts of this actor, token or user.")] = None,
+    limit: Annotated[int, option("How many lines at most, 1 to 1000. Default: 100.")] = 100,
+    after: Annotated[int | None, option("Go on after this sequence, towards older lines.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Lists acts and what became of them, the newest first; beside a running service and without one.
+    """Lists acts with their outcomes, the newest first, whether the service runs or not.
 
     For example:
 
         hyperpage audit list --since 2026-11-24T00:00:00Z
         hyperpage audit list --action 'session.*' --actor dashboard
 
-    Administrative acts, log-ins, what was refused, tokens and users that were
-    made and revoked, restores, and credentials that the settings let through.
+    The acts are administrative requests, log-ins, refusals, the making and
+    revoking of tokens and users, restores, and texts that look like
+    credentials and that the settings let through.
     """
     from ops.audit.files import FOLDER, AuditError
     from ops.audit.listing import ListAudit, listed
@@ -67,22 +70,22 @@ def verify_log(
     *,
     head: Annotated[
         tuple[str, ...],
-        option("A head that the log had, as this command, `status` and backups have told it; also several."),
+        option("An earlier head of the log, from this command, `status` or a backup; also several."),
     ] = (),
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Checks that the log is what was written, line by line, and prints its head.
+    """Checks line by line that the audit log is as it was written, and prints its head.
 
     For example:
 
         hyperpage audit verify
         hyperpage audit verify --head 4711:9f86d081884c7d65…
 
-    Lines that were changed, taken out, put in or moved are found by the hashes.
-    That the end was cut off, or all of it written anew, is found with the heads
-    that the store's backups have in their metadata, and with any that was kept
-    on another machine. Exits with 6 where something is wrong.
+    The hashes show lines that were changed, removed, inserted or moved. The
+    heads in the metadata of the store's backups show that the end was cut off,
+    or that the whole log was written anew; so does any head that you kept on
+    another machine. Exits with 6 if something is wrong.
     """
     from ops.audit.entry import head_in
     from ops.audit.files import FOLDER, AuditError

@@ -15,7 +15,7 @@ def console(
     role: Annotated[
         Literal["read", "operate", "admin"],
         option(
-            "read: look; operate: send commands and make backups, too; admin: everything. Default: admin."
+            "read: only look; operate: also send commands, make backups; admin: everything. Default: admin."
         ),
     ] = "admin",
     data: DataOption = None,
@@ -28,9 +28,9 @@ def console(
         hyperpage console
         hyperpage console --role read
 
-    It is good once, and for ten minutes. The session lasts as others do: 12 h
-    at most, and until the service stops. Where a proxy stands in front, put
-    its address in the place of the link's.
+    The link works once, within ten minutes. The session lasts for 12 h at most,
+    and until the service stops. Behind a proxy, replace the address in the link
+    with the proxy's.
     """
     from ops.http.access.links import LIFETIME_MS, LogInLinks, address_of_link
 

@@ -25,26 +25,27 @@ _SIGNS = {"well": "ok", "attention": "!!", "wrong": "XX"}
 def doctor(
     *,
     quick: Annotated[
-        bool, option("Leave out what reads the whole store: the check of its integrity, and the backup.")
+        bool, option("Leave out the checks that read the whole store: its integrity, and the backup.")
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Looks at everything that an operator would look at, and says what to do about what it finds.
+    """Checks everything that an operator would check, and says what to do about each finding.
 
     For example:
 
         hyperpage doctor
         hyperpage doctor --quick --json
 
-    Every page and index of the store, room and speed of the disks, who may
-    read its files, what the service says of itself; and a backup is made,
-    restored into scratch, compared row by row with its log, and verified. It
-    stays, as one that was made by the clock. Works beside a running service,
-    and on a stopped one's files; takes about a minute for a gigabyte.
+    It checks every page and index of the store, the room and speed of the
+    disks, the rights to the files, and the health that the service reports. It
+    also makes a backup, restores it into a scratch folder, compares each row
+    with the log, and verifies it; the backup stays, like a scheduled one. Works
+    beside a running service, and on the files of a stopped one. Takes about a
+    minute for a gigabyte.
 
-    Exits with 0 when all is well, with 1 when something needs attention, with
-    6 when the store or its backup is not what it should be.
+    Exits with 0 if all is well, with 1 if something needs attention, with 6 if
+    the store or its backup is damaged.
     """
     from ops.doctor.examination import examine
     from ops.version import service_version

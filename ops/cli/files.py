@@ -27,7 +27,7 @@ def files(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prints a file that a deployment needs, or lists what there is.
+    """Prints a file that a deployment needs, or lists these files.
 
     For example:
 

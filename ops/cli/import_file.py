@@ -29,7 +29,9 @@ def import_file(
     file: Annotated[Path, Parameter(help="The old system's database; it is only read.")],
     /,
     *,
-    dry_run: Annotated[bool, option("Say what would be imported, and what not; nothing is changed.")] = False,
+    dry_run: Annotated[
+        bool, option("Say which rows would be imported, and which not; nothing changes.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -40,9 +42,10 @@ def import_file(
         hyperpage import old.db --dry-run
         hyperpage import old.db --data /var/lib/hyperpage
 
-    Makes a store where there is none. Where a service runs on the directory,
-    it does the work. A second run passes over what is here already. Rows that
-    cannot be taken are listed with the reason, and the exit code is then 1.
+    It makes a store if there is none. If a service runs on the directory, the
+    service does the import. A second run skips the rows that are here already.
+    Rows that cannot be imported are listed with the reason, and the exit code
+    is then 1.
     """
     settings = settings_for(data)
     with _explained(settings):

@@ -83,8 +83,8 @@ def send(
         hyperpage send app_state.set '{"key": "theme", "value": "dark"}' --id 1
         hyperpage send batch @commands.json
 
-    `hyperpage schema` lists the commands; `hyperpage schema jobs.enqueue` says
-    what one of them takes.
+    `hyperpage schema` lists the commands; `hyperpage schema jobs.enqueue` shows
+    the fields of one.
     """
     from hyperpage_client.contract.headers import ACTOR, COMMAND_ID, CORRELATION_ID, EXPECTED_VERSION
 
@@ -117,7 +117,7 @@ def query(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Asks for rows, their history, or how they once were.
+    """Reads rows as they are or once were, or their history.
 
     For example:
 
@@ -126,7 +126,7 @@ def query(
         hyperpage query events.read '{"stream": "app_state/theme"}'
 
     Every table has get, list, count, history and as_of; `hyperpage schema
-    jobs.list` says what one of them takes. `jobs.await` waits for a job's end.
+    jobs.list` shows the fields of one. `jobs.await` waits for a job's end.
     """
     _require_name(name, "query")
     content = read_body(body, name)

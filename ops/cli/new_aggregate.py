@@ -11,26 +11,26 @@ from ops.cli.terminal.output import print_result
 
 
 def new_aggregate(
-    name: Annotated[str, Parameter(name="NAME", help="What one of them is called: basket.")],
+    name: Annotated[str, Parameter(name="NAME", help="The name of one aggregate: basket.")],
     /,
     *,
     out: Annotated[
-        Path | None, option("The folder, which is empty or not there yet. Default: ./ and the table's name.")
+        Path | None, option("The folder, empty or to be made. Default: ./ and the table's name.")
     ] = None,
     table: Annotated[str | None, option("The name of the table. Default: the plural, baskets.")] = None,
     library: Annotated[bool, option("As a class of the library eventsourcing, not as a decider.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes a package with an aggregate that works, and its tests, to be changed into yours.
+    """Writes a package with a working aggregate and its tests, for you to change into your own.
 
     For example:
 
         hyperpage new-aggregate basket
         hyperpage new-aggregate order_line --library --out shop
 
-    docs/your-own-aggregates.md goes on from there. Nothing that is there is
-    written over.
+    docs/your-own-aggregates.md goes on from there. No existing file is
+    overwritten.
     """
     from ops.authoring.error import AuthoringError
     from ops.authoring.names import names_for

@@ -27,7 +27,7 @@ def projections() -> App:
 
 
 def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
-    """Compares every row of every table with what the events say; nothing is changed.
+    """Compares every row of every table with the events; nothing is changed.
 
     For example:
 
@@ -42,14 +42,14 @@ def verify(*, data: DataOption = None, as_json: JsonOption = False) -> int:
 
 
 def rebuild(*, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Compares as `verify` does, and writes the rows that differ anew from the events.
+    """Compares as `verify` does, and writes differing rows anew from the events.
 
     For example:
 
         hyperpage projections rebuild
 
-    The report tells what was found; afterwards the tables are equal. Works on
-    a running service, and on the file of a stopped one.
+    The report has the differences that were found; afterwards there are none.
+    Works on a running service, and on the file of a stopped one.
     """
     report = _check("rebuild", data)
     print_result(report, as_json, _print_rebuild)

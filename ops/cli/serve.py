@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 NatsCredentialsOption = Annotated[
     Path | None,
-    option("A file by which one is known there: an NKey's seed, a creds file, a certificate with its key."),
+    option("File with the credentials for it: an NKey's seed, a creds file, a certificate with its key."),
 ]
 NatsCaOption = Annotated[
-    Path | None, option("The authority that vouches for that nats-server, in PEM. Default: the system's.")
+    Path | None, option("The certificate authority of that nats-server, in PEM. Default: the system's.")
 ]
 NatsPortOption = Annotated[
     int | None,
@@ -32,7 +32,7 @@ NatsPortOption = Annotated[
 RoleOption = Annotated[
     str | None,
     option(
-        "Of several with one log: member, which may lead, or follower, which only reads.",
+        "Its role among services with one log: member, which may lead, or follower, which only reads.",
         completer=one_of("member", "follower"),
     ),
 ]
@@ -46,11 +46,10 @@ HttpOption = Annotated[
 HttpOpenOption = Annotated[
     bool,
     option(
-        "No token is needed over HTTP: whoever reaches it on this machine may do everything. On the"
-        " loopback only."
+        "No token is needed over HTTP: every program on this machine may do everything. On the loopback only."
     ),
 ]
-PrefixOption = Annotated[str | None, option("What every subject begins with. Default: hyperpage.")]
+PrefixOption = Annotated[str | None, option("The beginning of every subject. Default: hyperpage.")]
 LogLevelOption = Annotated[
     str | None,
     option(
@@ -102,12 +101,12 @@ def serve(
         hyperpage serve --data /var/lib/hyperpage --nats nats://broker:4222
 
     It prints one line when it is ready; the other commands find it by its
-    directory. At a terminal it prints a link besides, which opens the
-    console, once. When it is told to stop, it takes no more commands, and ends
-    when all that it took is stored, answered and sent.
+    directory. At a terminal, it also prints a link that opens the console once.
+    When it is told to stop, it takes no more commands, and ends when all
+    commands that it took are stored and answered, and their events sent.
 
-    Every option can also be a variable, such as HYPERPAGE_NATS_PORT, or stand
-    in DIR/hyperpage.toml as nats_port.
+    Every option can also be set by a variable, such as HYPERPAGE_NATS_PORT, or
+    in DIR/hyperpage.toml, as nats_port.
     """
     settings = settings_for(
         data,
@@ -150,8 +149,8 @@ def follow(
 
         hyperpage follow --data /var/lib/hyperpage --nats nats://broker:4222
 
-    The same as `hyperpage serve --role follower`: a copy of the store that
-    never leads, and takes no commands. Its file is made of the newest backup
+    The same as `hyperpage serve --role follower`: it keeps a copy of the store,
+    never leads, and takes no commands. Its file is made from the newest backup
     that it can reach, the archive and the log.
     """
     settings = settings_for(

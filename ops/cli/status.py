@@ -18,19 +18,20 @@ LARGEST_PARTS = 8
 def status(
     *,
     ready: Annotated[
-        bool, option("Exit with 0 also when it is degraded: for whoever decides by it about a restart.")
+        bool,
+        option("Exit with 0 also when it is degraded, for supervisors that restart it by the exit code."),
     ] = False,
     instance: Annotated[
         str | None,
         option(
-            "The id of the service to ask, where several are on the directory's nats-server: as in"
-            " runtime.json, and as `nats micro ls` has it. Default: the one on the directory."
+            "The id of the service to ask, if several are on the directory's nats-server, as in"
+            " runtime.json and in `nats micro ls`. Default: the service on the directory."
         ),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Tells whether the running service is healthy, and if not, why.
+    """Shows whether the running service is healthy, and if not, why.
 
     For example:
 

@@ -25,11 +25,11 @@ def tail(
     *,
     from_position: Annotated[
         int | None,
-        option("Begin with the event at this position; 1: with the first. Default: new ones.", name="--from"),
+        option("Begin with the event at this position; 1: the first. Default: new events.", name="--from"),
     ] = None,
     table: Annotated[str | None, option("Only events of this table.", completer=tables)] = None,
     stream: Annotated[str | None, option("Only events of this stream, such as jobs/9f1c.")] = None,
-    limit: Annotated[int | None, option("End after so many events. Default: go on.")] = None,
+    limit: Annotated[int | None, option("End after this many events. Default: go on.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,8 +41,9 @@ def tail(
         hyperpage tail --from 1 --table jobs
         hyperpage tail --from 1 --limit 10 --json
 
-    One line for each event: position, time, type, stream, who, data. With
-    --json, the CloudEvent. A broker or service that is away is waited for.
+    Each event is one line: position, time, type, stream, actor, data. With
+    --json, it is the CloudEvent. The command waits for a broker or service that
+    is away.
     """
     _require_known(table, stream)
     if table is not None and stream is not None:

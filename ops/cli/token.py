@@ -29,29 +29,29 @@ def token() -> App:
 
 
 def create(
-    name: Annotated[str, Parameter(help="Whose it is: the name that the records show.")],
+    name: Annotated[str, Parameter(help="The name of its owner, which the records show.")],
     /,
     *,
     role: Annotated[
         Literal["read", "operate", "admin"],
         option(
-            "read: queries and events; operate: commands and backups, too; admin: everything. Default: read."
+            "read: queries and events; operate: also commands and backups; admin: everything. Default: read."
         ),
     ] = "read",
-    days: Annotated[int | None, option("After how many days it expires. Default: never.")] = None,
+    days: Annotated[int | None, option("The days until it expires. Default: it never does.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Makes a token, and prints it: this once, since only its hash is kept.
+    """Makes a token, and prints it only this once, since only its hash is kept.
 
     For example:
 
         hyperpage token create dashboard
         hyperpage token create deploy --role operate --days 90
 
-    Nobody uses the HTTP API without one. A running service knows it at once;
-    one that listens on the loopback only, since there was none, listens where
-    it should after a new start.
+    Callers need a token for the HTTP API. A running service knows a new token at
+    once. A service that listens only on the loopback, since there was no token,
+    must be started again to listen at its proper address.
     """
     from ops.http.access.tokens import TokenError, TokenFile
 

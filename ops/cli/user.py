@@ -63,10 +63,10 @@ def create(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Makes a user, and writes the seed of its key to a file: this once.
+    """Makes a user, and writes the seed of its key to a file, only this once.
 
-    The seed is for NATS, the token that is printed for HTTP. Neither is kept
-    here. A running service and its nats-server know the user at once.
+    The seed is for NATS; the token that is printed is for HTTP. The service
+    keeps neither. A running service and its nats-server know the user at once.
 
     For example:
 
@@ -121,8 +121,8 @@ def rotate(
 ) -> None:
     """Gives a user a new key and a new token. The old ones stay good for a while.
 
-    app and admin get another password, which runtime.json and admin.json have
-    then; this needs a running service.
+    The users app and admin get another password, which is then in runtime.json
+    and admin.json; this needs a running service.
 
     For example:
 

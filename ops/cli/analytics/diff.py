@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def diff(
     first: Annotated[str, Parameter(help="A backup's name, a position, or a time.")],
-    second: Annotated[str, Parameter(help="The same.")],
+    second: Annotated[str, Parameter(help="The other moment, written likewise.")],
     /,
     *,
     table: Annotated[
@@ -38,7 +38,7 @@ def diff(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Says what became of each row between two moments: added, removed, changed, with old and new values.
+    """Shows the rows that were added, removed or changed between two moments, with old and new values.
 
     For example:
 
@@ -47,12 +47,12 @@ def diff(
         hyperpage analytics diff 2026-11-24T08:00:00Z 2026-11-24T09:00:00Z
         hyperpage analytics diff hyperpage-backup-20261124T081500000Z.db 41872
 
-    For people, times are written as such, a configuration or a payload is told
-    by the keys that differ, and `version`, `position` and the like are left
-    out, which change whenever anything does; --json has all as it is.
+    The output for people shows times as dates, only the differing keys of a
+    configuration or a payload, and no columns that change with every event,
+    such as `version` and `position`. --json shows everything as it is.
 
-    Where there is no lake in DIR/lake, and none is named, one is made for the
-    length of the command.
+    If there is no lake in DIR/lake, and none is named, the command makes a
+    temporary one.
     """
     from ops.analytics.asking.difference import difference
     from ops.analytics.lake.times import zone_of

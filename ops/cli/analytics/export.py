@@ -34,8 +34,8 @@ def export_backups(
         hyperpage analytics export
         hyperpage analytics export --backup all --out lake
 
-    A backup that is damaged or another store's is left out, with the reason;
-    the exit code is then 1 (6 if nothing else was asked for).
+    A backup that is damaged, or of another store, is left out, with the
+    reason; the exit code is then 1, or 6 if no other backup was asked for.
     """
     with understandable():
         report = export_to(backup, lake_folder(out, data), data, identities_in(identity))

@@ -41,13 +41,13 @@ def sql(
     time_zone: TimeZoneOption = None,
     format: Annotated[  # noqa: A002  # what users call it
         Literal["table", "csv", "json", "parquet", "xlsx"],
-        option("How the answer is written. Default: table."),
+        option("The format of the answer. Default: table."),
     ] = "table",
     out: Annotated[Path | None, option("The file to write to; needed for parquet and xlsx.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Asks one question of a lake. It reads nothing else, and writes nothing but its answer.
+    """Runs one SQL query on a lake. It reads nothing else, and writes nothing but the answer.
 
     For example:
 
@@ -114,7 +114,7 @@ def shell(
 
         hyperpage analytics shell
 
-    What is made there is in memory: the lake stays as it is.
+    Tables that you make there are in memory only: the lake stays as it is.
     """
     from ops.cli.analytics.prompt import run_shell
 
@@ -129,15 +129,15 @@ def report(
         str | None,
         option("The first moment: a time, or an age before the end: 24h, 7d, 4w. Default: the first event."),
     ] = None,
-    until: Annotated[str | None, option("The moment of its end. Default: the last event.")] = None,
+    until: Annotated[str | None, option("The last moment. Default: the last event.")] = None,
     sla: Annotated[
         str,
         option(
-            "A job is late that is not done within it since it was due: 15min, 1h, 2d."
+            "A job is late if it is not done within this time after it was due: 15min, 1h, 2d."
             f" Default: {DEFAULT_SLA}."
         ),
     ] = DEFAULT_SLA,
-    title: Annotated[str, option("What stands above it.")] = "hyperpage-persistence",
+    title: Annotated[str, option("The title of the page.")] = "hyperpage-persistence",
     time_zone: TimeZoneOption = None,
     lake: LakeOption = None,
     snapshot: SnapshotOption = None,
@@ -152,7 +152,7 @@ def report(
         hyperpage analytics report --out week.html --since 7d --title "Our week"
         hyperpage analytics report --out outage.html --since 2026-11-24T08:00:00Z --until 2026-11-24T10:00:00Z
 
-    One file that needs nothing else: to mail, to print, to keep.
+    The page is one file that needs no other, to mail, to print or to keep.
     """
     from ops.analytics.report import write_report
 
@@ -178,13 +178,13 @@ def database(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes what a lake shows into one DuckDB file to hand around: rows, views and macros.
+    """Writes the rows, views and macros of a lake into one DuckDB file to hand around.
 
     For example:
 
         hyperpage analytics database --out november.duckdb
 
-    Whoever has DuckDB opens it, without the lake and without this program.
+    DuckDB alone opens the file, without the lake and without this program.
     """
     from ops.analytics.lake.database import write_database
 

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 def create(
-    description: Annotated[str, Parameter(help="What it is for, in your words.")] = "",
+    description: Annotated[str, Parameter(help="The backup's purpose, in your words.")] = "",
     /,
     *,
-    prove: Annotated[bool, option("Drill it, too, before it is sealed: while it needs no key.")] = False,
+    prove: Annotated[bool, option("Drill it before it is encrypted, while that needs no key.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Makes a backup and checks it; also while the service runs, which it does not hold up.
+    """Makes a backup and checks it. A running service goes on meanwhile.
 
     For example:
 
         hyperpage backup create
         hyperpage backup create "before the upgrade" --prove
 
-    It is compressed as HYPERPAGE_BACKUP_COMPRESSION says, and encrypted to
-    the public keys in HYPERPAGE_ENCRYPT_TO.
+    The backup is compressed as HYPERPAGE_BACKUP_COMPRESSION says, and encrypted
+    to the public keys in HYPERPAGE_ENCRYPT_TO.
     """
     from ops.backup.create import create_backup
     from ops.backup.drill import prove as carry_out
@@ -121,7 +121,7 @@ _HOW_TO_LET_GO = {
 
 def prune(
     *,
-    dry_run: Annotated[bool, option("Say what would go, and delete nothing.")] = False,
+    dry_run: Annotated[bool, option("Say which backups would go, and delete nothing.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -132,12 +132,12 @@ def prune(
         hyperpage backup prune --dry-run
         hyperpage backup prune
 
-    Kept are those of the last HYPERPAGE_BACKUP_RETENTION_DAYS days (30), the
-    last one of as many hours, days, weeks and months as
-    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say, as many of
-    the newest ones and of the newest proven ones as
-    HYPERPAGE_BACKUP_KEEP_NEWEST says (3), pinned ones, and those without which
-    moments that the archive has could not be reached.
+    The rules keep the backups of the last HYPERPAGE_BACKUP_RETENTION_DAYS days
+    (30); the last one of each hour, day, week and month, for as many of these as
+    HYPERPAGE_BACKUP_KEEP_HOURLY, _DAILY, _WEEKLY and _MONTHLY say; the newest
+    ones and the newest proven ones, as many as HYPERPAGE_BACKUP_KEEP_NEWEST says
+    (3); pinned ones; and those without which some moments in the archive could
+    not be restored.
     """
     from ops.backup.retention import remove, rules_of, split
     from ops.targets.target import KeptFile
@@ -180,19 +180,19 @@ def delete(
     name: NameArgument,
     /,
     *,
-    yes: Annotated[bool, option("Yes, delete it. Nothing brings it back.")] = False,
+    yes: Annotated[bool, option("Yes, delete it for good.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deletes one backup: one that was found damaged, or that was never finished, say.
+    """Deletes one backup, for instance a damaged or unfinished one.
 
     For example:
 
         hyperpage backup delete hyperpage-backup-20261124T081500000Z.db --yes
 
-    Refused for those that are kept whatever the rules say: pinned ones, the
-    newest one that is sound, the newest proven one, and those without which
-    moments that the archive has could not be reached.
+    Some backups cannot be deleted, whatever the rules say: pinned ones, the
+    newest sound one, the newest proven one, and those without which some
+    moments in the archive could not be restored.
     """
     from ops.backup.metadata import PREFIX, find_backup, list_backups
     from ops.backup.retention import Rules, remove

@@ -16,24 +16,24 @@ from ops.cli.terminal.recording import recorded
 
 
 def new_key(
-    file: Annotated[Path, Parameter(help="Where the secret key goes; there must be no such file.")],
+    file: Annotated[Path, Parameter(help="The file for the secret key, which must not exist yet.")],
     /,
     *,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Makes a key for encrypted backups: writes the secret one into a file, and prints the public one.
+    """Makes a pair of keys for encrypted backups: writes the secret key to a file, prints the public one.
 
     For example:
 
         hyperpage backup new-key backup-key.txt
 
-    The file is one of age's, as age-keygen writes it.
-    Do it on another machine than the service's, and keep the file there, twice:
-    without it, nothing that was encrypted can be restored. The service needs
-    the public key alone, in HYPERPAGE_ENCRYPT_TO. Where there is a store all the
-    same, its audit log has that a key was made.
-    Whose a backup is, is another key's business: see `signing-key`.
+    The file has the format of age, as age-keygen writes it.
+    Run this on another machine than the service's, and keep two copies of the
+    file there: without it, no encrypted backup can be restored. The service
+    needs only the public key, in HYPERPAGE_ENCRYPT_TO. If there is a store on
+    this machine all the same, its audit log notes that a key was made.
+    Another key shows which store has made a backup: see `signing-key`.
     """
     from ops.targets.sealing import write_new_identity
 
@@ -61,18 +61,17 @@ def signing_key(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prints the public key with which the backups and the archive of this store are signed.
+    """Prints the public key of the signatures on this store's backups and archive.
 
     For example:
 
         hyperpage backup signing-key
         hyperpage backup signing-key --new
 
-    The secret one is made with the first start or backup, and stays in the data
-    directory; no backup has it. Keep the public one elsewhere: with it in
-    HYPERPAGE_TRUSTED_KEYS, any machine tells what this store has made from what
-    somebody else has written in its place. A running service takes a new key at
-    once.
+    The secret key is made at the first start or backup, and stays in the data
+    directory; it is in no backup. Keep the public key elsewhere: with it in
+    HYPERPAGE_TRUSTED_KEYS, any machine can tell the files of this store from
+    forged ones. A running service uses a new key at once.
     """
     from ops.targets.signing import make_key
 
@@ -113,11 +112,11 @@ def sign_archive(*, data: DataOption = None, as_json: JsonOption = False) -> int
 
         hyperpage backup sign-archive
 
-    Nothing is signed because it lies there: the chain of the store's log is
-    proven first, and each unsigned segment that has the very same events is
-    written anew from the log. What the log has not, as events of a timeline that
-    a restore has left, stays unsigned, and is named; the exit code is 1 then.
-    The service must be stopped.
+    No segment is signed unseen: the hash chain of the store's log is checked
+    first, and each unsigned segment with the very same events is written anew
+    from the log. Segments with events that the log lacks, as those of a timeline
+    that a restore has left, stay unsigned and are named; the exit code is then
+    1. The service must be stopped.
     """
     from bus.log import chain
     from bus.log.cloud_events import read_origin

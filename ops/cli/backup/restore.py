@@ -38,14 +38,14 @@ def restore(
     ] = None,
     /,
     *,
-    to_position: Annotated[int | None, option("The last position that the store shall have.")] = None,
+    to_position: Annotated[int | None, option("The last position that the store is to have.")] = None,
     to_time: Annotated[
         str | None,
         option("The moment to go back to: 2026-11-24T08:15:00Z, or milliseconds since 1970."),
     ] = None,
     latest: Annotated[
         bool,
-        option("All that backups, archive and a damaged or lost store still have."),
+        option("Everything that is left in backups, archive and a damaged or lost store."),
     ] = False,
     dry_run: Annotated[bool, option("Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, option("Yes, replace the store.")] = False,
@@ -62,10 +62,10 @@ def restore(
         hyperpage backup restore --to-time 2026-11-24T08:15:00Z --yes
         hyperpage backup restore hyperpage-backup-20261124T081500000Z.db --yes
 
-    The backup is checked first, and the present store backed up. The new one
-    is made beside it and put in its place at the end: whatever goes wrong
-    before leaves the present one as it is. A running service drains, restores
-    and goes on.
+    The backup is checked first, and the present store is backed up. The
+    restored store is made beside the present one and replaces it at the end: if
+    anything goes wrong before, the present store stays as it is. A running
+    service drains, restores and goes on.
     """
     from ops.backup.restoring.plan import plan_restore
     from ops.backup.restoring.preparing import require_readable

@@ -41,14 +41,14 @@ def verify(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Checks all of a backup: its file, its content, and the hash of every event from the first one on.
+    """Checks a whole backup: its file, its content, and the hash of every event from the first one on.
 
     For example:
 
         hyperpage backup verify hyperpage-backup-20261124T081500000Z.db
         hyperpage backup verify hyperpage-backup-20261124T081500000Z.db.zst.age --identity key.txt
 
-    The exit code is 6 if it is not what it was, and 1 if it is encrypted and
+    The exit code is 6 if the backup is damaged, and 1 if it is encrypted and
     there is no key for it.
     """
     from ops.backup.content import store_id_of
@@ -108,8 +108,8 @@ def drill(
         hyperpage backup drill
         hyperpage backup drill hyperpage-backup-20261124T081500000Z.db
 
-    The exit code is 6 if the store cannot be had from it, and 1 if it is
-    encrypted and there is no key for it.
+    The exit code is 6 if the backup does not give the same store, and 1 if it
+    is encrypted and there is no key for it.
     """
     from ops.backup.content import store_id_of
     from ops.backup.drill import drill as carry_out
@@ -151,16 +151,16 @@ def drill(
 def verify_archive(
     *, identity: IdentityOption = None, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """Reads all of the archive, and says which segments are damaged, and where events are missing.
+    """Reads the whole archive, and says which segments are damaged, and where events are missing.
 
     For example:
 
         hyperpage backup verify-archive
         hyperpage backup verify-archive --identity backup-key.txt
 
-    Also while the service runs, which does it once a week. Without a key,
-    encrypted segments are compared by their checksums. The exit code is 6 if
-    anything is not what it was.
+    This works also while the service runs, which does the same once a week.
+    Without a key, encrypted segments are checked by their checksums only. The
+    exit code is 6 if anything is damaged or missing.
     """
     from ops.archive.verify import verify_archive as carry_out
 

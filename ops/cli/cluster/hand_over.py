@@ -14,7 +14,7 @@ def hand_over(
         str,
         Parameter(
             name="NAME",
-            help="The member that is to lead. Default: the one with the most events, of the others.",
+            help="The new leader. Default: of the other members, the one with the most events.",
         ),
     ] = "",
     /,
@@ -22,16 +22,17 @@ def hand_over(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Has another member lead; over NATS, no command is refused meanwhile.
+    """Makes another member the leader; no command over NATS is refused meanwhile.
 
     For example:
 
         hyperpage cluster hand-over
         hyperpage cluster hand-over b
 
-    What is sent meanwhile is answered by the member that leads then, within
-    about a second. It may be asked on any member's directory. Refused where that
-    member is not live, only follows, or is far behind: nothing has changed then.
+    The new leader answers commands that are sent meanwhile, within about a
+    second. The command works on the directory of any member. It is refused, and
+    changes nothing, if the new leader is not live, only follows, or is far
+    behind.
     """
     answer = administer("cluster.hand_over", {"to": name}, data)
     print_result(answer, as_json, f"{printable(answer['leader'])} leads, in term {answer['term']}.")

@@ -16,17 +16,17 @@ def reseed(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Has the next start make the store's file anew, as the log of the cluster has it.
+    """Makes the next start replace the store's file with one that has the events of the cluster's log.
 
     For example:
 
         hyperpage cluster reseed --yes --data /var/lib/hyperpage
 
-    For a file that has other events than the log; the service must be stopped.
-    The next start makes a new file of the newest backup that it can reach, the
-    archive and the log. The old one stays where it is until then, and is kept
-    under another name: it alone may have events, whose positions the start
-    tells.
+    It is for a file that has other events than the log. The service must be
+    stopped. The next start makes a new file from the newest backup that it can
+    reach, the archive and the log. The old file stays in its place until then,
+    and is then kept under another name, since it may have events that are
+    nowhere else; the start names their positions.
     """
     from ops.backup.restoring.present import read_present
     from ops.store.reseeding import ask_reseed

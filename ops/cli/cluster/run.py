@@ -42,7 +42,7 @@ def run(
     *,
     members: Annotated[int, option("How many members there are. Default: 3.")] = 3,
     data: Annotated[
-        Path, option("The folder of the cluster, with one for each in it. Default: ./cluster.")
+        Path, option("The folder of the cluster, with one for each process. Default: ./cluster.")
     ] = Path("cluster"),
 ) -> None:
     """Runs a cluster on this machine until Ctrl-C, to try it out: three nats-servers, and members a, b, c.
@@ -53,9 +53,9 @@ def run(
         hyperpage send jobs.enqueue '{"type": "sync", "name": "acme/site"}' --data cluster/a
         kill -9 the process of the member that leads, and send another one
 
-    Each line of their output has the name of who said it in front. Whoever
-    ends is started again a second later. On one machine, a cluster outlives
-    processes, and not the machine: docs/cluster.md has what does.
+    Each line of output begins with the name of its process. A process that ends
+    is started again a second later. On one machine, a cluster survives the loss
+    of a process, but not of the machine; docs/cluster.md has one that does.
     """
     if not 1 <= members <= MOST_MEMBERS:
         raise usage_failure(f"there can be 1 to {MOST_MEMBERS} members", "take 3")

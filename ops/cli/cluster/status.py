@@ -21,15 +21,15 @@ def status(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Tells who leads the cluster, who is live, and how its log is kept.
+    """Shows the leader of the cluster, its live members, and where its log is kept.
 
     For example:
 
         hyperpage cluster status
         hyperpage cluster status --json --data /var/lib/hyperpage
 
-    It is what the member on the directory knows; each shows the same, a second
-    or two late. LAG is how many events a member lacks of the leader's.
+    The member on the directory answers; each member shows the same, a second or
+    two late. LAG is how many of the leader's events a member lacks.
 
     Exits with 0 when there is a leader and enough of the nats-servers that keep
     the log are there, with 1 otherwise, with 5 when no service runs.

@@ -39,7 +39,7 @@ def client_types(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes types of your own aggregates for programs that use the client.
+    """Writes the types of your own aggregates for programs that use the client.
 
     For example:
 
@@ -48,10 +48,10 @@ def client_types(
         hyperpage client-types --aggregates shop.basket --out shop_client.py
         hyperpage client-types --out shop_client.py --check
 
-    A module of Python has a class for each table, with a method for each of its
-    commands and queries; with a file of TypeScript, the client's own methods know
-    them. The aggregates are those that a service here would have. Needs no running
-    service.
+    A Python module has a class for each table, with a method for each of its
+    commands and queries. A TypeScript file has the types for the client's own
+    methods. The aggregates are those that a service here would have. Needs no
+    running service.
     """
     chosen = language or (None if out is None else _ENDINGS.get(out.suffix))
     if chosen is None:

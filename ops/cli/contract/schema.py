@@ -35,7 +35,7 @@ def schema(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tells what there is to send, ask and follow, and how it is written.
+    """Shows the commands, queries and events, and the schema of each.
 
     For example:
 
@@ -45,7 +45,7 @@ def schema(
         hyperpage schema --format openapi > openapi.json
         hyperpage schema --format markdown > reference.md
 
-    Without a name and a format it lists the names. Needs no running service.
+    Without a name and a format, it lists the names. Needs no running service.
     """
     settings = settings_for(data)
     from ops.contract.bundle import bundle

@@ -34,11 +34,11 @@ def refill(
 
         hyperpage stream refill --yes
 
-    The repair for whatever `hyperpage status` says is wrong with the stream:
-    the log has every event. The service goes on meanwhile; where none runs,
-    the next start fills it. Consumers that others keep on the stream are
-    deleted with it; who follows as docs/subscribing.md says goes on, and
-    handles no event twice.
+    This repairs every problem of the stream that `hyperpage status` reports,
+    since the log has every event. The service goes on meanwhile; if none runs,
+    the next start fills the stream. All consumers on the stream are deleted
+    with it. Subscribers that follow docs/subscribing.md go on by themselves,
+    and handle no event twice.
     """
     if not yes:
         raise usage_failure(

@@ -32,7 +32,7 @@ def check_upgrade(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Says what this version would make of the store, or of a backup: tried on a copy, nothing is changed.
+    """Tries an upgrade to this version on a copy of the store, or of a backup; nothing is changed.
 
     For example:
 
@@ -40,12 +40,13 @@ def check_upgrade(
         hyperpage check-upgrade hyperpage-backup-20261124T081500000Z.db
 
     Run it with the new version while the old one still serves. It applies the
-    migrations, reads every event, and compares the rows that follow from them
-    with those that are there: what would differ, what could not be read, and
-    how long all of it takes. Needs room for a copy of the store.
+    migrations, reads every event, and compares the rows that follow from the
+    events with the present ones. It reports rows that would differ, events that
+    cannot be read, and how long the upgrade takes. Needs room for a copy of the
+    store.
 
-    The exit code is 6 if anything would differ. `hyperpage serve` looks for
-    the same before it brings a store up to date.
+    The exit code is 6 if any row would differ. `hyperpage serve` checks the
+    same before it brings a store up to date.
     """
     from migrations.connection import open_writer
     from migrations.schema import require_own_schema

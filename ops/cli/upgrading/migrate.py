@@ -53,10 +53,10 @@ def migrate_up(*, data: DataOption = None, as_json: JsonOption = False) -> None:
 
         hyperpage migrate up --data /var/lib/hyperpage
 
-    Makes a store where there is none. `hyperpage serve` does the same when it
-    starts, so beside a running service there is nothing to apply. A store
-    whose log this version reads otherwise than its rows say is left as it is;
-    see `hyperpage check-upgrade`.
+    It makes a store if there is none. `hyperpage serve` does the same when it
+    starts, so beside a running service there is nothing to apply. If this
+    version would make other rows from the log than the store has, the store is
+    left as it is; see `hyperpage check-upgrade`.
     """
     from ops.store.opening import give_identity
     from ops.store.upgrade import bring_up_to_date
@@ -91,7 +91,7 @@ def migrate_down(
         hyperpage migrate down
         hyperpage migrate down --to 002_event_log
 
-    For going back to an older program. The service must be stopped; make a
+    It is for a return to an older program. The service must be stopped; make a
     backup first.
     """
     from migrations import runner
