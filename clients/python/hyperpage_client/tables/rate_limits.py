@@ -30,8 +30,9 @@ class RateLimits(RateLimitsQueries):
 
         Fields that are left out keep their known values within the same window. Observations come often and say
         little new: one becomes an event only if it shows another window, a change of 5 % of the limit or of the
-        level, or comes a minute after the last one kept. With `data_fresh: false` (it came from a cache, say)
-        nothing is kept. `reservation` names the reservation that the calls were made under: it is spent then.
+        level, or comes at least a minute after the last one kept. With `data_fresh: false` (it came from a cache,
+        say) nothing is kept. `reservation` names the reservation that the calls were made under: it is spent
+        then.
         """
         command = commands.Observe(
             platform=platform,
