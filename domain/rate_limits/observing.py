@@ -97,7 +97,7 @@ def _observed(
             # The reservation must end all the same, or its calls would be granted once more.
             at, reading = budget.observed_at, _known_or_fewer(budget, reading)
         elif cost is not None:
-            reading = _with_fewer(budget, _with_calls(said, reading, cost))
+            reading = _confirmed(budget, said, reading, at, cost)
         is_new = confirms or is_news(budget, reading, at) or _is_fewer(state, budget, reading)
         if not is_new and is_turn(budget, reading):
             # The level of this source differs from that of the other source, but that is no news.
@@ -142,24 +142,39 @@ def _known_or_fewer(known: Budget, reading: Reading) -> Reading:
     return min(present, reading, key=_tightness)
 
 
-def _with_calls(said: Reading, reading: Reading, calls: int) -> Reading:
-    """The reading less the calls that were made, where the response does not tell what remains."""
-    if (said.remaining, said.used) != (None, None) or reading.remaining is None:
+def _confirmed(known: Budget | None, said: Reading, reading: Reading, at: int, calls: int) -> Reading:
+    """The reading of a response that confirms calls, less all calls that it may not have counted.
+
+    Simultaneous calls are answered in any order, so the fewest calls seen in a window remain in it. And calls
+    that were confirmed since then by a response that does not tell what remains, or by a release, may have
+    been made after the ones of this response.
+    """
+    if reading.remaining is None:
         return reading
-    return msgspec.structs.replace(
-        reading,
-        remaining=max(0, reading.remaining - calls),
-        used=None if reading.used is None else reading.used + calls,
-    )
+    if (said.remaining, said.used) == (None, None):
+        return _with_fewer(reading, calls)
+    if known is None or known.remaining is None or _is_over(known, at):
+        return reading
+    # A window that was not observed yet began with all calls.
+    last = known.samples[-1].remaining if known.samples else known.limit
+    if last is None:
+        return reading
+    is_same_window = known.reset_time is not None and known.reset_time == reading.reset_time
+    fewest = min(reading.remaining, last) if is_same_window else reading.remaining
+    confirmed_since = max(0, last - known.remaining)
+    return _with_fewer(reading, reading.remaining - fewest + confirmed_since)
 
 
-def _with_fewer(known: Budget | None, reading: Reading) -> Reading:
-    """The reading with the fewest calls seen in its window: simultaneous calls are answered in any order."""
-    if known is None or known.reset_time is None or known.reset_time != reading.reset_time:
-        return reading
-    if known.remaining is None or reading.remaining is None or known.remaining >= reading.remaining:
-        return reading
-    return msgspec.structs.replace(reading, remaining=known.remaining, used=known.used)
+def _is_over(known: Budget, at: int) -> bool:
+    return known.reset_time is not None and at >= known.reset_time
+
+
+def _with_fewer(reading: Reading, calls: int) -> Reading:
+    """The reading less so many calls; fewer than none never remain."""
+    assert reading.remaining is not None
+    remaining = max(0, reading.remaining - calls)
+    used = None if reading.used is None else reading.used + reading.remaining - remaining
+    return msgspec.structs.replace(reading, remaining=remaining, used=used)
 
 
 def _is_fewer(state: RateLimit | None, known: Budget | None, reading: Reading) -> bool:

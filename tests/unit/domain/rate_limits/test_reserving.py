@@ -240,6 +240,36 @@ def test_fewer_calls_count_though_they_are_confirmed_late():
     assert remaining(story) == 10
 
 
+def test_a_response_may_not_have_counted_calls_that_were_released_before_it_came():
+    story = known()
+    reserve(story, "a", cost=20)
+    reserve(story, "b", cost=10)
+    release(story, "b", used=10)
+
+    # Of 50, before the calls of b.
+    observe(story, remaining=30, reservation="a")
+    assert remaining(story) == 20
+
+
+def test_a_response_may_not_have_counted_calls_whose_response_did_not_tell_of_its_policy():
+    both = {"RateLimit": '"second";r=9;t=1, "hour";r=50;t=600'}
+    story = given()
+    story.when("rate_limits.observe_response", platform=KEY, status=200, headers=both)
+    reserve(story, "a", cost=3)
+    reserve(story, "b", cost=2)
+    for reservation, said in (("b", '"second";r=4;t=1'), ("a", '"second";r=6;t=1, "hour";r=47;t=600')):
+        story.when(
+            "rate_limits.observe_response",
+            platform=KEY,
+            status=200,
+            headers={"RateLimit": said},
+            reservation=reservation,
+        )
+
+    budgets = {one.policy: one.remaining for one in story.state("rate_limits", KEY).budgets}
+    assert budgets == {"second": 4, "hour": 45}
+
+
 def test_a_confirmation_of_the_window_before_does_not_fill_the_present_one():
     story = known().at(RESET - 10)
     reserve(story, cost=20)
