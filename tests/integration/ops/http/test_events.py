@@ -78,8 +78,11 @@ def test_from_any_position_each_event_comes_once_and_then_live(talk: HttpTalk) -
 
 def test_without_a_position_what_comes_from_now_on_is_followed(talk: HttpTalk) -> None:
     set_keys(talk, "a")
+    feed = talk.service.http.backend.now.feed  # type: ignore[union-attr]
 
     async def read() -> Any:
+        # Followers hear of an event in the moment after its command was answered.
+        await until(lambda: feed.head == 1)
         async with reading(talk) as reader:
             await talk.client.command("app_state.set", {"key": "b", "value": 1})
             return await reader.take(1)
