@@ -43,10 +43,6 @@ MAXIMUM_HELD_BYTES = 64 * 1024 * 1024
 # A command that waited at the broker for longer than this shows that reading does not keep up.
 READ_LATE_NS = 100_000_000
 
-_TOO_MANY_HELD = Busy(
-    "too many commands wait for the next leader", hint="try again", retry_after_ms=RETRY_AFTER_MS
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -185,7 +181,7 @@ class Intake:
     def _receive(self, subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> None:
         if self._held is not None and self._has_room_to_hold:
             self._held.append((subject, reply, body, headers))
-            self._held_bytes += len(body)
+            self._held_bytes += len(body) + sum(map(len, (headers or {}).values()))
             return
         found = self._admission.find(subject, reply)
         if found is None:
@@ -203,7 +199,9 @@ class Intake:
             submission = self._read(sender.name, body, headers, caller, principal)
         else:
             # Decided here, it would be decided before those that are kept for the next leader.
-            submission = _refused(_TOO_MANY_HELD, caller)
+            submission = _refused(
+                Busy("too many commands wait for the next leader", retry_after_ms=RETRY_AFTER_MS), caller
+            )
         if not self._is_taken(sender.name, submission, principal):
             self._turn_away(sender.name, submission)
 

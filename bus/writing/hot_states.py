@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ from domain.jobs import Job
 
 # The rough size of a state, with its `_Place` and those of its parts that are never large.
 _STATE_BYTES = 1_024
-# The rough size of a string in a tuple, without its characters; or of a number.
-_ITEM_BYTES = 57
+_POINTER_BYTES = 8
+# A number in a tuple, with its pointer there.
+_NUMBER_BYTES = 28 + _POINTER_BYTES
 # Decoded JSON weighs several times its text.
 _DECODED = 4
 
@@ -90,15 +92,13 @@ def _weight(state: Any) -> int:
     # Jobs change thousands of times a second, so only the parts that may be large are measured.
     if isinstance(state, Job):
         weight = _STATE_BYTES + len(state.payload) + len(state.result)
-        if state.error is not None:
-            weight += len(state.error) + len(state.traceback or "")
-        if state.progress is not None:
-            weight += len(state.progress.note or "")
-        if state.retry is not None:
-            weight += _ITEM_BYTES * len(state.retry.delays_ms or ())
+        for text in (state.error, state.traceback, state.progress and state.progress.note):
+            weight += 0 if text is None else getsizeof(text)
+        if state.retry is not None and state.retry.delays_ms is not None:
+            weight += _NUMBER_BYTES * len(state.retry.delays_ms)
         if state.depends_on or state.tags:
-            names = state.depends_on + state.waiting_for + state.tags
-            weight += _ITEM_BYTES * len(names) + sum(map(len, names))
+            names = (*state.depends_on, *state.waiting_for, *state.tags)
+            weight += sum(map(getsizeof, names)) + _POINTER_BYTES * len(names)
         return weight
     if state is None:
         return _STATE_BYTES

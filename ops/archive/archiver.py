@@ -150,13 +150,11 @@ class Archiver:
 
     def notify(self, commit: Commit) -> None:
         """Takes note of a commit, whose events and answers are to be archived."""
-        if commit.rows:
-            self._head = commit.rows[-1].position
-            if self._waiting_since is None:
-                self._waiting_since = time.monotonic()
         with self._telling:
             if commit.rows:
-                self._told = commit.rows[-1].position
+                self._head = self._told = commit.rows[-1].position
+                if self._waiting_since is None:
+                    self._waiting_since = time.monotonic()
             self._answers.extend(commit.answers)
             if len(self._answers) > MAXIMUM_WAITING_ANSWERS:
                 self._is_table_ahead = True
@@ -249,9 +247,10 @@ class Archiver:
                     following = self._find_next(connection)
                 # The connection is returned before the writing, since a bucket may be slow.
                 if following is None:
-                    # What waited before the reading was written with an earlier segment.
-                    if self._waiting_since is not None and self._waiting_since < read_at:
-                        self._waiting_since = None
+                    # What waited was written with an earlier segment, or has come since the reading.
+                    with self._telling:
+                        if self._head == self._position:
+                            self._waiting_since = None
                     return False
                 self._write(following)
             except BaseException:
@@ -261,12 +260,13 @@ class Archiver:
             header = following.header
             self._position = header.last
             self._end.note(header.timelines[-1][0], header.last)
-            self._head = max(self._head, header.last)
-            if self._head == header.last:
-                self._waiting_since = None
-            elif not following.is_more:
-                # All later commits came after the reading, and have waited since then at most.
-                self._waiting_since = read_at
+            with self._telling:
+                self._head = max(self._head, header.last)
+                if self._head == header.last:
+                    self._waiting_since = None
+                elif not following.is_more:
+                    # All later commits came after the reading, and have waited since then at most.
+                    self._waiting_since = read_at
             self._written += 1
             return following.is_more
 

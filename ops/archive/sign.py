@@ -42,12 +42,12 @@ def sign_archive(
         BackupError: the key cannot be used.
         OSError: the disk is full, the bucket is away.
     """
-    signer = signing.signer()
     segments = list_segments(folder)
     signed = before = 0
     left: dict[str, str] = {}
     # Unsigned segments may be read here, even if a restore would refuse them.
     relaxed = msgspec.structs.replace(signing, is_required=False)
+    signer = signing.signer() if segments else None
     for number, one in enumerate(segments):
         progress("archive", number, len(segments))
         try:

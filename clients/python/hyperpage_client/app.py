@@ -168,8 +168,7 @@ class App:
         It runs `concurrency` jobs of each queue at a time; `options` are those of
         `hyperpage_client.worker.Worker`.
         """
-        named = queues or tuple(dict.fromkeys(job.queue for job in self.jobs.values()))
-        return AppWorker(self, named, {"concurrency": concurrency, **options})
+        return AppWorker(self, queues, {"concurrency": concurrency, **options})
 
     @contextmanager
     def enqueued_in(self, sink: Sink, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
@@ -231,12 +230,14 @@ class AppWorker:
             Unreachable: no nats-server accepts the connection; it says why.
             ExceptionGroup: the connection was closed.
         """
-        if not self._queues:
+        # Jobs may have been imported since this was made.
+        queues = self._queues or tuple(dict.fromkeys(job.queue for job in self._app.jobs.values()))
+        if not queues:
             raise ValueError(NO_JOBS)
-        handlers = {queue: self._handlers_of(queue) for queue in self._queues}
+        handlers = {queue: self._handlers_of(queue) for queue in queues}
         async with self._app.open() as client:
             self._workers = [
-                Worker(client, handlers[queue], queue=queue, **self._options) for queue in self._queues
+                Worker(client, handlers[queue], queue=queue, **self._options) for queue in queues
             ]
             if self._stopped:
                 self.stop()

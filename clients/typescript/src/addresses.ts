@@ -9,18 +9,22 @@ export interface Servers {
 }
 
 /**
- * @internal An address of one or several servers of a cluster, with commas between them; the first one's user is that of all. A comma
- * may stand in a password, too: what is before the last `@` is never taken for a host.
+ * @internal An address of one or several servers of a cluster, with commas between them; the user in it is that of all. A comma may
+ * stand in a password, too: what is before the last `@` is never taken for a host.
  *
- * @throws {Unreachable} an address is not valid; nothing of it is repeated, since it may have a password.
+ * @throws {Unreachable} an address is not valid, or they have several users; nothing of it is repeated, since it may have a password.
  */
 export function serversIn(url: string): Servers {
   const parts = url.split(/,(?=\s*\w+:\/\/)/).map((part) => /^\s*(?:(\w+):\/\/)?(?:(.*)@)?(.*)$/s.exec(part) ?? []);
-  const [, scheme = "nats", user = ""] = parts[0] ?? [];
+  const schemes = new Set(parts.map(([, scheme = "nats"]) => scheme.toLowerCase()));
+  const users = new Set(parts.map(([, , user = ""]) => user).filter((user) => user !== ""));
   const servers = parts.flatMap(([, , , hosts = ""]) => hosts.split(",")).map(serverAt);
-  // Two users and one scheme: the first address would be taken for a part of the second user.
-  if (user.includes(",") && user.includes("@")) throw notValid();
-  return { servers, isEncrypted: scheme.toLowerCase() === "tls", login: loginOf(user) };
+  // All servers of a cluster are encrypted, or none; with a comma and an @ in a user, a host was taken for a part of it.
+  const isOne = schemes.size === 1 && (schemes.has("nats") || schemes.has("tls"));
+  if (!isOne || [...users].some((user) => user.includes(",") && user.includes("@"))) throw notValid();
+  if (users.size > 1) throw new Unreachable("the addresses of the nats-servers have several users: a client is one at all of them", false);
+  const [user = ""] = users;
+  return { servers, isEncrypted: schemes.has("tls"), login: loginOf(user) };
 }
 
 function serverAt(host: string): string {

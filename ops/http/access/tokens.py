@@ -205,7 +205,7 @@ class Tokens:
         """The token with this hash, if it is neither revoked nor expired."""
         self.refresh()
         token = self._by_hash.get(token_hash)
-        return token if token is not None and token.is_good(self._now()) else None
+        return token if token is not None and token.is_good(self._latest_time()) else None
 
     def why_not(self, token_hash: str) -> tuple[str, str | None]:
         """The code for why a token with this hash is refused, and the token's name if it is known."""
@@ -217,10 +217,10 @@ class Tokens:
     def named(self, name: str) -> Token | None:
         """The token of this name, if it is neither revoked nor expired."""
         self.refresh()
-        now = self._now()
+        now = self._latest_time()
         return next((one for one in self._by_hash.values() if one.name == name and one.is_good(now)), None)
 
-    def _now(self) -> int:
+    def _latest_time(self) -> int:
         self._latest = max(self._latest, self._clock())
         return self._latest
 

@@ -137,8 +137,11 @@ def test_without_a_service_and_at_its_end_a_client_says_what_is_so(
         ["Unreachable", "the connection is closed"],
         ["Unreachable", "the connection is closed"],
         *LOGINS.values(),
-        ["Unreachable", NO_ADDRESS],
-        ["Unreachable", NO_ADDRESS],
+        *[["Unreachable", NO_ADDRESS]] * 5,
+        [
+            "Unreachable",
+            "the addresses of the nats-servers have several users: a client is one at all of them",
+        ],
     ]
 
 

@@ -35,4 +35,5 @@ for (const login of JSON.parse(process.env["LOGINS"]!) as string[]) {
   await connect(`nats://${login}@127.0.0.1:${(server.address() as AddressInfo).port}`, { timeoutMs: 1 }).catch(() => {});
   server.close();
 }
-for (const url of ["nats://x:y@a:1,,b:2", "nats://x:y@a:1,y:z@b:2"]) await sayError(connect(url));
+const wrong = ["nats://x:y@a:1,,b:2", "nats://x:y@a:1,y:z@b:2", "a:1,nats://x:y@b:2,y:z@c:3", "ws://a:1", "nats://a:1,tls://b:2"];
+for (const url of [...wrong, "nats://x:y@a:1,nats://y:z@b:2"]) await sayError(connect(url));

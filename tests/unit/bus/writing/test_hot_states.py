@@ -89,6 +89,8 @@ def keys(count: int, length: int) -> tuple[str, ...]:
         {"retry": JobRetry(delays_ms=tuple(range(1_000, 1_000 + MAXIMUM_RETRY_DELAYS)))},
         {"progress": Progressed(note="n" * 1_000)},
         {"error": "e" * 10_000, "traceback": "t" * 10_000},
+        {"error": "界" * 10_000, "traceback": "😀" * 10_000},
+        {"tags": ("界" * 100,) * MAXIMUM_TAGS},
         {"result": msgspec.Raw(b"r" * 10_000)},
     ],
     ids="-".join,
