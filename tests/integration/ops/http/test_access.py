@@ -14,7 +14,8 @@ from ops.security.users import UserFile, rights_of
 from ops.store.data_directory import read_admin
 from tests.support.services.asking import HttpTalk, problem
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+# The name of a media type has no case.
+FORM = {"Content-Type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"}
 SET = "/api/v1/app_state/set"
 
 
