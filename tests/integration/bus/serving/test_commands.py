@@ -1158,6 +1158,7 @@ def test_when_too_much_waits_the_rest_is_busy_and_what_waits_is_answered(tmp_pat
     # No limit on the time of waiting: this test is about the room for waiting commands.
     with Talk(tmp_path, busy_after_ms=0) as own:
         locked = apsw.Connection(str(own.settings.store_path))
+        locked.set_busy_timeout(10_000)
         locked.execute("BEGIN IMMEDIATE")
         answers = own.run(flood())
         locked.close()
@@ -1183,6 +1184,7 @@ def test_a_store_that_cannot_be_written_is_unavailable_until_it_can(own: Talk):
     own.service.leading.writer.call(lambda connection: connection.set_busy_timeout(50), lambda _: None)
     stored(own, "app_state.set", {"key": "before", "value": 1})
     locked = apsw.Connection(str(own.settings.store_path))
+    locked.set_busy_timeout(10_000)
     locked.execute("BEGIN IMMEDIATE")
 
     error = own.command("app_state.set", {"key": "meanwhile", "value": 1}, id="kept trying").error

@@ -148,6 +148,7 @@ def test_a_store_that_cannot_be_written_is_told_and_found_out_to_be_well_without
         )
         # The answer shows that the call before it is done.
         service.command("app_state.set", {"key": "k", "value": 0})
+        other.set_busy_timeout(10_000)
         other.execute("BEGIN IMMEDIATE")
         assert service.command("app_state.set", {"key": "k", "value": 1}).code == "unavailable"
         assert "locked" in service.sees("store_not_writable", level="unhealthy")
@@ -176,6 +177,7 @@ def test_streams_that_are_nearly_full_are_told_and_heal_when_room_is_made(tmp_pa
             lambda connection: connection.set_busy_timeout(50), lambda _: None
         )
         service.command("app_state.delete", {"key": "k"})
+        other.set_busy_timeout(10_000)
         other.execute("BEGIN IMMEDIATE")
         service.run(store("app_state.set", *({"key": f"k{n}", "value": filler} for n in range(15))))
         assert "the broker refuses more" in service.sees("commands_stream_full", level="degraded")

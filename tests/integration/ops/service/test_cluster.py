@@ -199,6 +199,7 @@ def test_a_leader_that_decides_nothing_any_more_leaves_the_lead_to_others(cluste
             await several.set_value("k", 1, "c-1")
             # As if the disk did not answer any more, or another program kept the file locked.
             with closing(apsw.Connection(str(tmp_path / first / "hyperpage.db"))) as other:
+                other.set_busy_timeout(10_000)
                 other.execute("BEGIN IMMEDIATE")
                 answer = await several.set_value("k", 2, "c-2")
                 assert answer["version"] == 2

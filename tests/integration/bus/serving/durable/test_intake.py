@@ -639,6 +639,7 @@ def test_commands_that_a_store_could_not_take_are_carried_out_after_a_restart(du
     # An answer shows that the writer is done with the errand before it.
     assert talk.command("app_state.delete", {"key": "nobody"}).code == "not_found"
     locked = apsw.Connection(str(talk.settings.store_path))
+    locked.set_busy_timeout(10_000)
     locked.execute("BEGIN IMMEDIATE")
 
     async def scenario() -> None:
@@ -679,6 +680,7 @@ def test_commands_keep_their_order_while_the_store_cannot_be_written_now_and_the
         for _ in range(5):
             await store(150)
             failed = statistics.failed_commits
+            locking.set_busy_timeout(10_000)
             locking.execute("BEGIN IMMEDIATE")
             await store(150)
             await until(partial(has_failed_since, failed))
