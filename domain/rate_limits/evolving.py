@@ -192,9 +192,7 @@ def _released(known: RateLimit, event: messages.Released, at: int) -> RateLimit:
 
 def _is_over(known: RateLimit, budget: Budget, at: int) -> bool:
     # Where `left` is reckoned, with the margin that the ledger has for clocks that differ.
-    if is_tracked(known):
-        return is_over(budget, at)
-    return budget.reset_time is not None and at >= budget.reset_time
+    return is_over(budget, at) if is_tracked(known) else is_over(budget, at, margin_ms=0)
 
 
 def _spent(known: RateLimit, budget: Budget, calls: int, at: int) -> Budget:

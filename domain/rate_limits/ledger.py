@@ -116,9 +116,9 @@ def free(budget: Budget) -> int | None:
     return budget.remaining if budget.left is None else budget.left
 
 
-def is_over(budget: Budget, now: int) -> bool:
+def is_over(budget: Budget, now: int, margin_ms: int = RESET_MARGIN_MS) -> bool:
     """Whether the window of a policy is over, with a margin for clocks that differ."""
-    return budget.reset_time is not None and now >= budget.reset_time + RESET_MARGIN_MS
+    return budget.reset_time is not None and now >= budget.reset_time + margin_ms
 
 
 def forgotten_after_ms(budget: Budget) -> int:

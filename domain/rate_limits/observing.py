@@ -12,7 +12,7 @@ from domain.rate_limits.availability import Remaining, Stale, availability
 from domain.rate_limits.changes import changes
 from domain.rate_limits.evolving import evolve
 from domain.rate_limits.headers import read_response
-from domain.rate_limits.ledger import is_tracked
+from domain.rate_limits.ledger import is_over, is_tracked
 from domain.rate_limits.merging import RESET_JITTER_MS, is_news, is_turn, merged
 from domain.rate_limits.messages import Observe, Observed, ObserveResponse, Released, parts_of
 from domain.rate_limits.reading import Reading
@@ -153,7 +153,7 @@ def _confirmed(known: Budget | None, said: Reading, reading: Reading, at: int, c
         return reading
     if (said.remaining, said.used) == (None, None):
         return _with_fewer(reading, calls)
-    if known is None or known.remaining is None or _is_over(known, at):
+    if known is None or known.remaining is None or is_over(known, at, margin_ms=0):
         return reading
     # A window that was not observed yet began with all calls.
     last = known.samples[-1].remaining if known.samples else known.limit
@@ -163,10 +163,6 @@ def _confirmed(known: Budget | None, said: Reading, reading: Reading, at: int, c
     fewest = min(reading.remaining, last) if is_same_window else reading.remaining
     confirmed_since = max(0, last - known.remaining)
     return _with_fewer(reading, reading.remaining - fewest + confirmed_since)
-
-
-def _is_over(known: Budget, at: int) -> bool:
-    return known.reset_time is not None and at >= known.reset_time
 
 
 def _with_fewer(reading: Reading, calls: int) -> Reading:
