@@ -31,7 +31,7 @@ from bus.writing.submission import Outcome, Submission, refused
 from bus.writing.waiting import RETRY_AFTER_MS
 from bus.writing.writer import Writer
 from domain.errors import Busy, Refusal
-from hyperpage_client.tasks import Tasks
+from hyperpage_client.tasks import Tasks, settle
 from hyperpage_client.transport.connection import LeanClient, stop_receiving
 from hyperpage_client.transport.sending import RawMessage
 
@@ -90,6 +90,9 @@ class Intake:
         # The messages that came since `hold`, not decoded.
         self._held: list[RawMessage] | None = None
         self._held_bytes = 0
+        self._too_many_held = refused(
+            Busy("too many commands wait for the next leader", retry_after_ms=RETRY_AFTER_MS)
+        )
         self._sending = Tasks()
         self._loop = asyncio.get_running_loop()
         self.dropped = 0
@@ -199,9 +202,7 @@ class Intake:
             submission = self._read(sender.name, body, headers, caller, principal)
         else:
             # Decided here, it would be decided before those that are kept for the next leader.
-            submission = _refused(
-                Busy("too many commands wait for the next leader", retry_after_ms=RETRY_AFTER_MS), caller
-            )
+            submission = _undecided(self._too_many_held, caller)
         if not self._is_taken(sender.name, submission, principal):
             self._turn_away(sender.name, submission)
 
@@ -220,8 +221,8 @@ class Intake:
     ) -> Submission:
         """A message as a submission. A command that would wait too long is refused without being decoded."""
         outcome = self._writer.queue.too_late(principal.name, caller.arrived_ns)
-        if outcome is not None and outcome.refusal is not None:
-            return _refused(outcome.refusal, caller)
+        if outcome is not None:
+            return _undecided(outcome, caller)
         away = self._admission.away
         return submission_of(name, body, headers, caller, principal=principal, away=away)
 
@@ -317,9 +318,7 @@ class Intake:
 
 def _tell(outcomes: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
     for waiting, outcome in outcomes:
-        # The caller may have stopped waiting.
-        if not waiting.done():
-            waiting.set_result(outcome)
+        settle(waiting, outcome)
 
 
 async def _send_slowly(connection: LeanClient, answers: list[RawMessage]) -> None:
@@ -331,6 +330,7 @@ async def _send_slowly(connection: LeanClient, answers: list[RawMessage]) -> Non
             logger.warning("an answer could not be sent: %s", error)
 
 
-def _refused(refusal: Refusal, caller: Caller) -> Submission:
-    """A command that is answered with a refusal, undecided."""
-    return Submission(requests=[refusal], size_bytes=0, context=caller, outcome=refused(refusal))
+def _undecided(outcome: Outcome, caller: Caller) -> Submission:
+    """A command that is refused without being decoded."""
+    assert outcome.refusal is not None
+    return Submission(requests=[outcome.refusal], size_bytes=0, context=caller, outcome=outcome)

@@ -118,7 +118,7 @@ class Archiver:
         self._answers: list[Answer] = []
         # Whether some answers must be read from the table: they are from before the start, or were too many.
         self._is_table_ahead = True
-        # Guards these three: `notify` is called while a thread writes.
+        # Guards what `notify` changes: it is called while a thread writes.
         self._telling = Lock()
         # All answers in the table with smaller numbers are archived.
         self._first_number = 0

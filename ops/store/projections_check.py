@@ -12,6 +12,7 @@ import msgspec
 
 from bus.serving.administration import AdministrationVerb, NoArguments
 from bus.writing.writer import Writer
+from hyperpage_client.tasks import settle
 from migrations.connection import open_reader, open_writer, write_transaction
 from migrations.schema import require_own_schema
 from projections import comparison, rebuild
@@ -92,13 +93,8 @@ class ProjectionsCheck:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
 
-        def settle(result: Any) -> None:
-            # The caller may have been cancelled.
-            if not done.done():
-                done.set_result(result)
-
         def hand_over(result: Any) -> None:
-            loop.call_soon_threadsafe(settle, result)
+            loop.call_soon_threadsafe(settle, done, result)
 
         self._writer.call(errand, hand_over)
         result = await done

@@ -22,6 +22,12 @@ async def cancel(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+def settle(future: "asyncio.Future[T]", result: T) -> None:
+    """Sets the result of a future that has none yet: whoever waits for it may have been cancelled."""
+    if not future.done():
+        future.set_result(result)
+
+
 async def finished_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, or its error; it has ended when this returns.
 

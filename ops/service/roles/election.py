@@ -19,7 +19,7 @@ from bus.replication.leader_watch import LeaderWatch
 from bus.replication.lease import Lease, LeaseLostError
 from bus.replication.members import Member, live_members
 from bus.transport.jetstream import JetStreamError
-from hyperpage_client.tasks import cancel
+from hyperpage_client.tasks import cancel, settle
 from hyperpage_client.waiting import Trouble, is_set_within
 from ops.service.errors import ServiceError
 
@@ -136,8 +136,7 @@ class Election:
 
     def hand_over(self, successor: str) -> None:
         """Has this leader hand over to a successor."""
-        if not self._successor.done():
-            self._successor.set_result(successor)
+        settle(self._successor, successor)
 
     async def _turn(self) -> str:
         """Leads for as long as this member may, then releases the lease. The successor's name, or ""."""

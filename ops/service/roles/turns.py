@@ -28,7 +28,7 @@ from bus.replication.shared_backup import SharedBackups
 from bus.replication.terms import Claim, Told, take_term
 from bus.replication.trailing import Trailing
 from hyperpage_client.contract.stream_metadata import highest_timeline
-from hyperpage_client.tasks import cancel, to_its_end, unbroken
+from hyperpage_client.tasks import cancel, settle, to_its_end, unbroken
 from ops.parts import Role
 from ops.service.errors import told
 from ops.service.roles.following import Following, applier_on
@@ -183,7 +183,7 @@ class Turns:
 
         def note_end(why: str) -> None:
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_set_once, ended, why)
+                loop.call_soon_threadsafe(settle, ended, why)
 
         self._replicator = replicator = Replicator(
             ground.connect_relay,
@@ -310,8 +310,3 @@ class Turns:
         if following is not None:
             await following.stop()
             self._role.rest()
-
-
-def _set_once(future: "asyncio.Future[str]", why: str) -> None:
-    if not future.done():
-        future.set_result(why)
