@@ -231,9 +231,9 @@ class AppWorker:
             ExceptionGroup: the connection was closed.
         """
         # Jobs may have been imported since this was made.
-        queues = self._queues or tuple(dict.fromkeys(job.queue for job in self._app.jobs.values()))
-        if not queues:
+        if not self._app.jobs:
             raise ValueError(NO_JOBS)
+        queues = self._queues or tuple(dict.fromkeys(job.queue for job in self._app.jobs.values()))
         handlers = {queue: self._handlers_of(queue) for queue in queues}
         async with self._app.open() as client:
             self._workers = [
@@ -245,8 +245,6 @@ class AppWorker:
 
     def _handlers_of(self, queue: str) -> dict[str, Handler]:
         jobs = self._app.jobs
-        if not jobs:
-            raise ValueError(NO_JOBS)
         if len(jobs) > MAXIMUM_TYPES:
             # A claim may not name more types, so it names only those whose own queue this is. A job of
             # another type, which was configured to go to this queue, is not claimed.
