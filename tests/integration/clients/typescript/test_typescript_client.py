@@ -1,7 +1,6 @@
 """The TypeScript client: compiled strictly, with programs that use it, and run against a real service."""
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -12,22 +11,16 @@ from typing import Any
 
 import pytest
 
-from bus.broker.server import NatsServer
-from bus.broker.users import APP
-from hyperpage_client.testing.client_conformance.wire import Answered, Wire
 from ops.contract.client_types.typescript import source
 from supply.typescript_client import TYPES
 from tests.support.logins import LOGINS
+from tests.support.machines.earlier_results import keeping_an_earlier_result
 from tests.support.machines.typescript import compiled, needed_node
 from tests.support.patience import wait_for
 from tests.support.repository import ROOT
 from tests.support.services.command_line import PROGRAM, environment, hyperpage, served_in
 
 PROGRAMS = ROOT / "tests/support/javascript/clients"
-LOOK = "$JS.API.STREAM.MSG.GET.HYPERPAGE_RESULTS"
-NO_LEADER = {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}
-REFUSED = b'{"error": {"code": "not_found", "message": "there is none", "hint": "", "details": {}}}'
-KEPT = {"subject": "hyperpage.res.v1.d-1", "seq": 7, "data": base64.b64encode(REFUSED).decode()}
 NO_ADDRESS = (
     "the address of the nats-server is none: it is nats://HOST:PORT, or several with commas between them"
 )
@@ -112,20 +105,14 @@ def test_without_a_service_and_at_its_end_a_client_says_what_is_so(
     """The wire answers in the broker's place; the last client of all talks to nobody."""
 
     async def scenario() -> list[Any]:
-        async with NatsServer(data=tmp_path, port=0) as server:
-            wire = Wire(lambda: server.url_for(APP))
-            await wire.open()
-            wire.disturb(Answered("hyperpage.dcmd.>", 1_000, {}, {"stream": "HYPERPAGE_COMMANDS", "seq": 9}))
-            wire.disturb(Answered(LOOK, 1, {}, {"error": NO_LEADER}))
-            wire.disturb(Answered(LOOK, 1_000, {}, {"message": KEPT}))
+        async with keeping_an_earlier_result(tmp_path) as url:
             program = await asyncio.create_subprocess_exec(
                 node,
                 str(programs / "alone.mjs"),
-                env=environment(URL=wire.url, LOGINS=json.dumps([*LOGINS])),
+                env=environment(URL=url, LOGINS=json.dumps([*LOGINS])),
                 stdout=asyncio.subprocess.PIPE,
             )
             said, _ = await asyncio.wait_for(program.communicate(), 60)
-            await wire.close()
         return [json.loads(line) for line in said.splitlines()]
 
     assert asyncio.run(scenario()) == [

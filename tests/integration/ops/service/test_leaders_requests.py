@@ -1,7 +1,8 @@
 """Requests for the leader alone, sent to several services of which one leads; answers of a follower."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,24 +134,36 @@ def test_one_that_follows_says_how_old_its_answers_are_and_what_is_for_the_leade
     asyncio.run(scenario())
 
 
+Ask = Callable[[], Coroutine[Any, Any, str]]
+
+
+@asynccontextmanager
+async def holding(folder: Path) -> AsyncIterator[tuple[Service, Ask]]:
+    """A leader that keeps commands for the next one, and what tells the code of a command's refusal."""
+    async with (
+        NatsServer(data=folder / "broker", port=0) as server,
+        member_on(folder / "a", server) as leader,
+        client_of(server) as client,
+    ):
+
+        async def refusal() -> str:
+            subject, body = "hyperpage.cmd.v1.app_state.set", b'{"key":"k","value":1}'
+            answer = await client.connection.nats.request(subject, body, timeout=COMES_WITHIN_SECONDS)
+            return str(msgspec.json.decode(answer.data)["error"]["code"])
+
+        await leader.leading.intake.hold()
+        yield leader, refusal
+
+
 def test_what_is_kept_for_a_successor_that_does_not_come_is_refused(tmp_path: Path):
     async def scenario() -> None:
-        async with (
-            NatsServer(data=tmp_path / "broker", port=0) as server,
-            member_on(tmp_path / "a", server) as leader,
-            client_of(server) as client,
-        ):
+        async with holding(tmp_path) as (leader, refusal):
             intake = leader.leading.intake
-            await intake.hold()
-            sending = asyncio.create_task(
-                client.connection.nats.request(
-                    "hyperpage.cmd.v1.app_state.set", b'{"key":"k","value":1}', timeout=COMES_WITHIN_SECONDS
-                )
-            )
+            sending = asyncio.create_task(refusal())
             await until(lambda: bool(intake._held))
             await intake.pass_on()
 
-            assert msgspec.json.decode((await sending).data)["error"]["code"] == "unavailable"
+            assert await sending == "unavailable"
 
     asyncio.run(scenario())
 
@@ -162,19 +175,11 @@ def test_what_a_successor_would_get_too_late_is_refused_and_not_decided_before_t
     monkeypatch.setattr(f"bus.serving.intake.{limit}", 1)
 
     async def scenario() -> None:
-        async with (
-            NatsServer(data=tmp_path / "broker", port=0) as server,
-            member_on(tmp_path / "a", server) as leader,
-            client_of(server) as client,
-        ):
+        async with holding(tmp_path) as (leader, refusal):
             intake = leader.leading.intake
-            await intake.hold()
-            command = "hyperpage.cmd.v1.app_state.set", b'{"key":"k","value":1}'
-            ask = client.connection.nats.request
-            kept = asyncio.create_task(ask(*command, timeout=COMES_WITHIN_SECONDS))
+            kept = asyncio.create_task(refusal())
             await until(lambda: bool(intake._held))
-            refused = await ask(*command, timeout=COMES_WITHIN_SECONDS)
-            assert msgspec.json.decode(refused.data)["error"]["code"] == "busy"
+            assert await refusal() == "busy"
             await intake.pass_on()
             await kept
             assert leader.leading.writer.head.position == 0
