@@ -30,7 +30,7 @@ class AppStateRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
-    expires_at: Annotated[int | None, about("from when on it holds nothing")]
+    expires_at: Annotated[int | None, about("when the value expires")]
 
 
 def _row(entry: Entry, version: int, position: int) -> Row:

@@ -45,7 +45,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: int | None
     updated_at: int
     worker: str | None
-    error: Annotated[str | None, about("its beginning; of a traceback of Python, its end")]
+    error: Annotated[str | None, about("the beginning of the error, or the end of a Python traceback")]
     cancel_requested: bool
     progress: JobProgress | None
     tags: tuple[str, ...]

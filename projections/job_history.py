@@ -14,7 +14,7 @@ HISTORY = "job_history"
 class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt of a job. Times are milliseconds since the epoch."""
 
-    id: Annotated[int, about("the position at which it began; negative where it came with an import")]
+    id: Annotated[int, about("the position at which the attempt began; negative if it was imported")]
     job_id: str
     attempt: Annotated[int, about("1, 2, …")]
     # A text and not a fixed set, since imported attempts may have ended in other ways.
@@ -30,8 +30,8 @@ class JobAttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int | None
     error_message: str | None
     queue: str
-    due_at: Annotated[int | None, about("when it was due; null of an imported one")]
-    traceback: Annotated[str | None, about("where it failed, if its worker told")]
+    due_at: Annotated[int | None, about("when the job was due; null if the attempt was imported")]
+    traceback: Annotated[str | None, about("the traceback, if the worker reported one")]
 
 
 HISTORY_COLUMNS = JobAttemptRow.__struct_fields__

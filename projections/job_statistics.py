@@ -52,7 +52,7 @@ class AttemptPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the attempts of a job, in the order in which they began."""
 
     items: tuple[JobAttemptRow, ...]
-    next: Annotated[int | None, about("what to pass as `after` for the next page, null on the last one")]
+    next: Annotated[int | None, about("the `after` of the next page, null on the last page")]
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +68,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of all queues together."""
 
     states: Annotated[dict[str, int], about("how many jobs are in each state")]
-    overdue: Annotated[int, about("how many are due, and wait")]
-    oldest_due_at: Annotated[int | None, about("since when one of them is, at the longest")]
-    oldest_due_id: Annotated[str | None, about("the job that is overdue for longest")]
-    attempts: Annotated[dict[str, int], about("those that ended in the window, by how they ended")]
+    overdue: Annotated[int, about("how many jobs are due and still wait")]
+    oldest_due_at: Annotated[int | None, about("when the longest overdue job became due")]
+    oldest_due_id: Annotated[str | None, about("the longest overdue job")]
+    attempts: Annotated[dict[str, int], about("how many attempts ended in the window, by outcome")]
 
 
 class QueueStatistics(Totals, frozen=True, kw_only=True):
@@ -86,9 +86,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     since: int
     until: int
-    total: Annotated[Totals, about("of all queues that are asked for, also those that are left out")]
+    total: Annotated[Totals, about("the sum of all queues asked for, including those left out")]
     queues: Annotated[dict[str, QueueStatistics], about(f"by name, {MAXIMUM_QUEUES:,} at most")]
-    queues_left_out: Annotated[int, about("how many more there are, each of which can be asked for")]
+    queues_left_out: Annotated[int, about("how many queues were left out; each can be asked for by name")]
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +96,11 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
     since: int
     until: int
-    part_ms: Annotated[int, about("how long each part is")]
-    parts: Annotated[tuple[dict[str, int], ...], about("by how they ended, the oldest part first")]
+    part_ms: Annotated[int, about("the length of each part, in milliseconds")]
+    parts: Annotated[
+        tuple[dict[str, int], ...],
+        about("the attempts that ended in each part, by outcome; the oldest part first"),
+    ]
 
 
 class JobThroughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,12 +124,14 @@ class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of a group of jobs. Times are milliseconds since the epoch."""
 
     group_id: str
-    total: Annotated[int, about("how many jobs it has")]
-    done: Annotated[int, about("how many of them have ended, however they did")]
-    percent: Annotated[float | None, about("how many of a hundred that are; null where it has no jobs")]
-    states: Annotated[dict[str, int], about("how many jobs are in each state; left out where none is")]
-    began_at: Annotated[int | None, about("when the first attempt of any of them began")]
-    ended_at: Annotated[int | None, about("when the last of those ended that have")]
+    total: Annotated[int, about("how many jobs the group has")]
+    done: Annotated[int, about("how many of them have ended, in whatever state")]
+    percent: Annotated[float | None, about("the share of `done` in percent; null if the group has no jobs")]
+    states: Annotated[
+        dict[str, int], about("how many jobs are in each state; states without jobs are left out")
+    ]
+    began_at: Annotated[int | None, about("when the first attempt of any job of the group began")]
+    ended_at: Annotated[int | None, about("when the last job ended so far")]
 
 
 def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:

@@ -46,8 +46,8 @@ class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     max_attempts: int
     attempt_started_at: int | None
-    lease_expires_at: Annotated[int | None, about("null where the lease is not there yet")]
-    deadline_at: Annotated[int | None, about("when the attempt has taken too long")]
+    lease_expires_at: Annotated[int | None, about("when the lease ends; null if there is none yet")]
+    deadline_at: Annotated[int | None, about("when the attempt times out")]
     cancel_requested: bool
     progress: JobProgress | None
 
@@ -58,27 +58,29 @@ RUNNING_COLUMNS = RunningJob.__struct_fields__
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker, its present jobs, and its ended attempts. Times are milliseconds since the epoch."""
 
-    running: Annotated[int, about("how many jobs it has")]
-    attempt_started_at: Annotated[int | None, about("when the oldest attempt under way began")]
+    running: Annotated[int, about("how many jobs the worker has")]
+    attempt_started_at: Annotated[int | None, about("when the oldest current attempt began")]
     lease_expires_at: Annotated[int | None, about("when the first of its leases ends")]
-    attempts: Annotated[dict[str, int], about("those that ended since `since`, by how they ended")]
+    attempts: Annotated[dict[str, int], about("how many attempts ended since `since`, by outcome")]
     last_ended_at: int | None
-    first_claim_at: Annotated[int | None, about("when it asked for jobs first, since the service has led")]
-    last_claim_at: Annotated[int | None, about("when it asked for jobs last")]
-    host: Annotated[str | None, about("where it runs, as it says")]
-    version: Annotated[str | None, about("that of its program, as it says")]
+    first_claim_at: Annotated[int | None, about("the first claim since this service began to lead")]
+    last_claim_at: Annotated[int | None, about("the latest claim")]
+    host: Annotated[str | None, about("the host, as the worker reports it")]
+    version: Annotated[str | None, about("the version of its program, as the worker reports it")]
     asks_for: Annotated[
-        dict[str, tuple[str, ...] | None], about("types by queue; null where it takes jobs of all types")
+        dict[str, tuple[str, ...] | None], about("the types by queue; null if the worker takes all types")
     ]
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
     """The workers. Times are milliseconds since the epoch."""
 
-    since: Annotated[int, about("later than asked for, where there were more attempts than are looked at")]
+    since: Annotated[
+        int, about("the start of the window; later than asked for if there were too many attempts")
+    ]
     until: int
     workers: Annotated[
-        dict[str, Worker], about(f"by name, {MAXIMUM_WORKERS} at most: those that have jobs before others")
+        dict[str, Worker], about(f"by name, {MAXIMUM_WORKERS} at most: those that have jobs first")
     ]
 
 

@@ -80,7 +80,7 @@ class AwaitJob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class AwaitedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that was waited for."""
 
-    has_ended: Annotated[bool, about("false: the time is over, and it has not")]
+    has_ended: Annotated[bool, about("false if the time ran out first")]
     job: WholeJobRow
 
 

@@ -27,18 +27,18 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     """A queue that was paused or limited at least once. Times are milliseconds since the epoch."""
 
     name: str
-    paused: Annotated[bool, about("whether no job of it is handed out")]
-    reason: Annotated[str | None, about("why it is paused")]
+    paused: Annotated[bool, about("whether the queue is paused: no job of it is handed out")]
+    reason: Annotated[str | None, about("why the queue is paused")]
     paused_at: int | None
     updated_at: int
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
     concurrency: Annotated[
-        int | msgspec.UnsetType, about("how many of its jobs may run at once; left out where nobody has said")
+        int | msgspec.UnsetType, about("how many of its jobs may run at once; left out if unlimited")
     ] = msgspec.UNSET
     rate: Annotated[
         QueueRate | msgspec.UnsetType,
-        about("how many attempts may begin in a window; left out where nobody has said"),
+        about("how many attempts may begin in a window; left out if unlimited"),
     ] = msgspec.UNSET
 
 

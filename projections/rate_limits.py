@@ -62,26 +62,26 @@ class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, about("`ratelimit:` and the key")]
     platform: str
     limit_remaining: Annotated[int | None, about("how many calls are left in the window")]
-    limit_total: Annotated[int | None, about("how many calls a window has")]
+    limit_total: Annotated[int | None, about("how many calls a window allows")]
     reset_time: Annotated[int | None, about("when the next window begins")]
     last_updated: int
     created_at: int
     resource: str | None
     identifier: str | None
     limit_used: int | None
-    observed_at: Annotated[int | None, about("when the newest of the observations was made")]
+    observed_at: Annotated[int | None, about("when the newest observation was made")]
     throttled_until: int | None
     throttle_reason: str | None
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
     level: Annotated[RateLimitLevel, about("how much of the limit is used")]
-    policy: Annotated[str, about("the policy that binds, of which the counts are")]
+    policy: Annotated[str, about("the policy with the fewest calls left; the counts are its own")]
     policies: Annotated[
-        tuple[ObservedPolicy, ...] | None, about("every policy; null where the columns say all of it")
+        tuple[ObservedPolicy, ...] | None, about("all policies; null if there is only the one in the columns")
     ]
     warning_percent: int
     critical_percent: int
-    reserved: Annotated[int, about("how many calls are set aside")]
+    reserved: Annotated[int, about("how many calls are reserved")]
 
 
 def _row_id(key: str) -> str:

@@ -29,12 +29,12 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule. Times are milliseconds since the epoch."""
 
     id: str
-    paused: Annotated[bool, about("whether it makes no jobs")]
+    paused: Annotated[bool, about("whether the schedule is paused: it makes no jobs")]
     every_ms: Annotated[int | None, about("the interval in milliseconds; either this or `cron`")]
     cron: Annotated[str | None, about("minute, hour, day, month, weekday; either this or `every_ms`")]
-    time_zone: Annotated[str, about("where `cron` is read")]
-    on_missed: Annotated[OnMissed, about("when times were missed: one job for all of them, or none")]
-    job: Annotated[JobTemplate, about("what is enqueued each time")]
+    time_zone: Annotated[str, about("the time zone of `cron`")]
+    on_missed: Annotated[OnMissed, about("after missed times: one job for all of them, or none")]
+    job: Annotated[JobTemplate, about("the job that is enqueued each time")]
     next_run_at: Annotated[int | None, about("the time of its next job")]
     last_run_at: Annotated[int | None, about("the time of its last job")]
     last_job_id: str | None

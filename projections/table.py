@@ -128,7 +128,7 @@ class RowPage(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
     """A part of the rows, in order."""
 
     items: tuple[Item, ...]
-    next: Annotated[str | None, about("what to pass as `after` for the next page, null on the last one")]
+    next: Annotated[str | None, about("the `after` of the next page, null on the last page")]
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,10 +149,10 @@ class GroupedCount(Count, frozen=True, kw_only=True):
 
     groups: Annotated[
         tuple[CountedValue, ...] | msgspec.UnsetType,
-        about(f"the most first, {MAXIMUM_GROUPS:,} at most; left out without `by`"),
+        about(f"the largest first, {MAXIMUM_GROUPS:,} at most; left out without `by`"),
     ] = msgspec.UNSET
     groups_left_out: Annotated[
-        int | msgspec.UnsetType, about("how many more there are; left out without `by`")
+        int | msgspec.UnsetType, about("how many groups were left out; left out without `by`")
     ] = msgspec.UNSET
 
 

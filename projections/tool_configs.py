@@ -29,12 +29,14 @@ class ToolConfigRow(msgspec.Struct, frozen=True, kw_only=True):
     tool_name: str
     enabled: bool
     config: dict[str, Any]
-    refresh_interval: Annotated[int | None, about("in milliseconds")]
+    refresh_interval: Annotated[int | None, about("the time between two refreshes, in milliseconds")]
     notifications: bool
-    updated_at: Annotated[int, about("when it last changed, in milliseconds since the epoch")]
+    updated_at: Annotated[int, about("when the configuration last changed, in milliseconds since the epoch")]
     version: Annotated[int, about("the version of its stream")]
     position: Annotated[int, about("the position of its last event")]
-    schema: Annotated[dict[str, Any] | None, about("the JSON Schema that `config` matches, if there is one")]
+    schema: Annotated[
+        dict[str, Any] | None, about("the JSON Schema that `config` has to match, if there is one")
+    ]
 
 
 def _row(config: ToolConfig, version: int, position: int) -> Row | None:

@@ -15,35 +15,37 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[str, about("`hyperpage/` and the id of the store")]
     type: Annotated[str, about("`hyperpage.` and the type of the event: `hyperpage.job.completed.v1`")]
     subject: Annotated[str, about("the stream: `jobs/9f1c`")]
-    time: Annotated[str, about("when it happened, as RFC 3339 has it, in UTC")]
+    time: Annotated[str, about("when the event happened, as in RFC 3339, in UTC")]
     datacontenttype: Literal["application/json"]
-    sequence: Annotated[str, about("the position in the log, as a text")]
-    version: Annotated[int, about("its place in the stream: 1, 2, 3 …")]
-    timeline: Annotated[int, about("a restore begins another one")]
-    hash: Annotated[str, about("of it and all that came before, in hexadecimal digits")]
+    sequence: Annotated[str, about("the position in the log, as a string")]
+    version: Annotated[int, about("the version of the stream after this event: 1, 2, 3 …")]
+    timeline: Annotated[int, about("the timeline of the event; a restore begins a new one")]
+    hash: Annotated[str, about("the hash of this event and all before it, in hexadecimal digits")]
     commandid: Annotated[str | msgspec.UnsetType, about("the command that led to it")] = msgspec.UNSET
-    actor: Annotated[str | msgspec.UnsetType, about("on whose behalf, as the sender said")] = msgspec.UNSET
+    actor: Annotated[
+        str | msgspec.UnsetType, about("the user that the sender acted for, as the sender said")
+    ] = msgspec.UNSET
     correlationid: str | msgspec.UnsetType = msgspec.UNSET
     causationid: str | msgspec.UnsetType = msgspec.UNSET
     traceparent: Annotated[str | msgspec.UnsetType, about("W3C trace context")] = msgspec.UNSET
-    principal: Annotated[str | msgspec.UnsetType, about("the user or token that really asked")] = (
+    principal: Annotated[str | msgspec.UnsetType, about("the user or token that sent the command")] = (
         msgspec.UNSET
     )
-    data: Annotated[Any, about("what the type of the event says")]
+    data: Annotated[Any, about("the members that the type of the event defines")]
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a stream, in its order."""
 
     items: tuple[CloudEvent, ...]
-    next: Annotated[int | None, about("what to pass as `after` for the next page, null on the last one")]
+    next: Annotated[int | None, about("the `after` of the next page, null on the last page")]
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, in its order."""
 
     items: tuple[CloudEvent, ...]
-    next: Annotated[int | None, about("what to pass as `after` for the next page, null at the head")]
+    next: Annotated[int | None, about("the `after` of the next page, null at the head")]
     head: Annotated[int, about("the position of the head of the log")]
     store_id: str
     timelines: Annotated[
@@ -55,9 +57,7 @@ class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the log, the newest first."""
 
     items: tuple[CloudEvent, ...]
-    next: Annotated[
-        int | None, about("what to pass as `before` for the next page, null where the log begins")
-    ]
+    next: Annotated[int | None, about("the `before` of the next page, null at the beginning of the log")]
     head: Annotated[int, about("the position of the head of the log")]
 
 
@@ -72,4 +72,4 @@ class EventChain(msgspec.Struct, frozen=True, kw_only=True):
     """Events that caused each other or have one correlation id, in the order of the log."""
 
     items: tuple[ChainLink, ...]
-    complete: Annotated[bool, about("false where there are more than an answer holds")]
+    complete: Annotated[bool, about("false if there are more than an answer can hold")]

@@ -36,7 +36,7 @@ class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):
 class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
     """When a schedule would run."""
 
-    items: Annotated[tuple[PlannedRun, ...], about("the first one first")]
+    items: Annotated[tuple[PlannedRun, ...], about("the earliest one first")]
 
 
 def preview_verb(clock: Callable[[], int]) -> QueryVerb:

@@ -26,30 +26,30 @@ _OTHERS = {
         f"`items`, each with {', '.join(f'`{column}`' for column in HISTORY_COLUMNS)}; and `next`"
     ),
     "jobs.stats": QueryNotes(
-        "`since` and `until`; `total`, of all queues together: jobs by state, how many are overdue and which"
-        " is for longest, and the attempts that ended; `queues` by name, each with the same and with"
-        f" percentiles of waiting and running in milliseconds, {MAXIMUM_QUEUES:,} of them at most; and how"
-        " many are left out, `queues_left_out`"
+        "`since` and `until`; `total`, the sum of all queues: jobs by state, how many are overdue, the"
+        " longest overdue one, and the attempts that ended; `queues` by name, each with the same counts and"
+        f" with percentiles of waiting and running in milliseconds, {MAXIMUM_QUEUES:,} of them at most; and"
+        " `queues_left_out`, how many were left out"
     ),
     "jobs.throughput": QueryNotes(
-        "`since`, `until` and `part_ms`, and `parts`, the oldest first, each with its attempts by how they"
-        " ended"
+        "`since`, `until` and `part_ms`, and `parts`, the oldest first, each with the number of its attempts"
+        " by outcome"
     ),
     "jobs.workers": QueryNotes(
         "`since` and `until`, and `workers` by name, each with how many jobs it has, when the oldest of their"
-        " attempts began and the first of their leases ends, and its attempts that ended since `since` by how"
-        f" they ended; and what it asks for, as the service that leads remembers it for an hour, with at most"
-        f" {MAXIMUM_ASKED} queues and types. At most {MAXIMUM_WORKERS} workers, as many as fit into an"
-        " answer: those that have jobs first, then those that asked last; and the latest"
-        f" {MAXIMUM_ATTEMPTS:,} attempts"
+        " attempts began, when the first of their leases ends, how many of its attempts ended since `since`,"
+        " by outcome, and the queues and types that it claims from. The leading service remembers those for"
+        f" an hour, {MAXIMUM_ASKED} of each worker at most. An answer has as many workers as fit, at most"
+        f" {MAXIMUM_WORKERS}: those with jobs first, then those with the latest claims; and the counts cover"
+        f" the latest {MAXIMUM_ATTEMPTS:,} attempts"
     ),
     "jobs.running": QueryNotes(
-        "`items`, the attempt that began first comes first, each with"
+        "`items`, the attempt that began first at the top, each with"
         f" {', '.join(f'`{column}`' for column in RUNNING_COLUMNS)}; and `next`, null on the last page"
     ),
     "schedules.preview": QueryNotes(
-        "`items`, each with its `run_at`, in milliseconds since the epoch; fewer than asked for, where none"
-        " is left"
+        "`items`, each with its `run_at`, in milliseconds since the epoch; fewer than asked for if there"
+        " are no more"
     ),
     "jobs.group": QueryNotes(", ".join(f"`{field}`" for field in GroupProgress.__struct_fields__)),
     "tool_configs.diff": QueryNotes("`added`, `removed` and `changed`, each an array", ("not_found",)),
@@ -58,16 +58,16 @@ _OTHERS = {
         " `next`, null on the last page"
     ),
     "events.find": QueryNotes(
-        f"`items`, the newest first, {_EVENTS}; `next`, null where the log begins; and the position of the"
-        " `head`"
+        f"`items`, the newest first, {_EVENTS}; `next`, null at the beginning of the log; and the position of"
+        " the `head`"
     ),
     "events.chain": QueryNotes(
         f"`items` in the order of the log, each with the position of its `cause`, or null, and the `event`,"
-        f" one of the {_EVENTS}; `complete`, false where there are more than an answer holds",
+        f" one of the {_EVENTS}; `complete`, false if there are more than an answer can hold",
         ("not_found",),
     ),
     "jobs.await": QueryNotes(
-        "`has_ended`, false where the time is over and it has not, and the `job`, a row as with `get`",
+        "`has_ended`, false if the time ran out first, and the `job`, a row as with `get`",
         ("not_found",),
     ),
     "events.read": QueryNotes(
@@ -94,8 +94,8 @@ def query_notes(name: str) -> QueryNotes:
         "as_of": QueryNotes("the row as it was then, as with `get`", ("not_found",)),
         "list": QueryNotes(f"`items`, rows as with `get`{shown}, and `next`, null on the last page"),
         "count": QueryNotes(
-            "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most, and how"
-            " many are left out, `groups_left_out`"
+            "`count`; with `by`, `groups` of `value` and `count`, the largest first, 1,000 at most, and"
+            " `groups_left_out`, how many were left out"
             if table == "jobs"
             else "`count`"
         ),
