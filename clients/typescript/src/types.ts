@@ -1016,28 +1016,28 @@ export interface CloudEvent {
   type: string;
   /** the stream: `jobs/9f1c` */
   subject: string;
-  /** when it happened, as RFC 3339 has it, in UTC */
+  /** when the event happened, as in RFC 3339, in UTC */
   time: string;
   datacontenttype: "application/json";
-  /** the position in the log, as a text */
+  /** the position in the log, as a string */
   sequence: string;
-  /** its place in the stream: 1, 2, 3 … */
+  /** the version of the stream after this event: 1, 2, 3 … */
   version: number;
-  /** a restore begins another one */
+  /** the timeline of the event; a restore begins a new one */
   timeline: number;
-  /** of it and all that came before, in hexadecimal digits */
+  /** the hash of this event and all before it, in hexadecimal digits */
   hash: string;
   /** the command that led to it */
   commandid?: string;
-  /** on whose behalf, as the sender said */
+  /** the user that the sender acted for, as the sender said */
   actor?: string;
   correlationid?: string;
   causationid?: string;
   /** W3C trace context */
   traceparent?: string;
-  /** the user or token that really asked */
+  /** the user or token that sent the command */
   principal?: string;
-  /** what the type of the event says */
+  /** the members that the type of the event defines */
   data: unknown;
 }
 
@@ -1108,45 +1108,45 @@ export interface JobRate {
 /** A job, as lists show it. Times are milliseconds since the epoch. */
 export interface JobRow {
   id: string;
-  /** what kind of work it is */
+  /** the kind of work */
   type: string;
-  /** what people call it */
+  /** a name for people */
   name: string;
   /** 1 low, 2 medium, 3 high, 4 critical */
   priority: number;
-  /** the state, by the names of the system before */
+  /** the state, in the words of the earlier system */
   status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
-  /** the tool that it is about */
+  /** the tool that the job is for */
   tool: string | null;
-  /** where that tool is reached */
+  /** the address of that tool */
   endpoint: string | null;
-  /** an object for its worker; of an imported job, any JSON */
+  /** a JSON object for the worker; any JSON if the job was imported */
   payload: unknown;
-  /** what came out, any JSON; null until it has completed */
+  /** the result, any JSON; null until the job has completed */
   result: unknown;
-  /** when it was enqueued */
+  /** when the job was enqueued */
   created_at: number;
-  /** when it last changed */
+  /** when the job last changed */
   updated_at: number;
   /** when its first attempt began */
   started_at: number | null;
-  /** when it ended, however it did */
+  /** when the job ended, in whatever state */
   completed_at: number | null;
-  /** how often it was tried again */
+  /** the number of retries */
   retry_count: number;
-  /** when this row was written; of an imported job, as it was there */
+  /** when this row was written; an imported job keeps its earlier time */
   persisted_at: number;
-  /** how often it was taken from a worker that was lost */
+  /** how often the job was taken from a lost worker */
   recovery_attempts: number;
   state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
   queue: string;
-  /** when it is due, or was */
+  /** when the job is or was due */
   run_at: number;
   /** the number of the attempt, 0 before the first one */
   attempt: number;
-  /** how often it is tried at most */
+  /** the maximum number of attempts */
   max_attempts: number;
-  /** who has it, or had it last */
+  /** the worker that has the job, or had it last */
   worker: string | null;
   /** why the last attempt failed */
   error: string | null;
@@ -1155,18 +1155,18 @@ export interface JobRow {
   progress: JobProgress | null;
   /** the position of its first event */
   created_position: number;
-  /** how long one attempt may take, in milliseconds */
+  /** the maximum duration of one attempt, in milliseconds */
   timeout_ms: number;
-  /** when the attempt under way has taken too long */
+  /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key of which there is one job only */
+  /** the key that no other job may have */
   unique_key: string | null;
-  /** the jobs that had to complete first */
+  /** the jobs that must complete before this one */
   depends_on: string[];
-  /** those of them that it still waits for */
+  /** the jobs among them that have not completed yet */
   waiting_for: string[];
-  /** what becomes of it if one of those does not complete */
+  /** what happens to the job if one of them does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1174,66 +1174,66 @@ export interface JobRow {
   version: number;
   /** the position of its last event */
   position: number;
-  /** the rate limit that it draws on; left out where it has none */
+  /** the rate limit that the job draws on; left out if it has none */
   budget?: JobBudget;
-  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  /** why the job was or is to be cancelled; left out if no reason was given */
   cancel_reason?: string;
-  /** when it is tried again; left out where that is as for any job */
+  /** the delays between attempts; left out if they are the default */
   retry?: JobRetry;
-  /** the group that it belongs to; left out where it has none */
+  /** the group of the job; left out if it has none */
   group_id?: string;
-  /** the group that it waits for, until `met_at`; left out where it has none */
+  /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with its key may run at once; left out where it has none */
+  /** how many jobs with the same key may run at once; left out if unlimited */
   concurrency?: JobConcurrency;
-  /** how many attempts with its key may begin in a window; left out where it has none */
+  /** how many attempts with the same key may begin in a window; left out if unlimited */
   rate?: JobRate;
-  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
   result_ttl_ms?: number;
 }
 
 /** A job as a worker gets it, under a lease. */
 export interface LeasedJob {
   id: string;
-  /** what kind of work it is */
+  /** the kind of work */
   type: string;
-  /** what people call it */
+  /** a name for people */
   name: string;
   /** 1 low, 2 medium, 3 high, 4 critical */
   priority: number;
-  /** the state, by the names of the system before */
+  /** the state, in the words of the earlier system */
   status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
-  /** the tool that it is about */
+  /** the tool that the job is for */
   tool: string | null;
-  /** where that tool is reached */
+  /** the address of that tool */
   endpoint: string | null;
-  /** an object for its worker; of an imported job, any JSON */
+  /** a JSON object for the worker; any JSON if the job was imported */
   payload: unknown;
-  /** what came out, any JSON; null until it has completed */
+  /** the result, any JSON; null until the job has completed */
   result: unknown;
-  /** when it was enqueued */
+  /** when the job was enqueued */
   created_at: number;
-  /** when it last changed */
+  /** when the job last changed */
   updated_at: number;
   /** when its first attempt began */
   started_at: number | null;
-  /** when it ended, however it did */
+  /** when the job ended, in whatever state */
   completed_at: number | null;
-  /** how often it was tried again */
+  /** the number of retries */
   retry_count: number;
-  /** when this row was written; of an imported job, as it was there */
+  /** when this row was written; an imported job keeps its earlier time */
   persisted_at: number;
-  /** how often it was taken from a worker that was lost */
+  /** how often the job was taken from a lost worker */
   recovery_attempts: number;
   state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
   queue: string;
-  /** when it is due, or was */
+  /** when the job is or was due */
   run_at: number;
   /** the number of the attempt, 0 before the first one */
   attempt: number;
-  /** how often it is tried at most */
+  /** the maximum number of attempts */
   max_attempts: number;
-  /** who has it, or had it last */
+  /** the worker that has the job, or had it last */
   worker: string | null;
   /** why the last attempt failed */
   error: string | null;
@@ -1242,18 +1242,18 @@ export interface LeasedJob {
   progress: JobProgress | null;
   /** the position of its first event */
   created_position: number;
-  /** how long one attempt may take, in milliseconds */
+  /** the maximum duration of one attempt, in milliseconds */
   timeout_ms: number;
-  /** when the attempt under way has taken too long */
+  /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key of which there is one job only */
+  /** the key that no other job may have */
   unique_key: string | null;
-  /** the jobs that had to complete first */
+  /** the jobs that must complete before this one */
   depends_on: string[];
-  /** those of them that it still waits for */
+  /** the jobs among them that have not completed yet */
   waiting_for: string[];
-  /** what becomes of it if one of those does not complete */
+  /** what happens to the job if one of them does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1261,25 +1261,25 @@ export interface LeasedJob {
   version: number;
   /** the position of its last event */
   position: number;
-  /** the rate limit that it draws on; left out where it has none */
+  /** the rate limit that the job draws on; left out if it has none */
   budget?: JobBudget;
-  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  /** why the job was or is to be cancelled; left out if no reason was given */
   cancel_reason?: string;
-  /** when it is tried again; left out where that is as for any job */
+  /** the delays between attempts; left out if they are the default */
   retry?: JobRetry;
-  /** the group that it belongs to; left out where it has none */
+  /** the group of the job; left out if it has none */
   group_id?: string;
-  /** the group that it waits for, until `met_at`; left out where it has none */
+  /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with its key may run at once; left out where it has none */
+  /** how many jobs with the same key may run at once; left out if unlimited */
   concurrency?: JobConcurrency;
-  /** how many attempts with its key may begin in a window; left out where it has none */
+  /** how many attempts with the same key may begin in a window; left out if unlimited */
   rate?: JobRate;
-  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
   result_ttl_ms?: number;
-  /** the token that comes with everything that is said of the attempt */
+  /** the token that every command about this attempt has to name */
   lease: string;
-  /** when the lease runs out, if no heartbeat comes */
+  /** when the lease ends if no heartbeat comes */
   lease_expires_at: number;
 }
 
@@ -1374,45 +1374,45 @@ export interface ValidateResult {
 /** A job with all that is known of it, also what lists leave out. */
 export interface WholeJobRow {
   id: string;
-  /** what kind of work it is */
+  /** the kind of work */
   type: string;
-  /** what people call it */
+  /** a name for people */
   name: string;
   /** 1 low, 2 medium, 3 high, 4 critical */
   priority: number;
-  /** the state, by the names of the system before */
+  /** the state, in the words of the earlier system */
   status: "pending" | "held" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
-  /** the tool that it is about */
+  /** the tool that the job is for */
   tool: string | null;
-  /** where that tool is reached */
+  /** the address of that tool */
   endpoint: string | null;
-  /** an object for its worker; of an imported job, any JSON */
+  /** a JSON object for the worker; any JSON if the job was imported */
   payload: unknown;
-  /** what came out, any JSON; null until it has completed */
+  /** the result, any JSON; null until the job has completed */
   result: unknown;
-  /** when it was enqueued */
+  /** when the job was enqueued */
   created_at: number;
-  /** when it last changed */
+  /** when the job last changed */
   updated_at: number;
   /** when its first attempt began */
   started_at: number | null;
-  /** when it ended, however it did */
+  /** when the job ended, in whatever state */
   completed_at: number | null;
-  /** how often it was tried again */
+  /** the number of retries */
   retry_count: number;
-  /** when this row was written; of an imported job, as it was there */
+  /** when this row was written; an imported job keeps its earlier time */
   persisted_at: number;
-  /** how often it was taken from a worker that was lost */
+  /** how often the job was taken from a lost worker */
   recovery_attempts: number;
   state: "scheduled" | "pending" | "held" | "blocked" | "running" | "retrying" | "completed" | "failed" | "cancelled" | "timeout";
   queue: string;
-  /** when it is due, or was */
+  /** when the job is or was due */
   run_at: number;
   /** the number of the attempt, 0 before the first one */
   attempt: number;
-  /** how often it is tried at most */
+  /** the maximum number of attempts */
   max_attempts: number;
-  /** who has it, or had it last */
+  /** the worker that has the job, or had it last */
   worker: string | null;
   /** why the last attempt failed */
   error: string | null;
@@ -1421,18 +1421,18 @@ export interface WholeJobRow {
   progress: JobProgress | null;
   /** the position of its first event */
   created_position: number;
-  /** how long one attempt may take, in milliseconds */
+  /** the maximum duration of one attempt, in milliseconds */
   timeout_ms: number;
-  /** when the attempt under way has taken too long */
+  /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key of which there is one job only */
+  /** the key that no other job may have */
   unique_key: string | null;
-  /** the jobs that had to complete first */
+  /** the jobs that must complete before this one */
   depends_on: string[];
-  /** those of them that it still waits for */
+  /** the jobs among them that have not completed yet */
   waiting_for: string[];
-  /** what becomes of it if one of those does not complete */
+  /** what happens to the job if one of them does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1440,23 +1440,23 @@ export interface WholeJobRow {
   version: number;
   /** the position of its last event */
   position: number;
-  /** the rate limit that it draws on; left out where it has none */
+  /** the rate limit that the job draws on; left out if it has none */
   budget?: JobBudget;
-  /** why it was cancelled, or is to be; left out where nobody has said, or it is not */
+  /** why the job was or is to be cancelled; left out if no reason was given */
   cancel_reason?: string;
-  /** when it is tried again; left out where that is as for any job */
+  /** the delays between attempts; left out if they are the default */
   retry?: JobRetry;
-  /** the group that it belongs to; left out where it has none */
+  /** the group of the job; left out if it has none */
   group_id?: string;
-  /** the group that it waits for, until `met_at`; left out where it has none */
+  /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with its key may run at once; left out where it has none */
+  /** how many jobs with the same key may run at once; left out if unlimited */
   concurrency?: JobConcurrency;
-  /** how many attempts with its key may begin in a window; left out where it has none */
+  /** how many attempts with the same key may begin in a window; left out if unlimited */
   rate?: JobRate;
-  /** how long it stays once it has completed, in milliseconds; left out where it does not go */
+  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
   result_ttl_ms?: number;
-  /** where the last attempt failed, if its worker told */
+  /** the traceback of the last failed attempt, if its worker reported one */
   traceback: string | null;
 }
 
@@ -1474,16 +1474,16 @@ export interface Count {
 /** How many rows there are, and how many have each value of the column that is asked for. */
 export interface GroupedCount {
   count: number;
-  /** the most first, 1,000 at most; left out without `by` */
+  /** the largest first, 1,000 at most; left out without `by` */
   groups?: CountedValue[];
-  /** how many more there are; left out without `by` */
+  /** how many groups were left out; left out without `by` */
   groups_left_out?: number;
 }
 
 /** A part of a stream, in its order. */
 export interface EventPage {
   items: CloudEvent[];
-  /** what to pass as `after` for the next page, null on the last one */
+  /** the `after` of the next page, null on the last page */
   next: number | null;
 }
 
@@ -1498,9 +1498,9 @@ export interface QueueRate {
 /** A queue that was paused or limited at least once. Times are milliseconds since the epoch. */
 export interface QueueRow {
   name: string;
-  /** whether no job of it is handed out */
+  /** whether the queue is paused: no job of it is handed out */
   paused: boolean;
-  /** why it is paused */
+  /** why the queue is paused */
   reason: string | null;
   paused_at: number | null;
   updated_at: number;
@@ -1508,9 +1508,9 @@ export interface QueueRow {
   version: number;
   /** the position of its last event */
   position: number;
-  /** how many of its jobs may run at once; left out where nobody has said */
+  /** how many of its jobs may run at once; left out if unlimited */
   concurrency?: number;
-  /** how many attempts may begin in a window; left out where nobody has said */
+  /** how many attempts may begin in a window; left out if unlimited */
   rate?: QueueRate;
 }
 
@@ -1547,17 +1547,17 @@ export interface JobTemplate {
 /** A schedule. Times are milliseconds since the epoch. */
 export interface ScheduleRow {
   id: string;
-  /** whether it makes no jobs */
+  /** whether the schedule is paused: it makes no jobs */
   paused: boolean;
   /** the interval in milliseconds; either this or `cron` */
   every_ms: number | null;
   /** minute, hour, day, month, weekday; either this or `every_ms` */
   cron: string | null;
-  /** where `cron` is read */
+  /** the time zone of `cron` */
   time_zone: string;
-  /** when times were missed: one job for all of them, or none */
+  /** after missed times: one job for all of them, or none */
   on_missed: "run_once" | "skip";
-  /** what is enqueued each time */
+  /** the job that is enqueued each time */
   job: JobTemplate;
   /** the time of its next job */
   next_run_at: number | null;
@@ -1590,7 +1590,7 @@ export interface RateLimitRow {
   platform: string;
   /** how many calls are left in the window */
   limit_remaining: number | null;
-  /** how many calls a window has */
+  /** how many calls a window allows */
   limit_total: number | null;
   /** when the next window begins */
   reset_time: number | null;
@@ -1599,7 +1599,7 @@ export interface RateLimitRow {
   resource: string | null;
   identifier: string | null;
   limit_used: number | null;
-  /** when the newest of the observations was made */
+  /** when the newest observation was made */
   observed_at: number | null;
   throttled_until: number | null;
   throttle_reason: string | null;
@@ -1609,13 +1609,13 @@ export interface RateLimitRow {
   position: number;
   /** how much of the limit is used */
   level: "unknown" | "normal" | "warning" | "critical";
-  /** the policy that binds, of which the counts are */
+  /** the policy with the fewest calls left; the counts are its own */
   policy: string;
-  /** every policy; null where the columns say all of it */
+  /** all policies; null if there is only the one in the columns */
   policies: ObservedPolicy[] | null;
   warning_percent: number;
   critical_percent: number;
-  /** how many calls are set aside */
+  /** how many calls are reserved */
   reserved: number;
 }
 
@@ -1624,16 +1624,16 @@ export interface ToolConfigRow {
   tool_name: string;
   enabled: boolean;
   config: Record<string, unknown>;
-  /** in milliseconds */
+  /** the time between two refreshes, in milliseconds */
   refresh_interval: number | null;
   notifications: boolean;
-  /** when it last changed, in milliseconds since the epoch */
+  /** when the configuration last changed, in milliseconds since the epoch */
   updated_at: number;
   /** the version of its stream */
   version: number;
   /** the position of its last event */
   position: number;
-  /** the JSON Schema that `config` matches, if there is one */
+  /** the JSON Schema that `config` has to match, if there is one */
   schema: Record<string, unknown> | null;
 }
 
@@ -1647,7 +1647,7 @@ export interface AppStateRow {
   version: number;
   /** the position of its last event */
   position: number;
-  /** from when on it holds nothing */
+  /** when the value expires */
   expires_at: number | null;
 }
 
@@ -1710,7 +1710,7 @@ export interface ToolConfigDiff {
 /** A part of the log, in its order. */
 export interface LogPage {
   items: CloudEvent[];
-  /** what to pass as `after` for the next page, null at the head */
+  /** the `after` of the next page, null at the head */
   next: number | null;
   /** the position of the head of the log */
   head: number;
@@ -1722,7 +1722,7 @@ export interface LogPage {
 /** A part of the log, the newest first. */
 export interface FoundEvents {
   items: CloudEvent[];
-  /** what to pass as `before` for the next page, null where the log begins */
+  /** the `before` of the next page, null at the beginning of the log */
   next: number | null;
   /** the position of the head of the log */
   head: number;
@@ -1738,7 +1738,7 @@ export interface ChainLink {
 /** Events that caused each other or have one correlation id, in the order of the log. */
 export interface EventChain {
   items: ChainLink[];
-  /** false where there are more than an answer holds */
+  /** false if there are more than an answer can hold */
   complete: boolean;
 }
 
@@ -1761,7 +1761,7 @@ export interface JobSummary {
   completed_at: number | null;
   updated_at: number;
   worker: string | null;
-  /** its beginning; of a traceback of Python, its end */
+  /** the beginning of the error, or the end of a Python traceback */
   error: string | null;
   cancel_requested: boolean;
   progress: JobProgress | null;
@@ -1770,7 +1770,7 @@ export interface JobSummary {
 
 /** An attempt of a job. Times are milliseconds since the epoch. */
 export interface JobAttemptRow {
-  /** the position at which it began; negative where it came with an import */
+  /** the position at which the attempt began; negative if it was imported */
   id: number;
   job_id: string;
   /** 1, 2, … */
@@ -1782,33 +1782,33 @@ export interface JobAttemptRow {
   duration_ms: number | null;
   error_message: string | null;
   queue: string;
-  /** when it was due; null of an imported one */
+  /** when the job was due; null if the attempt was imported */
   due_at: number | null;
-  /** where it failed, if its worker told */
+  /** the traceback, if the worker reported one */
   traceback: string | null;
 }
 
 /** A part of the attempts of a job, in the order in which they began. */
 export interface AttemptPage {
   items: JobAttemptRow[];
-  /** what to pass as `after` for the next page, null on the last one */
+  /** the `after` of the next page, null on the last page */
   next: number | null;
 }
 
 /** The progress of a group of jobs. Times are milliseconds since the epoch. */
 export interface GroupProgress {
   group_id: string;
-  /** how many jobs it has */
+  /** how many jobs the group has */
   total: number;
-  /** how many of them have ended, however they did */
+  /** how many of them have ended, in whatever state */
   done: number;
-  /** how many of a hundred that are; null where it has no jobs */
+  /** the share of `done` in percent; null if the group has no jobs */
   percent: number | null;
-  /** how many jobs are in each state; left out where none is */
+  /** how many jobs are in each state; states without jobs are left out */
   states: Record<string, number>;
-  /** when the first attempt of any of them began */
+  /** when the first attempt of any job of the group began */
   began_at: number | null;
-  /** when the last of those ended that have */
+  /** when the last job ended so far */
   ended_at: number | null;
 }
 
@@ -1816,13 +1816,13 @@ export interface GroupProgress {
 export interface Totals {
   /** how many jobs are in each state */
   states: Record<string, number>;
-  /** how many are due, and wait */
+  /** how many jobs are due and still wait */
   overdue: number;
-  /** since when one of them is, at the longest */
+  /** when the longest overdue job became due */
   oldest_due_at: number | null;
-  /** the job that is overdue for longest */
+  /** the longest overdue job */
   oldest_due_id: string | null;
-  /** those that ended in the window, by how they ended */
+  /** how many attempts ended in the window, by outcome */
   attempts: Record<string, number>;
 }
 
@@ -1838,13 +1838,13 @@ export interface Percentiles {
 export interface QueueStatistics {
   /** how many jobs are in each state */
   states: Record<string, number>;
-  /** how many are due, and wait */
+  /** how many jobs are due and still wait */
   overdue: number;
-  /** since when one of them is, at the longest */
+  /** when the longest overdue job became due */
   oldest_due_at: number | null;
-  /** the job that is overdue for longest */
+  /** the longest overdue job */
   oldest_due_id: string | null;
-  /** those that ended in the window, by how they ended */
+  /** how many attempts ended in the window, by outcome */
   attempts: Record<string, number>;
   /** from being due to being claimed */
   wait_ms: Percentiles | null;
@@ -1856,11 +1856,11 @@ export interface QueueStatistics {
 export interface Statistics {
   since: number;
   until: number;
-  /** of all queues that are asked for, also those that are left out */
+  /** the sum of all queues asked for, including those left out */
   total: Totals;
   /** by name, 1,000 at most */
   queues: Record<string, QueueStatistics>;
-  /** how many more there are, each of which can be asked for */
+  /** how many queues were left out; each can be asked for by name */
   queues_left_out: number;
 }
 
@@ -1868,41 +1868,41 @@ export interface Statistics {
 export interface Throughput {
   since: number;
   until: number;
-  /** how long each part is */
+  /** the length of each part, in milliseconds */
   part_ms: number;
-  /** by how they ended, the oldest part first */
+  /** the attempts that ended in each part, by outcome; the oldest part first */
   parts: Record<string, number>[];
 }
 
 /** A worker, its present jobs, and its ended attempts. Times are milliseconds since the epoch. */
 export interface Worker {
-  /** how many jobs it has */
+  /** how many jobs the worker has */
   running: number;
-  /** when the oldest attempt under way began */
+  /** when the oldest current attempt began */
   attempt_started_at: number | null;
   /** when the first of its leases ends */
   lease_expires_at: number | null;
-  /** those that ended since `since`, by how they ended */
+  /** how many attempts ended since `since`, by outcome */
   attempts: Record<string, number>;
   last_ended_at: number | null;
-  /** when it asked for jobs first, since the service has led */
+  /** the first claim since this service began to lead */
   first_claim_at: number | null;
-  /** when it asked for jobs last */
+  /** the latest claim */
   last_claim_at: number | null;
-  /** where it runs, as it says */
+  /** the host, as the worker reports it */
   host: string | null;
-  /** that of its program, as it says */
+  /** the version of its program, as the worker reports it */
   version: string | null;
-  /** types by queue; null where it takes jobs of all types */
+  /** the types by queue; null if the worker takes all types */
   asks_for: Record<string, string[] | null>;
 }
 
 /** The workers. Times are milliseconds since the epoch. */
 export interface Workers {
-  /** later than asked for, where there were more attempts than are looked at */
+  /** the start of the window; later than asked for if there were too many attempts */
   since: number;
   until: number;
-  /** by name, 500 at most: those that have jobs before others */
+  /** by name, 500 at most: those that have jobs first */
   workers: Record<string, Worker>;
 }
 
@@ -1916,9 +1916,9 @@ export interface RunningJob {
   attempt: number;
   max_attempts: number;
   attempt_started_at: number | null;
-  /** null where the lease is not there yet */
+  /** when the lease ends; null if there is none yet */
   lease_expires_at: number | null;
-  /** when the attempt has taken too long */
+  /** when the attempt times out */
   deadline_at: number | null;
   cancel_requested: boolean;
   progress: JobProgress | null;
@@ -1926,7 +1926,7 @@ export interface RunningJob {
 
 /** A job that was waited for. */
 export interface AwaitedJob {
-  /** false: the time is over, and it has not */
+  /** false if the time ran out first */
   has_ended: boolean;
   job: WholeJobRow;
 }
@@ -1938,7 +1938,7 @@ export interface PlannedRun {
 
 /** When a schedule would run. */
 export interface SchedulePreview {
-  /** the first one first */
+  /** the earliest one first */
   items: PlannedRun[];
 }
 
