@@ -28,9 +28,9 @@ _WIDTH = 110
 _INTRODUCTION = """\
 # Reference
 
-Every command and every query: what it does, its fields, what it can lead to, why it can be refused, and an
-example with its answer. This page is made from the program (`make reference`), and a test sends each example.
-The guides tell how things belong together: [jobs](jobs.md), [rate limits](rate-limits.md),
+Every command and every query: what it does, its fields, its events, its refusals, and an example with its
+answer. This page is made from the program (`make reference`), and a test sends each example.
+The guides explain how things work together: [jobs](jobs.md), [rate limits](rate-limits.md),
 [configurations and state](configuration-store.md), [subscribing](subscribing.md). `hyperpage schema NAME` has
 the JSON Schema of each.
 
@@ -39,13 +39,14 @@ _SHARED = """\
 ## What all have in common
 
 A command is a request on `hyperpage.cmd.v1.<name>`, or a durable message on `hyperpage.dcmd.v1.<name>`; a
-query is a request on `hyperpage.qry.v1.<name>`. Bodies are JSON objects; that of a query has at most 64 KiB,
-that of a command 256 KiB where nothing else is said. Fields that are not listed are refused; one that may be
-left out may be sent with its default as well. Times are integer milliseconds since the epoch, UTC.
+query is a request on `hyperpage.qry.v1.<name>`. Bodies are JSON objects. A query's body has at most 64 KiB,
+a command's body at most 256 KiB unless its section says otherwise. Unlisted fields are refused; an optional
+field may be sent with its default. Times are integer milliseconds since the epoch, UTC.
 
-An accepted command is answered with these members, in this order: `command_id`; the `stream`, `version` and
-`position` of its last event (null where it led to none); the `timeline`; the types of its `events`; its
-`result`. What changes nothing, such as the same value again, is accepted, and `events` is empty.
+The answer to an accepted command has these members, in this order: `command_id`; the `stream`, `version` and
+`position` of its last event (null if it led to none); the `timeline`; the types of its `events`; its
+`result`. A command that changes nothing, such as one that sets the same value again, is accepted with empty
+`events`.
 
 ### Keys
 
@@ -54,18 +55,18 @@ not end with a dot, and has no two dots in a row.
 
 ### How new an answer is
 
-The answer to a query, and the refusal of one that was read for in vain, has the headers `Hyperpage-Position`
-and `Hyperpage-Timeline`: all of the log up to there is in what was read, and nothing else. That of a command
-has both in its body. Who sends them back with a query, as `Hyperpage-Min-Position: 1-41872` (timeline and
-position), reads nothing older: it waits up to 2 s until the store that answers is as far, and is refused as
-`behind` otherwise. What a restore has undone meanwhile is not waited for. A position alone, without its
-timeline, is of whatever timeline the store has.
+The answer to a query, and a refusal such as `not_found`, has the headers `Hyperpage-Position` and
+`Hyperpage-Timeline`: the query read the log up to exactly this position. The answer to a command has both in
+its body. A query that sends them back, as `Hyperpage-Min-Position: 1-41872` (timeline and position), reads
+nothing older: it waits up to 2 s until the store has reached that position, and is refused as `behind` after
+that. It does not wait for events that a restore has undone. A position without a timeline counts on the
+store's current timeline.
 
-Where several services follow one log, an answer of one that does not lead has `Hyperpage-Age-Ms`, too, if it
-is known: how long ago it was known to have all of the log, in milliseconds. A query with
-`Hyperpage-Read: leader` is answered by the leader alone, after it has made sure that it led still when it had
-read: nothing is missing that anybody was answered before the query was sent. If nobody leads, it is refused
-as `unavailable`.
+Where several services follow one log, the answer of a follower also has `Hyperpage-Age-Ms`, if known: how
+many milliseconds ago it last had the whole log. A query with `Hyperpage-Read: leader` is answered by the
+leader alone, after the leader has confirmed that it still led when it read: the answer includes everything
+that was answered to any client before the query was sent. Without a leader, the query is refused as
+`unavailable`.
 
 ### Refusals
 
@@ -73,16 +74,16 @@ A refused command or query is answered with `{"error": {"code", "message", "hint
 headers `Nats-Service-Error` and `Nats-Service-Error-Code`. These tell it from an answer: the row of a job has
 an `error` of its own, which is a text or null.
 
-A refused command changed nothing. Beside what stands with a verb, any can be refused as `invalid`,
-`too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`, as `forbidden` where
-it is not its [user's](users.md) to send, and as `version_conflict` where it came with an expected version. A
-query can be `forbidden`, too, and `behind`.
+A refused command changed nothing. In addition to the refusals in its section, any command can be refused as
+`invalid`, `too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`; as
+`forbidden` if its [user](users.md) may not send it; and as `version_conflict` if it has an expected version.
+A query can be `forbidden` and `behind`, too.
 
-`invalid` is about the first thing that the reader met. `details.violations` has up to 20 of all that is
-wrong, each with its `path` and `message`, what is `allowed` where that can be listed, and `did_you_mean`
-where a name resembles one. None is sought in a body over 64 KiB, and of a batch the first five refusals
-have them. Where there is no command or query of that name, `details.did_you_mean` has the one that may have
-been meant, and `details.kind` is there where it is a `query` that was sent, or a `command` that was asked.
+The message of `invalid` tells the first mistake. `details.violations` lists up to 20 of all mistakes, each
+with its `path` and `message`, with what is `allowed` where that can be listed, and with `did_you_mean` where
+a known name is similar. A body over 64 KiB has no such list, and in a batch only the first five refusals have
+one. If there is no command or query of that name, `details.did_you_mean` is a similar name; and if the name
+is a query sent as a command, or a command asked as a query, `details.kind` is `query` or `command`.
 `details.index` is the place of a refused command in its batch, from 0 on.
 
 | code | number | when |
@@ -90,14 +91,14 @@ been meant, and `details.kind` is there where it is a `query` that was sent, or 
 """
 
 _ABOUT_RULES = """
-Of what is `refused`, `details.rule` says by which rule:
+For a refusal `refused`, `details.rule` is the rule that the command broke:
 
 | rule | meaning |
 |---|---|
 """
 _ABOUT_EVENTS = """\
-An event is a CloudEvent, of the type `hyperpage.<event>`; these are the members of its `data`. Those with a
-question mark are left out where they have their default. `hyperpage schema EVENT` has the JSON Schema.
+An event is a CloudEvent of the type `hyperpage.<event>`; these are the members of its `data`. A member with a
+question mark is left out if it has its default. `hyperpage schema EVENT` has the JSON Schema.
 """
 # The ending of the verbs with which `hyperpage import` adds rows.
 _IMPORT = ".import"
