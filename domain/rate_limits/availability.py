@@ -11,9 +11,7 @@ from domain.rate_limits.state import Budget, RateLimit, RateLimitLevel, Reservat
 # How old an observation may be: an older one may not be true any more.
 STALE_AFTER_MS = 300_000
 
-Remaining = Annotated[
-    int | None, about("the calls that are left beside those reserved, null where it is not known")
-]
+Remaining = Annotated[int | None, about("the calls left, without those reserved; null if unknown")]
 Stale = Annotated[bool, about("whether the last observation is more than five minutes old, or there is none")]
 
 
@@ -21,7 +19,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether calls are allowed now."""
 
     allowed: bool
-    retry_at: Annotated[int | None, about("when they will be, null where waiting does not help")]
+    retry_at: Annotated[int | None, about("when they will be allowed; null if waiting does not help")]
     remaining: Remaining
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale

@@ -16,8 +16,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When the first policy runs out of calls, by the observations kept of its present window."""
 
     burn_rate: Annotated[float | None, about("calls per minute, null before there are two observations")]
-    runs_out_at: Annotated[int | None, about("null where nothing says that it will run out")]
-    runs_out_before_reset: Annotated[bool | None, about("null where that or the reset is not known")]
+    runs_out_at: Annotated[int | None, about("when the calls run out; null if nothing says that they will")]
+    runs_out_before_reset: Annotated[
+        bool | None, about("whether they run out before the next window; null if unknown")
+    ]
     reset_time: int | None
     remaining: Remaining
     limit: int | None
@@ -25,11 +27,11 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale
     jobs_waiting: Annotated[
-        int | msgspec.UnsetType, about("how many due jobs draw on it; left out where none does")
+        int | msgspec.UnsetType, about("how many due jobs draw on the limit; left out if none does")
     ] = msgspec.UNSET
     jobs_from: Annotated[
         int | msgspec.UnsetType | None,
-        about("when the next of them may run, null where that depends on what is heard; left out with them"),
+        about("when the next of these jobs may run; null if a later observation decides; left out with them"),
     ] = msgspec.UNSET
 
 

@@ -25,12 +25,10 @@ MAXIMUM_RESERVATIONS = 100
 class ReserveResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a reservation: whether it was granted, else when to try again."""
 
-    granted: Annotated[bool, about("whether the calls are set aside")]
+    granted: Annotated[bool, about("whether the calls are reserved")]
     reservation: Annotated[str | None, about("the id of the reservation, null if not granted")]
-    expires_at: Annotated[int | None, about("when it ends of itself, null if not granted")]
-    retry_at: Annotated[
-        int | None, about("when to try again, null if granted or where waiting does not help")
-    ]
+    expires_at: Annotated[int | None, about("when the reservation expires, null if not granted")]
+    retry_at: Annotated[int | None, about("when to try again; null if granted or if waiting does not help")]
     remaining: Remaining
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale

@@ -114,10 +114,8 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 class ValidateResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `set` would accept a configuration."""
 
-    valid: Annotated[bool, about("whether `set` would take it")]
-    errors: Annotated[
-        tuple[Violation, ...], about("where it does not match: `path` and `message` of each, 20 at most")
-    ]
+    valid: Annotated[bool, about("whether `set` would accept the configuration")]
+    errors: Annotated[tuple[Violation, ...], about("the `path` and `message` of each mismatch, 20 at most")]
 
 
 class Import(Command, frozen=True, kw_only=True):

@@ -1043,7 +1043,7 @@ export interface CloudEvent {
 
 /** There is a job with the unique key already. */
 export interface EnqueueResult {
-  /** the job that has the unique key; without one, there is no result */
+  /** the job that has the unique key; a new job has no result */
   existing: string;
 }
 
@@ -1287,9 +1287,9 @@ export interface LeasedJob {
 export interface ClaimResult {
   /** the rows of the jobs, each with its lease */
   jobs: LeasedJob[];
-  /** when to ask again, where jobs wait for calls of a rate limit or for the end of a window */
+  /** milliseconds until the next claim is worthwhile, if jobs wait for a rate limit or a window */
   retry_after_ms?: number;
-  /** true where jobs wait until others of their key or queue end; left out else */
+  /** true if jobs wait for others of their key or queue to end; else left out */
   waits_for_ends?: boolean;
 }
 
@@ -1303,17 +1303,17 @@ export interface ProgressResult {
 export interface HeartbeatResult {
   /** whether the worker is asked to stop */
   cancel_requested: boolean;
-  /** when the lease runs out, if no heartbeat comes */
+  /** when the lease ends if no heartbeat comes */
   lease_expires_at: number;
 }
 
 /** The jobs that a filter matched: the changed ones, the skipped ones, and how many remain. */
 export interface ManyResult {
-  /** the jobs that were changed, or would be without `dry_run` */
+  /** the jobs that were changed, or with `dry_run` would be */
   ids: string[];
-  /** those that could not be */
+  /** the matching jobs that could not be changed */
   skipped: string[];
-  /** how many more there are, 10,000 at most */
+  /** how many more jobs match, counted up to 10,000 */
   remaining: number;
 }
 
@@ -1329,9 +1329,9 @@ export interface ObserveResponseResult {
   resource: string | null;
   /** whether another call is allowed now */
   allowed: boolean;
-  /** when it will be, null where waiting does not help */
+  /** when it will be allowed; null if waiting does not help */
   retry_at: number | null;
-  /** the calls that are left beside those reserved, null where it is not known */
+  /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
   /** `normal`, `warning`, `critical` or `unknown` */
   level: "unknown" | "normal" | "warning" | "critical";
@@ -1341,15 +1341,15 @@ export interface ObserveResponseResult {
 
 /** The result of a reservation: whether it was granted, else when to try again. */
 export interface ReserveResult {
-  /** whether the calls are set aside */
+  /** whether the calls are reserved */
   granted: boolean;
   /** the id of the reservation, null if not granted */
   reservation: string | null;
-  /** when it ends of itself, null if not granted */
+  /** when the reservation expires, null if not granted */
   expires_at: number | null;
-  /** when to try again, null if granted or where waiting does not help */
+  /** when to try again; null if granted or if waiting does not help */
   retry_at: number | null;
-  /** the calls that are left beside those reserved, null where it is not known */
+  /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
   /** `normal`, `warning`, `critical` or `unknown` */
   level: "unknown" | "normal" | "warning" | "critical";
@@ -1365,9 +1365,9 @@ export interface Violation {
 
 /** Whether `set` would accept a configuration. */
 export interface ValidateResult {
-  /** whether `set` would take it */
+  /** whether `set` would accept the configuration */
   valid: boolean;
-  /** where it does not match: `path` and `message` of each, 20 at most */
+  /** the `path` and `message` of each mismatch, 20 at most */
   errors: Violation[];
 }
 
@@ -1654,9 +1654,9 @@ export interface AppStateRow {
 /** Whether calls are allowed now. */
 export interface Availability {
   allowed: boolean;
-  /** when they will be, null where waiting does not help */
+  /** when they will be allowed; null if waiting does not help */
   retry_at: number | null;
-  /** the calls that are left beside those reserved, null where it is not known */
+  /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
   /** `normal`, `warning`, `critical` or `unknown` */
   level: "unknown" | "normal" | "warning" | "critical";
@@ -1668,12 +1668,12 @@ export interface Availability {
 export interface Forecast {
   /** calls per minute, null before there are two observations */
   burn_rate: number | null;
-  /** null where nothing says that it will run out */
+  /** when the calls run out; null if nothing says that they will */
   runs_out_at: number | null;
-  /** null where that or the reset is not known */
+  /** whether they run out before the next window; null if unknown */
   runs_out_before_reset: boolean | null;
   reset_time: number | null;
-  /** the calls that are left beside those reserved, null where it is not known */
+  /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
   limit: number | null;
   policy: string;
@@ -1681,9 +1681,9 @@ export interface Forecast {
   level: "unknown" | "normal" | "warning" | "critical";
   /** whether the last observation is more than five minutes old, or there is none */
   stale: boolean;
-  /** how many due jobs draw on it; left out where none does */
+  /** how many due jobs draw on the limit; left out if none does */
   jobs_waiting?: number;
-  /** when the next of them may run, null where that depends on what is heard; left out with them */
+  /** when the next of these jobs may run; null if a later observation decides; left out with them */
   jobs_from?: number;
 }
 
