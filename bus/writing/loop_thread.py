@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ class LoopThread:
         self._resting: asyncio.Future[None] | None = None
         self._is_waking = False
         self._asked_at: float | None = None
+        # The results that callers of `run` wait for, each with its work.
+        self._awaited: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
         self.ending = AsyncExitStack()
 
     @property
@@ -71,7 +74,20 @@ class LoopThread:
         except RuntimeError:
             work.close()
             raise
+        self._awaited[result] = work
+        result.add_done_callback(lambda _: self._awaited.pop(result, None))
+        # The thread may have ended since, before it could know of this one.
+        if self._loop.is_closed():
+            self._refuse_late()
         return await asyncio.wrap_future(result)
+
+    def _refuse_late(self) -> None:
+        # Work that came after the loop's last turn never begins. Its caller would wait without end.
+        while self._awaited:
+            with suppress(KeyError, InvalidStateError):
+                result, work = self._awaited.popitem()
+                work.close()
+                result.set_exception(RuntimeError("the thread has ended"))
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has this thread call `callback`; any thread may ask for that."""
@@ -113,8 +129,11 @@ class LoopThread:
             self._resting.set_result(None)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self._refuse_late()
 
     async def _serve(self) -> None:
         async with self.ending:

@@ -37,6 +37,7 @@ class SteppedThread(LoopThread):
         self._resting = None
         self._is_waking = False
         self._asked_at = None
+        self._awaited = {}
         self._task: Any = None
         self.ending = AsyncExitStack()
 

@@ -92,6 +92,37 @@ def test_one_that_has_ended_carries_out_nothing_more():
     assert called == []
 
 
+def test_work_that_comes_after_its_last_turn_is_refused(monkeypatch: pytest.MonkeyPatch):
+    thread, end, has_come = LoopThread("ending"), threading.Event(), threading.Event()
+    thread.start(rest_until(thread, end))
+    loop = asyncio.run(thread.run(loop_of_caller()))
+    close = loop.close
+    refused: list[str] = []
+
+    async def come_late() -> None:
+        late = asyncio.ensure_future(thread.run(loop_of_caller()))
+        await asyncio.sleep(0)  # as far as its waiting
+        has_come.set()
+        with pytest.raises(RuntimeError, match="the thread has ended"):
+            await late
+        refused.append("late")
+
+    def close_after_it() -> None:
+        late.start()
+        assert has_come.wait(SECONDS)
+        close()
+
+    late = threading.Thread(target=lambda: asyncio.run(come_late()), daemon=True)
+    monkeypatch.setattr(loop, "close", close_after_it)
+    assert ended(thread, end)
+    late.join(SECONDS)
+    assert refused == ["late"]
+
+
+async def loop_of_caller() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
 def test_a_loop_that_stands_still_owes_a_sign():
     thread, end, go_on = LoopThread("standing"), threading.Event(), threading.Event()
     thread.start(rest_until(thread, end))
