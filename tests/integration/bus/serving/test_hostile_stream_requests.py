@@ -226,8 +226,8 @@ def test_a_flood_of_one_users_requests_leaves_others_theirs(bus: UsersAtWork):
     other, codes = bus.run(scenario())
 
     assert other["config"]["name"] == EVENTS
-    # On a busy machine, the nats-server answers the last of the flood too late.
-    assert codes - {503} == {None, 429}
+    # On a busy machine, the nats-server answers too late what was passed on to it.
+    assert 429 in codes <= {None, 429, 503}
 
 
 def test_one_user_does_not_take_all_consumers_of_a_stream(tmp_path: Path):
