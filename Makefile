@@ -31,7 +31,7 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 SYNC := $(UV) sync --quiet --frozen --inexact --compile-bytecode --no-build-isolation-package hyperpage-persistence
 # What the lock says of the program, as a bill of materials that supply/materials.py completes.
 LOCKED := $(UV) export --quiet --frozen --no-dev --format cyclonedx1.5
-# Two workers for each core (tests/conftest.py), since tests wait half of their time. The tests of a file stay together
+# Three workers for two cores (tests/conftest.py), since tests also wait. The tests of a file stay together
 # and in order, since some share a service. Files run in the order of their folders: unit tests, the quickest, are last
 # and fill what the long ones leave. `ARGS=-n0` is one process, as `--pdb` needs.
 ON_ALL_CORES := --numprocesses=auto --dist=loadfile --no-loadscope-reorder

@@ -33,8 +33,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each core, since tests wait for disks and servers. Each takes up to 0.8 GB."""
-    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+    """Three workers for two cores, since tests wait for disks and servers. Each takes up to 0.8 GB.
+
+    Four take as long, and more tests wait in vain for what other tests' processes delay.
+    """
+    return min((3 * (os.cpu_count() or 1) + 1) // 2, MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)
