@@ -131,7 +131,7 @@ class GroupProgress(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, int], about("how many jobs are in each state; states without jobs are left out")
     ]
     began_at: Annotated[int | None, about("when the first attempt of any job of the group began")]
-    ended_at: Annotated[int | None, about("when the last job ended so far")]
+    ended_at: Annotated[int | None, about("when the latest of the ended jobs ended; null if none has")]
 
 
 def attempts(connection: apsw.Connection, query: ListAttempts, maximum_bytes: int) -> bytes:

@@ -80,7 +80,8 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
     ]
     until: int
     workers: Annotated[
-        dict[str, Worker], about(f"by name, {MAXIMUM_WORKERS} at most: those that have jobs first")
+        dict[str, Worker],
+        about(f"by name, {MAXIMUM_WORKERS} at most: of more, those that have jobs are kept"),
     ]
 
 

@@ -77,11 +77,12 @@ class RateLimitRow(msgspec.Struct, frozen=True, kw_only=True):
     level: Annotated[RateLimitLevel, about("how much of the limit is used")]
     policy: Annotated[str, about("the policy with the fewest calls left; the counts are its own")]
     policies: Annotated[
-        tuple[ObservedPolicy, ...] | None, about("all policies; null if there is only the one in the columns")
+        tuple[ObservedPolicy, ...] | None,
+        about("all policies; null if none has a name: the columns have the only one"),
     ]
     warning_percent: int
     critical_percent: int
-    reserved: Annotated[int, about("how many calls are reserved")]
+    reserved: Annotated[int, about("how many calls are set aside, by reservations and for running jobs")]
 
 
 def _row_id(key: str) -> str:

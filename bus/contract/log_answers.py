@@ -23,7 +23,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     hash: Annotated[str, about("the hash of this event and all before it, in hexadecimal digits")]
     commandid: Annotated[str | msgspec.UnsetType, about("the command that led to it")] = msgspec.UNSET
     actor: Annotated[
-        str | msgspec.UnsetType, about("the user that the sender acted for, as the sender said")
+        str | msgspec.UnsetType, about("on whose behalf the command was sent: any name, as the sender said")
     ] = msgspec.UNSET
     correlationid: str | msgspec.UnsetType = msgspec.UNSET
     causationid: str | msgspec.UnsetType = msgspec.UNSET

@@ -84,10 +84,13 @@ class LoopThread:
     def _refuse_late(self) -> None:
         # Work that came after the loop's last turn never begins. Its caller would wait without end.
         while self._awaited:
-            with suppress(KeyError, InvalidStateError):
+            with suppress(KeyError):  # its caller may look for late work, too
                 result, work = self._awaited.popitem()
-                work.close()
-                result.set_exception(RuntimeError("the thread has ended"))
+                with suppress(InvalidStateError):
+                    result.set_exception(RuntimeError("the thread has ended"))
+                # Work that has begun in the loop's end may fail at its own.
+                with suppress(Exception):
+                    work.close()
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has this thread call `callback`; any thread may ask for that."""

@@ -11,7 +11,9 @@ from domain.messages import about
 class EnqueueResult(msgspec.Struct, frozen=True, kw_only=True):
     """There is a job with the unique key already."""
 
-    existing: Annotated[str, about("the job that has the unique key; a new job has no result")]
+    existing: Annotated[
+        str, about("the job that has the unique key; there is no result if a new job was made")
+    ]
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):

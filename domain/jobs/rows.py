@@ -37,7 +37,10 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Annotated[int | None, about("when its first attempt began")]
     completed_at: Annotated[int | None, about("when the job ended, in whatever state")]
     retry_count: Annotated[int, about("the number of retries")]
-    persisted_at: Annotated[int, about("when this row was written; an imported job keeps its earlier time")]
+    persisted_at: Annotated[
+        int,
+        about("when this row was written; of an imported job, its earlier time until it first changes here"),
+    ]
     recovery_attempts: Annotated[int, about("how often the job was taken from a lost worker")]
     state: State
     queue: str
@@ -52,11 +55,11 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: Annotated[int, about("the maximum duration of one attempt, in milliseconds")]
     deadline_at: Annotated[int | None, about("when the current attempt times out")]
     tags: tuple[str, ...]
-    unique_key: Annotated[str | None, about("the key that no other job may have")]
-    depends_on: Annotated[tuple[str, ...], about("the jobs that must complete before this one")]
-    waiting_for: Annotated[tuple[str, ...], about("the jobs among them that have not completed yet")]
+    unique_key: Annotated[str | None, about("the key of its `unique`, `debounce` or `throttle`")]
+    depends_on: Annotated[tuple[str, ...], about("the jobs that must complete before this one can begin")]
+    waiting_for: Annotated[tuple[str, ...], about("the jobs among them that it still waits for")]
     on_dependency_failure: Annotated[
-        OnDependencyFailure, about("what happens to the job if one of them does not complete")
+        OnDependencyFailure, about("what happens to the job if what it waits for does not complete")
     ]
     schedule_id: Annotated[str | None, about("the schedule that made it")]
     version: Annotated[int, about("the version of its stream")]
@@ -81,15 +84,15 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.UNSET
     concurrency: Annotated[
         JobConcurrency | msgspec.UnsetType,
-        about("how many jobs with the same key may run at once; left out if unlimited"),
+        about("how many jobs with the key may run at once, if it has a limit; left out if the job has none"),
     ] = msgspec.UNSET
     rate: Annotated[
         JobRate | msgspec.UnsetType,
-        about("how many attempts with the same key may begin in a window; left out if unlimited"),
+        about("how many attempts with the key may begin in a window; left out if the job has none"),
     ] = msgspec.UNSET
     result_ttl_ms: Annotated[
         int | msgspec.UnsetType,
-        about("how long the job stays after it has completed, in milliseconds; left out if for ever"),
+        about("how long the job stays after it has completed, in milliseconds; left out if it does not say"),
     ] = msgspec.UNSET
 
 

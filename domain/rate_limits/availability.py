@@ -19,7 +19,9 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether calls are allowed now."""
 
     allowed: bool
-    retry_at: Annotated[int | None, about("when they will be allowed; null if waiting does not help")]
+    retry_at: Annotated[
+        int | None, about("when they will be allowed; null if they are, or if waiting does not help")
+    ]
     remaining: Remaining
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale

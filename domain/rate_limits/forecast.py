@@ -31,7 +31,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ] = msgspec.UNSET
     jobs_from: Annotated[
         int | msgspec.UnsetType | None,
-        about("when the next of these jobs may run; null if a later observation decides; left out with them"),
+        about(
+            "when the next of these jobs may run; null if that depends on later events; left out with them"
+        ),
     ] = msgspec.UNSET
 
 

@@ -28,7 +28,9 @@ class ObserveResponseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     resource: Annotated[str | None, about("the resource that the response was counted for")]
     allowed: Annotated[bool, about("whether another call is allowed now")]
-    retry_at: Annotated[int | None, about("when it will be allowed; null if waiting does not help")]
+    retry_at: Annotated[
+        int | None, about("when it will be allowed; null if it is, or if waiting does not help")
+    ]
     remaining: Remaining
     level: Annotated[RateLimitLevel, about("`normal`, `warning`, `critical` or `unknown`")]
     stale: Stale

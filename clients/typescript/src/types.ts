@@ -1029,7 +1029,7 @@ export interface CloudEvent {
   hash: string;
   /** the command that led to it */
   commandid?: string;
-  /** the user that the sender acted for, as the sender said */
+  /** on whose behalf the command was sent: any name, as the sender said */
   actor?: string;
   correlationid?: string;
   causationid?: string;
@@ -1043,7 +1043,7 @@ export interface CloudEvent {
 
 /** There is a job with the unique key already. */
 export interface EnqueueResult {
-  /** the job that has the unique key; a new job has no result */
+  /** the job that has the unique key; there is no result if a new job was made */
   existing: string;
 }
 
@@ -1134,7 +1134,7 @@ export interface JobRow {
   completed_at: number | null;
   /** the number of retries */
   retry_count: number;
-  /** when this row was written; an imported job keeps its earlier time */
+  /** when this row was written; of an imported job, its earlier time until it first changes here */
   persisted_at: number;
   /** how often the job was taken from a lost worker */
   recovery_attempts: number;
@@ -1160,13 +1160,13 @@ export interface JobRow {
   /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key that no other job may have */
+  /** the key of its `unique`, `debounce` or `throttle` */
   unique_key: string | null;
-  /** the jobs that must complete before this one */
+  /** the jobs that must complete before this one can begin */
   depends_on: string[];
-  /** the jobs among them that have not completed yet */
+  /** the jobs among them that it still waits for */
   waiting_for: string[];
-  /** what happens to the job if one of them does not complete */
+  /** what happens to the job if what it waits for does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1184,11 +1184,11 @@ export interface JobRow {
   group_id?: string;
   /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with the same key may run at once; left out if unlimited */
+  /** how many jobs with the key may run at once, if it has a limit; left out if the job has none */
   concurrency?: JobConcurrency;
-  /** how many attempts with the same key may begin in a window; left out if unlimited */
+  /** how many attempts with the key may begin in a window; left out if the job has none */
   rate?: JobRate;
-  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
+  /** how long the job stays after it has completed, in milliseconds; left out if it does not say */
   result_ttl_ms?: number;
 }
 
@@ -1221,7 +1221,7 @@ export interface LeasedJob {
   completed_at: number | null;
   /** the number of retries */
   retry_count: number;
-  /** when this row was written; an imported job keeps its earlier time */
+  /** when this row was written; of an imported job, its earlier time until it first changes here */
   persisted_at: number;
   /** how often the job was taken from a lost worker */
   recovery_attempts: number;
@@ -1247,13 +1247,13 @@ export interface LeasedJob {
   /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key that no other job may have */
+  /** the key of its `unique`, `debounce` or `throttle` */
   unique_key: string | null;
-  /** the jobs that must complete before this one */
+  /** the jobs that must complete before this one can begin */
   depends_on: string[];
-  /** the jobs among them that have not completed yet */
+  /** the jobs among them that it still waits for */
   waiting_for: string[];
-  /** what happens to the job if one of them does not complete */
+  /** what happens to the job if what it waits for does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1271,11 +1271,11 @@ export interface LeasedJob {
   group_id?: string;
   /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with the same key may run at once; left out if unlimited */
+  /** how many jobs with the key may run at once, if it has a limit; left out if the job has none */
   concurrency?: JobConcurrency;
-  /** how many attempts with the same key may begin in a window; left out if unlimited */
+  /** how many attempts with the key may begin in a window; left out if the job has none */
   rate?: JobRate;
-  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
+  /** how long the job stays after it has completed, in milliseconds; left out if it does not say */
   result_ttl_ms?: number;
   /** the token that every command about this attempt has to name */
   lease: string;
@@ -1329,7 +1329,7 @@ export interface ObserveResponseResult {
   resource: string | null;
   /** whether another call is allowed now */
   allowed: boolean;
-  /** when it will be allowed; null if waiting does not help */
+  /** when it will be allowed; null if it is, or if waiting does not help */
   retry_at: number | null;
   /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
@@ -1400,7 +1400,7 @@ export interface WholeJobRow {
   completed_at: number | null;
   /** the number of retries */
   retry_count: number;
-  /** when this row was written; an imported job keeps its earlier time */
+  /** when this row was written; of an imported job, its earlier time until it first changes here */
   persisted_at: number;
   /** how often the job was taken from a lost worker */
   recovery_attempts: number;
@@ -1426,13 +1426,13 @@ export interface WholeJobRow {
   /** when the current attempt times out */
   deadline_at: number | null;
   tags: string[];
-  /** the key that no other job may have */
+  /** the key of its `unique`, `debounce` or `throttle` */
   unique_key: string | null;
-  /** the jobs that must complete before this one */
+  /** the jobs that must complete before this one can begin */
   depends_on: string[];
-  /** the jobs among them that have not completed yet */
+  /** the jobs among them that it still waits for */
   waiting_for: string[];
-  /** what happens to the job if one of them does not complete */
+  /** what happens to the job if what it waits for does not complete */
   on_dependency_failure: "cancel" | "wait" | "run";
   /** the schedule that made it */
   schedule_id: string | null;
@@ -1450,11 +1450,11 @@ export interface WholeJobRow {
   group_id?: string;
   /** the group that the job waits for, until `met_at`; left out if it has none */
   after_group?: AwaitedGroup;
-  /** how many jobs with the same key may run at once; left out if unlimited */
+  /** how many jobs with the key may run at once, if it has a limit; left out if the job has none */
   concurrency?: JobConcurrency;
-  /** how many attempts with the same key may begin in a window; left out if unlimited */
+  /** how many attempts with the key may begin in a window; left out if the job has none */
   rate?: JobRate;
-  /** how long the job stays after it has completed, in milliseconds; left out if for ever */
+  /** how long the job stays after it has completed, in milliseconds; left out if it does not say */
   result_ttl_ms?: number;
   /** the traceback of the last failed attempt, if its worker reported one */
   traceback: string | null;
@@ -1611,11 +1611,11 @@ export interface RateLimitRow {
   level: "unknown" | "normal" | "warning" | "critical";
   /** the policy with the fewest calls left; the counts are its own */
   policy: string;
-  /** all policies; null if there is only the one in the columns */
+  /** all policies; null if none has a name: the columns have the only one */
   policies: ObservedPolicy[] | null;
   warning_percent: number;
   critical_percent: number;
-  /** how many calls are reserved */
+  /** how many calls are set aside, by reservations and for running jobs */
   reserved: number;
 }
 
@@ -1654,7 +1654,7 @@ export interface AppStateRow {
 /** Whether calls are allowed now. */
 export interface Availability {
   allowed: boolean;
-  /** when they will be allowed; null if waiting does not help */
+  /** when they will be allowed; null if they are, or if waiting does not help */
   retry_at: number | null;
   /** the calls left, without those reserved; null if unknown */
   remaining: number | null;
@@ -1683,7 +1683,7 @@ export interface Forecast {
   stale: boolean;
   /** how many due jobs draw on the limit; left out if none does */
   jobs_waiting?: number;
-  /** when the next of these jobs may run; null if a later observation decides; left out with them */
+  /** when the next of these jobs may run; null if that depends on later events; left out with them */
   jobs_from?: number;
 }
 
@@ -1808,7 +1808,7 @@ export interface GroupProgress {
   states: Record<string, number>;
   /** when the first attempt of any job of the group began */
   began_at: number | null;
-  /** when the last job ended so far */
+  /** when the latest of the ended jobs ended; null if none has */
   ended_at: number | null;
 }
 
@@ -1902,7 +1902,7 @@ export interface Workers {
   /** the start of the window; later than asked for if there were too many attempts */
   since: number;
   until: number;
-  /** by name, 500 at most: those that have jobs first */
+  /** by name, 500 at most: of more, those that have jobs are kept */
   workers: Record<string, Worker>;
 }
 

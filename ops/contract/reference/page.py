@@ -55,12 +55,12 @@ not end with a dot, and has no two dots in a row.
 
 ### How new an answer is
 
-The answer to a query, and a refusal such as `not_found`, has the headers `Hyperpage-Position` and
-`Hyperpage-Timeline`: the query read the log up to exactly this position. The answer to a command has both in
-its body. A query that sends them back, as `Hyperpage-Min-Position: 1-41872` (timeline and position), reads
-nothing older: it waits up to 2 s until the store has reached that position, and is refused as `behind` after
-that. It does not wait for events that a restore has undone. A position without a timeline counts on the
-store's current timeline.
+The answer to a query, and a refusal after reading, such as that of a row that is not there, has the headers
+`Hyperpage-Position` and `Hyperpage-Timeline`: the query read the log up to exactly this position. The answer
+to a command has both in its body. A query that sends them back, as `Hyperpage-Min-Position: 1-41872`
+(timeline and position), reads nothing older: it waits up to 2 s until the store has reached that position,
+and is refused as `behind` after that. It does not wait for events that a restore has undone. A position
+without a timeline counts on the store's current timeline.
 
 Where several services follow one log, the answer of a follower also has `Hyperpage-Age-Ms`, if known: how
 many milliseconds ago it last had the whole log. A query with `Hyperpage-Read: leader` is answered by the
@@ -77,13 +77,14 @@ an `error` of its own, which is a text or null.
 A refused command changed nothing. In addition to the refusals in its section, any command can be refused as
 `invalid`, `too_large`, `secret_rejected`, `command_id_reused`, `busy`, `unavailable` or `internal`; as
 `forbidden` if its [user](users.md) may not send it; and as `version_conflict` if it has an expected version.
-A query can be `forbidden` and `behind`, too.
+A query can be refused likewise, except as `command_id_reused` and `version_conflict`, and as `behind`.
 
-The message of `invalid` tells the first mistake. `details.violations` lists up to 20 of all mistakes, each
-with its `path` and `message`, with what is `allowed` where that can be listed, and with `did_you_mean` where
-a known name is similar. A body over 64 KiB has no such list, and in a batch only the first five refusals have
-one. If there is no command or query of that name, `details.did_you_mean` is a similar name; and if the name
-is a query sent as a command, or a command asked as a query, `details.kind` is `query` or `command`.
+The message of `invalid` tells the first mistake. If the body does not fit its schema, `details.violations`
+lists up to 20 of all mistakes, each with its `path` and `message`, with what is `allowed` where that can be
+listed, and with `did_you_mean`: a similar name or value, or a time in milliseconds, if there is one. A body
+over 64 KiB has no such list, and in a batch only the first five refusals have one. If there is no command or
+query of that name, `details.did_you_mean` is a similar name, if there is one; and if the name is a query sent
+as a command, or a command asked as a query, `details.kind` is `query` or `command`.
 `details.index` is the place of a refused command in its batch, from 0 on.
 
 | code | number | when |
