@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -32,14 +32,10 @@ class SteppedThread(LoopThread):
     def __init__(self, name: str) -> None:
         running = self.scheduler.running
         assert running is not None, "threads are started from a loop"
+        super().__init__(name)
         self._process: Process = running.process
         self._name = name
-        self._resting = None
-        self._is_waking = False
-        self._asked_at = None
-        self._awaited = {}
         self._task: Any = None
-        self.ending = AsyncExitStack()
 
     @property
     def is_alive(self) -> bool:
