@@ -17,9 +17,6 @@ from bus.log.reader_pool import ReaderPool
 from bus.serving.administration import Administration, AdministrationVerb, by_name
 from bus.serving.admission import Admission
 from bus.serving.discovery import Discovery
-from bus.serving.queries.answering import Queries
-from bus.serving.stream_access import StreamAccess
-from hyperpage_client.contract.log_place import LogPlace
 from hyperpage_client.tasks import to_its_end, unbroken
 from ops.audit.administration import audit_verbs
 from ops.audit.let_through import LetThrough
@@ -36,6 +33,7 @@ from ops.service.background import Background, close_idle, in_this_loop
 from ops.service.connections import administration_by, connect_as, listening, open_broker
 from ops.service.endpoints import command_endpoints, query_endpoints, status_verb
 from ops.service.notices import Notices
+from ops.service.requests import Requests
 from ops.service.restores import make_sound
 from ops.service.roles.cluster import Cluster, hand_over_verb
 from ops.service.roles.ground import Ground
@@ -44,7 +42,7 @@ from ops.service.roles.seeding import make_ready
 from ops.service.standing_alone import StandingAlone
 from ops.service.steady_clock import SteadyClock, continue_from, error_of
 from ops.settings import Settings
-from ops.store.data_directory import DataDirectory, Runtime, kept_key
+from ops.store.data_directory import DataDirectory, Runtime
 from ops.store.file_watch import watch
 from ops.store.opening import open_store
 from ops.store.private_files import take_from_others
@@ -126,9 +124,6 @@ class Service:
         """The time by the service's clock."""
         return self._clock()
 
-    def _place(self) -> LogPlace:
-        return LogPlace(self.origin.timeline, self.role.head.position)
-
     async def _start(self) -> None:
         # The stack is undone in the opposite order: commands stop coming in before the parts that they need
         # end.
@@ -157,8 +152,8 @@ class Service:
         self._tie_together(ground)
         await leadership.start()
         await self._start_answering()
-        self._stack.push_async_callback(self.stream_access.stop)
-        await self._answer_for_all()
+        self._stack.push_async_callback(self.requests.stream_access.stop)
+        await self.requests.answer_for_all()
         await leadership.let_commands_in()
 
     async def _be_a_member(self, ground: Ground, connection: apsw.Connection) -> None:
@@ -177,21 +172,11 @@ class Service:
         await self._start_answering()
         await self.cluster.start()
 
-    async def _answer_for_all(self) -> None:
-        """Answers requests that go to the leader: newest reads, streams, and administration."""
-        await self.queries.answer_for_all()
-        await self.stream_access.start()
-        await self.parts.administration.answer_for_all()
-
     async def _answer_for_members(self) -> None:
-        """Does the same with the key that all members have agreed on, so that users find their consumers."""
-        self.stream_access.use_key(await self.cluster.agreed_key(self._consumer_names))
-        await self._answer_for_all()
+        await self.requests.answer_for_all(await self.cluster.agreed_key(self._consumer_names))
 
     async def _leave_to_others(self) -> None:
-        await self.queries.leave_to_others()
-        await self.parts.administration.leave_to_others()
-        await self.stream_access.stop()
+        await self.requests.leave_to_others()
 
     def _open_store(self) -> apsw.Connection:
         """Opens the store: the connection that writes, and `readers`. A migration may take minutes."""
@@ -280,28 +265,13 @@ class Service:
         self.backups = BackupSchedule(
             settings, self.origin.store_id, notify=ground.notices.of_backup, clock=self.now_ms
         )
-        self.stream_access = StreamAccess(
-            ground.relay_connection,
-            self.subjects,
-            key=kept_key(self._consumer_names),
-            admission=ground.admission,
-            consumers=settings.stream_consumers,
-        )
-        self.queries = Queries(
-            ground.connect,
-            self.readers,
-            self.subjects,
+        self.requests = Requests(
+            ground,
+            self.role,
             verbs,
             self._query_endpoints,
-            ground.admission,
-            self._place,
-            # Members always answer queries, from their own files, which may be behind.
-            (lambda: True) if settings.is_replicated else self._standing_alone.is_so,
-            settings.busy_after_ms,
-            lambda: self.role.leading is not None and self._standing_alone.holds(),
-            current_at=lambda: self.role.current_at,
-            has_others=settings.is_replicated,
-            changes=ground.changes,
+            self._administration(ground, cluster),
+            self._consumer_names,
         )
         self.parts = Parts(
             settings=settings,
@@ -322,8 +292,8 @@ class Service:
             role=self.role,
             cluster=None if cluster is None else cluster.standing,
             backups=self.backups,
-            queries=self.queries,
-            administration=self._administration(ground, cluster),
+            queries=self.requests.queries,
+            administration=self.requests.administration,
             query_verbs=verbs,
             command_endpoints=ground.command_endpoints,
             query_endpoints=self._query_endpoints,
@@ -352,10 +322,7 @@ class Service:
 
     async def _start_answering(self) -> None:
         await self.health.start()
-        await self.queries.start()
-        self._stack.push_async_callback(self.queries.stop)
-        await self.parts.administration.start()
-        self._stack.push_async_callback(self.parts.administration.stop)
+        await self.requests.start(self._stack)
 
     async def _start_watching(self) -> None:
         """Starts the background tasks, and has HTTP requests answered."""
@@ -375,7 +342,7 @@ class Service:
     async def _drop_consumers(self) -> None:
         # The leader alone drops consumers, since it knows all of them.
         if self.role.leading is not None:
-            await self.stream_access.drop_consumers()
+            await self.requests.stream_access.drop_consumers()
 
     def _announce(self) -> None:
         """Writes the files by which clients find the service, with the logins as they are now."""

@@ -508,7 +508,7 @@ def test_what_a_client_was_answered_is_in_all_that_it_reads(tmp_path: Path, monk
             # A place that another process has seen and passed on to this client.
             client.seen.note(LogPlace(1, 7))
             asked = asyncio.create_task(client.count("app_state"))
-            await until(lambda: service.queries._awaited.waiting)
+            await until(lambda: service.requests.queries._awaited.waiting)
             await set_keys(other, "g")
             return seen, await asked
 
@@ -551,7 +551,7 @@ def test_one_that_follows_is_asked_again_until_the_time_is_up(
 
     async def scenario():
         async with service_and_client(tmp_path) as (service, client), client_of(service) as other:
-            monkeypatch.setattr(service.queries._awaited, "_leads", lambda: False)
+            monkeypatch.setattr(service.requests.queries._awaited, "_leads", lambda: False)
             client.seen.note(LogPlace(1, 1))
             asked = asyncio.create_task(client.query("app_state.count", timeout_seconds=patiently(5)))
             await until(partial(has_refused, service, 2))

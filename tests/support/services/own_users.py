@@ -35,7 +35,7 @@ async def new_user(
 
 async def take_effect(service: Service) -> None:
     """Makes the service and its nats-server use the users as they are stored now."""
-    access = service.stream_access
+    access = service.requests.stream_access
     reload, _ = service.registry.verbs(service.nats_server, lambda: None, access.drop_consumers)
     await reload.carry_out(None)
 

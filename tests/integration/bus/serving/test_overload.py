@@ -146,7 +146,7 @@ def test_of_a_flood_of_queries_what_would_wait_too_long_is_busy(tmp_path: Path):
         async with serving(tmp_path) as (service, client):
             (stored,) = await asyncio.gather(*sets(client, 1))
             assert stored.code is None
-            async with holding(service.queries.thread):
+            async with holding(service.requests.queries.thread):
                 asked = [client.ask("hyperpage.qry.v1.app_state.get", {"key": "k"}) for _ in range(FLOOD)]
                 await client.flush()
                 # The status is asked for on the same connection, and is always answered.

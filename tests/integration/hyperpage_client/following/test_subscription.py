@@ -359,7 +359,7 @@ def test_a_log_that_is_behind_what_was_seen_is_waited_for(tmp_path: Path, monkey
             # The event was seen elsewhere: this service is one that follows, say.
             subscription = client.subscribe(after="1-3")
             going_on = asyncio.create_task(take(subscription, 1))
-            await until(lambda: service.queries._awaited.waiting)
+            await until(lambda: service.requests.queries._awaited.waiting)
             await set_keys(client, *keys(4, "more"))
             return await going_on
 

@@ -131,7 +131,7 @@ def test_queries_that_are_refused_since_too_many_wait_are_told(
         def ask_too_late() -> None:
             long_ago = time.perf_counter_ns() - 10**10
             for _ in range(BURST_COMMANDS + 1):
-                service.service.queries.turns.require(None, long_ago)
+                service.service.requests.queries.turns.require(None, long_ago)
 
         with pytest.raises(Busy):
             ask_too_late()

@@ -327,7 +327,7 @@ def test_a_read_waits_for_what_it_asks_for(shared: HttpTalk, monkeypatch: pytest
             least = {"Hyperpage-Min-Position": f"1-{stored.json()['position'] + 1}"}
             reading = client.get(f"{shared.url}/api/v1/app_state/awaited", headers=least)
             asked = asyncio.create_task(reading)
-            await until(lambda: shared.service.queries._awaited.waiting == 1)
+            await until(lambda: shared.service.requests.queries._awaited.waiting == 1)
             await client.post(set_it, json={"key": "awaited", "value": "at last"})
             return await asked
 
@@ -361,5 +361,5 @@ def test_a_read_for_the_leader_is_answered_by_one_that_leads(
     assert read("leader").status_code == 200
     assert problem(read("follower"), 400, "invalid")["path"] == "Hyperpage-Read"
     # As if another service led by the time that this one has read.
-    monkeypatch.setattr(shared.service.queries, "_leads", lambda: False)
+    monkeypatch.setattr(shared.service.requests.queries, "_leads", lambda: False)
     assert "ask again" in problem(read("leader"), 503, "unavailable")["hint"]

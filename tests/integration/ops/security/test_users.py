@@ -385,7 +385,7 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                 for number in range(20):
                     if number == 5:
                         _, rotate = service.registry.verbs(
-                            server, service._announce, service.stream_access.drop_consumers
+                            server, service._announce, service.requests.stream_access.drop_consumers
                         )
                         await rotate.carry_out(RotateLogin(user=user, old_ms=4_000))  # type: ignore[arg-type]
                     answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))

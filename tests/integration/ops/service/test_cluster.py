@@ -254,7 +254,9 @@ def test_who_writes_reads_that_whichever_member_answers(cluster: Cluster, tmp_pa
                 *(write_and_read(url, f"k.{number}") for number, url in enumerate(urls))
             )
             assert found == [[]] * 3
-            asked = [one.queries._endpoints["app_state.get"].requests for one in several.services.values()]
+            asked = [
+                one.requests.queries._endpoints["app_state.get"].requests for one in several.services.values()
+            ]
             assert all(asked), asked
 
     asyncio.run(scenario())

@@ -52,7 +52,7 @@ async def ask(client: Client, name: str, headers: Mapping[str, str] | None = Non
 
 def requests_of(service: Service, query: str) -> int:
     """How many requests of that query the service has answered."""
-    return service.queries._endpoints[f"app_state.{query}"].requests
+    return service.requests.queries._endpoints[f"app_state.{query}"].requests
 
 
 def url_of(service: Service) -> str:

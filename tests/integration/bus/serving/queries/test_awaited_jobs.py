@@ -24,7 +24,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
 
 async def waiting(service: Service, count: int) -> None:
     """Returns when so many queries wait."""
-    await until(lambda: service.queries._changes.waiting == count)
+    await until(lambda: service.requests.queries._changes.waiting == count)
 
 
 def enqueue(talk: HttpTalk, name: str) -> dict[str, str]:
@@ -52,7 +52,7 @@ def test_those_who_wait_are_answered_when_the_job_ends_and_by_no_other_change(ta
 
     assert said == shown == {"has_ended": True, "job": talk.query("jobs.get", job).said}
     assert (said["job"]["state"], said["job"]["result"]) == ("completed", {"pages": 3})
-    assert talk.service.queries._changes.waiting == 0
+    assert talk.service.requests.queries._changes.waiting == 0
 
 
 def test_when_the_time_is_over_the_job_is_told_as_it_is(talk: HttpTalk):
@@ -91,7 +91,7 @@ def test_one_user_leaves_room_for_others(talk: HttpTalk, monkeypatch: pytest.Mon
     monkeypatch.setattr(awaited_changes, "SHARE", 1)
     monkeypatch.setattr(awaited_changes, "MAXIMUM_WAITING", 4)
     job = enqueue(talk, "d") | {"timeout_ms": 60_000}
-    waits = talk.service.queries._changes._waiting_for
+    waits = talk.service.requests.queries._changes._waiting_for
 
     async def scenario() -> tuple[str | None, str | None]:
         mine = [asyncio.create_task(talk.client.query("jobs.await", job)) for _ in range(2)]

@@ -65,7 +65,7 @@ def place_of(answer: Message) -> str:
 
 async def waiting(service: Service, count: int) -> None:
     """Returns when so many queries wait for the log."""
-    await until(lambda: service.queries._awaited.waiting == count)
+    await until(lambda: service.requests.queries._awaited.waiting == count)
 
 
 async def store(client: RawNats) -> int:
@@ -229,7 +229,7 @@ def test_what_is_for_the_leader_is_answered_by_one_that_leads_alone(
         answer = talk.query(name, body, for_leader)
         assert (answer.code, "Hyperpage-Age-Ms" in answer.headers) == (None, False), name
     # As if another service led by the time that this one has read.
-    monkeypatch.setattr(talk.service.queries, "_leads", lambda: False)
+    monkeypatch.setattr(talk.service.requests.queries, "_leads", lambda: False)
     for name, body in QUERIES.items():
         refused = talk.query(name, body, for_leader)
         assert (refused.code, "Hyperpage-Position" in refused.headers) == ("unavailable", False)

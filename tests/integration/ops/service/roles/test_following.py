@@ -34,15 +34,15 @@ def require_equal(follower: Service, leader: Service) -> None:
 
 async def value(service: Service, key: str) -> object:
     """The value under a key, as this very service reads it."""
-    reading = await service.queries.ask("app_state.get", msgspec.json.encode({"key": key}))
+    reading = await service.requests.queries.ask("app_state.get", msgspec.json.encode({"key": key}))
     return msgspec.json.decode(reading.body)["value"]
 
 
 async def told_of_its_end(client: Client, service: Service, job: str) -> object:
     """The job's state in the service's answer to `jobs.await`, while the job is cancelled."""
     patient = msgspec.json.encode({"id": job, "timeout_ms": 60_000})
-    asked = asyncio.create_task(service.queries.ask("jobs.await", patient))
-    await until(lambda: service.queries._changes.waiting == 1)
+    asked = asyncio.create_task(service.requests.queries.ask("jobs.await", patient))
+    await until(lambda: service.requests.queries._changes.waiting == 1)
     await client.send("jobs.cancel", {"id": job})
     return msgspec.json.decode((await asked).body)["job"]["state"]
 
