@@ -12,6 +12,7 @@
     causes        the causes in the service and its machine
     stream_causes the causes between a service and its nats-server
     cluster       the figures and causes of the cluster that a service is a member of
+    command_rate  how many commands a second come to the writer
     figures       the figures of the report
     access        notes for the operator: open HTTP, repairs
     aggregates    installed aggregates, and the tables of aggregates that are not installed any more

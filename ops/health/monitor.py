@@ -7,7 +7,6 @@ the disks, the broker or the pool of readers are in trouble.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ from ops.health.cluster import (
     trailing_causes,
     version_notes,
 )
+from ops.health.command_rate import CommandRate
 from ops.health.figures import (
     broker_figures,
     messages_in,
@@ -77,8 +77,6 @@ from ops.store.troubles import message_of
 LOOK_LATE_SECONDS = 10.0
 # The time that the broker has to answer with the figures of its streams; usually it takes a millisecond.
 BROKER_SECONDS = 1.0
-# The time over which rates are averaged.
-RATE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +131,7 @@ class Monitor:
         # How many looks in a row found all readers in use.
         self._exhausted_looks = 0
         self._causes: dict[str, Cause] = {}
-        # The times of the last looks, each with the number of commands up to then.
-        self._counted: deque[tuple[float, int]] = deque()
+        self._rate = CommandRate(self._commands)
         # By name; empty while the broker does not answer.
         self.streams: Mapping[str, StreamFigures] = {}
 
@@ -142,7 +139,7 @@ class Monitor:
         """Looks for the first time; a report can be made from then on."""
         await asyncio.to_thread(self._kept.look)
         self._look = await asyncio.to_thread(self._look_around)
-        self._count()
+        self._rate.count()
 
     async def run(self) -> None:
         """Looks at the service again and again, for ever, and starts its checks."""
@@ -154,7 +151,7 @@ class Monitor:
             while True:
                 await asyncio.sleep(self._settings.health_interval_seconds)
                 self._look = await asyncio.to_thread(self._look_around)
-                self._count()
+                self._rate.count()
                 await self._ask_the_broker()
                 await self._parts.audit.read_head()
                 self._try_to_write()
@@ -265,7 +262,7 @@ class Monitor:
             "position": parts.role.head.position,
             "store": store_figures(look.store, self.checks, leading),
             "replication": None if follower is None else replication_figures(follower.state),
-            "writer": None if leading is None else writer_figures(leading.writer, self.commands_per_second),
+            "writer": None if leading is None else writer_figures(leading.writer, self._rate.per_second),
             "jobs": None if leading is None else job_figures(self.work.state, parts.now_ms()),
             "readers": {"open": readers.open, "in_use": readers.in_use, "maximum": readers.maximum},
             # One connection writes; each reader that is in use may have a transaction open.
@@ -312,26 +309,9 @@ class Monitor:
         oldest = relay.oldest_unpublished_at
         return 0.0 if oldest is None else max(0.0, (self._parts.now_ms() - oldest) / 1_000)
 
-    @property
-    def commands_per_second(self) -> float:
-        """The average number of commands a second that came to the writer lately."""
-        since, commands = self._counted[0]
-        seconds = time.monotonic() - since
-        return max(0, self._commands - commands) / seconds if seconds > 0 else 0.0
-
-    @property
     def _commands(self) -> int:
         """How many commands have come to the writer; 0 if there is no writer."""
         return 0 if (leading := self._parts.role.leading) is None else leading.writer.statistics.commands
-
-    def _count(self) -> None:
-        now, commands = time.monotonic(), self._commands
-        if self._counted and commands < self._counted[-1][1]:
-            # There is a new writer since the last time, or none.
-            self._counted.clear()
-        self._counted.append((now, commands))
-        while len(self._counted) > 1 and now - self._counted[0][0] > RATE_SECONDS:
-            self._counted.popleft()
 
     def _look_around(self) -> Look:
         """A look. It waits for disks, so it runs in a thread. A disk's error is a problem of the store."""
