@@ -12,8 +12,9 @@ from domain.installed.error import AggregateError
 from domain.installed.library import Adapted
 from domain.installed.loading import Installed
 from migrations.rows import delete_rows
-from projections import app_state, jobs, queues, rate_limits, schedules, tool_configs
+from projections import app_state, queues, rate_limits, schedules, tool_configs
 from projections.derived import table_of
+from projections.jobs import table as jobs
 from projections.table import BesideTable, Row, Table, upsert_rows, write_rows
 
 

@@ -17,7 +17,7 @@ from domain.jobs.limits import BACKOFF_JITTER
 from domain.jobs.retries import JobRetry
 from domain.messages import split_stream
 from ops.http.access.sessions import CSRF_FIELD
-from projections.job_board import TRACEBACK
+from projections.jobs.board import TRACEBACK
 from projections.tables import TABLES
 
 PREFIX = "/console"

@@ -11,20 +11,16 @@ from ops.console.pages import (
     cluster,
     configurations,
     dead_letters,
-    enqueue,
     events,
-    jobs,
     login,
     overview,
     projections,
     proof,
-    queues,
     rate_limits,
-    schedules,
     state,
     tail,
-    workers,
 )
+from ops.console.pages.jobs import board, enqueue, queues, schedules, workers
 from ops.console.routing import page
 from ops.console.visit import Visit
 
@@ -39,7 +35,7 @@ ROUTES = (
     *login.ROUTES,
     *overview.ROUTES,
     *enqueue.ROUTES,
-    *jobs.ROUTES,
+    *board.ROUTES,
     *queues.ROUTES,
     *schedules.ROUTES,
     *workers.ROUTES,

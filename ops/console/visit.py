@@ -28,7 +28,7 @@ from ops.http.forms import Form
 from ops.http.refusals import HttpRefusal
 from ops.http.routing import access_of, actor_of, backend_of, bus_principal_of
 from ops.http.shared_answers import SharedAnswers
-from projections.job_board import summaries
+from projections.jobs.board import summaries
 from projections.tables import INSTALLED_TABLES
 
 HTML = "text/html; charset=utf-8"

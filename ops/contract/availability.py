@@ -18,7 +18,7 @@ from domain.rate_limits.availability import Availability, availability
 from domain.rate_limits.forecast import Forecast, forecast, with_jobs
 from domain.rate_limits.job_calls import holds_up
 from domain.rate_limits.messages import key_of
-from projections.jobs import waiting_for_calls
+from projections.jobs.table import waiting_for_calls
 from projections.rate_limits import ForecastRateLimit, MayCallRateLimit, longest_waits
 
 

@@ -28,7 +28,7 @@ from ops.contract.describable import Describer
 from ops.contract.names_of_others import OF_ROWS, Use, named_in, names_of_others
 from ops.contract.reference.meanings import meaning_of
 from ops.contract.schema import Schema, all_structs, query_answers
-from projections.jobs import CountBy
+from projections.jobs.table import CountBy
 from projections.tables import TABLES
 
 # Enumerations that several structs use.

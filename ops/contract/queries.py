@@ -26,10 +26,11 @@ from domain.messages import split_stream, stream_name
 from ops.contract.availability import availability_verbs
 from ops.contract.preview import preview_verb
 from ops.contract.tool_config_diff import DiffToolConfig, ToolConfigDiff, diff
-from projections import job_statistics, job_workers
 from projections.installed_tables import without_aggregate
-from projections.job_board import BrowseJobs, JobSummary, browse_jobs
-from projections.job_statistics import (
+from projections.jobs import statistics as job_statistics
+from projections.jobs import workers as job_workers
+from projections.jobs.board import BrowseJobs, JobSummary, browse_jobs
+from projections.jobs.statistics import (
     AttemptPage,
     GroupProgress,
     JobGroup,
@@ -40,8 +41,8 @@ from projections.job_statistics import (
     Throughput,
     group_progress,
 )
-from projections.job_workers import JobWorkers, RunningJob, RunningJobs, Workers
-from projections.jobs import AwaitedJob, AwaitJob, awaited_job, has_ended
+from projections.jobs.table import AwaitedJob, AwaitJob, awaited_job, has_ended
+from projections.jobs.workers import JobWorkers, RunningJob, RunningJobs, Workers
 from projections.reading import count_rows, get_row, list_rows
 from projections.table import Count, GroupedCount, RowPage, Table
 from projections.tables import TABLES

@@ -10,7 +10,7 @@ from bus.writing.jobs.depth import Depth, TypeInQueue
 from domain.counting import counted
 from domain.jobs.workers import SeenWorker
 from ops.health.cause import Cause
-from projections.job_workers import busy_workers
+from projections.jobs.workers import busy_workers
 from projections.queues import paused_queues
 
 # At most this many types are listed: clients choose their names.

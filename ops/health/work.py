@@ -24,7 +24,7 @@ from domain.jobs.workers import SeenWorker
 from migrations.connection import open_reader
 from ops.health.handling import HandlingWatch, UnhandledType
 from ops.health.store import interrupt_after
-from projections.job_statistics import Failed, failed_since
+from projections.jobs.statistics import Failed, failed_since
 from projections.rate_limits import CallsLeft, calls_left
 
 logger = logging.getLogger(__name__)

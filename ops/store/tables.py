@@ -10,7 +10,8 @@ from bus.log.reader_pool import ReaderPool
 from bus.writing.jobs.indexes import OpenJob
 from domain.decider import Aggregate, Transition
 from domain.errors import TooLarge
-from projections import jobs, rate_limits, schedules, tables
+from projections import rate_limits, schedules, tables
+from projections.jobs import table as jobs
 from projections.reading import all_rows, get_row
 from projections.table import as_json, listed_json
 

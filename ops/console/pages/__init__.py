@@ -1,11 +1,7 @@
 """The console's pages: a module for each subject, which names its templates.
 
 overview        whether all is well
-jobs            the board, one job, many at once
-enqueue         a form that enqueues a job
-queues          their jobs, pausing, resuming and limiting them
-schedules       their next and last runs, triggering, pausing and deleting them
-workers         the workers, and the jobs that they run
+jobs            jobs, their queues, schedules and workers
 events          streams, one event, causes and effects; tail follows them live
 configurations  of tools
 rate_limits     of platforms

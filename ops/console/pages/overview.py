@@ -15,7 +15,7 @@ from ops.console.routing import page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of, route
 from ops.parts import Parts
-from projections.job_statistics import outcomes
+from projections.jobs.statistics import outcomes
 
 CHART_MINUTES = 30
 _MINUTE_MS = 60_000

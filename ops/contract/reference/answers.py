@@ -4,10 +4,10 @@ import msgspec
 
 from domain.rate_limits.availability import Availability
 from domain.rate_limits.forecast import Forecast
-from projections.job_board import COLUMNS as BOARD_COLUMNS
-from projections.job_history import HISTORY_COLUMNS
-from projections.job_statistics import MAXIMUM_QUEUES, GroupProgress
-from projections.job_workers import MAXIMUM_ASKED, MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
+from projections.jobs.board import COLUMNS as BOARD_COLUMNS
+from projections.jobs.history import HISTORY_COLUMNS
+from projections.jobs.statistics import MAXIMUM_QUEUES, GroupProgress
+from projections.jobs.workers import MAXIMUM_ASKED, MAXIMUM_ATTEMPTS, MAXIMUM_WORKERS, RUNNING_COLUMNS
 from projections.tables import TABLES
 
 

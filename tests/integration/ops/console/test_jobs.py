@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ops.console.pages import jobs as pages_of_jobs
-from projections import job_board
+from ops.console.pages.jobs import board as page_of_jobs
+from projections.jobs import board
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
@@ -47,7 +47,7 @@ def test_the_board_counts_filters_and_turns_pages(talk: HttpTalk, operator: Visi
 def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
     talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 2)
+    monkeypatch.setattr(board, "MAXIMUM_SCANNED_ROWS", 2)
     enqueue(talk, "rare", name="The rare one", tags=["rare"])
     for number in range(9):
         enqueue(talk, f"j{number}", queue="mail")
@@ -64,7 +64,7 @@ def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
     assert 'class="row-link"' not in operator.page("/console/jobs?text=no+such+one")
 
     # The page looks through a part of the jobs, and says so instead of saying that there are none.
-    monkeypatch.setattr(pages_of_jobs, "BROWSED_PARTS", 3)
+    monkeypatch.setattr(page_of_jobs, "BROWSED_PARTS", 3)
     page = operator.page("/console/jobs?tag=rare&state=pending")
     assert "No job is like this as far back as" in page
     assert page.count("The rare one") == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from projections import job_statistics
+from projections.jobs import statistics
 from tests.support.clock import MINUTE_MS, Clock
 from tests.support.patience import until
 from tests.support.services.asking import HttpTalk
@@ -76,7 +76,7 @@ def test_what_is_late_what_fails_and_what_can_be_restored_stands_first(talk: Htt
 def test_the_first_page_is_about_all_queues_however_many_there_are(
     talk: HttpTalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_statistics, "MAXIMUM_QUEUES", 1)
+    monkeypatch.setattr(statistics, "MAXIMUM_QUEUES", 1)
     for key, queue in (("oldest", "z"), ("second", "a"), ("third", "a")):
         talk.command("jobs.enqueue", {"id": key, "type": "t", "name": "n", "queue": queue})
     assert first(talk, "Oldest overdue job").endswith("one of 3")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.console.pages import queues as pages_of_queues
+from ops.console.pages.jobs import queues as pages_of_queues
 from tests.support.clock import MINUTE_MS, Clock
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import Invalid
-from ops.console.pages.schedules import upcoming
+from ops.console.pages.jobs.schedules import upcoming
 from tests.support.clock import DAY_MS, HOUR_MS, MINUTE_MS, NOW, Clock
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons

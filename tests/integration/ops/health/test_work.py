@@ -15,7 +15,7 @@ from hyperpage_client.tasks import cancel
 from ops.health import work
 from ops.health.work import HOUR_MS, WorkLook, WorkWatch, job_figures
 from ops.metrics.work import job_families, limit_families
-from projections.job_statistics import Failed
+from projections.jobs.statistics import Failed
 from tests.support.clock import NOW, Clock
 from tests.support.patience import until
 from tests.support.stores.writing import Store

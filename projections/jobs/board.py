@@ -10,7 +10,7 @@ from domain.jobs.rows import JobProgress
 from domain.jobs.state import FINISHED, State, status_of
 from domain.messages import Key, Name, about
 from projections import reading
-from projections.jobs import HAS_TAG, HAS_TEXT
+from projections.jobs.table import HAS_TAG, HAS_TEXT
 from projections.reading import Condition, all_of
 from projections.table import row_json
 

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from domain.errors import Invalid
 from domain.jobs.state import IDLE
 from domain.limiting import MAXIMUM_CONCURRENCY, MAXIMUM_RATE, MAXIMUM_RATE_WINDOW_MS
-from ops.console.pages.jobs import STATES
+from ops.console.pages.jobs.board import STATES
 from ops.console.rendering import PREFIX
 from ops.console.routing import action, page
 from ops.console.visit import Visit, whole_number
 from ops.http.forms import Form
-from projections.job_statistics import MAXIMUM_QUEUES, of_no_jobs, outcomes
+from projections.jobs.statistics import MAXIMUM_QUEUES, of_no_jobs, outcomes
 
 PAGE_ROWS = 100
 # How many paused queues are read: one without jobs gets into the list in no other way.

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from migrations.connection import open_reader
-from projections import job_board, reading
-from projections.job_board import BrowseJobs, browse_jobs
+from projections import reading
+from projections.jobs import board
+from projections.jobs.board import BrowseJobs, browse_jobs
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
 
@@ -106,7 +107,7 @@ def test_of_a_long_traceback_the_board_has_the_end_which_says_what_happened(unat
 def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
     unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
+    monkeypatch.setattr(board, "MAXIMUM_SCANNED_ROWS", 3)
     enqueue(unattended, "rare", queue="mail")
     for name in "abcd":
         enqueue(unattended, name)
@@ -119,7 +120,7 @@ def test_a_search_for_what_is_rare_looks_at_a_bounded_number_of_rows(
 def test_what_is_rare_is_found_behind_any_number_of_newer_jobs(
     unattended: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 3)
+    monkeypatch.setattr(board, "MAXIMUM_SCANNED_ROWS", 3)
     monkeypatch.setattr(reading, "ROWS_LOOKED_AT", 2)
     enqueue(unattended, "held", hold=True)
     enqueue(unattended, "grouped", group_id="g")
@@ -159,6 +160,6 @@ def test_a_page_takes_no_longer_where_more_jobs_wait(unattended: Store):
 def test_jobs_that_are_named_come_without_what_can_be_large(unattended: Store):
     for name in "abc":
         enqueue(unattended, name)
-    named = unattended.in_writer(lambda connection: job_board.summaries(connection, ("c", "a", "gone")))
+    named = unattended.in_writer(lambda connection: board.summaries(connection, ("c", "a", "gone")))
     assert named == {one["id"]: one for one in browse(unattended)["items"] if one["id"] != "b"}
     assert "payload" not in named["a"]

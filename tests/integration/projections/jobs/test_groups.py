@@ -10,8 +10,8 @@ import pytest
 
 from migrations import runner
 from migrations.connection import open_memory, open_reader
-from projections.job_board import BrowseJobs, browse_jobs
-from projections.job_statistics import JobGroup, group_progress
+from projections.jobs.board import BrowseJobs, browse_jobs
+from projections.jobs.statistics import JobGroup, group_progress
 from tests.support.clock import NOW, Clock
 from tests.support.stores.writing import Store, dump_tables
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from projections import job_workers
+from projections.jobs import workers
 from tests.support.documents.reference_examples import ask
 from tests.support.stores.writing import Store
 
@@ -113,7 +113,7 @@ def test_who_asks_in_vain_is_known_with_what_it_says_of_itself_until_the_window_
 def test_of_what_a_worker_asks_for_in_many_claims_the_latest_is_told(
     worked: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job_workers, "MAXIMUM_ASKED", 3)
+    monkeypatch.setattr(workers, "MAXIMUM_ASKED", 3)
     for types in (["a"], ["b", "c"], ["c", "d"]):
         worked.send("jobs.claim", {"worker": "w9", "queue": "mails", "types": types})
     worked.send("jobs.claim", {"worker": "w9", "queue": "none"})
@@ -136,8 +136,8 @@ def test_an_answer_fits_into_a_message_whatever_workers_ask_for(worked: Store):
 
 
 def test_an_answer_has_an_end_and_says_since_when_it_counts(worked: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(job_workers, "MAXIMUM_ATTEMPTS", 2)
-    monkeypatch.setattr(job_workers, "MAXIMUM_WORKERS", 2)
+    monkeypatch.setattr(workers, "MAXIMUM_ATTEMPTS", 2)
+    monkeypatch.setattr(workers, "MAXIMUM_WORKERS", 2)
     answer = said(worked, "jobs.workers")
     assert answer["since"] == worked.clock.now
     # Workers with running jobs come first.

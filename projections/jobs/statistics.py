@@ -7,7 +7,7 @@ import msgspec
 
 from domain.jobs.state import FINISHED
 from domain.messages import Key, Time, about
-from projections.job_history import HISTORY_COLUMNS, JobAttemptRow
+from projections.jobs.history import HISTORY_COLUMNS, JobAttemptRow
 from projections.reading import page_of
 
 # The most attempts of a window, the latest, from which percentiles are computed: a sample that limits the

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from ops.contract.queries import query_verbs
-from projections import job_statistics, reading
+from projections import reading
+from projections.jobs import statistics
 from tests.support.clock import NOW, Clock
 from tests.support.stores.writing import Store
 
@@ -160,7 +161,7 @@ def test_what_is_too_much_for_an_answer_is_left_out_and_said(worked: Store, monk
         "attempts": whole["queues"]["busy"]["attempts"] | whole["queues"]["default"]["attempts"],
     }
 
-    monkeypatch.setattr(job_statistics, "MAXIMUM_QUEUES", 1)
+    monkeypatch.setattr(statistics, "MAXIMUM_QUEUES", 1)
     [*queues] = (cut := ask(worked, "jobs.stats"))["queues"]
     assert (queues, cut["queues_left_out"], cut["total"]) == (["busy"], 1, whole["total"])
     alone = ask(worked, "jobs.stats", queue="default")

@@ -5,7 +5,7 @@ from starlette.responses import Response
 from ops.console.routing import page
 from ops.console.visit import Visit
 from ops.http.routing import backend_of
-from projections.job_statistics import outcomes
+from projections.jobs.statistics import outcomes
 
 PAGE_ROWS = 100
 

@@ -12,7 +12,7 @@ from domain.jobs.many import Search
 from domain.jobs.rows import JobRow, WholeJobRow
 from domain.jobs.state import FINISHED, State, Status, status_of
 from domain.messages import Json, Key, Name, Time, about
-from projections.job_history import BESIDE_JOBS
+from projections.jobs.history import BESIDE_JOBS
 from projections.table import Row, Table, page_query
 
 # Only the letters from A to Z are compared without regard to case.
