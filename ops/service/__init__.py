@@ -7,6 +7,7 @@ connections     connections to the broker, and the HTTP server
 standing_alone  makes sure that no other service has the same prefix or store
 steady_clock    the time of a service, which does not follow jumps of the machine's clock
 endpoints       the endpoints of commands and queries for discovery on the network
+requests        answers queries, administration, and requests about streams
 handover        passes commits from the writer's thread to the other parts
 notices         messages beside events: notices of commits, backups and acts
 background      the tasks that run beside commands and queries until the service ends
@@ -16,5 +17,5 @@ restores        restores of a served store; recovery of a damaged one before it 
 supervision     messages to systemd
 traces          spans for OpenTelemetry
 logs            the format of log lines
-demo            the workload of `--demo`; installed_demo plays the demos of installed aggregates
+demo            what `--demo` plays
 """

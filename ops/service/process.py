@@ -23,7 +23,7 @@ from hyperpage_client.tasks import cancel
 from ops.health.cause import status_of
 from ops.service.composition import Service
 from ops.service.connections import http_server
-from ops.service.demo import run_demo
+from ops.service.demo.workload import run_demo
 from ops.service.errors import ServiceError
 from ops.service.restores import Restores
 from ops.service.supervision import Supervisor

@@ -18,7 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from bus.client import connect
 from domain.installed.loading import Installed
 from ops.http.access.tokens import TokenFile
-from ops.service.installed_demo import play
+from ops.service.demo.installed import play
 from tests.support.aggregates import parcel
 from tests.support.patience import patiently, until
 from tests.support.repository import ROOT

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from ops.contract.schema import all_schemas
-from ops.service.demo import run_demo, tools
+from ops.service.demo.workload import run_demo, tools
 from tests.support.services.command_line import SECONDS, Served
 
 # Everything in it happens in the first seconds then, and not in the first minutes.

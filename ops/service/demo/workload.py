@@ -6,7 +6,7 @@
     operator ──▶ tool configurations, a job cancelled now and then
                               └──▶ application state: how far each sync has come
 
-An installed aggregate may bring a demo of its own (`ops.service.installed_demo`).
+An installed aggregate may bring a demo of its own (`ops.service.demo.installed`).
 
 It is a client like any other. It sends a few commands a second, for ever; the same seed gives the same
 decisions.
@@ -24,7 +24,7 @@ from domain.catalogue import INSTALLED
 from domain.errors import Refusal
 from hyperpage_client.transport.access import Access
 from hyperpage_client.transport.connecting import NOTHING_MORE
-from ops.service.installed_demo import MANY_DEMOS, play
+from ops.service.demo.installed import MANY_DEMOS, play
 
 WORKERS = 3
 LEASE_MS = 10_000
