@@ -38,6 +38,8 @@ RECORD = ROOT / "tests" / "support" / "documents" / "kept_formats.json"
 # content gets one with the first change that older programs would misread.
 FORMATS: Mapping[str, tuple[Any, int]] = {
     "backup metadata": (metadata.Metadata, metadata.FORMAT),
+    # The shape of a mapping does not tell which keys it may have.
+    "checks in a backup's metadata": (metadata.Check, metadata.FORMAT),
     "archive segment, first line": (segment.Header, segment.FORMAT),
     "archive segment, last line": (segment.Trailer, segment.FORMAT),
     "archive segment, metadata": (segment.Envelope, segment.FORMAT),
