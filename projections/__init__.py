@@ -1,1 +1,1 @@
-"""The read path: one module for each table, with the function that makes its rows, and its queries."""
+"""The read path: a module or folder for each table, with what makes its rows, and its queries."""

@@ -1,7 +1,7 @@
 """The console: pages for operators, rendered on the server and readable without a script.
 
     routes        the list of all pages
-    pages/        the pages: a module for each subject, which names its templates
+    pages/        the pages: a module or a folder for each subject, which names its templates
     routing       how a page and an action are declared, and how they are refused
     visit         one request of a browser: the visitor, their session, and all that a page may ask for
     shown_events  events as pages show them

@@ -16,8 +16,9 @@ from ops.store.data_directory import kept_key
 
 
 class Requests:
-    """Answers queries in any role. As the leader, answers newest reads and requests about streams, too.
+    """Answers queries and administration in any role.
 
+    As the leader, answers what names no instance, too: newest reads, requests about streams, administration.
     `consumer_names` is the file of the key that names users' consumers.
     """
 
@@ -57,7 +58,7 @@ class Requests:
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Answers what goes to this service; `stack` ends it."""
+        """Answers what goes to this service. `stack` ends that; who leads ends `stream_access` as well."""
         await self.queries.start()
         stack.push_async_callback(self.queries.stop)
         await self.administration.start()

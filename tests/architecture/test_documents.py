@@ -10,7 +10,9 @@ import pytest
 from tests.support.repository import ROOT
 
 PACKAGES = [
-    folder.parent for top in ("bus", "clients", "ops") for folder in sorted((ROOT / top).rglob("__init__.py"))
+    folder.parent
+    for top in ("bus", "clients", "ops", "projections")
+    for folder in sorted((ROOT / top).rglob("__init__.py"))
 ]
 
 
@@ -22,6 +24,10 @@ def test_every_path_that_the_architecture_names_is_there() -> None:
     assert len(named) > 100
     places = (ROOT, ROOT / "clients" / "python")
     assert [one for one in sorted(named) if not any((place / one).exists() for place in places)] == []
+
+    alone = set(re.findall(r"`(\w+\.py)`", text))
+    there_are = {path.name for top in tops.split("|") for path in (ROOT / top).rglob("*.py")}
+    assert sorted(alone - there_are) == []
 
 
 def test_each_test_that_the_threat_model_names_is_there() -> None:

@@ -1,5 +1,7 @@
 """Each format that is stored or sent has a number, and gets the next one when its shape changes."""
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -40,6 +42,11 @@ def test_a_format_grows_under_its_number_and_changes_with_another() -> None:
         with pytest.raises(ValueError, match="give it the next number"):
             with_shapes(record, {"it": (other, 1)})
         assert with_shapes(record, {"it": (other, 2)})["it"].keys() == {"1", "2"}
+
+    # A reader refuses a word that it does not know.
+    words = with_shapes({}, {"it": (Literal["one", "two"], 1)})
+    with pytest.raises(ValueError, match="give it the next number"):
+        with_shapes(words, {"it": (Literal["one", "two", "three"], 1)})
 
     # A strict reader refuses unknown fields, so even a field with a default needs the next number.
     strict = with_shapes({}, {"it": (kept(("name", str), forbid_unknown_fields=True), 1)})

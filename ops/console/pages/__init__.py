@@ -1,4 +1,4 @@
-"""The console's pages: a module for each subject, which names its templates.
+"""The console's pages: a module or a folder for each subject, which names its templates.
 
 overview        whether all is well
 jobs            jobs, their queues, schedules and workers

@@ -1,4 +1,4 @@
-"""The pages about jobs, and where jobs come from.
+"""The pages about jobs, their queues, schedules and workers.
 
 board      all of them, one job, many at once
 enqueue    a form that enqueues a job

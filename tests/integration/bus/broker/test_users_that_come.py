@@ -123,7 +123,7 @@ def test_requests_are_answered_without_a_gap_while_users_come_and_go(bus: UsersA
         while not stop.is_set():
             await bus.clients[user].request("hyperpage.qry.v1.echo", b"?", timeout=SECONDS)
             await bus.jetstream(user).stream_info(EVENTS)
-            await until(partial(is_stored, user))
+            await until(partial(is_stored, user), SECONDS)
             count += 1
         return count
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.console.pages.jobs import board as page_of_jobs
-from projections.jobs import board
+from projections.jobs import board as job_board
 from tests.support.services.asking import HttpTalk
 from tests.support.services.visiting import HOSTILE, Visitor, buttons
 
@@ -47,7 +47,7 @@ def test_the_board_counts_filters_and_turns_pages(talk: HttpTalk, operator: Visi
 def test_a_job_behind_many_that_are_not_meant_is_found_and_counted(
     talk: HttpTalk, operator: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "MAXIMUM_SCANNED_ROWS", 2)
+    monkeypatch.setattr(job_board, "MAXIMUM_SCANNED_ROWS", 2)
     enqueue(talk, "rare", name="The rare one", tags=["rare"])
     for number in range(9):
         enqueue(talk, f"j{number}", queue="mail")
