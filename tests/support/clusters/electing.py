@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from bus.replication.cluster_bucket import ClusterBucket
 from bus.replication.leader_watch import Leader, LeaderWatch, LeaseLife
 from bus.replication.lease import Lease
-from bus.transport.jetstream import JetStreamApi, JetStreamError
+from bus.transport.jetstream import JetStreamApi
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.tasks import cancel
 from hyperpage_client.transport.connection import LeanClient
+from tests.support.clusters.nats_servers import answered
 from tests.support.patience import until
 
 STORE_ID = "store-1"
@@ -70,21 +71,13 @@ class Candidate:
 
 async def emptied(connection: LeanClient, *, replicas: int = 1) -> None:
     """Makes the cluster's bucket anew."""
-    await JetStreamApi(connection).delete(BUCKET_STREAM)
+    await answered(lambda: JetStreamApi(connection).delete(BUCKET_STREAM))
     await prepared(ClusterBucket(connection, BusNames()), replicas)
 
 
 async def prepared(bucket: ClusterBucket, replicas: int) -> None:
     """Makes or finds the bucket, as soon as the broker allows it."""
-
-    async def is_prepared() -> bool:
-        try:
-            await bucket.prepare(store_id=STORE_ID, replicas=replicas)
-        except JetStreamError:
-            return False
-        return True
-
-    await until(is_prepared)
+    await answered(lambda: bucket.prepare(store_id=STORE_ID, replicas=replicas))
 
 
 @asynccontextmanager

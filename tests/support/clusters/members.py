@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bus.transport.jetstream import JetStreamApi
 from hyperpage_client.transport.connection import LeanClient
 from ops.service.composition import Service
 from ops.settings import Settings
-from tests.support.clusters.nats_servers import Cluster
+from tests.support.clusters.nats_servers import Cluster, answered
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 
 # The timeout of one attempt; the next one gets the answer of the member that leads by then.
@@ -107,7 +108,8 @@ class Members:
     async def replicas(self) -> dict[str, int]:
         """By stream: the number of nats-servers that have a copy of it."""
         async with self._cluster.connected(RELAY) as relay:
-            reports = [await JetStreamApi(relay).report(name) for name in await _streams(relay)]
+            api = JetStreamApi(relay)
+            reports = [await answered(partial(api.report, name)) for name in await _streams(relay)]
         return {one.config["name"]: one.config["num_replicas"] for one in reports if one is not None}
 
     async def until_equal(self) -> None:
@@ -129,11 +131,12 @@ async def members(
         finally:
             await asyncio.gather(*(one.stop() for one in found.services.values()))
             async with cluster.connected(RELAY) as relay:
+                api = JetStreamApi(relay)
                 for stream in await _streams(relay):
-                    await relay.request(f"$JS.API.STREAM.DELETE.{stream}", b"", timeout=10)
+                    await answered(partial(api.delete, stream))
 
 
 async def _streams(relay: LeanClient) -> list[str]:
-    answer = await relay.request("$JS.API.STREAM.NAMES", b"", timeout=10)
+    answer = await answered(lambda: relay.request("$JS.API.STREAM.NAMES", b"", timeout=2))
     names: list[str] = msgspec.json.decode(answer.data).get("streams") or []
     return names

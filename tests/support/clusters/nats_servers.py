@@ -17,11 +17,11 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -32,6 +32,7 @@ from bus.broker.accounts import server_configuration
 from bus.broker.server import find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import ADMIN, APP, RELAY, USERS, BrokerUser, private_inbox
+from bus.transport.jetstream import JetStreamError
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
 from tests.support.patience import until
@@ -43,6 +44,7 @@ _ANSWERED_WITHIN_SECONDS = 0.25
 # Usually one or two seconds; an election without a winner is repeated after 4 to 9.
 _READY_WITHIN_SECONDS = 60.0
 _PASSWORD = "for-tests-alone"
+_T = TypeVar("_T")
 
 
 class ClusteredServer:
@@ -268,6 +270,24 @@ class Cluster:
             made = await _asked(connection, "$JS.API.STREAM.CREATE.PROBE", config)
             gone = await _asked(connection, "$JS.API.STREAM.DELETE.PROBE", {})
             return "config" in made and bool(gone.get("success"))
+
+
+async def answered(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """What JetStream answers; it is asked again while it does not, since a leader may be missing for seconds.
+
+    So `ask` must be a request that may be made twice.
+    """
+    found: list[_T] = []
+
+    async def is_answered() -> bool:
+        try:
+            found.append(await ask())
+        except (JetStreamError, NatsError):
+            return False
+        return True
+
+    await until(is_answered, _READY_WITHIN_SECONDS)
+    return found[0]
 
 
 class _PortTakenError(Exception):

@@ -7,7 +7,7 @@ import pytest
 
 from bus.publishing.publisher import Publisher
 from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
-from tests.support.clusters.nats_servers import Cluster
+from tests.support.clusters.nats_servers import Cluster, answered
 from tests.support.patience import until
 
 NAME, SUBJECT = "HYPERPAGE_EVENTS", "hyperpage.evt.v1.jobs.created.x"
@@ -17,7 +17,8 @@ def test_somebody_elses_message_does_not_stop_the_stream(tmp_path: Path) -> None
     async def scenario() -> None:
         async with Cluster(tmp_path) as cluster, cluster.connected() as connection:
             api = JetStreamApi(connection)
-            await api.create({"name": NAME, "subjects": [SUBJECT], "num_replicas": 3, "storage": "file"})
+            config = {"name": NAME, "subjects": [SUBJECT], "num_replicas": 3, "storage": "file"}
+            await answered(lambda: api.create(config))
 
             async def is_stored() -> bool:
                 try:
