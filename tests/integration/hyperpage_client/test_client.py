@@ -286,7 +286,7 @@ def test_a_durable_command_is_carried_out_when_a_service_is_there_again(tmp_path
             async with serving(tmp_path / "data", server):
                 pass
             with pytest.raises(Unreachable, match="is stored") as waited:
-                await client.send_durable("app_state.set", {"key": "a", "value": 1}, timeout_seconds=1)
+                await client.send_durable("app_state.set", {"key": "a", "value": 1}, timeout_seconds=3)
             stored = await client.send_durable("app_state.set", {"key": "b", "value": 1}, wait=False)
             waiting = asyncio.create_task(client.send_durable("app_state.set", {"key": "c", "value": 1}))
             async with serving(tmp_path / "data", server):
@@ -383,7 +383,7 @@ def test_a_busy_service_is_asked_again_until_the_time_is_up(tmp_path: Path, monk
                 first = asyncio.create_task(set_keys(client, "first"))
                 await until(lambda: service.leading.writer.waiting == 1)
                 with pytest.raises(Busy):
-                    await client.send("app_state.set", {"key": "x", "value": 1}, timeout_seconds=1)
+                    await client.send("app_state.set", {"key": "x", "value": 1}, timeout_seconds=3)
                 patient = asyncio.create_task(set_keys(client, "patient"))
                 await until(lambda: has_refused(service, 5))
             return await first, await patient

@@ -569,7 +569,8 @@ def test_a_message_that_is_deleted_from_the_stream_is_told_until_it_is_filled_ag
         eventually(service, lambda: service.service.leading.relay.audit.state.sequence == 4)
         service.sees_none("stream_differs", "many_subjects")
         delete = f"$JS.API.STREAM.MSG.DELETE.{EVENTS}"
-        service.run(service.service.parts.relay_connection.request(delete, b'{"seq": 2}'))
+        relay = service.service.parts.relay_connection
+        service.run(relay.request(delete, b'{"seq": 2}', timeout=COMES_WITHIN_SECONDS))
         assert "1 is gone, and no limit says why" in service.sees("stream_differs", level="degraded")
         service.administer("stream.refill")
         service.sees_none("stream_differs")

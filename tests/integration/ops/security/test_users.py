@@ -21,7 +21,7 @@ from domain.errors import Unavailable
 from ops.security.registry import RotateLogin
 from ops.security.users import UserError, UserFile
 from ops.store.data_directory import read_admin, read_runtime
-from tests.support.patience import until
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
 from tests.support.services.serving import broker_of, client_of, relay_user, serving
 from tests.support.stores.looking_inside import log_of
@@ -121,6 +121,7 @@ def test_keys_are_looked_at_however_a_command_comes(tmp_path: Path):
                     await billing.request(
                         "hyperpage.dcmd.v1.jobs.enqueue",
                         json.dumps({**JOB, "id": f"{who}/3"}).encode(),
+                        timeout=COMES_WITHIN_SECONDS,
                         headers={"Hyperpage-Command-Id": str(number)},
                     )
                 durable = [json.loads((await results.next_msg(timeout=10)).data) for _ in range(2)]

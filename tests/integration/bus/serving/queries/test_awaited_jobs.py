@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from bus.serving.queries import awaited_changes
+from ops.http import server
 from ops.service.composition import Service
 from tests.support.http_clients import asynchronous_client
-from tests.support.patience import until
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import HttpTalk, problem
 
 
@@ -118,7 +119,9 @@ def test_a_client_that_goes_away_over_http_waits_no_longer(talk: HttpTalk):
     talk.run(scenario())
 
 
-def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
+def test_a_service_that_ends_has_nobody_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # It would cut off nobody while the test runs.
+    monkeypatch.setattr(server, "STOP_SECONDS", 60)
     with HttpTalk(tmp_path) as talk:
         job = enqueue(talk, "a") | {"timeout_ms": 60_000}
 
@@ -128,8 +131,7 @@ def test_a_service_that_ends_has_nobody_wait(tmp_path: Path):
                 shown = asyncio.create_task(http.get("/api/v1/jobs/a/await?timeout_ms=60000"))
                 await waiting(talk.service, 2)
                 stopping = asyncio.create_task(talk.service.stop())
-                # Long before the stopping service would cut off the waiting clients.
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(COMES_WITHIN_SECONDS):
                     answered = (await said).code, await shown
                 await stopping
                 return answered
