@@ -45,8 +45,9 @@ class Round:
         self._waiting: dict[str | None, int] = {}
         # Keys without waiting jobs: they keep their place until the transaction has settled.
         self._left: set[str | None] = set()
-        # By job that was handed out in the open transaction: the turn that its key had before.
-        self._before: dict[str, int] = {}
+        # For each job that was handed out in the open transaction: the turn that its key had before, and the
+        # last turn of all.
+        self._before: list[tuple[str, int, int]] = []
         # Turns that were taken in the search under way, and the entries that stand too late because of them.
         self._searched: dict[str | None, int] = {}
         self._last_searched = _IN_SEARCH
@@ -83,7 +84,7 @@ class Round:
 
     def take(self, key: str | None, job_id: str) -> None:
         """Notes that a job with the key was handed out."""
-        self._before[job_id] = self._turns.get(key, self._last)
+        self._before.append((job_id, self._turns.get(key, self._last), self._last))
         if len(self._turns) > 1:
             self._last += 1
             self._turns[key] = self._last
@@ -91,10 +92,9 @@ class Round:
                 lanes.look_at(gate)
 
     def give_back(self, key: str | None, job_id: str) -> None:
-        """Takes back that the job was handed out."""
-        before = self._before.pop(job_id, None)
-        if before is not None:
-            self._turns[key] = before
+        """Takes back that the job was handed out; what was handed out later has been taken back already."""
+        if self._before and self._before[-1][0] == job_id:
+            _, self._turns[key], self._last = self._before.pop()
             self.changed.add(key)
 
     def settle(self) -> bool:

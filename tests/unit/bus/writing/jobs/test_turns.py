@@ -91,6 +91,35 @@ def test_a_claim_that_was_taken_back_was_no_turn():
     assert handed_out(due, 3) == ["a1", "b1", "b2"]
 
 
+def test_a_key_that_comes_after_a_claim_was_taken_back_has_the_turn_that_it_would_have_had():
+    due = filled(waiting("n1", 1), waiting("a1", 2, "a"))
+    job = due._by_id["n1"]
+    due.handed_out("default", None, "n1")
+    due.remove("n1")
+    due.add(job)
+    due.not_handed_out("default", None, "n1")
+    due.settle()
+
+    due.add(waiting("b1", 3, "b", priority=3))
+    due.add(waiting("n2", 4, priority=3))
+    assert handed_out(due, 1) == ["b1"]
+
+
+def test_a_job_that_was_handed_out_twice_in_a_transaction_gives_both_turns_back():
+    due = filled(waiting("a1", 1, "a"), waiting("b1", 2, "b"), waiting("a2", 3, "a"), waiting("b2", 4, "b"))
+    job = due._by_id["a1"]
+    for _ in range(2):
+        due.handed_out("default", "a", "a1")
+        due.remove("a1")
+        due.add(job)
+    due.handed_out("default", "b", "b1")
+    due.not_handed_out("default", "b", "b1")
+    for _ in range(2):
+        due.not_handed_out("default", "a", "a1")
+    due.settle()
+    assert handed_out(due, 4) == ["a1", "b1", "a2", "b2"]
+
+
 def of_two_types() -> DueJobs:
     mail = {"type": "mail"}
     return filled(waiting("a1", 1, "a"), waiting("a2", 2, "a", **mail), waiting("b1", 3, "b", **mail))
