@@ -52,7 +52,7 @@ async def _service(broker: BrokerKind, folder: Path, *, fresh: bool = True) -> A
 async def _wipe(url: str) -> None:
     """Deletes all streams: one container serves all tests, and each of them begins without any."""
     client = await nats.connect(url)
-    jetstream = client.jetstream()
+    jetstream = client.jetstream(timeout=30)
     for stream in await jetstream.streams_info():
         assert stream.config.name is not None
         await jetstream.delete_stream(stream.config.name)
@@ -78,7 +78,7 @@ async def _ask(client: Client, kind: str, name: str, body: Any, **headers: str) 
 
 
 async def _events(client: Client, count: int) -> list[Any]:
-    subscription = await client.jetstream().subscribe(
+    subscription = await client.jetstream(timeout=30).subscribe(
         f"{PREFIX}.evt.v1.>", stream="CONTRACT_EVENTS", ordered_consumer=True
     )
     return [json.loads((await subscription.next_msg(timeout=10)).data) for _ in range(count)]
@@ -117,7 +117,7 @@ def test_a_restart_goes_on_where_the_stream_stands(broker: BrokerKind, tmp_path:
         async with _service(broker, tmp_path, fresh=False), _application(tmp_path) as client:
             await _ask(client, "cmd", "app_state.set", {"key": "b", "value": 2})
             assert [event["id"] for event in await _events(client, 2)] == ["1-1", "1-2"]
-            info = await client.jetstream().stream_info("CONTRACT_EVENTS")
+            info = await client.jetstream(timeout=30).stream_info("CONTRACT_EVENTS")
             assert info.state.messages == 2
 
     asyncio.run(play())
@@ -127,7 +127,7 @@ def test_a_durable_command_is_answered_on_its_result_subject(broker: BrokerKind,
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             subscription = await client.subscribe(f"{PREFIX}.res.v1.{escape('order/7')}")
-            await client.jetstream().publish(
+            await client.jetstream(timeout=30).publish(
                 f"{PREFIX}.dcmd.v1.app_state.set",
                 b'{"key": "k", "value": 1}',
                 headers={"Hyperpage-Command-Id": "order/7"},
@@ -145,7 +145,7 @@ def test_what_cannot_be_processed_is_a_dead_letter(broker: BrokerKind, tmp_path:
             assert admin is not None
             operator = await nats.connect(admin.nats_url, inbox_prefix=admin.inbox_prefix)
             result = await client.subscribe(f"{PREFIX}.res.v1.>")
-            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b"{")
+            await client.jetstream(timeout=30).publish(f"{PREFIX}.dcmd.v1.app_state.set", b"{")
             await result.next_msg(timeout=10)
             letters = await _ask(operator, "adm", "dlq.list", {})
             assert [letter["code"] for letter in letters["items"]] == ["invalid"]
@@ -158,7 +158,7 @@ def test_the_mirrors_hold_what_a_query_answers(broker: BrokerKind, tmp_path: Pat
     async def play() -> None:
         async with _service(broker, tmp_path), _application(tmp_path) as client:
             await _ask(client, "cmd", "tool_configs.set", {"tool_name": "git/hub", "config": {"a": 1}})
-            bucket = await client.jetstream().key_value("contract_tool_configs")
+            bucket = await client.jetstream(timeout=30).key_value("contract_tool_configs")
             stored = await _ask(client, "qry", "tool_configs.get", {"tool_name": "git/hub"})
 
             async def mirrored() -> Any:
@@ -241,9 +241,13 @@ def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: BrokerKind,
             await client.publish(f"{PREFIX}.cmd.v1.app_state.set", body, reply=forged)
             await client.publish(f"{PREFIX}.qry.v1.jobs.count", b"", reply=forged)
             headers = {"Hyperpage-Reply-To": forged}
-            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", body, headers=headers)
+            await client.jetstream(timeout=30).publish(
+                f"{PREFIX}.dcmd.v1.app_state.set", body, headers=headers
+            )
             result = await client.subscribe(f"{PREFIX}.res.v1.>")
-            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}')
+            await client.jetstream(timeout=30).publish(
+                f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}'
+            )
             await result.next_msg(timeout=10)
             # Commands, durable commands and queries are read side by side.
             await until(lambda: service.parts.dropped_requests >= 3)
@@ -251,7 +255,7 @@ def test_nobody_makes_the_service_publish_outside_of_inboxes(broker: BrokerKind,
             assert (await _ask(client, "qry", "app_state.count", {}))["count"] == 1
             (event,) = await _events(client, 1)
             assert event["subject"] == "app_state/k"
-            assert (await client.jetstream().stream_info("CONTRACT_EVENTS")).state.messages == 1
+            assert (await client.jetstream(timeout=30).stream_info("CONTRACT_EVENTS")).state.messages == 1
 
     asyncio.run(play())
 
@@ -273,7 +277,9 @@ def test_no_durable_command_keeps_the_next_one_waiting(
             await client.publish(f"{PREFIX}.dcmd.v1.{name}", body, reply="_INBOX.answers")
             assert json.loads((await answers.next_msg(timeout=10)).data)["stream"] == "CONTRACT_COMMANDS"
             assert "error" in json.loads((await results.next_msg(timeout=10)).data)
-            await client.jetstream().publish(f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}')
+            await client.jetstream(timeout=30).publish(
+                f"{PREFIX}.dcmd.v1.app_state.set", b'{"key":"k","value":1}'
+            )
             assert json.loads((await results.next_msg(timeout=10)).data)["position"] == 1
             await _events(client, 1)
             assert service.leading.relay.state.healthy
@@ -290,7 +296,7 @@ def test_durable_commands_that_wait_while_nobody_serves_are_carried_out_in_order
         async with _service(broker, tmp_path):
             """The streams are there from now on."""
         client = await nats.connect(nats_container_url)
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=30)
         for number in range(700):
             body = json.dumps({"key": "k", "value": number}).encode()
             await jetstream.publish(
@@ -322,7 +328,7 @@ def test_two_services_with_prefixes_of_their_own_share_a_broker(
             assert [event["data"]["value"] for event in await _events(client, 1)] == ["one"]
 
             async def has_one_event() -> bool:
-                return (await client.jetstream().stream_info("OTHER_EVENTS")).state.last_seq == 1
+                return (await client.jetstream(timeout=30).stream_info("OTHER_EVENTS")).state.last_seq == 1
 
             await until(has_one_event)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import nats.errors
+import pytest
 
 from bus.broker.server import NatsServer
 from bus.broker.users import RELAY, private_inbox
@@ -27,7 +28,7 @@ async def _publish(client: LeanClient, subject: str, **headers: str) -> Any:
     """The parts of JetStream's answer to a published message that are the same each time."""
     named = {name.replace("_", "-"): value for name, value in headers.items()} or None
     try:
-        answer = await client.request(subject, b"{}", timeout=5, headers=named)
+        answer = await client.request(subject, b"{}", timeout=COMES_WITHIN_SECONDS, headers=named)
     except nats.errors.NoRespondersError:
         return "nobody"
     said = msgspec.json.decode(answer.data)
@@ -165,5 +166,6 @@ async def _with(url: str, use: Callable[[LeanClient], Coroutine[Any, Any, Seen]]
         await client.close()
 
 
-def test_the_model_says_what_the_real_one_says(tmp_path: Path):
+def test_the_model_says_what_the_real_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.transport.jetstream.REQUEST_TIMEOUT_MS", COMES_WITHIN_SECONDS * 1_000)
     assert _simulated() == _really(tmp_path)

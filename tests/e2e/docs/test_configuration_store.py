@@ -48,7 +48,7 @@ def test_what_a_bucket_has_is_read_as_the_guide_reads_it_however_often(served: S
 
     async def scenario() -> list[set[str]]:
         client = await nats.connect(served.runtime["nats_url"])
-        jetstream = client.jetstream()
+        jetstream = client.jetstream(timeout=30)
         async with asyncio.timeout(patiently(10)):
             while True:
                 if await listed(jetstream) == keys:

@@ -116,7 +116,7 @@ def test_the_worker_in_javascript_obeys_cancel_requests_and_gives_back_what_it_h
     program = changed(
         JAVASCRIPT_WORKER,
         ('(console.log("doing", job.name), { done: job.type })', waits),
-        ("LEASE_MS = 30_000", "LEASE_MS = 1_500"),
+        ("LEASE_MS = 30_000", "LEASE_MS = 6_000"),
         ("GRACE_MS = 10_000", "GRACE_MS = 0"),
     )
 

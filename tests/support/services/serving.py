@@ -95,7 +95,11 @@ async def set_keys(client: Client, *keys: str) -> int:
     """Stores a value under each key, and answers with the last position."""
     position = 0
     for key in keys:
-        answer = await client.send("app_state.set", {"key": key, "value": os.urandom(4).hex()})
+        answer = await client.send(
+            "app_state.set",
+            {"key": key, "value": os.urandom(4).hex()},
+            timeout_seconds=COMES_WITHIN_SECONDS,
+        )
         position = answer.position or position
     return position
 

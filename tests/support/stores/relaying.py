@@ -22,7 +22,7 @@ from bus.publishing.stream_state import StreamError
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from hyperpage_client.contract.subjects import BusNames
 from hyperpage_client.transport.connection import LeanClient
-from hyperpage_client.transport.jetstream_answers import StoredMessage, StreamReport
+from hyperpage_client.transport.jetstream_answers import StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
 from tests.support.clock import NOW
@@ -150,10 +150,10 @@ Answer = TypeVar("Answer")
 
 
 class PatientApi(JetStreamApi):
-    """Reads again if a killed broker, on a busy machine, takes longer to come back than a service waits."""
+    """Asks again if a killed broker, on a busy machine, takes longer to come back than a service waits."""
 
-    async def report(self, stream: str) -> StreamReport | None:
-        return await self._again(partial(super().report, stream))
+    async def _ask(self, *asked: Any, **named: Any) -> bytes | None:
+        return await self._again(partial(super()._ask, *asked, **named))
 
     async def messages_from(self, stream: str, sequence: int) -> list[StoredMessage]:
         return await self._again(partial(super().messages_from, stream, sequence))

@@ -21,6 +21,7 @@ from migrations import runner
 from migrations.connection import open_writer, write_transaction
 from ops.store.opening import open_store
 from ops.store.tables import Tables
+from tests.support.clusters.nats_servers import answered
 from tests.support.stores.relaying import NAMES, Broker, connect
 from tests.support.stores.writing import TABLES, Store, dump_tables
 
@@ -79,7 +80,7 @@ async def lose_tail(broker: Broker, count: int) -> None:
     assert report is not None
     kept = (await broker.messages(NAMES.log))[:-count]
     await broker.api.delete(NAMES.log)
-    await broker.api.create(report.config)
+    await answered(partial(broker.api.create, report.config))
     for message in kept:
         assert await broker.api.store(NAMES.frames, message.payload, {}) == message.sequence
 

@@ -20,7 +20,7 @@ from domain.installed.loading import Installed
 from ops.http.access.tokens import TokenFile
 from ops.service.demo.installed import play
 from tests.support.aggregates import parcel
-from tests.support.patience import patiently, until
+from tests.support.patience import patiently, until, wait_for
 from tests.support.repository import ROOT
 from tests.support.services.command_line import Result, Served, separately
 from tests.support.services.own_users import connected
@@ -275,7 +275,7 @@ def test_a_report_tells_what_is_installed_and_what_is_kept_of_the_others(shop: S
         with_them.ask("send", "baskets.add_item", '{"id": "b1", "article": "tea"}')
     said = "baskets: 1 row and 2 events are kept; its aggregate is not installed"
     with Served(tmp_path / "data", "--http-open", "--http", "127.0.0.1:0") as without, without.http() as http:
-        assert without.status["status"] == "healthy"
+        wait_for(lambda: without.status["status"] == "healthy")
         assert without.status["aggregates"] == []
         notes = http.get("/readyz?verbose").json()["notes"]
         assert [one["message"] for one in notes if one["note"] == "aggregate_away"] == [said]

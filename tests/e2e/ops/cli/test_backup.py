@@ -100,7 +100,7 @@ def test_a_restore_brings_the_state_back_and_says_what_it_did(data: Path):
         wait_for(lambda: service.status["relay"]["position"] == 6)
         events = service.ask("query", "events.read", '{"after": 5}')["items"]
         assert [(one["id"], one["type"]) for one in events] == [("2-6", "hyperpage.timeline.forked.v1")]
-        assert service.ask("status")["status"] == "healthy"
+        wait_for(lambda: service.status["status"] == "healthy")
 
 
 def test_what_cannot_be_restored_is_told(data: Path):

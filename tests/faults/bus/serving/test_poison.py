@@ -19,7 +19,7 @@ from tests.support.stores.looking_inside import log_of
 PROGRAM = "tests.support.programs.poisoned_program"
 SUBJECT = "hyperpage.dcmd.v1.app_state.set"
 # How long a supervisor waits for a service that does not answer.
-FROZEN_SECONDS = 3.0
+FROZEN_SECONDS = 15.0
 
 
 async def store(served: Killable, *commands: tuple[str, Any]) -> None:

@@ -39,18 +39,18 @@ async def wipe(service: Service) -> None:
 async def delete_stream(service: Service) -> None:
     """Deletes the stream; the relay makes it anew, and fills it from position 1."""
     async with relay_user(service) as relay:
-        await relay.jetstream().delete_stream(EVENTS)
+        await relay.jetstream(timeout=30).delete_stream(EVENTS)
 
 
 async def purge(service: Service) -> None:
     async with relay_user(service) as relay:
-        await relay.jetstream().purge_stream(EVENTS)
+        await relay.jetstream(timeout=30).purge_stream(EVENTS)
 
 
 async def cut(service: Service) -> None:
     """Limits the stream to fewer messages than a subscriber may lag behind."""
     async with relay_user(service) as relay:
-        jetstream = relay.jetstream()
+        jetstream = relay.jetstream(timeout=30)
         config = (await jetstream.stream_info(EVENTS)).config
         config.max_msgs = 10
         await jetstream.update_stream(config)
@@ -58,7 +58,7 @@ async def cut(service: Service) -> None:
 
 async def drop_consumers(service: Service) -> None:
     async with relay_user(service) as relay:
-        jetstream = relay.jetstream()
+        jetstream = relay.jetstream(timeout=30)
         for consumer in await jetstream.consumers_info(EVENTS):
             await jetstream.delete_consumer(EVENTS, consumer.name)
 

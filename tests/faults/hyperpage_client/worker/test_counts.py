@@ -151,7 +151,7 @@ class Claim(NamedTuple):
     ("workers", "jobs", "blows", "lease_ms", "rescue_delay_ms"),
     [
         # Without the delay of jobs after a rescue, which would be most of the time of this test.
-        (3, 100, 6, 2_000, 0),
+        (3, 100, 6, 4_000, 0),
         pytest.param(16, 5_000, 120, 6_000, RESCUE_DELAY_MS, marks=pytest.mark.prove),
     ],
 )

@@ -43,9 +43,9 @@ async def waits(job: JobContext) -> None:
 
 
 @asynccontextmanager
-async def worker_process(service: Service) -> AsyncIterator[Process]:
-    url = broker_of(service).url_for(APP)
-    program = [sys.executable, "-m", "tests.support.programs.working_program", url]
+async def worker_process(service: Service, *, lease_ms: int) -> AsyncIterator[Process]:
+    arguments = [broker_of(service).url_for(APP), str(lease_ms)]
+    program = [sys.executable, "-m", "tests.support.programs.working_program", *arguments]
     process = await asyncio.create_subprocess_exec(*program, cwd=ROOT, stdout=PIPE)
     try:
         yield process
@@ -94,7 +94,7 @@ def test_the_jobs_of_a_worker_that_is_killed_go_to_another_one(tmp_path: Path):
     async def play() -> dict[str, Any]:
         async with serving(tmp_path) as service, client_of(service) as client:
             await enqueue(client, "a")
-            async with worker_process(service) as process:
+            async with worker_process(service, lease_ms=1_000) as process:
                 await has_begun(process, 1)
                 process.kill()
                 await process.wait()
@@ -112,7 +112,7 @@ def test_sigterm_gives_jobs_back_and_ends_the_process_whatever_its_threads_do(tm
         async with serving(tmp_path) as service, client_of(service) as client:
             await enqueue(client, "a")
             await enqueue(client, "b", queue="threads")
-            async with worker_process(service) as process:
+            async with worker_process(service, lease_ms=30_000) as process:
                 await has_begun(process, 2)
                 process.send_signal(signal.SIGTERM)
                 async with asyncio.timeout(30):
@@ -227,7 +227,7 @@ def test_a_job_whose_claim_was_answered_too_late_is_left_to_whoever_has_it(tmp_p
     async def play() -> dict[str, Any]:
         async with serving(tmp_path) as service, client_of(service) as client:
             late = Late(client, tmp_path)
-            async with working(late, {"sync": handled.sync}, lease_ms=1_000):
+            async with working(late, {"sync": handled.sync}, lease_ms=3_000):
                 await enqueue(client, "a")
                 row = await in_state(client, "a", "completed")
             assert late.has_waited

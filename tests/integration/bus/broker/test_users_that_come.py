@@ -129,6 +129,9 @@ def test_requests_are_answered_without_a_gap_while_users_come_and_go(bus: UsersA
 
     async def scenario() -> None:
         stop = asyncio.Event()
+        for user in (BILLING, APP):
+            # Clients subscribe to their inboxes now: nats-server may end if one does while it takes in users.
+            await bus.clients[user].request("hyperpage.qry.v1.echo", b"?", timeout=SECONDS)
         tasks = [asyncio.create_task(asking(stop, user)) for user in (BILLING, APP)]
         for number in range(10):
             others = [user_with(f"other-{number}")] if number % 2 else []

@@ -12,6 +12,7 @@ from bus.publishing import incarnation
 from bus.publishing.incarnation import Incarnation, SupersededError
 from bus.transport.jetstream import JetStreamApi, JetStreamError
 from hyperpage_client.transport.jetstream_answers import StreamReport
+from tests.support.clusters.nats_servers import answered
 from tests.support.patience import until
 from tests.support.services.serving import EVENTS, relay_user
 
@@ -42,7 +43,7 @@ def test_a_successor_serves_only_after_the_one_before_it_may_not(
             frozen = Incarnation(api, EVENTS, "b")
             await frozen.take()
             # The older service looks at the stream no more, as if it were frozen or cut off.
-            successor = Incarnation(api, EVENTS, "a")
+            successor = Incarnation(api, EVENTS, "a", clock=lambda: 0.0)
             await successor.take()
             assert successor.is_valid
             assert not frozen.is_valid
@@ -95,7 +96,7 @@ def test_who_finds_no_number_serves_on(tmp_path: Path, monkeypatch: pytest.Monke
             one = Incarnation(api, EVENTS, "a")
             await one.take()
             await api.delete(EVENTS)
-            await api.create(CONFIG)
+            await answered(lambda: api.create(CONFIG))
             await until(lambda: not one.is_valid)
             looking = asyncio.create_task(one.run())
             await until(lambda: one.is_valid)
@@ -133,20 +134,13 @@ def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
             await one.take()
             looking = asyncio.create_task(one.run())
             await api.delete(EVENTS)
-
-            async def is_made() -> bool:
-                try:
-                    await api.create(CONFIG)
-                except JetStreamError:
-                    # On a slow disk, nats-server is not done with the old one's files yet.
-                    return False
-                return True
+            # On a slow disk, nats-server is not done with the old one's files yet.
+            await answered(lambda: api.create(CONFIG))
 
             async def is_marked() -> bool:
                 report = await api.report(EVENTS)
                 return report is not None and report.metadata.get("hyperpage_incarnation") == "1 a"
 
-            await until(is_made)
             await until(is_marked)
             assert not looking.done()
             looking.cancel()
@@ -157,7 +151,7 @@ def test_a_stream_that_was_made_anew_is_marked_again(tmp_path: Path) -> None:
 def test_one_whose_number_was_written_over_waits_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(incarnation, "WAIT_SECONDS", 1.5)
 
     async def scenario() -> float:
         async with jetstream(tmp_path) as api:
@@ -177,7 +171,7 @@ def test_one_whose_number_was_written_over_waits_again(
             await taking
             return asyncio.get_running_loop().time() - began
 
-    assert asyncio.run(scenario()) >= 2 * 0.3
+    assert asyncio.run(scenario()) >= 2 * 1.5
 
 
 def test_a_look_in_vain_is_followed_by_another_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +204,7 @@ def test_who_served_before_the_stream_was_made_anew_is_the_older_one(tmp_path: P
             frozen = Incarnation(api, EVENTS, "b", now_ms=lambda: 1_000)
             await frozen.take()
             await api.delete(EVENTS)
-            await api.create(CONFIG)
+            await answered(lambda: api.create(CONFIG))
             await Incarnation(api, EVENTS, "a", now_ms=lambda: 2_000).take()
             with pytest.raises(SupersededError):
                 await frozen.run()

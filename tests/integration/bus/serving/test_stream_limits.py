@@ -324,7 +324,7 @@ def test_consumers_are_counted_and_one_too_many_is_refused(tmp_path: Path):
         async def create(name: str) -> Any:
             request = {
                 "stream_name": "HYPERPAGE_EVENTS",
-                "config": {"name": name, "ack_policy": "none", "inactive_threshold": 10**9},
+                "config": {"name": name, "ack_policy": "none", "inactive_threshold": 8 * 10**9},
             }
             return (
                 await durable.client.request(f"$JS.API.CONSUMER.CREATE.HYPERPAGE_EVENTS.{name}", request)

@@ -33,7 +33,7 @@ def test_a_coroutine_is_cancelled_when_its_job_is_to_be(
             reasons.append(job.stop_reason)
 
     async def play() -> dict[str, Any]:
-        options: dict[str, Any] = {"lease_ms": HOUR_MS} if is_heard else {"lease_ms": 1_000}
+        options: dict[str, Any] = {"lease_ms": HOUR_MS} if is_heard else {"lease_ms": 6_000}
         async with at_work(tmp_path, {"sync": sync}, **options, poll_seconds=0.1) as (client, _):
             await enqueue(client, "a")
             await in_state(client, "a", "running")
@@ -106,12 +106,12 @@ def test_heartbeats_keep_a_job_for_longer_than_its_lease(tmp_path: Path):
             leases.append(job.lease)
             await gate.wait()
 
-        async with at_work(tmp_path, {"sync": sync}, lease_ms=1_000) as (client, _):
+        async with at_work(tmp_path, {"sync": sync}, lease_ms=5_000) as (client, _):
             await enqueue(client, "kept")
             await in_state(client, "kept", "running")
             # A job without heartbeats, under a later lease: when it is rescued, the first one has run out.
             await enqueue(client, "lost", type="lost")
-            await client.send("jobs.claim", {"worker": "gone", "types": ["lost"], "lease_ms": 1_000})
+            await client.send("jobs.claim", {"worker": "gone", "types": ["lost"], "lease_ms": 5_000})
             await in_state(client, "lost", "retrying")
             gate.set()
             return await in_state(client, "kept", "completed")

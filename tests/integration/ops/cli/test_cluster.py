@@ -58,7 +58,9 @@ def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster
 def test_an_operator_has_another_member_lead(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # A long lease, so that no leader loses it on a slow machine.
+    # Long times, so that no leader loses its lease, and no member its place, on a slow machine.
+    monkeypatch.setattr("bus.replication.members.LIVE_SECONDS", 30)
+    monkeypatch.setattr("bus.replication.leader_watch.HEAD_START_SECONDS", 30.0)
     monkeypatch.setattr("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(9)))
 
     async def scenario() -> None:

@@ -202,8 +202,8 @@ def test_requests_that_never_end_are_ended_and_hold_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Long enough that other requests survive a moment at which the machine stands still.
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 4.0)
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 4.0)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 8.0)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 8.0)
     slow_heads, slow_bodies = 120, 80
 
     async def dribble(connections: list[Streams]) -> None:

@@ -260,6 +260,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_goes_on_later(
         talk.run(until(lambda: streams.taken == 1))
         talk.run(until(lambda: streams.taken == 0))
         slow.close()
+        monkeypatch.setattr(sending, "SEND_SECONDS", COMES_WITHIN_SECONDS)
 
         async def read() -> list[int]:
             async with reading(talk, f"{EVENTS}?after=0") as reader:

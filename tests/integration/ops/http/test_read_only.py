@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from ops.http.access.tokens import TokenFile
 from tests.support.clusters.one_server import has_followed, member_on
 from tests.support.http_clients import asynchronous_client
-from tests.support.patience import COMES_WITHIN_SECONDS
+from tests.support.patience import COMES_WITHIN_SECONDS, wait_for
 from tests.support.services.asking import HttpTalk
 from tests.support.services.outside_nats import stock_nats_server
 from tests.support.services.visiting import Visitor
@@ -29,6 +30,10 @@ class Follower(HttpTalk):
         self.headers = {"Authorization": f"Bearer {secret}"}
 
 
+def _is_stored(leader: HttpTalk, name: str, body: dict[str, Any]) -> bool:
+    return leader.command(name, body).code is None
+
+
 @pytest.fixture(scope="module")
 def follower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follower]:
     """A follower whose leader stored a job, a configuration and a value, and has stopped."""
@@ -36,9 +41,13 @@ def follower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follower]:
     with stock_nats_server(folder / "broker") as (_, url):
         several: dict[str, Any] = {"nats": url, "replication": "sync", "replication_replicas": 1}
         with HttpTalk(folder / "a", member="a", **several) as leader:
-            leader.command("app_state.set", {"key": "k", "value": 1})
-            leader.command("jobs.enqueue", {"type": "sync", "name": "a/b"})
-            leader.command("tool_configs.set", {"tool_name": "t", "config": {"a": 1}})
+            for name, body in (
+                ("app_state.set", {"key": "k", "value": 1}),
+                ("jobs.enqueue", {"type": "sync", "name": "a/b"}),
+                ("tool_configs.set", {"tool_name": "t", "config": {"a": 1}}),
+            ):
+                # On a slow machine, the lease may have been lost for a moment.
+                wait_for(partial(_is_stored, leader, name, body))
         with Follower(folder / "f", url) as talk:
             yield talk
 

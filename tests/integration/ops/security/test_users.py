@@ -186,7 +186,7 @@ def test_a_user_follows_its_tables_with_any_clients_defaults(tmp_path: Path):
         async with serving(tmp_path) as service, client_of(service) as app:
             _, seed = await new_user(service, "follower", allow=(), tables=("jobs",))
             async with connected(service, seed) as watcher:
-                jetstream = watcher.jetstream()
+                jetstream = watcher.jetstream(timeout=30)
                 await app.send("app_state.set", {"key": "a", "value": 1})
                 await app.send("jobs.enqueue", {**JOB, "id": "1"})
                 ordered = await jetstream.subscribe(
@@ -261,7 +261,7 @@ def test_a_key_is_replaced_with_no_command_lost_and_ends_in_its_time(tmp_path: P
             _, old = await new_user(service, "billing")
             said: list[str] = []
             async with connected(service, old) as first:
-                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=4_000)
+                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=10_000)
                 await take_effect(service)
                 said.append((await send(first, "app_state.set", {"key": "old", "value": 1}))["stream"])
                 async with connected(service, given.seed) as second:
@@ -388,7 +388,7 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                         _, rotate = service.registry.verbs(
                             server, service._announce, service.requests.stream_access.drop_consumers
                         )
-                        await rotate.carry_out(RotateLogin(user=user, old_ms=4_000))  # type: ignore[arg-type]
+                        await rotate.carry_out(RotateLogin(user=user, old_ms=10_000))  # type: ignore[arg-type]
                     answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))
                 announced = read_runtime(tmp_path) if user == APP else read_admin(tmp_path)
                 assert announced is not None
@@ -427,13 +427,13 @@ def test_what_a_revoked_user_followed_ends_with_it(tmp_path: Path):
         async with serving(tmp_path) as service, relay_user(service) as relay:
             _, seed = await new_user(service, "billing")
             async with connected(service, seed) as billing:
-                await billing.jetstream().pull_subscribe(
+                await billing.jetstream(timeout=30).pull_subscribe(
                     "hyperpage.evt.v1.>", durable="mine", stream="HYPERPAGE_EVENTS"
                 )
-            before = len(await relay.jetstream().consumers_info("HYPERPAGE_EVENTS"))
+            before = len(await relay.jetstream(timeout=30).consumers_info("HYPERPAGE_EVENTS"))
             UserFile(tmp_path).revoke("billing")
             await take_effect(service)
-            return before, len(await relay.jetstream().consumers_info("HYPERPAGE_EVENTS"))
+            return before, len(await relay.jetstream(timeout=30).consumers_info("HYPERPAGE_EVENTS"))
 
     assert asyncio.run(play()) == (1, 0)
 

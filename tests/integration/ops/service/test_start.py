@@ -24,11 +24,6 @@ from tests.support.services.outside_nats import outside_nats
 from tests.support.services.serving import serving
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", 0.5)
-
-
 def refused(folder: Path, url: str) -> str:
     async def scenario() -> str:
         service = Service(Settings(data=folder, nats=url))
@@ -54,7 +49,10 @@ def test_a_broker_that_is_not_there_is_told_once_with_the_reason(
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_broker_that_does_not_answer_is_told_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", 0.5)
     with socket.socket() as deaf, caplog.at_level(logging.INFO):
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
@@ -64,11 +62,7 @@ def test_a_broker_that_does_not_answer_is_told_too(tmp_path: Path, caplog: pytes
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-def test_of_several_brokers_one_is_enough_and_applications_hear_of_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", COMES_WITHIN_SECONDS)
-
+def test_of_several_brokers_one_is_enough_and_applications_hear_of_all(tmp_path: Path):
     async def scenario() -> None:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))

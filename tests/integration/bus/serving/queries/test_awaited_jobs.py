@@ -64,7 +64,7 @@ def test_when_the_time_is_over_the_job_is_told_as_it_is(talk: HttpTalk):
     assert answers == [{"has_ended": False, "job": talk.query("jobs.get", job).said}] * 2
 
     async def scenario() -> Any:
-        asking = asyncio.create_task(talk.client.query("jobs.await", job | {"timeout_ms": 200}))
+        asking = asyncio.create_task(talk.client.query("jobs.await", job | {"timeout_ms": 3_000}))
         await waiting(talk.service, 1)
         await talk.client.command("jobs.hold", job)
         return (await asking).said

@@ -19,7 +19,7 @@ from ops.http.server import HttpServer, HttpServerError
 from ops.security.users import UserFile, rights_of
 from ops.settings import Settings, SettingsError
 from ops.settings_sources import load_settings
-from tests.support.patience import until
+from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.asking import HttpTalk, problem
 from tests.support.services.certificates import Authority, Issued, needs_openssl
 from tests.support.services.sockets import HOST
@@ -74,7 +74,9 @@ def ask(
     """The answer to one request on a connection of its own."""
 
     async def once() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, verify=context) as client:
+        async with httpx.AsyncClient(
+            base_url=talk.url, trust_env=False, verify=context, timeout=COMES_WITHIN_SECONDS
+        ) as client:
             return await client.request(method, path, **more)
 
     response: httpx.Response = talk.run(once())
@@ -320,6 +322,7 @@ def test_who_reads_slowly_over_tls_is_given_up(secured: Secured, monkeypatch: py
 
     with secured.serve() as talk:
         talk.run(scene(talk))
+        monkeypatch.setattr(sending, "SEND_SECONDS", COMES_WITHIN_SECONDS)
         # A client that reads gets the whole answer.
         assert len(ask(talk, secured.context(), path="/openapi.json").content) > 100_000
 
@@ -332,7 +335,9 @@ def test_handshakes_that_never_end_hold_nobody_up(secured: Secured) -> None:
         for _, writer in held[::2]:
             writer.write(b"\x16\x03\x01")
         await until(lambda: http.crowd.count >= 300)
-        async with httpx.AsyncClient(base_url=talk.url, trust_env=False, verify=secured.context()) as client:
+        async with httpx.AsyncClient(
+            base_url=talk.url, trust_env=False, verify=secured.context(), timeout=COMES_WITHIN_SECONDS
+        ) as client:
             assert (await client.get("/livez")).status_code == 200
         for _, writer in held:
             writer.close()
