@@ -92,15 +92,19 @@ def test_one_user_leaves_room_for_others(talk: HttpTalk, monkeypatch: pytest.Mon
     monkeypatch.setattr(awaited_changes, "SHARE", 1)
     monkeypatch.setattr(awaited_changes, "MAXIMUM_WAITING", 4)
     job = enqueue(talk, "d") | {"timeout_ms": 60_000}
-    waits = talk.service.requests.queries._changes._waiting_for
+    queries = talk.service.requests.queries
+
+    async def somebody_else_waits() -> None:
+        with queries._changes._waiting_for([], "somebody else"):
+            pass
 
     async def scenario() -> tuple[str | None, str | None]:
         mine = [asyncio.create_task(talk.client.query("jobs.await", job)) for _ in range(2)]
         await waiting(talk.service, 2)
         refused = (await talk.client.query("jobs.await", job)).code
-        with waits([], "somebody else"):
-            await talk.client.command("jobs.cancel", {"id": "d"})
-            return refused, (await asyncio.gather(*mine))[1].code
+        await queries.thread.run(somebody_else_waits())
+        await talk.client.command("jobs.cancel", {"id": "d"})
+        return refused, (await asyncio.gather(*mine))[1].code
 
     assert talk.run(scenario()) == ("busy", None)
 
