@@ -4,8 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +22,25 @@ from tests.support.services.command_line import Served, environment
 GUIDE = guide("users.md")
 [JAVASCRIPT] = blocks("js", GUIDE)
 [PYTHON] = blocks("python", GUIDE)
+
+
+def printed(program: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    """What a program of the guide prints, once it ends well.
+
+    It may be refused while the nats-server is told of the user, as the guide says.
+    """
+    done: list[subprocess.CompletedProcess[str]] = []
+
+    def is_done() -> bool:
+        done.append(
+            subprocess.run(
+                program, cwd=folder, env=variables, capture_output=True, text=True, timeout=60, check=False
+            )
+        )
+        return done[-1].returncode == 0
+
+    wait_for(is_done)
+    return done[-1].stdout.strip()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
@@ -46,45 +65,18 @@ def test_the_client_in_javascript_prints_what_is_said(tmp_path: Path) -> None:
             tmp_path / "billing.nk",
         )
         assert made.code == 0, made.err
-        done: list[Any] = []
-
-        def is_done() -> bool:
-            # It may be refused while the nats-server is told of the user, as the guide says.
-            done.append(
-                subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-            )
-            return done[-1].returncode == 0
-
-        wait_for(is_done)
+        said = printed(program, tmp_path)
     [shown] = re.findall(r"It prints `([^`]*)`", GUIDE)
-    assert done[-1].stdout.strip() == shown
+    assert said == shown
 
 
 def test_the_client_in_python_sends_under_the_users_name(tmp_path: Path) -> None:
     with Served(tmp_path / "data", "--no-http") as served:
         billing = ("--allow", "jobs.*", "--keys", "billing/*", "--out", tmp_path / "billing.nk")
         assert served("user", "create", "billing", *billing).code == 0
-        done: list[Any] = []
-
-        def is_done() -> bool:
-            # It may be refused while the nats-server is told of the user, as the guide says.
-            done.append(
-                subprocess.run(
-                    [sys.executable, "-c", PYTHON],
-                    cwd=tmp_path,
-                    env=environment(),
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    check=False,
-                )
-            )
-            return done[-1].returncode == 0
-
-        wait_for(is_done)
+        said = printed([sys.executable, "-c", PYTHON], tmp_path, environment())
         event = served.ask("tail", "--from", "1", "--limit", "1")
 
-    said = done[-1].stdout.strip()
     assert said.startswith("jobs/billing/")
     assert (event["subject"], event["principal"]) == (said, "billing")
 

@@ -1,14 +1,14 @@
 """Publishing into a stream of several nats-servers, into which another client has published."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bus.publishing.publisher import Publisher
-from bus.transport.jetstream import JetStreamApi, JetStreamError, WrongSequenceError
+from bus.transport.jetstream import JetStreamApi, WrongSequenceError
 from tests.support.clusters.nats_servers import Cluster, answered
-from tests.support.patience import until
 
 NAME, SUBJECT = "HYPERPAGE_EVENTS", "hyperpage.evt.v1.jobs.created.x"
 
@@ -19,15 +19,8 @@ def test_somebody_elses_message_does_not_stop_the_stream(tmp_path: Path) -> None
             api = JetStreamApi(connection)
             config = {"name": NAME, "subjects": [SUBJECT], "num_replicas": 3, "storage": "file"}
             await answered(lambda: api.create(config))
-
-            async def is_stored() -> bool:
-                try:
-                    await api.store(SUBJECT, b"another one's", {})
-                except JetStreamError:
-                    return False
-                return True
-
-            await until(is_stored)
+            store = partial(api.store, SUBJECT, b"another one's", {})
+            await answered(store)
             publisher = Publisher(connection, NAME)
             await publisher.open()
             publisher.begin(0, is_replicated=True)
@@ -36,7 +29,7 @@ def test_somebody_elses_message_does_not_stop_the_stream(tmp_path: Path) -> None
             await publisher.send([(SUBJECT, b"2", {})])
             with pytest.raises(WrongSequenceError):
                 await publisher.settle()
-            await until(is_stored)
-            await until(is_stored)
+            await answered(store)
+            await answered(store)
 
     asyncio.run(scenario())

@@ -49,7 +49,16 @@ def keys(count: int, name: str = "key") -> list[str]:
 async def consumers(service: Service) -> list[str]:
     """The readers of the stream of events."""
     async with relay_user(service) as relay:
-        return [consumer.name for consumer in await relay.jetstream().consumers_info(EVENTS)]
+        return [consumer.name for consumer in await relay.jetstream(timeout=30).consumers_info(EVENTS)]
+
+
+async def until_all_are_gone(service: Service) -> None:
+    """Returns when the stream of events has no readers; a client does not wait for the end of its own."""
+
+    async def is_so() -> bool:
+        return not await consumers(service)
+
+    await until(is_so)
 
 
 def test_everything_from_the_first_position_on_then_live(tmp_path: Path):
@@ -274,11 +283,7 @@ def test_a_closed_subscription_leaves_nothing_at_the_broker(tmp_path: Path):
                 await set_keys(client, "second")
                 await take(events, 1)
                 during = await consumers(service)
-
-            async def is_left() -> bool:
-                return not await consumers(service)
-
-            await until(is_left)
+            await until_all_are_gone(service)
             return during
 
     assert len(asyncio.run(scenario())) == 1
@@ -311,14 +316,10 @@ def test_a_loop_that_is_left_leaves_nothing_at_the_broker_and_another_goes_on(tm
             await until(lambda: events._feed is not None)
             following.cancel()
             await asyncio.wait([following])
-
-            async def is_left() -> bool:
-                return not await consumers(service)
-
-            await until(is_left)
+            await until_all_are_gone(service)
             async for _ in client.subscribe():
                 break
-            await until(is_left)
+            await until_all_are_gone(service)
             return positions(found), during
 
     found, during = asyncio.run(scenario())

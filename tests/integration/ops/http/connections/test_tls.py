@@ -68,15 +68,17 @@ def secured(tmp_path: Path) -> Secured:
     return Secured(tmp_path)
 
 
+def client_of(talk: HttpTalk, context: ssl.SSLContext) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=talk.url, trust_env=False, verify=context, timeout=COMES_WITHIN_SECONDS)
+
+
 def ask(
     talk: HttpTalk, context: ssl.SSLContext, method: str = "GET", path: str = "/session", **more: Any
 ) -> httpx.Response:
     """The answer to one request on a connection of its own."""
 
     async def once() -> httpx.Response:
-        async with httpx.AsyncClient(
-            base_url=talk.url, trust_env=False, verify=context, timeout=COMES_WITHIN_SECONDS
-        ) as client:
+        async with client_of(talk, context) as client:
             return await client.request(method, path, **more)
 
     response: httpx.Response = talk.run(once())
@@ -335,9 +337,7 @@ def test_handshakes_that_never_end_hold_nobody_up(secured: Secured) -> None:
         for _, writer in held[::2]:
             writer.write(b"\x16\x03\x01")
         await until(lambda: http.crowd.count >= 300)
-        async with httpx.AsyncClient(
-            base_url=talk.url, trust_env=False, verify=secured.context(), timeout=COMES_WITHIN_SECONDS
-        ) as client:
+        async with client_of(talk, secured.context()) as client:
             assert (await client.get("/livez")).status_code == 200
         for _, writer in held:
             writer.close()
