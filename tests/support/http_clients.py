@@ -16,6 +16,7 @@ def asynchronous_client(url: str = "", *, timeout: float = 20) -> httpx.AsyncCli
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=timeout, verify=_TRUSTS_NOBODY)
 
 
-def client(url: str = "", *, timeout: float = 60) -> httpx.Client:
-    """The same for callers without an event loop."""
-    return httpx.Client(base_url=url, trust_env=False, timeout=timeout, verify=_TRUSTS_NOBODY)
+def client(url: str = "", *, timeout: float = 60, idle_seconds: float = 5) -> httpx.Client:
+    """The same for callers without an event loop; keeps an idle connection for `idle_seconds`."""
+    limits = httpx.Limits(keepalive_expiry=idle_seconds)
+    return httpx.Client(base_url=url, trust_env=False, timeout=timeout, verify=_TRUSTS_NOBODY, limits=limits)

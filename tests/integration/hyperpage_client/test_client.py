@@ -30,8 +30,9 @@ from domain.jobs import commands as job_commands
 from hyperpage_client.contract.log_place import LogPlace
 from hyperpage_client.worker import Worker
 from ops.service.composition import Service
+from tests.support.machines import nats_process
 from tests.support.patience import patiently, until
-from tests.support.services.serving import broker_of, client_of, kill_broker, serving, set_keys, writer_held
+from tests.support.services.serving import broker_of, client_of, serving, set_keys, writer_held
 
 
 @asynccontextmanager
@@ -348,7 +349,7 @@ def test_a_command_whose_answer_got_lost_is_asked_again_and_carried_out_once(tmp
                 ]
                 await until(lambda: service.leading.writer.waiting == len(sending))
                 # The killed broker forgets which clients wait for answers, and their connections end.
-                await kill_broker(service)
+                await nats_process.kill(broker_of(service))
                 await until(lambda: service.leading.writer.waiting > len(sending))
             answers = await asyncio.gather(*sending)
             return answers, await client.read_events(), service.leading.writer.statistics.commands
@@ -425,7 +426,7 @@ def test_requests_during_repeated_failures_of_the_broker_are_all_carried_out_onc
             workers = [asyncio.create_task(work(number)) for number in range(8)]
             for _ in range(3):
                 await until(partial(has_grown, positions, len(positions) + 50))
-                await kill_broker(service)
+                await nats_process.kill(broker_of(service))
             stop.set()
             await asyncio.gather(*workers)
             return positions, service.leading.writer.head.position

@@ -22,6 +22,17 @@ LONG = LeaseLife(60)
 SHORT = LeaseLife(1)
 
 
+class Unhurried(LeaseLife, frozen=True):
+    """A lease that no leader loses, and that no member waits for at its start."""
+
+    @property
+    def wait_seconds(self) -> float:
+        return 0.0
+
+
+UNHURRIED = Unhurried(60)
+
+
 class Seconds:
     """A clock that stands still until a test moves it."""
 

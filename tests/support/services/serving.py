@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -107,17 +106,6 @@ async def set_keys(client: Client, *keys: str) -> int:
 async def published(service: Service, position: int) -> None:
     """Returns when the events up to a position are in the stream."""
     await until(lambda: (service.leading.relay.state.position or 0) >= position)
-
-
-async def kill_broker(service: Service, *, then: Callable[[], None] = lambda: None) -> None:
-    """Kills the service's own nats-server; returns when the next one serves. `then` runs between the two."""
-    server = broker_of(service)
-    restarts, process_id = server.restarts, server.process_id
-    assert process_id is not None
-    os.kill(process_id, signal.SIGKILL)
-    await until(lambda: not server.alive)
-    then()
-    await until(lambda: server.restarts > restarts)
 
 
 def restore_by_hand(store: Path, older: bytes) -> int:

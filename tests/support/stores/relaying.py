@@ -1,7 +1,6 @@
 """A store's log, a real nats-server and a relay between them, for tests of what the relay does."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -26,6 +25,7 @@ from hyperpage_client.transport.jetstream_answers import StoredMessage
 from migrations import runner
 from migrations.connection import open_writer
 from tests.support.clock import NOW
+from tests.support.machines import nats_process
 from tests.support.patience import COMES_WITHIN_SECONDS, patiently, until
 from tests.support.stores.cloud_events import cloud_event
 from tests.support.stores.looking_inside import read_after
@@ -187,20 +187,14 @@ class Broker:
 
     async def kill(self) -> None:
         """Kills nats-server; returns when it is back."""
-        restarts = self.server.restarts
-        self.signal(signal.SIGKILL)
-        await until(lambda: self.server.restarts > restarts)
+        await nats_process.kill(self.server)
 
     def signal(self, number: signal.Signals) -> None:
-        process_id = self.server.process_id
-        assert process_id is not None
-        os.kill(process_id, number)
+        nats_process.send_signal(self.server, number)
 
     async def freeze(self) -> None:
         """Stops the process of nats-server, with its connections open; it stands still when this returns."""
-        self.signal(signal.SIGSTOP)
-        threads = Path(f"/proc/{self.server.process_id}/task")
-        await until(lambda: all(_state_of(thread) == "T" for thread in threads.iterdir()))
+        await nats_process.freeze(self.server)
 
     async def restart(self, meanwhile: Callable[[], object]) -> None:
         """Stops nats-server, and starts it again after something was done to its files."""
@@ -260,11 +254,6 @@ class Broker:
     async def _end(self) -> None:
         await self.server.stop()
         await self._supervising
-
-
-def _state_of(thread: Path) -> str:
-    # The state is behind the name, which is in brackets and may have any signs in it.
-    return (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
 @asynccontextmanager

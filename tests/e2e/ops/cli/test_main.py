@@ -304,7 +304,7 @@ def test_help_and_version_load_nothing_heavy():
 def test_what_every_command_takes_may_stand_in_front_of_it(served):
     in_front = hyperpage("--json", "--data", served.data, "query", "app_state.list", '{"limit": 1}')
     assert (in_front.code, in_front.json) == (0, served.ask("query", "app_state.list", '{"limit": 1}'))
-    assert hyperpage(f"--data={served.data}", "--json", "status").json["status"] == "healthy"
+    wait_for(lambda: hyperpage(f"--data={served.data}", "--json", "status").json["status"] == "healthy")
     assert hyperpage("--json").code == 2
     assert "The service's data directory" in hyperpage("--json", "status", "--help").out
 

@@ -173,7 +173,7 @@ def test_a_running_service_refuses_and_goes_on(data: Path):
         assert service.ask("query", "app_state.get", '{"key": "k"}')["value"] == 3
         assert service.runtime["timeline"] == 1
         # A backup without the required signature does not degrade the service.
-        assert service.ask("status")["status"] == "healthy"
+        wait_for(lambda: service.ask("status")["status"] == "healthy")
         # A forged backup does: another program writes into the folder.
         newest = data / "backups" / made.json()["name"]
         change_metadata(Backup(newest, read_metadata(newest)), pinned=True)

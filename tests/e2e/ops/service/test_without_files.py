@@ -6,6 +6,8 @@ from pathlib import Path
 
 import httpx
 
+from ops.http.server import KEEP_ALIVE_SECONDS
+from tests.support.http_clients import client
 from tests.support.machines.no_more_files import needs_prlimit, no_more_files
 from tests.support.patience import wait_for
 from tests.support.services.command_line import Served
@@ -23,7 +25,8 @@ def test_commands_are_stored_meanwhile_and_all_is_well_afterwards(tmp_path: Path
     often = {"HYPERPAGE_HEALTH_INTERVAL_SECONDS": "0.1"}
     with (
         Served(tmp_path / "data", "--http", "127.0.0.1:0", "--http-open", **often) as served,
-        served.http() as http,
+        # The only connection: there is no file for another one.
+        client(served.runtime["http_url"], idle_seconds=KEEP_ALIVE_SECONDS) as http,
     ):
         wait_for(lambda: "archiving to" in served.log.read_text())
         assert stored(http, 1) == 1

@@ -16,8 +16,9 @@ from bus.client import ChangeEvent, Client, Subscription
 from domain import app_state
 from domain.jobs import commands
 from ops.service.composition import Service
+from tests.support.machines import nats_process
 from tests.support.patience import until
-from tests.support.services.serving import EVENTS, broker_of, client_of, kill_broker, relay_user, serving
+from tests.support.services.serving import EVENTS, broker_of, client_of, relay_user, serving
 
 # The key of a row that changes often, so that its stream can be followed alone.
 HOT = "hot"
@@ -27,13 +28,13 @@ ANSWER_WITHIN_SECONDS = 60.0
 
 
 async def kill(service: Service) -> None:
-    await kill_broker(service)
+    await nats_process.kill(broker_of(service))
 
 
 async def wipe(service: Service) -> None:
     """Restarts the broker without its streams."""
     streams = broker_of(service).home.path / "jetstream"
-    await kill_broker(service, then=partial(shutil.rmtree, streams))
+    await nats_process.kill(broker_of(service), on_its_files=partial(shutil.rmtree, streams))
 
 
 async def delete_stream(service: Service) -> None:

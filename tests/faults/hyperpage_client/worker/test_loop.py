@@ -19,10 +19,11 @@ from bus.client import Answer, Client, ClosedError, Unreachable
 from bus.worker import JobContext, Worker
 from hyperpage_client.commands.jobs import Claim
 from ops.service.composition import Service
+from tests.support.machines import nats_process
 from tests.support.patience import until
 from tests.support.repository import ROOT
 from tests.support.services.at_work import NEVER, changes, completed, enqueue, enqueue_many, in_state, working
-from tests.support.services.serving import broker_of, client_of, kill_broker, serving
+from tests.support.services.serving import broker_of, client_of, serving
 
 
 class Handled:
@@ -134,7 +135,7 @@ def test_jobs_go_on_through_a_broker_that_is_killed(tmp_path: Path):
             async with working(client, {"sync": handled.sync}, concurrency=20):
                 for reached in (100, 400):
                     await until(lambda reached=reached: len(handled.times) >= reached)  # type: ignore[misc]
-                    await kill_broker(service)
+                    await nats_process.kill(broker_of(service))
                 await completed(client, 1_000)
                 # The worker hears of a job that is enqueued now.
                 await enqueue(client, "afterwards")

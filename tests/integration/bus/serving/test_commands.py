@@ -15,6 +15,7 @@ import pytest
 
 from domain.catalogue import VERBS
 from tests.support.clock import NOW
+from tests.support.patience import wait_for
 from tests.support.services.raw_nats import HEADER_LINE, Message
 from tests.support.services.talking import Talk
 
@@ -1196,7 +1197,7 @@ def test_a_store_that_cannot_be_written_is_unavailable_until_it_can(own: Talk):
     assert error["details"]["retry_after_ms"] > 0
     assert status["status"] == "unhealthy"
     assert stored(own, "app_state.set", {"key": "meanwhile", "value": 1}, id="kept trying")["position"] == 2
-    assert own.status["status"] == "healthy"
+    wait_for(lambda: own.status["status"] == "healthy")
 
 
 def test_a_defect_is_internal_names_an_incident_alone_and_leaves_the_others_be(own: Talk):

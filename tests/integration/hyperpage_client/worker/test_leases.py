@@ -133,7 +133,7 @@ def test_a_worker_that_lost_its_lease_is_told_and_its_result_is_dropped(tmp_path
                 await seen.put(job.stop_reason)
             return "too late"
 
-        async with at_work(tmp_path, {"sync": sync}, lease_ms=1_000) as (client, worker):
+        async with at_work(tmp_path, {"sync": sync}, lease_ms=5_000) as (client, worker):
             await enqueue(client, "a")
             lease = await seen.get()
             await client.send(

@@ -1,13 +1,11 @@
 """`hyperpage cluster`: what it shows of a cluster, and handing over the lead."""
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bus.replication.cluster_bucket import ClusterBucket
-from bus.replication.leader_watch import LeaderWatch, LeaseLife
 from bus.replication.members import Member, Membership
 from bus.replication.members import Role as MemberRole
 from ops.audit.listing import ListAudit, listed
@@ -55,14 +53,8 @@ def test_each_member_tells_who_leads_who_is_live_and_how_the_log_is_kept(cluster
     asyncio.run(scenario())
 
 
-def test_an_operator_has_another_member_lead(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    # Long times, so that no leader loses its lease, and no member its place, on a slow machine.
-    monkeypatch.setattr("bus.replication.members.LIVE_SECONDS", 30)
-    monkeypatch.setattr("bus.replication.leader_watch.HEAD_START_SECONDS", 30.0)
-    monkeypatch.setattr("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(9)))
-
+@pytest.mark.usefixtures("unhurried_leases")
+def test_an_operator_has_another_member_lead(cluster: Cluster, tmp_path: Path):
     async def scenario() -> None:
         async with members(cluster, tmp_path, "ab") as several:
             first = await several.led_by()

@@ -12,6 +12,7 @@ from ops.http.layers.throttle import ALLOWED_GUESSES
 from ops.http.server import HttpServerError
 from ops.security.users import UserFile, rights_of
 from ops.store.data_directory import read_admin
+from tests.support.patience import wait_for
 from tests.support.services.asking import HttpTalk, problem
 
 # The name of a media type has no case.
@@ -64,8 +65,8 @@ def test_where_the_operator_says_so_nobody_needs_a_token(
     with caplog.at_level(logging.WARNING), HttpTalk(tmp_path, http_open=True) as talk:
         assert talk.get("/session").json() == {"name": "anonymous", "role": "admin", "csrf_token": None}
         assert talk.post(SET, {"key": "a", "value": 1}).status_code == 200
+        wait_for(lambda: talk.query("service.status").said["status"] == "healthy")
         status = talk.query("service.status").said
-        assert status["status"] == "healthy"
         assert [note["note"] for note in status["notes"]] == ["http_open"]
         assert "HTTP is open" in talk.get("/console").text
     assert "HTTP is open" in caplog.text
@@ -285,7 +286,7 @@ def test_the_command_line_on_this_machine_may_look_and_no_more(talk: HttpTalk) -
     assert admin is not None
     local = bearer(admin.http_secret)
     assert talk.get("/session", headers=local).json()["name"] == "admin"
-    assert talk.get("/readyz?verbose", headers=local).json()["status"] == "healthy"
+    wait_for(lambda: talk.get("/readyz?verbose", headers=local).json()["status"] == "healthy")
     problem(talk.post(SET, {"key": "a", "value": 1}, headers=local), 403, "forbidden")
     problem(talk.post("/session", {"token": admin.http_secret}), 401, "unauthorized")
     talk.restart()

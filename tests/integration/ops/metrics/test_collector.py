@@ -16,11 +16,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from bus.replication.leader_watch import LeaderWatch, LeaseLife
+from bus.replication.leader_watch import LeaderWatch
 from ops import deploy
 from ops.backup.create import create_backup
 from ops.backup.drill import drill
 from tests.support.clock import HOUR_MS
+from tests.support.clusters.electing import UNHURRIED
 from tests.support.documents.guides import guide
 from tests.support.patience import patiently, until, wait_for
 from tests.support.repository import ROOT
@@ -42,7 +43,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpTalk]:
     log: Any = {"replication": "sync", "replication_replicas": 1, "member": "a"}
     with (
         # A long lease, so that it leads all the time, on a busy machine, too.
-        patch("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=LeaseLife(6))),
+        patch("ops.service.roles.cluster.LeaderWatch", partial(LeaderWatch, life=UNHURRIED)),
         HttpTalk(folder, health_interval_seconds=0.1, integrity_check_minutes=0.01, **log) as talk,
     ):
         job = {"type": "sync", "name": "x"}

@@ -21,6 +21,8 @@ from tests.support.clusters.nats_servers import Cluster
 from tests.support.patience import until
 from tests.support.services.serving import broker_of
 
+pytestmark = pytest.mark.usefixtures("unhurried_leases")
+
 
 def test_one_of_several_leads_and_when_it_ends_another_one_goes_on_with_all_that_it_answered(
     cluster: Cluster, tmp_path: Path

@@ -13,7 +13,6 @@ import pytest
 from bus.broker.server import NatsServer
 from bus.client import Client
 from bus.replication.cluster_bucket import ClusterError
-from bus.replication.leader_watch import LeaderWatch, LeaseLife
 from bus.transport.jetstream import JetStreamApi
 from bus.writing.writer import Writer
 from hyperpage_client.tasks import cancel
@@ -29,21 +28,7 @@ from tests.support.stores.replicated import replicated_content
 
 LOG = "HYPERPAGE_LOG"
 
-
-class Unhurried(LeaseLife, frozen=True):
-    """A lease that no leader loses, and that no member waits for at its start."""
-
-    @property
-    def wait_seconds(self) -> float:
-        return 0.0
-
-
-@pytest.fixture(autouse=True)
-def unhurried_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lead changes only when it is handed over or the leader ends, however busy the machine is."""
-    defaults = LeaderWatch.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "life", Unhurried(60))
+pytestmark = pytest.mark.usefixtures("unhurried_leases")
 
 
 def member(folder: Path, server: NatsServer, **settings: Any) -> Service:

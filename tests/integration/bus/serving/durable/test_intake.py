@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.support.machines import nats_process
 from tests.support.patience import until, wait_for
 from tests.support.services.durable import COMES_WITHIN_SECONDS, COMMANDS, LETTERS, RESULTS, Durable, escaped
 from tests.support.services.raw_nats import HEADER_LINE, Message
@@ -458,10 +458,7 @@ def test_work_goes_on_after_nats_server_was_killed(durable: Durable):
             await durable.store(
                 "app_state.set", put(f"before-{number}"), {"Hyperpage-Command-Id": f"b{number}"}
             )
-        restarts, process_id = server.restarts, server.process_id
-        assert process_id is not None
-        os.kill(process_id, signal.SIGKILL)
-        await until(lambda: server.restarts > restarts)
+        await nats_process.kill(server)
         await durable.reconnect()
         for number in range(300):
             await durable.store(
@@ -490,11 +487,7 @@ def test_a_broker_that_lost_its_files_takes_durable_commands_again(durable: Dura
 
     async def scenario() -> None:
         await durable.answer("app_state.set", put("before"), "before")
-        restarts, process_id = server.restarts, server.process_id
-        assert process_id is not None
-        os.kill(process_id, signal.SIGKILL)
-        shutil.rmtree(talk.data / "nats" / "jetstream")
-        await until(lambda: server.restarts > restarts)
+        await nats_process.kill(server, on_its_files=partial(shutil.rmtree, talk.data / "nats" / "jetstream"))
         await durable.reconnect()
         await until(are_there)
         await durable.answer("app_state.set", put("after"), "after")
@@ -520,17 +513,16 @@ def test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numb
     streams = talk.data / "nats" / "jetstream"
     earlier, lost = streams.with_name("earlier"), streams.with_name("lost")
 
+    def lose_the_tail() -> None:
+        streams.rename(lost)
+        earlier.rename(streams)
+
     async def scenario() -> list[Message]:
         shutil.copytree(streams, earlier)
         for number in range(3):
             await durable.store("app_state.set", put(f"before-{number}"))
         before = [await durable.next_result() for _ in range(3)]
-        restarts, process_id = server.restarts, server.process_id
-        assert process_id is not None
-        os.kill(process_id, signal.SIGKILL)
-        streams.rename(lost)
-        earlier.rename(streams)
-        await until(lambda: server.restarts > restarts)
+        await nats_process.kill(server, on_its_files=lose_the_tail)
         await durable.reconnect()
         for number in range(3):
             await durable.store("app_state.set", put(f"after-{number}"))
