@@ -8,6 +8,7 @@ from urllib.parse import quote
 from bus.broker.users import RELAY, private_inbox
 from tests.support.patience import until
 from tests.support.services.raw_nats import Message, RawNats
+from tests.support.services.serving import broker_of
 from tests.support.services.talking import Talk
 
 RESULTS = "HYPERPAGE_RESULTS"
@@ -28,10 +29,10 @@ class Durable:
         self.run(self.connect())
 
     async def connect(self) -> None:
-        server = self.talk.service.nats_server
-        assert server is not None
         self.client = self.talk.client
-        self.relay = await RawNats.connect(server.url_for(RELAY), inbox_prefix=f"{private_inbox(RELAY)}.")
+        self.relay = await RawNats.connect(
+            broker_of(self.talk.service).url_for(RELAY), inbox_prefix=f"{private_inbox(RELAY)}."
+        )
         self._results = self.client.subscribe("hyperpage.res.v1.>")
         await self.client.flush()
 

@@ -116,9 +116,8 @@ async def a_user_of_its_own(scene: Scene, nats: OutsideNats, service: Served, ke
     assert made.code == 0, made
     assert (await asyncio.to_thread(service, "nats-config", keys)).code == 0
     # A new account's imports need two readings.
-    for count in (1, 2):
-        nats.reload()
-        await until(partial(lambda count: reloads(nats) == count, count))
+    for _ in range(2):
+        await reload(nats)
     async with scene.client(nats.port, seed) as client:
         answer = await client.send("app_state.set", {"key": "billing/1", "value": 1})
         assert answer.version == 1
@@ -145,10 +144,8 @@ async def new_keys(scene: Scene, nats: OutsideNats, service: Served, keys: Path)
     sending = asyncio.create_task(send())
     await until(lambda: answered or sending.done())
     for options in (["--rotate"], []):
-        count = reloads(nats)
         assert (await asyncio.to_thread(service, "nats-config", keys, *options)).code == 0
-        nats.reload()
-        await until(partial(lambda before: reloads(nats) > before, count))
+        await reload(nats)
         await until(partial(lambda before: len(answered) >= before + 20 or sending.done(), len(answered)))
     is_over.set()
     await sending
@@ -157,8 +154,12 @@ async def new_keys(scene: Scene, nats: OutsideNats, service: Served, keys: Path)
     await works(service)
 
 
-def reloads(nats: OutsideNats) -> int:
-    return nats.logged().count("Reloaded server configuration")
+async def reload(nats: OutsideNats) -> None:
+    """Has a nats-server read its configuration again; returns when it has."""
+    said = "Reloaded server configuration"
+    before = nats.logged().count(said)
+    nats.reload()
+    await until(lambda: nats.logged().count(said) == before + 1)
 
 
 def test_a_service_works_with_accounts_that_an_operator_has_signed(tmp_path: Path):

@@ -23,6 +23,7 @@ from bus.broker.home import NatsHome
 from bus.broker.server import NatsServer, NatsServerError, PortTakenError, StoreInUseError, find_nats_server
 from bus.broker.tether import tethered
 from bus.broker.users import ADMIN, APP, RELAY, USERS, private_inbox
+from tests.support.machines.nats_process import send_signal
 from tests.support.patience import patiently, until, wait_for
 from tests.support.repository import ROOT
 
@@ -193,8 +194,7 @@ def test_a_child_that_does_not_listen_to_sigterm_is_killed(tmp_path: Path, monke
     async def scenario():
         server = NatsServer(data=tmp_path, port=0)
         await server.start()
-        assert server.process_id is not None
-        os.kill(server.process_id, signal.SIGSTOP)
+        send_signal(server, signal.SIGSTOP)
         await server.stop()
 
     asyncio.run(scenario())
@@ -247,8 +247,7 @@ def test_a_killed_child_is_started_again_on_the_same_port_with_the_same_messages
             port = server.port
 
             for _ in range(2):
-                assert server.process_id is not None
-                os.kill(server.process_id, signal.SIGKILL)
+                send_signal(server, signal.SIGKILL)
                 await until(lambda: not server.alive)
                 await until(lambda: server.alive)
                 assert (server.failure, server.port) == (None, port)
@@ -274,8 +273,7 @@ def test_a_restart_that_fails_is_tried_again_until_it_succeeds(
     async def scenario():
         async with NatsServer(data=tmp_path, port=0) as server:
             supervision = asyncio.create_task(server.supervise())
-            assert server.process_id is not None
-            os.kill(server.process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             await until(lambda: not server.alive)
             with taken(server.port):
                 await until(lambda: "cannot be used" in (server.failure or ""))
@@ -329,9 +327,8 @@ def test_one_that_cannot_write_is_started_again_once_there_is_room(
 def test_an_error_of_somebody_else_is_none_of_the_configuration_that_is_read_again(tmp_path: Path):
     async def scenario() -> None:
         async with NatsServer(data=tmp_path, port=0) as server:
-            assert server.process_id is not None
             # Stopped, so that the test's line is in the log before nats-server's own.
-            os.kill(server.process_id, signal.SIGSTOP)
+            send_signal(server, signal.SIGSTOP)
             reading = asyncio.create_task(server.set_users([]))
             try:
                 await asyncio.wait({reading}, timeout=0.05)
@@ -341,7 +338,7 @@ def test_an_error_of_somebody_else_is_none_of_the_configuration_that_is_read_aga
                     )
                 await asyncio.wait({reading}, timeout=0.1)
             finally:
-                os.kill(server.process_id, signal.SIGCONT)
+                send_signal(server, signal.SIGCONT)
             await reading
 
     asyncio.run(scenario())
@@ -375,8 +372,7 @@ def test_one_whose_port_cannot_be_noted_leaves_no_child_that_has_the_port(
         async with NatsServer(data=tmp_path, port=0) as server:
             monkeypatch.setattr(NatsHome, "remember_port", without_room)
             supervision = asyncio.create_task(server.supervise())
-            assert server.process_id is not None
-            os.kill(server.process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             await until(lambda: server.restarts == 1)
             assert (server.alive, refused) == (True, 2)
         await asyncio.wait_for(supervision, 30)
@@ -394,8 +390,7 @@ def test_a_folder_that_is_wiped_under_a_running_service_is_made_anew(
         async with NatsServer(data=tmp_path, port=0) as server:
             supervision = asyncio.create_task(server.supervise())
             url = server.url_for(APP)
-            assert server.process_id is not None
-            os.kill(server.process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             await until(lambda: not server.alive)
             shutil.rmtree(tmp_path / "nats")
             await until(lambda: server.alive)
@@ -413,8 +408,7 @@ def test_stopping_ends_the_attempts_to_start_again(tmp_path: Path, monkeypatch: 
         server = NatsServer(data=tmp_path, port=0)
         await server.start()
         supervision = asyncio.create_task(server.supervise())
-        assert server.process_id is not None
-        os.kill(server.process_id, signal.SIGKILL)
+        send_signal(server, signal.SIGKILL)
         await until(lambda: not server.alive)
         await server.stop()
         await asyncio.wait_for(supervision, 30)

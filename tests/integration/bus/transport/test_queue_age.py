@@ -1,7 +1,6 @@
 """The age of the broker's queue, measured by its answers to pings, and forgotten with the connection."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from bus.transport.queue_age import PING_MESSAGES, PING_NS, QueueAge
 from hyperpage_client.tasks import cancel
 from hyperpage_client.transport.connecting import connect
 from hyperpage_client.transport.connection import LeanClient
+from tests.support.machines.nats_process import send_signal
 from tests.support.patience import until
 
 # How an answer gets to the application.
@@ -84,11 +84,9 @@ def test_a_ping_that_was_lost_with_its_connection_is_forgotten(tmp_path: Path):
     async def play() -> None:
         async with connected(tmp_path) as (server, client):
             age = QueueAge(client)
-            process_id = server.process_id
-            assert process_id is not None
-            os.kill(process_id, signal.SIGSTOP)
+            send_signal(server, signal.SIGSTOP)
             assert read(age, PING_NS) == read(age, 2 * PING_NS - 1) == PING_NS
-            os.kill(process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             await until(lambda: client.stats["reconnects"] == 1 and client.is_connected)
             # The age is forgotten at once, not only when the next ping is sent.
             assert age.since(2 * PING_NS - 1) == 2 * PING_NS - 1

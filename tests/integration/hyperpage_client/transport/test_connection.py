@@ -23,6 +23,7 @@ from bus.broker.users import APP, RESPONDER, private_inbox
 from hyperpage_client.transport.connection import UNREADABLE, LeanClient, stop_receiving
 from hyperpage_client.transport.early import take_early
 from hyperpage_client.transport.sending import RawMessage
+from tests.support.machines.nats_process import send_signal
 from tests.support.patience import until
 from tests.support.services.raw_nats import RawNats
 
@@ -622,9 +623,7 @@ def test_after_a_lost_connection_it_hears_again_and_says_what_waited(play):
     async def scenario(wire: Wire) -> None:
         supervising = asyncio.create_task(wire.server.supervise())
         await wire.listen()
-        process_id = wire.server.process_id
-        assert process_id is not None
-        os.kill(process_id, signal.SIGKILL)
+        send_signal(wire.server, signal.SIGKILL)
         await until(lambda: not wire.lean.is_connected)
         await wire.lean.publish_many([("hyperpage.res.v1.1", "", b"waited", None)])
         waiting = wire.lean.pending_data_size

@@ -65,8 +65,7 @@ def test_where_the_operator_says_so_nobody_needs_a_token(
     with caplog.at_level(logging.WARNING), HttpTalk(tmp_path, http_open=True) as talk:
         assert talk.get("/session").json() == {"name": "anonymous", "role": "admin", "csrf_token": None}
         assert talk.post(SET, {"key": "a", "value": 1}).status_code == 200
-        wait_for(lambda: talk.query("service.status").said["status"] == "healthy")
-        status = talk.query("service.status").said
+        status = wait_for(lambda: (said := talk.query("service.status").said)["status"] == "healthy" and said)
         assert [note["note"] for note in status["notes"]] == ["http_open"]
         assert "HTTP is open" in talk.get("/console").text
     assert "HTTP is open" in caplog.text

@@ -17,6 +17,7 @@ from tests.support.machines import nats_process
 from tests.support.patience import until, wait_for
 from tests.support.services.durable import COMES_WITHIN_SECONDS, COMMANDS, LETTERS, RESULTS, Durable, escaped
 from tests.support.services.raw_nats import HEADER_LINE, Message
+from tests.support.services.serving import broker_of
 from tests.support.services.talking import Talk
 
 KIB = 1024
@@ -450,15 +451,13 @@ def test_the_application_may_not_administer(shared: Durable):
 
 def test_work_goes_on_after_nats_server_was_killed(durable: Durable):
     talk = durable.talk
-    server = talk.service.nats_server
-    assert server is not None
 
     async def scenario() -> None:
         for number in range(300):
             await durable.store(
                 "app_state.set", put(f"before-{number}"), {"Hyperpage-Command-Id": f"b{number}"}
             )
-        await nats_process.kill(server)
+        await nats_process.kill(broker_of(talk.service))
         await durable.reconnect()
         for number in range(300):
             await durable.store(
@@ -482,12 +481,12 @@ def test_work_goes_on_after_nats_server_was_killed(durable: Durable):
 
 def test_a_broker_that_lost_its_files_takes_durable_commands_again(durable: Durable):
     talk = durable.talk
-    server = talk.service.nats_server
-    assert server is not None
 
     async def scenario() -> None:
         await durable.answer("app_state.set", put("before"), "before")
-        await nats_process.kill(server, on_its_files=partial(shutil.rmtree, talk.data / "nats" / "jetstream"))
+        await nats_process.kill(
+            broker_of(talk.service), on_its_files=partial(shutil.rmtree, talk.data / "nats" / "jetstream")
+        )
         await durable.reconnect()
         await until(are_there)
         await durable.answer("app_state.set", put("after"), "after")
@@ -508,8 +507,6 @@ def test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numb
     durable: Durable,
 ):
     talk = durable.talk
-    server = talk.service.nats_server
-    assert server is not None
     streams = talk.data / "nats" / "jetstream"
     earlier, lost = streams.with_name("earlier"), streams.with_name("lost")
 
@@ -522,7 +519,7 @@ def test_commands_without_ids_are_new_ones_where_a_broker_lost_its_tail_and_numb
         for number in range(3):
             await durable.store("app_state.set", put(f"before-{number}"))
         before = [await durable.next_result() for _ in range(3)]
-        await nats_process.kill(server, on_its_files=lose_the_tail)
+        await nats_process.kill(broker_of(talk.service), on_its_files=lose_the_tail)
         await durable.reconnect()
         for number in range(3):
             await durable.store("app_state.set", put(f"after-{number}"))
