@@ -129,7 +129,10 @@ async def members(
             await asyncio.gather(*(found.start(name, **settings) for name in names))
             yield found
         finally:
-            await asyncio.gather(*(one.stop() for one in found.services.values()))
+            # Leaders last: one might wait for a successor that ends at the same time.
+            leaders = found.leaders
+            await asyncio.gather(*(one.stop() for name, one in found.services.items() if name not in leaders))
+            await asyncio.gather(*(found.services[name].stop() for name in leaders))
             async with cluster.connected(RELAY) as relay:
                 api = JetStreamApi(relay)
                 for stream in await _streams(relay):

@@ -261,7 +261,7 @@ def test_a_key_is_replaced_with_no_command_lost_and_ends_in_its_time(tmp_path: P
             _, old = await new_user(service, "billing")
             said: list[str] = []
             async with connected(service, old) as first:
-                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=10_000)
+                _, given = UserFile(tmp_path).rotate("billing", old_key_ms=5_000)
                 await take_effect(service)
                 said.append((await send(first, "app_state.set", {"key": "old", "value": 1}))["stream"])
                 async with connected(service, given.seed) as second:
@@ -388,7 +388,7 @@ def test_the_password_of_the_application_or_operator_is_replaced_under_load(tmp_
                         _, rotate = service.registry.verbs(
                             server, service._announce, service.requests.stream_access.drop_consumers
                         )
-                        await rotate.carry_out(RotateLogin(user=user, old_ms=10_000))  # type: ignore[arg-type]
+                        await rotate.carry_out(RotateLogin(user=user, old_ms=5_000))  # type: ignore[arg-type]
                     answered += bool(await before.send("app_state.set", {"key": "k", "value": number}))
                 announced = read_runtime(tmp_path) if user == APP else read_admin(tmp_path)
                 assert announced is not None

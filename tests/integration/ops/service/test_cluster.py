@@ -14,6 +14,7 @@ from bus.client import connect
 from bus.publishing.stream_state import OtherHistoryError
 from ops.backup.create import create_backup
 from ops.service.composition import Service
+from ops.service.roles import election
 from ops.settings import Settings
 from tests.support.clock import HOUR_MS
 from tests.support.clusters.members import members
@@ -165,7 +166,11 @@ def test_a_leader_that_was_frozen_while_another_one_published_goes_on_as_a_membe
     asyncio.run(scenario())
 
 
-def test_one_whose_file_goes_apart_from_the_log_keeps_nobody_from_leading(cluster: Cluster, tmp_path: Path):
+def test_one_whose_file_goes_apart_from_the_log_keeps_nobody_from_leading(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # The leader waits in vain for whom it hands over to.
+    monkeypatch.setattr(election, "HANDING_OVER_SECONDS", 1.0)
     shared: dict[str, Any] = {"backups": str(tmp_path / "backups"), "archive": str(tmp_path / "archive")}
 
     async def scenario() -> None:

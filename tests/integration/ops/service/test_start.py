@@ -35,8 +35,9 @@ def refused(folder: Path, url: str) -> str:
 
 
 def test_a_broker_that_is_not_there_is_told_once_with_the_reason(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", 2.0)
     with socket.socket() as bound, caplog.at_level(logging.INFO):
         # The bound port is taken, and nothing listens there.
         bound.bind(("127.0.0.1", 0))
@@ -89,7 +90,11 @@ def test_of_several_brokers_one_is_enough_and_applications_hear_of_all(tmp_path:
     asyncio.run(scenario())
 
 
-def test_a_password_that_is_refused_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_password_that_is_refused_is_told_as_such(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.service.connections.CONNECT_SECONDS", 2.0)
+
     async def scenario() -> str:
         async with NatsServer(data=tmp_path / "broker", port=0) as server:
             url = server.url_for(RESPONDER)

@@ -20,7 +20,7 @@ from hyperpage_client.transport.connection import LeanClient
 from ops.metrics.state import role_families
 from ops.service.composition import Service
 from ops.service.errors import ServiceError
-from ops.service.roles import cluster, leadership
+from ops.service.roles import cluster, election, leadership
 from tests.support.clusters.one_server import has_followed, member_on
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.serving import client_of, published, relay_user, set_keys
@@ -195,6 +195,8 @@ def test_what_a_lost_leader_did_not_send_is_missing_in_a_new_timeline_and_kept_w
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(leadership, "SENT_WITHIN_SECONDS", 0.0)
+    # The leader waits in vain for whom it hands over to.
+    monkeypatch.setattr(election, "HANDING_OVER_SECONDS", 1.0)
 
     async def scenario() -> None:
         async with (
