@@ -130,9 +130,8 @@ async def members(
             yield found
         finally:
             # Leaders last: one might wait for a successor that ends at the same time.
-            leaders = found.leaders
-            await asyncio.gather(*(one.stop() for name, one in found.services.items() if name not in leaders))
-            await asyncio.gather(*(found.services[name].stop() for name in leaders))
+            await asyncio.gather(*map(found.stop, set(found.services) - set(found.leaders)))
+            await asyncio.gather(*map(found.stop, set(found.services)))
             async with cluster.connected(RELAY) as relay:
                 api = JetStreamApi(relay)
                 for stream in await _streams(relay):

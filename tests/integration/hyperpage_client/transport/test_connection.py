@@ -783,9 +783,7 @@ def test_what_has_no_room_is_not_published_at_once(play):
         await wire.other.flush()
         published = 0
         # Socket and buffer fill up, and then there is no room, since the stopped server reads nothing.
-        server = wire.server.process_id
-        assert server is not None
-        os.kill(server, signal.SIGSTOP)
+        send_signal(wire.server, signal.SIGSTOP)
         try:
             while lean.publish_now([to_somebody(bytes(LARGEST // 2))]):
                 published += 1
@@ -793,7 +791,7 @@ def test_what_has_no_room_is_not_published_at_once(play):
             assert not lean.publish_soon(to_somebody(bytes(LARGEST)))
             assert lean.stats["out_msgs"] == published
         finally:
-            os.kill(server, signal.SIGCONT)
+            send_signal(wire.server, signal.SIGCONT)
 
         await lean.publish_many([to_somebody(b"")])
         for _ in range(published + 1):

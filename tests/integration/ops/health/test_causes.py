@@ -1,7 +1,6 @@
 """Each cause of a degraded and of an unhealthy service: caused, and seen from all sides within 5 s."""
 
 import asyncio
-import os
 import random
 import re
 import shutil
@@ -42,6 +41,7 @@ from ops.targets.target import local
 from tests.support.clock import DAY_MS, HOUR_MS, Clock
 from tests.support.clusters.nats_servers import Cluster
 from tests.support.machines.failing_disk import failing_disk
+from tests.support.machines.nats_process import send_signal
 from tests.support.patience import COMES_WITHIN_SECONDS, until, wait_for
 from tests.support.services.acts import act
 from tests.support.services.command_line import hyperpage
@@ -501,10 +501,9 @@ def test_an_archive_that_cannot_be_written_is_told(tmp_path: Path, pace: Pace):
 def test_a_nats_server_that_does_not_come_back_is_told_on_the_ways_that_are_left(tmp_path: Path, pace: Pace):
     with Watched(tmp_path, **pace) as service:
         server = broker_of(service.service)
-        assert server.process_id is not None
         with socket.socket() as rival:
             rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            os.kill(server.process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             eventually(service, lambda: not server.alive)
             rival.bind(("127.0.0.1", server.port))
             rival.listen()

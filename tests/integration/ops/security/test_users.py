@@ -21,6 +21,7 @@ from domain.errors import Unavailable
 from ops.security.registry import RotateLogin
 from ops.security.users import UserError, UserFile
 from ops.store.data_directory import read_admin, read_runtime
+from tests.support.machines.nats_process import send_signal
 from tests.support.patience import COMES_WITHIN_SECONDS, until
 from tests.support.services.own_users import connected, new_user, query, send, take_effect
 from tests.support.services.serving import broker_of, client_of, relay_user, serving
@@ -348,15 +349,13 @@ def test_a_broker_that_dies_of_a_new_user_is_started_again_with_that_user(tmp_pa
     async def play() -> list[str]:
         async with serving(tmp_path) as service:
             server = broker_of(service)
-            process_id = server.process_id
-            assert process_id is not None
             # The stopped nats-server handles no signal but the kill.
-            os.kill(process_id, signal.SIGSTOP)
+            send_signal(server, signal.SIGSTOP)
             coming = asyncio.create_task(new_user(service, "billing"))
             await until(
                 lambda: server.home.path.joinpath("nats-server.conf").read_text().count("USER_billing")
             )
-            os.kill(process_id, signal.SIGKILL)
+            send_signal(server, signal.SIGKILL)
             _, seed = await coming
             await until(lambda: service.parts.is_connected)
             await service.parts.responder_connection.flush()
@@ -409,14 +408,13 @@ def test_a_broker_that_does_not_take_users_says_itself_what_to_do(
 
     async def play() -> Unavailable:
         async with serving(tmp_path) as service:
-            process_id = broker_of(service).process_id
-            assert process_id is not None
-            os.kill(process_id, signal.SIGSTOP)
+            server = broker_of(service)
+            send_signal(server, signal.SIGSTOP)
             try:
                 with pytest.raises(Unavailable, match="did not take its new configuration") as caught:
                     await new_user(service, "billing")
             finally:
-                os.kill(process_id, signal.SIGCONT)
+                send_signal(server, signal.SIGCONT)
             return caught.value
 
     assert asyncio.run(play()).hint.startswith("it goes on with the one before")
